@@ -1,0 +1,45 @@
+/** One request's life as everything below the edge sees it: who, how urgent, until when, and where it stands. */
+import type { CallSignal } from '../base/abort.ts'
+
+export type Priority = 'interactive' | 'batch'
+
+/** W3C trace context of the call: the ids of our own span, its parent's `tracestate` passed on untouched. */
+export interface TraceContext {
+  readonly traceId: string
+  readonly spanId: string
+  readonly sampled: boolean
+  readonly state: string | null
+}
+
+/** Where a call stands, for `/admin/requests`. Written by the layer that owns the phase. */
+export type Phase = 'received' | 'queued' | 'loading' | 'waiting' | 'streaming' | 'done'
+
+export interface Progress {
+  phase: Phase
+  /** 1-based place in its pool's queue; 0 when not queued. */
+  queuePosition: number
+  /** Estimated milliseconds until it is dispatched; null when unknown. */
+  etaMs: number | null
+  /** Node that serves it now, by name. */
+  node: string | null
+  /** Attempts made so far. */
+  attempts: number
+  /** Frames received from the node so far. */
+  frames: number
+}
+
+export interface Call {
+  /** Request id, sent back as `X-Request-Id`. */
+  readonly id: string
+  /** Monotonic milliseconds of arrival. */
+  readonly receivedAtMs: number
+  /** Monotonic milliseconds after which nobody waits for the first frame any more; `Infinity` for none. */
+  readonly deadlineAtMs: number
+  readonly priority: Priority
+  /** Isolation and fairness unit; `local` in open mode. */
+  readonly tenant: string
+  /** Aborted when the client leaves or an operator cancels. */
+  readonly signal: CallSignal
+  readonly trace: TraceContext | null
+  readonly progress: Progress
+}

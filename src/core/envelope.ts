@@ -1,0 +1,42 @@
+/**
+ * What the one-pass scanner (`wire/envelope.ts`) found at the top level of a JSON body: enough to route it and to splice
+ * single fields, without ever parsing and re-serialising the body.
+ */
+
+/** Byte range of a value in the body: `[start, end)`. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+export type JsonKind = 'string' | 'number' | 'object' | 'array' | 'true' | 'false' | 'null'
+
+export interface EnvelopeField extends ByteRange {
+  readonly kind: JsonKind
+}
+
+/** Runner options that reload a model when they differ (ollama-contract-verified.md §b), as found under `options` (and `shift`). */
+export type RunnerOptions = Readonly<Record<string, number | boolean>>
+
+export interface Envelope {
+  /** Top-level fields by their exact, decoded key. Empty for a body that is no JSON object. */
+  readonly fields: ReadonlyMap<string, EnvelopeField>
+  /** `model`, or `name` where `model` is absent or empty ("first non-empty"); null when neither is a non-empty string. */
+  readonly model: string | null
+  /** Explicit `stream`; null when absent or not a boolean. */
+  readonly stream: boolean | null
+  /** Runner options in effect by the request itself. */
+  readonly runnerOptions: RunnerOptions
+  /** True when the request only loads or unloads a model (empty prompt, messages or input). */
+  readonly empty: boolean
+  /** Seconds of `keep_alive`, `Infinity` for negative, null when absent or unreadable. */
+  readonly keepAliveSeconds: number | null
+  /** Rough prompt size in tokens (bytes of prompt-like fields / 4), for cost estimates only. */
+  readonly promptTokens: number
+  /** Upper bound of output tokens when the client set one (`num_predict`, `max_tokens`, `max_output_tokens`), else null. */
+  readonly outputTokensMax: number | null
+  /** Stable hash of what a follow-up turn of this conversation shares with it (model, system, first user message), or null. */
+  readonly conversationKey: string | null
+  /** False when the body is no well-formed JSON object as far as the scanner looked: a node then gives the exact error text. */
+  readonly wellFormed: boolean
+}

@@ -1,0 +1,93 @@
+/**
+ * The catalogue of every failure Corral itself can answer with. A *denial* is a value elsewhere; a *failure* is a throw of
+ * `CorralError`; anything else that is thrown is a bug and becomes `internal`. Renderers live in `wire/render-error.ts`.
+ */
+
+/** Who is to blame: it decides whether a node's health, the client's counters or nobody's are touched. */
+export type Fault = 'client' | 'node' | 'gateway' | 'nobody'
+
+interface ErrorEntry {
+  readonly status: number
+  readonly retryable: boolean
+  readonly fault: Fault
+  /** One line for documentation and for RFC 9457 `title`. */
+  readonly title: string
+}
+
+export const errorCatalogue = {
+  invalid_request: { status: 400, retryable: false, fault: 'client', title: 'The request is malformed' },
+  duplicate_key: { status: 400, retryable: false, fault: 'client', title: 'A JSON key appears twice or in two spellings' },
+  too_deep: { status: 400, retryable: false, fault: 'client', title: 'The JSON body is nested too deeply' },
+  credential_in_url: { status: 400, retryable: false, fault: 'client', title: 'A credential was sent in the query string' },
+  model_required: { status: 400, retryable: false, fault: 'client', title: 'The request names no model' },
+  origin_refused: { status: 403, retryable: false, fault: 'client', title: 'The Origin or Host is not allowed' },
+  cloud_model_blocked: { status: 403, retryable: false, fault: 'client', title: 'Cloud models are switched off' },
+  route_not_found: { status: 404, retryable: false, fault: 'client', title: 'No such route' },
+  model_not_found: { status: 404, retryable: false, fault: 'client', title: 'No node holds this model' },
+  node_not_found: { status: 404, retryable: false, fault: 'client', title: 'No node of this name' },
+  method_not_allowed: { status: 405, retryable: false, fault: 'client', title: 'The route does not take this method' },
+  conflict: { status: 409, retryable: false, fault: 'client', title: 'The change conflicts with the present state' },
+  body_timeout: { status: 408, retryable: false, fault: 'client', title: 'The request body did not arrive in time' },
+  body_too_large: { status: 413, retryable: false, fault: 'client', title: 'The request body is over the limit' },
+  unsupported_encoding: { status: 415, retryable: false, fault: 'client', title: 'The request body is encoded in an unsupported way' },
+  expectation_failed: { status: 417, retryable: false, fault: 'client', title: 'The Expect header cannot be met' },
+  client_gone: { status: 499, retryable: false, fault: 'nobody', title: 'The client left before the answer' },
+  client_too_slow: { status: 499, retryable: false, fault: 'client', title: 'The client did not read its stream' },
+  internal: { status: 500, retryable: false, fault: 'gateway', title: 'Corral itself failed' },
+  not_implemented: { status: 501, retryable: false, fault: 'client', title: 'The request uses a protocol feature that is not supported' },
+  node_failed: { status: 502, retryable: true, fault: 'node', title: 'The node failed' },
+  node_protocol: { status: 502, retryable: true, fault: 'node', title: 'The node sent bytes that are not its protocol' },
+  stream_truncated: { status: 502, retryable: true, fault: 'node', title: 'The stream ended without its terminator' },
+  partial_failure: { status: 502, retryable: true, fault: 'node', title: 'A fleet-wide operation failed on some nodes' },
+  no_node: { status: 503, retryable: true, fault: 'gateway', title: 'No node can answer now' },
+  queue_full: { status: 503, retryable: true, fault: 'gateway', title: 'The queue of this model is full' },
+  draining: { status: 503, retryable: true, fault: 'gateway', title: 'Corral is shutting down' },
+  queue_timeout: { status: 503, retryable: true, fault: 'gateway', title: 'The request waited longer than its deadline' },
+  node_timeout: { status: 504, retryable: true, fault: 'node', title: 'The node did not answer in time' },
+  stream_stalled: { status: 504, retryable: true, fault: 'node', title: 'The stream stopped between frames' },
+  loop_detected: { status: 508, retryable: false, fault: 'client', title: 'The request came from Corral itself' },
+} as const satisfies Record<string, ErrorEntry>
+
+export type ErrorCode = keyof typeof errorCatalogue
+
+export interface ErrorOptions {
+  readonly cause?: unknown
+  /** Milliseconds after which a retry makes sense: becomes `Retry-After`. */
+  readonly retryAfterMs?: number
+  /** Name of the node concerned. */
+  readonly node?: string
+  /** Extra response headers, lower-case. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** A status other than the catalogue's (relayed from a node). */
+  readonly status?: number
+}
+
+/** The one coded error. `message` holds the operands (which node, which limit, how long) and never a secret, path or prompt. */
+export class CorralError extends Error {
+  override readonly name = 'CorralError'
+  readonly code: ErrorCode
+  readonly status: number
+  readonly retryable: boolean
+  readonly fault: Fault
+  readonly retryAfterMs: number | null
+  readonly node: string | null
+  readonly headers: Readonly<Record<string, string>> | null
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    const entry: ErrorEntry = errorCatalogue[code]
+    this.code = code
+    this.status = options.status ?? entry.status
+    this.retryable = entry.retryable
+    this.fault = entry.fault
+    this.retryAfterMs = options.retryAfterMs ?? null
+    this.node = options.node ?? null
+    this.headers = options.headers ?? null
+  }
+}
+
+/** Turns whatever was thrown into a `CorralError`; a bug becomes `internal` and keeps its cause for the log. */
+export function toCorralError(thrown: unknown): CorralError {
+  if (thrown instanceof CorralError) return thrown
+  return new CorralError('internal', 'internal error', { cause: thrown })
+}

@@ -1,0 +1,55 @@
+/**
+ * One Ollama server as the fleet sees it. The probe loop and the catalogue write here, dispatch and policies read; nobody
+ * else changes it. Health has three independent parts: reachability (`up`, by probes and refused connects), the breaker
+ * (answers that failed), and the operator's will (`draining`).
+ */
+import type { Breaker } from './breaker.ts'
+import type { NodeOptions } from './options.ts'
+import type { Transport } from './transport.ts'
+
+/** A model as `/api/tags` of one node lists it. `raw` is the row as received, for the merged list. */
+export interface ModelTag {
+  readonly name: string
+  readonly digest: string
+  readonly sizeBytes: number
+  readonly modifiedAt: string
+  readonly raw: Readonly<Record<string, unknown>>
+}
+
+/** A model as `/api/ps` of one node lists it. */
+export interface LoadedModel {
+  readonly name: string
+  readonly digest: string
+  readonly sizeBytes: number
+  readonly vramBytes: number
+  readonly contextLength: number | null
+  readonly expiresAtMs: number
+  readonly raw: Readonly<Record<string, unknown>>
+}
+
+export interface FleetNode {
+  readonly name: string
+  readonly options: NodeOptions
+  readonly transport: Transport
+  readonly breaker: Breaker
+  /** Null until the first probe ends. */
+  up: boolean | null
+  /** Why it is down, one sentence; null when up. */
+  downReason: string | null
+  draining: boolean
+  version: string | null
+  /** Monotonic ms of the last answer of any kind. */
+  lastSeenMs: number
+  /** Monotonic ms since when it is up again; slow start counts from here. `-Infinity` for a node that never was down. */
+  upSinceMs: number
+  /** By canonical name (`wire/model-name.ts`). Replaced whole, never mutated. */
+  models: ReadonlyMap<string, ModelTag>
+  /** False until `/api/tags` was read once. */
+  modelsKnown: boolean
+  /** By canonical name. Replaced whole. A loading model is in no list (ollama-contract-verified.md §a). */
+  loaded: ReadonlyMap<string, LoadedModel>
+  /** Monotonic ms of the ps answer that `loaded` comes from; `-Infinity` before the first. */
+  loadedAtMs: number
+  /** Monotonic ms until which an overloaded node (503 busy) is passed over while others can serve. */
+  overloadedUntilMs: number
+}

@@ -1,0 +1,252 @@
+/**
+ * The only file that knows undici: one connection pool per node, requests out, bytes back. It owns sockets and turns every
+ * way in which they fail into one `TransportError`; it knows nothing of models, retries or health.
+ *
+ * No hidden limits: connections are unbounded (admission bounds them), undici's 300 s timers are off (each phase has its
+ * own deadline above), HTTP/2 is off (Ollama speaks HTTP/1.1), bodies are never decoded.
+ */
+import { readFileSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+
+import { Pool, type Dispatcher } from 'undici'
+
+import type { Clock } from '../base/clock.ts'
+
+export type TransportErrorKind = 'connect' | 'reset' | 'protocol' | 'timeout' | 'too_large' | 'aborted'
+
+/** How an exchange with a node failed below HTTP. */
+export class TransportError extends Error {
+  override readonly name = 'TransportError'
+  readonly kind: TransportErrorKind
+  /** True when the socket had carried an earlier exchange: a keep-alive race, safe to resend once. */
+  readonly reusedSocket: boolean
+
+  constructor(kind: TransportErrorKind, message: string, options: { cause?: unknown; reusedSocket?: boolean } = {}) {
+    super(message, { cause: options.cause })
+    this.kind = kind
+    this.reusedSocket = options.reusedSocket ?? false
+  }
+}
+
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
+
+export interface NodeRequest {
+  readonly method: string
+  /** Path and query below the node's prefix. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer | string | Readable | null
+}
+
+/** Called in order: `onHead`, `onData`*, then one of `onEnd` and `onError`. Nothing is called after `abort`. */
+export interface ResponseHandler {
+  onHead(status: number, headers: ResponseHeaders): void
+  onData(chunk: Buffer): void
+  onEnd(): void
+  onError(error: TransportError): void
+}
+
+/** One request under way. */
+export interface Exchange {
+  /** Closes the socket at once; the handler hears nothing more. Safe at any time, also twice. */
+  abort(reason: string): void
+}
+
+export interface WholeResponse {
+  readonly status: number
+  readonly headers: ResponseHeaders
+  readonly body: Buffer
+}
+
+export interface WholeRequestOptions {
+  readonly timeoutMs: number
+  readonly bytesMax?: number
+}
+
+export interface TransportOptions {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly connectTimeoutMs: number
+  readonly caFile?: string | undefined
+  readonly clock: Clock
+}
+
+export interface Transport {
+  readonly url: string
+  open(request: NodeRequest, handler: ResponseHandler): Exchange
+  /** A small request read whole. Rejects with `TransportError`. */
+  request(request: NodeRequest, options: WholeRequestOptions): Promise<WholeResponse>
+  close(): Promise<void>
+}
+
+const connectCodes = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'EADDRNOTAVAIL',
+  'ETIMEDOUT',
+  'EMFILE',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+interface SocketFacts {
+  readonly bytesRead?: number
+}
+
+function toTransportError(error: Error): TransportError {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const socket: SocketFacts | undefined = 'socket' in error ? (error.socket as SocketFacts) : undefined
+  const reusedSocket = (socket?.bytesRead ?? 0) > 0
+  const message = describe(error, code)
+  if (code === 'UND_ERR_ABORTED') return new TransportError('aborted', message, { cause: error })
+  if (connectCodes.has(code) || code.startsWith('ERR_TLS') || code.includes('CERT') || code.includes('SIGNATURE')) {
+    return new TransportError('connect', message, { cause: error })
+  }
+  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('UND_ERR_RES')) {
+    return new TransportError('protocol', message, { cause: error })
+  }
+  return new TransportError('reset', message, { cause: error, reusedSocket })
+}
+
+const descriptions: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection reset',
+  ENOTFOUND: 'host name not found',
+  EAI_AGAIN: 'host name look-up failed',
+  EHOSTUNREACH: 'host unreachable',
+  ENETUNREACH: 'network unreachable',
+  ETIMEDOUT: 'connect timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'connect timeout',
+  UND_ERR_SOCKET: 'connection closed',
+}
+
+function describe(error: Error, code: string): string {
+  return descriptions[code] ?? (code === '' ? error.message : `${error.message} (${code})`)
+}
+
+/** The bridge from undici's callbacks; also the `Exchange` it belongs to, to save an object per request. */
+class Bridge implements Dispatcher.DispatchHandler, Exchange {
+  readonly #handler: ResponseHandler
+  #controller: Dispatcher.DispatchController | null = null
+  #abortReason: Error | null = null
+  #settled = false
+
+  constructor(handler: ResponseHandler) {
+    this.#handler = handler
+  }
+
+  abort(reason: string): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#abortReason = new Error(reason)
+    this.#controller?.abort(this.#abortReason)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#abortReason !== null) controller.abort(this.#abortReason)
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: ResponseHeaders): void {
+    if (this.#settled || status < 200) return
+    this.#handler.onHead(status, headers)
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#settled) this.#handler.onData(chunk)
+  }
+
+  onResponseEnd(): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#handler.onEnd()
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#handler.onError(toTransportError(error))
+  }
+}
+
+/** Collects a body for `request`, under a size cap and a deadline. */
+function readWhole(
+  open: (handler: ResponseHandler) => Exchange,
+  clock: Clock,
+  { timeoutMs, bytesMax = 64 * 1_048_576 }: WholeRequestOptions,
+): Promise<WholeResponse> {
+  return new Promise((resolve, reject) => {
+    let status = 0
+    let headers: ResponseHeaders = {}
+    let bytes = 0
+    const chunks: Buffer[] = []
+    const timer = clock.after(timeoutMs, () => {
+      exchange.abort('timeout')
+      reject(new TransportError('timeout', `no answer within ${timeoutMs} ms`))
+    })
+    const exchange = open({
+      onHead(headStatus, headHeaders) {
+        status = headStatus
+        headers = headHeaders
+      },
+      onData(chunk) {
+        bytes += chunk.length
+        if (bytes > bytesMax) {
+          timer.cancel()
+          exchange.abort('too large')
+          reject(new TransportError('too_large', `answer over ${bytesMax} bytes`))
+          return
+        }
+        chunks.push(chunk)
+      },
+      onEnd() {
+        timer.cancel()
+        resolve({ status, headers, body: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) })
+      },
+      onError(error) {
+        timer.cancel()
+        reject(error)
+      },
+    })
+  })
+}
+
+/** A pool of keep-alive connections to one node. `url` may carry a path prefix. Throws when the CA file cannot be read. */
+export function createTransport(options: TransportOptions): Transport {
+  const url = new URL(options.url)
+  const prefix = url.pathname.replace(/\/+$/, '')
+  const extraHeaders = Object.entries(options.headers)
+  const pool = new Pool(url.origin, {
+    connections: null,
+    pipelining: 1,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    allowH2: false,
+    connect: {
+      timeout: options.connectTimeoutMs,
+      ...(options.caFile === undefined ? {} : { ca: readFileSync(options.caFile) }),
+    },
+  })
+
+  function open(request: NodeRequest, handler: ResponseHandler): Exchange {
+    const bridge = new Bridge(handler)
+    const headers: Record<string, string> = { ...request.headers }
+    for (const [name, value] of extraHeaders) headers[name] = value
+    pool.dispatch(
+      { path: prefix + request.path, method: request.method as Dispatcher.HttpMethod, headers, body: request.body },
+      bridge,
+    )
+    return bridge
+  }
+
+  return {
+    url: options.url,
+    open,
+    request: (request, whole) => readWhole((handler) => open(request, handler), options.clock, whole),
+    close: () => pool.destroy(),
+  }
+}
