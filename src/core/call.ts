@@ -26,6 +26,8 @@ export interface Progress {
   attempts: number
   /** Frames received from the node so far. */
   frames: number
+  /** Monotonic ms when the last attempt was sent; null before. */
+  dispatchedAtMs: number | null
 }
 
 export interface Call {
@@ -42,4 +44,9 @@ export interface Call {
   readonly signal: CallSignal
   readonly trace: TraceContext | null
   readonly progress: Progress
+}
+
+/** The progress of a call that has just arrived. */
+export function newProgress(): Progress {
+  return { phase: 'received', queuePosition: 0, etaMs: null, node: null, attempts: 0, frames: 0, dispatchedAtMs: null }
 }

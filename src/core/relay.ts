@@ -25,6 +25,8 @@ export interface InferenceRequest {
   readonly model: string | null
   /** Whether the client asked for a stream (explicit or by the route's default). */
   readonly stream: boolean
+  /** Nodes not to be asked, by name: a copy of this request is under way there. */
+  readonly avoid?: readonly string[]
 }
 
 /** Token counts and phase times as a node reports them at the end of an answer. Times in ms. Null: not reported. */

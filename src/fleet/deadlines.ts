@@ -1,0 +1,42 @@
+/**
+ * How long an attempt may stay silent. A node that hangs and a node that reads a long prompt look alike from outside; what
+ * tells them apart is what this runner needed before: the budget is a multiple of the learned expectation, and generous
+ * while nothing is learned. All results are durations in ms.
+ */
+import type { InferenceRequest } from '../core/relay.ts'
+import type { FleetOptions } from './options.ts'
+import type { Runner } from './runner.ts'
+
+/** How many times the expectation an attempt may take before its first frame. */
+const firstFrameFactor = 4
+/** A pause between frames may be this many times the longest pause seen in the same stream (F10). */
+const idleFactor = 10
+/** Tokens of a tool call or structured answer that a node may hold back before it sends a frame. */
+const heldBackTokens = 2_048
+
+type Deadlines = FleetOptions['deadlines']
+
+/** Until the first frame of a stream, or the end of a body that comes whole. */
+export function firstFrameBudgetMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
+  const { stats } = runner
+  if (stats.prefillMsPerToken === null || stats.samples < 3) return deadlines.firstFrameMsMax
+  const prefillMs = request.envelope.promptTokens * stats.prefillMsPerToken
+  const waitMs = Math.max(0, runner.inFlight - 1) * (stats.requestMs ?? 0)
+  const expectedMs = prefillMs + waitMs + (request.stream ? 0 : wholeAnswerMs(runner, request))
+  if (!Number.isFinite(expectedMs)) return deadlines.firstFrameMsMax
+  return Math.min(deadlines.firstFrameMsMax, Math.max(deadlines.firstFrameMsMin, firstFrameFactor * expectedMs))
+}
+
+function wholeAnswerMs(runner: Runner, request: InferenceRequest): number {
+  if (request.route.operation === 'embed') return runner.stats.requestMs ?? 0
+  const tokens = request.envelope.outputTokensMax
+  const perToken = runner.stats.decodeMsPerToken
+  return tokens === null || perToken === null ? Infinity : tokens * perToken
+}
+
+/** Between two frames. Streams with tools or a format may hold back a whole call (verified notes §k). */
+export function idleBudgetMs(runner: Runner, longestPauseMs: number, holdsBack: boolean, deadlines: Deadlines): number {
+  const adaptive = Math.min(deadlines.idleMsMax, Math.max(deadlines.idleMsMin, idleFactor * longestPauseMs))
+  if (!holdsBack) return adaptive
+  return Math.max(deadlines.idleMsMax, heldBackTokens * (runner.stats.decodeMsPerToken ?? 0))
+}

@@ -1,0 +1,322 @@
+/**
+ * The end of the relay chain: claims a place, tries, retries elsewhere until the first frame, and settles health, learning
+ * and the place at the true end of the answer.
+ *
+ * Retries happen only before the first frame, on a node not yet tried, inside the deadline, at most `retriesMax`, from one
+ * budget for the whole process. A refused connection or a keep-alive race costs neither budget nor a try. When nobody else
+ * can do better the node's own answer is passed on untouched.
+ */
+import type { ByteQueue } from '../base/byte-queue.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Answer, InferenceRequest, Outcome, Provenance, Relay } from '../core/relay.ts'
+import { responseHeaders } from '../wire/request-headers.ts'
+import { renderStreamError } from '../wire/render-error.ts'
+import type { Admission, Claim, Wish } from './admission.ts'
+import { Attempt, type AttemptSink, type Failure, type StreamEnd } from './attempt.ts'
+import type { Catalogue } from './catalogue.ts'
+import type { FleetOptions } from './options.ts'
+import type { RetryBudget } from './retry-budget.ts'
+import { settleFailure, settleStream, settleWhole, type SettleDeps } from './settle.ts'
+import { prepareRequest } from './wish.ts'
+import type { NumCtxPolicy } from './num-ctx.ts'
+
+export interface DispatchEvents {
+  /** One try ended. `ttftMs` is null when no frame came. */
+  attemptEnded(attempt: Attempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }): void
+  retried(node: string, reason: string): void
+  routed(node: string, reason: string): void
+  reloadAvoided(model: string): void
+}
+
+export interface DispatchDeps extends SettleDeps {
+  readonly admission: Admission
+  readonly budget: RetryBudget
+  readonly catalogue: Catalogue
+  readonly numCtx: NumCtxPolicy
+  readonly clock: Clock
+  readonly options: () => FleetOptions
+  readonly active: Set<Attempt>
+  readonly events: DispatchEvents
+  /** Headers added to every upstream request: trace context and the loop guard. */
+  readonly hopHeaders: (call: Call) => Readonly<Record<string, string>>
+  /** Reads the model lists of all nodes anew. */
+  readonly refreshModels: () => Promise<void>
+}
+
+/** The relay for everything that one node answers. */
+export function createDispatch(deps: DispatchDeps): Relay {
+  return (request, call) =>
+    new Promise<Answer>((resolve, reject) => {
+      const prepared = prepareRequest(deps, request)
+      new Dispatch(deps, prepared.request, call, { wish: prepared.wish, contextChanged: prepared.contextChanged }, { resolve, reject }).run()
+    })
+}
+
+interface Settle {
+  resolve(answer: Answer): void
+  reject(error: unknown): void
+}
+
+class Dispatch implements AttemptSink {
+  readonly #deps: DispatchDeps
+  readonly #request: InferenceRequest
+  readonly #call: Call
+  readonly #wish: Wish
+  readonly #contextChanged: boolean
+  readonly #settle: Settle
+  /** The try under way; null while the request waits for a place. */
+  #attempt: Attempt | null = null
+  #lastAttempt: Attempt | null = null
+  #lastFailure: Failure | null = null
+  #retries = 0
+  #attempts = 0
+  #budgetTaken = 0
+  #refreshed = false
+  #resent = false
+  #settled = false
+  #resolveOutcome: ((outcome: Outcome) => void) | null = null
+  #frames: ByteQueue | null = null
+
+  constructor(
+    deps: DispatchDeps,
+    request: InferenceRequest,
+    call: Call,
+    { wish, contextChanged }: { wish: Wish; contextChanged: boolean },
+    settle: Settle,
+  ) {
+    this.#deps = deps
+    this.#request = request
+    this.#call = call
+    this.#wish = wish
+    this.#contextChanged = contextChanged
+    this.#settle = settle
+  }
+
+  run(): void {
+    this.#deps.budget.active += 1
+    this.#call.signal.on(this.#onAbort)
+    this.#next(false)
+  }
+
+  readonly #onAbort = (): void => {
+    const attempt = this.#attempt
+    if (attempt === null) return
+    if (this.#frames !== null) {
+      this.#frames.cancel('call aborted')
+      return
+    }
+    attempt.abort('the client left')
+    settleStream(this.#deps, attempt, 'client_gone')
+    this.#close(attempt, 'client_gone')
+    this.#reject(new CorralError('client_gone', 'the client left before the first frame'))
+  }
+
+  #next(retry: boolean): void {
+    let claim: Claim | Promise<Claim>
+    try {
+      claim = this.#deps.admission.claim(this.#wish, this.#call, retry)
+    } catch (error) {
+      this.#giveUp(error)
+      return
+    }
+    if (claim instanceof Promise) claim.then(this.#send, this.#giveUp)
+    else this.#send(claim)
+  }
+
+  readonly #send = (claim: Claim): void => {
+    const call = this.#call
+    const { admission, events } = this.#deps
+    if (call.signal.aborted) {
+      claim.ticket?.settle('neutral', this.#deps.clock.nowMs())
+      admission.release(claim)
+      this.#reject(new CorralError('client_gone', 'the client left before the request was sent'))
+      return
+    }
+    this.#attempts += 1
+    call.progress.attempts = this.#attempts
+    call.progress.phase = 'waiting'
+    call.progress.node = claim.runner.node
+    call.progress.dispatchedAtMs = this.#deps.clock.nowMs()
+    if (this.#contextChanged && claim.runner.fingerprint === this.#wish.runner.fingerprint) events.reloadAvoided(claim.runner.model)
+    admission.dispatched(claim, this.#wish)
+    events.routed(claim.runner.node, this.#attempts > 1 ? 'retry' : claim.reason)
+    const { active, clock } = this.#deps
+    const attempt = new Attempt({ clock, options: this.#deps.options(), active, sink: this }, this.#request, call, claim)
+    this.#attempt = attempt
+    this.#lastAttempt = attempt
+    attempt.start({ ...this.#request.headers, ...this.#deps.hopHeaders(call) })
+  }
+
+  onFirstFrame(attempt: Attempt, frames: ByteQueue): void {
+    const { runner } = attempt.claim
+    runner.streaming += 1
+    if (runner.bounded) runner.stats.observeStreaming(runner.streaming, attempt.firstFrameAtMs)
+    this.#frames = frames
+    this.#call.progress.phase = 'streaming'
+    this.#settled = true
+    const outcome = new Promise<Outcome>((resolve) => {
+      this.#resolveOutcome = resolve
+    })
+    this.#settle.resolve({
+      kind: 'stream',
+      status: attempt.status,
+      headers: responseHeaders(attempt.headers),
+      provenance: this.#provenance(attempt),
+      frames,
+      outcome,
+    })
+  }
+
+  onStreamEnd(attempt: Attempt, end: StreamEnd): void {
+    attempt.claim.runner.streaming -= 1
+    const kind = outcomeKind(end)
+    settleStream(this.#deps, attempt, end.kind)
+    this.#close(attempt, kind)
+    const frames = this.#frames
+    if (frames !== null && frames.open) {
+      if (end.error !== null) frames.push(renderStreamError(this.#request.route, end.error, this.#call.id))
+      frames.end()
+    }
+    if (end.kind === 'client_too_slow') this.#call.signal.abort(end.error)
+    this.#end()
+    this.#resolveOutcome?.(this.#outcome(attempt, kind, end.error))
+  }
+
+  onWhole(attempt: Attempt, body: Buffer): void {
+    settleWhole(this.#deps, attempt)
+    this.#close(attempt, 'ok')
+    this.#resolveWhole(attempt, { status: attempt.status, headers: responseHeaders(attempt.headers), body }, 'ok')
+  }
+
+  onFailure(attempt: Attempt, failure: Failure): void {
+    settleFailure(this.#deps, attempt, failure)
+    this.#close(attempt, failure.kind === 'client' ? 'client_error' : 'node_error')
+    this.#lastFailure = failure
+    if (!this.#mayRetry(attempt, failure)) {
+      this.#finish(attempt, failure)
+      return
+    }
+    this.#deps.events.retried(attempt.claim.runner.node, failure.kind)
+    if (failure.kind === 'missing_model') this.#retryMissing(attempt, failure)
+    else this.#next(true)
+  }
+
+  /** Decides on another try and takes its price. */
+  #mayRetry(attempt: Attempt, failure: Failure): boolean {
+    const { retry } = this.#deps.options()
+    if (failure.retry === 'never' || !retry.enabled || this.#deps.clock.nowMs() >= this.#call.deadlineAtMs) return false
+    if (failure.reusedSocket && !this.#resent) {
+      this.#resent = true
+      return true
+    }
+    this.#wish.tried.add(attempt.claim.runner.node)
+    if (failure.kind === 'connect') return true
+    if (failure.kind === 'missing_model' && !attempt.claim.runner.bounded) return !this.#refreshed
+    if (this.#retries >= retry.retriesMax) return false
+    if (!this.#deps.budget.tryTake()) return false
+    this.#budgetTaken += 1
+    this.#retries += 1
+    return true
+  }
+
+  /** A model that no list knows may have been pulled behind our back: one look at all lists, then the node's answer stands. */
+  #retryMissing(attempt: Attempt, failure: Failure): void {
+    if (attempt.claim.runner.bounded) {
+      this.#next(true)
+      return
+    }
+    this.#refreshed = true
+    const { catalogue, refreshModels } = this.#deps
+    void refreshModels().then(() => {
+      const known = this.#wish.model !== null && catalogue.resolve(this.#wish.model).known
+      if (known && !this.#call.signal.aborted) this.#next(true)
+      else this.#finish(attempt, failure)
+    })
+  }
+
+  /** No further try: the node's own answer where there is one, else the error. */
+  #finish(attempt: Attempt, failure: Failure): void {
+    const { response } = failure
+    if (response === null) {
+      this.#reject(failure.error)
+      return
+    }
+    const headers = { ...responseHeaders(response.headers) }
+    if (response.status === 503) headers['retry-after'] ??= '1'
+    const kind = response.status < 500 ? 'client_error' : 'node_error'
+    this.#resolveWhole(attempt, { status: response.status, headers, body: response.body }, kind)
+  }
+
+  #resolveWhole(attempt: Attempt, response: { status: number; headers: Answer['headers']; body: Buffer }, kind: Outcome['kind']): void {
+    if (this.#settled) return
+    this.#end()
+    this.#settled = true
+    this.#settle.resolve({
+      kind: 'whole',
+      ...response,
+      provenance: this.#provenance(attempt),
+      outcome: this.#outcome(attempt, kind, kind === 'ok' ? null : (this.#lastFailure?.error ?? null)),
+    })
+  }
+
+  /** Nobody to try: what the last node said outranks "no node". */
+  readonly #giveUp = (thrown: unknown): void => {
+    const attempt = this.#lastAttempt
+    if (this.#lastFailure !== null && attempt !== null && thrown instanceof CorralError && thrown.code === 'no_node') {
+      this.#finish(attempt, this.#lastFailure)
+      return
+    }
+    this.#reject(thrown)
+  }
+
+  #reject(thrown: unknown): void {
+    if (this.#settled) return
+    this.#end()
+    this.#settled = true
+    this.#settle.reject(thrown)
+  }
+
+  #provenance(attempt: Attempt): Provenance {
+    const { claim } = attempt
+    return {
+      node: claim.runner.node,
+      reason: this.#attempts > 1 ? 'retry' : claim.reason,
+      attempts: this.#attempts,
+      dispatchedAtMs: attempt.startedAtMs,
+    }
+  }
+
+  #outcome(attempt: Attempt, kind: Outcome['kind'], error: CorralError | null): Outcome {
+    return { kind, usage: attempt.usage, frames: attempt.frameCount, bytes: attempt.bytes, error }
+  }
+
+  /** Gives the place back, exactly once per attempt. */
+  #close(attempt: Attempt, outcome: Outcome['kind']): void {
+    const streamed = attempt.firstFrameAtMs > 0
+    this.#deps.events.attemptEnded(attempt, { outcome, ttftMs: streamed ? attempt.firstFrameAtMs - attempt.startedAtMs : null })
+    this.#attempt = null
+    this.#deps.admission.release(attempt.claim)
+  }
+
+  /** The end of the whole request, whatever it was. Called exactly once. */
+  #end(): void {
+    this.#call.signal.off(this.#onAbort)
+    this.#deps.budget.active -= 1
+    for (; this.#budgetTaken > 0; this.#budgetTaken -= 1) this.#deps.budget.release()
+  }
+}
+
+function outcomeKind(end: StreamEnd): Outcome['kind'] {
+  switch (end.kind) {
+    case 'ok':
+      return 'ok'
+    case 'client_gone':
+    case 'client_too_slow':
+      return 'client_gone'
+    case 'broken':
+    case 'silent':
+      return 'truncated'
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * Embedding batches over all nodes that hold the model. A batch is cut by item into shards of about equal bytes, more shards
+ * than nodes, so that admission deals them out as nodes become free: a node twice as fast takes twice as many. Items that
+ * occur twice are computed once. A shard that is late while others are done is sent a second time elsewhere, and the first
+ * answer counts; so a hung node costs no item. Order and shape of the answer are those of a single node.
+ *
+ * Safe because embeddings of one digest are equal to the byte whatever batch they come in (ollama-contract-verified.md §j).
+ */
+import { CallSignal } from '../base/abort.ts'
+import type { Clock, Timer } from '../base/clock.ts'
+import { type Call, newProgress } from '../core/call.ts'
+import type { Answer, InferenceRequest, Outcome, Provenance, Relay, WholeAnswer } from '../core/relay.ts'
+import { type EmbeddingPart, joinEmbeddings, readEmbeddingPart } from '../wire/embeddings.ts'
+import { scanEnvelope } from '../wire/envelope.ts'
+import { replaceField } from '../wire/splice.ts'
+import type { FleetOptions } from './options.ts'
+import type { Pool, PoolTable } from './pool.ts'
+import type { Waiter } from './admission.ts'
+
+export interface EmbedSplitDeps {
+  readonly one: Relay
+  readonly pools: PoolTable<Waiter>
+  readonly options: () => FleetOptions
+  readonly clock: Clock
+  /** A shard was sent a second time: because it was late, or by the hedging option. */
+  readonly onResend: (node: string | null, reason: 'straggler' | 'hedge') => void
+}
+
+/** Shards per node: enough that the last ones even out, few enough that the cost per request stays small. */
+const shardsPerNode = 4
+/** A shard is late after this many times the median time of those that are done. */
+const lateFactor = 3
+const lateMsMin = 100
+const checkEveryMs = 25
+
+/** The relay for `/api/embed` and `/v1/embeddings`. */
+export function createEmbedSplit(deps: EmbedSplitDeps): Relay {
+  return (request, call) => {
+    const plan = deps.options().embed.split ? planBatch(deps, request) : null
+    return plan === null ? deps.one(request, call) : new Batch(deps, request, call, plan).run()
+  }
+}
+
+interface Plan {
+  /** For each item of the request its place among the unique items. */
+  readonly places: readonly number[]
+  /** JSON array text of each shard's unique items, with their count. */
+  readonly shards: readonly { readonly inputJson: string; readonly items: number }[]
+}
+
+/** How to cut the batch; null when one node should have it as it is. */
+function planBatch(deps: EmbedSplitDeps, request: InferenceRequest): Plan | null {
+  const { shardItemsMin } = deps.options().embed
+  const items = inputItems(request)
+  if (items === null || items.length < 2) return null
+  const { places, unique } = dedupe(items)
+  const nodes = countNodes(deps.pools.get(request.model))
+  const count = nodes < 2 ? 1 : Math.min(Math.floor(unique.length / shardItemsMin), nodes * shardsPerNode)
+  if (count < 2 && unique.length === items.length) return null
+  return { places, shards: cut(unique, Math.max(1, count)) }
+}
+
+/** The items of `input` when it is an array of strings; null for any other shape, whose error a node gives exactly. */
+function inputItems(request: InferenceRequest): readonly string[] | null {
+  const field = request.envelope.fields.get('input')
+  if (request.model === null || field?.kind !== 'array' || !request.envelope.wellFormed) return null
+  try {
+    const value: unknown = JSON.parse(request.body.toString('utf8', field.start, field.end))
+    return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null
+  } catch {
+    return null
+  }
+}
+
+function dedupe(items: readonly string[]): { places: number[]; unique: string[] } {
+  const seen = new Map<string, number>()
+  const unique: string[] = []
+  const places = items.map((item) => {
+    const known = seen.get(item)
+    if (known !== undefined) return known
+    seen.set(item, unique.length)
+    unique.push(item)
+    return unique.length - 1
+  })
+  return { places, unique }
+}
+
+function countNodes(pool: Pool<Waiter>): number {
+  return pool.runners.filter(({ bounded, fleetNode }) => bounded && fleetNode.up !== false && !fleetNode.draining).length
+}
+
+/** Consecutive runs of about equal length in characters. */
+function cut(items: readonly string[], count: number): Plan['shards'] {
+  const total = items.reduce((sum, item) => sum + item.length + 16, 0)
+  const shards: { inputJson: string; items: number }[] = []
+  let run: string[] = []
+  let runLength = 0
+  for (const item of items) {
+    run.push(JSON.stringify(item))
+    runLength += item.length + 16
+    if (runLength < total / count || shards.length === count - 1) continue
+    shards.push({ inputJson: `[${run.join(',')}]`, items: run.length })
+    run = []
+    runLength = 0
+  }
+  if (run.length > 0) shards.push({ inputJson: `[${run.join(',')}]`, items: run.length })
+  return shards
+}
+
+interface Copy {
+  readonly call: Call
+}
+
+interface Shard {
+  readonly request: InferenceRequest
+  readonly items: number
+  readonly startedAtMs: number
+  readonly copies: Copy[]
+  part: EmbeddingPart | null
+  failures: number
+}
+
+class Batch {
+  readonly #deps: EmbedSplitDeps
+  readonly #request: InferenceRequest
+  readonly #call: Call
+  readonly #plan: Plan
+  readonly #shards: Shard[]
+  readonly #durationsMs: number[] = []
+  readonly #startedAtMs: number
+  #open: number
+  #timer: Timer | null = null
+  #provenance: Provenance | null = null
+  #headers: Answer['headers'] = {}
+  #finish: { resolve(answer: Answer): void; reject(error: unknown): void } | null = null
+
+  constructor(deps: EmbedSplitDeps, request: InferenceRequest, call: Call, plan: Plan) {
+    this.#deps = deps
+    this.#request = request
+    this.#call = call
+    this.#plan = plan
+    this.#startedAtMs = deps.clock.nowMs()
+    this.#shards = plan.shards.map(({ inputJson, items }) => ({
+      request: shardRequest(request, inputJson),
+      items,
+      startedAtMs: this.#startedAtMs,
+      copies: [],
+      part: null,
+      failures: 0,
+    }))
+    this.#open = this.#shards.length
+  }
+
+  run(): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#finish = { resolve, reject }
+      this.#call.signal.on(this.#onAbort)
+      for (const shard of this.#shards) this.#send(shard, [])
+      this.#watch()
+    })
+  }
+
+  readonly #onAbort = (reason: unknown): void => {
+    for (const shard of this.#shards) for (const { call } of shard.copies) call.signal.abort(reason)
+  }
+
+  #send(shard: Shard, avoid: readonly string[]): void {
+    const call = shardCall(this.#call)
+    shard.copies.push({ call })
+    this.#deps.one({ ...shard.request, avoid }, call).then(
+      (answer) => this.#onAnswer(shard, answer, call),
+      (error: unknown) => this.#onError(shard, error),
+    )
+  }
+
+  #onAnswer(shard: Shard, answer: Answer, call: Call): void {
+    if (this.#finish === null || shard.part !== null || answer.kind !== 'whole') return
+    this.#call.progress.node = call.progress.node
+    if (answer.status !== 200) {
+      this.#settle(answer)
+      return
+    }
+    const part = readEmbeddingPart(this.#request.route, answer.body)
+    if (part === null || part.vectors.length !== shard.items) {
+      this.#settle(answer)
+      return
+    }
+    shard.part = part
+    this.#provenance = answer.provenance
+    this.#headers = answer.headers
+    this.#durationsMs.push(this.#deps.clock.nowMs() - answer.provenance.dispatchedAtMs)
+    for (const copy of shard.copies) if (copy.call !== call) copy.call.signal.abort('answered elsewhere')
+    this.#open -= 1
+    if (this.#open === 0) this.#settle(this.#join())
+  }
+
+  #onError(shard: Shard, error: unknown): void {
+    shard.failures += 1
+    if (this.#finish === null || shard.part !== null || shard.failures < shard.copies.length) return
+    const { reject } = this.#finish
+    this.#close('a shard failed')
+    reject(error)
+  }
+
+  /** Ends the batch with an answer; what is still under way is dropped. */
+  #settle(answer: Answer): void {
+    const resolve = this.#finish?.resolve
+    this.#close('the batch is settled')
+    resolve?.(answer)
+  }
+
+  #close(reason: string): void {
+    this.#finish = null
+    this.#timer?.cancel()
+    this.#call.signal.off(this.#onAbort)
+    for (const shard of this.#shards) {
+      if (shard.part === null) for (const { call } of shard.copies) call.signal.abort(reason)
+    }
+  }
+
+  #watch(): void {
+    this.#timer = this.#deps.clock.after(checkEveryMs, () => {
+      if (this.#finish === null) return
+      this.#resendLate()
+      this.#watch()
+    })
+  }
+
+  /** Sends a second copy of each late shard; at most one, and only while it is under way on a node. */
+  #resendLate(): void {
+    const nowMs = this.#deps.clock.nowMs()
+    const { hedge, hedgeAfterMs } = this.#deps.options().embed
+    const lateMs = this.#lateAfterMs()
+    for (const shard of this.#shards) {
+      const first = shard.copies[0]?.call.progress
+      if (shard.part !== null || shard.copies.length !== 1 || first === undefined || first.node === null) continue
+      if (first.phase !== 'waiting') continue
+      const sinceMs = nowMs - (first.dispatchedAtMs ?? nowMs)
+      const reason = sinceMs > lateMs ? 'straggler' : hedge && sinceMs > hedgeAfterMs ? 'hedge' : null
+      if (reason === null) continue
+      this.#deps.onResend(first.node, reason)
+      this.#send(shard, [first.node])
+    }
+  }
+
+  #lateAfterMs(): number {
+    const done = this.#durationsMs.toSorted((a, b) => a - b)
+    const median = done[Math.floor(done.length / 2)]
+    return median === undefined ? Infinity : Math.max(lateMsMin, lateFactor * median)
+  }
+
+  #join(): WholeAnswer {
+    const unique: string[] = []
+    let promptTokens = 0
+    let loadNs = 0
+    let model = '""'
+    for (const { part } of this.#shards) {
+      if (part === null) continue
+      for (const vector of part.vectors) unique.push(vector)
+      promptTokens += part.promptTokens
+      loadNs = Math.max(loadNs, part.loadNs)
+      model = part.model
+    }
+    const vectors = this.#plan.places.map((place) => unique[place] ?? '[]')
+    const totalMs = this.#deps.clock.nowMs() - this.#startedAtMs
+    const totals = { model, promptTokens, loadNs, totalNs: Math.round(totalMs * 1e6) }
+    const body = joinEmbeddings(this.#request.route, vectors, totals)
+    const attempts = this.#shards.reduce((sum, shard) => sum + shard.copies.length, 0)
+    return {
+      kind: 'whole',
+      status: 200,
+      headers: this.#headers,
+      provenance: { node: this.#provenance?.node ?? null, reason: 'split', attempts, dispatchedAtMs: this.#startedAtMs },
+      body,
+      outcome: splitOutcome(body.length, promptTokens, { loadMs: loadNs / 1e6, totalMs }),
+    }
+  }
+}
+
+function splitOutcome(bytes: number, promptTokens: number, times: { loadMs: number; totalMs: number }): Outcome {
+  const unknown = { cachedPromptTokens: null, outputTokens: null, promptMs: null, outputMs: null }
+  return { kind: 'ok', usage: { promptTokens, ...unknown, ...times }, frames: 0, bytes, error: null }
+}
+
+function shardRequest(request: InferenceRequest, inputJson: string): InferenceRequest {
+  const body = replaceField(request.body, request.envelope, 'input', inputJson)
+  return { ...request, body, envelope: scanEnvelope(body, { depthMax: Infinity, keysMax: Infinity }) }
+}
+
+/** A call of its own, so that a shard can be dropped alone; batches wait behind single requests. */
+function shardCall(call: Call): Call {
+  return { ...call, priority: 'batch', signal: new CallSignal(), progress: newProgress() }
+}

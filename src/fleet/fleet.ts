@@ -1,0 +1,255 @@
+/**
+ * The fleet put together: nodes with their probes, breakers and runners, and one relay per placement on top. It needs
+ * neither database nor Redis. Nodes can be added, removed and drained while requests run; options are read through a
+ * function so that a reload takes effect at the next use.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Call } from '../core/call.ts'
+import type { Relay } from '../core/relay.ts'
+import type { Placement } from '../core/route.ts'
+import { routes } from '../wire/routes.ts'
+import { Admission, type AdmissionEvents, type Waiter } from './admission.ts'
+import type { Attempt } from './attempt.ts'
+import { createBreaker } from './breaker.ts'
+import { type Catalogue, createCatalogue } from './catalogue.ts'
+import { createDispatch, type DispatchEvents } from './dispatch.ts'
+import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
+import { Affinity } from './learning.ts'
+import { Loader, type LoaderEvents } from './loader.ts'
+import type { FleetNode } from './node.ts'
+import { NumCtxPolicy } from './num-ctx.ts'
+import { createOperations, type Operations } from './operations/operations.ts'
+import type { FleetOptions, NodeOptions } from './options.ts'
+import { policies } from './policy/index.ts'
+import { PoolTable } from './pool.ts'
+import { createProber, type ProbeEvents, type Prober } from './probe.ts'
+import { RetryBudget } from './retry-budget.ts'
+import { createTransport } from './transport.ts'
+import { Watchdog } from './watchdog.ts'
+
+/** What the fleet reports; all of it is optional to hear and none of it may throw. */
+export interface FleetEvents extends AdmissionEvents, LoaderEvents, DispatchEvents, ProbeEvents {
+  breakerChanged(node: string, state: 'closed' | 'open' | 'half_open'): void
+  wedgeFreed(node: string, model: string): void
+  digestDrift(model: string, digests: ReadonlyMap<string, readonly string[]>): void
+  shardResent(node: string | null, reason: 'straggler' | 'hedge'): void
+}
+
+export interface FleetDeps {
+  readonly options: () => FleetOptions
+  readonly clock: Clock
+  readonly random: () => number
+  readonly events: FleetEvents
+  readonly hopHeaders: (call: Call) => Readonly<Record<string, string>>
+}
+
+/** How often deadlines, queues and the watchdog are looked at. */
+const sweepEveryMs = 100
+
+export class Fleet {
+  readonly #deps: FleetDeps
+  readonly #nodes: FleetNode[] = []
+  readonly #active = new Set<Attempt>()
+  readonly catalogue: Catalogue
+  readonly pools: PoolTable<Waiter>
+  readonly prober: Prober
+  readonly budget: RetryBudget
+  readonly watchdog: Watchdog
+  readonly operations: Operations
+  readonly #admission: Admission
+  readonly #relays: Readonly<Partial<Record<Placement, Relay>>>
+  #sweep: Timer | null = null
+
+  constructor(deps: FleetDeps) {
+    this.#deps = deps
+    const { options, clock, events } = deps
+    const nodes = () => this.#nodes
+    for (const node of options().nodes) this.#nodes.push(this.#createNode(node))
+    this.catalogue = createCatalogue({ nodes, aliases: () => options().aliases, clock, onDrift: events.digestDrift })
+    this.pools = new PoolTable({ catalogue: this.catalogue, nodes, clock, options })
+    this.budget = new RetryBudget(() => options().retry)
+    this.prober = createProber({
+      nodes,
+      clock,
+      options: () => options().probe,
+      random: deps.random,
+      events,
+      onChange: (node, change) => this.#onNodeChange(node, change),
+    })
+    const affinity = new Affinity()
+    this.#admission = this.#createAdmission(affinity)
+    const one = this.#createOne(affinity)
+    const split = createEmbedSplit({ one, pools: this.pools, options, clock, onResend: events.shardResent } satisfies EmbedSplitDeps)
+    this.operations = createOperations({ nodes, catalogue: this.catalogue, prober: this.prober, one, clock, options: () => options().operations })
+    this.watchdog = this.#createWatchdog()
+    const { aggregate, broadcast, targets, pinned } = this.operations
+    this.#relays = { one: this.operations.one, split, relay: one, aggregate, broadcast, targets, pinned }
+  }
+
+  #createNode(options: NodeOptions): FleetNode {
+    const { clock, random, events } = this.#deps
+    const fleet = this.#deps.options()
+    const name = options.name ?? new URL(options.url).host
+    const breaker = createBreaker(fleet.breaker, random)
+    breaker.onChange = (state) => events.breakerChanged(name, state)
+    const { connectTimeoutMs } = fleet
+    const transport = createTransport({ url: options.url, headers: options.headers, connectTimeoutMs, caFile: options.caFile, clock })
+    return {
+      name,
+      options,
+      transport,
+      breaker,
+      up: null,
+      downReason: null,
+      draining: false,
+      version: null,
+      lastSeenMs: -Infinity,
+      upSinceMs: -Infinity,
+      models: new Map(),
+      modelsKnown: false,
+      loaded: new Map(),
+      loadedAtMs: -Infinity,
+      overloadedUntilMs: -Infinity,
+    }
+  }
+
+  #createAdmission(affinity: Affinity): Admission {
+    const { options, clock, random, events } = this.#deps
+    const { generate, embed } = loadRoutes()
+    const loader = new Loader({ clock, options, events, routes: { generate, embed } })
+    const policy = () => policies[options().policy]
+    return new Admission({ pools: this.pools, loader, affinity, policy, options, clock, random, events })
+  }
+
+  #createOne(affinity: Affinity): Relay {
+    const { options, clock, events, hopHeaders } = this.#deps
+    return createDispatch({
+      admission: this.#admission,
+      budget: this.budget,
+      catalogue: this.catalogue,
+      numCtx: new NumCtxPolicy(() => options().numCtx),
+      affinity,
+      clock,
+      options,
+      active: this.#active,
+      events,
+      hopHeaders,
+      refreshModels: () => this.prober.refreshModels(),
+      connectFailed: (node, reason) => this.prober.noteConnectFailure(node, reason),
+    })
+  }
+
+  #createWatchdog(): Watchdog {
+    const { options, clock, events } = this.#deps
+    return new Watchdog({
+      clock,
+      options,
+      nodes: () => this.#nodes,
+      use: (node) => this.pools.use(node),
+      active: this.#active,
+      refreshLoaded: (node) => this.prober.refreshLoaded(node),
+      onFreed: events.wedgeFreed,
+    })
+  }
+
+  get nodes(): readonly FleetNode[] {
+    return this.#nodes
+  }
+
+  /** Attempts under way on nodes. */
+  get activeAttempts(): number {
+    return this.#active.size
+  }
+
+  /** Answers a request by the placement of its route. */
+  readonly relay: Relay = (request, call) => {
+    const relay = this.#relays[request.route.placement]
+    if (relay === undefined) throw new Error(`no relay for placement ${request.route.placement}`)
+    return relay(request, call)
+  }
+
+  start(): void {
+    this.prober.start()
+    this.#scheduleSweep()
+  }
+
+  #scheduleSweep(): void {
+    this.#sweep = this.#deps.clock.after(sweepEveryMs, () => {
+      const nowMs = this.#deps.clock.nowMs()
+      for (const attempt of this.#active) attempt.check(nowMs)
+      this.#admission.tick(nowMs)
+      this.watchdog.tick(nowMs)
+      this.#scheduleSweep()
+    })
+  }
+
+  #onNodeChange(node: FleetNode, change: 'up' | 'down' | 'models' | 'loaded' | 'replaced'): void {
+    const nowMs = this.#deps.clock.nowMs()
+    if (change === 'down') for (const attempt of this.#active) attempt.check(nowMs)
+    if (change === 'down' || change === 'replaced') this.pools.forgetResidency(node)
+    this.#admission.wake()
+  }
+
+  /** Throws `conflict` when the name or URL is taken. */
+  async addNode(options: NodeOptions): Promise<FleetNode> {
+    const node = this.#createNode(options)
+    if (this.#nodes.some((other) => other.name === node.name || other.options.url === options.url)) {
+      await node.transport.close()
+      throw new CorralError('conflict', `a node named ${node.name} or with this URL is there already`)
+    }
+    this.#nodes.push(node)
+    this.catalogue.invalidate()
+    await this.prober.probeNow(node)
+    return node
+  }
+
+  /** Takes a node out: no new requests, open streams end by themselves. Throws `node_not_found`. */
+  removeNode(name: string): void {
+    const node = this.#find(name)
+    this.#nodes.splice(this.#nodes.indexOf(node), 1)
+    this.catalogue.invalidate()
+    this.pools.drop(node)
+    this.#admission.wake()
+  }
+
+  setDraining(name: string, draining: boolean): FleetNode {
+    const node = this.#find(name)
+    node.draining = draining
+    this.catalogue.invalidate()
+    this.#admission.wake()
+    return node
+  }
+
+  #find(name: string): FleetNode {
+    const node = this.#nodes.find((candidate) => candidate.name === name)
+    if (node !== undefined) return node
+    const names = this.#nodes.map((candidate) => candidate.name).join(', ')
+    throw new CorralError('node_not_found', `no node named ${name}; there are: ${names}`)
+  }
+
+  /** Follows a new node list: adds, removes, keeps those whose options are equal. */
+  async reconcile(wanted: readonly NodeOptions[]): Promise<void> {
+    const same = (a: NodeOptions, b: NodeOptions): boolean => JSON.stringify(a) === JSON.stringify(b)
+    const gone = this.#nodes.filter((node) => !wanted.some((options) => same(options, node.options)))
+    for (const node of gone) this.removeNode(node.name)
+    for (const options of wanted) {
+      if (!this.#nodes.some((node) => same(options, node.options))) await this.addNode(options)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#sweep?.cancel()
+    this.prober.stop()
+    await Promise.all(this.#nodes.map((node) => node.transport.close()))
+  }
+}
+
+function loadRoutes() {
+  const find = (pattern: string) => {
+    const route = routes.find((candidate) => candidate.pattern === pattern)
+    if (route === undefined) throw new Error(`no route ${pattern}`)
+    return route
+  }
+  return { generate: find('/api/generate'), embed: find('/api/embed') }
+}

@@ -1,0 +1,177 @@
+/**
+ * One model on one node, as the gateway drives it: how many requests are under way, what is known of its speed, whether it
+ * is in memory, and with which runner options. The gate of the scheduler wedge lives here: a request whose runner options
+ * differ from those in use is never sent while the runner is busy (ollama-contract-verified.md §b).
+ */
+import type { FleetNode } from './node.ts'
+import type { ModelStats } from './learning.ts'
+import type { Candidate } from './policy/policy.ts'
+
+/** A load that the gateway started with its own request. */
+export interface Load {
+  readonly fingerprint: string
+  readonly startedAtMs: number
+  readonly expectedMs: number
+}
+
+/** What all runners of one node share. */
+export class NodeUse {
+  readonly runners = new Map<string, Runner>()
+  inFlight = 0
+
+  /** Milliseconds until this node's single loader is free again, `except` one runner's own load. */
+  loaderBacklogMs(nowMs: number, except: Runner): number {
+    let backlogMs = 0
+    for (const runner of this.runners.values()) {
+      if (runner !== except && runner.load !== null) backlogMs += remainingMs(runner.load, nowMs)
+    }
+    return backlogMs
+  }
+}
+
+function remainingMs(load: Load, nowMs: number): number {
+  return Math.max(load.expectedMs * 0.1, load.expectedMs - (nowMs - load.startedAtMs))
+}
+
+/** What `Runner.view` needs to know of a request. */
+export interface RunnerRequest {
+  readonly fingerprint: string
+  /** `num_ctx` when it is the only runner option given: it may equal what is loaded already. */
+  readonly contextOnly: number | null
+  readonly operation: 'embed' | 'other'
+}
+
+/**
+ * Requests under way at once on an embedding model: such a runner has one slot whatever the node's settings
+ * (ollama-contract.md §2.1), and a second request keeps it busy while the first one's answer travels.
+ */
+const embedInFlightMax = 2
+
+/** Milliseconds after which half of a failure's penalty is forgotten. */
+const penaltyHalfLifeMs = 5_000
+
+export class Runner implements Candidate {
+  readonly fleetNode: FleetNode
+  readonly node: string
+  readonly model: string
+  readonly use: NodeUse
+  readonly stats: ModelStats
+  /** False for the runner of nameless and unknown requests, whose concurrency nobody bounds. */
+  readonly bounded: boolean
+
+  inFlight = 0
+  /** Answers whose first frame has come: the node runs at least that many at once. */
+  streaming = 0
+  /** Fingerprint of the requests under way or last served; null when only a foreign client knows. */
+  fingerprint: string | null = null
+  load: Load | null = null
+  loadFailures = 0
+  loadFailedUntilMs = -Infinity
+  /** Fingerprint for which the gate is held: no other is admitted until the runner is idle. */
+  yieldTo: string | null = null
+  /** Monotonic ms of the last good answer; `-Infinity` after an unload. */
+  lastServedMs = -Infinity
+  overloads = 0
+  #failures = 0
+  #failuresAtMs = 0
+
+  lastChosen = 0
+  residency: Candidate['residency'] = 'resident'
+  loadRemainingMs = 0
+  loaderBacklogMs = 0
+  penalty = 0
+  cachedTokens = 0
+  evictionMs = 0
+
+  constructor(fleetNode: FleetNode, model: string, use: NodeUse, stats: ModelStats, bounded: boolean) {
+    this.fleetNode = fleetNode
+    this.node = fleetNode.name
+    this.model = model
+    this.use = use
+    this.stats = stats
+    this.bounded = bounded
+  }
+
+  get nodeInFlight(): number {
+    return this.use.inFlight
+  }
+
+  get slots(): number {
+    return this.bounded ? this.stats.slots : Number.MAX_SAFE_INTEGER
+  }
+
+  get pendingMs(): number {
+    return this.inFlight * (this.stats.requestMs ?? 0) * 0.5
+  }
+
+  get loadMs(): number {
+    return this.stats.loadMs
+  }
+
+  get prefillMsPerToken(): number | null {
+    return this.stats.prefillMsPerToken
+  }
+
+  get decodeMsPerToken(): number | null {
+    return this.stats.decodeMsPerToken
+  }
+
+  /** In memory as far as the gateway knows: `/api/ps` said so, or it served since then. */
+  isResident(): boolean {
+    const { fleetNode } = this
+    if (!this.bounded || fleetNode.loadedAtMs === -Infinity) return true
+    return this.inFlight > 0 || this.lastServedMs >= fleetNode.loadedAtMs || fleetNode.loaded.has(this.model)
+  }
+
+  /** Whether a request with these runner options runs without a reload. */
+  isCompatible(request: RunnerRequest): boolean {
+    if (this.fingerprint !== null) return this.fingerprint === request.fingerprint
+    if (request.fingerprint === '') return true
+    const contextLength = this.fleetNode.loaded.get(this.model)?.contextLength ?? null
+    return request.contextOnly !== null && request.contextOnly === contextLength
+  }
+
+  /** Brings the candidate fields up to date for one request. */
+  view(request: RunnerRequest, { nowMs, slowStartMs, cachedTokens }: { nowMs: number; slowStartMs: number; cachedTokens: number }): void {
+    const compatible = this.isCompatible(request)
+    if (this.load !== null) {
+      this.residency = this.load.fingerprint === request.fingerprint ? 'loading' : 'cold'
+      this.loadRemainingMs = remainingMs(this.load, nowMs)
+    } else {
+      this.residency = compatible && this.isResident() ? 'resident' : 'cold'
+      this.loadRemainingMs = 0
+    }
+    this.loaderBacklogMs = this.residency === 'cold' ? this.use.loaderBacklogMs(nowMs, this) : 0
+    if (this.residency === 'cold' && this.inFlight > 0) this.loaderBacklogMs += this.pendingMs
+    this.cachedTokens = cachedTokens
+    this.penalty = this.#penalty(nowMs, slowStartMs)
+  }
+
+  #penalty(nowMs: number, slowStartMs: number): number {
+    const sinceUpMs = nowMs - this.fleetNode.upSinceMs
+    const slowStart = sinceUpMs < slowStartMs ? 1 - sinceUpMs / slowStartMs : 0
+    if (this.#failures === 0) return slowStart
+    const failures = this.#failures * 0.5 ** ((nowMs - this.#failuresAtMs) / penaltyHalfLifeMs)
+    return slowStart + (failures < 0.01 ? 0 : failures)
+  }
+
+  /** A request failed here by the node's fault: the node looks busier for a while. */
+  noteFailure(nowMs: number): void {
+    this.#failures = this.#failures * 0.5 ** ((nowMs - this.#failuresAtMs) / penaltyHalfLifeMs) + 1
+    this.#failuresAtMs = nowMs
+  }
+
+  #inFlightMax(request: RunnerRequest): number {
+    const { slots } = this.stats
+    if (request.operation === 'other' || this.fleetNode.options.slots !== undefined) return slots
+    return Math.min(slots, embedInFlightMax)
+  }
+
+  /** Whether a request may be sent at this moment without waiting inside the node. */
+  isFree(request: RunnerRequest): boolean {
+    if (!this.bounded) return true
+    if (this.load !== null || this.inFlight >= this.#inFlightMax(request)) return false
+    if (this.yieldTo !== null && this.yieldTo !== request.fingerprint && this.inFlight > 0) return false
+    return this.inFlight === 0 || this.isCompatible(request)
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Whose fault an end was, and what follows for health and learning (ARCHITECTURE, "Whose fault"). Overload is not illness,
+ * a stale catalogue is not illness, a client that leaves is nobody's fault; streams that break count most.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Attempt, Failure, StreamEnd } from './attempt.ts'
+import type { Catalogue } from './catalogue.ts'
+import type { Affinity } from './learning.ts'
+import type { FleetNode } from './node.ts'
+
+export interface SettleDeps {
+  readonly clock: Clock
+  readonly catalogue: Catalogue
+  readonly affinity: Affinity
+  /** A connection to the node was refused: it is down until a probe succeeds. */
+  readonly connectFailed: (node: FleetNode, reason: string) => void
+}
+
+/** An overloaded node is passed over for this long, doubled each time in a row. */
+const overloadMs = 250
+const overloadMsMax = 10_000
+
+/** After a stream, or a try that its client left. */
+export function settleStream(deps: SettleDeps, attempt: Attempt, end: StreamEnd['kind']): void {
+  const nowMs = deps.clock.nowMs()
+  const { ticket, runner } = attempt.claim
+  switch (end) {
+    case 'ok':
+      ticket?.settle('ok', nowMs)
+      learn(deps, attempt, nowMs)
+      return
+    case 'broken':
+      ticket?.settle('broken_stream', nowMs)
+      runner.noteFailure(nowMs)
+      return
+    case 'silent':
+    case 'client_gone':
+    case 'client_too_slow':
+      ticket?.settle('neutral', nowMs)
+  }
+}
+
+/** After a complete body. */
+export function settleWhole(deps: SettleDeps, attempt: Attempt): void {
+  const nowMs = deps.clock.nowMs()
+  attempt.claim.ticket?.settle('ok', nowMs)
+  learn(deps, attempt, nowMs)
+}
+
+function learn(deps: SettleDeps, attempt: Attempt, nowMs: number): void {
+  const { usage, request, claim } = attempt
+  const { runner } = claim
+  runner.fleetNode.lastSeenMs = nowMs
+  runner.overloads = 0
+  const { envelope } = request
+  runner.lastServedMs = envelope.keepAliveSeconds === 0 ? -Infinity : nowMs
+  if (!runner.bounded || envelope.empty) return
+  runner.stats.observe(usage, {
+    nowMs,
+    inFlightAtDispatch: claim.inFlightAtDispatch,
+    durationMs: nowMs - attempt.startedAtMs,
+  })
+  if (envelope.conversationKey !== null && usage !== null) {
+    const tokens = (usage.promptTokens ?? 0) + (usage.outputTokens ?? 0)
+    deps.affinity.note(envelope.conversationKey, { node: runner.node, tokens, nowMs })
+  }
+}
+
+/** After a try that failed before its first frame. */
+export function settleFailure(deps: SettleDeps, attempt: Attempt, failure: Failure): void {
+  const nowMs = deps.clock.nowMs()
+  const { ticket, runner } = attempt.claim
+  const node = runner.fleetNode
+  switch (failure.kind) {
+    case 'client':
+    case 'cloud':
+    case 'missing_route':
+    case 'repeat_stop':
+      ticket?.settle('ok', nowMs)
+      return
+    case 'overload':
+      ticket?.settle('neutral', nowMs)
+      node.overloadedUntilMs = nowMs + Math.min(overloadMsMax, overloadMs * 2 ** runner.overloads)
+      runner.overloads += 1
+      return
+    case 'missing_model':
+      ticket?.settle('neutral', nowMs)
+      if (runner.bounded) deps.catalogue.noteMissing(node, runner.model, nowMs)
+      return
+    case 'connect':
+      ticket?.settle('fail', nowMs)
+      deps.connectFailed(node, failure.error.message)
+      return
+    case 'reset':
+    case 'timeout':
+    case 'protocol':
+    case 'truncated':
+    case 'stalled':
+    case 'runner_died':
+    case 'load_failed':
+    case 'out_of_memory':
+    case 'other':
+      ticket?.settle(failure.reusedSocket ? 'neutral' : 'fail', nowMs)
+      if (!failure.reusedSocket) runner.noteFailure(nowMs)
+      if (failure.kind === 'out_of_memory') forgetResidency(attempt)
+  }
+}
+
+/** A run-time out-of-memory expires every model of the node (ollama-contract.md §2.5). */
+function forgetResidency(attempt: Attempt): void {
+  for (const runner of attempt.claim.runner.use.runners.values()) runner.lastServedMs = -Infinity
+}

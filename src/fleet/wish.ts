@@ -1,0 +1,95 @@
+/**
+ * From a request to what admission needs of it: the resolved model, the runner options in effect after the `num_ctx`
+ * policy, and the estimates that a policy weighs. Where an alias or the policy changes a field, only that field's bytes
+ * are spliced.
+ */
+import type { InferenceRequest } from '../core/relay.ts'
+import type { RunnerOptions } from '../core/envelope.ts'
+import { scanEnvelope } from '../wire/envelope.ts'
+import { runnerFingerprint } from '../wire/fingerprint.ts'
+import { removeOption, replaceField, replaceOption } from '../wire/splice.ts'
+import type { Wish } from './admission.ts'
+import type { Catalogue } from './catalogue.ts'
+import type { NumCtxPolicy } from './num-ctx.ts'
+
+/** Output tokens expected of a request that sets no limit, until the model's mean is learned. */
+const outputTokensAssumed = 256
+
+/** The body passed the door's limits already. */
+const respliceLimits = { depthMax: Infinity, keysMax: Infinity }
+
+export interface PreparedRequest {
+  readonly request: InferenceRequest
+  readonly wish: Wish
+  /** True when the `num_ctx` policy changed what the client asked for. */
+  readonly contextChanged: boolean
+}
+
+export interface WishDeps {
+  readonly catalogue: Catalogue
+  readonly numCtx: NumCtxPolicy
+}
+
+/** Resolves aliases and runner options of `request`. */
+export function prepareRequest(deps: WishDeps, original: InferenceRequest): PreparedRequest {
+  const target = original.model === null ? null : deps.catalogue.resolve(original.model).name
+  const named = target === null || target === original.model ? original : withModel(original, target)
+  const request = target === null ? named : withNumCtx(deps.numCtx, named, target)
+  return { request, wish: toWish(request, target), contextChanged: request !== named }
+}
+
+/** The same request with other body bytes; the envelope follows, since its ranges moved. */
+function withBody(request: InferenceRequest, body: Buffer): InferenceRequest {
+  return { ...request, body, envelope: scanEnvelope(body, respliceLimits) }
+}
+
+function withModel(request: InferenceRequest, target: string): InferenceRequest {
+  const { fields } = request.envelope
+  const field = fields.has('model') || !fields.has('name') ? 'model' : 'name'
+  return withBody(request, replaceField(request.body, request.envelope, field, JSON.stringify(target)))
+}
+
+function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: string): InferenceRequest {
+  if (request.route.dialect !== 'ollama' || request.route.body !== 'json') return request
+  const requested = request.envelope.runnerOptions.num_ctx
+  const decision = numCtx.decide(model, typeof requested === 'number' ? requested : null)
+  switch (decision.kind) {
+    case 'keep':
+      return request
+    case 'remove':
+      return withBody(request, removeOption(request.body, request.envelope, 'num_ctx'))
+    case 'set':
+      return withBody(request, replaceOption(request.body, request.envelope, 'num_ctx', String(decision.value)))
+  }
+}
+
+function toWish(request: InferenceRequest, model: string | null): Wish {
+  const { envelope, route } = request
+  const options = envelope.runnerOptions
+  const names = Object.keys(options)
+  const contextOnly = names.length === 1 && typeof options.num_ctx === 'number' ? options.num_ctx : null
+  const embed = route.operation === 'embed'
+  return {
+    model,
+    runner: {
+      fingerprint: names.length === 0 ? '' : runnerFingerprint(options),
+      contextOnly,
+      operation: embed ? 'embed' : 'other',
+    },
+    loadFields: names.length === 0 ? '' : loadFields(options),
+    route: {
+      promptTokens: envelope.promptTokens,
+      outputTokens: embed ? 0 : (envelope.outputTokensMax ?? outputTokensAssumed),
+    },
+    conversationKey: envelope.conversationKey,
+    tried: new Set(request.avoid),
+    direct: false,
+    loadFailures: 0,
+  }
+}
+
+/** The runner options as fields of a load request, each with a comma before it. `shift` is no member of `options`. */
+function loadFields({ shift, ...options }: RunnerOptions): string {
+  const inOptions = Object.keys(options).length === 0 ? '' : `,"options":${JSON.stringify(options)}`
+  return shift === undefined ? inOptions : `${inOptions},"shift":${String(shift)}`
+}

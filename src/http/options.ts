@@ -1,0 +1,31 @@
+/** Options of the HTTP front. `config/default.yaml` explains each key; the numbers' sources stand there. */
+import { z } from 'zod'
+
+import { byteSize, durationMs } from '../core/options.ts'
+
+export const httpOptions = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(11_435),
+  /** Binding anything but loopback without authentication refuses to start unless this is set. */
+  insecureNoAuth: z.boolean().default(false),
+  keepAliveTimeoutMs: durationMs(75_000),
+  headersTimeoutMs: durationMs(10_000),
+  /** Longest pause between two pieces of a request body. */
+  bodyPauseMsMax: durationMs(30_000),
+  headerBytesMax: byteSize(16_384, { minBytes: 1_024, maxBytes: 1_048_576 }),
+  bodyBytesMax: byteSize(128 * 1_048_576),
+  jsonDepthMax: z.int().min(16).max(100_000).default(10_000),
+  jsonKeysMax: z.int().min(16).max(1_000_000).default(10_000),
+  connectionsMax: z.int().min(1).max(1_000_000).default(20_000),
+  /** A waiting stream gets its head and a first keep-alive byte after this long. */
+  keepAliveBytesAfterMs: durationMs(15_000),
+  keepAliveBytesEveryMs: durationMs(15_000),
+  /** A client that takes no byte for this long is dropped. */
+  stallMs: durationMs(60_000),
+  drainMs: durationMs(30_000),
+  origins: z.array(z.string()).default([]),
+  hosts: z.array(z.string()).default([]),
+  routeHeaders: z.boolean().default(true),
+})
+
+export type HttpOptions = z.infer<typeof httpOptions>
