@@ -1,0 +1,12 @@
+/** The one place that reads `process.env`: everything else receives the environment as an argument. */
+import type { Environment } from './env-source.ts'
+
+export function processEnvironment(): Environment {
+  return process.env
+}
+
+/** Colours are wanted: a terminal, and neither `NO_COLOR` nor `TERM=dumb`. */
+export function wantsColour(stream: { readonly isTTY?: boolean | undefined }, env: Environment = processEnvironment()): boolean {
+  const refused = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb'
+  return stream.isTTY === true && !refused
+}

@@ -1,0 +1,65 @@
+/**
+ * The whole configuration: each module declares its own options, this file only puts them side by side. A capability is
+ * switched by exactly one key: `enabled` (or a named boolean) in the section of the module that owns it; `features` holds
+ * the switches of the capabilities that have no section. `featureKeys` lists all of them in one place.
+ */
+import { z } from 'zod'
+
+import { fleetOptions } from '../fleet/options.ts'
+import { httpOptions } from '../http/options.ts'
+import { observeOptions } from '../observe/options.ts'
+
+export const featureOptions = z.strictObject({
+  /** The routes below /admin, which `corral nodes` and `corral top` use. */
+  admin: z.boolean().default(true),
+  /** Routes that change what the nodes hold: pull, push, create, copy, delete, blobs. */
+  modelOperations: z.boolean().default(true),
+})
+
+export const configSchema = z.strictObject({
+  fleet: fleetOptions.prefault({}),
+  http: httpOptions.prefault({}),
+  observe: observeOptions.prefault({}),
+  features: featureOptions.prefault({}),
+})
+
+export type FeatureOptions = z.infer<typeof featureOptions>
+export type Config = z.infer<typeof configSchema>
+
+/** Which key switches which capability. */
+export const featureKeys = {
+  admission: 'fleet.admission.enabled',
+  breaker: 'fleet.breaker.enabled',
+  retry: 'fleet.retry.enabled',
+  loads: 'fleet.loads.enabled',
+  watchdog: 'fleet.watchdog.enabled',
+  embedSplit: 'fleet.embed.split',
+  hedging: 'fleet.embed.hedge',
+  cloudModels: 'fleet.cloudModels',
+  routeHeaders: 'http.routeHeaders',
+  metrics: 'observe.metrics.enabled',
+  trace: 'observe.trace.enabled',
+  accessLog: 'observe.log.access',
+  admin: 'features.admin',
+  modelOperations: 'features.modelOperations',
+} as const satisfies Record<string, string>
+
+/** Keys that a running gateway cannot change: the listening socket and its parser are made once. */
+export const restartKeys: readonly string[] = [
+  'http.host',
+  'http.port',
+  'http.insecureNoAuth',
+  'http.keepAliveTimeoutMs',
+  'http.headersTimeoutMs',
+  'http.headerBytesMax',
+  'http.connectionsMax',
+]
+
+/** Freezes `value` and everything below it, and returns it. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const child of Object.values(value)) deepFreeze(child)
+  }
+  return value
+}
