@@ -1,0 +1,26 @@
+# Corral in one image. Build with another base by --build-arg IMAGE=…; Node must be 22.23.2 or newer.
+ARG IMAGE=node:26-slim
+
+FROM ${IMAGE} AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# No install script is needed in production: the Node that runs is the image's own.
+RUN npm ci --omit=dev --ignore-scripts
+
+FROM ${IMAGE}
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY package.json LICENSE ./
+COPY config ./config
+COPY src ./src
+# The image ships with this unprivileged user. Nothing below /app is written, so a read-only root file system works.
+USER node
+EXPOSE 11435
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.CORRAL_HTTP__PORT||11435)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
+# A container's own loopback is reachable by nobody, so the listener binds every address; --insecure-no-auth says that this is meant.
+# Publish the port only where you trust every client: docker run -p 127.0.0.1:11435:11435 …
+ENTRYPOINT ["node", "src/main.ts"]
+CMD ["serve", "--host", "0.0.0.0", "--insecure-no-auth"]
