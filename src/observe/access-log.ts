@@ -1,0 +1,95 @@
+/**
+ * The access log: one JSON line per request at its true end, built by hand because it stands in every request's way. It says
+ * who answered, how long it took and how it ended; prompts, answers and credentials never reach it.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { LineSink } from './line-sink.ts'
+import type { OutcomeLabel } from './outcome.ts'
+
+/** What one line says. Milliseconds and bytes; null where it does not apply. */
+export interface AccessRecord {
+  readonly id: string
+  readonly traceId: string | null
+  readonly method: string
+  /** Pattern of the route, not the path. */
+  readonly route: string
+  readonly status: number
+  readonly outcome: OutcomeLabel
+  /** Code of the failure that ended it. */
+  readonly error: string | null
+  readonly node: string | null
+  readonly reason: string | null
+  readonly attempts: number
+  readonly model: string | null
+  readonly stream: boolean
+  readonly ttftMs: number | null
+  readonly durationMs: number
+  readonly bytes: number
+  readonly inputTokens: number | null
+  readonly outputTokens: number | null
+}
+
+/** Anything that cannot stand in a JSON string as it is. */
+const unsafe = /["\\\u0000-\u001f\ud800-\udfff]/
+
+/** A JSON string. */
+export function quote(text: string): string {
+  return unsafe.test(text) ? JSON.stringify(text) : `"${text}"`
+}
+
+/** Microsecond steps, without digits that mean nothing. */
+function formatMs(valueMs: number): string {
+  return String(Math.round(valueMs * 1_000) / 1_000)
+}
+
+/** Times of day as ISO 8601; the part down to the second is kept for as long as it holds. */
+export class IsoTime {
+  #second = Number.NaN
+  #prefix = ''
+
+  format(wallMs: number): string {
+    const second = Math.floor(wallMs / 1_000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#prefix = new Date(second * 1_000).toISOString().slice(0, 20)
+    }
+    const millisecond = Math.floor(wallMs - second * 1_000)
+    const zeros = millisecond < 10 ? '00' : millisecond < 100 ? '0' : ''
+    return `${this.#prefix}${zeros}${millisecond}Z`
+  }
+}
+
+/** One line of the access log, newline included. */
+export function accessLine(time: string, record: AccessRecord): string {
+  let line = `{"time":"${time}","level":"info","msg":"request","id":${quote(record.id)}`
+  if (record.traceId !== null) line += `,"trace":"${record.traceId}"`
+  line += `,"method":${quote(record.method)},"route":${quote(record.route)},"status":${record.status},"outcome":"${record.outcome}"`
+  if (record.error !== null) line += `,"error":"${record.error}"`
+  if (record.node !== null) line += `,"node":${quote(record.node)}`
+  if (record.reason !== null) line += `,"reason":${quote(record.reason)}`
+  line += `,"attempts":${record.attempts}`
+  if (record.model !== null) line += `,"model":${quote(record.model)}`
+  line += `,"stream":${record.stream}`
+  if (record.ttftMs !== null) line += `,"ttftMs":${formatMs(record.ttftMs)}`
+  line += `,"durationMs":${formatMs(record.durationMs)},"bytes":${record.bytes}`
+  if (record.inputTokens !== null) line += `,"inputTokens":${record.inputTokens}`
+  if (record.outputTokens !== null) line += `,"outputTokens":${record.outputTokens}`
+  return `${line}}\n`
+}
+
+export class AccessLog {
+  readonly #sink: LineSink
+  readonly #clock: Clock
+  readonly #time = new IsoTime()
+  readonly #format: (line: string) => string
+
+  constructor(sink: LineSink, clock: Clock, format: (line: string) => string) {
+    this.#sink = sink
+    this.#clock = clock
+    this.#format = format
+  }
+
+  write(record: AccessRecord): void {
+    this.#sink.write(this.#format(accessLine(this.#time.format(this.#clock.wallMs()), record)))
+  }
+}

@@ -1,0 +1,16 @@
+/** Histogram bounds. A threshold of a service level must be a bound; the long tail is for model loads. */
+
+/** Whole requests, seconds. */
+export const latencySeconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
+/** Time to the first token, seconds. */
+export const firstTokenSeconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 7.5, 10, 20, 40, 80, 160]
+/** Time per output token, seconds. */
+export const perTokenSeconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5]
+/** The gateway's own time, seconds. */
+export const overheadSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25]
+/** Waiting in a queue, seconds. */
+export const queueSeconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
+/** Model loads, seconds. */
+export const loadSeconds = [0.5, 1, 2.5, 5, 10, 20, 40, 80, 120]
+/** Tokens of one request. */
+export const tokens = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576]

@@ -1,0 +1,146 @@
+/**
+ * Where log lines go: a bounded buffer in front of a file descriptor. A request never waits for a disk or a pipe: lines are
+ * written together, by size or after a short time, one write at a time; when the reader is too slow new lines are dropped
+ * and counted. `flushSync` is for the end of the process.
+ */
+import { closeSync, openSync, write, writeSync } from 'node:fs'
+
+import type { Clock, Timer } from '../base/clock.ts'
+
+export interface LineSink {
+  /** Queues a line that ends in a newline. Never throws, never waits. */
+  write(line: string): void
+  /** Lines lost because the buffer was full or the target refused them. */
+  readonly dropped: number
+  /** Writes what is queued and waits for it. */
+  flush(): Promise<void>
+  /** Writes what is queued before it returns. */
+  flushSync(): void
+  /** Opens the log file anew, after it was renamed by a rotation. */
+  reopen(): void
+}
+
+export interface LineSinkOptions {
+  /** File to append to; the standard output when null. */
+  readonly file: string | null
+  readonly clock: Clock
+  readonly flushEveryMs?: number
+  readonly flushChars?: number
+  readonly bufferCharsMax?: number
+}
+
+const stdoutFd = 1
+const retryAfterMs = 20
+
+class FdSink implements LineSink {
+  readonly #file: string | null
+  readonly #clock: Clock
+  readonly #flushEveryMs: number
+  readonly #flushChars: number
+  readonly #bufferCharsMax: number
+  #fd: number
+  #pending = ''
+  #pendingLines = 0
+  /** The bytes of the write under way, from the first one not yet written. */
+  #writing: Buffer | null = null
+  #writingLines = 0
+  #timer: Timer | null = null
+  #idle: (() => void)[] = []
+  dropped = 0
+
+  constructor({ file, clock, flushEveryMs = 100, flushChars = 16_384, bufferCharsMax = 4_194_304 }: LineSinkOptions) {
+    this.#file = file
+    this.#clock = clock
+    this.#flushEveryMs = flushEveryMs
+    this.#flushChars = flushChars
+    this.#bufferCharsMax = bufferCharsMax
+    this.#fd = file === null ? stdoutFd : openSync(file, 'a')
+  }
+
+  write(line: string): void {
+    if (this.#pending.length + line.length > this.#bufferCharsMax) {
+      this.dropped += 1
+      return
+    }
+    this.#pending += line
+    this.#pendingLines += 1
+    if (this.#writing !== null) return
+    if (this.#pending.length >= this.#flushChars) this.#start()
+    else this.#timer ??= this.#clock.after(this.#flushEveryMs, () => this.#start())
+  }
+
+  #start(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    if (this.#writing !== null || this.#pending === '') return
+    this.#writing = Buffer.from(this.#pending)
+    this.#writingLines = this.#pendingLines
+    this.#pending = ''
+    this.#pendingLines = 0
+    this.#continue()
+  }
+
+  #continue(): void {
+    const bytes = this.#writing
+    if (bytes === null) return
+    write(this.#fd, bytes, 0, bytes.length, null, (error, written) => {
+      if (this.#writing !== bytes) return
+      if (error?.code === 'EAGAIN') {
+        this.#clock.after(retryAfterMs, () => this.#continue(), true)
+        return
+      }
+      if (error === null && written < bytes.length) {
+        this.#writing = bytes.subarray(written)
+        this.#continue()
+        return
+      }
+      if (error !== null) this.dropped += this.#writingLines
+      this.#writing = null
+      if (this.#pending !== '') this.#start()
+      else this.#settleIdle()
+    })
+  }
+
+  #settleIdle(): void {
+    const waiting = this.#idle
+    this.#idle = []
+    for (const resolve of waiting) resolve()
+  }
+
+  flush(): Promise<void> {
+    this.#start()
+    if (this.#writing === null) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#idle.push(resolve)
+    })
+  }
+
+  flushSync(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    const bytes = Buffer.concat([this.#writing ?? Buffer.alloc(0), Buffer.from(this.#pending)])
+    const lines = this.#pendingLines + this.#writingLines
+    this.#writing = null
+    this.#pending = ''
+    this.#pendingLines = 0
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at)
+    } catch {
+      this.dropped += lines
+    }
+    this.#settleIdle()
+  }
+
+  reopen(): void {
+    if (this.#file === null) return
+    this.flushSync()
+    const old = this.#fd
+    this.#fd = openSync(this.#file, 'a')
+    closeSync(old)
+  }
+}
+
+/** A sink over a file or the standard output. Throws when the file cannot be opened. */
+export function createLineSink(options: LineSinkOptions): LineSink {
+  return new FdSink(options)
+}

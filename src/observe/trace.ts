@@ -1,0 +1,57 @@
+/**
+ * W3C trace context: the trace id of the client is kept, our own span id becomes the parent of what the node does, and
+ * `tracestate` passes untouched. A malformed `traceparent` starts a new trace and its `tracestate` is dropped, as the
+ * standard demands. Corral exports no spans, so a trace that starts here is marked as not sampled.
+ */
+import type { IdSource } from '../base/ids.ts'
+import type { TraceContext } from '../core/call.ts'
+
+export interface Tracer {
+  /** The context of a new call, from the client's headers. Null when tracing is off. Never throws. */
+  start(traceparent: string | undefined, tracestate: string | undefined): TraceContext | null
+}
+
+export interface TracerDeps {
+  readonly ids: IdSource
+  readonly enabled: () => boolean
+}
+
+/** Version, trace id, parent id, flags; a later version may append fields. */
+const traceparentPattern = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?$/
+const tracestateLengthMax = 512
+/** Printable ASCII, as a header value. */
+const tracestatePattern = /^[\x20-\x7e\t]*$/
+
+export function createTracer({ ids, enabled }: TracerDeps): Tracer {
+  return {
+    start(traceparent, tracestate) {
+      if (!enabled()) return null
+      const spanId = ids.spanId()
+      const parent = traceparent === undefined ? null : parseTraceparent(traceparent)
+      if (parent === null) return { traceId: ids.traceId(), spanId, sampled: false, state: null }
+      return { ...parent, spanId, state: readTracestate(tracestate) }
+    },
+  }
+}
+
+/** Trace id and sampling decision of a `traceparent` header; null when it is malformed. */
+export function parseTraceparent(header: string): { readonly traceId: string; readonly sampled: boolean } | null {
+  const match = traceparentPattern.exec(header)
+  const [, version = '', traceId = '', flags = '', rest] = match ?? []
+  if (match === null || (version === '00' && rest !== undefined)) return null
+  return { traceId, sampled: (Number.parseInt(flags, 16) & 1) === 1 }
+}
+
+function readTracestate(header: string | undefined): string | null {
+  if (header === undefined || header.length === 0 || header.length > tracestateLengthMax) return null
+  return tracestatePattern.test(header) ? header : null
+}
+
+const none: Readonly<Record<string, string>> = {}
+
+/** Headers that hand a call's trace on to a node. */
+export function traceHeaders(trace: TraceContext | null): Readonly<Record<string, string>> {
+  if (trace === null) return none
+  const traceparent = `00-${trace.traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
+  return trace.state === null ? { traceparent } : { traceparent, tracestate: trace.state }
+}
