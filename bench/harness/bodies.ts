@@ -1,0 +1,18 @@
+/** Request bodies of the benches: what an Ollama client sends, by length typical of a short chat turn. */
+
+function chat(isStream: boolean, content: string): string {
+  return JSON.stringify({ model: 'm:latest', messages: [{ role: 'user', content }], stream: isStream })
+}
+
+export const wholeChat = chat(false, 'How many head of cattle stand in the north pasture tonight?')
+export const streamedChat = chat(true, 'How many head of cattle stand in the north pasture tonight?')
+
+/** A streamed chat whose first token takes `prefillMs`, whatever the node's own settings. */
+export function longPrefillChat(prefillMs: number): string {
+  return chat(true, `#prefillMs=${prefillMs} A long document follows.`)
+}
+
+/** An embedding batch; the mock's vectors name their items. */
+export function embedBatch(items: number): string {
+  return JSON.stringify({ model: 'm:latest', input: Array.from({ length: items }, (_, index) => `item ${index}`) })
+}

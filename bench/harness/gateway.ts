@@ -1,0 +1,102 @@
+/**
+ * Starts the gateway the way a user does (`node src/main.ts serve`, settings by environment), with the access log
+ * written to a file and metrics on, and waits until it answers. What it writes to standard error is kept for the
+ * message of a start that fails.
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { monotonicUs } from './monotonic.ts'
+
+export interface GatewaySettings {
+  /** More settings, e.g. `CORRAL_FLEET__PROBE__INTERVAL_MS`. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Arguments for Node itself. */
+  readonly nodeArgs?: readonly string[]
+  /** A module that exports `createApp` instead of the checkout's own `src/main.ts`. */
+  readonly entry?: string
+}
+
+export interface Gateway {
+  readonly name: string
+  readonly pid: number
+  readonly port: number
+  /** From the start of the process to its first answer. */
+  readonly firstAnswerMs: number
+  stop(): Promise<void>
+}
+
+const startMsMax = 30_000
+const stopMsMax = 5_000
+
+/** A port nobody listens on at this moment. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(address !== null && typeof address === 'object' ? address.port : 0))
+    })
+  })
+}
+
+/** True when something answers HTTP 200 on `port`. */
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    socket.on('connect', () => socket.write('GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n'))
+    socket.on('data', (bytes) => {
+      resolve(bytes.toString().startsWith('HTTP/1.1 200'))
+      socket.destroy()
+    })
+    socket.on('error', () => resolve(false))
+    socket.on('close', () => resolve(false))
+  })
+}
+
+function gatewayEnv(ports: readonly number[], port: number, logFile: string): Record<string, string> {
+  return {
+    CORRAL_NODES: ports.map((node) => `http://127.0.0.1:${node}`).join(','),
+    CORRAL_HTTP__PORT: String(port),
+    CORRAL_OBSERVE__LOG__FILE: logFile,
+    CORRAL_OBSERVE__LOG__ACCESS: 'true',
+  }
+}
+
+function stopper(child: ChildProcess, folder: string): () => Promise<void> {
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  return async () => {
+    child.kill('SIGTERM')
+    const killer = systemClock.after(stopMsMax, () => child.kill('SIGKILL'))
+    await exited
+    killer.cancel()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+export async function startGateway(ports: readonly number[], settings: GatewaySettings): Promise<Gateway> {
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'corral-bench-'))
+  const entry = settings.entry ?? new URL('../../src/main.ts', import.meta.url).pathname
+  const env = { PATH: '/usr/bin:/bin', ...gatewayEnv(ports, port, join(folder, 'access.log')), ...settings.env }
+  const startUs = monotonicUs()
+  const child = spawn(process.execPath, [...(settings.nodeArgs ?? []), entry, 'serve'], { env, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
+  const stop = stopper(child, folder)
+  let said = ''
+  child.stderr.on('data', (bytes: Buffer) => (said = (said + bytes.toString()).slice(-4_000)))
+  const lateUs = startUs + startMsMax * 1_000
+  while (!(await answers(port))) {
+    if (child.exitCode === null && monotonicUs() < lateUs) await systemClock.sleep(5)
+    else {
+      if (child.exitCode === null) await stop()
+      throw new Error(`the gateway did not start: ${said}`)
+    }
+  }
+  return { name: 'corral', pid: child.pid ?? 0, port, firstAnswerMs: (monotonicUs() - startUs) / 1_000, stop }
+}

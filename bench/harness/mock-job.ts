@@ -1,0 +1,87 @@
+/**
+ * One inference request at a mock node, from its arrival to its last byte. A job holds at most one timer; when
+ * the client leaves or the node dies, `cancel` drops it and nothing more is written.
+ */
+import { systemClock } from '../../src/base/clock.ts'
+import type { Timer } from '../../src/base/clock.ts'
+import { chatAnswer, embedAnswer, streamFrame, streamHead } from './mock-answers.ts'
+import type { MockConnection, MockRequest } from './mock-connection.ts'
+import { monotonicUs } from './monotonic.ts'
+import type { MockSettings } from './mock-settings.ts'
+
+const wholeMarker = Buffer.from('"stream":false')
+const prefillMarker = Buffer.from('#prefillMs=')
+
+/** Inputs of an embedding request; the body is one the bench itself wrote. */
+function inputsOf(body: Buffer): string[] {
+  const parsed: unknown = JSON.parse(body.toString())
+  const input = typeof parsed === 'object' && parsed !== null && 'input' in parsed ? parsed.input : ''
+  return Array.isArray(input) ? input.map(String) : [String(input)]
+}
+
+export class MockJob {
+  readonly connection: MockConnection
+  readonly inputs: readonly string[] | undefined
+  readonly #body: Buffer
+  readonly #settings: MockSettings
+  readonly #onDone: (job: MockJob) => void
+  #timer: Timer | undefined
+  #frame = 0
+  #firstFrameUs = 0
+  readonly #sendNextFrame = (): void => this.#sendFrame()
+
+  constructor(connection: MockConnection, request: MockRequest, context: { settings: MockSettings; onDone: (job: MockJob) => void }) {
+    this.connection = connection
+    this.#body = request.body
+    this.#settings = context.settings
+    this.#onDone = context.onDone
+    this.inputs = request.path.startsWith('/api/embed') ? inputsOf(request.body) : undefined
+  }
+
+  /** Begins to work on the request: the job has a slot. */
+  start(): void {
+    if (this.#settings.fault === 'hang-inference' || this.#settings.fault === 'hang') return
+    const waitMs = this.#waitMs()
+    if (waitMs <= 0) this.#answer()
+    else this.#timer = systemClock.after(waitMs, () => this.#answer(), true)
+  }
+
+  cancel(): void {
+    this.#timer?.cancel()
+  }
+
+  #waitMs(): number {
+    const { serviceMs, slowMs, fault, embedItemMs } = this.#settings
+    const marker = this.#body.indexOf(prefillMarker)
+    const prefillMs = marker < 0 ? 0 : Number.parseInt(this.#body.toString('latin1', marker + prefillMarker.length), 10)
+    return serviceMs + prefillMs + (fault === 'slow' ? slowMs : 0) + embedItemMs * (this.inputs?.length ?? 0)
+  }
+
+  #answer(): void {
+    if (this.inputs !== undefined) return this.#finish(embedAnswer(this.inputs))
+    if (this.#body.includes(wholeMarker)) return this.#finish(chatAnswer)
+    this.#firstFrameUs = monotonicUs()
+    this.#sendFrame()
+  }
+
+  #sendFrame(): void {
+    const { frames, frameIntervalMs, fault, rstAfterFrames } = this.#settings
+    const index = this.#frame
+    this.#frame += 1
+    if (fault === 'rst-at-frame' && index >= rstAfterFrames) {
+      this.connection.socket.resetAndDestroy()
+      return
+    }
+    const isLast = this.#frame >= frames
+    const bytes = (index === 0 ? streamHead : '') + streamFrame(index, isLast)
+    if (isLast) return this.#finish(bytes)
+    this.connection.socket.write(bytes, 'latin1')
+    const dueMs = (this.#firstFrameUs - monotonicUs()) / 1_000 + this.#frame * frameIntervalMs
+    this.#timer = systemClock.after(Math.max(0, dueMs), this.#sendNextFrame, true)
+  }
+
+  #finish(bytes: Buffer | string): void {
+    this.#onDone(this)
+    this.connection.finish(bytes)
+  }
+}

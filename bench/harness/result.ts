@@ -1,0 +1,55 @@
+/**
+ * What a bench hands back: figures, and the bars they are held to. A bar states its own limit, so that a result
+ * read a year later still says what was promised.
+ */
+import { execFileSync } from 'node:child_process'
+
+export interface BenchOptions {
+  /** Shorter and smaller: shows that the bench works, not that a bar holds. */
+  readonly isQuick: boolean
+  /** Progress for people. */
+  readonly log: (line: string) => void
+}
+
+export interface Bar {
+  readonly name: string
+  readonly value: number
+  /** For people, e.g. `<= 1.5`. */
+  readonly limit: string
+  readonly isOk: boolean
+}
+
+export interface BenchResult {
+  readonly name: string
+  readonly commit: string
+  readonly node: string
+  readonly isQuick: boolean
+  readonly bars: readonly Bar[]
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+export function atMost(name: string, value: number, limit: number): Bar {
+  return { name, value, limit: `<= ${limit}`, isOk: value <= limit }
+}
+
+export function atLeast(name: string, value: number, limit: number): Bar {
+  return { name, value, limit: `>= ${limit}`, isOk: value >= limit }
+}
+
+function commitOfCheckout(): string {
+  try {
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', cwd: import.meta.dirname }).trim()
+  } catch {
+    return 'unknown'
+  }
+}
+
+export function benchResult(name: string, options: BenchOptions, parts: Pick<BenchResult, 'bars' | 'data'>): BenchResult {
+  return { name, commit: commitOfCheckout(), node: process.version, isQuick: options.isQuick, ...parts }
+}
+
+/** A figure with as many digits as carry meaning. */
+export function rounded(value: number): number {
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 1 ? 2 : 4
+  return Number(value.toFixed(digits))
+}

@@ -1,0 +1,134 @@
+/**
+ * The cast of one bench: mock nodes, the bare proxy, gateways and load drivers, each in its own process. A stage
+ * stops everything it started, in reverse order, whether the bench ended well or not.
+ */
+import { z } from 'zod'
+
+import { startChild } from './control.ts'
+import type { ControlledChild } from './control.ts'
+import { startGateway } from './gateway.ts'
+import type { Gateway, GatewaySettings } from './gateway.ts'
+import { loadSpec, loadWindow } from './load-spec.ts'
+import type { LoadSpec, LoadWindow } from './load-spec.ts'
+import { mockCounters } from './mock-settings.ts'
+import type { MockCounters, MockSettings } from './mock-settings.ts'
+
+/** Something that takes requests on a port. */
+export interface Target {
+  readonly name: string
+  readonly pid: number
+  readonly port: number
+}
+
+/** Several mock nodes in one process. */
+export class MockHerd {
+  readonly ports: readonly number[]
+  readonly #child: ControlledChild
+
+  constructor(child: ControlledChild, ports: readonly number[]) {
+    this.#child = child
+    this.ports = ports
+  }
+
+  /** Changes some settings of `nodes` (all when absent). */
+  async set(settings: Partial<MockSettings>, nodes?: readonly number[]): Promise<void> {
+    await this.#child.call('set', { settings, nodes })
+  }
+
+  async counters(): Promise<MockCounters[]> {
+    return z.array(mockCounters).parse(await this.#child.call('counters'))
+  }
+
+  async reset(): Promise<void> {
+    await this.#child.call('reset')
+  }
+
+  /** One node as a target of its own: the road without any proxy. */
+  direct(): Target {
+    return { name: 'direct', pid: 0, port: this.ports[0] ?? 0 }
+  }
+}
+
+export class LoadDriver {
+  readonly #child: ControlledChild
+
+  constructor(child: ControlledChild) {
+    this.#child = child
+  }
+
+  async start(spec: z.input<typeof loadSpec>): Promise<void> {
+    const whole: LoadSpec = loadSpec.parse(spec)
+    await this.#child.call('start', whole)
+  }
+
+  async mark(): Promise<LoadWindow> {
+    return loadWindow.parse(await this.#child.call('mark'))
+  }
+
+  /** Waits until `requestsMax` requests have ended. */
+  async all(): Promise<void> {
+    await this.#child.call('all')
+  }
+
+  async finish(graceMs = 10_000): Promise<LoadWindow> {
+    return loadWindow.parse(await this.#child.call('finish', graceMs))
+  }
+
+  async openIdle(port: number, count: number): Promise<number> {
+    return z.int().parse(await this.#child.call('idle', { port, count }))
+  }
+
+  async idleOpen(): Promise<number> {
+    return z.int().parse(await this.#child.call('idleOpen'))
+  }
+
+  async closeIdle(): Promise<void> {
+    await this.#child.call('idleClose')
+  }
+}
+
+export class Stage {
+  readonly #stops: (() => Promise<void>)[] = []
+
+  async mock(count: number, settings: Partial<MockSettings> = {}): Promise<MockHerd> {
+    const child = await this.#start('./mock-process.ts', [String(count)])
+    const herd = new MockHerd(child, z.array(z.int()).parse(await child.call('ports')))
+    await herd.set(settings)
+    return herd
+  }
+
+  async bare(ports: readonly number[]): Promise<Target> {
+    const child = await this.#start('./bare-proxy.ts', ports.map(String))
+    return { name: 'bare', pid: child.pid, port: z.int().parse(await child.call('port')) }
+  }
+
+  async gateway(ports: readonly number[], settings: GatewaySettings = {}): Promise<Gateway> {
+    const gateway = await startGateway(ports, settings)
+    this.#stops.push(() => gateway.stop())
+    return gateway
+  }
+
+  async driver(): Promise<LoadDriver> {
+    return new LoadDriver(await this.#start('./load-process.ts', []))
+  }
+
+  async close(): Promise<void> {
+    for (const stop of this.#stops.toReversed()) await stop()
+  }
+
+  async #start(script: string, args: readonly string[]): Promise<ControlledChild> {
+    const child = await startChild(new URL(script, import.meta.url), { args })
+    this.#stops.push(() => child.stop())
+    return child
+  }
+}
+
+/** Runs `act` on a fresh stage and clears it. */
+export async function onStage<T>(act: (stage: Stage) => Promise<T>): Promise<T> {
+  const stage = new Stage()
+  try {
+    return await act(stage)
+  } finally {
+    await stage.close()
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * `npm run bench -- NAME... [--quick] [--json] [--no-fail]`: runs benches one after another. Standard output holds
+ * the result alone (a table, or one JSON document per run under `--json`); progress goes to standard error. Exit
+ * code 1 when a bar does not hold, unless `--no-fail`; 2 for a wrong call.
+ */
+import { parseArgs } from 'node:util'
+
+import type { BenchOptions, BenchResult } from './harness/result.ts'
+import { renderResult } from './harness/render.ts'
+
+type Bench = (options: BenchOptions) => Promise<BenchResult>
+
+/** Each bench is loaded when it is asked for. */
+const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
+  overhead: () => import('./overhead.ts'),
+}
+
+interface Call {
+  readonly names: readonly string[]
+  readonly isQuick: boolean
+  readonly isJson: boolean
+  readonly mayFail: boolean
+}
+
+function readCall(): Call | undefined {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, 'no-fail': { type: 'boolean' } },
+  })
+  const names = positionals.length === 1 && positionals[0] === 'all' ? Object.keys(benches) : positionals
+  if (names.length === 0 || names.some((name) => !Object.hasOwn(benches, name))) return undefined
+  return { names, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+async function runBench(name: string, call: Call): Promise<BenchResult> {
+  const load = benches[name]
+  if (load === undefined) throw new Error(`no bench ${name}`)
+  const bench = await load()
+  return bench.run({ isQuick: call.isQuick, log: (line) => say(`${name}: ${line}`) })
+}
+
+async function main(): Promise<number> {
+  const call = readCall()
+  if (call === undefined) {
+    say(`usage: npm run bench -- NAME... [--quick] [--json] [--no-fail]\nbenches: ${Object.keys(benches).join(' ')}, or all`)
+    return 2
+  }
+  const results: BenchResult[] = []
+  for (const name of call.names) {
+    const result = await runBench(name, call)
+    results.push(result)
+    if (!call.isJson) process.stdout.write(renderResult(result))
+  }
+  if (call.isJson) process.stdout.write(`${JSON.stringify(results.length === 1 ? results[0] : results, null, 2)}\n`)
+  const isGood = results.every((result) => result.bars.every((bar) => bar.isOk))
+  return isGood || call.mayFail ? 0 : 1
+}
+
+process.exitCode = await main()
