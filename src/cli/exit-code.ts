@@ -1,0 +1,27 @@
+/** How commands end. The codes are part of the interface: scripts depend on them. */
+export const exitCodes = {
+  ok: 0,
+  failure: 1,
+  /** Wrong usage or a configuration that is not valid. */
+  usage: 2,
+  /** No gateway answers at the URL. */
+  unreachable: 3,
+  /** Some nodes failed, others did not. */
+  partial: 4,
+  interrupted: 130,
+} as const
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
+
+/** Ends a command with a message for people; `lines` follow below it. */
+export class CliError extends Error {
+  override readonly name = 'CliError'
+  readonly exitCode: ExitCode
+  readonly lines: readonly string[]
+
+  constructor(exitCode: ExitCode, message: string, lines: readonly string[] = []) {
+    super(message)
+    this.exitCode = exitCode
+    this.lines = lines
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The command line: names, options and help. A command's code loads only when it runs, so that `serve` starts fast.
+ */
+import { Command, CommanderError, Option } from 'commander'
+
+import { nearest } from '../config/problem.ts'
+import { CliError, exitCodes } from './exit-code.ts'
+import { endOnClosedPipe, painter, printMessage } from './output.ts'
+import type { ConfigOptions } from './settings.ts'
+import { corralVersion } from './version.ts'
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+
+/** Options of commands that read the configuration. */
+function withConfig(command: Command): Command {
+  return command
+    .option('-c, --config <file>', 'configuration file (else CORRAL_CONFIG, else ./corral.yaml)')
+    .option('--host <address>', 'address to bind (http.host)')
+    .option('--port <port>', 'port to bind (http.port)')
+    .addOption(new Option('--node <url>', 'Ollama server, repeatable (fleet.nodes)').argParser(collect))
+    .option('--insecure-no-auth', 'allow an address that other machines can reach')
+    .addOption(new Option('--set <key=value>', 'any key, repeatable: --set fleet.retry.enabled=false').argParser(collect))
+}
+
+/** Options of commands that ask a running gateway. */
+function withGateway(command: Command): Command {
+  return command
+    .option('--url <url>', 'the gateway (else the address in the configuration)')
+    .option('-c, --config <file>', 'configuration file to take the address from')
+    .option('--json', 'print JSON')
+}
+
+function addServe(program: Command): void {
+  const serve = program.command('serve', { isDefault: true }).description('run the gateway (the default command)')
+  withConfig(serve)
+    .argument('[unknown...]')
+    .usage('[options]')
+    .action(async (unknown: readonly string[], options: ConfigOptions) => {
+      const [word] = unknown
+      if (word !== undefined) throw unknownCommand(program, word)
+      const { serveCommand } = await import('./serve.ts')
+      await serveCommand(options)
+    })
+}
+
+function unknownCommand(program: Command, word: string): CliError {
+  const names = program.commands.map((command) => command.name())
+  const meant = nearest(word, names)
+  return new CliError(exitCodes.usage, `unknown command ${word}${meant === null ? '; see corral --help' : `; did you mean ${meant}?`}`)
+}
+
+function createProgram(): Command {
+  const program = new Command('corral')
+    .description('One endpoint for many Ollama servers: health-checked, load-balanced, observable.')
+    .version(`corral ${corralVersion}`, '-V, --version')
+    .exitOverride()
+    .configureOutput({ writeErr: (text) => process.stderr.write(text.replace(/^error: /, 'corral: ')) })
+  addServe(program)
+  program
+    .command('version')
+    .description('print the version')
+    .option('--json', 'print JSON')
+    .action(async (options: { json?: boolean }) => (await import('./version.ts')).versionCommand(options))
+  return program
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  const paint = painter(process.stderr)
+  if (error instanceof CliError) {
+    if (error.message !== '') printMessage(`${paint('red', 'corral:')} ${error.message}`)
+    for (const line of error.lines) printMessage(`  ${line}`)
+    return error.exitCode
+  }
+  printMessage(`${paint('red', 'corral:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  return exitCodes.failure
+}
+
+/** Runs the command in `argv` (without node and script) and sets the exit code. */
+export async function run(argv: readonly string[]): Promise<void> {
+  endOnClosedPipe()
+  try {
+    await createProgram().parseAsync(argv, { from: 'user' })
+  } catch (error) {
+    process.exitCode = report(error)
+  }
+}
