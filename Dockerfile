@@ -20,7 +20,7 @@ EXPOSE 11435
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.CORRAL_HTTP__PORT||11435)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
-# A container's own loopback is reachable by nobody, so the listener binds every address; --insecure-no-auth says that this is meant.
-# Publish the port only where you trust every client: docker run -p 127.0.0.1:11435:11435 …
+# A container's own loopback is reachable by nobody, so the listener binds every address. As long as Corral has no authentication it refuses
+# that until the operator says that it is meant: docker run -e CORRAL_HTTP__INSECURE_NO_AUTH=true -p 127.0.0.1:11435:11435 …
 ENTRYPOINT ["node", "src/main.ts"]
-CMD ["serve", "--host", "0.0.0.0", "--insecure-no-auth"]
+CMD ["serve", "--host", "0.0.0.0"]
