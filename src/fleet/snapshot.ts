@@ -1,0 +1,203 @@
+/**
+ * The fleet as plain JSON for `/admin/fleet`, and as gauges for a scrape. It only reads; credentials in node URLs and the
+ * headers of nodes are never part of it. Times are ages and remainders in milliseconds, so that no clock has to agree.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Fleet } from './fleet.ts'
+import type { FleetNode, LoadedModel } from './node.ts'
+import type { Runner } from './runner.ts'
+
+/** One model on one node as the gateway drives it. */
+export interface RunnerSnapshot {
+  readonly model: string
+  readonly inFlight: number
+  readonly streaming: number
+  /** Requests sent at once; null when nobody bounds them. */
+  readonly slots: number | null
+  /** Whether `slots` is configured or learned. */
+  readonly slotsFrom: 'configured' | 'learned' | 'unbounded'
+  readonly resident: boolean
+  /** A load under way: since when, and how long it is expected to take still. */
+  readonly loading: { readonly sinceMs: number; readonly remainingMs: number } | null
+  readonly requestMs: number | null
+  readonly loadMs: number
+  readonly prefillMsPerToken: number | null
+  readonly decodeMsPerToken: number | null
+  /** Runner options in use; null when a foreign client may have set them. */
+  readonly fingerprint: string | null
+}
+
+export interface NodeSnapshot {
+  readonly name: string
+  readonly url: string
+  readonly up: boolean | null
+  readonly downReason: string | null
+  readonly version: string | null
+  readonly draining: boolean
+  readonly breaker: 'closed' | 'open' | 'half_open'
+  /** Milliseconds since the last answer of any kind; null before the first. */
+  readonly lastSeenAgoMs: number | null
+  readonly overloadedForMs: number
+  readonly inFlight: number
+  /** Names from `/api/tags`; null until it was read once. */
+  readonly models: readonly string[] | null
+  readonly loaded: readonly {
+    readonly model: string
+    readonly vramBytes: number
+    readonly contextLength: number | null
+    readonly expiresAt: string | null
+  }[]
+  readonly runners: readonly RunnerSnapshot[]
+}
+
+export interface PoolSnapshot {
+  readonly model: string
+  readonly queued: number
+  readonly queueMax: number
+  readonly slots: number | null
+  /** Estimated milliseconds until a request that arrived now would be dispatched; 0 when nobody waits. */
+  readonly etaMs: number
+}
+
+export interface FleetSnapshot {
+  readonly nodes: readonly NodeSnapshot[]
+  readonly pools: readonly PoolSnapshot[]
+  /** Models of one name that differ between nodes: digest to node names. */
+  readonly drift: readonly { readonly model: string; readonly digests: Readonly<Record<string, readonly string[]>> }[]
+  readonly activeAttempts: number
+}
+
+/** The state of the fleet at monotonic `nowMs`. */
+export function snapshotFleet(fleet: Fleet, nowMs: number): FleetSnapshot {
+  return {
+    nodes: fleet.nodes.map((node) => snapshotNode(fleet, node, nowMs)),
+    pools: snapshotPools(fleet),
+    drift: findDrift(fleet.nodes),
+    activeAttempts: fleet.activeAttempts,
+  }
+}
+
+function snapshotNode(fleet: Fleet, node: FleetNode, nowMs: number): NodeSnapshot {
+  const use = fleet.pools.use(node)
+  return {
+    name: node.name,
+    url: maskUrl(node.options.url),
+    up: node.up,
+    downReason: node.downReason,
+    version: node.version,
+    draining: node.draining,
+    breaker: node.breaker.state(nowMs),
+    lastSeenAgoMs: node.lastSeenMs === -Infinity ? null : Math.max(0, Math.round(nowMs - node.lastSeenMs)),
+    overloadedForMs: Math.max(0, Math.round(node.overloadedUntilMs - nowMs)) || 0,
+    inFlight: use.inFlight,
+    models: node.modelsKnown ? [...node.models.keys()] : null,
+    loaded: [...node.loaded.values()].map(snapshotLoaded),
+    runners: [...use.runners.values()].map((runner) => snapshotRunner(runner, nowMs)),
+  }
+}
+
+/** A URL without user, password, query and fragment. */
+export function maskUrl(text: string): string {
+  const url = URL.parse(text)
+  if (url === null) return '(unreadable URL)'
+  return `${url.protocol}//${url.username === '' && url.password === '' ? '' : '***@'}${url.host}${url.pathname === '/' ? '' : url.pathname}`
+}
+
+function snapshotLoaded({ name, vramBytes, contextLength, expiresAtMs }: LoadedModel): NodeSnapshot['loaded'][number] {
+  return { model: name, vramBytes, contextLength, expiresAt: isoOrNull(expiresAtMs) }
+}
+
+/** A keep-alive without end, or one that a node reports beyond what a date can hold, has no time. */
+function isoOrNull(wallMs: number): string | null {
+  return Math.abs(wallMs) <= 8.64e15 ? new Date(wallMs).toISOString() : null
+}
+
+function snapshotRunner(runner: Runner, nowMs: number): RunnerSnapshot {
+  const { load, stats, bounded } = runner
+  const configured = runner.fleetNode.options.slots !== undefined
+  return {
+    model: runner.model,
+    inFlight: runner.inFlight,
+    streaming: runner.streaming,
+    slots: bounded ? runner.slots : null,
+    slotsFrom: bounded ? (configured ? 'configured' : 'learned') : 'unbounded',
+    resident: runner.isResident(),
+    loading:
+      load === null
+        ? null
+        : {
+            sinceMs: Math.round(nowMs - load.startedAtMs),
+            remainingMs: Math.max(0, Math.round(load.expectedMs - (nowMs - load.startedAtMs))),
+          },
+    requestMs: stats.requestMs,
+    loadMs: runner.loadMs,
+    prefillMsPerToken: runner.prefillMsPerToken,
+    decodeMsPerToken: runner.decodeMsPerToken,
+    fingerprint: runner.fingerprint,
+  }
+}
+
+/** Pools by model; names that lead to one model count together. */
+function snapshotPools(fleet: Fleet): PoolSnapshot[] {
+  const byModel = new Map<string, PoolSnapshot>()
+  for (const pool of fleet.pools.all()) {
+    const queued = (byModel.get(pool.model)?.queued ?? 0) + pool.queue.size
+    const bounded = pool.runners.every((runner) => runner.bounded)
+    byModel.set(pool.model, {
+      model: pool.model,
+      queued,
+      queueMax: pool.queue.limit,
+      slots: bounded ? pool.slots : null,
+      etaMs: queued === 0 ? 0 : pool.etaMs(queued + 1),
+    })
+  }
+  return [...byModel.values()]
+}
+
+function findDrift(nodes: readonly FleetNode[]): FleetSnapshot['drift'] {
+  const byModel = new Map<string, Map<string, string[]>>()
+  for (const node of nodes) {
+    for (const { name, digest } of node.models.values()) {
+      const digests = byModel.get(name) ?? new Map<string, string[]>()
+      digests.set(digest, [...(digests.get(digest) ?? []), node.name])
+      byModel.set(name, digests)
+    }
+  }
+  return [...byModel]
+    .filter(([, digests]) => digests.size > 1)
+    .map(([model, digests]) => ({ model, digests: Object.fromEntries(digests) }))
+}
+
+const breakerStates = ['closed', 'half_open', 'open'] as const
+
+/** Makes each scrape show the fleet as it is then: a node or model that is gone leaves no series behind. */
+export function addFleetGauges(metrics: Metrics, fleet: Fleet, clock: Clock): void {
+  const gauges = metrics.families
+  const { nodeUp, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry } = gauges
+  const all = [nodeUp, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry]
+  const fillNode = (node: FleetNode, nowMs: number): void => {
+    const name = metrics.node.admit(node.name)
+    nodeUp.at(name).value = node.up === true ? 1 : 0
+    nodeDraining.at(name).value = node.draining ? 1 : 0
+    const state = node.breaker.state(nowMs)
+    for (const each of breakerStates) circuitState.at(name, each).value = each === state ? 1 : 0
+    if (node.lastSeenMs !== -Infinity) nodeSeen.at(name).value = (clock.wallMs() - (nowMs - node.lastSeenMs)) / 1_000
+    for (const loaded of node.loaded.values()) {
+      const model = metrics.model.admit(loaded.name)
+      modelLoaded.at(name, model).value = 1
+      modelVram.at(name, model).value = loaded.vramBytes
+      if (Number.isFinite(loaded.expiresAtMs)) modelExpiry.at(name, model).value = loaded.expiresAtMs / 1_000
+    }
+  }
+  metrics.addSource(() => {
+    for (const family of all) family.clear()
+    const nowMs = clock.nowMs()
+    for (const node of fleet.nodes) fillNode(node, nowMs)
+    for (const pool of snapshotPools(fleet)) {
+      const name = metrics.pool.admit(pool.model)
+      queueDepth.at(name).value = pool.queued
+      if (pool.slots !== null) slots.at(name).value = pool.slots
+    }
+  })
+}

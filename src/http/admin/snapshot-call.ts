@@ -1,0 +1,40 @@
+/** One request under way as `/admin/requests` shows it: who, where, how far. Never what it says. */
+import type { Call } from '../../core/call.ts'
+import type { RouteFacts } from '../../core/route.ts'
+
+export interface CallSnapshot {
+  readonly id: string
+  readonly route: string
+  readonly tenant: string
+  readonly priority: Call['priority']
+  readonly phase: Call['progress']['phase']
+  readonly ageMs: number
+  /** Milliseconds for which its client still waits for the first frame; null for no limit. */
+  readonly deadlineInMs: number | null
+  readonly node: string | null
+  readonly attempts: number
+  readonly frames: number
+  readonly queuePosition: number
+  readonly etaMs: number | null
+  readonly traceId: string | null
+}
+
+/** The call at monotonic `nowMs`. */
+export function snapshotCall(call: Call, route: RouteFacts, nowMs: number): CallSnapshot {
+  const { phase, node, attempts, frames, queuePosition, etaMs } = call.progress
+  return {
+    id: call.id,
+    route: route.pattern,
+    tenant: call.tenant,
+    priority: call.priority,
+    phase,
+    ageMs: Math.round(nowMs - call.receivedAtMs),
+    deadlineInMs: Number.isFinite(call.deadlineAtMs) ? Math.round(call.deadlineAtMs - nowMs) : null,
+    node,
+    attempts,
+    frames,
+    queuePosition,
+    etaMs,
+    traceId: call.trace?.traceId ?? null,
+  }
+}

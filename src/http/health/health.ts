@@ -1,0 +1,53 @@
+/**
+ * Signs of life for orchestrators and load balancers, and the scrape. `/livez` says that the process turns, `/readyz` that
+ * it can serve: a front balancer then takes a replica out while it drains or has no node. None of them does any I/O.
+ */
+import type { Context, Hono } from 'hono'
+
+import type { NodeBindings } from '../server.ts'
+
+export interface HealthDeps {
+  /** Nodes and whether probes reach them. */
+  readonly nodes: () => readonly { readonly name: string; readonly up: boolean | null; readonly downReason: string | null }[]
+  readonly draining: () => boolean
+  /** The text of a scrape; null when metrics are off. */
+  readonly renderMetrics: (() => Promise<{ readonly contentType: string; readonly body: string }>) | null
+}
+
+interface Readiness {
+  readonly ready: boolean
+  readonly reasons: readonly string[]
+  readonly nodesUp: number
+  readonly nodes: number
+}
+
+/** Adds `/livez`, `/readyz` and `/metrics`. */
+export function mountHealth(app: Hono<NodeBindings>, deps: HealthDeps): void {
+  app.get('/livez', (context) => context.json({ status: 'ok' }, 200, noStore))
+  app.get('/readyz', (context) => {
+    const readiness = judge(deps)
+    return context.json(readiness, readiness.ready ? 200 : 503, noStore)
+  })
+  const { renderMetrics } = deps
+  if (renderMetrics !== null) app.get('/metrics', (context) => scrape(context, renderMetrics))
+}
+
+const noStore = { 'cache-control': 'no-store' }
+
+function judge({ nodes, draining }: HealthDeps): Readiness {
+  const all = nodes()
+  const nodesUp = all.filter((node) => node.up === true).length
+  const reasons: string[] = []
+  if (draining()) reasons.push('shutting down')
+  if (all.length === 0) reasons.push('no node is configured')
+  else if (nodesUp === 0) reasons.push(...all.map((node) => `${node.name}: ${node.downReason ?? 'not probed yet'}`))
+  return { ready: reasons.length === 0, reasons, nodesUp, nodes: all.length }
+}
+
+async function scrape(
+  context: Context<NodeBindings>,
+  render: () => Promise<{ readonly contentType: string; readonly body: string }>,
+): Promise<Response> {
+  const { contentType, body } = await render()
+  return context.body(body, 200, { 'content-type': contentType, ...noStore })
+}
