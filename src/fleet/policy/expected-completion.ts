@@ -18,23 +18,56 @@ const evictionWeight = 1
 
 export function expectedCompletion<C extends Candidate>(candidates: readonly C[], request: RouteRequest): readonly Ranked<C>[] {
   const mix = mixOf(candidates)
-  const prefillMsPerToken = meanKnown(candidates, 'prefillMsPerToken') ?? assumedPrefillMsPerToken
-  const decodeMsPerToken = meanKnown(candidates, 'decodeMsPerToken') ?? assumedDecodeMsPerToken
+  const line = lineOf(candidates, request)
   const ranking: Ranked<C>[] = []
   for (const candidate of candidates) {
-    const cost = costMs(candidate, request, candidate.prefillMsPerToken ?? prefillMsPerToken, candidate.decodeMsPerToken ?? decodeMsPerToken)
-    place(ranking, { candidate, cost, reason: cacheReason(candidate, mix) })
+    place(ranking, { candidate, cost: costMs(candidate, request, line), reason: cacheReason(candidate, mix) })
   }
   return ranking
 }
 
-function costMs(candidate: Candidate, request: RouteRequest, prefillMsPerToken: number, decodeMsPerToken: number): number {
+/** What concerns all candidates alike. */
+interface Line {
+  readonly prefillMsPerToken: number
+  readonly decodeMsPerToken: number
+  /** Requests waiting before ours, per slot that serves or soon will serve this model. */
+  readonly aheadPerSlot: number
+}
+
+function lineOf(candidates: readonly Candidate[], { queuedAhead = 0 }: RouteRequest): Line {
+  let slots = 0
+  let prefillMs = 0
+  let prefillKnown = 0
+  let decodeMs = 0
+  let decodeKnown = 0
+  for (const { residency, slots: own, prefillMsPerToken, decodeMsPerToken } of candidates) {
+    if (residency !== 'cold') slots += own
+    if (prefillMsPerToken !== null) {
+      prefillMs += prefillMsPerToken
+      prefillKnown += 1
+    }
+    if (decodeMsPerToken !== null) {
+      decodeMs += decodeMsPerToken
+      decodeKnown += 1
+    }
+  }
+  return {
+    prefillMsPerToken: prefillKnown === 0 ? assumedPrefillMsPerToken : prefillMs / prefillKnown,
+    decodeMsPerToken: decodeKnown === 0 ? assumedDecodeMsPerToken : decodeMs / decodeKnown,
+    aheadPerSlot: slots === 0 ? 0 : queuedAhead / slots,
+  }
+}
+
+function costMs(candidate: Candidate, request: RouteRequest, line: Line): number {
   const resident = candidate.residency === 'resident'
   const uncovered = Math.max(0, request.promptTokens - (resident ? candidate.cachedTokens : 0))
+  const prefillMsPerToken = candidate.prefillMsPerToken ?? line.prefillMsPerToken
+  const decodeMsPerToken = candidate.decodeMsPerToken ?? line.decodeMsPerToken
   const ownMs = uncovered * prefillMsPerToken + request.outputTokens * decodeMsPerToken
   const crowding = 1 + crowdingPerStream * candidate.nodeInFlight
   const doubtMs = candidate.penalty * (penaltyFloorMs + ownMs)
-  return waitMs(candidate, ownMs) + ownMs * crowding + absentMs(candidate) + doubtMs
+  const lineMs = candidate.residency === 'cold' ? 0 : line.aheadPerSlot * ownMs
+  return waitMs(candidate, ownMs) + lineMs + ownMs * crowding + absentMs(candidate) + doubtMs
 }
 
 /** Until a slot is free: as many requests must end as stand before ours, at the rate of all slots together. */
@@ -55,16 +88,4 @@ function absentMs(candidate: Candidate): number {
     case 'cold':
       return candidate.loaderBacklogMs + candidate.loadMs + evictionWeight * candidate.evictionMs
   }
-}
-
-function meanKnown(candidates: readonly Candidate[], figure: 'prefillMsPerToken' | 'decodeMsPerToken'): number | null {
-  let sum = 0
-  let known = 0
-  for (const candidate of candidates) {
-    const value = candidate[figure]
-    if (value === null) continue
-    sum += value
-    known += 1
-  }
-  return known === 0 ? null : sum / known
 }

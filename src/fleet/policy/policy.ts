@@ -41,6 +41,8 @@ export interface RouteRequest {
   readonly promptTokens: number
   /** Expected output tokens (learned mean of the model, bounded by the client's own limit). */
   readonly outputTokens: number
+  /** Requests of this model that stand before this one in the gateway's own line; absent = none. */
+  readonly queuedAhead?: number
 }
 
 /** One place of a ranking. */

@@ -1,0 +1,205 @@
+/**
+ * One simulated run: conversations arrive, the ranking under test sends each turn to a node, and the time to its first token is
+ * noted. `immediate` binding sends at once and lets requests wait inside the nodes, as most gateways do; `central`
+ * binding keeps them in one line per model and starts loads itself, as Corral's admission does.
+ */
+import { EventQueue } from './event-queue.ts'
+import type { Ranker } from './baselines.ts'
+import { Knowledge, type Pricing } from './knowledge.ts'
+import type { NodeView } from './node-view.ts'
+import { OllamaNode } from './ollama-node.ts'
+import { seededRandom } from './random.ts'
+import { drawConversations, models, type Conversation, type Shape, type Turn } from './workload.ts'
+
+export interface RunOptions {
+  readonly shape: Shape
+  readonly seed: number
+  readonly ranker: Ranker
+  readonly pricing: Pricing
+  readonly binding: 'immediate' | 'central'
+  readonly lengthMs: number
+  /** Requests that arrive earlier are not counted, nor are loads. */
+  readonly warmUpMs: number
+}
+
+export interface RunResult {
+  /** Arrival to first token, of every counted request. */
+  readonly ttftMs: readonly number[]
+  readonly coldLoadsPerHour: number
+}
+
+interface Request {
+  readonly conversation: Conversation
+  readonly turn: Turn
+  readonly turnIndex: number
+  readonly arrivedAtMs: number
+}
+
+/** An overloaded run is cut this long after the last arrival; what waits then counts with its wait so far. */
+const drainMs = 2 * 3_600_000
+const meanOutputWeight = 0.05
+
+export function simulate(options: RunOptions): RunResult {
+  const run = new Run(options)
+  return run.result()
+}
+
+class Run {
+  readonly #options: RunOptions
+  readonly #events = new EventQueue()
+  readonly #knowledge: Knowledge
+  readonly #nodes = new Map<string, OllamaNode>()
+  readonly #lines = new Map<string, Request[]>()
+  readonly #outputTokens = new Map<string, number>()
+  readonly #random: () => number
+  readonly #open = new Set<Request>()
+  readonly #ttftMs: number[] = []
+  #loadsAtWarmUp = 0
+  #loadsAtEnd = 0
+
+  constructor(options: RunOptions) {
+    const { shape, seed, pricing } = options
+    this.#options = options
+    this.#random = seededRandom(seed + 1_000_003)
+    this.#knowledge = new Knowledge(shape.nodes, models, { slots: shape.slots, pricing })
+    for (const spec of shape.nodes) this.#addNode(new OllamaNode(spec, shape.slots, this.#events))
+    for (const conversation of drawConversations(shape, seed, options.lengthMs)) {
+      this.#events.after(conversation.startsAtMs, () => this.#arrive(conversation, 0))
+    }
+  }
+
+  #addNode(node: OllamaNode): void {
+    this.#nodes.set(node.spec.name, node)
+    node.onUnload = (model, forRoom) => {
+      const { name } = node.spec
+      this.#knowledge.noteUnloaded(this.#knowledge.view(name, model), forRoom ? this.#knowledge.loadingOn(name) : null)
+    }
+  }
+
+  result(): RunResult {
+    const { warmUpMs, lengthMs } = this.#options
+    this.#events.after(warmUpMs, () => (this.#loadsAtWarmUp = this.#loads()))
+    this.#events.after(lengthMs, () => (this.#loadsAtEnd = this.#loads()))
+    this.#events.runUntil(lengthMs + drainMs)
+    for (const request of this.#open) this.#noteFirstToken(request, lengthMs + drainMs)
+    const hours = (lengthMs - warmUpMs) / 3_600_000
+    return { ttftMs: this.#ttftMs, coldLoadsPerHour: (this.#loadsAtEnd - this.#loadsAtWarmUp) / hours }
+  }
+
+  #loads(): number {
+    let loads = 0
+    for (const node of this.#nodes.values()) loads += node.loads
+    return loads
+  }
+
+  #arrive(conversation: Conversation, turnIndex: number): void {
+    const turn = conversation.turns[turnIndex]
+    if (turn === undefined) return
+    const request: Request = { conversation, turn, turnIndex, arrivedAtMs: this.#events.nowMs }
+    const model = conversation.model.name
+    this.#open.add(request)
+    this.#knowledge.noteWanted(model, this.#events.nowMs)
+    if (this.#options.binding === 'immediate') {
+      const [view] = this.#rank(request, 0)
+      if (view !== undefined) this.#send(view, request)
+      return
+    }
+    this.#line(model).push(request)
+    this.#serve(model)
+  }
+
+  #line(model: string): Request[] {
+    const line = this.#lines.get(model) ?? []
+    this.#lines.set(model, line)
+    return line
+  }
+
+  #rank({ conversation, turn }: Request, queuedAhead: number): readonly NodeView[] {
+    const { model, id } = conversation
+    const views = this.#knowledge.refresh(model.name, id, this.#events.nowMs)
+    const outputTokens = this.#outputTokens.get(model.name) ?? 200
+    const stickyNode = this.#knowledge.stickyNode(id)
+    return this.#options.ranker(views, { promptTokens: turn.promptTokens, outputTokens, queuedAhead, stickyNode }, this.#random)
+  }
+
+  /** Serves the line of a model as far as places are free; each waiter that must wait may set off a load. */
+  #serve(model: string): void {
+    const line = this.#line(model)
+    for (let at = 0; at < line.length; ) {
+      const request = line[at]
+      const view = request === undefined ? null : this.#claim(request, at, line.length)
+      if (request === undefined || view === null) at += 1
+      else {
+        line.splice(at, 1)
+        this.#send(view, request)
+      }
+    }
+  }
+
+  #claim(request: Request, queuedAhead: number, waiting: number): NodeView | null {
+    for (const view of this.#rank(request, queuedAhead)) {
+      const free = view.residency !== 'loading' && view.inFlight < view.slots
+      if (view.residency === 'resident') return free ? view : null
+      if (view.residency === 'cold') this.#startLoad(view, request, waiting)
+      if (process.env.STOP) return null
+    }
+    return null
+  }
+
+  #startLoad(view: NodeView, { conversation: { model } }: Request, waiting: number): void {
+    let coming = 0
+    for (const other of this.#knowledge.viewsOf(model.name)) if (other.residency === 'loading') coming += other.slots
+    if (coming >= waiting) return
+    this.#knowledge.noteSent(view, true, this.#events.nowMs)
+    this.#nodes.get(view.node)?.submit({
+      ...{ model, conversation: -1, promptTokens: 0, outputTokens: 0, loadOnly: true },
+      onLoad: (loadMs) => this.#knowledge.noteLoaded(view, loadMs, this.#events.nowMs),
+      onStart: () => {},
+      onFirstToken: () => {},
+      onEnd: () => this.#serve(model.name),
+    })
+  }
+
+  #send(view: NodeView, request: Request): void {
+    const { conversation, turn } = request
+    const { promptTokens, outputTokens } = turn
+    this.#knowledge.noteSent(view, false, this.#events.nowMs)
+    let startedAtMs = 0
+    let firstTokenAtMs = 0
+    let cached = 0
+    this.#nodes.get(view.node)?.submit({
+      ...{ model: conversation.model, conversation: conversation.id, promptTokens, outputTokens, loadOnly: false },
+      onLoad: (loadMs) => this.#knowledge.noteLoaded(view, loadMs, this.#events.nowMs),
+      onStart: (cachedTokens) => {
+        startedAtMs = this.#events.nowMs
+        cached = cachedTokens
+      },
+      onFirstToken: () => {
+        firstTokenAtMs = this.#events.nowMs
+        this.#noteFirstToken(request, firstTokenAtMs)
+      },
+      onEnd: () => {
+        const prefillMs = firstTokenAtMs - startedAtMs
+        const decodeMs = this.#events.nowMs - firstTokenAtMs
+        view.speed.sawRequest({ prefilledTokens: promptTokens - cached, prefillMs, outputTokens, decodeMs })
+        this.#end(view, request)
+      },
+    })
+  }
+
+  #noteFirstToken(request: Request, nowMs: number): void {
+    this.#open.delete(request)
+    if (request.arrivedAtMs >= this.#options.warmUpMs) this.#ttftMs.push(nowMs - request.arrivedAtMs)
+  }
+
+  #end(view: NodeView, { conversation, turn, turnIndex }: Request): void {
+    const { name } = conversation.model
+    const mean = this.#outputTokens.get(name) ?? turn.outputTokens
+    this.#outputTokens.set(name, mean + meanOutputWeight * (turn.outputTokens - mean))
+    const tokens = turn.promptTokens + turn.outputTokens
+    this.#knowledge.noteEnd(view, { id: conversation.id, tokens }, this.#events.nowMs)
+    const next = conversation.turns[turnIndex + 1]
+    if (next !== undefined) this.#events.after(next.thinkMs, () => this.#arrive(conversation, turnIndex + 1))
+    for (const model of this.#lines.keys()) this.#serve(model)
+  }
+}
