@@ -1,7 +1,7 @@
-// Makes dist/, the JavaScript that the published package runs (Node refuses TypeScript below node_modules). File by file and not bundled, so
-// that dist mirrors src: a path relative to a module means the same in both, and each command still loads only its own code.
+// Makes dist/, the JavaScript that the published package runs (Node refuses TypeScript below node_modules). Dependencies stay outside, to be
+// installed and patched as usual; each lazily imported command becomes a file of its own, so that `serve` still loads only what it needs.
 
-import { spawnSync } from 'node:child_process'
+import { build } from 'esbuild'
 import { chmodSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -9,8 +9,20 @@ const root = join(import.meta.dirname, '..')
 const out = join(root, 'dist')
 
 rmSync(out, { recursive: true, force: true })
-const compiler = join(root, 'node_modules/typescript/bin/tsc')
-const { status } = spawnSync(process.execPath, [compiler, '--project', join(root, 'tsconfig.build.json')], { stdio: 'inherit' })
-if (status !== 0) process.exit(status ?? 1)
+const { metafile } = await build({
+  absWorkingDir: root,
+  entryPoints: ['src/main.ts'],
+  outdir: out,
+  bundle: true,
+  splitting: true,
+  packages: 'external',
+  format: 'esm',
+  platform: 'node',
+  target: 'node22',
+  sourcemap: 'linked',
+  sourcesContent: false,
+  metafile: true,
+})
 chmodSync(join(out, 'main.js'), 0o755)
-console.log('built dist/')
+const files = Object.entries(metafile.outputs).filter(([file]) => file.endsWith('.js'))
+console.log(`built dist/: ${files.length} files, ${files.reduce((sum, [, { bytes }]) => sum + bytes, 0)} bytes`)

@@ -1,5 +1,5 @@
 // Holds the size and shape limits of the house style as a ratchet: test/tidy-baseline.json lists how many exceptions a file may still have per
-// rule, and may only shrink. `node scripts/run.mjs scripts/tidy-baseline.ts` writes a smaller baseline; it refuses to write a larger one.
+// rule, and may only shrink. `npm run tidy-baseline` writes a smaller one; it refuses to write a larger one.
 
 import { expect, test } from 'vitest'
 import { countExceptions, forbiddenNames, machinePaths, missingOpenings, promises, readBaseline } from './tidy-rules.ts'
