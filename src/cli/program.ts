@@ -4,10 +4,20 @@
 import { Command, CommanderError, Option } from 'commander'
 
 import { nearest } from '../config/problem.ts'
+import type { ShowOptions } from './config-command.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 import { endOnClosedPipe, painter, printMessage } from './output.ts'
 import type { ConfigOptions } from './settings.ts'
 import { corralVersion } from './version.ts'
+
+const helpTail = `
+Examples:
+  corral                                             gateway on 127.0.0.1:11435 for the Ollama on this machine
+  corral --node http://a:11434 --node http://b:11434
+  corral check && corral doctor
+  corral top
+
+Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 some nodes failed, 130 interrupted`
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
@@ -49,13 +59,28 @@ function unknownCommand(program: Command, word: string): CliError {
   return new CliError(exitCodes.usage, `unknown command ${word}${meant === null ? '; see corral --help' : `; did you mean ${meant}?`}`)
 }
 
+function addConfig(program: Command): void {
+  const config = program.command('config').description('the configuration: show, schema')
+  withConfig(config.command('show').description('print the effective configuration, secrets masked'))
+    .option('--origin', 'one value per line, with where it came from')
+    .option('--json', 'print JSON')
+    .action(async (options: ShowOptions) => (await import('./config-command.ts')).configShowCommand(options))
+  config
+    .command('schema')
+    .description('print the JSON Schema of corral.yaml')
+    .action(async () => (await import('./config-command.ts')).configSchemaCommand())
+}
+
 function createProgram(): Command {
   const program = new Command('corral')
     .description('One endpoint for many Ollama servers: health-checked, load-balanced, observable.')
     .version(`corral ${corralVersion}`, '-V, --version')
     .exitOverride()
     .configureOutput({ writeErr: (text) => process.stderr.write(text.replace(/^error: /, 'corral: ')) })
+    .configureHelp({ subcommandTerm: (command) => command.name(), sortSubcommands: false })
+    .addHelpText('after', helpTail)
   addServe(program)
+  addConfig(program)
   program
     .command('version')
     .description('print the version')

@@ -46,7 +46,14 @@ function speaker(config: Config): Say {
 
 async function createServedApp(config: Config, origins: Origins): Promise<ServedApp> {
   const { createApp } = await import('../app.ts')
-  return createApp({ config, origins, clock: systemClock })
+  try {
+    return createApp({ config, origins, clock: systemClock })
+  } catch (error) {
+    if (error instanceof Error && 'path' in error) {
+      throw new CliError(exitCodes.usage, `a file that the configuration names cannot be opened: ${error.message}`)
+    }
+    throw error
+  }
 }
 
 /** The sentence for an address that cannot be bound. */
