@@ -4,9 +4,11 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import type { Fleet } from './fleet.ts'
+import type { BreakerState } from './breaker.ts'
+import type { Pool } from './pool.ts'
+import type { Waiter } from './admission.ts'
 import type { FleetNode, LoadedModel } from './node.ts'
-import type { Runner } from './runner.ts'
+import type { NodeUse, Runner } from './runner.ts'
 
 /** One model on one node as the gateway drives it. */
 export interface RunnerSnapshot {
@@ -15,8 +17,8 @@ export interface RunnerSnapshot {
   readonly streaming: number
   /** Requests sent at once; null when nobody bounds them. */
   readonly slots: number | null
-  /** Whether `slots` is configured or learned. */
-  readonly slotsFrom: 'configured' | 'learned' | 'unbounded'
+  /** Where `slots` comes from. */
+  readonly slotsFrom: 'configured' | 'learned' | 'assumed' | 'unbounded'
   readonly resident: boolean
   /** A load under way: since when, and how long it is expected to take still. */
   readonly loading: { readonly sinceMs: number; readonly remainingMs: number } | null
@@ -35,7 +37,9 @@ export interface NodeSnapshot {
   readonly downReason: string | null
   readonly version: string | null
   readonly draining: boolean
-  readonly breaker: 'closed' | 'open' | 'half_open'
+  readonly breaker: BreakerState
+  /** Milliseconds until an ejected node gets a trial request. */
+  readonly ejectedForMs: number
   /** Milliseconds since the last answer of any kind; null before the first. */
   readonly lastSeenAgoMs: number | null
   readonly overloadedForMs: number
@@ -68,8 +72,15 @@ export interface FleetSnapshot {
   readonly activeAttempts: number
 }
 
+/** What is read of a `Fleet`. */
+export interface FleetView {
+  readonly nodes: readonly FleetNode[]
+  readonly activeAttempts: number
+  readonly pools: { use(node: FleetNode): NodeUse; all(): Iterable<Pool<Waiter>> }
+}
+
 /** The state of the fleet at monotonic `nowMs`. */
-export function snapshotFleet(fleet: Fleet, nowMs: number): FleetSnapshot {
+export function snapshotFleet(fleet: FleetView, nowMs: number): FleetSnapshot {
   return {
     nodes: fleet.nodes.map((node) => snapshotNode(fleet, node, nowMs)),
     pools: snapshotPools(fleet),
@@ -78,7 +89,7 @@ export function snapshotFleet(fleet: Fleet, nowMs: number): FleetSnapshot {
   }
 }
 
-function snapshotNode(fleet: Fleet, node: FleetNode, nowMs: number): NodeSnapshot {
+function snapshotNode(fleet: FleetView, node: FleetNode, nowMs: number): NodeSnapshot {
   const use = fleet.pools.use(node)
   return {
     name: node.name,
@@ -88,8 +99,9 @@ function snapshotNode(fleet: Fleet, node: FleetNode, nowMs: number): NodeSnapsho
     version: node.version,
     draining: node.draining,
     breaker: node.breaker.state(nowMs),
+    ejectedForMs: Math.max(0, Math.round(node.breaker.ejectedForMs(nowMs))),
     lastSeenAgoMs: node.lastSeenMs === -Infinity ? null : Math.max(0, Math.round(nowMs - node.lastSeenMs)),
-    overloadedForMs: Math.max(0, Math.round(node.overloadedUntilMs - nowMs)) || 0,
+    overloadedForMs: Math.max(0, Math.round(node.overloadedUntilMs - nowMs)),
     inFlight: use.inFlight,
     models: node.modelsKnown ? [...node.models.keys()] : null,
     loaded: [...node.loaded.values()].map(snapshotLoaded),
@@ -115,13 +127,12 @@ function isoOrNull(wallMs: number): string | null {
 
 function snapshotRunner(runner: Runner, nowMs: number): RunnerSnapshot {
   const { load, stats, bounded } = runner
-  const configured = runner.fleetNode.options.slots !== undefined
   return {
     model: runner.model,
     inFlight: runner.inFlight,
     streaming: runner.streaming,
     slots: bounded ? runner.slots : null,
-    slotsFrom: bounded ? (configured ? 'configured' : 'learned') : 'unbounded',
+    slotsFrom: slotsFrom(runner),
     resident: runner.isResident(),
     loading:
       load === null
@@ -138,8 +149,14 @@ function snapshotRunner(runner: Runner, nowMs: number): RunnerSnapshot {
   }
 }
 
+function slotsFrom({ bounded, fleetNode, stats }: Runner): RunnerSnapshot['slotsFrom'] {
+  if (!bounded) return 'unbounded'
+  if (fleetNode.options.slots !== undefined) return 'configured'
+  return stats.slotsLearned ? 'learned' : 'assumed'
+}
+
 /** Pools by model; names that lead to one model count together. */
-function snapshotPools(fleet: Fleet): PoolSnapshot[] {
+function snapshotPools(fleet: FleetView): PoolSnapshot[] {
   const byModel = new Map<string, PoolSnapshot>()
   for (const pool of fleet.pools.all()) {
     const queued = (byModel.get(pool.model)?.queued ?? 0) + pool.queue.size
@@ -164,15 +181,13 @@ function findDrift(nodes: readonly FleetNode[]): FleetSnapshot['drift'] {
       byModel.set(name, digests)
     }
   }
-  return [...byModel]
-    .filter(([, digests]) => digests.size > 1)
-    .map(([model, digests]) => ({ model, digests: Object.fromEntries(digests) }))
+  return [...byModel].filter(([, digests]) => digests.size > 1).map(([model, digests]) => ({ model, digests: Object.fromEntries(digests) }))
 }
 
 const breakerStates = ['closed', 'half_open', 'open'] as const
 
 /** Makes each scrape show the fleet as it is then: a node or model that is gone leaves no series behind. */
-export function addFleetGauges(metrics: Metrics, fleet: Fleet, clock: Clock): void {
+export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock): void {
   const gauges = metrics.families
   const { nodeUp, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry } = gauges
   const all = [nodeUp, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry]

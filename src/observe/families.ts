@@ -98,7 +98,12 @@ export class Family<C> {
   readonly #render: (name: string, labels: string, child: C) => string
 
   constructor(
-    head: { readonly name: string; readonly help: string; readonly type: 'counter' | 'gauge' | 'histogram'; readonly labels: readonly string[] },
+    head: {
+      readonly name: string
+      readonly help: string
+      readonly type: 'counter' | 'gauge' | 'histogram'
+      readonly labels: readonly string[]
+    },
     create: () => C,
     render: (name: string, labels: string, child: C) => string,
   ) {

@@ -124,7 +124,7 @@ class FdSink implements LineSink {
     this.#pending = ''
     this.#pendingLines = 0
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at)
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at)
     } catch {
       this.dropped += lines
     }

@@ -6,63 +6,46 @@
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { toCorralError } from '../core/errors.ts'
-import type { Answer, InferenceRequest, Outcome, RelayLayer } from '../core/relay.ts'
-import type { Observer } from './observer.ts'
+import type { Answer, Outcome, RelayLayer } from '../core/relay.ts'
+import type { EndedRequest, Observer } from './events.ts'
 
 /** The layer; `clock` gives the time of the first frame. */
 export function recorded(observer: Observer, clock: Clock): RelayLayer {
   return (next) => async (request, call) => {
     observer.requestStarted()
+    const known = { facts: request.route, method: request.method, model: request.model, call }
     let answer: Answer
     try {
       answer = await next(request, call)
     } catch (thrown) {
-      recordFailure(observer, request, call, thrown)
+      observer.requestEnded({ ...known, ...failureFacts(thrown, call) })
       throw thrown
     }
     if (answer.kind === 'whole') {
-      record(observer, request, call, { answer, outcome: answer.outcome, firstFrameAtMs: null })
+      observer.requestEnded({ ...known, ...answerFacts(answer, answer.outcome), firstFrameAtMs: null })
       return answer
     }
     const stream = answer
     const firstFrameAtMs = clock.nowMs()
     void stream.outcome.then(
-      (outcome) => record(observer, request, call, { answer: stream, outcome, firstFrameAtMs }),
-      (thrown: unknown) => recordFailure(observer, request, call, thrown),
+      (outcome) => observer.requestEnded({ ...known, ...answerFacts(stream, outcome), firstFrameAtMs }),
+      (thrown: unknown) => observer.requestEnded({ ...known, ...failureFacts(thrown, call) }),
     )
     return answer
   }
 }
 
-function record(
-  observer: Observer,
-  request: InferenceRequest,
-  call: Call,
-  { answer, outcome, firstFrameAtMs }: { answer: Answer; outcome: Outcome; firstFrameAtMs: number | null },
-): void {
+type EndFacts = Omit<EndedRequest, 'facts' | 'method' | 'model' | 'call'>
+
+function answerFacts(answer: Answer, outcome: Outcome): Omit<EndFacts, 'firstFrameAtMs'> {
   const { node, reason, attempts } = answer.provenance
-  observer.requestEnded({
-    facts: request.route,
-    method: request.method,
-    model: request.model,
-    call,
-    status: answer.status,
-    stream: answer.kind === 'stream',
-    outcome: answer.kind === 'whole' && outcome.bytes === 0 ? { ...outcome, bytes: answer.body.length } : outcome,
-    node,
-    reason,
-    attempts,
-    firstFrameAtMs,
-  })
+  const counted = answer.kind === 'whole' && outcome.bytes === 0 ? { ...outcome, bytes: answer.body.length } : outcome
+  return { status: answer.status, stream: answer.kind === 'stream', outcome: counted, node, reason, attempts }
 }
 
-function recordFailure(observer: Observer, request: InferenceRequest, call: Call, thrown: unknown): void {
+function failureFacts(thrown: unknown, call: Call): EndFacts {
   const error = toCorralError(thrown)
-  observer.requestEnded({
-    facts: request.route,
-    method: request.method,
-    model: request.model,
-    call,
+  return {
     status: error.status,
     stream: false,
     outcome: { kind: 'rejected', usage: null, frames: 0, bytes: 0, error },
@@ -70,5 +53,5 @@ function recordFailure(observer: Observer, request: InferenceRequest, call: Call
     reason: null,
     attempts: call.progress.attempts,
     firstFrameAtMs: null,
-  })
+  }
 }

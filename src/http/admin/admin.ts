@@ -6,16 +6,17 @@ import type { Context, Hono } from 'hono'
 
 import type { Clock } from '../../base/clock.ts'
 import { CorralError, toCorralError } from '../../core/errors.ts'
-import { type Fleet } from '../../fleet/fleet.ts'
+import type { Fleet } from '../../fleet/fleet.ts'
 import { nodeOptions, type NodeOptions } from '../../fleet/options.ts'
-import { maskUrl, snapshotFleet } from '../../fleet/snapshot.ts'
+import { type FleetView, maskUrl, snapshotFleet } from '../../fleet/snapshot.ts'
 import { renderError } from '../../wire/render-error.ts'
+import { readBody } from '../body.ts'
 import type { CallRegistry } from '../call-registry.ts'
 import type { NodeBindings } from '../server.ts'
 import { snapshotCall } from './snapshot-call.ts'
 
 export interface AdminDeps {
-  readonly fleet: Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining'> & Parameters<typeof snapshotFleet>[0]
+  readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining'>
   readonly calls: CallRegistry
   readonly clock: Clock
   readonly newId: () => string
@@ -28,6 +29,7 @@ type Handler = (context: Context<NodeBindings>) => Response | Promise<Response>
 
 /** Bytes of a request body; a node's description is small. */
 const bodyBytesMax = 65_536
+const bodyPauseMsMax = 10_000
 
 /** Adds the routes under `/admin`. */
 export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
@@ -49,7 +51,7 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
     return context.body(null, 204)
   })
   on('POST', '/admin/nodes', async (context) => {
-    const node = await fleet.addNode(await readNode(context))
+    const node = await fleet.addNode(await readNode(context, clock))
     deps.onChange?.('add node', node.name)
     return json(context, { name: node.name, url: maskUrl(node.options.url), up: node.up, downReason: node.downReason }, 201)
   })
@@ -59,16 +61,22 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
     deps.onChange?.('remove node', name)
     return context.body(null, 204)
   })
-  for (const [action, draining] of [['drain', true], ['undrain', false]] as const) {
+  for (const [action, draining] of [
+    ['drain', true],
+    ['undrain', false],
+  ] as const) {
     on('POST', `/admin/nodes/:name/${action}`, (context) => {
       const node = fleet.setDraining(parameter(context, 'name'), draining)
       deps.onChange?.(action, node.name)
       return json(context, { name: node.name, draining: node.draining })
     })
   }
-  app.all('/admin/*', guarded(deps, (context) => {
-    throw new CorralError('route_not_found', `no such route: ${context.req.method} ${context.req.path.slice(0, 200)}`)
-  }))
+  app.all(
+    '/admin/*',
+    guarded(deps, (context) => {
+      throw new CorralError('route_not_found', `no such route: ${context.req.method} ${context.req.path.slice(0, 200)}`)
+    }),
+  )
 }
 
 function json(context: Context<NodeBindings>, value: object, status: 200 | 201 = 200): Response {
@@ -104,11 +112,11 @@ function sameSite(handler: Handler): Handler {
   }
 }
 
-async function readNode(context: Context<NodeBindings>): Promise<NodeOptions> {
-  const text = await readText(context)
+async function readNode(context: Context<NodeBindings>, clock: Clock): Promise<NodeOptions> {
+  const body = await readBody(context.env.incoming, { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax }, clock)
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = JSON.parse(body.toString())
   } catch {
     throw new CorralError('invalid_request', 'the body is no JSON')
   }
@@ -116,16 +124,4 @@ async function readNode(context: Context<NodeBindings>): Promise<NodeOptions> {
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new CorralError('invalid_request', `node: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is invalid'}`)
-}
-
-async function readText(context: Context<NodeBindings>): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of context.env.incoming) {
-    const piece = Buffer.from(chunk)
-    bytes += piece.length
-    if (bytes > bodyBytesMax) throw new CorralError('body_too_large', `the body is over ${bodyBytesMax} bytes`)
-    chunks.push(piece)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }

@@ -1,0 +1,68 @@
+/** The business events of the gateway, as functions that anybody may hold: they never throw and never wait. */
+import type { Call, Priority } from '../core/call.ts'
+import type { CorralError } from '../core/errors.ts'
+import type { Outcome, Usage } from '../core/relay.ts'
+import type { RouteFacts } from '../core/route.ts'
+import type { Logger } from './log.ts'
+import type { Metrics } from './metrics.ts'
+
+/** A try on a node, as far as it is counted here. */
+export interface ObservedAttempt {
+  readonly claim: {
+    readonly runner: { readonly node: string; readonly model: string; readonly bounded: boolean }
+    readonly waitedMs: number
+  }
+  readonly call: Call
+  readonly startedAtMs: number
+  readonly usage: Usage | null
+}
+
+/** A request at its end, as the relay layer saw it. */
+export interface EndedRequest {
+  readonly facts: RouteFacts
+  readonly method: string
+  readonly model: string | null
+  readonly call: Call
+  readonly status: number
+  readonly stream: boolean
+  readonly outcome: Outcome
+  readonly node: string | null
+  readonly reason: string | null
+  readonly attempts: number
+  /** Monotonic ms of the first frame of a stream; null for whole answers and failures. */
+  readonly firstFrameAtMs: number | null
+}
+
+export interface Observer {
+  readonly logger: Logger
+  readonly metrics: Metrics
+  requestStarted(): void
+  requestEnded(request: EndedRequest): void
+  /** A request that failed before the relay took it: an unreadable body, a refused header. */
+  requestRefused(facts: RouteFacts, error: CorralError, call: Call): void
+  bug(error: unknown, call: Call | null): void
+  attemptEnded(attempt: ObservedAttempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }): void
+  queued(pool: string, depth: number): void
+  dequeued(pool: string, depth: number, waitedMs: number, priority: Priority): void
+  rejected(pool: string, reason: 'full' | 'deadline' | 'no_node'): void
+  routed(node: string, reason: string): void
+  retried(node: string, reason: string): void
+  reloadAvoided(model: string): void
+  shardResent(node: string | null, reason: 'straggler' | 'hedge'): void
+  loadStarted(node: string, model: string): void
+  loadEnded(node: string, model: string, durationMs: number, error: string | null): void
+  nodeUp(node: string): void
+  nodeDown(node: string, reason: string): void
+  probeFailed(node: string, reason: string): void
+  probeLatency(node: string, ms: number): void
+  breakerChanged(node: string, state: 'closed' | 'open' | 'half_open'): void
+  wedgeFreed(node: string, model: string): void
+  digestDrift(model: string, digests: ReadonlyMap<string, readonly string[]>): void
+  /** A configuration was taken (`error` null), or refused. */
+  configLoaded(error: string | null): void
+  /** The log file was renamed: a new one is opened. */
+  reopenLog(): void
+  /** Writes what is queued. */
+  flush(): Promise<void>
+  flushSync(): void
+}

@@ -1,0 +1,111 @@
+/**
+ * Every metric of Corral by name, with its labels and bounds. Names are a contract with dashboards and alerts: they follow
+ * the Prometheus rules (one prefix, base units, `_total` for counters), and a label is never added to one that exists.
+ */
+import * as bounds from './buckets.ts'
+import { counter, gauge, histogram } from './families.ts'
+
+const model = ['model']
+const node = ['node']
+
+/** Fresh families, all empty. */
+export function createFamilies() {
+  return { ...requestFamilies(), ...dispatchFamilies(), ...nodeFamilies(), ...stateFamilies(), ...processFamilies() }
+}
+
+/** What requests do: counted at their end. */
+function requestFamilies() {
+  return {
+    requests: counter('corral_requests_total', 'Requests by operation, model and outcome.', ['op', 'model', 'outcome']),
+    duration: histogram('corral_request_duration_seconds', 'Arrival to the end of the answer.', {
+      labels: ['op', 'model'],
+      bounds: bounds.latencySeconds,
+    }),
+    inFlight: gauge('corral_requests_in_flight', 'Requests that a node is to answer, under way.'),
+    firstToken: histogram('corral_time_to_first_token_seconds', 'Arrival to the first frame of a stream.', {
+      labels: model,
+      bounds: bounds.firstTokenSeconds,
+    }),
+    perToken: histogram('corral_time_per_output_token_seconds', 'Mean time between output tokens of a stream.', {
+      labels: model,
+      bounds: bounds.perTokenSeconds,
+    }),
+    inputTokens: counter('corral_input_tokens_total', 'Prompt tokens as nodes report them.', ['model', 'node']),
+    outputTokens: counter('corral_output_tokens_total', 'Output tokens as nodes report them.', ['model', 'node']),
+    cachedTokens: counter('corral_cached_input_tokens_total', 'Prompt tokens that a node had in its cache.', model),
+    requestInput: histogram('corral_request_input_tokens', 'Prompt tokens of a request.', { labels: ['op'], bounds: bounds.tokens }),
+    requestOutput: histogram('corral_request_output_tokens', 'Output tokens of a request.', { labels: ['op'], bounds: bounds.tokens }),
+    overhead: histogram('corral_overhead_seconds', 'Arrival, body included, to dispatch of requests that did not wait.', {
+      labels: ['phase'],
+      bounds: bounds.overheadSeconds,
+    }),
+  }
+}
+
+/** What dispatch does with them: queues, choices and tries. */
+function dispatchFamilies() {
+  return {
+    queueWait: histogram('corral_queue_wait_seconds', 'Time in a queue.', { labels: ['pool', 'priority'], bounds: bounds.queueSeconds }),
+    queueRejected: counter('corral_queue_rejected_total', 'Requests that no queue took or kept.', ['pool', 'reason']),
+    routing: counter('corral_routing_decisions_total', 'Dispatches by node and reason.', ['node', 'reason']),
+    retries: counter('corral_retries_total', 'Further tries, by what failed before.', ['node', 'reason']),
+    hedges: counter('corral_hedges_total', 'Embedding shards sent a second time.', ['reason']),
+    reloadsAvoided: counter('corral_model_reloads_avoided_total', 'Requests whose num_ctx would have reloaded the model.', model),
+    nodeRequests: counter('corral_node_requests_total', 'Tries by node and outcome.', ['node', 'outcome']),
+    nodeDuration: histogram('corral_node_request_duration_seconds', 'Dispatch to the end of a try.', {
+      labels: node,
+      bounds: bounds.latencySeconds,
+    }),
+    nodeFirstToken: histogram('corral_node_time_to_first_token_seconds', 'Dispatch to the first frame of a stream.', {
+      labels: node,
+      bounds: bounds.firstTokenSeconds,
+    }),
+    nodeInFlight: gauge('corral_inflight_requests', 'Tries under way, by node.', node),
+  }
+}
+
+/** What happens to nodes. */
+function nodeFamilies() {
+  return {
+    probeSeconds: gauge('corral_node_probe_duration_seconds', 'Duration of the last good probe.', node),
+    probeFailures: counter('corral_node_probe_failures_total', 'Probes that failed.', node),
+    nodeTransitions: counter('corral_node_transitions_total', 'Changes of reachability.', ['node', 'to']),
+    circuitTransitions: counter('corral_node_circuit_transitions_total', 'Changes of the circuit breaker.', ['node', 'to']),
+    loadSeconds: histogram('corral_node_model_load_seconds', 'Model loads that Corral started.', {
+      labels: model,
+      bounds: bounds.loadSeconds,
+    }),
+    loads: counter('corral_model_loads_total', 'Model loads that Corral started.', ['node', 'outcome']),
+    wedges: counter('corral_wedges_freed_total', 'Stuck runners that the watchdog freed.', ['node']),
+    drift: gauge('corral_model_digest_drift', 'Different digests behind one model name, less one.', model),
+  }
+}
+
+/** States, filled anew at each scrape. */
+function stateFamilies() {
+  return {
+    nodeUp: gauge('corral_node_up', 'Whether probes reach the node.', node),
+    nodeDraining: gauge('corral_node_draining', 'Whether the node gets no new requests by the wish of an operator.', node),
+    circuitState: gauge('corral_node_circuit_state', '1 for the present state of the circuit breaker.', ['node', 'state']),
+    nodeSeen: gauge('corral_node_last_seen_timestamp_seconds', 'When the node last answered.', node),
+    queueDepth: gauge('corral_queue_depth', 'Requests that wait.', ['pool']),
+    slots: gauge('corral_concurrency_limit', 'Requests of a pool sent at once.', ['pool']),
+    modelLoaded: gauge('corral_node_model_loaded', 'Models in memory.', ['node', 'model']),
+    modelVram: gauge('corral_node_model_vram_bytes', 'Graphics memory of a loaded model.', ['node', 'model']),
+    modelExpiry: gauge('corral_node_model_expiry_timestamp_seconds', 'When a loaded model may be unloaded.', ['node', 'model']),
+  }
+}
+
+/** The gateway itself. */
+function processFamilies() {
+  return {
+    bugs: counter('corral_internal_errors_total', 'Unexpected errors in Corral itself.'),
+    buildInfo: gauge('corral_build_info', 'Always 1; the version is a label.', ['version', 'node_version']),
+    configOk: gauge('corral_config_last_reload_successful', 'Whether the last reload of the configuration was taken.'),
+    configAt: gauge('corral_config_last_reload_timestamp_seconds', 'When the configuration was last taken.'),
+    overflow: counter('corral_metric_label_overflow_total', 'Updates counted under "other" because a label had too many values.', [
+      'label',
+    ]),
+    logDropped: counter('corral_log_dropped_total', 'Log lines lost because their reader was too slow.'),
+  }
+}

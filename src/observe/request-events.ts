@@ -1,0 +1,97 @@
+/** Events of whole requests: counted and logged once each, at their true end. */
+import type { Call } from '../core/call.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Outcome } from '../core/relay.ts'
+import type { RouteFacts } from '../core/route.ts'
+import type { AccessRecord } from './access-log.ts'
+import type { EventContext } from './event-context.ts'
+import type { EndedRequest } from './events.ts'
+import type { Metrics } from './metrics.ts'
+import { outcomeLabel } from './outcome.ts'
+
+/** The functions that report requests. */
+export function requestEvents(context: EventContext) {
+  const { deps, metrics, logs, counted, quiet, modelLabel } = context
+  const log = (record: AccessRecord): void => {
+    if (deps.options().log.access) logs.access.write(record)
+  }
+  return {
+    requestStarted: () => {
+      metrics.inFlight.value += 1
+    },
+    requestEnded: quiet((request: EndedRequest) => {
+      metrics.inFlight.value -= 1
+      if (request.attempts === 0) counted.add(request.call)
+      const durationMs = deps.clock.nowMs() - request.call.receivedAtMs
+      countRequest(metrics, request, { model: modelLabel(request.model), durationMs })
+      log(accessRecord(request, durationMs))
+    }),
+    requestRefused: quiet((facts: RouteFacts, error: CorralError, call: Call) => {
+      if (counted.has(call)) return
+      const outcome: Outcome = { kind: 'rejected', usage: null, frames: 0, bytes: 0, error }
+      const request: EndedRequest = {
+        facts,
+        method: facts.methods[0] ?? '',
+        model: null,
+        call,
+        status: error.status,
+        stream: false,
+        outcome,
+        node: null,
+        reason: null,
+        attempts: 0,
+        firstFrameAtMs: null,
+      }
+      const durationMs = deps.clock.nowMs() - call.receivedAtMs
+      countRequest(metrics, request, { model: 'none', durationMs })
+      log(accessRecord(request, durationMs))
+    }),
+    bug: quiet((error: unknown, call: Call | null) => {
+      metrics.bugs.value += 1
+      const cause = error instanceof CorralError && error.cause !== undefined ? error.cause : error
+      logs.logger.error({ err: cause, ...(call === null ? {} : { id: call.id }) }, 'unexpected error')
+    }),
+  }
+}
+
+function countRequest(metrics: Metrics, request: EndedRequest, { model, durationMs }: { model: string; durationMs: number }): void {
+  const { outcome, firstFrameAtMs, call } = request
+  const cells = metrics.requestCells(request.facts.operation, model)
+  const cell = cells.outcomes.get(outcomeLabel(outcome))
+  if (cell !== undefined) cell.value += 1
+  cells.duration.observe(durationMs / 1_000)
+  if (firstFrameAtMs !== null) cells.firstToken.observe((firstFrameAtMs - call.receivedAtMs) / 1_000)
+  const { usage } = outcome
+  if (usage === null) return
+  const { promptTokens, outputTokens, cachedPromptTokens } = usage
+  if (promptTokens !== null) cells.inputTokens.observe(promptTokens)
+  if (cachedPromptTokens !== null) cells.cachedTokens.value += cachedPromptTokens
+  if (outputTokens === null) return
+  cells.outputTokens.observe(outputTokens)
+  if (firstFrameAtMs === null || outputTokens < 2) return
+  const streamedMs = call.receivedAtMs + durationMs - firstFrameAtMs
+  cells.perToken.observe(streamedMs / 1_000 / (outputTokens - 1))
+}
+
+function accessRecord(request: EndedRequest, durationMs: number): AccessRecord {
+  const { call, outcome, firstFrameAtMs } = request
+  return {
+    id: call.id,
+    traceId: call.trace?.traceId ?? null,
+    method: request.method,
+    route: request.facts.pattern,
+    status: request.status,
+    outcome: outcomeLabel(outcome),
+    error: outcome.error?.code ?? null,
+    node: request.node,
+    reason: request.reason,
+    attempts: request.attempts,
+    model: request.model,
+    stream: request.stream,
+    ttftMs: firstFrameAtMs === null ? null : firstFrameAtMs - call.receivedAtMs,
+    durationMs,
+    bytes: outcome.bytes,
+    inputTokens: outcome.usage?.promptTokens ?? null,
+    outputTokens: outcome.usage?.outputTokens ?? null,
+  }
+}
