@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- NAME... [--quick] [--json] [--no-fail]`: runs benches one after another. Standard output holds
+ * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare]`: runs benches one after another. Standard output holds
  * the result alone (a table, or one JSON document per run under `--json`); progress goes to standard error. Exit
  * code 1 when a bar does not hold, unless `--no-fail`; 2 for a wrong call.
  */
@@ -12,7 +12,15 @@ type Bench = (options: BenchOptions) => Promise<BenchResult>
 
 /** Each bench is loaded when it is asked for. */
 const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
+  start: () => import('./start.ts'),
   overhead: () => import('./overhead.ts'),
+  streams: () => import('./streams.ts'),
+  idle: () => import('./idle.ts'),
+  balance: () => import('./balance.ts'),
+  embed: () => import('./embed.ts'),
+  faults: () => import('./faults.ts'),
+  overload: () => import('./overload.ts'),
+  soak: () => import('./soak.ts'),
 }
 
 interface Call {
@@ -20,16 +28,19 @@ interface Call {
   readonly isQuick: boolean
   readonly isJson: boolean
   readonly mayFail: boolean
+  readonly target: BenchOptions['target']
 }
 
 function readCall(): Call | undefined {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, 'no-fail': { type: 'boolean' } },
+    options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, 'no-fail': { type: 'boolean' }, target: { type: 'string', default: 'corral' } },
   })
   const names = positionals.length === 1 && positionals[0] === 'all' ? Object.keys(benches) : positionals
   if (names.length === 0 || names.some((name) => !Object.hasOwn(benches, name))) return undefined
-  return { names, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
+  const { target } = values
+  if (target !== 'corral' && target !== 'bare') return undefined
+  return { names, target, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
 }
 
 function say(line: string): void {
@@ -40,13 +51,13 @@ async function runBench(name: string, call: Call): Promise<BenchResult> {
   const load = benches[name]
   if (load === undefined) throw new Error(`no bench ${name}`)
   const bench = await load()
-  return bench.run({ isQuick: call.isQuick, log: (line) => say(`${name}: ${line}`) })
+  return bench.run({ isQuick: call.isQuick, target: call.target, log: (line) => say(`${name}: ${line}`) })
 }
 
 async function main(): Promise<number> {
   const call = readCall()
   if (call === undefined) {
-    say(`usage: npm run bench -- NAME... [--quick] [--json] [--no-fail]\nbenches: ${Object.keys(benches).join(' ')}, or all`)
+    say(`usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare]\nbenches: ${Object.keys(benches).join(' ')}, or all`)
     return 2
   }
   const results: BenchResult[] = []

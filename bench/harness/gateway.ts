@@ -18,8 +18,6 @@ export interface GatewaySettings {
   readonly env?: Readonly<Record<string, string>>
   /** Arguments for Node itself. */
   readonly nodeArgs?: readonly string[]
-  /** A module that exports `createApp` instead of the checkout's own `src/main.ts`. */
-  readonly entry?: string
 }
 
 export interface Gateway {
@@ -31,6 +29,10 @@ export interface Gateway {
   stop(): Promise<void>
 }
 
+/** For herds whose mock nodes serve any number at once: the gateway must not hold requests back. */
+export const manySlots: GatewaySettings = { env: { CORRAL_FLEET__ADMISSION__SLOTS_ASSUMED: '4096' } }
+
+const entry = new URL('../../src/main.ts', import.meta.url).pathname
 const startMsMax = 30_000
 const stopMsMax = 5_000
 
@@ -46,11 +48,11 @@ function freePort(): Promise<number> {
   })
 }
 
-/** True when something answers HTTP 200 on `port`. */
-function answers(port: number): Promise<boolean> {
+/** True when `path` is answered with HTTP 200 on `port`. */
+function answers(port: number, path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1' })
-    socket.on('connect', () => socket.write('GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n'))
+    socket.on('connect', () => socket.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n`))
     socket.on('data', (bytes) => {
       resolve(bytes.toString().startsWith('HTTP/1.1 200'))
       socket.destroy()
@@ -69,34 +71,48 @@ function gatewayEnv(ports: readonly number[], port: number, logFile: string): Re
   }
 }
 
+/** `act` on the first call; later calls get the same promise. */
+export function once(act: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined
+  return () => (done ??= act())
+}
+
 function stopper(child: ChildProcess, folder: string): () => Promise<void> {
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-  return async () => {
+  return once(async () => {
     child.kill('SIGTERM')
     const killer = systemClock.after(stopMsMax, () => child.kill('SIGKILL'))
     await exited
     killer.cancel()
     rmSync(folder, { recursive: true, force: true })
+  })
+}
+
+/** Polls `path` until it is answered with 200; rejects with what the gateway said when it ends or takes too long. */
+async function untilAnswered(port: number, path: string, process: { readonly child: ChildProcess; readonly said: () => string }): Promise<void> {
+  const lateUs = monotonicUs() + startMsMax * 1_000
+  while (!(await answers(port, path))) {
+    if (process.child.exitCode !== null || monotonicUs() > lateUs) throw new Error(`the gateway did not answer ${path}: ${process.said()}`)
+    await systemClock.sleep(2)
   }
 }
 
 export async function startGateway(ports: readonly number[], settings: GatewaySettings): Promise<Gateway> {
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'corral-bench-'))
-  const entry = settings.entry ?? new URL('../../src/main.ts', import.meta.url).pathname
   const env = { PATH: '/usr/bin:/bin', ...gatewayEnv(ports, port, join(folder, 'access.log')), ...settings.env }
   const startUs = monotonicUs()
   const child = spawn(process.execPath, [...(settings.nodeArgs ?? []), entry, 'serve'], { env, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
   const stop = stopper(child, folder)
   let said = ''
   child.stderr.on('data', (bytes: Buffer) => (said = (said + bytes.toString()).slice(-4_000)))
-  const lateUs = startUs + startMsMax * 1_000
-  while (!(await answers(port))) {
-    if (child.exitCode === null && monotonicUs() < lateUs) await systemClock.sleep(5)
-    else {
-      if (child.exitCode === null) await stop()
-      throw new Error(`the gateway did not start: ${said}`)
-    }
+  try {
+    await untilAnswered(port, '/livez', { child, said: () => said })
+    const firstAnswerMs = (monotonicUs() - startUs) / 1_000
+    await untilAnswered(port, '/readyz', { child, said: () => said })
+    return { name: 'corral', pid: child.pid ?? 0, port, firstAnswerMs, stop }
+  } catch (error) {
+    await stop()
+    throw error
   }
-  return { name: 'corral', pid: child.pid ?? 0, port, firstAnswerMs: (monotonicUs() - startUs) / 1_000, stop }
 }

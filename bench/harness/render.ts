@@ -11,7 +11,7 @@ function dataLines(data: BenchResult['data']): string {
 }
 
 export function renderResult(result: BenchResult): string {
-  const title = `${result.name} at ${result.commit}, Node ${result.node}${result.isQuick ? ', quick' : ''}`
+  const title = `${result.name} at ${result.commit}, Node ${result.node}${result.isQuick ? ', quick' : ''}${result.target === 'corral' ? '' : `, against ${result.target}`}`
   const bars = result.bars.map((bar) => [bar.isOk ? 'ok' : 'MISSED', bar.name, String(bar.value), bar.limit])
   return `${title}\n${columns(bars)}\n\n${dataLines(result.data)}\n\n`
 }

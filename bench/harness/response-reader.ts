@@ -21,11 +21,6 @@ export class ResponseReader {
     this.#listener = listener
   }
 
-  /** True between answers. */
-  get isIdle(): boolean {
-    return this.#state.kind === 'head' && this.#pending === ''
-  }
-
   feed(text: string): void {
     this.#pending = this.#pending === '' ? text : this.#pending + text
     while (this.#pending !== '' && this.#step()) continue

@@ -7,6 +7,8 @@ import { execFileSync } from 'node:child_process'
 export interface BenchOptions {
   /** Shorter and smaller: shows that the bench works, not that a bar holds. */
   readonly isQuick: boolean
+  /** What stands where the gateway stands. `bare` is the control: it shows which bars a plain proxy misses. */
+  readonly target: 'corral' | 'bare'
   /** Progress for people. */
   readonly log: (line: string) => void
 }
@@ -24,6 +26,7 @@ export interface BenchResult {
   readonly commit: string
   readonly node: string
   readonly isQuick: boolean
+  readonly target: BenchOptions['target']
   readonly bars: readonly Bar[]
   readonly data: Readonly<Record<string, unknown>>
 }
@@ -36,6 +39,11 @@ export function atLeast(name: string, value: number, limit: number): Bar {
   return { name, value, limit: `>= ${limit}`, isOk: value >= limit }
 }
 
+/** Holds when `value` lies between `low` and `high`, both included. */
+export function within(name: string, value: number, [low, high]: readonly [number, number]): Bar {
+  return { name, value, limit: `${low} to ${high}`, isOk: value >= low && value <= high }
+}
+
 function commitOfCheckout(): string {
   try {
     return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', cwd: import.meta.dirname }).trim()
@@ -45,7 +53,7 @@ function commitOfCheckout(): string {
 }
 
 export function benchResult(name: string, options: BenchOptions, parts: Pick<BenchResult, 'bars' | 'data'>): BenchResult {
-  return { name, commit: commitOfCheckout(), node: process.version, isQuick: options.isQuick, ...parts }
+  return { name, commit: commitOfCheckout(), node: process.version, isQuick: options.isQuick, target: options.target, ...parts }
 }
 
 /** A figure with as many digits as carry meaning. */

@@ -6,12 +6,14 @@ import { z } from 'zod'
 
 import { startChild } from './control.ts'
 import type { ControlledChild } from './control.ts'
-import { startGateway } from './gateway.ts'
+import { once, startGateway } from './gateway.ts'
 import type { Gateway, GatewaySettings } from './gateway.ts'
 import { loadSpec, loadWindow } from './load-spec.ts'
 import type { LoadSpec, LoadWindow } from './load-spec.ts'
 import { mockCounters } from './mock-settings.ts'
 import type { MockCounters, MockSettings } from './mock-settings.ts'
+import { monotonicUs } from './monotonic.ts'
+import type { BenchOptions } from './result.ts'
 
 /** Something that takes requests on a port. */
 export interface Target {
@@ -89,6 +91,11 @@ export class LoadDriver {
 
 export class Stage {
   readonly #stops: (() => Promise<void>)[] = []
+  readonly #target: BenchOptions['target']
+
+  constructor(target: BenchOptions['target']) {
+    this.#target = target
+  }
 
   async mock(count: number, settings: Partial<MockSettings> = {}): Promise<MockHerd> {
     const child = await this.#start('./mock-process.ts', [String(count)])
@@ -102,7 +109,9 @@ export class Stage {
     return { name: 'bare', pid: child.pid, port: z.int().parse(await child.call('port')) }
   }
 
+  /** The gateway in front of `ports`, ready for requests; under `--target bare` the bare proxy in its place. */
   async gateway(ports: readonly number[], settings: GatewaySettings = {}): Promise<Gateway> {
+    if (this.#target === 'bare') return this.#bareInPlace(ports)
     const gateway = await startGateway(ports, settings)
     this.#stops.push(() => gateway.stop())
     return gateway
@@ -116,6 +125,15 @@ export class Stage {
     for (const stop of this.#stops.toReversed()) await stop()
   }
 
+  async #bareInPlace(ports: readonly number[]): Promise<Gateway> {
+    const startUs = monotonicUs()
+    const child = await startChild(new URL('./bare-proxy.ts', import.meta.url), { args: ports.map(String) })
+    const firstAnswerMs = (monotonicUs() - startUs) / 1_000
+    const gateway: Gateway = { name: 'corral', pid: child.pid, port: z.int().parse(await child.call('port')), firstAnswerMs, stop: once(() => child.stop()) }
+    this.#stops.push(() => gateway.stop())
+    return gateway
+  }
+
   async #start(script: string, args: readonly string[]): Promise<ControlledChild> {
     const child = await startChild(new URL(script, import.meta.url), { args })
     this.#stops.push(() => child.stop())
@@ -124,8 +142,8 @@ export class Stage {
 }
 
 /** Runs `act` on a fresh stage and clears it. */
-export async function onStage<T>(act: (stage: Stage) => Promise<T>): Promise<T> {
-  const stage = new Stage()
+export async function onStage<T>(options: BenchOptions, act: (stage: Stage) => Promise<T>): Promise<T> {
+  const stage = new Stage(options.target)
   try {
     return await act(stage)
   } finally {

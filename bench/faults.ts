@@ -1,0 +1,131 @@
+/**
+ * One bad node of eight under steady load: 16 clients, 50 ms of service (1 s streams for the reset in mid-stream).
+ * The fault lasts from 2 s to 11 s; a killed node is back at 7 s. All faults but the kill and the refused connection
+ * leave the health paths of the bad node healthy: what a node says of itself must not be trusted. Counted are the
+ * requests that end during the fault, over all rounds, and the bad node's part of all arrivals.
+ */
+import { systemClock } from '../src/base/clock.ts'
+import { streamedChat, wholeChat } from './harness/bodies.ts'
+import type { LoadWindow } from './harness/load-spec.ts'
+import type { MockFault, MockSettings } from './harness/mock-settings.ts'
+import { outcomeOf } from './harness/outcome.ts'
+import { atMost, benchResult, rounded } from './harness/result.ts'
+import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
+import { onStage } from './harness/stage.ts'
+import type { MockHerd, Stage } from './harness/stage.ts'
+import { prefillBars } from './faults-prefill.ts'
+
+const nodes = 8
+const badNode = 0
+const clients = 16
+const clientTimeoutMs = 5_000
+const shareFromMs = 2_000
+const returnMsMax = 1_100
+
+interface Scenario {
+  readonly name: string
+  readonly fault: MockFault
+  readonly settings: Partial<MockSettings>
+  readonly body: string
+  readonly failedPercentMax: number
+  /** The node comes back during the load and must serve again soon. */
+  readonly restarts: boolean
+}
+
+const whole = { settings: { serviceMs: 50 }, body: wholeChat, restarts: false }
+const streams = { settings: { frames: 20, frameIntervalMs: 50, rstAfterFrames: 5 }, body: streamedChat, restarts: false }
+
+const scenarios: readonly Scenario[] = [
+  { ...whole, name: '503', fault: '503', failedPercentMax: 0 },
+  { ...whole, name: 'refused', fault: 'refuse', failedPercentMax: 0 },
+  { ...whole, name: 'killed', fault: 'refuse', failedPercentMax: 0, restarts: true },
+  { ...whole, name: '404', fault: '404', failedPercentMax: 0 },
+  { ...whole, name: 'reset before head', fault: 'rst-before-head', failedPercentMax: 0 },
+  { ...whole, name: 'hang', fault: 'hang-inference', failedPercentMax: 0.1 },
+  { ...streams, name: 'reset in mid-stream', fault: 'rst-at-frame', failedPercentMax: 5 },
+]
+
+interface Times {
+  readonly beforeMs: number
+  readonly faultMs: number
+}
+
+interface Round {
+  readonly before: LoadWindow
+  readonly during: LoadWindow[]
+  readonly badArrivals: number
+  readonly arrivals: number
+  readonly returnMs: number
+}
+
+/** Milliseconds until the bad node gets its next request. */
+async function untilServed(herd: MockHerd): Promise<number> {
+  const startMs = systemClock.nowMs()
+  while (systemClock.nowMs() - startMs < 30_000) {
+    const counters = await herd.counters()
+    if ((counters[badNode]?.arrivals ?? 0) > 0) break
+    await systemClock.sleep(10)
+  }
+  return systemClock.nowMs() - startMs
+}
+
+async function playRound(stage: Stage, scenario: Scenario, times: Times): Promise<Round> {
+  const herd = await stage.mock(nodes, scenario.settings)
+  const gateway = await stage.gateway(herd.ports)
+  const driver = await stage.driver()
+  await driver.start({ port: gateway.port, body: scenario.body, connections: clients, timeoutMs: clientTimeoutMs, rampMs: 200 })
+  await systemClock.sleep(times.beforeMs)
+  const before = await driver.mark()
+  await herd.set({ fault: scenario.fault }, [badNode])
+  await systemClock.sleep(shareFromMs)
+  await herd.reset()
+  await systemClock.sleep((scenario.restarts ? 5_000 : times.faultMs) - shareFromMs)
+  const counters = await herd.counters()
+  const during = scenario.restarts ? [] : [await driver.mark()]
+  await herd.reset()
+  await herd.set({ fault: 'none' }, [badNode])
+  const returnMs = scenario.restarts ? await untilServed(herd) : 0
+  if (scenario.restarts) {
+    await systemClock.sleep(Math.max(0, times.faultMs - 5_000))
+    during.push(await driver.mark())
+  }
+  await driver.finish(clientTimeoutMs)
+  const arrivals = counters.reduce((sum, node) => sum + node.arrivals, 0)
+  return { before, during, badArrivals: counters[badNode]?.arrivals ?? 0, arrivals, returnMs }
+}
+
+function barsOf(scenario: Scenario, rounds: readonly Round[]): Bar[] {
+  const during = outcomeOf(rounds.flatMap((round) => round.during))
+  const total = rounds.reduce((sum, round) => sum + round.arrivals, 0)
+  const bad = rounds.reduce((sum, round) => sum + round.badArrivals, 0)
+  const silent = during.kinds['truncated-silent'] ?? 0
+  return [
+    atMost(`${scenario.name}: failed %`, rounded(100 * during.failedShare), scenario.failedPercentMax),
+    atMost(`${scenario.name}: bad node's share after 2 s, %`, rounded((100 * bad) / Math.max(1, total)), 5),
+    ...(scenario.fault === 'rst-at-frame' ? [atMost(`${scenario.name}: cut silently`, silent, 0)] : []),
+    ...(scenario.restarts ? [atMost(`${scenario.name}: serves again after ms`, rounded(Math.max(...rounds.map((round) => round.returnMs))), returnMsMax)] : []),
+  ]
+}
+
+function figures(rounds: readonly Round[]): Record<string, unknown> {
+  const before = outcomeOf(rounds.map((round) => round.before))
+  const during = outcomeOf(rounds.flatMap((round) => round.during))
+  const p99Ms = rounds.flatMap((round) => round.during.map((window) => rounded(window.latencyMs['ok']?.p99 ?? Number.NaN)))
+  return { okPerSecond: [rounded(before.okPerSecond), rounded(during.okPerSecond)], ended: during.ok + during.failed, failures: during.kinds, p99Ms }
+}
+
+export async function run(options: BenchOptions): Promise<BenchResult> {
+  const times: Times = options.isQuick ? { beforeMs: 1_000, faultMs: 6_000 } : { beforeMs: 2_000, faultMs: 9_000 }
+  const bars: Bar[] = []
+  const data: Record<string, unknown> = {}
+  for (const scenario of scenarios) {
+    const rounds: Round[] = []
+    for (let round = 0; round < (options.isQuick ? 1 : 3); round += 1) rounds.push(await onStage(options, (stage) => playRound(stage, scenario, times)))
+    const own = barsOf(scenario, rounds)
+    bars.push(...own)
+    data[scenario.name] = figures(rounds)
+    for (const bar of own) options.log(`${bar.name}: ${bar.value} (${bar.limit})`)
+  }
+  const prefill = await prefillBars(options)
+  return benchResult('faults', options, { bars: [...bars, ...prefill.bars], data: { ...data, prefill: prefill.data } })
+}
