@@ -67,14 +67,14 @@ export async function chatMany(url: string, model: string, { count, atOnce }: { 
 export async function embed(url: string, model: string, inputs: readonly string[]): Promise<{ durationMs: number; vectors: number }> {
   const startedAtMs = performance.now()
   const response = await fetch(`${url}/api/embed`, { method: 'POST', body: JSON.stringify({ model, input: inputs }) })
-  const body: { embeddings?: unknown[] } = await response.json()
+  const body: { embeddings?: unknown[] } = JSON.parse(await response.text())
   return { durationMs: performance.now() - startedAtMs, vectors: body.embeddings?.length ?? 0 }
 }
 
 /** The names of the models that `url` lists. */
 export async function listModels(url: string): Promise<string[]> {
   const response = await fetch(`${url}/api/tags`)
-  const body: { models: { name: string }[] } = await response.json()
+  const body: { models: { name: string }[] } = JSON.parse(await response.text())
   return body.models.map(({ name }) => name)
 }
 

@@ -1,0 +1,49 @@
+// Holds the documents to the project: links lead somewhere, and every command, configuration key, variable and metric that they name exists.
+
+import { existsSync } from 'node:fs'
+import { join, posix } from 'node:path'
+import { expect, test } from 'vitest'
+import { leafPaths } from '../src/config/key-tree.ts'
+import { pathText } from '../src/config/path.ts'
+import { listFiles, readSource, root } from './source-tree.ts'
+
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'bench/RESULTS.md', ...listFiles('docs', '.md')]
+const texts = pages.map((page) => ({ page, text: readSource(page) }))
+
+/** What `pattern` captures anywhere in the pages, with the page it stands on. */
+function mentions(pattern: RegExp): { page: string; name: string }[] {
+  return texts.flatMap(({ page, text }) => [...text.matchAll(pattern)].map((match) => ({ page, name: match[1] ?? '' })))
+}
+
+function unknown(found: { page: string; name: string }[], isKnown: (name: string) => boolean): string[] {
+  return [...new Set(found.filter(({ name }) => !isKnown(name)).map(({ page, name }) => `${page}: ${name}`))]
+}
+
+test('the readme shows both commands as they are typed', () => {
+  const readme = readSource('README.md')
+  expect(readme).toContain('npm ci && npm start')
+  expect(readme).toContain('npm ci && npm test')
+})
+
+test('relative links lead to files that exist', () => {
+  const links = mentions(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)
+  expect(
+    links.filter(({ page, name }) => !existsSync(join(root, posix.dirname(page), name))).map(({ page, name }) => `${page} → ${name}`),
+  ).toEqual([])
+})
+
+test('every npm script that is named exists', () => {
+  const { scripts }: { scripts: Record<string, string> } = JSON.parse(readSource('package.json'))
+  expect(unknown(mentions(/\bnpm run ([a-z-]+)/g), (name) => name in scripts)).toEqual([])
+})
+
+test('every configuration key that is named exists', () => {
+  const keys = leafPaths().map((path) => pathText(path))
+  const isKey = (name: string): boolean => keys.some((key) => key === name || key.startsWith(`${name}.`) || key.startsWith(`${name}[`))
+  expect(unknown(mentions(/`((?:fleet|http|observe|features)\.[A-Za-z.]+)(?::[^`]*)?`/g), isKey)).toEqual([])
+})
+
+test('every metric that is named exists', () => {
+  const source = listFiles('src/observe', '.ts').map(readSource).join('\n')
+  expect(unknown(mentions(/\b(corral_[a-z_]+)/g), (name) => source.includes(`'${name}'`))).toEqual([])
+})
