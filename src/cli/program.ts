@@ -4,11 +4,15 @@
 import { Command, CommanderError, Option } from 'commander'
 
 import { nearest } from '../config/problem.ts'
+import type { CheckOptions } from './check.ts'
+import type { CommandTree } from './completion.ts'
 import type { ShowOptions } from './config-command.ts'
+import type { DoctorOptions } from './doctor.ts'
 import { CliError, exitCodes } from './exit-code.ts'
-import { endOnClosedPipe, painter, printMessage } from './output.ts'
+import { addGatewayCommands } from './gateway-commands.ts'
+import { endOnClosedPipe, painter, printData, printMessage } from './output.ts'
 import type { ConfigOptions } from './settings.ts'
-import { corralVersion } from './version.ts'
+import { corralVersion, versionCommand } from './version.ts'
 
 const helpTail = `
 Examples:
@@ -30,14 +34,6 @@ function withConfig(command: Command): Command {
     .addOption(new Option('--node <url>', 'Ollama server, repeatable (fleet.nodes)').argParser(collect))
     .option('--insecure-no-auth', 'allow an address that other machines can reach')
     .addOption(new Option('--set <key=value>', 'any key, repeatable: --set fleet.retry.enabled=false').argParser(collect))
-}
-
-/** Options of commands that ask a running gateway. */
-function withGateway(command: Command): Command {
-  return command
-    .option('--url <url>', 'the gateway (else the address in the configuration)')
-    .option('-c, --config <file>', 'configuration file to take the address from')
-    .option('--json', 'print JSON')
 }
 
 function addServe(program: Command): void {
@@ -71,6 +67,43 @@ function addConfig(program: Command): void {
     .action(async () => (await import('./config-command.ts')).configSchemaCommand())
 }
 
+function addChecks(program: Command): void {
+  withConfig(program.command('check').description('is the configuration valid, does every node answer'))
+    .option('--json', 'print JSON')
+    .action(async (options: CheckOptions) => (await import('./check.ts')).checkCommand(options))
+  withConfig(program.command('doctor').description('look for everything that commonly goes wrong, with hints'))
+    .option('--json', 'print JSON')
+    .action(async (options: DoctorOptions) => (await import('./doctor.ts')).doctorCommand(options))
+}
+
+function addRest(program: Command): void {
+  program
+    .command('bench')
+    .description('run the benchmarks (in a checkout)')
+    .argument('[args...]', 'passed on')
+    .allowUnknownOption()
+    .action(async (args: readonly string[]) => (await import('./bench.ts')).benchCommand(args))
+  program
+    .command('version')
+    .description('print the version')
+    .option('--json', 'print JSON')
+    .action((options: { json?: boolean }) => versionCommand(options))
+  program
+    .command('completion')
+    .description('print a completion script for bash, zsh or fish')
+    .argument('<shell>')
+    .action(async (shell: string) => printData((await import('./completion.ts')).completionScript(shell, treeOf(program))))
+}
+
+function treeOf(command: Command): CommandTree {
+  return {
+    name: command.name(),
+    description: command.description(),
+    options: command.options.map(({ long, description, required }) => ({ long: long ?? '', description, takesValue: required })),
+    children: command.commands.map(treeOf),
+  }
+}
+
 function createProgram(): Command {
   const program = new Command('corral')
     .description('One endpoint for many Ollama servers: health-checked, load-balanced, observable.')
@@ -80,12 +113,14 @@ function createProgram(): Command {
     .configureHelp({ subcommandTerm: (command) => command.name(), sortSubcommands: false })
     .addHelpText('after', helpTail)
   addServe(program)
+  addChecks(program)
   addConfig(program)
-  program
-    .command('version')
-    .description('print the version')
-    .option('--json', 'print JSON')
-    .action(async (options: { json?: boolean }) => (await import('./version.ts')).versionCommand(options))
+  addGatewayCommands(program)
+  addRest(program)
+  program.hook('preAction', (_program, command) => {
+    // `serve` drains on an interrupt; every other command just ends.
+    if (command.name() !== 'serve') process.once('SIGINT', () => process.exit(exitCodes.interrupted))
+  })
   return program
 }
 

@@ -1,0 +1,110 @@
+/**
+ * A running gateway as the commands use it. Whatever keeps an answer from coming is exit code 3 with a sentence that says
+ * what to do; an answer that is an error is exit code 1 with the gateway's own words.
+ */
+import { urlOf } from './banner.ts'
+import { CliError, exitCodes } from './exit-code.ts'
+import { type FleetView, fleetView } from './fleet-view.ts'
+import { printable } from './output.ts'
+import { settingsOf } from './settings.ts'
+
+export interface GatewayOptions {
+  readonly url?: string
+  readonly config?: string
+  readonly json?: boolean
+}
+
+const answerTimeoutMs = 15_000
+
+export interface Gateway {
+  readonly url: string
+  /** Sends and reads a JSON answer; null for an empty one. */
+  request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown>
+  /** Sends JSON and hands out the answer as it comes. Without a deadline: a pull takes as long as it takes. */
+  open(path: string, body: unknown): Promise<Response>
+  fleet(): Promise<FleetView>
+}
+
+/** The gateway of `--url`, else the one the configuration describes. */
+export async function gatewayOf(options: GatewayOptions): Promise<Gateway> {
+  if (options.url !== undefined) return createGateway(normalUrl(options.url))
+  const { config } = await settingsOf(options.config === undefined ? {} : { config: options.config })
+  return createGateway(urlOf(config.http.host, config.http.port))
+}
+
+function normalUrl(text: string): string {
+  const url = URL.parse(/^https?:\/\//.test(text) ? text : `http://${text}`)
+  if (url === null) throw new CliError(exitCodes.usage, `--url: no URL: ${printable(text)}`)
+  return url.href.replace(/\/+$/, '')
+}
+
+function createGateway(url: string): Gateway {
+  const send = async (path: string, init: RequestInit): Promise<Response> => {
+    const response = await fetch(url + path, init).catch((error: unknown) => {
+      throw unreachable(url, error)
+    })
+    if (!response.ok) throw await answeredError(response, path)
+    return response
+  }
+  const jsonBody = (method: string, body: unknown): RequestInit =>
+    body === undefined ? { method } : { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  const request: Gateway['request'] = async (method, path, body) => {
+    const response = await send(path, { ...jsonBody(method, body), signal: AbortSignal.timeout(answerTimeoutMs) })
+    const text = await response.text()
+    if (text === '') return null
+    try {
+      const value: unknown = JSON.parse(text)
+      return value
+    } catch {
+      throw new CliError(exitCodes.failure, `${url}${path} answered something that is no JSON: is this a Corral gateway?`)
+    }
+  }
+  return {
+    url,
+    request,
+    open: (path, body) => send(path, jsonBody('POST', body)),
+    fleet: async () => {
+      const parsed = fleetView.safeParse(await request('GET', '/admin/fleet'))
+      if (!parsed.success) throw new CliError(exitCodes.failure, `${url}/admin/fleet is of another version of Corral`)
+      return parsed.data
+    },
+  }
+}
+
+/** The reason of a failed connect: the innermost cause that has words. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0])
+  if (error.cause instanceof Error) return reasonOf(error.cause)
+  return error.message
+}
+
+function unreachable(url: string, error: unknown): CliError {
+  return new CliError(exitCodes.unreachable, `no gateway answers at ${url} (${reasonOf(error)}): start one with "corral serve", or name it with --url`)
+}
+
+async function answeredError(response: Response, path: string): Promise<CliError> {
+  const text = await response.text().catch(() => '')
+  const words = wordsOf(text)
+  if (response.status === 404 && path.startsWith('/admin') && words === null) {
+    return new CliError(exitCodes.failure, `${response.url} is not there: this is no Corral gateway, or features.admin is off`)
+  }
+  const exitCode = text.includes('partial_failure') ? exitCodes.partial : exitCodes.failure
+  return new CliError(exitCode, words ?? `the gateway answered ${response.status}`)
+}
+
+/** The sentence in an error body: RFC 9457 `detail`, or `error` as text or object. */
+export function wordsOf(text: string): string | null {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return null
+  }
+  const fields = new Map<string, unknown>(typeof value === 'object' && value !== null ? Object.entries(value) : [])
+  const error = fields.get('error')
+  const nested = new Map<string, unknown>(typeof error === 'object' && error !== null ? Object.entries(error) : [])
+  const candidates = [fields.get('detail'), error, nested.get('message'), fields.get('title')]
+  const found = candidates.find((candidate) => typeof candidate === 'string' && candidate !== '')
+  return typeof found === 'string' ? printable(found) : null
+}

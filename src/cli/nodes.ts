@@ -1,0 +1,80 @@
+/** `corral nodes ls|add|rm|drain|undrain`: the nodes of a running gateway. */
+import { formatDuration } from '../base/units.ts'
+import { type FleetView, nodeState, type NodeView } from './fleet-view.ts'
+import { CliError, exitCodes } from './exit-code.ts'
+import { gatewayOf, type GatewayOptions } from './gateway.ts'
+import { painter, printable, printData, printJson, printMessage, table, type Tone } from './output.ts'
+
+export const stateTones: Readonly<Record<ReturnType<typeof nodeState>, Tone>> = {
+  up: 'green',
+  down: 'red',
+  ejected: 'red',
+  draining: 'yellow',
+  probation: 'yellow',
+  unknown: 'dim',
+}
+
+function nodeRow(node: NodeView, paint: (tone: Tone, text: string) => string): string[] {
+  const state = nodeState(node)
+  return [
+    node.name,
+    paint(stateTones[state], state),
+    printable(node.version ?? '-'),
+    String(node.inFlight),
+    node.models === null ? '-' : String(node.models.length),
+    String(node.loaded.length),
+    node.lastSeenAgoMs === null ? 'never' : `${formatDuration(node.lastSeenAgoMs)} ago`,
+    printable(node.downReason === null ? node.url : `${node.url}  ${node.downReason}`),
+  ]
+}
+
+/** The nodes as a table. */
+export function nodesTable({ nodes }: FleetView, paint: (tone: Tone, text: string) => string): string {
+  if (nodes.length === 0) return 'no nodes: add one with "corral nodes add URL"'
+  const head = ['NODE', 'STATE', 'VERSION', 'RUNNING', 'MODELS', 'LOADED', 'SEEN', 'URL'].map((text) => paint('dim', text))
+  return table([head, ...nodes.map((node) => nodeRow(node, paint))])
+}
+
+/** Lists. Exit code 4 when some nodes are down, 1 when all are. */
+export async function nodesLsCommand(options: GatewayOptions): Promise<void> {
+  const fleet = await (await gatewayOf(options)).fleet()
+  if (options.json === true) printJson(fleet.nodes)
+  else printData(nodesTable(fleet, painter(process.stdout)))
+  const down = fleet.nodes.filter((node) => node.up !== true).length
+  if (down > 0) process.exitCode = down === fleet.nodes.length ? exitCodes.failure : exitCodes.partial
+}
+
+export interface AddOptions extends GatewayOptions {
+  readonly name?: string
+  readonly slots?: string
+}
+
+/** Adds a node until the next restart. */
+export async function nodesAddCommand(url: string, options: AddOptions): Promise<void> {
+  const gateway = await gatewayOf(options)
+  const slots = options.slots === undefined ? {} : { slots: Number(options.slots) }
+  const name = options.name === undefined ? {} : { name: options.name }
+  const added = await gateway.request('POST', '/admin/nodes', { url, ...name, ...slots })
+  if (options.json === true) printJson(added)
+  const known = new Map<string, unknown>(typeof added === 'object' && added !== null ? Object.entries(added) : [])
+  const reason = known.get('downReason')
+  const state = known.get('up') === true ? 'it is up' : `it does not answer${typeof reason === 'string' ? `: ${printable(reason)}` : ''}`
+  printMessage(`added ${String(known.get('name') ?? url)}, ${state}; to keep it over a restart, write it under fleet.nodes`)
+}
+
+/** Takes a node out until the next restart; its open streams end by themselves. */
+export async function nodesRemoveCommand(name: string, options: GatewayOptions): Promise<void> {
+  const gateway = await gatewayOf(options)
+  await gateway.request('DELETE', `/admin/nodes/${encodeURIComponent(name)}`)
+  if (options.json === true) printJson({ name, removed: true })
+  printMessage(`removed ${name}; it comes back with a restart unless it leaves fleet.nodes`)
+}
+
+/** Stops or resumes new requests to a node. */
+export async function nodesDrainCommand(name: string, draining: boolean, options: GatewayOptions): Promise<void> {
+  if (name === '') throw new CliError(exitCodes.usage, 'name a node')
+  const gateway = await gatewayOf(options)
+  const answer = await gateway.request('POST', `/admin/nodes/${encodeURIComponent(name)}/${draining ? 'drain' : 'undrain'}`, {})
+  if (options.json === true) printJson(answer)
+  printMessage(draining ? `${name} gets no new requests; running ones end by themselves. Back with "corral nodes undrain ${name}"` : `${name} gets requests again`)
+}
