@@ -3,11 +3,12 @@
  * reloads. What cannot start ends with one sentence: 2 for a configuration, 1 for a port.
  */
 import { systemClock } from '../base/clock.ts'
-import type { Config, Origins } from '../config/index.ts'
+import type { Config } from '../config/index.ts'
 import { createReloader, type ReloadResult, reloadLines } from '../config/reload.ts'
 import { listeningLines, nodeLines, type NodeSight, urlOf } from './banner.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 import { printMessage } from './output.ts'
+import { corralVersion } from './version.ts'
 import { type ConfigOptions, type Settings, settingsOf, tryLoad } from './settings.ts'
 
 interface Address {
@@ -44,10 +45,10 @@ function speaker(config: Config): Say {
   }
 }
 
-async function createServedApp(config: Config, origins: Origins): Promise<ServedApp> {
+async function createServedApp(config: Config): Promise<ServedApp> {
   const { createApp } = await import('../app.ts')
   try {
-    return createApp({ config, origins, clock: systemClock })
+    return createApp({ config, clock: systemClock, version: corralVersion, terminal: process.stdout.isTTY })
   } catch (error) {
     if (error instanceof Error && 'path' in error) {
       throw new CliError(exitCodes.usage, `a file that the configuration names cannot be opened: ${error.message}`)
@@ -124,9 +125,9 @@ function reloadOnHangup(app: ServedApp, say: Say, options: ConfigOptions, curren
 /** Serves until a signal ends it, then ends the process. */
 export async function serveCommand(options: ConfigOptions): Promise<never> {
   const settings = await settingsOf(options)
-  const { config, origins } = settings
+  const { config } = settings
   const say = speaker(config)
-  const app = await createServedApp(config, origins)
+  const app = await createServedApp(config)
   const ended = untilSignalled(app, say, config)
   let address: Address
   try {

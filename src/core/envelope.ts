@@ -19,7 +19,7 @@ export interface EnvelopeField extends ByteRange {
 export type RunnerOptions = Readonly<Record<string, number | boolean>>
 
 export interface Envelope {
-  /** Top-level fields by their exact, decoded key. Empty for a body that is no JSON object. */
+  /** Top-level fields by their decoded key in lower case, as Ollama compares them. Empty for a body that is no JSON object. */
   readonly fields: ReadonlyMap<string, EnvelopeField>
   /** `model`, or `name` where `model` is absent or empty ("first non-empty"); null when neither is a non-empty string. */
   readonly model: string | null

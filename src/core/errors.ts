@@ -22,6 +22,7 @@ export const errorCatalogue = {
   model_required: { status: 400, retryable: false, fault: 'client', title: 'The request names no model' },
   origin_refused: { status: 403, retryable: false, fault: 'client', title: 'The Origin or Host is not allowed' },
   cloud_model_blocked: { status: 403, retryable: false, fault: 'client', title: 'Cloud models are switched off' },
+  operation_disabled: { status: 403, retryable: false, fault: 'client', title: 'This operation is switched off' },
   route_not_found: { status: 404, retryable: false, fault: 'client', title: 'No such route' },
   model_not_found: { status: 404, retryable: false, fault: 'client', title: 'No node holds this model' },
   node_not_found: { status: 404, retryable: false, fault: 'client', title: 'No node of this name' },

@@ -64,7 +64,7 @@ export interface Provenance {
 interface AnswerHead {
   readonly status: number
   /** End-to-end headers, lower-case, without length, date and hop-by-hop. */
-  readonly headers: Readonly<Record<string, string | readonly string[]>>
+  readonly headers: Readonly<Record<string, string | string[]>>
   readonly provenance: Provenance
 }
 

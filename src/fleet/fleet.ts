@@ -19,11 +19,11 @@ import { Affinity } from './learning.ts'
 import { Loader, type LoaderEvents } from './loader.ts'
 import type { FleetNode } from './node.ts'
 import { NumCtxPolicy } from './num-ctx.ts'
-import { createOperations, type Operations } from './operations/operations.ts'
+import { createOperations, type Operations, refuseCloud } from './operations/operations.ts'
 import type { FleetOptions, NodeOptions } from './options.ts'
 import { policies } from './policy/index.ts'
 import { PoolTable } from './pool.ts'
-import { createProber, type ProbeEvents, type Prober } from './probe.ts'
+import { createProber, type NodeChange, type ProbeEvents, type Prober } from './probe.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { createTransport } from './transport.ts'
 import { Watchdog } from './watchdog.ts'
@@ -80,18 +80,18 @@ export class Fleet {
     const affinity = new Affinity()
     this.#admission = this.#createAdmission(affinity)
     const one = this.#createOne(affinity)
-    const split = createEmbedSplit({ one, pools: this.pools, options, clock, onResend: events.shardResent } satisfies EmbedSplitDeps)
-    this.operations = createOperations({ nodes, catalogue: this.catalogue, prober: this.prober, one, clock, options: () => options().operations })
+    const split = createEmbedSplit({ one: (request, call) => this.operations.one(request, call), pools: this.pools, options, clock, onResend: events.shardResent } satisfies EmbedSplitDeps)
+    this.operations = createOperations({ nodes, catalogue: this.catalogue, prober: this.prober, one, clock, options, use: (node) => this.pools.use(node) })
     this.watchdog = this.#createWatchdog()
-    const { aggregate, broadcast, targets, pinned } = this.operations
-    this.#relays = { one: this.operations.one, split, relay: one, aggregate, broadcast, targets, pinned }
+    const { operations } = this
+    this.#relays = { ...operations, split, relay: one }
   }
 
   #createNode(options: NodeOptions): FleetNode {
     const { clock, random, events } = this.#deps
     const fleet = this.#deps.options()
     const name = options.name ?? new URL(options.url).host
-    const breaker = createBreaker(fleet.breaker, random)
+    const breaker = createBreaker(() => this.#deps.options().breaker, random)
     breaker.onChange = (state) => events.breakerChanged(name, state)
     const { connectTimeoutMs } = fleet
     const transport = createTransport({ url: options.url, headers: options.headers, connectTimeoutMs, caFile: options.caFile, clock })
@@ -153,6 +153,12 @@ export class Fleet {
     })
   }
 
+  /** Canonical name of a model that some node holds; null otherwise. */
+  knownModel(model: string): string | null {
+    const { known, name } = this.catalogue.resolve(model)
+    return known ? name : null
+  }
+
   get nodes(): readonly FleetNode[] {
     return this.#nodes
   }
@@ -166,6 +172,7 @@ export class Fleet {
   readonly relay: Relay = (request, call) => {
     const relay = this.#relays[request.route.placement]
     if (relay === undefined) throw new Error(`no relay for placement ${request.route.placement}`)
+    refuseCloud(request, this.#deps.options().cloudModels)
     return relay(request, call)
   }
 
@@ -184,10 +191,11 @@ export class Fleet {
     })
   }
 
-  #onNodeChange(node: FleetNode, change: 'up' | 'down' | 'models' | 'loaded' | 'replaced'): void {
+  #onNodeChange(node: FleetNode, change: NodeChange): void {
     const nowMs = this.#deps.clock.nowMs()
     if (change === 'down') for (const attempt of this.#active) attempt.check(nowMs)
-    if (change === 'down' || change === 'replaced') this.pools.forgetResidency(node)
+    if (change === 'down') this.pools.forgetResidency(node)
+    if (change === 'models') this.catalogue.invalidate()
     this.#admission.wake()
   }
 

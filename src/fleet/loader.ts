@@ -52,7 +52,7 @@ export class Loader {
       runner.fingerprint = wish.runner.fingerprint
       runner.lastServedMs = nowMs
       runner.loadFailures = 0
-      runner.stats.observeLoad(nowMs - startedAtMs, nowMs)
+      runner.stats.observeLoad(nowMs - startedAtMs)
       return 'loaded'
     }
     if (failure.fault === 'node') {

@@ -5,6 +5,7 @@
  */
 import type { InferenceRequest } from '../core/relay.ts'
 import type { RunnerOptions } from '../core/envelope.ts'
+import type { Operation } from '../core/route.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
 import { runnerFingerprint } from '../wire/fingerprint.ts'
 import { removeOption, replaceField, replaceOption } from '../wire/splice.ts'
@@ -14,6 +15,8 @@ import type { NumCtxPolicy } from './num-ctx.ts'
 
 /** Output tokens expected of a request that sets no limit, until the model's mean is learned. */
 const outputTokensAssumed = 256
+
+const inference: ReadonlySet<Operation> = new Set(['chat', 'generate', 'embed'])
 
 /** The body passed the door's limits already. */
 const respliceLimits = { depthMax: Infinity, keysMax: Infinity }
@@ -70,7 +73,8 @@ function toWish(request: InferenceRequest, model: string | null): Wish {
   const contextOnly = names.length === 1 && typeof options.num_ctx === 'number' ? options.num_ctx : null
   const embed = route.operation === 'embed'
   return {
-    model,
+    // Only inference needs a place in a runner; everything else may be asked of any node.
+    model: inference.has(route.operation) ? model : null,
     runner: {
       fingerprint: names.length === 0 ? '' : runnerFingerprint(options),
       contextOnly,

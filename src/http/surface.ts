@@ -39,7 +39,8 @@ function routeHandler(deps: SurfaceDeps, facts: RouteFacts): Handler {
     const { incoming, outgoing } = context.env
     if (!facts.methods.includes(incoming.method ?? '')) return wrongMethod(facts.methods)
     const value = parameter === '' ? null : (context.req.param(parameter) ?? '')
-    const path = value === null ? facts.pattern : fixed + encodeURIComponent(value)
+    if (value?.includes('/') === true) return notFound()
+    const path = value === null ? facts.pattern : fixed + encodeURIComponent(value).replaceAll('%3A', ':')
     const pathModel = parameter === 'model' ? value : null
     const exchange = { incoming, outgoing, facts, path, pathModel }
     if (facts.placement === 'blob' && incoming.method === 'POST') await handleBlobUpload(deps.blobs, exchange)
@@ -61,6 +62,10 @@ function wrongMethod(methods: readonly string[]): Response {
   return new Response('405 method not allowed', { status: 405, headers: { allow: methods.join(', '), 'content-type': 'text/plain' } })
 }
 
+function notFound(): Response {
+  return new Response('404 page not found', { status: 404, headers: { 'content-type': 'text/plain' } })
+}
+
 /** Routes of later Ollama versions are passed on to a node; Corral's own prefixes never are. */
 function unmatched(deps: SurfaceDeps): Handler {
   return async (context) => {
@@ -68,7 +73,7 @@ function unmatched(deps: SurfaceDeps): Handler {
     const { path } = context.req
     const match = matchRoute(incoming.method ?? 'GET', path)
     if (match.kind === 'method-not-allowed') return wrongMethod(match.allow.split(', '))
-    if (!isRelayed(path)) return new Response('404 page not found', { status: 404, headers: { 'content-type': 'text/plain' } })
+    if (!isRelayed(path)) return notFound()
     await handleInference(deps.inference, { incoming, outgoing, facts: unknownRouteFor(path), path, pathModel: null })
     return RESPONSE_ALREADY_SENT
   }

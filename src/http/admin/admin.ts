@@ -20,6 +20,8 @@ export interface AdminDeps {
   readonly calls: CallRegistry
   readonly clock: Clock
   readonly newId: () => string
+  /** False: the routes answer as if they were not there. */
+  readonly enabled: () => boolean
   /** Reports a change that an operator made. */
   readonly onChange?: (action: string, target: string) => void
   readonly onBug?: (error: unknown) => void
@@ -91,6 +93,7 @@ function parameter(context: Context<NodeBindings>, name: string): string {
 function guarded(deps: AdminDeps, handler: Handler): Handler {
   return async (context) => {
     try {
+      if (!deps.enabled()) throw new CorralError('route_not_found', 'the operator routes are switched off (features.admin)')
       return await handler(context)
     } catch (thrown) {
       const error = toCorralError(thrown)

@@ -49,8 +49,13 @@ export interface Exchange {
   readonly pathModel: string | null
 }
 
-/** Answers one request; never rejects. */
-export async function handleInference(deps: InferenceDeps, exchange: Exchange): Promise<void> {
+/** Answers one request by the relay; never rejects. */
+export function handleInference(deps: InferenceDeps, exchange: Exchange): Promise<void> {
+  return runExchange(deps, exchange, { readsBody: true, relay: deps.relay })
+}
+
+/** Answers one request by `relay`; never rejects. `readsBody`: the body is read into memory first. */
+export async function runExchange(deps: InferenceDeps, exchange: Exchange, { readsBody, relay }: { readsBody: boolean; relay: Relay }): Promise<void> {
   const { incoming, outgoing, facts } = exchange
   const call = startCall(deps, incoming)
   outgoing.on('close', () => {
@@ -60,9 +65,9 @@ export async function handleInference(deps: InferenceDeps, exchange: Exchange): 
   deps.calls.add(call, facts)
   let early: EarlyHead | null = null
   try {
-    const request = await readRequest(deps, exchange)
+    const request = await readRequest(deps, exchange, readsBody)
     early = startEarlyHead(deps, outgoing, request, call)
-    const answer = await deps.relay(request, call)
+    const answer = await relay(request, call)
     early?.stop()
     const { stallMs, routeHeaders } = deps.options()
     const options = { clock: deps.clock, stallMs, routeHeaders }
@@ -101,10 +106,13 @@ function priorityOf(incoming: IncomingMessage): Priority {
   return incoming.headers['x-corral-priority'] === 'batch' ? 'batch' : 'interactive'
 }
 
-async function readRequest(deps: InferenceDeps, exchange: Exchange): Promise<InferenceRequest> {
+const noBody = Buffer.alloc(0)
+
+async function readRequest(deps: InferenceDeps, exchange: Exchange, readsBody: boolean): Promise<InferenceRequest> {
   const { incoming, facts, path, pathModel } = exchange
   const { bodyBytesMax, bodyPauseMsMax } = deps.options()
-  const received = await readBody(incoming, { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax }, deps.clock)
+  const limits = { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax }
+  const received = readsBody ? await readBody(incoming, limits, deps.clock) : noBody
   const headers = forwardHeaders(incoming.headers)
   const compressed = headers['content-encoding'] === 'zstd' && facts.acceptsZstd
   if (compressed) delete headers['content-encoding']

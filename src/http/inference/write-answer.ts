@@ -17,7 +17,7 @@ export interface WriteOptions {
   readonly routeHeaders: boolean
 }
 
-type OutgoingHeaders = Record<string, string | readonly string[]>
+type OutgoingHeaders = Record<string, string | string[]>
 
 /** Headers of every answer, besides the node's own. */
 export function answerHeaders(answer: Answer, call: Call, routeHeaders: boolean): OutgoingHeaders {

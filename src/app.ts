@@ -1,0 +1,124 @@
+/**
+ * The composition root: builds every part from one configuration and names the order of the relay's layers. It holds no
+ * logic; it reads top to bottom as the way of a request, outermost first.
+ */
+import type { Clock } from './base/clock.ts'
+import { createIdSource } from './base/ids.ts'
+import type { Relay, RelayLayer } from './core/relay.ts'
+import type { Config } from './config/index.ts'
+import { isLoopback } from './config/validate.ts'
+import { Fleet } from './fleet/fleet.ts'
+import { manageable } from './fleet/operations/operations.ts'
+import { CallRegistry } from './http/call-registry.ts'
+import { hopHeader } from './http/front.ts'
+import type { InferenceDeps } from './http/inference/handler.ts'
+import { createHttpServer, type HttpServer } from './http/server.ts'
+import { createSurface, type SurfaceDeps } from './http/surface.ts'
+import { createObserver, type Observer } from './observe/observer.ts'
+import { recorded } from './observe/recorded.ts'
+import { createTracer, traceHeaders } from './observe/trace.ts'
+
+export interface AppDeps {
+  readonly config: Config
+  readonly clock: Clock
+  readonly version: string
+  /** Whether the standard output is a terminal. */
+  readonly terminal?: boolean
+  /** In [0, 1). */
+  readonly random?: () => number
+}
+
+export interface App {
+  readonly fleet: Fleet
+  readonly observer: Observer
+  readonly calls: CallRegistry
+  /** Starts the probes and listens. Rejects when the address cannot be bound. */
+  listen(): Promise<{ readonly host: string; readonly port: number }>
+  /** Takes no new requests, lets running ones end for at most `graceMs`, then stops. */
+  close(graceMs: number): Promise<void>
+  /** Applies a new configuration to everything but the listening socket. */
+  reload(config: Config): Promise<void>
+}
+
+/** Builds the gateway. Throws when a file that the configuration names cannot be opened. */
+export function createApp({ config: initial, clock, version, terminal = false, random = Math.random }: AppDeps): App {
+  let config = initial
+  const ids = createIdSource()
+  const hopId = ids.traceId()
+  const calls = new CallRegistry()
+  const observer = createObserver({
+    options: () => config.observe,
+    clock,
+    version,
+    terminal,
+    knownModel: (model) => fleet.knownModel(model),
+  })
+  const fleet = new Fleet({
+    options: () => config.fleet,
+    clock,
+    random,
+    events: observer,
+    hopHeaders: (call) => ({ ...traceHeaders(call.trace), 'x-request-id': call.id, [hopHeader]: hopId }),
+  })
+  const layers: readonly RelayLayer[] = [recorded(observer, clock), manageable(() => config.features.modelOperations)]
+  const layered = (innermost: Relay): Relay => layers.reduceRight((next, layer) => layer(next), innermost)
+  const inference: InferenceDeps = {
+    relay: layered(fleet.relay),
+    calls,
+    clock,
+    options: () => config.http,
+    deadlineMs: () => config.fleet.admission.deadlineMs,
+    newId: ids.requestId,
+    tracer: createTracer({ ids, enabled: () => config.observe.trace.enabled }),
+    onRefused: observer.requestRefused,
+    onBug: observer.bug,
+  }
+  const surface: SurfaceDeps = {
+    inference,
+    blobs: { inference, layered, upload: fleet.operations.uploadBlob },
+    admin: {
+      fleet,
+      calls,
+      clock,
+      newId: ids.requestId,
+      enabled: () => config.features.admin,
+      onChange: (action, target) => observer.logger.info({ action, target }, 'changed by an operator'),
+      onBug: (error) => observer.bug(error, null),
+    },
+    health: {
+      nodes: () => fleet.nodes,
+      draining: () => server.draining,
+      renderMetrics: config.observe.metrics.enabled ? () => observer.metrics.render() : null,
+    },
+  }
+  const { origins, hosts, host } = config.http
+  const server: HttpServer = createHttpServer({
+    app: createSurface(surface),
+    options: config.http,
+    front: { origins, hosts, loopback: isLoopback(host), hopId, newId: ids.requestId },
+    calls,
+    clock,
+  })
+
+  return {
+    fleet,
+    observer,
+    calls,
+    listen() {
+      fleet.start()
+      observer.configLoaded(null)
+      return server.listen()
+    },
+    async close(graceMs) {
+      await server.close(graceMs)
+      await fleet.close()
+      await observer.flush()
+    },
+    async reload(next) {
+      config = next
+      observer.configLoaded(null)
+      observer.reopenLog()
+      await fleet.reconcile(next.fleet.nodes)
+    },
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * What a node tells about itself with every answer: slots, load time, prefill and decode rates per (node, model), and which
+ * conversations its prefix cache probably still holds. No agent on the node.
+ *
+ * Slots: an answer's `total − load − prompt_eval − eval` is exactly its wait for a slot (ollama-contract-verified.md §h).
+ * A wait while k requests were under way means fewer than k slots; no wait means at least k. Until the first wait is seen
+ * the estimate doubles; streams that run at the same time are a lower bound that nothing contradicts.
+ */
+import type { Usage } from '../core/relay.ts'
+
+export interface SlotOptions {
+  /** The operator's number; learning is off then. */
+  readonly slotsConfigured: number | null
+  readonly slotsAssumed: number
+  readonly slotsMax: number
+}
+
+export interface Observation {
+  readonly nowMs: number
+  /** Requests of this model under way on the node when this one was sent, itself included. */
+  readonly inFlightAtDispatch: number
+  readonly durationMs: number
+}
+
+/** Load time assumed for a model never loaded here (gateway-peers.md §5.2: a 7B model takes 3–10 s). */
+const loadMsAssumed = 5_000
+/** Weight of a new observation in a moving mean. */
+const alpha = 0.2
+/** A wait shorter than both is scheduling noise: milliseconds, and share of the whole. */
+const waitMsNoise = 20
+const waitShareNoise = 0.1
+/** A slot estimate below what was refused may be tried again after this long: nodes are restarted with other settings. */
+const relearnMs = 120_000
+/** Prompts below this many tokens say nothing of the prefill rate. */
+const promptTokensMin = 16
+/** Observed prefill faster than this share of the mean means that most of the prompt was cached (verified notes §l). */
+const cachedShare = 0.25
+
+function blend(mean: number | null, value: number): number {
+  return mean === null ? value : mean + alpha * (value - mean)
+}
+
+export class ModelStats {
+  readonly #options: SlotOptions
+  #slots: number
+  /** Lowest number of requests under way at which one had to wait; `Infinity` before. */
+  #refusedAt = Infinity
+  #refusedAtMs = -Infinity
+  #proven = 1
+  slotsLearned = false
+  samples = 0
+  requestMs: number | null = null
+  prefillMsPerToken: number | null = null
+  decodeMsPerToken: number | null = null
+  /** 0 until a load was seen. */
+  loadMsLearned = 0
+
+  constructor(options: SlotOptions) {
+    this.#options = options
+    this.#slots = options.slotsConfigured ?? Math.min(options.slotsAssumed, options.slotsMax)
+  }
+
+  /** Generations at once. */
+  get slots(): number {
+    return this.#slots
+  }
+
+  /** Milliseconds that a load takes here: learned, or an assumption. */
+  get loadMs(): number {
+    return this.loadMsLearned === 0 ? loadMsAssumed : this.loadMsLearned
+  }
+
+  /** Learns from a complete answer. `usage` is null where the route reports none. */
+  observe(usage: Usage | null, observation: Observation): void {
+    this.samples += 1
+    this.requestMs = blend(this.requestMs, observation.durationMs)
+    if (usage === null) return
+    this.#observeRates(usage)
+    this.#observeWait(usage, observation)
+  }
+
+  #observeRates({ promptTokens, promptMs, outputTokens, outputMs }: Usage): void {
+    if (promptTokens !== null && promptMs !== null && promptTokens >= promptTokensMin && promptMs > 0) {
+      const perToken = promptMs / promptTokens
+      const cached = this.prefillMsPerToken !== null && perToken < this.prefillMsPerToken * cachedShare
+      if (!cached) this.prefillMsPerToken = blend(this.prefillMsPerToken, perToken)
+    }
+    if (outputTokens !== null && outputMs !== null && outputTokens > 1 && outputMs > 0) {
+      this.decodeMsPerToken = blend(this.decodeMsPerToken, outputMs / outputTokens)
+    }
+  }
+
+  #observeWait({ totalMs, loadMs, promptMs, outputMs }: Usage, { nowMs, inFlightAtDispatch }: Observation): void {
+    if (totalMs === null || promptMs === null || outputMs === null || this.#options.slotsConfigured !== null) return
+    const waitMs = totalMs - (loadMs ?? 0) - promptMs - outputMs
+    const waited = waitMs > waitMsNoise && waitMs > waitShareNoise * totalMs
+    if (waited) this.#refuse(inFlightAtDispatch, nowMs)
+    else if (inFlightAtDispatch >= this.#slots) this.#grow(nowMs)
+  }
+
+  /** One of `inFlight` requests had to wait: there are fewer slots than that. */
+  #refuse(inFlight: number, nowMs: number): void {
+    if (inFlight < 2) return
+    this.slotsLearned = true
+    this.#refusedAtMs = nowMs
+    this.#refusedAt = Math.min(this.#refusedAt, inFlight)
+    this.#slots = Math.max(this.#proven, 1, Math.min(this.#slots, this.#refusedAt - 1))
+  }
+
+  /** All slots were taken and nobody waited: there may be more. */
+  #grow(nowMs: number): void {
+    if (nowMs - this.#refusedAtMs > relearnMs) this.#refusedAt = Infinity
+    const next = this.#refusedAt === Infinity ? this.#slots * 2 : this.#slots + 1
+    this.#slots = Math.max(this.#slots, Math.min(next, this.#refusedAt - 1, this.#options.slotsMax))
+  }
+
+  /** `count` answers stream from the node at this moment: it has at least that many slots. */
+  observeStreaming(count: number, nowMs: number): void {
+    if (count <= this.#proven || this.#options.slotsConfigured !== null) return
+    this.#proven = count
+    if (count >= this.#refusedAt) this.#refusedAt = Infinity
+    if (count >= this.#slots) this.#grow(nowMs)
+  }
+
+  /** A load of the gateway's own took `durationMs`. */
+  observeLoad(durationMs: number): void {
+    this.loadMsLearned = blend(this.loadMsLearned === 0 ? null : this.loadMsLearned, durationMs)
+  }
+}
+
+interface Memory {
+  readonly node: string
+  readonly tokens: number
+  readonly atMs: number
+}
+
+/** Conversations remembered, the longest unused forgotten first. */
+const conversationsMax = 20_000
+/** A node keeps evicted prompts in host memory (8 GiB by default), so affinity pays for long (verified notes §l). */
+const affinityMs = 30 * 60_000
+
+/** Which node answered a conversation last, and how many of its tokens it then held. */
+export class Affinity {
+  readonly #memories = new Map<string, Memory>()
+
+  /** Tokens of the conversation that `node` probably still has in its prefix cache. */
+  cachedTokens(key: string, node: string, nowMs: number): number {
+    const memory = this.#memories.get(key)
+    return memory !== undefined && memory.node === node && nowMs - memory.atMs < affinityMs ? memory.tokens : 0
+  }
+
+  note(key: string, { node, tokens, nowMs }: { node: string; tokens: number; nowMs: number }): void {
+    this.#memories.delete(key)
+    this.#memories.set(key, { node, tokens, atMs: nowMs })
+    if (this.#memories.size <= conversationsMax) return
+    const oldest = this.#memories.keys().next()
+    if (oldest.done !== true) this.#memories.delete(oldest.value)
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What a fleet does beyond asking one node: lists, copies, deletes, pulls, uploads, unloads, and which node stands for all
+ * where only one identity can (ollama-contract.md §3). Each is a relay for one placement of the route table.
+ */
+import type { Call } from '../../core/call.ts'
+import { CorralError } from '../../core/errors.ts'
+import type { InferenceRequest, Relay, RelayLayer, WholeAnswer } from '../../core/relay.ts'
+import { isCloudModel } from '../../wire/model-name.ts'
+import type { FleetNode } from '../node.ts'
+import type { NodeUse } from '../runner.ts'
+import { usableNodes } from './answers.ts'
+import { type BlobUpload, createBlobHead, uploadBlob } from './blobs.ts'
+import { createBroadcast, mergeResults, sendToAll } from './broadcast.ts'
+import { createLists, type ListDeps } from './lists.ts'
+import { createTargets } from './targets.ts'
+
+export interface OperationDeps extends ListDeps {
+  /** The dispatcher. */
+  readonly one: Relay
+  readonly use: (node: FleetNode) => NodeUse
+}
+
+export interface Operations {
+  readonly one: Relay
+  readonly aggregate: Relay
+  readonly broadcast: Relay
+  readonly targets: Relay
+  readonly pinned: Relay
+  readonly blob: Relay
+  uploadBlob(upload: BlobUpload, call: Call): Promise<WholeAnswer>
+}
+
+export function createOperations(deps: OperationDeps): Operations {
+  return {
+    one: createOne(deps),
+    aggregate: createLists(deps),
+    broadcast: createBroadcast(deps),
+    targets: createTargets(deps),
+    pinned: (request, call) => deps.one({ ...request, avoid: allBut(deps, pinnedNode(deps, request)) }, call),
+    blob: createBlobHead(deps),
+    uploadBlob: (upload, call) => uploadBlob(deps, upload, call),
+  }
+}
+
+/** Refuses models that a node would run at ollama.com: a name must not move data off the premises (reliability-security.md §0.15). */
+export function refuseCloud(request: InferenceRequest, allowed: boolean): void {
+  if (allowed || request.model === null || !isCloudModel(request.model)) return
+  const message = 'ollama cloud is disabled: remote model is unavailable (set fleet.cloudModels to allow it)'
+  throw new CorralError('cloud_model_blocked', message)
+}
+
+/** The relay layer that refuses changes to what the nodes hold while `allowed` says no. */
+export function manageable(allowed: () => boolean): RelayLayer {
+  return (next) => (request, call) => {
+    const changes = request.route.operation === 'manage' && request.method !== 'HEAD'
+    if (changes && !allowed()) throw new CorralError('operation_disabled', 'model operations are switched off (features.modelOperations)')
+    return next(request, call)
+  }
+}
+
+function createOne(deps: OperationDeps): Relay {
+  return (request, call) => {
+    if (isUnload(request)) return unload(deps, request, call)
+    // Facts about a model come from a node that has it; they need no place in its runner.
+    if (request.route.operation === 'show') return deps.one({ ...request, avoid: nonHolders(deps, request) }, call)
+    return deps.one(request, call)
+  }
+}
+
+/** An empty native request with `keep_alive: 0` unloads the model. */
+function isUnload({ route, envelope, model }: InferenceRequest): boolean {
+  const native = route.dialect === 'ollama' && (route.operation === 'chat' || route.operation === 'generate' || route.operation === 'embed')
+  return native && model !== null && envelope.empty && envelope.keepAliveSeconds === 0
+}
+
+/** Unloads everywhere the model is, or answers as one node would where it is nowhere. */
+async function unload(deps: OperationDeps, request: InferenceRequest, call: Call): Promise<WholeAnswer> {
+  const { name } = deps.catalogue.resolve(request.model ?? '')
+  const usable = usableNodes(deps.nodes())
+  const holders = usable.filter((node) => node.models.has(name))
+  const nodes = holders.length > 0 ? holders : usable.slice(0, 1)
+  const answer = mergeResults(call, await sendToAll(deps, request, nodes), 'unload')
+  for (const node of nodes) {
+    for (const runner of deps.use(node).runners.values()) if (runner.model === name) runner.lastServedMs = -Infinity
+    void deps.prober.refreshLoaded(node)
+  }
+  return answer
+}
+
+function nonHolders({ catalogue, nodes }: OperationDeps, request: InferenceRequest): readonly string[] {
+  const resolved = request.model === null ? null : catalogue.resolve(request.model)
+  if (resolved === null || !resolved.known || resolved.holders.length === 0) return []
+  return nodes()
+    .filter((node) => !resolved.holders.includes(node))
+    .map(({ name }) => name)
+}
+
+/** The node whose identity at ollama.com is used: the first one, or for a push the first that holds the model. */
+function pinnedNode({ catalogue, nodes }: OperationDeps, request: InferenceRequest): FleetNode | null {
+  const usable = usableNodes(nodes())
+  const holders = request.model === null ? [] : catalogue.resolve(request.model).holders
+  return usable.find((node) => holders.includes(node)) ?? usable[0] ?? null
+}
+
+function allBut({ nodes }: OperationDeps, chosen: FleetNode | null): readonly string[] {
+  return nodes()
+    .filter((node) => node !== chosen)
+    .map(({ name }) => name)
+}

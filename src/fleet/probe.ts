@@ -1,0 +1,250 @@
+/**
+ * Looks after each node: is it there (`/api/version`, which takes no lock in Ollama), what does it hold (`/api/tags`), what
+ * is in memory (`/api/ps`). Only `/api/version` decides up or down; a slow `ps` means a sick runner, never a dead node
+ * (ollama-contract-verified.md §a, §f). A refused connect seen by a request counts at once; a node that is down is asked
+ * each second and is back with its first good answer.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { canonicalModelName } from '../wire/model-name.ts'
+import { decodeLoaded, decodeTags, decodeVersion } from '../wire/listings.ts'
+import type { FleetNode, LoadedModel, ModelTag } from './node.ts'
+import type { FleetOptions } from './options.ts'
+import { TransportError } from './transport.ts'
+
+export interface ProbeEvents {
+  nodeUp(node: string): void
+  nodeDown(node: string, reason: string): void
+  probeFailed(node: string, probe: ProbeKind, reason: string): void
+  probeEnded(node: string, probe: ProbeKind, durationMs: number): void
+}
+
+export type ProbeKind = 'version' | 'tags' | 'ps'
+export type NodeChange = 'up' | 'down' | 'models' | 'loaded'
+
+export interface ProberDeps {
+  readonly nodes: () => readonly FleetNode[]
+  readonly clock: Clock
+  readonly options: () => FleetOptions['probe']
+  readonly random: () => number
+  readonly events: ProbeEvents
+  readonly onChange: (node: FleetNode, change: NodeChange) => void
+}
+
+export interface Prober {
+  start(): void
+  stop(): void
+  /** Probes everything of one node now; resolves when all is known or failed. Never rejects. */
+  probeNow(node: FleetNode): Promise<void>
+  /** Reads the model list of one node, or of all that are up. Never rejects. */
+  refreshModels(node?: FleetNode): Promise<void>
+  /** Reads what a node has in memory. Never rejects. */
+  refreshLoaded(node: FleetNode): Promise<void>
+  /** A request could not connect: the node is down until a probe succeeds. */
+  noteConnectFailure(node: FleetNode, reason: string): void
+}
+
+interface Watch {
+  readonly timers: Partial<Record<ProbeKind, Timer>>
+  readonly running: Map<ProbeKind, Promise<void>>
+  misses: number
+  /** Grows with each refused connect, so that an older probe's answer does not undo it. */
+  epoch: number
+}
+
+/** Spread of each interval, so that eight nodes are not asked in one instant. */
+const jitter = 0.2
+const listBytesMax = 16 * 1_048_576
+
+export function createProber(deps: ProberDeps): Prober {
+  return new NodeProber(deps)
+}
+
+class NodeProber implements Prober {
+  readonly #deps: ProberDeps
+  readonly #watches = new Map<FleetNode, Watch>()
+  #stopped = true
+
+  constructor(deps: ProberDeps) {
+    this.#deps = deps
+  }
+
+  start(): void {
+    this.#stopped = false
+    for (const node of this.#deps.nodes()) void this.probeNow(node)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const { timers } of this.#watches.values()) for (const timer of Object.values(timers)) timer.cancel()
+    this.#watches.clear()
+  }
+
+  #watch(node: FleetNode): Watch {
+    let watch = this.#watches.get(node)
+    if (watch === undefined) {
+      watch = { timers: {}, running: new Map(), misses: 0, epoch: 0 }
+      this.#watches.set(node, watch)
+    }
+    return watch
+  }
+
+  async probeNow(node: FleetNode): Promise<void> {
+    await this.#run(node, 'version')
+    if (node.up === true) await Promise.all([this.#run(node, 'tags'), this.#run(node, 'ps')])
+  }
+
+  async refreshModels(node?: FleetNode): Promise<void> {
+    const nodes = node === undefined ? this.#deps.nodes().filter(({ up }) => up !== false) : [node]
+    await Promise.all(nodes.map((one) => this.#run(one, 'tags')))
+  }
+
+  refreshLoaded(node: FleetNode): Promise<void> {
+    return this.#run(node, 'ps')
+  }
+
+  noteConnectFailure(node: FleetNode, reason: string): void {
+    this.#watch(node).epoch += 1
+    this.#down(node, reason)
+  }
+
+  /** One probe of a kind at a time per node; a second caller waits for the one that runs. */
+  #run(node: FleetNode, kind: ProbeKind): Promise<void> {
+    const watch = this.#watch(node)
+    const running = watch.running.get(kind)
+    if (running !== undefined) return running
+    watch.timers[kind]?.cancel()
+    const probe = this.#probe(node, watch, kind).finally(() => {
+      watch.running.delete(kind)
+      this.#schedule(node, watch, kind)
+    })
+    watch.running.set(kind, probe)
+    return probe
+  }
+
+  #schedule(node: FleetNode, watch: Watch, kind: ProbeKind): void {
+    if (this.#stopped || !this.#deps.nodes().includes(node)) {
+      this.#watches.delete(node)
+      return
+    }
+    const { clock, random } = this.#deps
+    const delayMs = this.#intervalMs(kind) * (1 - jitter * random())
+    watch.timers[kind]?.cancel()
+    watch.timers[kind] = clock.after(delayMs, () => {
+      // Lists of a node that is down are read when it is back.
+      if (kind === 'version' || node.up === true) void this.#run(node, kind)
+      else this.#schedule(node, watch, kind)
+    })
+  }
+
+  #intervalMs(kind: ProbeKind): number {
+    const options = this.#deps.options()
+    if (kind === 'version') return options.intervalMs
+    return kind === 'tags' ? options.modelsIntervalMs : options.loadedIntervalMs
+  }
+
+  async #probe(node: FleetNode, watch: Watch, kind: ProbeKind): Promise<void> {
+    const { clock, events } = this.#deps
+    const { epoch } = watch
+    const startedAtMs = clock.nowMs()
+    try {
+      const body = await this.#ask(node, kind)
+      events.probeEnded(node.name, kind, clock.nowMs() - startedAtMs)
+      if (kind === 'version') this.#onVersion(node, watch, { body, fresh: epoch === watch.epoch })
+      else if (kind === 'tags') this.#onTags(node, body)
+      else this.#onLoaded(node, body, startedAtMs)
+    } catch (error) {
+      if (!(error instanceof TransportError)) throw error
+      events.probeFailed(node.name, kind, error.message)
+      if (kind === 'version') this.#onMiss(node, watch, error)
+    }
+  }
+
+  async #ask(node: FleetNode, kind: ProbeKind): Promise<Buffer> {
+    const options = this.#deps.options()
+    const request = { method: 'GET', path: `/api/${kind}`, headers: { 'accept-encoding': 'identity' }, body: null }
+    const timeoutMs = kind === 'version' ? options.timeoutMs : Math.max(options.timeoutMs, 3_000)
+    const response = await node.transport.request(request, { timeoutMs, bytesMax: listBytesMax })
+    if (response.status === 200) return response.body
+    throw new TransportError('protocol', `GET /api/${kind} answered ${response.status}`)
+  }
+
+  #onVersion(node: FleetNode, watch: Watch, { body, fresh }: { body: Buffer; fresh: boolean }): void {
+    const version = decodeVersion(body)
+    if (version === null) {
+      this.#onMiss(node, watch, new TransportError('protocol', 'GET /api/version is no Ollama answer'))
+      return
+    }
+    node.version = version
+    node.lastSeenMs = this.#deps.clock.nowMs()
+    watch.misses = 0
+    if (fresh && node.up !== true) this.#up(node)
+  }
+
+  #up(node: FleetNode): void {
+    const returned = node.up === false
+    node.up = true
+    node.downReason = null
+    if (returned) node.upSinceMs = this.#deps.clock.nowMs()
+    this.#deps.events.nodeUp(node.name)
+    this.#deps.onChange(node, 'up')
+    void this.#run(node, 'tags')
+    void this.#run(node, 'ps')
+  }
+
+  #onMiss(node: FleetNode, watch: Watch, error: TransportError): void {
+    watch.misses += 1
+    const certain = error.kind === 'connect' || node.up === null
+    if (certain || watch.misses >= this.#deps.options().missesUntilDown) this.#down(node, error.message)
+  }
+
+  #down(node: FleetNode, reason: string): void {
+    const changed = node.up !== false || node.downReason !== reason
+    const wasUp = node.up !== false
+    node.up = false
+    node.downReason = reason
+    node.loaded = new Map()
+    node.loadedAtMs = -Infinity
+    if (changed) this.#deps.events.nodeDown(node.name, reason)
+    if (wasUp) this.#deps.onChange(node, 'down')
+  }
+
+  #onTags(node: FleetNode, body: Buffer): void {
+    const rows = decodeTags(body)
+    if (rows === null) {
+      this.#deps.events.probeFailed(node.name, 'tags', 'the answer is no model list')
+      return
+    }
+    const models = new Map<string, ModelTag>()
+    for (const { fields, raw } of rows) {
+      const { name, digest, size, modified_at: modifiedAt } = fields
+      models.set(canonicalModelName(name), { name, digest, sizeBytes: size, modifiedAt, raw })
+    }
+    const changed = !node.modelsKnown || !sameModels(node.models, models)
+    node.models = models
+    node.modelsKnown = true
+    if (changed) this.#deps.onChange(node, 'models')
+  }
+
+  #onLoaded(node: FleetNode, body: Buffer, askedAtMs: number): void {
+    const rows = decodeLoaded(body)
+    if (rows === null) {
+      this.#deps.events.probeFailed(node.name, 'ps', 'the answer is no model list')
+      return
+    }
+    const loaded = new Map<string, LoadedModel>()
+    for (const { fields, raw } of rows) {
+      const name = canonicalModelName(fields.name)
+      const { digest, size, size_vram: vramBytes, context_length: contextLength = null } = fields
+      loaded.set(name, { name, digest, sizeBytes: size, vramBytes, contextLength, expiresAtMs: Date.parse(fields.expires_at), raw })
+    }
+    node.loaded = loaded
+    node.loadedAtMs = askedAtMs
+    this.#deps.onChange(node, 'loaded')
+  }
+}
+
+function sameModels(a: ReadonlyMap<string, ModelTag>, b: ReadonlyMap<string, ModelTag>): boolean {
+  if (a.size !== b.size) return false
+  for (const [name, { digest }] of a) if (b.get(name)?.digest !== digest) return false
+  return true
+}

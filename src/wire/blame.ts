@@ -1,0 +1,82 @@
+/**
+ * Whose fault an error answer is, by its status and text (ollama-contract-verified.md §0, §d, §g; ollama-contract.md §3.4).
+ * An unknown 5xx is the node's; a 4xx is the client's unless its text says otherwise.
+ */
+import type { Fault } from '../core/errors.ts'
+import type { RouteFacts } from '../core/route.ts'
+import { decodeErrorMessage } from './render-error.ts'
+
+export interface Judgement {
+  readonly fault: Fault
+  readonly retry: 'elsewhere' | 'never'
+  readonly kind:
+    | 'overload'
+    | 'missing_model'
+    | 'missing_route'
+    | 'runner_died'
+    | 'load_failed'
+    | 'out_of_memory'
+    | 'client'
+    | 'repeat_stop'
+    | 'cloud'
+    | 'other'
+  /** What the node said, without folders and ports. */
+  readonly message: string
+}
+
+type Verdict = Omit<Judgement, 'message'>
+
+const client: Verdict = { fault: 'client', retry: 'never', kind: 'client' }
+const nodeFault = (kind: Judgement['kind']): Verdict => ({ fault: 'node', retry: 'elsewhere', kind })
+
+/** Texts that decide before the status does, most telling first. */
+const byText: readonly (readonly [RegExp, Verdict])[] = [
+  [/server busy|maximum pending requests/i, { fault: 'nobody', retry: 'elsewhere', kind: 'overload' }],
+  [/ollama cloud is disabled|ollama\.com/i, { fault: 'client', retry: 'never', kind: 'cloud' }],
+  [/out of memory|cudaMalloc failed|unable to load full model on GPU|requires more system memory/i, nodeFault('out_of_memory')],
+  [/do embedding request: .*EOF|unexpected EOF|no longer running|unexpectedly stopped|error reading llama-server/i, nodeFault('runner_died')],
+  [/timed out waiting for llama-server|llama-server process has terminated|error loading model|failed to load/i, nodeFault('load_failed')],
+]
+
+/** Server errors that the request itself causes on every node: a wrong option type, a bad template, a bad format (T087, T098, T112, T147). */
+const clientTexts = /^option "|^template:|^invalid format:|must be of type|invalid option|image generation models|does not support embeddings/i
+
+/** Judges an error answer of a node. `text` is its body. */
+export function judgeResponse(route: RouteFacts, status: number, text: string): Judgement {
+  const message = scrubMessage(decodeErrorMessage(Buffer.from(text)))
+  return { ...judge(route, status, text, message), message }
+}
+
+function judge(route: RouteFacts, status: number, text: string, message: string): Verdict {
+  if (clientTexts.test(message)) return client
+  for (const [pattern, verdict] of byText) if (pattern.test(message)) return verdict
+  if (status === 404) return judgeMissing(route, text)
+  if (status === 503 || status === 429) return { fault: 'nobody', retry: 'elsewhere', kind: 'overload' }
+  if (status === 499 || (status >= 400 && status < 500)) return client
+  return nodeFault('other')
+}
+
+/** A text 404 says that this node's version lacks the route, a JSON 404 that it lacks the model. */
+function judgeMissing(route: RouteFacts, text: string): Verdict {
+  if (!text.startsWith('{')) {
+    const known = route.placement !== 'relay'
+    return { fault: known ? 'nobody' : 'client', retry: known ? 'elsewhere' : 'never', kind: 'missing_route' }
+  }
+  return { fault: 'nobody', retry: 'elsewhere', kind: 'missing_model' }
+}
+
+const folders = /(?:\/[\w.@:-]+){2,}/g
+const loopbackPorts = /\b(?:127\.0\.0\.1|localhost):\d+/g
+
+/** An error text without what it tells of the node's disk and ports. URLs stay readable. */
+export function scrubMessage(message: string): string {
+  return message
+    .replace(/https?:\/\/(?:127\.0\.0\.1|localhost):\d+\S*/g, 'the runner')
+    .replace(loopbackPorts, 'the runner')
+    .replace(folders, (path, offset: number) => (message[offset - 1] === ':' || message[offset - 1] === '/' ? path : shorten(path)))
+    .slice(0, 2_000)
+}
+
+function shorten(path: string): string {
+  return `…/${path.slice(path.lastIndexOf('/') + 1)}`
+}

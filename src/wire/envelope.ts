@@ -1,0 +1,183 @@
+/**
+ * The envelope scanner: one pass over a request body's top level finds what routing needs, with byte ranges for splicing.
+ * The body is never parsed whole. Keys are compared as Go does (without regard to case, with U+017F and U+212A), so that
+ * `{"model":"a","MODEL":"b"}` cannot mean one thing here and another in a node: a key in two spellings is refused.
+ */
+import { hash } from 'node:crypto'
+
+import type { Envelope, EnvelopeField, RunnerOptions } from '../core/envelope.ts'
+import { CorralError } from '../core/errors.ts'
+import { decodeString, scanArray, scanObject, type ScanLimits, skipSpace } from './json-scan.ts'
+
+/** Options that reload a model when they differ (ollama-contract-verified.md §b). */
+const runnerOptionNames = new Set(['num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread', 'draft_num_predict'])
+
+/** Fields whose bytes are mostly prompt. */
+const promptFields = ['prompt', 'messages', 'input', 'system', 'instructions', 'suffix', 'tools']
+const bytesPerToken = 4
+/** Messages looked at for the first one of the user. */
+const openingMessagesMax = 8
+
+const noOptions: RunnerOptions = Object.freeze({})
+const noFields: ReadonlyMap<string, EnvelopeField> = new Map()
+
+/** The envelope of a request without a JSON body. */
+export const emptyEnvelope: Envelope = {
+  fields: noFields,
+  model: null,
+  stream: null,
+  runnerOptions: noOptions,
+  empty: false,
+  keepAliveSeconds: null,
+  promptTokens: 0,
+  outputTokensMax: null,
+  conversationKey: null,
+  wellFormed: true,
+}
+
+const malformed: Envelope = { ...emptyEnvelope, wellFormed: false }
+
+/** Scans `body`. Throws `duplicate_key`, `too_deep`, or `invalid_request` for too many keys; anything else malformed is reported. */
+export function scanEnvelope(body: Buffer, limits: ScanLimits): Envelope {
+  const fields = new Map<string, EnvelopeField>()
+  const end = scanObject(body, skipSpace(body, 0), limits, ({ key, value }) => {
+    const folded = foldKey(key)
+    if (fields.has(folded)) throw new CorralError('duplicate_key', `the key "${folded}" appears more than once; send it once, in lower case`)
+    fields.set(folded, value)
+    return true
+  })
+  if (end < 0) return malformed
+  const options = readOptions(body, fields, limits)
+  return {
+    fields,
+    model: readName(body, fields.get('model')) ?? readName(body, fields.get('name')),
+    stream: readBoolean(fields.get('stream')),
+    runnerOptions: options.runner,
+    empty: isEmpty(body, fields),
+    keepAliveSeconds: readKeepAlive(body, fields.get('keep_alive')),
+    promptTokens: countPromptTokens(fields),
+    outputTokensMax: options.outputTokensMax,
+    conversationKey: conversationKey(body, fields, limits),
+    wellFormed: true,
+  }
+}
+
+/** Lower case plus the two characters beyond ASCII that Go folds onto `s` and `k`. */
+function foldKey(key: string): string {
+  const folded = key.toLowerCase()
+  return folded.includes('\u017f') ? folded.replaceAll('\u017f', 's') : folded
+}
+
+function readName(body: Buffer, field: EnvelopeField | undefined): string | null {
+  if (field?.kind !== 'string') return null
+  const name = decodeString(body, field.start, field.end)
+  return name === null || name.trim() === '' ? null : name
+}
+
+function readBoolean(field: EnvelopeField | undefined): boolean | null {
+  if (field?.kind === 'true') return true
+  return field?.kind === 'false' ? false : null
+}
+
+function readNumber(body: Buffer, field: EnvelopeField | undefined): number | null {
+  if (field?.kind !== 'number') return null
+  const value = Number(body.toString('latin1', field.start, field.end))
+  return Number.isNaN(value) ? null : value
+}
+
+interface OptionFacts {
+  readonly runner: RunnerOptions
+  readonly outputTokensMax: number | null
+}
+
+function readOptions(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>, limits: ScanLimits): OptionFacts {
+  let runner: Record<string, number | boolean> | null = null
+  let outputTokens = readNumber(body, fields.get('max_tokens')) ?? readNumber(body, fields.get('max_output_tokens'))
+  const options = fields.get('options')
+  if (options?.kind === 'object') {
+    const seen = new Set<string>()
+    scanObject(body, options.start, limits, ({ key, value }) => {
+      if (seen.has(key)) throw new CorralError('duplicate_key', `the key "options.${key}" appears more than once; send it once`)
+      seen.add(key)
+      if (key === 'num_predict') outputTokens = readNumber(body, value) ?? outputTokens
+      if (!runnerOptionNames.has(key)) return true
+      const setting = readNumber(body, value) ?? readBoolean(value)
+      // A negative num_gpu asks for the automatic choice, as an absent one does.
+      if (setting !== null && !(key === 'num_gpu' && Number(setting) < 0)) (runner ??= {})[key] = setting
+      return true
+    })
+  }
+  if (fields.get('shift')?.kind === 'false') (runner ??= {}).shift = false
+  return { runner: runner ?? noOptions, outputTokensMax: outputTokens !== null && outputTokens > 0 ? outputTokens : null }
+}
+
+/** No prompt, no messages, no input: a request to load or unload. */
+function isEmpty(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>): boolean {
+  return isEmptyValue(body, fields.get('prompt')) && isEmptyValue(body, fields.get('messages')) && isEmptyValue(body, fields.get('input'))
+}
+
+function isEmptyValue(body: Buffer, field: EnvelopeField | undefined): boolean {
+  if (field === undefined || field.kind === 'null') return true
+  if (field.kind === 'string') return field.end - field.start === 2
+  return field.kind === 'array' && skipSpace(body, field.start + 1) === field.end - 1
+}
+
+const durationUnitSeconds: Readonly<Record<string, number>> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3_600 }
+
+/** Seconds of a number or of a Go duration; negative means for ever. */
+function readKeepAlive(body: Buffer, field: EnvelopeField | undefined): number | null {
+  const number = readNumber(body, field)
+  if (number !== null) return number < 0 ? Infinity : number
+  if (field?.kind !== 'string') return null
+  const match = /^([+-]?)((?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+|0)$/.exec(decodeString(body, field.start, field.end) ?? '')
+  if (match === null) return null
+  let seconds = 0
+  for (const [, amount, unit] of (match[2] ?? '').matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) {
+    seconds += Number(amount) * (durationUnitSeconds[unit ?? ''] ?? 0)
+  }
+  return match[1] === '-' && seconds > 0 ? Infinity : seconds
+}
+
+function countPromptTokens(fields: ReadonlyMap<string, EnvelopeField>): number {
+  let bytes = 0
+  for (const name of promptFields) {
+    const field = fields.get(name)
+    if (field !== undefined) bytes += field.end - field.start
+  }
+  return Math.ceil(bytes / bytesPerToken)
+}
+
+/** What every later turn repeats byte for byte: the messages up to the user's first, with the model and a system prompt. */
+function conversationKey(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>, limits: ScanLimits): string | null {
+  const messages = fields.get('messages')
+  const model = fields.get('model')
+  if (messages?.kind !== 'array' || model === undefined) return null
+  const end = openingEnd(body, messages, limits)
+  if (end < 0) return null
+  const system = fields.get('system')
+  const parts = [body.subarray(model.start, model.end), body.subarray(messages.start, end)]
+  if (system !== undefined) parts.push(body.subarray(system.start, system.end))
+  return hash('sha1', Buffer.concat(parts), 'base64')
+}
+
+/** Index after the user's first message; -1 when there is none. */
+function openingEnd(body: Buffer, messages: EnvelopeField, limits: ScanLimits): number {
+  let end = -1
+  let count = 0
+  scanArray(body, messages.start, limits.depthMax, (message) => {
+    count += 1
+    if (isFromUser(body, message, limits)) end = message.end
+    return end < 0 && count < openingMessagesMax
+  })
+  return end
+}
+
+function isFromUser(body: Buffer, message: EnvelopeField, limits: ScanLimits): boolean {
+  let fromUser = false
+  scanObject(body, message.start, limits, ({ key, value }) => {
+    if (key !== 'role') return true
+    fromUser = body.toString('latin1', value.start, value.end) === '"user"'
+    return false
+  })
+  return fromUser
+}

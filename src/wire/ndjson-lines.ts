@@ -1,0 +1,78 @@
+/**
+ * Judges the lines of an NDJSON stream. Nearly every line is a token with `"done":false` as its last field; those are
+ * known by their last bytes. The others are walked at the top level, so that a field of the same name inside a tool call
+ * means nothing.
+ */
+import type { Terminator } from '../core/route.ts'
+import { decodeString, scanObject, skipSpace } from './json-scan.ts'
+import type { FrameJudge, FrameKind } from './stream-reader.ts'
+
+const newline = 0x0a
+const openBrace = 0x7b
+const notDone = Buffer.from('"done":false}')
+const createdAt = Buffer.from('"created_at":"')
+const limits = { depthMax: 10_000, keysMax: 10_000 }
+
+export class NdjsonLines implements FrameJudge {
+  readonly #terminator: Terminator
+  message: string | null = null
+  #last: Buffer | null = null
+  #beforeLast: Buffer | null = null
+
+  constructor(terminator: Terminator) {
+    this.#terminator = terminator
+  }
+
+  frameLength(bytes: Buffer, start: number): number {
+    const at = bytes.indexOf(newline, start)
+    return at < 0 ? -1 : at + 1 - start
+  }
+
+  judge(bytes: Buffer, start: number, end: number): FrameKind {
+    const first = skipSpace(bytes, start)
+    if (first >= end - 1) return 'skip'
+    if (bytes[first] !== openBrace) return 'malformed'
+    if (this.#terminator === 'done' && endsWith(bytes, end - 1, notDone)) {
+      this.#beforeLast = this.#last
+      this.#last = bytes.subarray(start, end)
+      return 'data'
+    }
+    return this.#walk(bytes, first)
+  }
+
+  #walk(bytes: Buffer, start: number): FrameKind {
+    let kind: FrameKind = 'data'
+    const end = scanObject(bytes, start, limits, ({ key, value }) => {
+      if (key === 'error') {
+        kind = 'error'
+        this.message = value.kind === 'string' ? decodeString(bytes, value.start, value.end) : null
+      } else if (key === 'done' && value.kind === 'true' && kind === 'data') {
+        kind = 'done'
+      } else if (key === 'status' && this.#terminator === 'success' && bytes.toString('latin1', value.start, value.end) === '"success"') {
+        kind = 'done'
+      }
+      return true
+    })
+    return end < 0 ? 'malformed' : kind
+  }
+
+  get repeated(): boolean {
+    const last = this.#last
+    const before = this.#beforeLast
+    if (last === null || before === null) return false
+    return afterTime(last).equals(afterTime(before))
+  }
+}
+
+/** Compares the bytes before `end` with `text`; a line may end in CR LF. */
+function endsWith(bytes: Buffer, end: number, text: Buffer): boolean {
+  let at = end - 1
+  for (let index = text.length - 1; index >= 0; index -= 1, at -= 1) if (bytes[at] !== text[index]) return false
+  return true
+}
+
+/** The part of a token line that says what the token is. */
+function afterTime(line: Buffer): Buffer {
+  const at = line.indexOf(createdAt)
+  return at < 0 ? line : line.subarray(line.indexOf(',', at))
+}

@@ -1,0 +1,125 @@
+/**
+ * Errors in the dialect of a route: as a response, and in band at the end of a stream. Shapes: ollama-contract.md §1.3;
+ * in-band events: §3.4. The official OpenAI and Anthropic SDKs raise on both in-band shapes, `ollama` clients on the line.
+ */
+import { type CorralError, errorCatalogue } from '../core/errors.ts'
+import type { Dialect, Framing, RouteFacts } from '../core/route.ts'
+
+export interface RenderedError {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+}
+
+/** What the renderers need of an error; `status` may be a node's own. */
+type ErrorFacts = Pick<CorralError, 'code' | 'status' | 'message' | 'retryAfterMs' | 'headers'>
+
+function openAiType(status: number): string {
+  if (status === 400) return 'invalid_request_error'
+  if (status === 404) return 'not_found_error'
+  if (status === 429) return 'rate_limit_error'
+  return 'api_error'
+}
+
+const anthropicTypes: Readonly<Record<number, string>> = {
+  400: 'invalid_request_error',
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  429: 'rate_limit_error',
+  503: 'overloaded_error',
+  529: 'overloaded_error',
+}
+
+function openAiBody(error: ErrorFacts): string {
+  return JSON.stringify({ error: { message: error.message, type: openAiType(error.status), param: null, code: error.code } })
+}
+
+function anthropicBody(error: ErrorFacts, requestId: string): string {
+  const type = anthropicTypes[error.status] ?? (error.status < 500 ? 'invalid_request_error' : 'api_error')
+  return JSON.stringify({ type: 'error', error: { type, message: error.message }, request_id: requestId })
+}
+
+function problemBody(error: ErrorFacts, requestId: string): string {
+  const { title } = errorCatalogue[error.code]
+  const fields = { title, status: error.status, detail: error.message, code: error.code, instance: `urn:corral:request:${requestId}` }
+  return JSON.stringify({ type: `https://corral.dev/errors/${error.code}`, ...fields })
+}
+
+/** An error as a whole response. `requestId` goes into the dialects that have a place for it. */
+export function renderError(dialect: Dialect, error: ErrorFacts, requestId: string): RenderedError {
+  const { contentType, text } = renderBody(dialect, error, requestId)
+  const headers: Record<string, string> = { 'content-type': contentType, ...error.headers }
+  if (error.retryAfterMs !== null) headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfterMs / 1_000)))
+  return { status: error.status, headers, body: Buffer.from(text) }
+}
+
+function renderBody(dialect: Dialect, error: ErrorFacts, requestId: string): { contentType: string; text: string } {
+  switch (dialect) {
+    case 'ollama':
+      return { contentType: 'application/json; charset=utf-8', text: JSON.stringify({ error: error.message }) }
+    case 'openai':
+      return { contentType: 'application/json', text: `${openAiBody(error)}\n` }
+    case 'anthropic':
+      return { contentType: 'application/json', text: `${anthropicBody(error, requestId)}\n` }
+    case 'problem':
+      return { contentType: 'application/problem+json', text: problemBody(error, requestId) }
+  }
+}
+
+/** An error as the last bytes of a stream whose head went out. */
+export function renderStreamError(route: RouteFacts, error: ErrorFacts, requestId: string): Buffer {
+  if (route.framing === 'none') return Buffer.alloc(0)
+  if (route.framing === 'ndjson') return Buffer.from(`${JSON.stringify({ error: error.message })}\n`)
+  if (route.terminator === 'anthropic') return Buffer.from(`event: error\ndata: ${anthropicBody(error, requestId)}\n\n`)
+  if (route.terminator === 'responses') return Buffer.from(responsesEvents(error, requestId))
+  return Buffer.from(`data: ${openAiBody(error)}\n\n`)
+}
+
+/** `response.failed` for readers of the final state, then `error`, which makes the SDK's iterator raise. */
+function responsesEvents(error: ErrorFacts, requestId: string): string {
+  const failure = { code: error.code, message: error.message }
+  const failed = { type: 'response.failed', response: { id: `resp_${requestId}`, object: 'response', status: 'failed', error: failure } }
+  const raised = { type: 'error', ...failure, param: null }
+  return `event: response.failed\ndata: ${JSON.stringify(failed)}\n\nevent: error\ndata: ${JSON.stringify(raised)}\n\n`
+}
+
+const space = Buffer.from(' ')
+const comment = Buffer.from(': keep-alive\n\n')
+
+/** Bytes that keep a waiting client's stream open and that every known client skips (verified notes §m). */
+export function keepAliveBytes(framing: Exclude<Framing, 'none'>): Buffer {
+  return framing === 'ndjson' ? space : comment
+}
+
+/** The message inside an error body of any dialect; a short form of other bodies. */
+export function decodeErrorMessage(body: Buffer): string {
+  const text = body.toString('utf8', 0, 65_536)
+  const message = messageIn(text)
+  if (message !== null) return message
+  const plain = text.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim()
+  return plain === '' ? 'an error without a message' : plain.slice(0, 300)
+}
+
+function messageIn(text: string): string | null {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return null
+  }
+  const error = fieldOf(value, 'error')
+  const message = typeof error === 'string' ? error : (fieldOf(error, 'message') ?? fieldOf(value, 'message'))
+  if (typeof message !== 'string') return null
+  return unwrapMessage(message)
+}
+
+/** Errors of the runner are JSON inside the message (verified notes §0). */
+function unwrapMessage(message: string): string {
+  return message.startsWith('{') ? (messageIn(message) ?? message) : message
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && name in value ? (value as Record<string, unknown>)[name] : undefined
+}
