@@ -9,16 +9,19 @@ import { cacheReason, mixOf, place } from './ranking.ts'
 /** Speeds taken where no node has been measured: those of a mid-size model on one consumer GPU. */
 const assumedPrefillMsPerToken = 1
 const assumedDecodeMsPerToken = 20
-/** Share by which each stream slows down when one more runs on the same node. */
-const crowdingPerStream = 0.15
+/**
+ * Share of our own time that each request under way on the node adds: with a rate of k^-0.7 per stream about 0.5 for our
+ * own slowing down, and a little for the slowing of the others.
+ */
+const crowdingPerStream = 0.6
 /** A node in doubt looks as if this many milliseconds per unit of penalty had to be waited for, at least. */
 const penaltyFloorMs = 1_000
-/** Weight of the eviction price. */
-const evictionWeight = 1
+/** A load pushed out is loaded again later and then pushes out another, while all behind it in the loader wait. */
+const evictionWeight = 3
 
 export function expectedCompletion<C extends Candidate>(candidates: readonly C[], request: RouteRequest): readonly Ranked<C>[] {
   const mix = mixOf(candidates)
-  const line = lineOf(candidates, request)
+  const line = lineOf(candidates, mix.warmSlots === 0 ? 0 : (request.queuedAhead ?? 0) / mix.warmSlots)
   const ranking: Ranked<C>[] = []
   for (const candidate of candidates) {
     place(ranking, { candidate, cost: costMs(candidate, request, line), reason: cacheReason(candidate, mix) })
@@ -34,14 +37,12 @@ interface Line {
   readonly aheadPerSlot: number
 }
 
-function lineOf(candidates: readonly Candidate[], { queuedAhead = 0 }: RouteRequest): Line {
-  let slots = 0
+function lineOf(candidates: readonly Candidate[], aheadPerSlot: number): Line {
   let prefillMs = 0
   let prefillKnown = 0
   let decodeMs = 0
   let decodeKnown = 0
-  for (const { residency, slots: own, prefillMsPerToken, decodeMsPerToken } of candidates) {
-    if (residency !== 'cold') slots += own
+  for (const { prefillMsPerToken, decodeMsPerToken } of candidates) {
     if (prefillMsPerToken !== null) {
       prefillMs += prefillMsPerToken
       prefillKnown += 1
@@ -54,7 +55,7 @@ function lineOf(candidates: readonly Candidate[], { queuedAhead = 0 }: RouteRequ
   return {
     prefillMsPerToken: prefillKnown === 0 ? assumedPrefillMsPerToken : prefillMs / prefillKnown,
     decodeMsPerToken: decodeKnown === 0 ? assumedDecodeMsPerToken : decodeMs / decodeKnown,
-    aheadPerSlot: slots === 0 ? 0 : queuedAhead / slots,
+    aheadPerSlot,
   }
 }
 

@@ -41,7 +41,10 @@ export interface RouteRequest {
   readonly promptTokens: number
   /** Expected output tokens (learned mean of the model, bounded by the client's own limit). */
   readonly outputTokens: number
-  /** Requests of this model that stand before this one in the gateway's own line; absent = none. */
+  /**
+   * Requests of this model that stand before this one in the gateway's own line; absent = none. Without it a deep line
+   * never looks worse than a load, and no policy spreads a model whose holders are merely full.
+   */
   readonly queuedAhead?: number
 }
 

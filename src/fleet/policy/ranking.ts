@@ -13,6 +13,8 @@ export interface Mix {
   readonly anyAbsent: boolean
   /** Some hold a part of this conversation. */
   readonly anyCached: boolean
+  /** Slots of those that hold the model or are loading it. */
+  readonly warmSlots: number
 }
 
 /** Looks once over all candidates. */
@@ -20,12 +22,14 @@ export function mixOf(candidates: readonly Candidate[]): Mix {
   let anyResident = false
   let anyAbsent = false
   let anyCached = false
+  let warmSlots = 0
   for (const candidate of candidates) {
     if (candidate.residency === 'resident') anyResident = true
     else anyAbsent = true
+    if (candidate.residency !== 'cold') warmSlots += candidate.slots
     if (candidate.cachedTokens > 0) anyCached = true
   }
-  return { anyResident, anyAbsent, anyCached }
+  return { anyResident, anyAbsent, anyCached, warmSlots }
 }
 
 /** Puts one more place into an ordered ranking. */

@@ -3,7 +3,7 @@
  * which conversation was last served where. It learns from its own requests; memory sizes and the order of unloading are
  * those `/api/ps` shows.
  */
-import { NodeView } from './node-view.ts'
+import { NodeView, type Learner } from './node-view.ts'
 import type { ModelSpec, NodeSpec } from './workload.ts'
 
 /** What is asked of the eviction price; the same plain data a live gateway has. */
@@ -48,11 +48,11 @@ export class Knowledge {
   readonly #pricing: Pricing
   #choices = 0
 
-  constructor(nodes: readonly NodeSpec[], models: readonly ModelSpec[], { slots, pricing }: { slots: number; pricing: Pricing }) {
+  constructor(nodes: readonly NodeSpec[], models: readonly ModelSpec[], { newLearner, pricing }: { newLearner: () => Learner; pricing: Pricing }) {
     this.#pricing = pricing
     const loads = new Map(nodes.map((node) => [node.name, { inFlight: 0 }]))
     for (const model of models) {
-      const views = nodes.map(({ name }) => new NodeView(name, model, { slots, load: loads.get(name) ?? { inFlight: 0 } }))
+      const views = nodes.map(({ name }) => new NodeView(name, model, { learner: newLearner(), load: loads.get(name) ?? { inFlight: 0 } }))
       this.#byModel.set(model.name, views)
     }
     for (const { name } of nodes) {
@@ -154,7 +154,7 @@ export class Knowledge {
     view.residency = 'resident'
     view.loadingSinceMs = null
     view.idleSinceMs = nowMs
-    view.speed.sawLoad(loadMs)
+    view.learner.sawLoad(loadMs)
     this.#pricing.sawTogether(view.node, this.#residentBytes(view.node))
   }
 

@@ -4,40 +4,35 @@
  */
 import type { ModelSpec } from './workload.ts'
 
-/** Weight of a new observation in the moving averages. */
-const newWeight = 0.2
-const assumedLoadMs = 15_000
-
-/** Speeds of one (node, model) as seen in answers. */
-export class LearnedSpeed {
-  loadMs = assumedLoadMs
-  requestMs: number | null = null
-  prefillMsPerToken: number | null = null
-  decodeMsPerToken: number | null = null
-  #loads = 0
-
-  sawLoad(loadMs: number): void {
-    this.#loads += 1
-    this.loadMs = this.#loads === 1 ? loadMs : blend(this.loadMs, loadMs)
-  }
-
-  sawRequest(sample: { prefilledTokens: number; prefillMs: number; outputTokens: number; decodeMs: number }): void {
-    this.prefillMsPerToken = blend(this.prefillMsPerToken, sample.prefillMs / sample.prefilledTokens)
-    this.decodeMsPerToken = blend(this.decodeMsPerToken, sample.decodeMs / sample.outputTokens)
-    this.requestMs = blend(this.requestMs, sample.prefillMs + sample.decodeMs)
-  }
+/** Times of one finished request, as Ollama's last frame reports them. */
+export interface Sample {
+  readonly nowMs: number
+  /** Requests of the model under way on the node when this one was sent, itself included. */
+  readonly inFlightAtDispatch: number
+  readonly promptTokens: number
+  readonly outputTokens: number
+  readonly totalMs: number
+  readonly loadMs: number
+  readonly prefillMs: number
+  readonly decodeMs: number
 }
 
-function blend(old: number | null, sample: number): number {
-  return old === null ? sample : old + newWeight * (sample - old)
+/** What is learned of one (node, model); handed in, so that the gateway's own learner is the one under test. */
+export interface Learner {
+  readonly slots: number
+  readonly loadMs: number
+  readonly requestMs: number | null
+  readonly prefillMsPerToken: number | null
+  readonly decodeMsPerToken: number | null
+  sawLoad(loadMs: number): void
+  sawRequest(sample: Sample): void
 }
 
 /** Same fields as a policy's candidate, and what the simulator's own baselines look at. */
 export class NodeView {
   readonly node: string
   readonly model: ModelSpec
-  readonly slots: number
-  readonly speed = new LearnedSpeed()
+  readonly learner: Learner
   /** Shared by all views of the node. */
   readonly load: { inFlight: number }
   inFlight = 0
@@ -52,11 +47,15 @@ export class NodeView {
   /** Virtual time at which a load under way began; null when none is. */
   loadingSinceMs: number | null = null
 
-  constructor(node: string, model: ModelSpec, { slots, load }: { slots: number; load: { inFlight: number } }) {
+  constructor(node: string, model: ModelSpec, { learner, load }: { learner: Learner; load: { inFlight: number } }) {
     this.node = node
     this.model = model
-    this.slots = slots
+    this.learner = learner
     this.load = load
+  }
+
+  get slots(): number {
+    return this.learner.slots
   }
 
   get nodeInFlight(): number {
@@ -66,18 +65,18 @@ export class NodeView {
   /** Half of a request for those being served, a whole one for those waiting in the node. */
   get pendingMs(): number {
     const served = Math.min(this.inFlight, this.slots)
-    return (served * 0.5 + (this.inFlight - served)) * (this.speed.requestMs ?? 0)
+    return (served * 0.5 + (this.inFlight - served)) * (this.learner.requestMs ?? 0)
   }
 
   get loadMs(): number {
-    return this.speed.loadMs
+    return this.learner.loadMs
   }
 
   get prefillMsPerToken(): number | null {
-    return this.speed.prefillMsPerToken
+    return this.learner.prefillMsPerToken
   }
 
   get decodeMsPerToken(): number | null {
-    return this.speed.decodeMsPerToken
+    return this.learner.decodeMsPerToken
   }
 }

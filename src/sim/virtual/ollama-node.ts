@@ -13,8 +13,10 @@ export interface Job {
   readonly promptTokens: number
   readonly outputTokens: number
   readonly loadOnly: boolean
-  onLoad?(loadMs: number): void
-  onStart(cachedTokens: number): void
+  onLoad(loadMs: number): void
+  /** Its model is in memory; a free slot may still be missing. */
+  onEnter(): void
+  onStart(): void
   onFirstToken(): void
   onEnd(): void
 }
@@ -123,13 +125,14 @@ export class OllamaNode {
       this.#loaded.set(head.model.name, runner)
       this.#loading = false
       this.#pending.shift()
-      head.onLoad?.(loadMs)
+      head.onLoad(loadMs)
       this.#enter(runner, head)
       this.#pump()
     })
   }
 
   #enter(runner: ModelRunner, job: Job): void {
+    job.onEnter()
     if (job.loadOnly) {
       if (isIdle(runner)) this.#becameIdle(runner)
       job.onEnd()
@@ -146,7 +149,7 @@ export class OllamaNode {
     this.#advance()
     const prefillLeft = (job.promptTokens - cachedTokens) * job.model.prefillMsPerToken + job.model.decodeMsPerToken
     this.#streams.push({ job, runner, slot, prefillLeft, decodeLeft: (job.outputTokens - 1) * job.model.decodeMsPerToken })
-    job.onStart(cachedTokens)
+    job.onStart()
     this.#schedule()
   }
 

@@ -6,7 +6,7 @@
 import { EventQueue } from './event-queue.ts'
 import type { Ranker } from './baselines.ts'
 import { Knowledge, type Pricing } from './knowledge.ts'
-import type { NodeView } from './node-view.ts'
+import type { Learner, NodeView } from './node-view.ts'
 import { OllamaNode } from './ollama-node.ts'
 import { seededRandom } from './random.ts'
 import { drawConversations, models, type Conversation, type Shape, type Turn } from './workload.ts'
@@ -16,6 +16,7 @@ export interface RunOptions {
   readonly seed: number
   readonly ranker: Ranker
   readonly pricing: Pricing
+  readonly newLearner: () => Learner
   readonly binding: 'immediate' | 'central'
   readonly lengthMs: number
   /** Requests that arrive earlier are not counted, nor are loads. */
@@ -58,10 +59,10 @@ class Run {
   #loadsAtEnd = 0
 
   constructor(options: RunOptions) {
-    const { shape, seed, pricing } = options
+    const { shape, seed, pricing, newLearner } = options
     this.#options = options
     this.#random = seededRandom(seed + 1_000_003)
-    this.#knowledge = new Knowledge(shape.nodes, models, { slots: shape.slots, pricing })
+    this.#knowledge = new Knowledge(shape.nodes, models, { newLearner, pricing })
     for (const spec of shape.nodes) this.#addNode(new OllamaNode(spec, shape.slots, this.#events))
     for (const conversation of drawConversations(shape, seed, options.lengthMs)) {
       this.#events.after(conversation.startsAtMs, () => this.#arrive(conversation, 0))
@@ -141,7 +142,6 @@ class Run {
       const free = view.residency !== 'loading' && view.inFlight < view.slots
       if (view.residency === 'resident') return free ? view : null
       if (view.residency === 'cold') this.#startLoad(view, request, waiting)
-      if (process.env.STOP) return null
     }
     return null
   }
@@ -154,6 +154,7 @@ class Run {
     this.#nodes.get(view.node)?.submit({
       ...{ model, conversation: -1, promptTokens: 0, outputTokens: 0, loadOnly: true },
       onLoad: (loadMs) => this.#knowledge.noteLoaded(view, loadMs, this.#events.nowMs),
+      onEnter: () => {},
       onStart: () => {},
       onFirstToken: () => {},
       onEnd: () => this.#serve(model.name),
@@ -164,24 +165,28 @@ class Run {
     const { conversation, turn } = request
     const { promptTokens, outputTokens } = turn
     this.#knowledge.noteSent(view, false, this.#events.nowMs)
+    const sentAtMs = this.#events.nowMs
+    const inFlightAtDispatch = view.inFlight
+    let enteredAtMs = 0
     let startedAtMs = 0
     let firstTokenAtMs = 0
-    let cached = 0
     this.#nodes.get(view.node)?.submit({
       ...{ model: conversation.model, conversation: conversation.id, promptTokens, outputTokens, loadOnly: false },
       onLoad: (loadMs) => this.#knowledge.noteLoaded(view, loadMs, this.#events.nowMs),
-      onStart: (cachedTokens) => {
-        startedAtMs = this.#events.nowMs
-        cached = cachedTokens
-      },
+      onEnter: () => (enteredAtMs = this.#events.nowMs),
+      onStart: () => (startedAtMs = this.#events.nowMs),
       onFirstToken: () => {
         firstTokenAtMs = this.#events.nowMs
         this.#noteFirstToken(request, firstTokenAtMs)
       },
       onEnd: () => {
+        const { nowMs } = this.#events
+        const loadMs = enteredAtMs - sentAtMs
         const prefillMs = firstTokenAtMs - startedAtMs
-        const decodeMs = this.#events.nowMs - firstTokenAtMs
-        view.speed.sawRequest({ prefilledTokens: promptTokens - cached, prefillMs, outputTokens, decodeMs })
+        const decodeMs = nowMs - firstTokenAtMs
+        view.learner.sawRequest({
+          ...{ nowMs, inFlightAtDispatch, promptTokens, outputTokens, totalMs: nowMs - sentAtMs, loadMs, prefillMs, decodeMs },
+        })
         this.#end(view, request)
       },
     })

@@ -45,8 +45,8 @@ export interface Conversation {
 
 /** Six models of 3 to 20 GB, the n-th wanted 1/n as often as the first. */
 export const models: readonly ModelSpec[] = [
-  { name: 'small-8b', sizeGb: 6, popularity: 1, prefillMsPerToken: 0.7, decodeMsPerToken: 17 },
-  { name: 'mid-14b', sizeGb: 10, popularity: 1 / 2, prefillMsPerToken: 1.2, decodeMsPerToken: 28 },
+  { name: 'mid-12b', sizeGb: 8, popularity: 1, prefillMsPerToken: 1, decodeMsPerToken: 22 },
+  { name: 'small-8b', sizeGb: 6, popularity: 1 / 2, prefillMsPerToken: 0.7, decodeMsPerToken: 17 },
   { name: 'tiny-3b', sizeGb: 3, popularity: 1 / 3, prefillMsPerToken: 0.3, decodeMsPerToken: 9 },
   { name: 'large-32b', sizeGb: 20, popularity: 1 / 4, prefillMsPerToken: 2.5, decodeMsPerToken: 50 },
   { name: 'coder-7b', sizeGb: 5, popularity: 1 / 5, prefillMsPerToken: 0.6, decodeMsPerToken: 15 },
@@ -63,8 +63,8 @@ const equalNodes: readonly NodeSpec[] = [
 const mixedNodes: readonly NodeSpec[] = [
   { name: 'n1', vramGb: 48, speed: 1, diskSpeed: 1 },
   { name: 'n2', vramGb: 24, speed: 1, diskSpeed: 1 },
-  { name: 'n3', vramGb: 24, speed: 0.6, diskSpeed: 0.7 },
-  { name: 'n4', vramGb: 24, speed: 0.35, diskSpeed: 0.5 },
+  { name: 'n3', vramGb: 24, speed: 0.65, diskSpeed: 0.7 },
+  { name: 'n4', vramGb: 24, speed: 0.42, diskSpeed: 0.6 },
 ]
 
 export const shapes: readonly Shape[] = [
@@ -98,12 +98,12 @@ export function drawConversations(shape: Shape, seed: number, lengthMs: number):
 }
 
 function drawTurns(random: () => number): readonly Turn[] {
-  if (random() >= multiTurnShare) return [{ promptTokens: tokens(random, 900), outputTokens: tokens(random, 200), thinkMs: 0 }]
+  if (random() >= multiTurnShare) return [{ promptTokens: tokens(random, 900), outputTokens: tokens(random, 190), thinkMs: 0 }]
   const turns: Turn[] = []
   let historyTokens = tokens(random, 1_200)
   for (let left = geometric(random, meanTurns); left > 0; left -= 1) {
     const promptTokens = historyTokens + tokens(random, 120)
-    const outputTokens = tokens(random, 200)
+    const outputTokens = tokens(random, 190)
     turns.push({ promptTokens, outputTokens, thinkMs: turns.length === 0 ? 0 : exponential(random, meanThinkMs) })
     historyTokens = promptTokens + outputTokens
   }

@@ -1,0 +1,169 @@
+/**
+ * Compares routing policies on a fleet in virtual time (src/sim/virtual): how long until the first token, and how many loads.
+ * Corral's policies run through the functions the gateway uses, fed by the gateway's own learner and eviction price.
+ * Constants were tuned on seeds below 100; those reported here took no part in it. Nothing is calibrated
+ * to hardware: the figures rank policies, they predict no machine.
+ */
+import { ModelStats } from '../src/fleet/learning.ts'
+import { evictionPrice } from '../src/fleet/policy/eviction-price.ts'
+import { MemoryBounds } from '../src/fleet/policy/memory-bounds.ts'
+import { policies } from '../src/fleet/policy/index.ts'
+import type { Policy } from '../src/fleet/policy/policy.ts'
+import { baselines, type RankerFactory } from '../src/sim/virtual/baselines.ts'
+import type { Pricing } from '../src/sim/virtual/knowledge.ts'
+import type { Learner, Sample } from '../src/sim/virtual/node-view.ts'
+import { simulate, type RunOptions } from '../src/sim/virtual/simulation.ts'
+import { shapes, type Shape } from '../src/sim/virtual/workload.ts'
+import { benchResult, rounded, type BenchOptions, type BenchResult } from './harness/result.ts'
+import { judge } from './routing/judge.ts'
+
+/** One policy on one shape, all seeds together. */
+export interface Cell {
+  readonly meanTtftMs: number
+  readonly p95TtftMs: number
+  readonly coldLoadsPerHour: number
+  readonly requests: number
+}
+
+/** Shape name to cell, per contender. */
+export type Table = Readonly<Record<string, Readonly<Record<string, Cell>>>>
+
+interface Contender {
+  readonly ranker: RankerFactory
+  readonly binding: RunOptions['binding']
+  /** Corral learns how many slots a node has; the others are told. */
+  readonly learnsSlots: boolean
+}
+
+export const name = 'routing'
+
+const reportSeeds = [201, 202, 203, 204, 205, 206]
+const quickSeeds = [201]
+const lengthMs = 3 * 3_600_000
+const warmUpMs = 15 * 60_000
+/** `OLLAMA_MAX_LOADED_MODELS` of the simulated nodes; an operator knows it, and Ollama's default is 3 per GPU. */
+const loadedMax = 3
+
+export async function run(options: BenchOptions): Promise<BenchResult> {
+  const seeds = options.isQuick ? quickSeeds : reportSeeds
+  const table: Record<string, Record<string, Cell>> = {}
+  for (const [contender, how] of contenders()) {
+    const row: Record<string, Cell> = {}
+    for (const shape of shapes) row[shape.name] = measure(shape, how, seeds)
+    table[contender] = row
+    options.log(describe(contender, row))
+    await Promise.resolve()
+  }
+  return benchResult(name, options, { bars: judge(table), data: { seeds, table: roundedTable(table) } })
+}
+
+/** Baselines send at once; Corral's policies are run that way too, and with the line per model that the gateway keeps. */
+function contenders(): Map<string, Contender> {
+  const all = new Map<string, Contender>()
+  for (const [baseline, ranker] of Object.entries(baselines)) all.set(baseline, { ranker, binding: 'immediate', learnsSlots: false })
+  for (const [policyName, policy] of Object.entries(policies)) {
+    all.set(`${policyName}, sent at once`, { ranker: () => rankerOf(policy), binding: 'immediate', learnsSlots: true })
+    all.set(policyName, { ranker: () => rankerOf(policy), binding: 'central', learnsSlots: true })
+  }
+  return all
+}
+
+function rankerOf(policy: Policy): ReturnType<RankerFactory> {
+  return (views, question, random) => policy(views, question, random).map(({ candidate }) => candidate)
+}
+
+function measure(shape: Shape, { ranker, binding, learnsSlots }: Contender, seeds: readonly number[]): Cell {
+  const ttftMs: number[] = []
+  let coldLoads = 0
+  for (const seed of seeds) {
+    const newLearner = (): Learner => new FleetLearner(learnsSlots ? null : shape.slots)
+    const result = simulate({ shape, seed, ranker: ranker(), pricing: new FleetPricing(), newLearner, binding, lengthMs, warmUpMs })
+    for (const ms of result.ttftMs) ttftMs.push(ms)
+    coldLoads += result.coldLoadsPerHour
+  }
+  ttftMs.sort((a, b) => a - b)
+  const sumMs = ttftMs.reduce((sum, ms) => sum + ms, 0)
+  return {
+    meanTtftMs: sumMs / ttftMs.length,
+    p95TtftMs: ttftMs[Math.floor(ttftMs.length * 0.95)] ?? Number.NaN,
+    coldLoadsPerHour: coldLoads / seeds.length,
+    requests: ttftMs.length,
+  }
+}
+
+/** The gateway's learner, told what Ollama's last frame would tell it. */
+class FleetLearner implements Learner {
+  readonly #stats: ModelStats
+
+  constructor(slotsConfigured: number | null) {
+    this.#stats = new ModelStats({ slotsConfigured, slotsAssumed: 1, slotsMax: 16 })
+  }
+
+  get slots(): number {
+    return this.#stats.slots
+  }
+
+  get loadMs(): number {
+    return this.#stats.loadMs
+  }
+
+  get requestMs(): number | null {
+    return this.#stats.requestMs
+  }
+
+  get prefillMsPerToken(): number | null {
+    return this.#stats.prefillMsPerToken
+  }
+
+  get decodeMsPerToken(): number | null {
+    return this.#stats.decodeMsPerToken
+  }
+
+  sawLoad(loadMs: number): void {
+    this.#stats.observeLoad(loadMs)
+  }
+
+  sawRequest({ nowMs, inFlightAtDispatch, promptTokens, outputTokens, totalMs, loadMs, prefillMs, decodeMs }: Sample): void {
+    const usage = { promptTokens, cachedPromptTokens: null, outputTokens, totalMs, loadMs, promptMs: prefillMs, outputMs: decodeMs }
+    this.#stats.observe(usage, { nowMs, inFlightAtDispatch, durationMs: totalMs })
+  }
+}
+
+class FleetPricing implements Pricing {
+  readonly #bounds = new Map<string, MemoryBounds>()
+
+  price({ node, loaded, needBytes }: Parameters<Pricing['price']>[0]): ReturnType<Pricing['price']> {
+    return evictionPrice({ loaded, needBytes, capacityBytes: this.#of(node).capacityBytes, loadedMax })
+  }
+
+  sawTogether(node: string, bytes: number): void {
+    this.#of(node).sawTogether(bytes)
+  }
+
+  sawEviction(node: string, bytes: number): void {
+    this.#of(node).sawEviction(bytes)
+  }
+
+  #of(node: string): MemoryBounds {
+    const bounds = this.#bounds.get(node) ?? new MemoryBounds()
+    this.#bounds.set(node, bounds)
+    return bounds
+  }
+}
+
+function describe(contender: string, row: Readonly<Record<string, Cell>>): string {
+  const cells = Object.values(row).map(({ meanTtftMs, p95TtftMs, coldLoadsPerHour }) => {
+    return `${(meanTtftMs / 1_000).toFixed(1)} / ${(p95TtftMs / 1_000).toFixed(0)} s, ${coldLoadsPerHour.toFixed(0)}`.padStart(22)
+  })
+  return contender.padEnd(36) + cells.join('')
+}
+
+function roundedTable(table: Table): Record<string, Record<string, Record<string, number>>> {
+  const rows = Object.entries(table).map(([contender, row]) => {
+    const cells = Object.entries(row).map(([shape, cell]) => {
+      return [shape, Object.fromEntries(Object.entries(cell).map(([figure, value]) => [figure, rounded(Number(value))]))] as const
+    })
+    return [contender, Object.fromEntries(cells)] as const
+  })
+  return Object.fromEntries(rows)
+}
