@@ -7,6 +7,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { BreakerState } from './breaker.ts'
 import type { Pool } from './pool.ts'
 import type { Waiter } from './admission.ts'
+import type { Catalogue } from './catalogue.ts'
 import type { FleetNode, LoadedModel } from './node.ts'
 import type { NodeUse, Runner } from './runner.ts'
 
@@ -76,6 +77,7 @@ export interface FleetSnapshot {
 export interface FleetView {
   readonly nodes: readonly FleetNode[]
   readonly activeAttempts: number
+  readonly catalogue: Pick<Catalogue, 'drift'>
   readonly pools: { use(node: FleetNode): NodeUse; all(): Iterable<Pool<Waiter>> }
 }
 
@@ -84,7 +86,7 @@ export function snapshotFleet(fleet: FleetView, nowMs: number): FleetSnapshot {
   return {
     nodes: fleet.nodes.map((node) => snapshotNode(fleet, node, nowMs)),
     pools: snapshotPools(fleet),
-    drift: findDrift(fleet.nodes),
+    drift: snapshotDrift(fleet.catalogue),
     activeAttempts: fleet.activeAttempts,
   }
 }
@@ -172,16 +174,8 @@ function snapshotPools(fleet: FleetView): PoolSnapshot[] {
   return [...byModel.values()]
 }
 
-function findDrift(nodes: readonly FleetNode[]): FleetSnapshot['drift'] {
-  const byModel = new Map<string, Map<string, string[]>>()
-  for (const node of nodes) {
-    for (const { name, digest } of node.models.values()) {
-      const digests = byModel.get(name) ?? new Map<string, string[]>()
-      digests.set(digest, [...(digests.get(digest) ?? []), node.name])
-      byModel.set(name, digests)
-    }
-  }
-  return [...byModel].filter(([, digests]) => digests.size > 1).map(([model, digests]) => ({ model, digests: Object.fromEntries(digests) }))
+function snapshotDrift(catalogue: FleetView['catalogue']): FleetSnapshot['drift'] {
+  return [...catalogue.drift()].map(([model, digests]) => ({ model, digests: Object.fromEntries(digests) }))
 }
 
 const breakerStates = ['closed', 'half_open', 'open'] as const
@@ -189,11 +183,13 @@ const breakerStates = ['closed', 'half_open', 'open'] as const
 /** Makes each scrape show the fleet as it is then: a node or model that is gone leaves no series behind. */
 export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock): void {
   const gauges = metrics.families
-  const { nodeUp, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry } = gauges
-  const all = [nodeUp, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry]
+  const { nodeUp, nodeInFlight, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry, drift } =
+    gauges
+  const all = [nodeUp, nodeInFlight, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry, drift]
   const fillNode = (node: FleetNode, nowMs: number): void => {
     const name = metrics.node.admit(node.name)
     nodeUp.at(name).value = node.up === true ? 1 : 0
+    nodeInFlight.at(name).value = fleet.pools.use(node).inFlight
     nodeDraining.at(name).value = node.draining ? 1 : 0
     const state = node.breaker.state(nowMs)
     for (const each of breakerStates) circuitState.at(name, each).value = each === state ? 1 : 0
@@ -209,6 +205,7 @@ export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock)
     for (const family of all) family.clear()
     const nowMs = clock.nowMs()
     for (const node of fleet.nodes) fillNode(node, nowMs)
+    for (const [model, digests] of fleet.catalogue.drift()) drift.at(metrics.model.admit(model)).value = digests.size - 1
     for (const pool of snapshotPools(fleet)) {
       const name = metrics.pool.admit(pool.model)
       queueDepth.at(name).value = pool.queued

@@ -12,7 +12,6 @@ export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel }: Event
       const { runner, waitedMs } = attempt.claim
       const node = metrics.node.admit(runner.node)
       const cells = metrics.nodeCells(node)
-      cells.inFlight.value -= 1
       cells.duration.observe((deps.clock.nowMs() - attempt.startedAtMs) / 1_000)
       if (result.ttftMs !== null) cells.firstToken.observe(result.ttftMs / 1_000)
       families.nodeRequests.at(node, result.outcome).value += 1
@@ -33,9 +32,7 @@ export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel }: Event
       families.queueRejected.at(pool(name), reason).value += 1
     }),
     routed: quiet((node: string, reason: string) => {
-      const label = metrics.node.admit(node)
-      families.routing.at(label, reason).value += 1
-      metrics.nodeCells(label).inFlight.value += 1
+      families.routing.at(metrics.node.admit(node), reason).value += 1
     }),
     retried: quiet((node: string, reason: string) => {
       families.retries.at(metrics.node.admit(node), reason).value += 1

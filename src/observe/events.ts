@@ -53,8 +53,9 @@ export interface Observer {
   loadEnded(node: string, model: string, durationMs: number, error: string | null): void
   nodeUp(node: string): void
   nodeDown(node: string, reason: string): void
-  probeFailed(node: string, reason: string): void
-  probeLatency(node: string, ms: number): void
+  /** `probe` is what was asked for: version, tags or ps. */
+  probeFailed(node: string, probe: string, reason: string): void
+  probeEnded(node: string, probe: string, durationMs: number): void
   breakerChanged(node: string, state: 'closed' | 'open' | 'half_open'): void
   wedgeFreed(node: string, model: string): void
   digestDrift(model: string, digests: ReadonlyMap<string, readonly string[]>): void

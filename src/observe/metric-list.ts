@@ -60,15 +60,14 @@ function dispatchFamilies() {
       labels: node,
       bounds: bounds.firstTokenSeconds,
     }),
-    nodeInFlight: gauge('corral_inflight_requests', 'Tries under way, by node.', node),
   }
 }
 
 /** What happens to nodes. */
 function nodeFamilies() {
   return {
-    probeSeconds: gauge('corral_node_probe_duration_seconds', 'Duration of the last good probe.', node),
-    probeFailures: counter('corral_node_probe_failures_total', 'Probes that failed.', node),
+    probeSeconds: gauge('corral_node_probe_duration_seconds', 'Duration of the last good probe.', ['node', 'probe']),
+    probeFailures: counter('corral_node_probe_failures_total', 'Probes that failed.', ['node', 'probe']),
     nodeTransitions: counter('corral_node_transitions_total', 'Changes of reachability.', ['node', 'to']),
     circuitTransitions: counter('corral_node_circuit_transitions_total', 'Changes of the circuit breaker.', ['node', 'to']),
     loadSeconds: histogram('corral_node_model_load_seconds', 'Model loads that Corral started.', {
@@ -77,7 +76,6 @@ function nodeFamilies() {
     }),
     loads: counter('corral_model_loads_total', 'Model loads that Corral started.', ['node', 'outcome']),
     wedges: counter('corral_wedges_freed_total', 'Stuck runners that the watchdog freed.', ['node']),
-    drift: gauge('corral_model_digest_drift', 'Different digests behind one model name, less one.', model),
   }
 }
 
@@ -85,11 +83,13 @@ function nodeFamilies() {
 function stateFamilies() {
   return {
     nodeUp: gauge('corral_node_up', 'Whether probes reach the node.', node),
+    nodeInFlight: gauge('corral_inflight_requests', 'Tries under way, by node.', node),
     nodeDraining: gauge('corral_node_draining', 'Whether the node gets no new requests by the wish of an operator.', node),
     circuitState: gauge('corral_node_circuit_state', '1 for the present state of the circuit breaker.', ['node', 'state']),
     nodeSeen: gauge('corral_node_last_seen_timestamp_seconds', 'When the node last answered.', node),
     queueDepth: gauge('corral_queue_depth', 'Requests that wait.', ['pool']),
     slots: gauge('corral_concurrency_limit', 'Requests of a pool sent at once.', ['pool']),
+    drift: gauge('corral_model_digest_drift', 'Different digests behind one model name, less one.', model),
     modelLoaded: gauge('corral_node_model_loaded', 'Models in memory.', ['node', 'model']),
     modelVram: gauge('corral_node_model_vram_bytes', 'Graphics memory of a loaded model.', ['node', 'model']),
     modelExpiry: gauge('corral_node_model_expiry_timestamp_seconds', 'When a loaded model may be unloaded.', ['node', 'model']),

@@ -31,7 +31,6 @@ export interface RequestCells {
 export interface NodeCells {
   readonly duration: Distribution
   readonly firstToken: Distribution
-  readonly inFlight: Cell
 }
 
 export class Metrics {
@@ -72,8 +71,8 @@ export class Metrics {
   }
 
   #createNodeCells(node: string): NodeCells {
-    const { nodeDuration, nodeFirstToken, nodeInFlight } = this.families
-    return { duration: nodeDuration.child(node), firstToken: nodeFirstToken.child(node), inFlight: nodeInFlight.child(node) }
+    const { nodeDuration, nodeFirstToken } = this.families
+    return { duration: nodeDuration.child(node), firstToken: nodeFirstToken.child(node) }
   }
 
   /** Cells of an operation on a model; both labels are guarded already. */

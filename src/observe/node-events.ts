@@ -25,12 +25,12 @@ export function nodeEvents({ metrics, logs, quiet, modelLabel }: EventContext) {
       families.nodeTransitions.at(label(node), 'down').value += 1
       logger.warn({ node, reason }, 'node is down')
     }),
-    probeFailed: quiet((node: string, reason: string) => {
-      families.probeFailures.at(label(node)).value += 1
-      logger.debug({ node, reason }, 'probe failed')
+    probeFailed: quiet((node: string, probe: string, reason: string) => {
+      families.probeFailures.at(label(node), probe).value += 1
+      logger.debug({ node, probe, reason }, 'probe failed')
     }),
-    probeLatency: quiet((node: string, ms: number) => {
-      families.probeSeconds.at(label(node)).value = ms / 1_000
+    probeEnded: quiet((node: string, probe: string, durationMs: number) => {
+      families.probeSeconds.at(label(node), probe).value = durationMs / 1_000
     }),
     breakerChanged: quiet((node: string, state: 'closed' | 'open' | 'half_open') => {
       families.circuitTransitions.at(label(node), state).value += 1
@@ -42,7 +42,6 @@ export function nodeEvents({ metrics, logs, quiet, modelLabel }: EventContext) {
       logger.warn({ node, model }, 'stuck runner freed')
     }),
     digestDrift: quiet((model: string, digests: ReadonlyMap<string, readonly string[]>) => {
-      families.drift.at(modelLabel(model)).value = Math.max(0, digests.size - 1)
       if (digests.size > 1) logger.warn({ model, digests: Object.fromEntries(digests) }, 'nodes hold different builds of one model')
     }),
   }

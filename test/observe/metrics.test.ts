@@ -1,0 +1,201 @@
+// The registry: the text of a scrape, label limits, and that no event can throw.
+import { spawnSync } from 'node:child_process'
+
+import { expect, test } from 'vitest'
+
+import { Distribution, LabelGuard } from '../../src/observe/families.ts'
+import type { ObservedAttempt } from '../../src/observe/events.ts'
+import { makeCall, makeObserver, makeRequest, outcome, sample, usage } from './fixtures.ts'
+
+function ended(model: string, node = 'a') {
+  const request = makeRequest(model)
+  return {
+    facts: request.route,
+    method: 'POST',
+    model,
+    call: makeCall(),
+    status: 200,
+    stream: false,
+    outcome: outcome(),
+    node,
+    reason: 'only',
+    attempts: 1,
+    firstFrameAtMs: null,
+  }
+}
+
+function attempt(node: string, model = 'qwen3:8b'): ObservedAttempt {
+  const call = makeCall()
+  call.progress.attempts = 1
+  return { claim: { runner: { node, model, bounded: true }, waitedMs: 0 }, call, startedAtMs: call.receivedAtMs + 2, usage }
+}
+
+/** Parses a scrape as the text format defines it; throws on a line that is none. */
+function parseScrape(text: string): { series: string[]; types: Map<string, string> } {
+  const series: string[] = []
+  const types = new Map<string, string>()
+  const line = /^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*",?)*\})? (NaN|[+-]?Inf|[-+0-9.e]+)$/
+  for (const each of text.split('\n')) {
+    if (each.startsWith('# TYPE ')) types.set(each.split(' ')[2] ?? '', each.split(' ')[3] ?? '')
+    if (each === '' || each.startsWith('# ')) continue
+    if (!line.test(each)) throw new Error(`not a sample: ${each}`)
+    series.push(each.slice(0, each.lastIndexOf(' ')))
+  }
+  return { series, types }
+}
+
+test('counts tries by node, with the tokens that the node reports', async () => {
+  const { observer } = makeObserver()
+  observer.routed('a', 'least-loaded')
+  observer.routed('a', 'affinity')
+  observer.attemptEnded(attempt('a'), { outcome: 'ok', ttftMs: 300 })
+  const { body } = await observer.metrics.render()
+  expect(sample(body, 'corral_routing_decisions_total{node="a",reason="affinity"}')).toBe(1)
+  expect(sample(body, 'corral_node_requests_total{node="a",outcome="ok"}')).toBe(1)
+  expect(sample(body, 'corral_input_tokens_total{model="qwen3:8b",node="a"}')).toBe(20)
+  expect(sample(body, 'corral_output_tokens_total{model="qwen3:8b",node="a"}')).toBe(11)
+  expect(sample(body, 'corral_node_time_to_first_token_seconds_bucket{node="a",le="0.25"}')).toBe(0)
+  expect(sample(body, 'corral_node_time_to_first_token_seconds_bucket{node="a",le="0.5"}')).toBe(1)
+  expect(sample(body, 'corral_overhead_seconds_bucket{phase="dispatch",le="0.0025"}')).toBe(1)
+})
+
+test('fills cumulative buckets and counts a value on a bound below it', () => {
+  const distribution = new Distribution([1, 2])
+  for (const value of [0.5, 1, 1.5, 2, 9, Number.NaN, Infinity]) distribution.observe(value)
+  expect([...distribution.counts]).toEqual([2, 2, 1])
+  expect(distribution.sum).toBe(14)
+})
+
+test('escapes label values', async () => {
+  const { observer } = makeObserver()
+  observer.requestEnded(ended('we"ird\\na\nme'))
+  const { body } = await observer.metrics.render()
+  expect(sample(body, 'corral_requests_total{op="chat",model="we\\"ird\\\\na\\nme",outcome="ok"}')).toBe(1)
+})
+
+test('shows zeros for outcomes that have not happened yet', async () => {
+  const { observer } = makeObserver()
+  observer.requestEnded(ended('m'))
+  const { body } = await observer.metrics.render()
+  expect(sample(body, 'corral_requests_total{op="chat",model="m",outcome="node_error"}')).toBe(0)
+})
+
+test('a client cannot mint series: unknown models are "other"', async () => {
+  const { observer } = makeObserver()
+  for (let index = 0; index < 1_000; index += 1) observer.requestEnded(ended(`unknown-${index}`))
+  const { body } = await observer.metrics.render()
+  expect(sample(body, 'corral_requests_total{op="chat",model="other",outcome="ok"}')).toBe(1_000)
+  expect(body).not.toContain('unknown-')
+})
+
+test('a thousand models on a hundred nodes stay inside the series budget', async () => {
+  const { observer } = makeObserver({ metrics: { labelValuesMax: 20 } })
+  for (let index = 0; index < 1_000; index += 1) {
+    const node = `node-${index % 100}`
+    observer.requestEnded(ended(`model-${index}`, node))
+    observer.routed(node, 'only')
+    observer.attemptEnded(attempt(node, `model-${index}`), { outcome: 'ok', ttftMs: 1 })
+    observer.dequeued(`model-${index}`, 0, 5, 'interactive')
+  }
+  const startedAtMs = performance.now()
+  const { body } = await observer.metrics.render()
+  const tookMs = performance.now() - startedAtMs
+  const { series } = parseScrape(body)
+  expect(series.length).toBeLessThan(8_000)
+  expect(body.length).toBeLessThan(1_000_000)
+  expect(tookMs).toBeLessThan(100)
+  expect(sample(body, 'corral_metric_label_overflow_total{label="model"}')).toBeGreaterThan(900)
+  expect(sample(body, 'corral_requests_total{op="chat",model="other",outcome="ok"}')).toBe(980)
+})
+
+test('a label guard lets known values pass after it is full', () => {
+  const guard = new LabelGuard('model', () => 2)
+  expect(['a', 'b', 'c', 'a'].map((value) => guard.admit(value))).toEqual(['a', 'b', 'other', 'a'])
+  expect(guard.overflows).toBe(1)
+})
+
+test('a scrape parses, every family has a type, and no series comes twice', async () => {
+  const { observer } = makeObserver({}, true)
+  observer.requestEnded(ended('m'))
+  observer.attemptEnded(attempt('a'), { outcome: 'ok', ttftMs: 1 })
+  observer.configLoaded(null)
+  const { contentType, body } = await observer.metrics.render()
+  const { series, types } = parseScrape(body)
+  expect(contentType).toContain('version=0.0.4')
+  expect(new Set(series).size).toBe(series.length)
+  for (const name of series.map((each) => each.split('{')[0] ?? '')) {
+    expect(types.has(name) || types.has(name.replace(/_(bucket|sum|count)$/, '')), name).toBe(true)
+  }
+  for (const name of ['process_resident_memory_bytes', 'process_open_fds', 'nodejs_eventloop_lag_p99_seconds'])
+    expect(types.has(name)).toBe(true)
+  expect(body).toContain('corral_build_info{version="0.1.0",node_version="v')
+})
+
+const promtool = process.env['PROMTOOL'] ?? 'promtool'
+const hasPromtool = spawnSync(promtool, ['--version']).error === undefined
+
+test.runIf(hasPromtool)('promtool finds nothing to complain about', async () => {
+  const { observer } = makeObserver({}, true)
+  observer.requestStarted()
+  observer.requestEnded(ended('m'))
+  observer.routed('a', 'only')
+  observer.attemptEnded(attempt('a'), { outcome: 'ok', ttftMs: 1 })
+  observer.dequeued('m', 0, 5, 'interactive')
+  observer.probeEnded('a', 'ps', 3)
+  observer.breakerChanged('a', 'open')
+  observer.loadEnded('a', 'm', 1_200, null)
+  observer.configLoaded(null)
+  const { body } = await observer.metrics.render()
+  const { status, stdout, stderr } = spawnSync(promtool, ['check', 'metrics'], { input: body, encoding: 'utf8' })
+  expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' })
+})
+
+test('no event throws, whatever it is given', () => {
+  const { observer } = makeObserver()
+  const broken: any = new Proxy({}, { get: () => { throw new Error('broken') } }) // prettier-ignore
+  const events = Object.entries(observer).filter(([name]) => !['logger', 'metrics', 'flush'].includes(name))
+  for (const [name, event] of events) expect(() => event(broken, broken, broken, broken), name).not.toThrow()
+  expect(observer.metrics.bugs.value).toBeGreaterThan(5)
+})
+
+test('writes one line per change of a node, and none per request', () => {
+  const { observer, sink } = makeObserver()
+  observer.nodeDown('a', 'connection refused')
+  observer.nodeUp('a')
+  observer.breakerChanged('a', 'open')
+  observer.loadStarted('a', 'm')
+  observer.loadEnded('a', 'm', 1_234.5, null)
+  observer.wedgeFreed('a', 'm')
+  observer.digestDrift('m', new Map([['sha1', ['a']], ['sha2', ['b']]])) // prettier-ignore
+  observer.routed('a', 'only')
+  observer.retried('a', 'connect')
+  expect(sink.lines.map((line) => JSON.parse(line).msg)).toEqual([
+    'node is down',
+    'node is up',
+    'node ejected: too many of its answers failed',
+    'loading model',
+    'model loaded',
+    'stuck runner freed',
+    'nodes hold different builds of one model',
+  ])
+})
+
+test('a request costs a few microseconds', () => {
+  const { observer, sink } = makeObserver()
+  const request = ended('m')
+  const tried = attempt('a')
+  const rounds = 20_000
+  let bestUs = Infinity
+  for (let run = 0; run < 4; run += 1) {
+    sink.lines.length = 0
+    const startedAtMs = performance.now()
+    for (let index = 0; index < rounds; index += 1) {
+      observer.requestStarted()
+      observer.routed('a', 'only')
+      observer.attemptEnded(tried, { outcome: 'ok', ttftMs: 1 })
+      observer.requestEnded(request)
+    }
+    bestUs = Math.min(bestUs, ((performance.now() - startedAtMs) * 1_000) / rounds)
+  }
+  expect(bestUs).toBeLessThan(14)
+})
