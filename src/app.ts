@@ -44,6 +44,7 @@ export interface App {
 export function createApp({ config: initial, clock, version, terminal = false, random = Math.random }: AppDeps): App {
   let config = initial
   const ids = createIdSource()
+  const newId = (): string => ids.requestId()
   const hopId = ids.traceId()
   const calls = new CallRegistry()
   const observer = createObserver({
@@ -68,7 +69,7 @@ export function createApp({ config: initial, clock, version, terminal = false, r
     clock,
     options: () => config.http,
     deadlineMs: () => config.fleet.admission.deadlineMs,
-    newId: ids.requestId,
+    newId,
     tracer: createTracer({ ids, enabled: () => config.observe.trace.enabled }),
     onRefused: observer.requestRefused,
     onBug: observer.bug,
@@ -80,7 +81,7 @@ export function createApp({ config: initial, clock, version, terminal = false, r
       fleet,
       calls,
       clock,
-      newId: ids.requestId,
+      newId,
       enabled: () => config.features.admin,
       onChange: (action, target) => observer.logger.info({ action, target }, 'changed by an operator'),
       onBug: (error) => observer.bug(error, null),
@@ -90,12 +91,13 @@ export function createApp({ config: initial, clock, version, terminal = false, r
       draining: () => server.draining,
       renderMetrics: config.observe.metrics.enabled ? () => observer.metrics.render() : null,
     },
+    onBug: (error) => observer.bug(error, null),
   }
   const { origins, hosts, host } = config.http
   const server: HttpServer = createHttpServer({
     app: createSurface(surface),
     options: config.http,
-    front: { origins, hosts, loopback: isLoopback(host), hopId, newId: ids.requestId },
+    front: { origins, hosts, loopback: isLoopback(host), hopId, newId },
     calls,
     clock,
   })

@@ -19,6 +19,7 @@ export interface SurfaceDeps {
   readonly blobs: BlobDeps
   readonly admin: AdminDeps
   readonly health: HealthDeps
+  readonly onBug: (error: unknown) => void
 }
 
 type Handler = (context: Context<NodeBindings>) => Promise<Response>
@@ -29,6 +30,10 @@ export function createSurface(deps: SurfaceDeps): Hono<NodeBindings> {
   mountAdmin(app, deps.admin)
   for (const facts of routes) app.all(facts.pattern, routeHandler(deps, facts))
   app.notFound(unmatched(deps))
+  app.onError((error) => {
+    deps.onBug(error)
+    return new Response(null, { status: 500 })
+  })
   return app
 }
 
