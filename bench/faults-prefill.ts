@@ -6,18 +6,20 @@
  */
 import { systemClock } from '../src/base/clock.ts'
 import { longPrefillChat, streamedChat } from './harness/bodies.ts'
+import type { GatewaySettings } from './harness/gateway.ts'
 import { outcomeOf } from './harness/outcome.ts'
 import { atLeast, atMost } from './harness/result.ts'
 import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
 import { onStage } from './harness/stage.ts'
 
-const quickEnv = { CORRAL_FLEET__DEADLINES__FIRST_FRAME_MS_MIN: '2s' }
+/** The deadline's floor for quick runs: a tenth of the real one. */
+export const lowDeadlines: GatewaySettings = { env: { CORRAL_FLEET__DEADLINES__FIRST_FRAME_MS_MIN: '2s' } }
 
 export async function prefillBars(options: BenchOptions): Promise<Pick<BenchResult, 'bars' | 'data'>> {
   const prefillMs = options.isQuick ? 6_000 : 60_000
   return onStage(options, async (stage) => {
     const herd = await stage.mock(8, { serviceMs: 50, frames: 5 })
-    const gateway = await stage.gateway(herd.ports, options.isQuick ? { env: quickEnv } : {})
+    const gateway = await stage.gateway(herd.ports, options.isQuick ? lowDeadlines : {})
     const short = await stage.driver()
     await short.start({ port: gateway.port, body: streamedChat, connections: 16, requestsMax: 400 })
     await short.all()

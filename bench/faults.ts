@@ -13,7 +13,7 @@ import { atMost, benchResult, rounded } from './harness/result.ts'
 import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
 import { onStage } from './harness/stage.ts'
 import type { MockHerd, Stage } from './harness/stage.ts'
-import { prefillBars } from './faults-prefill.ts'
+import { lowDeadlines, prefillBars } from './faults-prefill.ts'
 
 const nodes = 8
 const badNode = 0
@@ -30,10 +30,13 @@ interface Scenario {
   readonly failedPercentMax: number
   /** The node comes back during the load and must serve again soon. */
   readonly restarts: boolean
+  /** Clients wait for as long as it takes, as Ollama's own do; a request that outlasts the fault by far has failed. */
+  readonly patient: boolean
 }
 
-const whole = { settings: { serviceMs: 50 }, body: wholeChat, restarts: false }
-const streams = { settings: { frames: 20, frameIntervalMs: 50, rstAfterFrames: 5 }, body: streamedChat, restarts: false }
+const whole = { settings: { serviceMs: 50 }, body: wholeChat, restarts: false, patient: false }
+const streams = { settings: { frames: 20, frameIntervalMs: 50, rstAfterFrames: 5 }, body: streamedChat, restarts: false, patient: false }
+const shortStreams = { ...streams, settings: { serviceMs: 50, frames: 3, frameIntervalMs: 1 } }
 
 const scenarios: readonly Scenario[] = [
   { ...whole, name: '503', fault: '503', failedPercentMax: 0 },
@@ -42,12 +45,23 @@ const scenarios: readonly Scenario[] = [
   { ...whole, name: '404', fault: '404', failedPercentMax: 0 },
   { ...whole, name: 'reset before head', fault: 'rst-before-head', failedPercentMax: 0 },
   { ...whole, name: 'hang', fault: 'hang-inference', failedPercentMax: 0.1 },
+  { ...shortStreams, name: 'hang, patient clients', fault: 'hang-inference', failedPercentMax: 0.1, patient: true },
   { ...streams, name: 'reset in mid-stream', fault: 'rst-at-frame', failedPercentMax: 5 },
 ]
 
 interface Times {
   readonly beforeMs: number
   readonly faultMs: number
+  readonly clientTimeoutMs: number
+  /** Wait for requests still under way at the end. */
+  readonly graceMs: number
+}
+
+/** The hang needs its full length even in a quick run: one timeout more or less is what it measures. */
+function timesOf(scenario: Scenario, isQuick: boolean): Times {
+  const beforeMs = isQuick ? 1_000 : 2_000
+  if (scenario.patient) return { beforeMs, faultMs: isQuick ? 6_000 : 30_000, clientTimeoutMs: 300_000, graceMs: isQuick ? 10_000 : 60_000 }
+  return { beforeMs, faultMs: isQuick && scenario.fault !== 'hang-inference' ? 6_000 : 9_000, clientTimeoutMs, graceMs: clientTimeoutMs }
 }
 
 interface Round {
@@ -69,11 +83,12 @@ async function untilServed(herd: MockHerd): Promise<number> {
   return systemClock.nowMs() - startMs
 }
 
-async function playRound(stage: Stage, scenario: Scenario, times: Times): Promise<Round> {
+async function playRound(stage: Stage, scenario: Scenario, isQuick: boolean): Promise<Round> {
+  const times = timesOf(scenario, isQuick)
   const herd = await stage.mock(nodes, scenario.settings)
-  const gateway = await stage.gateway(herd.ports)
+  const gateway = await stage.gateway(herd.ports, scenario.patient && isQuick ? lowDeadlines : {})
   const driver = await stage.driver()
-  await driver.start({ port: gateway.port, body: scenario.body, connections: clients, timeoutMs: clientTimeoutMs, rampMs: 200 })
+  await driver.start({ port: gateway.port, body: scenario.body, connections: clients, timeoutMs: times.clientTimeoutMs, rampMs: 200 })
   await systemClock.sleep(times.beforeMs)
   const before = await driver.mark()
   await herd.set({ fault: scenario.fault }, [badNode])
@@ -89,7 +104,8 @@ async function playRound(stage: Stage, scenario: Scenario, times: Times): Promis
     await systemClock.sleep(Math.max(0, times.faultMs - 5_000))
     during.push(await driver.mark())
   }
-  await driver.finish(clientTimeoutMs)
+  const last = await driver.finish(times.graceMs)
+  if (scenario.patient) during.push(last)
   const arrivals = counters.reduce((sum, node) => sum + node.arrivals, 0)
   return { before, during, badArrivals: counters[badNode]?.arrivals ?? 0, arrivals, returnMs }
 }
@@ -115,12 +131,11 @@ function figures(rounds: readonly Round[]): Record<string, unknown> {
 }
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
-  const times: Times = options.isQuick ? { beforeMs: 1_000, faultMs: 6_000 } : { beforeMs: 2_000, faultMs: 9_000 }
   const bars: Bar[] = []
   const data: Record<string, unknown> = {}
   for (const scenario of scenarios) {
     const rounds: Round[] = []
-    for (let round = 0; round < (options.isQuick ? 1 : 3); round += 1) rounds.push(await onStage(options, (stage) => playRound(stage, scenario, times)))
+    for (let round = 0; round < (options.isQuick ? 1 : 3); round += 1) rounds.push(await onStage(options, (stage) => playRound(stage, scenario, options.isQuick)))
     const own = barsOf(scenario, rounds)
     bars.push(...own)
     data[scenario.name] = figures(rounds)

@@ -5,12 +5,13 @@
  * to hardware: the figures rank policies, they predict no machine.
  */
 import { ModelStats } from '../src/fleet/learning.ts'
+import { Demand } from '../src/fleet/policy/demand.ts'
 import { evictionPrice } from '../src/fleet/policy/eviction-price.ts'
 import { MemoryBounds } from '../src/fleet/policy/memory-bounds.ts'
 import { policies } from '../src/fleet/policy/index.ts'
 import type { Policy } from '../src/fleet/policy/policy.ts'
 import { baselines, type RankerFactory } from '../src/sim/virtual/baselines.ts'
-import type { Pricing } from '../src/sim/virtual/knowledge.ts'
+import type { PriceQuestion, Pricing } from '../src/sim/virtual/knowledge.ts'
 import type { Learner, Sample } from '../src/sim/virtual/node-view.ts'
 import { simulate, type RunOptions } from '../src/sim/virtual/simulation.ts'
 import { shapes, type Shape } from '../src/sim/virtual/workload.ts'
@@ -131,8 +132,14 @@ class FleetLearner implements Learner {
 
 class FleetPricing implements Pricing {
   readonly #bounds = new Map<string, MemoryBounds>()
+  readonly #demand = new Demand()
 
-  price({ node, loaded, needBytes }: Parameters<Pricing['price']>[0]): ReturnType<Pricing['price']> {
+  wanted(model: string, nowMs: number): void {
+    this.#demand.note(model, nowMs)
+  }
+
+  price({ node, nowMs, loaded: copies, needBytes }: PriceQuestion): ReturnType<Pricing['price']> {
+    const loaded = copies.map((copy) => ({ ...copy, wantedPerMs: this.#demand.perMs(copy.model, nowMs) }))
     return evictionPrice({ loaded, needBytes, capacityBytes: this.#of(node).capacityBytes, loadedMax })
   }
 

@@ -1,0 +1,111 @@
+/**
+ * Half an hour (quick: two minutes) of mixed load over a herd that never stops failing: streams, whole answers and
+ * clients that leave. Afterwards nothing may be held: no slot, no queued request, no socket and no timer more than at
+ * rest before; and the heap after forced collections may not grow. A quick run is too short to say anything about
+ * the heap, so it reports the slope without a bar.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { z } from 'zod'
+
+import { systemClock } from '../src/base/clock.ts'
+import { streamedChat, wholeChat } from './harness/bodies.ts'
+import type { LoadWindow } from './harness/load-spec.ts'
+import { outcomeOf } from './harness/outcome.ts'
+import { nextReading, probeEveryMs, probeSettings, readingsOf } from './harness/probe-readings.ts'
+import type { Reading } from './harness/probe-readings.ts'
+import { atMost, benchResult, rounded } from './harness/result.ts'
+import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
+import { rotateFaults } from './harness/rotating-faults.ts'
+import { onStage } from './harness/stage.ts'
+import type { LoadDriver, Stage } from './harness/stage.ts'
+import { trendOf } from './harness/trend.ts'
+
+const megabyte = 1_000_000
+/** Long enough for idle upstream connections to be given back. */
+const restMs = 15_000
+const warmShare = 0.2
+const heapMbPerHourMax = 10
+/** Timers and sockets that come and go at rest: probes of nodes, the log's flush. */
+const restJitter = 16
+
+const fleet = z.object({ nodes: z.array(z.object({ inFlight: z.int() })), pools: z.array(z.object({ queued: z.int() })), activeAttempts: z.int() })
+
+async function heldByFleet(port: number): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${port}/admin/fleet`)
+  const { nodes, pools, activeAttempts } = fleet.parse(await response.json())
+  const inFlight = nodes.reduce((sum, node) => sum + node.inFlight, 0)
+  return inFlight + activeAttempts + pools.reduce((sum, pool) => sum + pool.queued, 0)
+}
+
+/** Starts the three kinds of client. */
+async function startClients(stage: Stage, port: number): Promise<LoadDriver[]> {
+  const [streaming, whole, leaving] = [await stage.driver(), await stage.driver(), await stage.driver()]
+  await streaming.start({ port, body: streamedChat, connections: 16, timeoutMs: 30_000 })
+  await whole.start({ port, body: wholeChat, connections: 64, rate: 50, timeoutMs: 30_000 })
+  await leaving.start({ port, body: streamedChat, connections: 2, timeoutMs: 150 })
+  return [streaming, whole, leaving]
+}
+
+async function finishAll(drivers: readonly LoadDriver[]): Promise<LoadWindow[]> {
+  return Promise.all(drivers.map((driver) => driver.finish(30_000)))
+}
+
+interface Soaked {
+  readonly before: Reading
+  readonly after: Reading
+  readonly readings: readonly Reading[]
+  readonly windows: readonly LoadWindow[]
+  readonly held: number
+  readonly faults: number
+}
+
+async function soak(stage: Stage, file: string, options: BenchOptions): Promise<Soaked> {
+  const herd = await stage.mock(8, { frames: 20, frameIntervalMs: 20, serviceMs: 20, slowMs: 1_000 })
+  const gateway = await stage.gateway(herd.ports, probeSettings(file))
+  await finishAll(await startClients(stage, gateway.port))
+  await systemClock.sleep(restMs)
+  const before = await nextReading(file)
+  const first = readingsOf(file).length
+  const drivers = await startClients(stage, gateway.port)
+  const faults = await rotateFaults(herd, systemClock.nowMs() + (options.isQuick ? 120_000 : 1_800_000))
+  const readings = readingsOf(file).slice(first)
+  const windows = await finishAll(drivers)
+  await systemClock.sleep(restMs)
+  const after = await nextReading(file)
+  return { before, after, readings, windows, held: await heldByFleet(gateway.port), faults }
+}
+
+function barsOf(soaked: Soaked, highMbPerHour: number, options: BenchOptions): Bar[] {
+  const { before, after } = soaked
+  const silent = outcomeOf(soaked.windows).kinds['truncated-silent'] ?? 0
+  return [
+    atMost('slots and requests still held', soaked.held, 0),
+    atMost('sockets more than at rest before', after.sockets - before.sockets, restJitter),
+    atMost('timers more than at rest before', after.timers - before.timers, restJitter),
+    atMost('streams cut silently', silent, 0),
+    ...(options.isQuick ? [] : [atMost('heap growth, upper end of 95 %, MB/h', rounded(highMbPerHour), heapMbPerHourMax)]),
+  ]
+}
+
+export async function run(options: BenchOptions): Promise<BenchResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'corral-soak-'))
+  try {
+    const soaked = await onStage(options, (stage) => soak(stage, join(folder, 'readings'), options))
+    const settled = soaked.readings.slice(Math.floor(soaked.readings.length * warmShare))
+    const trend = trendOf(settled.map(({ heapBytes }, index) => ({ atMs: index * probeEveryMs, value: heapBytes / megabyte })))
+    const outcome = outcomeOf(soaked.windows)
+    const data = {
+      heapMbPerHour: { slope: rounded(trend.perHour), low: rounded(trend.low), high: rounded(trend.high), readings: settled.length },
+      heapMb: [soaked.before.heapBytes, soaked.after.heapBytes].map((bytes) => rounded(bytes / megabyte)),
+      atRest: { before: soaked.before, after: soaked.after },
+      clients: { ok: outcome.ok, failures: outcome.kinds },
+      faults: soaked.faults,
+    }
+    return benchResult('soak', options, { bars: barsOf(soaked, trend.high, options), data })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
