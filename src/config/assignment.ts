@@ -22,7 +22,7 @@ export interface Assignment {
   readonly fromFile?: string
 }
 
-/** Where by path text. Reading `originOf` falls back to the nearest parent. */
+/** Where by path text. A key that no source set has no entry. */
 export type Origins = ReadonlyMap<string, Origin>
 
 /** `corral.yaml:3:5`, `env CORRAL_NODES`, `flag --port`, `default`. */
@@ -39,8 +39,13 @@ export function originText(origin: Origin): string {
   }
 }
 
-/** The origin of the value at `path`: its own, else that of the nearest parent that a source set, else the default. */
+/** The origin of the value at `path`. */
 export function originOf(origins: Origins, path: Path): Origin {
+  return origins.get(pathText(path)) ?? { kind: 'default' }
+}
+
+/** The place to name in a problem with `path`: its own, else that of the nearest parent that a source set. */
+export function placeOf(origins: Origins, path: Path): Origin {
   for (let length = path.length; length > 0; length -= 1) {
     const origin = origins.get(pathText(path.slice(0, length)))
     if (origin !== undefined) return origin

@@ -57,10 +57,7 @@ export function envNameOf(path: Path): string {
 }
 
 function unknownVariable(name: string, origin: Origin): Problem {
-  const meant = nearest(
-    name,
-    leafPaths().map((path) => envNameOf(path)),
-  )
+  const meant = nearest(name, [nodesName, ...leafPaths().map(envNameOf)])
   return problemAt(origin, `unknown variable${meant === null ? '' : `; did you mean ${meant}?`}`)
 }
 

@@ -14,18 +14,14 @@ export interface ShownValue {
 
 /** A URL without its user and password. */
 export function maskUrl(url: string): string {
-  return url.replace(/^(https?:\/\/)[^/@]*@/, `$1${secretText}@`)
-}
-
-function maskLeaf(path: Path, value: unknown): unknown {
-  if (isSecret(path)) return secretText
-  return typeof value === 'string' ? maskUrl(value) : value
+  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, `$1${secretText}@`)
 }
 
 /** A copy of `value` with every secret masked. */
 export function masked(value: unknown, path: Path = []): unknown {
+  if (isSecret(path)) return secretText
   if (Array.isArray(value)) return value.map((item: unknown, index) => masked(item, [...path, index]))
-  if (typeof value !== 'object' || value === null) return maskLeaf(path, value)
+  if (typeof value !== 'object' || value === null) return typeof value === 'string' ? maskUrl(value) : value
   return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, masked(child, [...path, key])]))
 }
 

@@ -6,7 +6,7 @@ import { isIP } from 'node:net'
 
 import type { z } from 'zod'
 
-import { type Applied, type Origin, originOf } from './assignment.ts'
+import { type Applied, type Origin, placeOf } from './assignment.ts'
 import { leafPaths, rootShape, shapeAt } from './key-tree.ts'
 import { type Path, pathText, type Step } from './path.ts'
 import { nearest, type Problem, problemAt } from './problem.ts'
@@ -20,7 +20,7 @@ export function validate(applied: Applied): Validated {
   const parsed = configSchema.safeParse(applied.tree)
   if (!parsed.success) return { kind: 'invalid', problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, applied)) }
   const config = parsed.data
-  const problems = crossChecks(config, (path) => originOf(applied.origins, path))
+  const problems = crossChecks(config, (path) => placeOf(applied.origins, path))
   return problems.length > 0 ? { kind: 'invalid', problems } : { kind: 'ok', config: deepFreeze(config) }
 }
 
@@ -33,7 +33,7 @@ function steps(path: readonly PropertyKey[]): Step[] {
 function problemsOf(issue: Issue, applied: Applied): Problem[] {
   const path = steps(issue.path)
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key], applied))
-  return [problemAt(originOf(applied.origins, path), `${pathText(path)}: ${explain(issue, path, applied)}`)]
+  return [problemAt(placeOf(applied.origins, path), `${pathText(path)}: ${explain(issue, path, applied)}`)]
 }
 
 function unknownKey(path: Path, { origins, keyOrigins }: Applied): Problem {
@@ -43,7 +43,7 @@ function unknownKey(path: Path, { origins, keyOrigins }: Applied): Problem {
   const elsewhere = leafPaths().filter((leaf) => leaf[leaf.length - 1] === key || (leaf.length > 1 && leaf[leaf.length - 2] === key))
   const first = elsewhere[0]
   const meant = near ?? (first === undefined ? null : pathText(first[first.length - 1] === key ? first : first.slice(0, -1)))
-  const origin = keyOrigins.get(pathText(path)) ?? originOf(origins, path)
+  const origin = keyOrigins.get(pathText(path)) ?? placeOf(origins, path)
   return problemAt(origin, `${pathText(path)}: unknown key${meant === null ? '' : `; did you mean ${meant}?`}`)
 }
 
