@@ -18,6 +18,9 @@ export interface NodeSight {
 
 const paint = painter(process.stderr)
 
+/** What to expect while the fleet is empty or down. */
+export const noNodeText = 'no node answers: requests get 503 until one does; nodes are tried again all the time'
+
 /** `http://127.0.0.1:11435`; an address of all interfaces is shown as the one of this machine. */
 export function urlOf(host: string, port: number): string {
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
@@ -56,5 +59,5 @@ export function nodeLines(nodes: readonly NodeSight[], url: string): readonly st
   if (nodes.some((node) => node.up === true)) {
     return [...lines, `try       ${paint('dim', `OLLAMA_HOST=${url.replace('http://', '')} ollama list`)}`]
   }
-  return [...lines, paint('yellow', 'no node answers: requests get 503 until one does; nodes are tried again all the time')]
+  return [...lines, paint('yellow', noNodeText)]
 }

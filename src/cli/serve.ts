@@ -3,13 +3,13 @@
  * reloads. What cannot start ends with one sentence: 2 for a configuration, 1 for a port.
  */
 import { systemClock } from '../base/clock.ts'
-import type { Config } from '../config/index.ts'
+import { type Config, problemText } from '../config/index.ts'
 import { createReloader, type ReloadResult, reloadLines } from '../config/reload.ts'
-import { listeningLines, nodeLines, type NodeSight, urlOf } from './banner.ts'
+import { listeningLines, nodeLines, type NodeSight, noNodeText, urlOf } from './banner.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 import { printMessage } from './output.ts'
-import { corralVersion } from './version.ts'
 import { type ConfigOptions, type Settings, settingsOf, tryLoad } from './settings.ts'
+import { corralVersion } from './version.ts'
 
 interface Address {
   readonly host: string
@@ -22,6 +22,8 @@ export interface ServedApp {
   close(graceMs: number): Promise<void>
   reload(config: Config): Promise<void>
   readonly fleet: { readonly nodes: readonly NodeSight[] }
+  /** Hears of a refused reload: it logs and counts it. */
+  readonly observer: { configLoaded(error: string | null): void }
 }
 
 /** How long the banner waits for the first probes beyond their own deadline. */
@@ -31,10 +33,14 @@ const bannerPollMs = 25
 type Say = (level: 'info' | 'warn' | 'error', lines: readonly string[], fields?: Readonly<Record<string, unknown>>) => void
 
 /** Text on a terminal or when asked for, JSON lines else. */
+function saysText({ observe }: Config): boolean {
+  const { format } = observe.log
+  return format === 'pretty' || (format === 'auto' && process.stderr.isTTY)
+}
+
 function speaker(config: Config): Say {
-  const { format, level: least } = config.observe.log
-  if (least === 'silent') return () => {}
-  const isText = format === 'pretty' || (format === 'auto' && process.stderr.isTTY)
+  if (config.observe.log.level === 'silent') return () => {}
+  const isText = saysText(config)
   return (level, lines, fields = {}) => {
     if (isText) {
       for (const line of lines) printMessage(line)
@@ -78,17 +84,16 @@ async function firstProbes(app: ServedApp, timeoutMs: number): Promise<void> {
 }
 
 function announceListening(say: Say, settings: Settings, address: Address): void {
-  const { observe } = settings.config
-  const isText = observe.log.format === 'pretty' || (observe.log.format === 'auto' && process.stderr.isTTY)
   const url = urlOf(address.host, address.port)
-  say('info', isText ? listeningLines(settings, address) : [`listening ${url}`], { host: address.host, port: address.port, config: settings.file })
+  say('info', saysText(settings.config) ? listeningLines(settings, address) : [`listening ${url}`], { host: address.host, port: address.port, config: settings.file })
 }
 
 async function announceNodes(say: Say, app: ServedApp, { config }: Settings, url: string): Promise<void> {
   await firstProbes(app, config.fleet.probe.timeoutMs + bannerExtraMs)
   const { nodes } = app.fleet
   const isReady = nodes.some((node) => node.up === true)
-  say(isReady ? 'info' : 'warn', nodeLines(nodes, url))
+  if (saysText(config)) say('info', nodeLines(nodes, url))
+  else if (!isReady) say('warn', [noNodeText])
 }
 
 /** Resolves with the exit code when the process has to end. */
@@ -117,7 +122,10 @@ function untilSignalled(app: ServedApp, say: Say, config: Config): Promise<numbe
 }
 
 function reloadOnHangup(app: ServedApp, say: Say, options: ConfigOptions, current: Config): void {
-  const report = (result: ReloadResult): void => say(result.kind === 'kept' ? 'error' : 'info', reloadLines(result))
+  const report = (result: ReloadResult): void => {
+    if (result.kind === 'applied') say('info', reloadLines(result))
+    else for (const problem of result.problems) app.observer.configLoaded(problemText(problem))
+  }
   const reload = createReloader({ current, load: () => tryLoad(options), apply: (config) => app.reload(config), report })
   process.on('SIGHUP', () => void reload())
 }

@@ -5,7 +5,7 @@
 import type { LoadResult } from './load.ts'
 import { pathText } from './path.ts'
 import { type Problem, problemText } from './problem.ts'
-import { type Config, restartKeys } from './schema.ts'
+import { type Config, needsRestart } from './schema.ts'
 import { walkValues } from './show.ts'
 
 export type ReloadResult =
@@ -52,7 +52,7 @@ export function createReloader(deps: ReloadDeps): () => Promise<void> {
       return
     }
     current = loaded.config
-    deps.report({ kind: 'applied', changed, needRestart: changed.filter((key) => restartKeys.includes(key)) })
+    deps.report({ kind: 'applied', changed, needRestart: changed.filter(needsRestart) })
   }
   const run = async (): Promise<void> => {
     do {

@@ -44,7 +44,10 @@ export const featureKeys = {
   modelOperations: 'features.modelOperations',
 } as const satisfies Record<string, string>
 
-/** Keys that a running gateway cannot change: the listening socket and its parser are made once. */
+/**
+ * Keys, or the sections they stand for, that a running gateway does not change: the listening socket, the log's output, and
+ * what each node's connection pool and breaker are made with. A node that is added or changed takes the new values.
+ */
 export const restartKeys: readonly string[] = [
   'http.host',
   'http.port',
@@ -53,7 +56,19 @@ export const restartKeys: readonly string[] = [
   'http.headersTimeoutMs',
   'http.headerBytesMax',
   'http.connectionsMax',
+  'http.origins',
+  'http.hosts',
+  'observe.log.format',
+  'observe.log.file',
+  'observe.metrics.enabled',
+  'fleet.connectTimeoutMs',
+  'fleet.breaker',
 ]
+
+/** Whether a change of `key` waits for a restart. */
+export function needsRestart(key: string): boolean {
+  return restartKeys.some((known) => key === known || key.startsWith(`${known}.`))
+}
 
 /** Freezes `value` and everything below it, and returns it. */
 export function deepFreeze<T>(value: T): T {
