@@ -14,9 +14,9 @@ export interface LineSink {
   readonly dropped: number
   /** Writes what is queued and waits for it. */
   flush(): Promise<void>
-  /** Writes what is queued before it returns. */
+  /** Writes what is queued before it returns, for a crash: lines of a write under way may then stand there twice. */
   flushSync(): void
-  /** Opens the log file anew, after it was renamed by a rotation. */
+  /** Opens the log file anew, after it was renamed by a rotation. Where that fails the old one stays in use. */
   reopen(): void
 }
 
@@ -46,6 +46,7 @@ class FdSink implements LineSink {
   #writingLines = 0
   #timer: Timer | null = null
   #idle: (() => void)[] = []
+  #reopenWanted = false
   dropped = 0
 
   constructor({ file, clock, flushEveryMs = 100, flushChars = 16_384, bufferCharsMax = 4_194_304 }: LineSinkOptions) {
@@ -96,6 +97,7 @@ class FdSink implements LineSink {
       }
       if (error !== null) this.dropped += this.#writingLines
       this.#writing = null
+      if (this.#reopenWanted) this.#swapFile()
       if (this.#pending !== '') this.#start()
       else this.#settleIdle()
     })
@@ -132,10 +134,19 @@ class FdSink implements LineSink {
   }
 
   reopen(): void {
+    if (this.#writing === null) this.#swapFile()
+    else this.#reopenWanted = true
+  }
+
+  #swapFile(): void {
+    this.#reopenWanted = false
     if (this.#file === null) return
-    this.flushSync()
     const old = this.#fd
-    this.#fd = openSync(this.#file, 'a')
+    try {
+      this.#fd = openSync(this.#file, 'a')
+    } catch {
+      return
+    }
     closeSync(old)
   }
 }

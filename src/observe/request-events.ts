@@ -13,7 +13,8 @@ import { outcomeLabel } from './outcome.ts'
 export function requestEvents(context: EventContext) {
   const { deps, metrics, logs, counted, quiet, modelLabel } = context
   const log = (record: AccessRecord): void => {
-    if (deps.options().log.access) logs.access.write(record)
+    const { access, level } = deps.options().log
+    if (access && level !== 'silent') logs.access.write(record)
   }
   return {
     requestStarted: () => {

@@ -34,7 +34,9 @@ export function makeCall(id = 'call-1'): Call {
 }
 
 export function facts(pattern: string): RouteFacts {
-  return routes.find((route) => route.pattern === pattern)!
+  const found = routes.find((route) => route.pattern === pattern)
+  if (found === undefined) throw new Error(`no route ${pattern}`)
+  return found
 }
 
 export function makeRequest(model: string | null = 'qwen3:8b'): InferenceRequest {
@@ -70,11 +72,14 @@ export function keepLines(): KeptLines {
   }
 }
 
+function knownModel(model: string): string | null {
+  return model.startsWith('unknown') ? null : model
+}
+
 export function makeObserver(given: unknown = {}, processMetrics = false): { observer: Observer; sink: KeptLines } {
   const sink = keepLines()
   const options = observeOptions.parse(given)
-  const known = (model: string): string | null => (model.startsWith('unknown') ? null : model)
-  const observer = createObserver({ options: () => options, clock: systemClock, version: '0.1.0', knownModel: known, sink, processMetrics })
+  const observer = createObserver({ options: () => options, clock: systemClock, version: '0.1.0', knownModel, sink, processMetrics })
   return { observer, sink }
 }
 

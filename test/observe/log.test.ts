@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, renameSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import fc from 'fast-check'
+import { assert, integer, property, string } from 'fast-check'
 import { expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
@@ -51,7 +51,7 @@ test('writes an access line that is one JSON object', () => {
 })
 
 test('quotes any text as JSON does', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => JSON.parse(quote(text)) === text))
+  assert(property(string({ unit: 'binary' }), (text) => JSON.parse(quote(text)) === text))
   expect(JSON.parse(quote('a"b\\c\nd\u0000\ud800'))).toBe('a"b\\c\nd\u0000\ud800')
 })
 
@@ -63,7 +63,7 @@ test('a model name cannot forge a second line or field', () => {
 
 test('formats times as the standard library does', () => {
   const time = new IsoTime()
-  fc.assert(fc.property(fc.integer({ min: 0, max: 4_000_000_000_000 }), (wallMs) => time.format(wallMs) === new Date(wallMs).toISOString()))
+  assert(property(integer({ min: 0, max: 4_000_000_000_000 }), (wallMs) => time.format(wallMs) === new Date(wallMs).toISOString()))
 })
 
 test('shares one sink between both logs, in order', () => {
@@ -135,6 +135,17 @@ test('writes everything at once at the end of the process', () => {
   sink.write('last words\n')
   sink.flushSync()
   expect(readFileSync(file, 'utf8')).toBe('last words\n')
+})
+
+test('loses and repeats nothing when the file is rotated during a write', async () => {
+  const file = temporaryFile()
+  const sink = createLineSink({ file, clock: systemClock, flushChars: 1 })
+  sink.write('one\n')
+  sink.write('two\n')
+  renameSync(file, `${file}.1`)
+  sink.reopen()
+  await sink.flush()
+  expect([readFileSync(`${file}.1`, 'utf8'), readFileSync(file, 'utf8')]).toEqual(['one\n', 'two\n'])
 })
 
 test('opens a new file after a rotation', async () => {

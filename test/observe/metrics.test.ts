@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 
 import { expect, test } from 'vitest'
 
+import type { FleetEvents } from '../../src/fleet/fleet.ts'
 import { Distribution, LabelGuard } from '../../src/observe/families.ts'
 import type { ObservedAttempt } from '../../src/observe/events.ts'
 import { makeCall, makeObserver, makeRequest, outcome, sample, usage } from './fixtures.ts'
@@ -97,13 +98,12 @@ test('a thousand models on a hundred nodes stay inside the series budget', async
     observer.attemptEnded(attempt(node, `model-${index}`), { outcome: 'ok', ttftMs: 1 })
     observer.dequeued(`model-${index}`, 0, 5, 'interactive')
   }
-  const startedAtMs = performance.now()
   const { body } = await observer.metrics.render()
-  const tookMs = performance.now() - startedAtMs
   const { series } = parseScrape(body)
   expect(series.length).toBeLessThan(8_000)
   expect(body.length).toBeLessThan(1_000_000)
-  expect(tookMs).toBeLessThan(100)
+  const tookMs = await shortestMs(10, () => observer.metrics.render())
+  expect(tookMs).toBeLessThan(15)
   expect(sample(body, 'corral_metric_label_overflow_total{label="model"}')).toBeGreaterThan(900)
   expect(sample(body, 'corral_requests_total{op="chat",model="other",outcome="ok"}')).toBe(980)
 })
@@ -131,6 +131,17 @@ test('a scrape parses, every family has a type, and no series comes twice', asyn
   expect(body).toContain('corral_build_info{version="0.1.0",node_version="v')
 })
 
+/** The shortest of several runs: what the work takes when nothing else has the processor. */
+async function shortestMs(runs: number, work: () => unknown): Promise<number> {
+  let bestMs = Infinity
+  for (let run = 0; run < runs; run += 1) {
+    const startedAtMs = performance.now()
+    await work()
+    bestMs = Math.min(bestMs, performance.now() - startedAtMs)
+  }
+  return bestMs
+}
+
 const promtool = process.env['PROMTOOL'] ?? 'promtool'
 const hasPromtool = spawnSync(promtool, ['--version']).error === undefined
 
@@ -152,10 +163,22 @@ test.runIf(hasPromtool)('promtool finds nothing to complain about', async () => 
 
 test('no event throws, whatever it is given', () => {
   const { observer } = makeObserver()
-  const broken: any = new Proxy({}, { get: () => { throw new Error('broken') } }) // prettier-ignore
+  const broken = new Proxy(
+    {},
+    {
+      get: () => {
+        throw new Error('broken')
+      },
+    },
+  )
   const events = Object.entries(observer).filter(([name]) => !['logger', 'metrics', 'flush'].includes(name))
-  for (const [name, event] of events) expect(() => event(broken, broken, broken, broken), name).not.toThrow()
+  for (const [name, event] of events) expect(() => Reflect.apply(event, null, [broken, broken, broken, broken]), name).not.toThrow()
   expect(observer.metrics.bugs.value).toBeGreaterThan(5)
+})
+
+test('hears everything that the fleet reports', () => {
+  const events: FleetEvents = makeObserver().observer
+  expect(() => events.queued('m', 1)).not.toThrow()
 })
 
 test('writes one line per change of a node, and none per request', () => {
@@ -180,22 +203,19 @@ test('writes one line per change of a node, and none per request', () => {
   ])
 })
 
-test('a request costs a few microseconds', () => {
+test('a request costs a few microseconds', async () => {
   const { observer, sink } = makeObserver()
   const request = ended('m')
   const tried = attempt('a')
-  const rounds = 20_000
-  let bestUs = Infinity
-  for (let run = 0; run < 4; run += 1) {
+  const rounds = 1_000
+  const tookMs = await shortestMs(40, () => {
     sink.lines.length = 0
-    const startedAtMs = performance.now()
     for (let index = 0; index < rounds; index += 1) {
       observer.requestStarted()
       observer.routed('a', 'only')
       observer.attemptEnded(tried, { outcome: 'ok', ttftMs: 1 })
       observer.requestEnded(request)
     }
-    bestUs = Math.min(bestUs, ((performance.now() - startedAtMs) * 1_000) / rounds)
-  }
-  expect(bestUs).toBeLessThan(14)
+  })
+  expect((tookMs * 1_000) / rounds).toBeLessThan(14)
 })
