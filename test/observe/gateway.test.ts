@@ -1,0 +1,129 @@
+// The whole gateway before a small stand-in for Ollama: what a scrape, the access log and the trace say of real requests.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+
+import { type App, createApp } from '../../src/app.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { configSchema } from '../../src/config/schema.ts'
+import { sample } from './fixtures.ts'
+
+const model = 'qwen3:8b'
+const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+const logFile = join(mkdtempSync(join(tmpdir(), 'corral-gateway-')), 'corral.log')
+const seen: IncomingMessage['headers'][] = []
+let node: Server
+let app: App
+let origin: string
+
+const lists: Readonly<Record<string, object>> = {
+  '/api/version': { version: '0.30.0' },
+  '/api/tags': { models: [{ name: model, model, digest: 'aa', size: 1, modified_at: '2026-01-01T00:00:00Z' }] },
+  '/api/ps': {
+    models: [{ name: model, model, digest: 'aa', size: 2, size_vram: 3_000, expires_at: '2099-01-01T00:00:00Z', context_length: 4_096 }],
+  },
+}
+const ended = { model, created_at: '2026-01-01T00:00:00Z', message: { role: 'assistant', content: '' }, done: true, done_reason: 'stop' }
+const figures = {
+  total_duration: 9e6,
+  load_duration: 1e6,
+  prompt_eval_count: 7,
+  prompt_eval_duration: 2e6,
+  eval_count: 3,
+  eval_duration: 6e6,
+}
+
+function answer(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const list = lists[incoming.url ?? '']
+  incoming.resume()
+  incoming.on('end', () => {
+    outgoing.setHeader('content-type', list === undefined ? 'application/x-ndjson' : 'application/json')
+    if (list !== undefined) {
+      outgoing.end(JSON.stringify(list))
+      return
+    }
+    seen.push(incoming.headers)
+    outgoing.write(`${JSON.stringify({ ...ended, message: { role: 'assistant', content: 'secret answer' }, done: false })}\n`)
+    outgoing.end(`${JSON.stringify({ ...ended, ...figures })}\n`)
+  })
+}
+
+beforeAll(async () => {
+  node = createServer(answer)
+  await new Promise<void>((resolve) => node.listen(0, '127.0.0.1', resolve))
+  const { port } = node.address() as AddressInfo
+  const config = configSchema.parse({
+    fleet: { nodes: [{ url: `http://127.0.0.1:${port}`, name: 'a' }] },
+    http: { port: 0 },
+    observe: { log: { file: logFile } },
+  })
+  app = createApp({ config, clock: systemClock, version: '0.1.0' })
+  const address = await app.listen()
+  origin = `http://${address.host}:${address.port}`
+  await vi.waitFor(async () => {
+    expect((await fetch(`${origin}/readyz`)).status).toBe(200)
+    expect(app.fleet.knownModel(model)).toBe(model)
+  }, 5_000)
+})
+
+afterAll(async () => {
+  await app.close(0)
+  node.closeAllConnections()
+  node.close()
+})
+
+async function chat(name: string): Promise<string> {
+  const headers = { 'content-type': 'application/json', traceparent: `00-${traceId}-00f067aa0ba902b7-01`, tracestate: 'vendor=1' }
+  const body = JSON.stringify({ model: name, messages: [{ role: 'user', content: 'secret prompt' }] })
+  return (await fetch(`${origin}/api/chat`, { method: 'POST', headers, body })).text()
+}
+
+async function scrape(): Promise<string> {
+  return (await fetch(`${origin}/metrics`)).text()
+}
+
+test('a stream is counted, timed and logged at its end, and its trace reaches the node', async () => {
+  expect(await chat(model)).toContain('secret answer')
+  const series = `corral_requests_total{op="chat",model="${model}",outcome="ok"}`
+  await expect.poll(async () => sample(await scrape(), series)).toBe(1)
+  const text = await scrape()
+  expect(sample(text, `corral_time_to_first_token_seconds_count{model="${model}"}`)).toBe(1)
+  expect(sample(text, `corral_output_tokens_total{model="${model}",node="a"}`)).toBe(3)
+  expect(sample(text, 'corral_node_requests_total{node="a",outcome="ok"}')).toBe(1)
+  expect(sample(text, 'corral_overhead_seconds_count{phase="dispatch"}')).toBe(1)
+  expect(sample(text, 'corral_requests_in_flight')).toBe(0)
+  expect(seen.at(-1)).toMatchObject({ tracestate: 'vendor=1' })
+  expect(seen.at(-1)?.['traceparent']).toMatch(new RegExp(`^00-${traceId}-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$`))
+  await app.observer.flush()
+  const log = readFileSync(logFile, 'utf8')
+  const line = log.split('\n').find((each) => each.includes('"msg":"request"')) ?? ''
+  expect(JSON.parse(line)).toMatchObject({
+    trace: traceId,
+    route: '/api/chat',
+    status: 200,
+    outcome: 'ok',
+    node: 'a',
+    model,
+    stream: true,
+    outputTokens: 3,
+  })
+  expect(log).not.toContain('secret')
+})
+
+test('model names that clients make up never become series', async () => {
+  for (let index = 0; index < 50; index += 1) await chat(`made-up-${index}`)
+  expect(await scrape()).not.toContain('made-up')
+})
+
+const promtool = process.env['PROMTOOL'] ?? 'promtool'
+const hasPromtool = spawnSync(promtool, ['--version']).error === undefined
+
+test.runIf(hasPromtool)('promtool takes the scrape of a running gateway', async () => {
+  const { status, stdout, stderr } = spawnSync(promtool, ['check', 'metrics'], { input: await scrape(), encoding: 'utf8' })
+  expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' })
+})
