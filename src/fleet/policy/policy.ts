@@ -58,8 +58,4 @@ export interface Ranked<C extends Candidate = Candidate> {
 }
 
 /** Best first, one place per candidate. */
-export type Policy = <C extends Candidate>(
-  candidates: readonly C[],
-  request: RouteRequest,
-  random: () => number,
-) => readonly Ranked<C>[]
+export type Policy = <C extends Candidate>(candidates: readonly C[], request: RouteRequest, random: () => number) => readonly Ranked<C>[]

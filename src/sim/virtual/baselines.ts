@@ -36,7 +36,7 @@ export function byCost(cost: (view: NodeView, question: RouteQuestion) => number
   return (views, question, random) =>
     views
       .map((view) => ({ view, cost: cost(view, question), tie: random() }))
-      .sort((a, b) => a.cost - b.cost || a.tie - b.tie)
+      .toSorted((a, b) => a.cost - b.cost || a.tie - b.tie)
       .map(({ view }) => view)
 }
 

@@ -46,7 +46,7 @@ export class EventQueue {
   }
 
   #rise(start: number): void {
-    for (let at = start; at > 0; ) {
+    for (let at = start; at > 0;) {
       const parent = (at - 1) >> 1
       if (!this.#isBefore(at, parent)) return
       this.#swap(at, parent)
@@ -58,7 +58,7 @@ export class EventQueue {
     const last = this.#heap.pop()
     if (last === undefined || this.#heap.length === 0) return
     this.#heap[0] = last
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const left = 2 * at + 1
       const least = this.#isBefore(left + 1, left) ? left + 1 : left
       if (!this.#isBefore(least, at)) return

@@ -1,7 +1,6 @@
 /**
- * All a simulated gateway knows of its fleet: one view per (node, model), loads it set off, how often each model is wanted,
- * which conversation was last served where. It learns from its own requests; memory sizes and the order of unloading are
- * those `/api/ps` shows.
+ * All a simulated gateway knows of its fleet: one view per (node, model), the loads it set off, and which conversation was last
+ * served where. It learns from its own requests; memory sizes and what is in memory are as `/api/ps` shows them.
  */
 import { NodeView, type Learner } from './node-view.ts'
 import type { ModelSpec, NodeSpec } from './workload.ts'
@@ -9,19 +8,22 @@ import type { ModelSpec, NodeSpec } from './workload.ts'
 /** What is asked of the eviction price; the same plain data a live gateway has. */
 export interface PriceQuestion {
   readonly node: string
+  readonly nowMs: number
   readonly loaded: readonly {
+    readonly model: string
     readonly vramBytes: number
     readonly inFlight: number
     readonly idleMs: number
     readonly busyMs: number
-    readonly wantedPerMs: number
     readonly loadMs: number
     readonly warmElsewhere: number
   }[]
   readonly needBytes: number
 }
 
+/** Handed in, so that the gateway's own price is the one under test. */
 export interface Pricing {
+  wanted(model: string, nowMs: number): void
   price(question: PriceQuestion): { readonly priceMs: number; readonly waitMs: number }
   sawTogether(node: string, bytes: number): void
   sawEviction(node: string, bytes: number): void
@@ -33,7 +35,6 @@ interface Memory {
   readonly served: number
 }
 
-const demandTauMs = 300_000
 const bytesPerGb = 1e9
 /** A load that takes longer than expected still counts for this share. */
 const overdueShare = 0.1
@@ -44,11 +45,14 @@ export class Knowledge {
   readonly #coming = new Map<string, NodeView[]>()
   readonly #served = new Map<NodeView, number>()
   readonly #memories = new Map<number, Memory>()
-  readonly #demand = new Map<string, { count: number; atMs: number }>()
   readonly #pricing: Pricing
   #choices = 0
 
-  constructor(nodes: readonly NodeSpec[], models: readonly ModelSpec[], { newLearner, pricing }: { newLearner: () => Learner; pricing: Pricing }) {
+  constructor(
+    nodes: readonly NodeSpec[],
+    models: readonly ModelSpec[],
+    { newLearner, pricing }: { newLearner: () => Learner; pricing: Pricing },
+  ) {
     this.#pricing = pricing
     const loads = new Map(nodes.map((node) => [node.name, { inFlight: 0 }]))
     for (const model of models) {
@@ -56,7 +60,10 @@ export class Knowledge {
       this.#byModel.set(model.name, views)
     }
     for (const { name } of nodes) {
-      this.#byNode.set(name, [...this.#byModel.values()].flat().filter((view) => view.node === name))
+      this.#byNode.set(
+        name,
+        [...this.#byModel.values()].flat().filter((view) => view.node === name),
+      )
       this.#coming.set(name, [])
     }
   }
@@ -103,13 +110,14 @@ export class Knowledge {
     const loaded = (this.#byNode.get(view.node) ?? []).filter((other) => other.residency !== 'cold')
     return {
       node: view.node,
+      nowMs,
       needBytes: view.model.sizeGb * bytesPerGb,
       loaded: loaded.map((other) => ({
+        model: other.model.name,
         vramBytes: other.model.sizeGb * bytesPerGb,
         inFlight: other.inFlight,
         idleMs: other.inFlight === 0 ? nowMs - other.idleSinceMs : 0,
         busyMs: other.inFlight === 0 ? 0 : other.pendingMs / Math.min(other.inFlight, other.slots),
-        wantedPerMs: this.#wantedPerMs(other.model.name, nowMs),
         loadMs: other.loadMs,
         warmElsewhere: this.viewsOf(other.model.name).filter((copy) => copy !== other && copy.residency !== 'cold').length,
       })),
@@ -120,15 +128,6 @@ export class Knowledge {
     const memory = this.#memories.get(conversation)
     if (memory?.view !== view || view.residency !== 'resident') return 0
     return (this.#served.get(view) ?? 0) - memory.served < view.slots ? memory.tokens : 0
-  }
-
-  #wantedPerMs(model: string, nowMs: number): number {
-    const demand = this.#demand.get(model)
-    return demand === undefined ? 0 : (demand.count * Math.exp((demand.atMs - nowMs) / demandTauMs)) / demandTauMs
-  }
-
-  noteWanted(model: string, nowMs: number): void {
-    this.#demand.set(model, { count: this.#wantedPerMs(model, nowMs) * demandTauMs + 1, atMs: nowMs })
   }
 
   /** A request, or with `load` only a load, goes to this view's node. */

@@ -171,7 +171,10 @@ export class OllamaNode {
     this.#plan += 1
     if (this.#streams.length === 0) return
     const plan = this.#plan
-    const least = this.#streams.reduce((min, { prefillLeft, decodeLeft }) => Math.min(min, prefillLeft > 0 ? prefillLeft : decodeLeft), Infinity)
+    const least = this.#streams.reduce(
+      (min, { prefillLeft, decodeLeft }) => Math.min(min, prefillLeft > 0 ? prefillLeft : decodeLeft),
+      Infinity,
+    )
     this.#events.after(Math.max(0, least) / this.#rate(), () => {
       if (plan === this.#plan) this.#step()
     })

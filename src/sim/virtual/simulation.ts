@@ -99,7 +99,7 @@ class Run {
     const request: Request = { conversation, turn, turnIndex, arrivedAtMs: this.#events.nowMs }
     const model = conversation.model.name
     this.#open.add(request)
-    this.#knowledge.noteWanted(model, this.#events.nowMs)
+    this.#options.pricing.wanted(model, this.#events.nowMs)
     if (this.#options.binding === 'immediate') {
       const [view] = this.#rank(request, 0)
       if (view !== undefined) this.#send(view, request)
@@ -126,7 +126,7 @@ class Run {
   /** Serves the line of a model as far as places are free; each waiter that must wait may set off a load. */
   #serve(model: string): void {
     const line = this.#line(model)
-    for (let at = 0; at < line.length; ) {
+    for (let at = 0; at < line.length;) {
       const request = line[at]
       const view = request === undefined ? null : this.#claim(request, at, line.length)
       if (request === undefined || view === null) at += 1
@@ -152,7 +152,11 @@ class Run {
     if (coming >= waiting) return
     this.#knowledge.noteSent(view, true, this.#events.nowMs)
     this.#nodes.get(view.node)?.submit({
-      ...{ model, conversation: -1, promptTokens: 0, outputTokens: 0, loadOnly: true },
+      model,
+      conversation: -1,
+      promptTokens: 0,
+      outputTokens: 0,
+      loadOnly: true,
       onLoad: (loadMs) => this.#knowledge.noteLoaded(view, loadMs, this.#events.nowMs),
       onEnter: () => {},
       onStart: () => {},
@@ -171,7 +175,11 @@ class Run {
     let startedAtMs = 0
     let firstTokenAtMs = 0
     this.#nodes.get(view.node)?.submit({
-      ...{ model: conversation.model, conversation: conversation.id, promptTokens, outputTokens, loadOnly: false },
+      model: conversation.model,
+      conversation: conversation.id,
+      promptTokens,
+      outputTokens,
+      loadOnly: false,
       onLoad: (loadMs) => this.#knowledge.noteLoaded(view, loadMs, this.#events.nowMs),
       onEnter: () => (enteredAtMs = this.#events.nowMs),
       onStart: () => (startedAtMs = this.#events.nowMs),
@@ -181,11 +189,15 @@ class Run {
       },
       onEnd: () => {
         const { nowMs } = this.#events
-        const loadMs = enteredAtMs - sentAtMs
-        const prefillMs = firstTokenAtMs - startedAtMs
-        const decodeMs = nowMs - firstTokenAtMs
         view.learner.sawRequest({
-          ...{ nowMs, inFlightAtDispatch, promptTokens, outputTokens, totalMs: nowMs - sentAtMs, loadMs, prefillMs, decodeMs },
+          nowMs,
+          inFlightAtDispatch,
+          promptTokens,
+          outputTokens,
+          totalMs: nowMs - sentAtMs,
+          loadMs: enteredAtMs - sentAtMs,
+          prefillMs: firstTokenAtMs - startedAtMs,
+          decodeMs: nowMs - firstTokenAtMs,
         })
         this.#end(view, request)
       },

@@ -89,7 +89,7 @@ export function drawConversations(shape: Shape, seed: number, lengthMs: number):
   const random = seededRandom(seed)
   const weights = models.map((model) => model.popularity)
   const conversations: Conversation[] = []
-  for (let atMs = exponential(random, 1_000 / shape.arrivalsPerSecond); atMs < lengthMs; ) {
+  for (let atMs = exponential(random, 1_000 / shape.arrivalsPerSecond); atMs < lengthMs;) {
     const model = models[weightedIndex(random, weights)]
     if (model !== undefined) conversations.push({ id: conversations.length, model, startsAtMs: atMs, turns: drawTurns(random) })
     atMs += exponential(random, 1_000 / shape.arrivalsPerSecond)
