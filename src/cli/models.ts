@@ -9,6 +9,9 @@ import { createPullProgress, pullLine, type PullLine } from './pull-progress.ts'
 
 const tagsAnswer = z.object({ models: z.array(z.object({ name: z.string(), size: z.number(), modified_at: z.string() })).nullish() })
 
+/** How the error of a pull ends when some nodes have the model now: a line of a stream carries no code. */
+const doneOnSome = /\(done on [^()]+\)$/
+
 /** Longest line of a pull that is kept while its end has not come. */
 const lineBytesMax = 1_048_576
 
@@ -73,14 +76,12 @@ export async function modelsPullCommand(model: string, options: GatewayOptions):
   const response = await gateway.open('/api/pull', { model, stream: true })
   const progress = createPullProgress(process.stderr)
   let failure: string | null = null
-  let isPartial = false
   let isDone = false
   try {
     for await (const text of linesOf(response)) {
       if (options.json === true) printData(text)
       const line = parseLine(text)
       failure = wordsOf(text) ?? failure
-      if (text.includes('partial_failure')) isPartial = true
       if (line?.status === 'success') isDone = true
       if (line !== null && options.json !== true) progress.show(line)
     }
@@ -88,7 +89,7 @@ export async function modelsPullCommand(model: string, options: GatewayOptions):
     failure = `the gateway went away: ${reasonOf(error)}`
   }
   progress.end()
-  if (failure !== null) throw new CliError(isPartial ? exitCodes.partial : exitCodes.failure, `pull of ${printable(model)}: ${failure}`)
+  if (failure !== null) throw new CliError(doneOnSome.test(failure) ? exitCodes.partial : exitCodes.failure, `pull of ${printable(model)}: ${failure}`)
   if (!isDone) throw new CliError(exitCodes.failure, `pull of ${printable(model)} ended without a result`)
   printMessage(`pulled ${printable(model)}`)
 }

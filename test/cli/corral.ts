@@ -1,0 +1,82 @@
+/** The command line as a process of its own: what a shell sees. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+import { onTestFinished } from 'vitest'
+
+import { createFolder } from '../config/folder.ts'
+
+const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+}
+
+export class Running {
+  readonly child: ChildProcess
+  stdout = ''
+  stderr = ''
+  readonly ended: Promise<Ended>
+  #heard: (() => void)[] = []
+
+  constructor(child: ChildProcess) {
+    this.child = child
+    child.stdout?.on('data', (chunk: Buffer) => this.#hear('stdout', chunk))
+    child.stderr?.on('data', (chunk: Buffer) => this.#hear('stderr', chunk))
+    this.ended = new Promise((resolve) => {
+      child.on('close', (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr }))
+    })
+    void this.ended.then(() => this.#wake())
+  }
+
+  #hear(stream: 'stdout' | 'stderr', chunk: Buffer): void {
+    this[stream] += chunk.toString()
+    this.#wake()
+  }
+
+  #wake(): void {
+    const heard = this.#heard
+    this.#heard = []
+    for (const wake of heard) wake()
+  }
+
+  /** Resolves once both streams together match; rejects when the process ends before. */
+  async until(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.stdout + this.stderr)
+      if (match !== null) return match
+      if (this.child.exitCode !== null) throw new Error(`ended with ${this.child.exitCode} before ${pattern}: ${this.stdout}${this.stderr}`)
+      await new Promise<void>((resolve) => this.#heard.push(resolve))
+    }
+  }
+}
+
+/** Starts `corral …args` in an empty folder and kills it after the test. */
+export function start(args: readonly string[], { env = {}, cwd = createFolder() }: RunOptions = {}): Running {
+  const child = spawn(process.execPath, [entry, ...args], { cwd, env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  return new Running(child)
+}
+
+/** Runs `corral …args` to its end. */
+export function corral(args: readonly string[], options?: RunOptions): Promise<Ended> {
+  return start(args, options).ended
+}
+
+export interface Served extends Running {
+  readonly url: string
+}
+
+/** Starts a gateway on a free port and waits until it listens. */
+export async function serve(args: readonly string[], options?: RunOptions): Promise<{ readonly running: Running; readonly url: string }> {
+  const running = start(['serve', '--port', '0', ...args], options)
+  const [, url = ''] = await running.until(/listening (http:\/\/[\d.:]+)/)
+  return { running, url }
+}

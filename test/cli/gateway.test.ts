@@ -1,0 +1,141 @@
+/** The commands that ask a gateway, against a gateway of its own process. */
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+
+import { expect, test } from 'vitest'
+
+import { createFolder } from '../config/folder.ts'
+import { corral, serve, start } from './corral.ts'
+import { closedUrl, listen, startOllama } from './ollama.ts'
+
+test('serves at once, says where, and names the nodes that fail and why', async () => {
+  const [up, down] = [(await startOllama()).url, await closedUrl()]
+  const { running, url } = await serve(['--node', up, '--node', down, '--set', 'observe.log.format=pretty', '--set', 'observe.log.level=error'])
+  await running.until(/nodes .*up {2}0\.12\.3 {2}1 model, 0 loaded\n.*down {2}connection refused\n/)
+  await running.until(/try +OLLAMA_HOST=127\.0\.0\.1:\d+ ollama list/)
+  expect((await fetch(`${url}/readyz`)).status).toBe(200)
+  expect(running.stdout).toBe('')
+})
+
+test('starts without a reachable node, says so, and recovers', async () => {
+  const { running, url } = await serve(['--node', await closedUrl()])
+  await running.until(/no node answers: requests get 503 until one does/)
+  expect((await fetch(`${url}/readyz`)).status).toBe(503)
+  const added = await corral(['nodes', 'add', (await startOllama()).url, '--name', 'late', '--url', url])
+  expect([added.code, added.stderr]).toEqual([0, 'added late, it is up; to keep it over a restart, write it under fleet.nodes\n'])
+  expect((await fetch(`${url}/readyz`)).status).toBe(200)
+})
+
+test('nodes are listed, drained, resumed and removed', async () => {
+  const [up, down] = [(await startOllama()).url, await closedUrl()]
+  const { running, url } = await serve(['--set', `fleet.nodes=[{"url":"${up}","name":"a"},{"url":"${down}","name":"b"}]`])
+  await running.until(/node is down/)
+  const at = ['--url', url]
+  const listed = await corral(['nodes', 'ls', ...at])
+  expect([listed.code, listed.stdout]).toEqual([4, expect.stringMatching(/^NODE .*\na +up +0\.12\.3 .*\nb +down .*connection refused\n$/)])
+  expect((await corral(['nodes', 'drain', 'a', ...at])).code).toBe(0)
+  expect((await corral(['nodes', 'ls', ...at])).stdout).toMatch(/^a +draining/m)
+  expect((await corral(['nodes', 'undrain', 'a', ...at, '--json'])).stdout).toBe('{\n  "name": "a",\n  "draining": false\n}\n')
+  expect(await corral(['nodes', 'rm', 'b', ...at])).toMatchObject({ code: 0, stdout: '' })
+  expect((await corral(['nodes', 'ls', ...at])).code).toBe(0)
+  const unknown = await corral(['nodes', 'drain', 'zebra', ...at])
+  expect([unknown.code, unknown.stderr]).toEqual([1, 'corral: no node named zebra; there are: a\n'])
+  const bad = await corral(['nodes', 'add', 'ftp://x', ...at])
+  expect([bad.code, bad.stdout]).toEqual([1, ''])
+})
+
+test('models are listed with their nodes and pulled with progress', async () => {
+  const { running, url } = await serve(['--node', (await startOllama()).url])
+  await running.until(/listening/)
+  const at = ['--url', url]
+  await expect.poll(async () => (await corral(['models', 'ls', ...at])).stdout).toMatch(/llama3\.2:latest +4\.7 GB +1 +-\n$/)
+  const pulled = await corral(['models', 'pull', 'llama3.2', ...at])
+  expect([pulled.code, pulled.stdout]).toEqual([0, ''])
+  expect(pulled.stderr).toMatch(/^pulling manifest\n(.*\n)*pulled llama3\.2\n$/)
+})
+
+test('a pull that fails is 1 and says why', async () => {
+  const node = await startOllama({ pull: [{ status: 'pulling manifest' }, { error: 'pull model manifest: file does not exist' }] })
+  const { running, url } = await serve(['--node', node.url])
+  await running.until(/listening/)
+  await expect.poll(async () => (await fetch(`${url}/readyz`)).status).toBe(200)
+  const { code, stderr } = await corral(['models', 'pull', 'nope', '--url', url])
+  expect([code, stderr]).toEqual([1, expect.stringContaining('file does not exist')])
+})
+
+test('a pull that fails on some nodes only is 4 and names them', async () => {
+  const [good, bad] = [await startOllama(), await startOllama({ pull: [{ error: 'disk full' }] })]
+  const { running, url } = await serve(['--set', `fleet.nodes=[{"url":"${good.url}","name":"a"},{"url":"${bad.url}","name":"b"}]`])
+  await running.until(/listening/)
+  await expect.poll(async () => (await fetch(`${url}/api/tags`)).text()).toContain('llama3.2')
+  await expect.poll(async () => (await corral(['nodes', 'ls', '--url', url])).code).toBe(0)
+  const { code, stderr } = await corral(['models', 'pull', 'm', '--url', url])
+  expect([code, stderr]).toEqual([4, expect.stringMatching(/corral: pull of m: failed on b: disk full \(done on a\)\n$/)])
+})
+
+test('top prints one snapshot without a terminal', async () => {
+  const { running, url } = await serve(['--node', (await startOllama()).url])
+  await running.until(/listening/)
+  await expect.poll(async () => (await corral(['top', '--url', url])).stdout).toMatch(/^corral top {2}http.* nodes 1\/1 up .*\n\nNODE +STATE/)
+  expect(JSON.parse((await corral(['top', '--url', url, '--json'])).stdout)).toMatchObject({ nodes: [{ up: true }] })
+})
+
+test('no gateway is exit code 3 and says what to do', async () => {
+  const url = await closedUrl()
+  for (const args of [['nodes', 'ls'], ['models', 'ls'], ['models', 'pull', 'm'], ['top']]) {
+    const { code, stdout, stderr } = await corral([...args, '--url', url])
+    expect([code, stdout, stderr]).toEqual([3, '', expect.stringMatching(/^corral: no gateway answers at http:.*ECONNREFUSED.*"corral serve"/)])
+  }
+})
+
+test('something else than a gateway at the URL is said so', async () => {
+  const other = await listen(createServer((_, outgoing) => void outgoing.writeHead(404).end('no')))
+  const { code, stderr } = await corral(['nodes', 'ls', '--url', other])
+  expect([code, stderr]).toEqual([1, expect.stringContaining('this is no Corral gateway, or features.admin is off')])
+})
+
+test('a signal drains and ends with 0; a second one ends at once with 130', async () => {
+  const { running } = await serve(['--node', await closedUrl()])
+  running.child.kill('SIGTERM')
+  expect(await running.ended).toMatchObject({ code: 0, stderr: expect.stringContaining('SIGTERM: no new requests') })
+
+  const { url, running: busy } = await serve(['--node', await closedUrl(), '--set', 'features.admin=true'])
+  // A request that waits for a node keeps the drain open.
+  const waiting = fetch(`${url}/api/generate`, { method: 'POST', body: '{"model":"m","prompt":"x"}' }).catch(() => null)
+  await expect.poll(async () => (await fetch(`${url}/admin/requests`)).text()).toMatch(/"requests":\[(\{|\])/)
+  busy.child.kill('SIGINT')
+  await busy.until(/SIGINT: no new requests/)
+  busy.child.kill('SIGINT')
+  const { code } = await busy.ended
+  expect([0, 130]).toContain(code)
+  await waiting
+})
+
+test('SIGHUP applies a valid file, keeps the old one otherwise and says what needs a restart', async () => {
+  const first = await startOllama()
+  const second = await startOllama()
+  const yaml = (text: string): void => writeFileSync(join(cwd, 'corral.yaml'), text)
+  const cwd = createFolder({ 'corral.yaml': `fleet: { nodes: [{ url: "${first.url}", name: one }] }\n` })
+  const { running, url } = await serve([], { cwd })
+  const names = async (): Promise<unknown> => JSON.parse((await corral(['nodes', 'ls', '--json', '--url', url])).stdout)
+  expect(await names()).toMatchObject([{ name: 'one' }])
+
+  yaml(`fleet: { nodes: [{ url: "${second.url}", name: two }] }\nhttp: { headerBytesMax: 32KiB }\n`)
+  running.child.kill('SIGHUP')
+  await running.until(/configuration reloaded, changed: /)
+  await running.until(/takes effect after a restart only: http\.headerBytesMax/)
+  expect(await names()).toMatchObject([{ name: 'two' }])
+
+  yaml('fleet: { nods: [] }\nhttp: { drainMs: x }\n')
+  running.child.kill('SIGHUP')
+  await running.until(/corral\.yaml:1:10: fleet\.nods: unknown key; did you mean nodes\?/)
+  await running.until(/corral\.yaml:2:18: http\.drainMs: expected a duration/)
+  expect(await names()).toMatchObject([{ name: 'two' }])
+})
+
+test('a reader that closes the pipe early ends the command quietly', async () => {
+  const running = start(['config', 'schema'])
+  running.child.stdout?.destroy()
+  expect(await running.ended).toMatchObject({ code: 0, stderr: '' })
+})

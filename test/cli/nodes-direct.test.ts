@@ -1,0 +1,76 @@
+/** `check` and `doctor`: the nodes looked at without a gateway. */
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+
+import { expect, test } from 'vitest'
+
+import { driftFindings } from '../../src/cli/doctor.ts'
+import type { NodeReport } from '../../src/cli/node-probe.ts'
+import { corral } from './corral.ts'
+import { closedUrl, startOllama } from './ollama.ts'
+
+test('check is 0 when all nodes answer, 4 when some do, 1 when none does', async () => {
+  const [up, down] = [(await startOllama()).url, await closedUrl()]
+  const all = await corral(['check', '--node', up])
+  expect([all.code, all.stdout]).toEqual([0, expect.stringMatching(/ok +0\.12\.3 {2}1 model\n$/)])
+  const some = await corral(['check', '--node', up, '--node', down, '--json'])
+  expect([some.code, JSON.parse(some.stdout)]).toEqual([
+    4,
+    { config: null, nodes: [expect.objectContaining({ reachable: true }), expect.objectContaining({ reachable: false, reason: 'connection refused' })] },
+  ])
+  const none = await corral(['check', '--node', down])
+  expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('1 of 1 nodes failed')])
+})
+
+test('check sends the headers of a node', async () => {
+  const node = await startOllama()
+  await corral(['check', '--node', node.url, '--set', 'fleet.nodes[0].headers={"x-team":"t"}'])
+  expect(node.seen.map((headers) => headers['x-team'])).toEqual(['t', 't'])
+})
+
+test('check is 2 for a configuration with problems', async () => {
+  expect((await corral(['check', '--set', 'http.prot=1'])).code).toBe(2)
+})
+
+test('doctor finds a node that is down, drift and a taken port, each with a hint', async () => {
+  const a = await startOllama({ models: { 'm:latest': '1'.repeat(64) } })
+  const b = await startOllama({ models: { 'm:latest': '2'.repeat(64) }, version: '0.11.0' })
+  const server = createServer()
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const { port } = server.address() as AddressInfo
+  const args = ['doctor', '--port', String(port), '--node', a.url, '--node', b.url, '--node', await closedUrl()]
+  const text = await corral(args)
+  const json = await corral([...args, '--json'])
+  server.close()
+  expect([text.code, json.code]).toEqual([1, 1])
+  expect(text.stdout).toMatch(/fail {2}port .*\n +-> /)
+  expect(JSON.parse(json.stdout)).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ check: 'port', status: 'fail', detail: `127.0.0.1:${port} cannot be bound (EADDRINUSE)` }),
+      expect.objectContaining({ check: 'versions', status: 'warn' }),
+      expect.objectContaining({ check: 'drift', status: 'warn', detail: expect.stringMatching(/^m:latest: 1{12} on .*; 2{12} on /) }),
+      expect.objectContaining({ status: 'fail', hint: 'start it with "ollama serve"' }),
+    ]),
+  )
+})
+
+test('doctor is 0 when all is well and 4 when only some nodes fail', async () => {
+  const { url } = await startOllama()
+  expect((await corral(['doctor', '--port', '0', '--node', url])).code).toBe(0)
+  expect((await corral(['doctor', '--port', '0', '--node', url, '--node', await closedUrl()])).code).toBe(4)
+})
+
+test('doctor reports every problem of a configuration and is 2', async () => {
+  const { code, stdout } = await corral(['doctor', '--set', 'http.prot=1', '--set', 'fleet.polcy=x'])
+  expect([code, stdout.match(/^fail {2}config/gm)?.length]).toEqual([2, 2])
+})
+
+test('equal digests are no drift', () => {
+  const report = (name: string, digest: string): NodeReport => {
+    return { name, url: '', reachable: true, reason: null, version: '1', models: { m: digest }, tookMs: 1, clockAheadMs: 0 }
+  }
+  expect(driftFindings([report('a', '1'), report('b', '1')])).toEqual([])
+  expect(driftFindings([report('a', '1'), report('b', '2')]).map(({ check }) => check)).toEqual(['drift'])
+})
