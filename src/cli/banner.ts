@@ -32,7 +32,10 @@ export function listeningLines({ config, file }: Settings, address: { readonly h
   const from = file ?? 'built-in defaults (no ./corral.yaml)'
   const routes = ['API /api /v1', 'health /readyz', config.observe.metrics.enabled ? 'metrics /metrics' : ''].filter((text) => text !== '')
   const url = urlOf(address.host, address.port)
-  const open = address.host === '0.0.0.0' || address.host === '::' ? `  ${paint('yellow', `on all interfaces (${address.host}), without authentication`)}` : ''
+  const open =
+    address.host === '0.0.0.0' || address.host === '::'
+      ? `  ${paint('yellow', `on all interfaces (${address.host}), without authentication`)}`
+      : ''
   return [
     `${paint('bold', `corral ${corralVersion}`)}  node ${process.versions.node}  config: ${from}`,
     `listening ${paint('cyan', url)}  ${routes.join('  ')}${open}`,

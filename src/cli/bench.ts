@@ -9,7 +9,10 @@ import { CliError, exitCodes } from './exit-code.ts'
 export async function benchCommand(args: readonly string[]): Promise<void> {
   const script = fileURLToPath(new URL('../../bench/run.ts', import.meta.url))
   if (!existsSync(script)) {
-    throw new CliError(exitCodes.failure, 'the benchmarks are not part of this installation: run "corral bench" in a checkout of the repository')
+    throw new CliError(
+      exitCodes.failure,
+      'the benchmarks are not part of this installation: run "corral bench" in a checkout of the repository',
+    )
   }
   const child = spawn(process.execPath, [script, ...args], { stdio: 'inherit' })
   const exitCode = await new Promise<number>((resolve, reject) => {

@@ -10,7 +10,9 @@ export interface CheckOptions extends ConfigOptions {
 
 function rowOf(report: NodeReport, paint: ReturnType<typeof painter>): string[] {
   const models = Object.keys(report.models).length
-  const detail = report.reachable ? `${printable(report.version ?? '')}  ${models} model${models === 1 ? '' : 's'}` : printable(report.reason ?? '')
+  const detail = report.reachable
+    ? `${printable(report.version ?? '')}  ${models} model${models === 1 ? '' : 's'}`
+    : printable(report.reason ?? '')
   return [report.name, report.url, report.reachable ? paint('green', 'ok') : paint('red', 'failed'), detail]
 }
 

@@ -32,7 +32,12 @@ function nodeFinding(): Finding {
   const version = process.versions.node
   const major = Number(version.split('.')[0])
   if (nodeMajorTested.includes(major)) return { check: 'node', status: 'ok', detail: `Node ${version}` }
-  return { check: 'node', status: 'warn', detail: `Node ${version} is not among the tested ones`, hint: `use Node ${nodeMajorTested.join(', ')}` }
+  return {
+    check: 'node',
+    status: 'warn',
+    detail: `Node ${version} is not among the tested ones`,
+    hint: `use Node ${nodeMajorTested.join(', ')}`,
+  }
 }
 
 function tryBind(host: string, port: number): Promise<string | null> {
@@ -60,7 +65,8 @@ async function portFinding({ http }: Config): Promise<Finding> {
   if (refused === 'EADDRINUSE' && (await isCorral(urlOf(http.host, http.port)))) {
     return { check: 'port', status: 'ok', detail: `a Corral runs on ${address}` }
   }
-  const hint = refused === 'EADDRINUSE' ? 'stop that process or choose another port with --port' : 'choose another address with --host and --port'
+  const hint =
+    refused === 'EADDRINUSE' ? 'stop that process or choose another port with --port' : 'choose another address with --host and --port'
   return { check: 'port', status: 'fail', detail: `${address} cannot be bound (${refused})`, hint }
 }
 
@@ -87,7 +93,11 @@ function reachFinding(report: NodeReport): Finding {
   const check = `node ${report.name}`
   if (report.reachable) {
     const models = Object.keys(report.models).length
-    return { check, status: 'ok', detail: `${report.url}  ${printable(report.version ?? '')}  ${models} models  ${Math.round(report.tookMs)} ms` }
+    return {
+      check,
+      status: 'ok',
+      detail: `${report.url}  ${printable(report.version ?? '')}  ${models} models  ${Math.round(report.tookMs)} ms`,
+    }
   }
   const isLocal = /\/\/(127\.|localhost|\[::1\])/.test(report.url)
   const hint = isLocal
@@ -101,7 +111,12 @@ function clockFindings(reports: readonly NodeReport[]): Finding[] {
   const far = known.filter((report) => Math.abs(report.clockAheadMs ?? 0) > clockAheadMsMax)
   const found = far.map((report): Finding => {
     const aheadS = Math.round((report.clockAheadMs ?? 0) / 1_000)
-    return { check: 'clock', status: 'warn', detail: `${report.name} is ${Math.abs(aheadS)} s ${aheadS > 0 ? 'ahead' : 'behind'}`, hint: 'let both machines follow NTP' }
+    return {
+      check: 'clock',
+      status: 'warn',
+      detail: `${report.name} is ${Math.abs(aheadS)} s ${aheadS > 0 ? 'ahead' : 'behind'}`,
+      hint: 'let both machines follow NTP',
+    }
   })
   if (found.length > 0 || known.length === 0) return found
   return [{ check: 'clock', status: 'ok', detail: `agrees with ${known.length} node${known.length === 1 ? '' : 's'}` }]
@@ -127,7 +142,12 @@ export function driftFindings(reports: readonly NodeReport[]): Finding[] {
   for (const [model, byDigest] of digests) {
     if (byDigest.size < 2) continue
     const groups = [...byDigest].map(([digest, names]) => `${digest.slice(0, 12)} on ${names.join(', ')}`).join('; ')
-    findings.push({ check: 'drift', status: 'warn', detail: `${printable(model)}: ${groups}`, hint: `corral models pull ${printable(model)}` })
+    findings.push({
+      check: 'drift',
+      status: 'warn',
+      detail: `${printable(model)}: ${groups}`,
+      hint: `corral models pull ${printable(model)}`,
+    })
   }
   return findings
 }
@@ -154,7 +174,11 @@ async function examine(options: DoctorOptions): Promise<{ findings: Finding[]; r
   return { findings, reports, isConfigBad: false }
 }
 
-const marks: Readonly<Record<Finding['status'], readonly [Tone, string]>> = { ok: ['green', 'ok  '], warn: ['yellow', 'warn'], fail: ['red', 'fail'] }
+const marks: Readonly<Record<Finding['status'], readonly [Tone, string]>> = {
+  ok: ['green', 'ok  '],
+  warn: ['yellow', 'warn'],
+  fail: ['red', 'fail'],
+}
 
 function printFindings(findings: readonly Finding[]): void {
   const paint = painter(process.stdout)

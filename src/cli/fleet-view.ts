@@ -12,7 +12,9 @@ const nodeView = z.object({
   lastSeenAgoMs: z.number().nullable(),
   inFlight: z.number(),
   models: z.array(z.string()).nullable(),
-  loaded: z.array(z.object({ model: z.string(), vramBytes: z.number(), contextLength: z.number().nullable(), expiresAt: z.string().nullable() })),
+  loaded: z.array(
+    z.object({ model: z.string(), vramBytes: z.number(), contextLength: z.number().nullable(), expiresAt: z.string().nullable() }),
+  ),
   runners: z.array(
     z.object({
       model: z.string(),
@@ -27,7 +29,9 @@ const nodeView = z.object({
 
 export const fleetView = z.object({
   nodes: z.array(nodeView),
-  pools: z.array(z.object({ model: z.string(), queued: z.number(), queueMax: z.number(), slots: z.number().nullable(), etaMs: z.number() })),
+  pools: z.array(
+    z.object({ model: z.string(), queued: z.number(), queueMax: z.number(), slots: z.number().nullable(), etaMs: z.number() }),
+  ),
   drift: z.array(z.object({ model: z.string(), digests: z.record(z.string(), z.array(z.string())) })),
   activeAttempts: z.number(),
 })
@@ -36,7 +40,11 @@ export type NodeView = z.infer<typeof nodeView>
 export type FleetView = z.infer<typeof fleetView>
 
 /** One word for the state of a node: what an operator acts on comes first. */
-export function nodeState({ up, draining, breaker }: Pick<NodeView, 'up' | 'draining' | 'breaker'>): 'up' | 'down' | 'unknown' | 'draining' | 'ejected' | 'probation' {
+export function nodeState({
+  up,
+  draining,
+  breaker,
+}: Pick<NodeView, 'up' | 'draining' | 'breaker'>): 'up' | 'down' | 'unknown' | 'draining' | 'ejected' | 'probation' {
   if (up === null) return 'unknown'
   if (!up) return 'down'
   if (draining) return 'draining'

@@ -15,7 +15,9 @@ function withGateway(command: Command): Command {
 function addNodes(program: Command): void {
   const nodes = program.command('nodes').description('the nodes of a running gateway: ls, add, rm, drain, undrain')
   const load = () => import('./nodes.ts')
-  withGateway(nodes.command('ls').description('list nodes')).action(async (options: GatewayOptions) => (await load()).nodesLsCommand(options))
+  withGateway(nodes.command('ls').description('list nodes')).action(async (options: GatewayOptions) =>
+    (await load()).nodesLsCommand(options),
+  )
   withGateway(nodes.command('add').description('add a node until the next restart').argument('<url>'))
     .option('--name <name>', 'short name (else host:port)')
     .option('--slots <count>', 'generations at once per model (else learned)')
@@ -34,7 +36,9 @@ function addNodes(program: Command): void {
 function addModels(program: Command): void {
   const models = program.command('models').description('the models of the fleet: ls, pull')
   const load = () => import('./models.ts')
-  withGateway(models.command('ls').description('list models')).action(async (options: GatewayOptions) => (await load()).modelsLsCommand(options))
+  withGateway(models.command('ls').description('list models')).action(async (options: GatewayOptions) =>
+    (await load()).modelsLsCommand(options),
+  )
   withGateway(models.command('pull').description('fetch a model onto the nodes').argument('<model>')).action(
     async (model: string, options: GatewayOptions) => (await load()).modelsPullCommand(model, options),
   )
@@ -44,7 +48,7 @@ function addModels(program: Command): void {
 export function addGatewayCommands(program: Command): void {
   addNodes(program)
   addModels(program)
-  withGateway(program.command('top').description('the fleet, live in the terminal')).action(
-    async (options: GatewayOptions) => (await import('./top.ts')).topCommand(options),
+  withGateway(program.command('top').description('the fleet, live in the terminal')).action(async (options: GatewayOptions) =>
+    (await import('./top.ts')).topCommand(options),
   )
 }

@@ -80,7 +80,10 @@ export function reasonOf(error: unknown): string {
 }
 
 function unreachable(url: string, error: unknown): CliError {
-  return new CliError(exitCodes.unreachable, `no gateway answers at ${url} (${reasonOf(error)}): start one with "corral serve", or name it with --url`)
+  return new CliError(
+    exitCodes.unreachable,
+    `no gateway answers at ${url} (${reasonOf(error)}): start one with "corral serve", or name it with --url`,
+  )
 }
 
 async function answeredError(response: Response, path: string): Promise<CliError> {

@@ -34,15 +34,30 @@ export async function modelsLsCommand(options: GatewayOptions): Promise<void> {
   if (!parsed.success) throw new CliError(exitCodes.failure, `${gateway.url}/api/tags did not answer a list of models`)
   const models = [...(parsed.data.models ?? [])].sort((a, b) => a.name.localeCompare(b.name))
   const fleet = await holdersOf(gateway)
-  const nodesWith = (name: string): string[] => (fleet?.nodes ?? []).filter((node) => node.models?.includes(name) === true).map((node) => node.name)
-  const loadedOn = (name: string): string[] => (fleet?.nodes ?? []).filter(({ loaded }) => loaded.some(({ model }) => model === name)).map((node) => node.name)
+  const nodesWith = (name: string): string[] =>
+    (fleet?.nodes ?? []).filter((node) => node.models?.includes(name) === true).map((node) => node.name)
+  const loadedOn = (name: string): string[] =>
+    (fleet?.nodes ?? []).filter(({ loaded }) => loaded.some(({ model }) => model === name)).map((node) => node.name)
   if (options.json === true) {
-    return printJson(models.map(({ name, size, modified_at }) => ({ name, sizeBytes: size, modifiedAt: modified_at, nodes: nodesWith(name), loadedOn: loadedOn(name) })))
+    return printJson(
+      models.map(({ name, size, modified_at }) => ({
+        name,
+        sizeBytes: size,
+        modifiedAt: modified_at,
+        nodes: nodesWith(name),
+        loadedOn: loadedOn(name),
+      })),
+    )
   }
   if (models.length === 0) return printMessage('no node holds a model: get one with "corral models pull llama3.2"')
   const paint = painter(process.stdout)
   const head = ['MODEL', 'SIZE', 'NODES', 'LOADED ON'].map((text) => paint('dim', text))
-  const rows = models.map(({ name, size }) => [printable(name), sizeText(size), fleet === null ? '-' : String(nodesWith(name).length), loadedOn(name).join(', ') || '-'])
+  const rows = models.map(({ name, size }) => [
+    printable(name),
+    sizeText(size),
+    fleet === null ? '-' : String(nodesWith(name).length),
+    loadedOn(name).join(', ') || '-',
+  ])
   printData(table([head, ...rows]))
 }
 
@@ -89,7 +104,8 @@ export async function modelsPullCommand(model: string, options: GatewayOptions):
     failure = `the gateway went away: ${reasonOf(error)}`
   }
   progress.end()
-  if (failure !== null) throw new CliError(doneOnSome.test(failure) ? exitCodes.partial : exitCodes.failure, `pull of ${printable(model)}: ${failure}`)
+  if (failure !== null)
+    throw new CliError(doneOnSome.test(failure) ? exitCodes.partial : exitCodes.failure, `pull of ${printable(model)}: ${failure}`)
   if (!isDone) throw new CliError(exitCodes.failure, `pull of ${printable(model)} ended without a result`)
   printMessage(`pulled ${printable(model)}`)
 }

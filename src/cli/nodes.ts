@@ -76,5 +76,9 @@ export async function nodesDrainCommand(name: string, draining: boolean, options
   const gateway = await gatewayOf(options)
   const answer = await gateway.request('POST', `/admin/nodes/${encodeURIComponent(name)}/${draining ? 'drain' : 'undrain'}`, {})
   if (options.json === true) printJson(answer)
-  printMessage(draining ? `${name} gets no new requests; running ones end by themselves. Back with "corral nodes undrain ${name}"` : `${name} gets requests again`)
+  printMessage(
+    draining
+      ? `${name} gets no new requests; running ones end by themselves. Back with "corral nodes undrain ${name}"`
+      : `${name} gets requests again`,
+  )
 }

@@ -3,10 +3,11 @@
  * reloads. What cannot start ends with one sentence: 2 for a configuration, 1 for a port.
  */
 import { systemClock } from '../base/clock.ts'
+import { formatDuration } from '../base/units.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { createReloader, type ReloadResult, reloadLines } from '../config/reload.ts'
 import { listeningLines, nodeLines, type NodeSight, noNodeText, urlOf } from './banner.ts'
-import { CliError, exitCodes } from './exit-code.ts'
+import { CliError, type ExitCode, exitCodes } from './exit-code.ts'
 import { printMessage } from './output.ts'
 import { type ConfigOptions, type Settings, settingsOf, tryLoad } from './settings.ts'
 import { corralVersion } from './version.ts'
@@ -22,8 +23,12 @@ export interface ServedApp {
   close(graceMs: number): Promise<void>
   reload(config: Config): Promise<void>
   readonly fleet: { readonly nodes: readonly NodeSight[] }
-  /** Hears of a refused reload: it logs and counts it. */
-  readonly observer: { configLoaded(error: string | null): void }
+  /** Hears of a refused reload, logs and counts it. */
+  readonly observer: {
+    configLoaded(error: string | null): void
+    /** Writes the lines of the log that are still held. */
+    flushSync(): void
+  }
 }
 
 /** How long the banner waits for the first probes beyond their own deadline. */
@@ -70,7 +75,8 @@ function bindError(error: unknown, { host, port }: Config['http']): CliError {
   if (code === 'EADDRINUSE') {
     return new CliError(exitCodes.failure, `${address} is in use by another process: stop it, or choose another port with --port`)
   }
-  if (code === 'EACCES') return new CliError(exitCodes.failure, `${address} may not be bound by this user: choose a port over 1023 with --port`)
+  if (code === 'EACCES')
+    return new CliError(exitCodes.failure, `${address} may not be bound by this user: choose a port over 1023 with --port`)
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
     return new CliError(exitCodes.failure, `${host} is no address of this machine: choose one with --host`)
   }
@@ -83,60 +89,75 @@ async function firstProbes(app: ServedApp, timeoutMs: number): Promise<void> {
   while (app.fleet.nodes.some(isOpen) && systemClock.nowMs() < untilMs) await systemClock.sleep(bannerPollMs)
 }
 
-function announceListening(say: Say, settings: Settings, address: Address): void {
-  const url = urlOf(address.host, address.port)
-  say('info', saysText(settings.config) ? listeningLines(settings, address) : [`listening ${url}`], { host: address.host, port: address.port, config: settings.file })
+/** A gateway that runs, and what saying and stopping need of it. */
+interface Serving {
+  readonly app: ServedApp
+  readonly say: Say
+  readonly settings: Settings
+  readonly address: Address
+  /** The configuration in force: a reload changes it. */
+  config: Config
 }
 
-async function announceNodes(say: Say, app: ServedApp, { config }: Settings, url: string): Promise<void> {
+function announceListening({ say, settings, address }: Serving): void {
+  const { config, file } = settings
+  const lines = saysText(config) ? listeningLines(settings, address) : [`listening ${urlOf(address.host, address.port)}`]
+  say('info', lines, { ...address, config: file })
+}
+
+async function announceNodes({ app, say, settings, address }: Serving): Promise<void> {
+  const { config } = settings
   await firstProbes(app, config.fleet.probe.timeoutMs + bannerExtraMs)
   const { nodes } = app.fleet
-  const isReady = nodes.some((node) => node.up === true)
-  if (saysText(config)) say('info', nodeLines(nodes, url))
-  else if (!isReady) say('warn', [noNodeText])
+  if (saysText(config)) say('info', nodeLines(nodes, urlOf(address.host, address.port)))
+  else if (!nodes.some((node) => node.up === true)) say('warn', [noNodeText])
+}
+
+function reloadOnHangup(serving: Serving, options: ConfigOptions): void {
+  const { app, say } = serving
+  const report = (result: ReloadResult): void => {
+    if (result.kind === 'applied') say('info', reloadLines(result))
+    else for (const problem of result.problems) app.observer.configLoaded(problemText(problem))
+  }
+  const apply = async (config: Config): Promise<void> => {
+    await app.reload(config)
+    serving.config = config
+  }
+  const reload = createReloader({ current: serving.config, load: () => tryLoad(options), apply, report })
+  process.on('SIGHUP', () => void reload())
+}
+
+async function drain({ app, say, config }: Serving, signal: NodeJS.Signals): Promise<ExitCode> {
+  const { drainMs } = config.http
+  say('info', [`${signal}: no new requests, running ones have ${formatDuration(drainMs)} to end; once more to stop at once`])
+  try {
+    await app.close(drainMs)
+    return exitCodes.ok
+  } catch (error) {
+    say('error', [`stopping failed: ${error instanceof Error ? error.message : String(error)}`])
+    return exitCodes.failure
+  }
 }
 
 /** Resolves with the exit code when the process has to end. */
-function untilSignalled(app: ServedApp, say: Say, config: Config): Promise<number> {
+function untilSignalled(serving: Serving): Promise<ExitCode> {
   return new Promise((resolve) => {
-    let draining = false
+    let isDraining = false
     const stop = (signal: NodeJS.Signals): void => {
-      if (draining) {
-        resolve(exitCodes.interrupted)
-        return
-      }
-      draining = true
-      const { drainMs } = config.http
-      say('info', [`${signal}: no new requests, running ones have ${Math.round(drainMs / 1_000)} s to end; once more to stop at once`])
-      app.close(drainMs).then(
-        () => resolve(exitCodes.ok),
-        (error: unknown) => {
-          say('error', [`stopping failed: ${error instanceof Error ? error.message : String(error)}`])
-          resolve(exitCodes.failure)
-        },
-      )
+      if (isDraining) resolve(exitCodes.interrupted)
+      else void drain(serving, signal).then(resolve)
+      isDraining = true
     }
     process.on('SIGINT', stop)
     process.on('SIGTERM', stop)
   })
 }
 
-function reloadOnHangup(app: ServedApp, say: Say, options: ConfigOptions, current: Config): void {
-  const report = (result: ReloadResult): void => {
-    if (result.kind === 'applied') say('info', reloadLines(result))
-    else for (const problem of result.problems) app.observer.configLoaded(problemText(problem))
-  }
-  const reload = createReloader({ current, load: () => tryLoad(options), apply: (config) => app.reload(config), report })
-  process.on('SIGHUP', () => void reload())
-}
-
 /** Serves until a signal ends it, then ends the process. */
 export async function serveCommand(options: ConfigOptions): Promise<never> {
   const settings = await settingsOf(options)
   const { config } = settings
-  const say = speaker(config)
   const app = await createServedApp(config)
-  const ended = untilSignalled(app, say, config)
   let address: Address
   try {
     address = await app.listen()
@@ -144,8 +165,12 @@ export async function serveCommand(options: ConfigOptions): Promise<never> {
     await app.close(0).catch(() => {})
     throw bindError(error, config.http)
   }
-  reloadOnHangup(app, say, options, config)
-  announceListening(say, settings, address)
-  void announceNodes(say, app, settings, urlOf(address.host, address.port))
-  process.exit(await ended)
+  const serving: Serving = { app, say: speaker(config), settings, address, config }
+  const ended = untilSignalled(serving)
+  reloadOnHangup(serving, options)
+  announceListening(serving)
+  void announceNodes(serving)
+  const exitCode = await ended
+  app.observer.flushSync()
+  process.exit(exitCode)
 }

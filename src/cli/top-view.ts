@@ -47,7 +47,14 @@ function speedOf({ runners }: NodeView): string {
 function nodeRow(node: NodeView, paint: Paint): string[] {
   const state = nodeState(node)
   const what = node.up === false ? paint('red', printable(node.downReason ?? '')) : modelsOf(node)
-  return [node.name, paint(stateTones[state], state), printable(node.version ?? '-'), meter(node.inFlight, slotsOf(node)), speedOf(node), what]
+  return [
+    node.name,
+    paint(stateTones[state], state),
+    printable(node.version ?? '-'),
+    meter(node.inFlight, slotsOf(node)),
+    speedOf(node),
+    what,
+  ]
 }
 
 function poolRows({ pools }: FleetView): string[][] {

@@ -12,7 +12,13 @@ import { topLines } from './top-view.ts'
 const redrawEveryMs = 1_000
 const snapshotColumns = 200
 
-const screen = { enter: '\u001b[?1049h\u001b[?25l', leave: '\u001b[?25h\u001b[?1049l', home: '\u001b[H', clearLine: '\u001b[K', clearBelow: '\u001b[J' }
+const screen = {
+  enter: '\u001b[?1049h\u001b[?25l',
+  leave: '\u001b[?25h\u001b[?1049l',
+  home: '\u001b[H',
+  clearLine: '\u001b[K',
+  clearBelow: '\u001b[J',
+}
 
 /** Draws once per second until a key ends it. */
 class Live {
@@ -67,7 +73,10 @@ class Live {
 
   #draw(): void {
     const { columns, rows } = process.stdout
-    const lines = topLines({ fleet: this.#fleet, url: this.#gateway.url, stale: this.#stale, columns, rows: rows - 2 }, painter(process.stdout))
+    const lines = topLines(
+      { fleet: this.#fleet, url: this.#gateway.url, stale: this.#stale, columns, rows: rows - 2 },
+      painter(process.stdout),
+    )
     const text = [...lines, '', painter(process.stdout)('dim', 'q quits')].map((line) => line + screen.clearLine).join('\r\n')
     process.stdout.write(screen.home + text + screen.clearBelow)
   }

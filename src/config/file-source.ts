@@ -61,8 +61,12 @@ export function readYaml(text: string, shownAs: string): SourceResult {
   if (root !== null && !isMap(root) && !(isScalar(root) && root.value === null)) {
     return failed('expected a map of sections such as fleet: and http:', `${shownAs}:1:1`)
   }
-  if (isMap(root)) visit(walk, [], root)
-  return { assignments: walk.assignments, problems: walk.problems, warnings: document.warnings.map((warning) => `${shownAs}: ${warning.message}`) }
+  if (isMap(root)) visit(walk, { path: [], node: root })
+  return {
+    assignments: walk.assignments,
+    problems: walk.problems,
+    warnings: document.warnings.map((warning) => `${shownAs}: ${warning.message}`),
+  }
 }
 
 function offsetOf(node: unknown): number | undefined {
@@ -75,7 +79,14 @@ function refuse(walk: Walk, node: unknown, message: string): void {
   walk.problems.push({ message, where: origin.kind === 'file' ? `${origin.file}:${origin.line}:${origin.column}` : '' })
 }
 
-function visit(walk: Walk, path: Path, node: unknown, keyOrigin?: Origin): void {
+interface Spot {
+  readonly path: Path
+  readonly node: unknown
+  readonly keyOrigin?: Origin
+}
+
+function visit(walk: Walk, spot: Spot): void {
+  const { path, node, keyOrigin } = spot
   const origin = walk.place(offsetOf(node))
   const own = keyOrigin === undefined ? { origin } : { origin, keyOrigin }
   if (path.length > depthMax) {
@@ -83,13 +94,13 @@ function visit(walk: Walk, path: Path, node: unknown, keyOrigin?: Origin): void 
     return
   }
   if (isAlias(node)) {
-    visitAlias(walk, path, node, keyOrigin)
+    visitAlias(walk, spot)
   } else if (isMap(node)) {
     if (path.length > 0) walk.assignments.push({ path, value: {}, ...own })
     for (const pair of node.items) visitPair(walk, path, pair)
   } else if (isSeq(node)) {
     walk.assignments.push({ path, value: [], ...own })
-    for (const [index, item] of node.items.entries()) visit(walk, [...path, index], item)
+    for (const [index, item] of node.items.entries()) visit(walk, { path: [...path, index], node: item })
   } else {
     const value: unknown = isScalar(node) ? node.value : null
     // An empty section (`fleet:` with nothing below) means "nothing set here".
@@ -97,13 +108,14 @@ function visit(walk: Walk, path: Path, node: unknown, keyOrigin?: Origin): void 
   }
 }
 
-function visitAlias(walk: Walk, path: Path, node: unknown, keyOrigin?: Origin): void {
+function visitAlias(walk: Walk, spot: Spot): void {
+  const { node } = spot
   walk.aliases += 1
   if (walk.aliases > aliasesMax) {
     if (walk.aliases === aliasesMax + 1) refuse(walk, node, `more than ${aliasesMax} aliases`)
     return
   }
-  if (isAlias(node)) visit(walk, path, node.resolve(walk.document), keyOrigin)
+  if (isAlias(node)) visit(walk, { ...spot, node: node.resolve(walk.document) })
 }
 
 function visitPair(walk: Walk, path: Path, { key, value }: { key: unknown; value: unknown }): void {
@@ -112,5 +124,5 @@ function visitPair(walk: Walk, path: Path, { key, value }: { key: unknown; value
     refuse(walk, key, 'a key has to be a plain text')
     return
   }
-  visit(walk, [...path, String(name)], value, walk.place(offsetOf(key)))
+  visit(walk, { path: [...path, String(name)], node: value, keyOrigin: walk.place(offsetOf(key)) })
 }

@@ -18,7 +18,12 @@ export type KeyShape =
   | { readonly kind: 'quantity' }
 
 function shapeOf(schema: unknown): KeyShape {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodNullable) {
+  if (
+    schema instanceof z.ZodOptional ||
+    schema instanceof z.ZodDefault ||
+    schema instanceof z.ZodPrefault ||
+    schema instanceof z.ZodNullable
+  ) {
     return shapeOf(schema.unwrap())
   }
   if (schema instanceof z.ZodPipe) return shapeOf(schema.in)

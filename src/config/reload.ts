@@ -70,7 +70,8 @@ export function createReloader(deps: ReloadDeps): () => Promise<void> {
 
 /** A reload as lines for the log. */
 export function reloadLines(result: ReloadResult): readonly string[] {
-  if (result.kind === 'kept') return result.problems.map((problem) => `configuration not reloaded, the old one stays: ${problemText(problem)}`)
+  if (result.kind === 'kept')
+    return result.problems.map((problem) => `configuration not reloaded, the old one stays: ${problemText(problem)}`)
   const { changed, needRestart } = result
   const first = changed.length === 0 ? 'configuration reloaded, nothing changed' : `configuration reloaded, changed: ${changed.join(', ')}`
   return needRestart.length === 0 ? [first] : [first, `takes effect after a restart only: ${needRestart.join(', ')}`]

@@ -13,7 +13,8 @@ import { nearest, type Problem, problemAt } from './problem.ts'
 import { masked } from './show.ts'
 import { type Config, configSchema, deepFreeze } from './schema.ts'
 
-export type Validated = { readonly kind: 'ok'; readonly config: Config } | { readonly kind: 'invalid'; readonly problems: readonly Problem[] }
+export type Validated =
+  { readonly kind: 'ok'; readonly config: Config } | { readonly kind: 'invalid'; readonly problems: readonly Problem[] }
 
 /** Validates the tree of `applied`. */
 export function validate(applied: Applied): Validated {
@@ -132,8 +133,10 @@ function nodeProblems({ fleet }: Config, originAt: OriginAt): Problem[] {
     const url = node.url.replace(/\/+$/, '')
     const sameName = names.get(name)
     const sameUrl = urls.get(url)
-    if (sameUrl !== undefined) problems.push(problemAt(originAt([...path, 'url']), `${pathText(path)}: the URL is that of fleet.nodes[${sameUrl}] again`))
-    else if (sameName !== undefined) problems.push(problemAt(originAt([...path, 'name']), `${pathText(path)}: the name ${name} is that of fleet.nodes[${sameName}] again`))
+    if (sameUrl !== undefined)
+      problems.push(problemAt(originAt([...path, 'url']), `${pathText(path)}: the URL is that of fleet.nodes[${sameUrl}] again`))
+    else if (sameName !== undefined)
+      problems.push(problemAt(originAt([...path, 'name']), `${pathText(path)}: the name ${name} is that of fleet.nodes[${sameName}] again`))
     names.set(name, index)
     urls.set(url, index)
   }
@@ -142,17 +145,25 @@ function nodeProblems({ fleet }: Config, originAt: OriginAt): Problem[] {
 
 function rangeProblems({ fleet }: Config, originAt: OriginAt): Problem[] {
   const problems: Problem[] = []
-  const ordered = (low: Path, lowValue: number, high: Path, highValue: number): void => {
-    if (lowValue <= highValue) return
-    problems.push(problemAt(originAt(low), `${pathText(low)}: ${lowValue} is over ${pathText(high)}, which is ${highValue}`))
-  }
   const { deadlines, breaker, numCtx } = fleet
-  const at = (section: string, key: string): Path => ['fleet', section, key]
-  ordered(at('deadlines', 'firstFrameMsMin'), deadlines.firstFrameMsMin, at('deadlines', 'firstFrameMsMax'), deadlines.firstFrameMsMax)
-  ordered(at('deadlines', 'idleMsMin'), deadlines.idleMsMin, at('deadlines', 'idleMsMax'), deadlines.idleMsMax)
-  ordered(at('breaker', 'ejectMs'), breaker.ejectMs, at('breaker', 'ejectMsMax'), breaker.ejectMsMax)
+  const pairs = [
+    {
+      section: 'deadlines',
+      low: 'firstFrameMsMin',
+      lowMs: deadlines.firstFrameMsMin,
+      high: 'firstFrameMsMax',
+      highMs: deadlines.firstFrameMsMax,
+    },
+    { section: 'deadlines', low: 'idleMsMin', lowMs: deadlines.idleMsMin, high: 'idleMsMax', highMs: deadlines.idleMsMax },
+    { section: 'breaker', low: 'ejectMs', lowMs: breaker.ejectMs, high: 'ejectMsMax', highMs: breaker.ejectMsMax },
+  ]
+  for (const { section, low, lowMs, high, highMs } of pairs) {
+    if (lowMs <= highMs) continue
+    const message = `fleet.${section}.${low}: ${lowMs} is over fleet.${section}.${high}, which is ${highMs}`
+    problems.push(problemAt(originAt(['fleet', section, low]), message))
+  }
   if (numCtx.policy === 'fixed' && numCtx.value === undefined) {
-    problems.push(problemAt(originAt(at('numCtx', 'policy')), 'fleet.numCtx.value: needed by the policy "fixed", such as 8192'))
+    problems.push(problemAt(originAt(['fleet', 'numCtx', 'policy']), 'fleet.numCtx.value: needed by the policy "fixed", such as 8192'))
   }
   return problems
 }

@@ -60,7 +60,11 @@ export class Running {
 
 /** Starts `corral …args` in an empty folder and kills it after the test. */
 export function start(args: readonly string[], { env = {}, cwd = createFolder() }: RunOptions = {}): Running {
-  const child = spawn(process.execPath, [entry, ...args], { cwd, env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [entry, ...args], {
+    cwd,
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   return new Running(child)
 }

@@ -1,13 +1,12 @@
 /** `check` and `doctor`: the nodes looked at without a gateway. */
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 
 import { expect, test } from 'vitest'
 
 import { driftFindings } from '../../src/cli/doctor.ts'
 import type { NodeReport } from '../../src/cli/node-probe.ts'
 import { corral } from './corral.ts'
-import { closedUrl, startOllama } from './ollama.ts'
+import { closedUrl, portOf, startOllama } from './ollama.ts'
 
 test('check is 0 when all nodes answer, 4 when some do, 1 when none does', async () => {
   const [up, down] = [(await startOllama()).url, await closedUrl()]
@@ -16,7 +15,10 @@ test('check is 0 when all nodes answer, 4 when some do, 1 when none does', async
   const some = await corral(['check', '--node', up, '--node', down, '--json'])
   expect([some.code, JSON.parse(some.stdout)]).toEqual([
     4,
-    { config: null, nodes: [expect.objectContaining({ reachable: true }), expect.objectContaining({ reachable: false, reason: 'connection refused' })] },
+    {
+      config: null,
+      nodes: [expect.objectContaining({ reachable: true }), expect.objectContaining({ reachable: false, reason: 'connection refused' })],
+    },
   ])
   const none = await corral(['check', '--node', down])
   expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('1 of 1 nodes failed')])
@@ -39,7 +41,7 @@ test('doctor finds a node that is down, drift and a taken port, each with a hint
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
-  const { port } = server.address() as AddressInfo
+  const port = portOf(server)
   const args = ['doctor', '--port', String(port), '--node', a.url, '--node', b.url, '--node', await closedUrl()]
   const text = await corral(args)
   const json = await corral([...args, '--json'])

@@ -1,6 +1,6 @@
-/** A minimal Ollama for tests of the commands: version, lists and a pull, on a real socket. */
+/** A minimal Ollama for tests of the commands: version, lists and a pull, on a real socket. A generation never ends. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { Server as NetServer } from 'node:net'
 
 import { onTestFinished } from 'vitest'
 
@@ -46,7 +46,14 @@ function answer(incoming: IncomingMessage, outgoing: ServerResponse, options: Fa
   else if (incoming.url === '/api/pull') {
     outgoing.setHeader('content-type', 'application/x-ndjson')
     outgoing.end(pull.map((line) => `${JSON.stringify(line)}\n`).join(''))
-  } else outgoing.end('Ollama is running')
+  } else if (incoming.url !== '/api/generate') outgoing.end('Ollama is running')
+}
+
+/** The port that `server` listens on. */
+export function portOf(server: NetServer): number {
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the server listens on no port')
+  return address.port
 }
 
 /** Starts `server` on a free loopback port and closes it after the test. */
@@ -58,8 +65,7 @@ export async function listen(server: Server): Promise<string> {
     server.closeAllConnections()
     server.close()
   })
-  const { port } = server.address() as AddressInfo
-  return `http://127.0.0.1:${port}`
+  return `http://127.0.0.1:${portOf(server)}`
 }
 
 export async function startOllama(options: FakeOllamaOptions = {}): Promise<FakeOllama> {
@@ -77,7 +83,7 @@ export async function closedUrl(): Promise<string> {
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
-  const { port } = server.address() as AddressInfo
+  const port = portOf(server)
   await new Promise((resolve) => {
     server.close(resolve)
   })

@@ -1,12 +1,12 @@
 /** Usage and configuration: exit codes, and what goes to which stream. */
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 
 import { expect, test } from 'vitest'
 
 import manifest from '../../package.json' with { type: 'json' }
 import { createFolder } from '../config/folder.ts'
 import { corral } from './corral.ts'
+import { portOf } from './ollama.ts'
 
 test('version goes to stdout, alone', async () => {
   expect(await corral(['version'])).toEqual({ code: 0, stdout: `corral ${manifest.version}\n`, stderr: '' })
@@ -16,7 +16,9 @@ test('version goes to stdout, alone', async () => {
 test('help goes to stdout and names the exit codes', async () => {
   const { code, stdout } = await corral(['--help'])
   expect(code).toBe(0)
-  expect(stdout).toContain('Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 some nodes failed, 130 interrupted')
+  expect(stdout).toContain(
+    'Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 some nodes failed, 130 interrupted',
+  )
 })
 
 test.each([
@@ -53,10 +55,13 @@ test('a port that is taken is exit code 1 with one sentence', async () => {
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
-  const { port } = server.address() as AddressInfo
+  const port = portOf(server)
   const { code, stderr } = await corral(['--port', String(port)])
   server.close()
-  expect([code, stderr]).toEqual([1, `corral: 127.0.0.1:${port} is in use by another process: stop it, or choose another port with --port\n`])
+  expect([code, stderr]).toEqual([
+    1,
+    `corral: 127.0.0.1:${port} is in use by another process: stop it, or choose another port with --port\n`,
+  ])
 })
 
 test('a certificate file that is missing is exit code 2 and named', async () => {
@@ -71,7 +76,11 @@ test('config show prints values with origins and no credential', async () => {
   expect(lines.code).toBe(0)
   expect(lines.stdout).toMatch(/fleet\.nodes\[0\]\.url +"http:\/\/a:1" +env CORRAL_NODES\n/)
   expect(lines.stdout).toMatch(/headers\.authorization +"\[secret\]" +env CORRAL_FLEET__NODES__0__HEADERS__AUTHORIZATION\n/)
-  const outputs = await Promise.all([corral(['config', 'show'], { env }), corral(['config', 'show', '--json'], { env }), corral(['config', 'show', '--origin', '--json'], { env })])
+  const outputs = await Promise.all([
+    corral(['config', 'show'], { env }),
+    corral(['config', 'show', '--json'], { env }),
+    corral(['config', 'show', '--origin', '--json'], { env }),
+  ])
   for (const { code, stdout } of [lines, ...outputs]) {
     expect(code).toBe(0)
     expect(stdout).not.toContain('hunter2')

@@ -62,14 +62,14 @@ test('top fits the terminal, colours and all, and marks a state that is old', ()
 
 test('the state of a node is what an operator acts on first', () => {
   const state = (change: Partial<NodeView>) => nodeState({ ...node, ...change })
-  expect([state({}), state({ up: null }), state({ up: false, draining: true }), state({ draining: true }), state({ breaker: 'open' }), state({ breaker: 'half_open' })]).toEqual([
-    'up',
-    'unknown',
-    'down',
-    'draining',
-    'ejected',
-    'probation',
-  ])
+  expect([
+    state({}),
+    state({ up: null }),
+    state({ up: false, draining: true }),
+    state({ draining: true }),
+    state({ breaker: 'open' }),
+    state({ breaker: 'half_open' }),
+  ]).toEqual(['up', 'unknown', 'down', 'draining', 'ejected', 'probation'])
 })
 
 test('a bar grows with its share and never passes the width', () => {
@@ -94,7 +94,12 @@ test('progress is one line that redraws on a terminal and one line per step else
 })
 
 test('tables align despite colours; control characters of others never reach the terminal', () => {
-  expect(table([['a', 'b'], [coloured('', 'long'), 'c']])).toBe(`a     b\n${coloured('', 'long')}  c`)
+  expect(
+    table([
+      ['a', 'b'],
+      [coloured('', 'long'), 'c'],
+    ]),
+  ).toBe(`a     b\n${coloured('', 'long')}  c`)
   expect(printable('a\u001b[31m\u202eb\n')).toBe('a?[31m?b?')
 })
 
@@ -119,7 +124,12 @@ const tree: CommandTree = {
   description: '',
   options: [{ long: '--port', description: "the gateway's [port]", takesValue: true }],
   children: [
-    { name: 'nodes', description: 'nodes: all', options: [], children: [{ name: 'ls', description: 'list', options: [{ long: '--json', description: 'JSON', takesValue: false }], children: [] }] },
+    {
+      name: 'nodes',
+      description: 'nodes: all',
+      options: [],
+      children: [{ name: 'ls', description: 'list', options: [{ long: '--json', description: 'JSON', takesValue: false }], children: [] }],
+    },
     { name: 'top', description: 'live', options: [], children: [] },
   ],
 }
@@ -128,7 +138,10 @@ function completeInBash(line: string): string[] {
   const words = line.split(' ')
   const script = `${completionScript('bash', tree)}
 COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _corral; printf '%s\\n' "\${COMPREPLY[@]}"`
-  return execFileSync('bash', ['-c', script]).toString().split('\n').filter((word) => word !== '')
+  return execFileSync('bash', ['-c', script])
+    .toString()
+    .split('\n')
+    .filter((word) => word !== '')
 }
 
 test('bash completes commands, subcommands and options by place', () => {

@@ -28,7 +28,13 @@ test('every value is shown with its origin, headers and credentials in URLs mask
 
 test('any key named like a credential is masked', () => {
   const secret = { apiKey: 'a', adminPassword: 'b', token: 'c', sessionSecret: 'd', tokensMax: 5 }
-  expect(masked(secret)).toEqual({ apiKey: '[secret]', adminPassword: '[secret]', token: '[secret]', sessionSecret: '[secret]', tokensMax: 5 })
+  expect(masked(secret)).toEqual({
+    apiKey: '[secret]',
+    adminPassword: '[secret]',
+    token: '[secret]',
+    sessionSecret: '[secret]',
+    tokensMax: 5,
+  })
 })
 
 test('config/default.yaml holds every key with its default value and no other', () => {
@@ -41,7 +47,11 @@ test('config/default.yaml holds every key with its default value and no other', 
   // A key without a default stands there as a comment.
   const isThere = (path: readonly (string | number)[]): boolean =>
     written.has(pathText(path)) || new RegExp(`^ +# ${String(path[path.length - 1])}: `, 'm').test(text)
-  expect(leafPaths().filter((path) => !isThere(path)).map(pathText)).toEqual([])
+  expect(
+    leafPaths()
+      .filter((path) => !isThere(path))
+      .map(pathText),
+  ).toEqual([])
 })
 
 test('every key of the manual has a comment above it or shares the one of its neighbour', () => {

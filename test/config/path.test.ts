@@ -7,7 +7,9 @@ import { nearest } from '../../src/config/problem.ts'
 
 test('a path that starts with a name reads back from its text', () => {
   const step: fc.Arbitrary<Step> = fc.oneof(fc.string(), fc.nat(10_000))
-  const path = fc.tuple(fc.stringMatching(/^[A-Za-z_][\w-]{0,8}$/), fc.array(step, { maxLength: 4 })).map(([first, rest]) => [first, ...rest])
+  const path = fc
+    .tuple(fc.stringMatching(/^[A-Za-z_][\w-]{0,8}$/), fc.array(step, { maxLength: 4 }))
+    .map(([first, rest]) => [first, ...rest])
   fc.assert(
     fc.property(path, (steps) => {
       expect(parsePath(pathText(steps))).toEqual(steps)

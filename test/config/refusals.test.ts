@@ -29,17 +29,32 @@ test.each([
   ['zebra: 1', 'corral.yaml:1:1: zebra: unknown key'],
   ['http: { interval_ms: 1 }', 'corral.yaml:1:9: http.interval_ms: unknown key'],
   ['http: { drain_ms: 1 }', 'corral.yaml:1:9: http.drain_ms: unknown key; did you mean drainMs?'],
-  ['fleet: { probe: { intervalMs: soon } }', /corral\.yaml:1:31: fleet\.probe\.intervalMs: expected a duration from 10ms to \d+ms, such as 30s or 5m, got "soon"/],
-  ['fleet: { probe: { intervalMs: [1] } }', 'corral.yaml:1:31: fleet.probe.intervalMs: expected a number or a text with a unit, such as 30s, got [1]'],
+  [
+    'fleet: { probe: { intervalMs: soon } }',
+    /corral\.yaml:1:31: fleet\.probe\.intervalMs: expected a duration from 10ms to \d+ms, such as 30s or 5m, got "soon"/,
+  ],
+  [
+    'fleet: { probe: { intervalMs: [1] } }',
+    'corral.yaml:1:31: fleet.probe.intervalMs: expected a number or a text with a unit, such as 30s, got [1]',
+  ],
   ['fleet: { policy: fastest }', 'corral.yaml:1:18: fleet.policy: expected least-loaded or expected-completion, got "fastest"'],
   ['fleet: { nodes: http://a:1 }', 'corral.yaml:1:17: fleet.nodes: expected a list, got "http://a:1"'],
   ['http: { port: 70000 }', 'corral.yaml:1:15: http.port: expected at most 65535, got 70000'],
   ['http: { port: 1.5 }', 'corral.yaml:1:15: http.port: expected a whole number, got 1.5'],
   ['fleet: { nodes: [{ name: a }] }', 'corral.yaml:1:18: fleet.nodes[0].url: expected a text, got nothing'],
-  ['fleet: { nodes: [{ url: "ftp://a" }] }', 'corral.yaml:1:25: fleet.nodes[0].url: expected an http or https URL, such as http://10.0.0.5:11434, got "ftp://a"'],
-  ['fleet: { deadlines: { idleMsMin: 2m } }', 'corral.yaml:1:34: fleet.deadlines.idleMsMin: 120000 is over fleet.deadlines.idleMsMax, which is 60000'],
+  [
+    'fleet: { nodes: [{ url: "ftp://a" }] }',
+    'corral.yaml:1:25: fleet.nodes[0].url: expected an http or https URL, such as http://10.0.0.5:11434, got "ftp://a"',
+  ],
+  [
+    'fleet: { deadlines: { idleMsMin: 2m } }',
+    'corral.yaml:1:34: fleet.deadlines.idleMsMin: 120000 is over fleet.deadlines.idleMsMax, which is 60000',
+  ],
   ['fleet: { numCtx: { policy: fixed } }', 'corral.yaml:1:28: fleet.numCtx.value: needed by the policy "fixed", such as 8192'],
-  ['fleet: { nodes: [{ url: "http://a:1" }, { url: "http://a:1/" }] }', 'corral.yaml:1:48: fleet.nodes[1]: the URL is that of fleet.nodes[0] again'],
+  [
+    'fleet: { nodes: [{ url: "http://a:1" }, { url: "http://a:1/" }] }',
+    'corral.yaml:1:48: fleet.nodes[1]: the URL is that of fleet.nodes[0] again',
+  ],
   [
     'fleet: { nodes: [{ url: "http://a:1", name: x }, { url: "http://b:1", name: x }] }',
     'corral.yaml:1:77: fleet.nodes[1]: the name x is that of fleet.nodes[0] again',

@@ -73,7 +73,9 @@ test('an invalid configuration leaves the old one in place, one line per problem
 
 test('a configuration that cannot be applied is reported, and the next reload compares with the old one', async () => {
   let fails = true
-  const { reload, reported } = await createHarness(answering({ flags: { port: '1' } }), () => (fails ? Promise.reject(new Error('no')) : Promise.resolve()))
+  const { reload, reported } = await createHarness(answering({ flags: { port: '1' } }), () =>
+    fails ? Promise.reject(new Error('no')) : Promise.resolve(),
+  )
   await reload()
   fails = false
   await reload()

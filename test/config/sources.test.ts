@@ -24,7 +24,11 @@ test('flags win over the environment, the environment over the file, the file ov
 })
 
 test('the file of --config wins over CORRAL_CONFIG, and that over corral.yaml', async () => {
-  const cwd = createFolder({ 'corral.yaml': 'http: { port: 1001 }', 'b.yaml': 'http: { port: 1002 }', 'sub/c.yaml': 'http: { port: 1003 }' })
+  const cwd = createFolder({
+    'corral.yaml': 'http: { port: 1001 }',
+    'b.yaml': 'http: { port: 1002 }',
+    'sub/c.yaml': 'http: { port: 1003 }',
+  })
   const env = { CORRAL_CONFIG: 'b.yaml' }
   expect(await portOf({ cwd })).toEqual([1001, 'corral.yaml:1:15'])
   expect(await portOf({ cwd, env })).toEqual([1002, 'b.yaml:1:15'])
@@ -32,7 +36,9 @@ test('the file of --config wins over CORRAL_CONFIG, and that over corral.yaml', 
 })
 
 test('a named file that is missing is a problem', async () => {
-  expect(await loadRefused({ flags: { config: 'nowhere.yaml' } })).toEqual([expect.stringMatching(/^nowhere\.yaml: cannot read the file: ENOENT/)])
+  expect(await loadRefused({ flags: { config: 'nowhere.yaml' } })).toEqual([
+    expect.stringMatching(/^nowhere\.yaml: cannot read the file: ENOENT/),
+  ])
 })
 
 test('an empty file, an empty section and comments alone set nothing', async () => {
@@ -49,7 +55,8 @@ test.each([
   ['CORRAL_FLEET__ALIASES', '{"gpt-3.5":"llama3.2"}', ['fleet', 'aliases'], { 'gpt-3.5': 'llama3.2' }],
   ['CORRAL_FLEET__ALIASES__GPT_4O', 'llama3.3', ['fleet', 'aliases', 'gpt-4o'], 'llama3.3'],
   ['CORRAL_HTTP__BODY_BYTES_MAX', '1MiB', ['http', 'bodyBytesMax'], 1_048_576],
-] as const)('%s=%s sets its key', async (name, text, path, value) => {
+] as const)('%s=%s sets its key', async (...row) => {
+  const [name, text, path, value] = row
   const { config, origins } = await loadOk({ env: { [name]: text } })
   expect(config).toHaveProperty([...path], value)
   expect(originText(originOf(origins, path))).toBe(`env ${name}`)
@@ -79,7 +86,10 @@ test('a variable with an index changes one node of the list and leaves the rest'
 
 test('--node is repeatable and replaces the list; --set takes quoted keys and indexes', async () => {
   const { config } = await loadOk({
-    flags: { nodes: ['http://a:1', 'http://b:2'], set: ['fleet.nodes[1].slots=8', 'fleet.aliases["gpt-3.5"]=llama3.2', 'fleet.retry.enabled=false'] },
+    flags: {
+      nodes: ['http://a:1', 'http://b:2'],
+      set: ['fleet.nodes[1].slots=8', 'fleet.aliases["gpt-3.5"]=llama3.2', 'fleet.retry.enabled=false'],
+    },
   })
   expect(config.fleet.nodes.map(({ url, slots }) => [url, slots])).toEqual([
     ['http://a:1', undefined],
@@ -95,17 +105,25 @@ test('OLLAMA_HOST and variables of others are not read', async () => {
 })
 
 test('variables that a cluster sets for a service called corral are passed over', async () => {
-  const env = { CORRAL_PORT: 'tcp://10.0.0.1:11435', CORRAL_PORT_11435_TCP_ADDR: '10.0.0.1', CORRAL_SERVICE_HOST: '10.0.0.1', CORRAL_SERVICE_PORT_HTTP: '1' }
+  const env = {
+    CORRAL_PORT: 'tcp://10.0.0.1:11435',
+    CORRAL_PORT_11435_TCP_ADDR: '10.0.0.1',
+    CORRAL_SERVICE_HOST: '10.0.0.1',
+    CORRAL_SERVICE_PORT_HTTP: '1',
+  }
   expect((await loadOk({ env })).warnings).toEqual([])
 })
 
 test('an unknown variable without a path is only warned about', async () => {
-  expect((await loadOk({ env: { CORRAL_NODE: 'http://a:1' } })).warnings).toEqual(['env CORRAL_NODE: unknown variable; did you mean CORRAL_NODES?'])
+  expect((await loadOk({ env: { CORRAL_NODE: 'http://a:1' } })).warnings).toEqual([
+    'env CORRAL_NODE: unknown variable; did you mean CORRAL_NODES?',
+  ])
 })
 
 test('<key>File and ..._FILE read the value from a file, trimmed', async () => {
   const cwd = createFolder({
-    'corral.yaml': 'fleet:\n  nodes:\n    - url: http://a:1\n      headers: { authorizationFile: secret.txt }\n    - url: http://b:2\n      nameFile: name.txt\n',
+    'corral.yaml':
+      'fleet:\n  nodes:\n    - url: http://a:1\n      headers: { authorizationFile: secret.txt }\n    - url: http://b:2\n      nameFile: name.txt\n',
     'secret.txt': 'Bearer from-file\n',
     'name.txt': ' bee \n',
     'env.txt': 'from-env\n',
@@ -126,7 +144,9 @@ test('a file that a key refers to and that is missing is a problem of that key',
   const cwd = createFolder()
   const env = { CORRAL_NODES: 'http://a:1', CORRAL_FLEET__NODES__0__HEADERS__AUTHORIZATION_FILE: join(cwd, 'none') }
   expect(await loadRefused({ cwd, env })).toEqual([
-    expect.stringMatching(/^env CORRAL_FLEET__NODES__0__HEADERS__AUTHORIZATION_FILE: fleet\.nodes\[0\]\.headers\.authorization: cannot read its file: ENOENT/),
+    expect.stringMatching(
+      /^env CORRAL_FLEET__NODES__0__HEADERS__AUTHORIZATION_FILE: fleet\.nodes\[0\]\.headers\.authorization: cannot read its file: ENOENT/,
+    ),
   ])
 })
 
