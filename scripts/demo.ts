@@ -4,21 +4,25 @@
 import { parseArgs } from 'node:util'
 import { createHerd } from '../src/sim/herd.ts'
 import { startGateway } from './demo/gateway.ts'
+import { warmUp } from './demo/requests.ts'
 import { takeTour } from './demo/tour.ts'
 
 const chatModel = 'llama3.2:3b'
 const embedModel = 'nomic-embed-text'
 /** Simulated models run this much faster than a mid-size GPU, so that the tour takes seconds. */
 const speed = 8
+/** What one embedding would take on a node at speed 1, in milliseconds. */
+const embedMsPerItem = 64
 
 const { values: flags } = parseArgs({ options: { once: { type: 'boolean', default: false }, port: { type: 'string', default: '11435' } } })
 const say = (line: string): void => console.log(line)
 
-const herd = await createHerd({ nodes: 8, speed })
+const herd = await createHerd({ nodes: 8, speed, embedMsPerItem })
 say(`Eight simulated Ollama nodes: ${herd.urls.join(' ')}`)
 let failed = false
 try {
-  const gateway = await startGateway(herd.urls, Number(flags.port))
+  await warmUp(herd.urls, { chatModel, embedModel })
+  const gateway = await startGateway(herd.nodes, Number(flags.port))
   say(`Corral in front of them:      ${gateway.url} (first answer ${Math.round(gateway.startMs)} ms after its start)`)
   try {
     await takeTour({ gatewayUrl: gateway.url, nodes: herd.nodes, chatModel, embedModel, say })

@@ -4,7 +4,18 @@ import { expect, test } from 'vitest'
 import { readSource } from './source-tree.ts'
 
 const productionPackagesMax = 40
-const usableLicences = new Set(['MIT', 'ISC', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD', 'BlueOak-1.0.0', 'MIT-0', 'CC0-1.0', 'Unlicense'])
+const usableLicences = new Set([
+  'MIT',
+  'ISC',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  '0BSD',
+  'BlueOak-1.0.0',
+  'MIT-0',
+  'CC0-1.0',
+  'Unlicense',
+])
 
 interface LockedPackage {
   license?: string
@@ -27,7 +38,9 @@ test('production installs few packages', () => {
 })
 
 test('production packages have a usable licence', () => {
-  expect(production.filter(([, { license }]) => !usableLicences.has(license ?? '')).map(([path, { license }]) => `${path}: ${license}`)).toEqual([])
+  expect(
+    production.filter(([, { license }]) => !usableLicences.has(license ?? '')).map(([path, { license }]) => `${path}: ${license}`),
+  ).toEqual([])
 })
 
 test('production packages run no install script', () => {

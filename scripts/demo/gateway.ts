@@ -16,14 +16,20 @@ export interface DemoGateway {
   close(): Promise<void>
 }
 
+/** A node to stand behind the gateway. */
+export interface DemoNode {
+  readonly name: string
+  readonly url: string
+}
+
 /** Starts a gateway in front of `nodes` on `port`, or on a free one when that is taken. Throws with its messages when it does not answer. */
-export async function startGateway(nodes: readonly string[], port: number): Promise<DemoGateway> {
+export async function startGateway(nodes: readonly DemoNode[], port: number): Promise<DemoGateway> {
   const chosen = (await isFree(port)) ? port : await freePort()
   const url = `http://127.0.0.1:${chosen}`
   const startedAtMs = performance.now()
   const child = spawn(process.execPath, [join(root, 'src/main.ts'), 'serve', '--port', String(chosen)], {
     cwd: import.meta.dirname,
-    env: { ...foreignEnvironment(), CORRAL_NODES: nodes.join(','), CORRAL_OBSERVE__LOG__ACCESS: 'false' },
+    env: { ...foreignEnvironment(), ...nodeEnvironment(nodes), CORRAL_OBSERVE__LOG__ACCESS: 'false' },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let messages = ''
@@ -46,6 +52,11 @@ export async function startGateway(nodes: readonly string[], port: number): Prom
       await ended
     },
   }
+}
+
+function nodeEnvironment(nodes: readonly DemoNode[]): Record<string, string> {
+  const names = nodes.map(({ name }, index) => [`CORRAL_FLEET__NODES__${index}__NAME`, name])
+  return { CORRAL_NODES: nodes.map(({ url }) => url).join(','), ...Object.fromEntries(names) }
 }
 
 /** The environment without what would configure the gateway. */

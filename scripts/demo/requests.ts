@@ -78,8 +78,14 @@ export async function listModels(url: string): Promise<string[]> {
   return body.models.map(({ name }) => name)
 }
 
-/** Lines of the gateway's metrics that begin with one of `names`. */
+/** Brings both models into the memory of every node, past the gateway. */
+export async function warmUp(urls: readonly string[], { chatModel, embedModel }: { chatModel: string; embedModel: string }): Promise<void> {
+  await Promise.all(urls.map((url) => chat(url, chatModel, 'Good morning!')))
+  await Promise.all(urls.map((url) => embed(url, embedModel, ['Good morning!'])))
+}
+
+/** Lines of the gateway's metrics that begin with one of `names` and are not zero. */
 export async function readMetrics(url: string, names: readonly string[]): Promise<string[]> {
   const text = await (await fetch(`${url}/metrics`)).text()
-  return text.split('\n').filter((line) => names.some((name) => line.startsWith(name)))
+  return text.split('\n').filter((line) => names.some((name) => line.startsWith(name)) && !line.endsWith(' 0'))
 }

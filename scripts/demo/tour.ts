@@ -6,6 +6,7 @@ import { chat, chatMany, type ChatResult, embed, listModels, readMetrics } from 
 
 /** A node that the tour may stop and start again. */
 export interface TourNode {
+  readonly name: string
   readonly url: string
   kill(): Promise<unknown> | void
   restart(): Promise<unknown> | void
@@ -65,7 +66,6 @@ async function visitLoad({ gatewayUrl, chatModel, say }: TourScene): Promise<voi
 async function visitEmbeddings({ gatewayUrl, nodes, embedModel, say }: TourScene): Promise<void> {
   const inputs = Array.from({ length: 256 }, (_, index) => `Sheep number ${index} jumps over the fence.`)
   const single = nodes[0]?.url ?? gatewayUrl
-  await Promise.all(nodes.map(({ url }) => embed(url, embedModel, ['warm up'])))
   const alone = await embed(single, embedModel, inputs)
   const spread = await embed(gatewayUrl, embedModel, inputs)
   say(`   256 inputs: one node ${formatMs(alone.durationMs)}, through Corral ${formatMs(spread.durationMs)}`)
@@ -79,11 +79,11 @@ async function visitDeath({ gatewayUrl, nodes, chatModel, say }: TourScene): Pro
   const results = await chatMany(gatewayUrl, chatModel, { count: 64, atOnce: 16 })
   const retried = results.filter(({ route }) => route.includes('attempts=')).length
   say(
-    `   ${victim.url} is gone: ${results.filter(({ ok }) => ok).length} of ${results.length} chats answered, ${retried} of them by a second node`,
+    `   ${victim.name} is gone: ${results.filter(({ ok }) => ok).length} of ${results.length} chats answered, ${retried} of them by a second node`,
   )
   requireAllOk(results)
   await victim.restart()
-  const backMs = await untilServing(gatewayUrl, chatModel, new URL(victim.url).host)
+  const backMs = await untilServing(gatewayUrl, chatModel, victim.name)
   say(`   started again: it serves after ${formatMs(backMs)}`)
 }
 
@@ -116,8 +116,8 @@ async function visitMetrics({ gatewayUrl, say }: TourScene): Promise<void> {
 function renderShares(results: readonly ChatResult[]): string[] {
   const shares = new Map<string, number>()
   for (const { node } of results) shares.set(node, (shares.get(node) ?? 0) + 1)
-  const sorted = [...shares].toSorted(([left], [right]) => (left < right ? -1 : 1))
-  return sorted.map(([node, count]) => `${node.padEnd(22)} ${'█'.repeat(count)} ${count}`)
+  const sorted = [...shares].toSorted(([left], [right]) => left.localeCompare(right))
+  return sorted.map(([node, count]) => `${node.padEnd(8)} ${'█'.repeat(count)} ${count}`)
 }
 
 function requireAllOk(results: readonly ChatResult[]): void {
