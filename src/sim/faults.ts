@@ -1,0 +1,111 @@
+/**
+ * The faults a test may set on a node. A fault applies to requests of its `path` (all when absent) until its `count` is
+ * used up or its time is over. At most one fault shapes one request: the oldest that matches.
+ */
+import type { Ticker } from './ticker.ts'
+
+export const faultKinds = [
+  'refuse',
+  'rst-before-head',
+  'rst-at-frame',
+  'instant-503',
+  'missing-model',
+  'hang-before-head',
+  'hang-mid-stream',
+  'truncate',
+  'error-line',
+  'malformed-json',
+  'slow-loris',
+  'flap',
+  'digest-drift',
+  'half-closed',
+  'frozen-runner',
+  'runner-death',
+  'slow-head',
+  'server-error',
+] as const
+
+export type FaultKind = (typeof faultKinds)[number]
+
+export interface FaultOptions {
+  /** How many requests it hits; no limit when absent. */
+  readonly count?: number
+  readonly forMs?: number
+  /** Exact path, e.g. `/api/chat`. */
+  readonly path?: string
+  /** The frame (from 0) at which a mid-stream fault strikes instead; default 1. */
+  readonly atFrame?: number
+  /** `slow-head`: delay before the head; `slow-loris`: pause between pieces; `flap`: half period. Default 1,000. */
+  readonly delayMs?: number
+  /** `frozen-runner`, `runner-death`: only this model's runner. */
+  readonly model?: string
+}
+
+export interface Fault extends FaultOptions {
+  readonly kind: FaultKind
+  left: number
+  readonly untilMs: number
+  readonly frame: number
+  readonly pauseMs: number
+}
+
+/** Faults that shape one answer, as opposed to the state of the node. */
+const requestKinds: ReadonlySet<FaultKind> = new Set(
+  faultKinds.filter((kind) => !['refuse', 'flap', 'digest-drift', 'frozen-runner', 'runner-death'].includes(kind)),
+)
+
+export function isFaultKind(text: string): text is FaultKind {
+  return faultKinds.some((kind) => kind === text)
+}
+
+export class FaultBook {
+  readonly #ticker: Ticker
+  #faults: Fault[] = []
+
+  constructor(ticker: Ticker) {
+    this.#ticker = ticker
+  }
+
+  get list(): readonly Fault[] {
+    return this.#faults
+  }
+
+  set(kind: FaultKind, options: FaultOptions): Fault {
+    const untilMs = options.forMs === undefined ? Infinity : this.#ticker.nowMs() + options.forMs
+    const fault: Fault = {
+      ...options,
+      kind,
+      left: options.count ?? Infinity,
+      untilMs,
+      frame: options.atFrame ?? 1,
+      pauseMs: options.delayMs ?? 1_000,
+    }
+    this.#faults.push(fault)
+    return fault
+  }
+
+  clear(kind?: FaultKind): void {
+    this.#faults = kind === undefined ? [] : this.#faults.filter((fault) => fault.kind !== kind)
+  }
+
+  /** The fault that shapes this request, if any; uses up one of its count. */
+  take(path: string): Fault | null {
+    if (this.#faults.length === 0) return null
+    return this.#take((fault) => requestKinds.has(fault.kind) && (fault.path === undefined || fault.path === path))
+  }
+
+  /** The same for one kind. */
+  takeKind(kind: FaultKind): Fault | null {
+    if (this.#faults.length === 0) return null
+    return this.#take((fault) => fault.kind === kind)
+  }
+
+  #take(matches: (fault: Fault) => boolean): Fault | null {
+    const nowMs = this.#ticker.nowMs()
+    this.#faults = this.#faults.filter((fault) => fault.left > 0 && fault.untilMs > nowMs)
+    const fault = this.#faults.find(matches)
+    if (fault === undefined) return null
+    fault.left -= 1
+    return fault
+  }
+}
