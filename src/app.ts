@@ -9,11 +9,12 @@ import type { Config } from './config/index.ts'
 import { isLoopback } from './config/validate.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { manageable } from './fleet/operations/operations.ts'
+import { addFleetGauges } from './fleet/snapshot.ts'
 import { CallRegistry } from './http/call-registry.ts'
 import { hopHeader } from './http/front.ts'
 import type { InferenceDeps } from './http/inference/handler.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
-import { createSurface, type SurfaceDeps } from './http/surface.ts'
+import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { recorded } from './observe/recorded.ts'
 import { createTracer, traceHeaders } from './observe/trace.ts'
@@ -61,6 +62,7 @@ export function createApp({ config: initial, clock, version, terminal = false, r
     events: observer,
     hopHeaders: (call) => ({ ...traceHeaders(call.trace), 'x-request-id': call.id, [hopHeader]: hopId }),
   })
+  addFleetGauges(observer.metrics, fleet, clock)
   const layers: readonly RelayLayer[] = [recorded(observer, clock), manageable(() => config.features.modelOperations)]
   const layered = (innermost: Relay): Relay => layers.reduceRight((next, layer) => layer(next), innermost)
   const inference: InferenceDeps = {
@@ -95,7 +97,8 @@ export function createApp({ config: initial, clock, version, terminal = false, r
   }
   const { origins, hosts, host } = config.http
   const server: HttpServer = createHttpServer({
-    app: createSurface(surface),
+    answer: (incoming, outgoing) => answerOllamaRoute(surface, incoming, outgoing),
+    ownRoutes: createOwnRoutes(surface),
     options: config.http,
     front: { origins, hosts, loopback: isLoopback(host), hopId, newId },
     calls,

@@ -1,12 +1,12 @@
 /**
  * Request, trace and span ids. They are drawn from a pool of random bytes that is refilled every few hundred ids, because a
  * system call per request would cost more than the rest of its bookkeeping. Ids are not secrets: they name a request in logs
- * and on `/admin/requests`, but nobody can guess one (130 and 128 bits; a span has 64).
+ * and on `/admin/requests`, but nobody can guess one (104 and 128 bits; a span has 64).
  */
 import { randomFillSync } from 'node:crypto'
 
 export interface IdSource {
-  /** 26 characters of lower-case Crockford base 32. */
+  /** 26 hex digits. */
   requestId(): string
   /** 32 hex digits, never all zero. */
   traceId(): string
@@ -15,58 +15,42 @@ export interface IdSource {
 }
 
 const poolBytes = 8_192
-const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
-/** Two characters of the alphabet for ten random bits. */
-const pairs: readonly string[] = Array.from({ length: 1_024 }, (_, index) => alphabet.charAt(index >> 5) + alphabet.charAt(index & 31))
-const hexPairs: readonly string[] = Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, '0'))
+const requestIdBytes = 13
 
 class PooledIds implements IdSource {
   readonly #fill: (bytes: Uint8Array) => void
-  readonly #pool = new Uint8Array(poolBytes)
+  readonly #pool = Buffer.alloc(poolBytes)
   #next = poolBytes
 
   constructor(fill: (bytes: Uint8Array) => void) {
     this.#fill = fill
   }
 
-  /** Index of `count` unused bytes. */
-  #take(count: number): number {
-    if (this.#next + count > poolBytes) {
+  #hex(bytes: number): string {
+    if (this.#next + bytes > poolBytes) {
       this.#fill(this.#pool)
       this.#next = 0
     }
     const start = this.#next
-    this.#next += count
-    return start
+    this.#next += bytes
+    return this.#pool.toString('hex', start, this.#next)
+  }
+
+  #nonZeroHex(bytes: number): string {
+    const id = this.#hex(bytes)
+    return /[^0]/.test(id) ? id : this.#nonZeroHex(bytes)
   }
 
   requestId(): string {
-    const start = this.#take(26)
-    const pool = this.#pool
-    let id = ''
-    for (let at = start; at < start + 26; at += 2) id += pairs[(((pool[at] ?? 0) << 8) | (pool[at + 1] ?? 0)) & 1_023]
-    return id
-  }
-
-  #hex(bytes: number): string {
-    const start = this.#take(bytes)
-    const pool = this.#pool
-    let id = ''
-    let seen = 0
-    for (let at = start; at < start + bytes; at += 1) {
-      const byte = pool[at] ?? 0
-      seen |= byte
-      id += hexPairs[byte]
-    }
-    return seen === 0 ? this.#hex(bytes) : id
+    return this.#hex(requestIdBytes)
   }
 
   traceId(): string {
-    return this.#hex(16)
+    return this.#nonZeroHex(16)
   }
 
   spanId(): string {
-    return this.#hex(8)
+    return this.#nonZeroHex(8)
   }
 }
 

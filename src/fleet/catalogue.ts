@@ -78,7 +78,8 @@ class FleetCatalogue implements Catalogue {
     let resolved = this.#resolved.get(model)
     if (resolved === undefined) {
       resolved = this.#compute(model)
-      this.#resolved.set(model, resolved)
+      // Unknown names are not kept: anybody can make up new ones.
+      if (resolved.known) this.#resolved.set(model, resolved)
     }
     return resolved
   }

@@ -219,7 +219,7 @@ function readWhole(
 export function createTransport(options: TransportOptions): Transport {
   const url = new URL(options.url)
   const prefix = url.pathname.replace(/\/+$/, '')
-  const extraHeaders = Object.entries(options.headers)
+  const hasExtra = Object.keys(options.headers).length > 0
   const pool = new Pool(url.origin, {
     connections: null,
     pipelining: 1,
@@ -234,8 +234,7 @@ export function createTransport(options: TransportOptions): Transport {
 
   function open(request: NodeRequest, handler: ResponseHandler): Exchange {
     const bridge = new Bridge(handler)
-    const headers: Record<string, string> = { ...request.headers }
-    for (const [name, value] of extraHeaders) headers[name] = value
+    const headers = hasExtra ? { ...request.headers, ...options.headers } : request.headers
     pool.dispatch(
       { path: prefix + request.path, method: request.method as Dispatcher.HttpMethod, headers, body: request.body },
       bridge,

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
 
 export interface BodyLimits {
@@ -34,15 +34,54 @@ interface Settle {
   reject(error: CorralError): void
 }
 
+/** How often pauses are looked at: one timer for all bodies, because one per request shows in a profile. */
+const watchEveryMs = 250
+/** Readers whose body has not ended, with the timer that looks at them while there are any. */
+class Watch {
+  readonly readers = new Set<BodyReader>()
+  readonly #clock: Clock
+  #scheduled = false
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  add(reader: BodyReader): void {
+    this.readers.add(reader)
+    if (!this.#scheduled) this.#schedule()
+  }
+
+  #schedule(): void {
+    this.#scheduled = true
+    this.#clock.after(watchEveryMs, () => {
+      this.#scheduled = false
+      const nowMs = this.#clock.nowMs()
+      for (const reader of this.readers) reader.check(nowMs)
+      if (this.readers.size > 0) this.#schedule()
+    })
+  }
+}
+
+const watches = new WeakMap<Clock, Watch>()
+
+function watchOf(clock: Clock): Watch {
+  let watch = watches.get(clock)
+  if (watch === undefined) {
+    watch = new Watch(clock)
+    watches.set(clock, watch)
+  }
+  return watch
+}
+
 class BodyReader {
   readonly #incoming: IncomingMessage
   readonly #limits: BodyLimits
   readonly #settle: Settle
   readonly #chunks: Buffer[] = []
+  readonly #watch: Watch
+  readonly #clock: Clock
   #bytes = 0
   #lastByteMs: number
-  #timer: Timer | null = null
-  readonly #clock: Clock
 
   constructor(incoming: IncomingMessage, limits: BodyLimits, clock: Clock, settle: Settle) {
     this.#incoming = incoming
@@ -50,18 +89,17 @@ class BodyReader {
     this.#clock = clock
     this.#settle = settle
     this.#lastByteMs = clock.nowMs()
+    this.#watch = watchOf(clock)
+    this.#watch.add(this)
     incoming.on('data', this.#onData)
     incoming.on('end', this.#onEnd)
     incoming.on('close', this.#onClose)
-    this.#watch(limits.pauseMsMax)
   }
 
-  #watch(delayMs: number): void {
-    this.#timer = this.#clock.after(delayMs, () => {
-      const leftMs = this.#lastByteMs + this.#limits.pauseMsMax - this.#clock.nowMs()
-      if (leftMs > 0) this.#watch(leftMs)
-      else this.#fail(new CorralError('body_timeout', `no byte of the request body for ${this.#limits.pauseMsMax} ms`))
-    })
+  /** Fails the read when nothing came for too long. */
+  check(nowMs: number): void {
+    if (nowMs - this.#lastByteMs < this.#limits.pauseMsMax) return
+    this.#fail(new CorralError('body_timeout', `no byte of the request body for ${this.#limits.pauseMsMax} ms`))
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -70,8 +108,8 @@ class BodyReader {
       this.#fail(tooLarge(this.#limits.bytesMax))
       return
     }
-    this.#lastByteMs = this.#clock.nowMs()
     this.#chunks.push(chunk)
+    if (this.#chunks.length > 1) this.#lastByteMs = this.#clock.nowMs()
   }
 
   readonly #onEnd = (): void => {
@@ -91,7 +129,7 @@ class BodyReader {
   }
 
   #detach(): void {
-    this.#timer?.cancel()
+    this.#watch.readers.delete(this)
     this.#incoming.off('data', this.#onData)
     this.#incoming.off('end', this.#onEnd)
     this.#incoming.off('close', this.#onClose)

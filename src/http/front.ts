@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 
 import { CorralError, type ErrorCode } from '../core/errors.ts'
 import { decideCors, isHostAllowed } from '../wire/cors.ts'
-import { dialectOfPath, matchRoute } from '../wire/routes.ts'
+import { dialectOfPath } from '../wire/routes.ts'
 import { sendError } from './send-error.ts'
 
 export interface FrontOptions {
@@ -108,20 +108,13 @@ function admitOrigin(incoming: IncomingMessage, outgoing: ServerResponse, option
   return false
 }
 
-/**
- * Paths that need a second look: dot segments, doubled or trailing slashes are redirected as Go's mux does; percent
- * escapes are only for parameters (a model name in `/v1/models/…`), never for the words of a route.
- */
+/** Percent escapes are only for parameters (a model name in `/v1/models/…`), never for the words of a route. */
 function admitPath(incoming: IncomingMessage, outgoing: ServerResponse, options: FrontOptions): boolean {
   const target = incoming.url ?? '/'
+  if (!target.includes('%')) return true
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
-  if (path === '/' || (!path.includes('%') && !path.includes('//') && !path.includes('/.') && !path.endsWith('/'))) return true
-  if (path.includes('%')) return admitEncoded(path, incoming, outgoing, options)
-  const match = matchRoute(incoming.method ?? 'GET', path)
-  if (match.kind !== 'redirect') return true
-  outgoing.writeHead(match.status, { location: match.location + (query < 0 ? '' : target.slice(query)), 'content-length': '0' }).end()
-  return false
+  return !path.includes('%') || admitEncoded(path, incoming, outgoing, options)
 }
 
 /** Prefixes whose rest is a parameter and may be escaped. */

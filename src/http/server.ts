@@ -22,7 +22,9 @@ export interface NodeBindings {
 }
 
 export interface HttpServerDeps {
-  readonly app: Hono<NodeBindings>
+  /** Answers Ollama's routes; false: the request is for Corral's own. */
+  readonly answer: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
+  readonly ownRoutes: Hono<NodeBindings>
   readonly options: HttpOptions
   readonly front: FrontOptions
   readonly calls: CallRegistry
@@ -39,10 +41,11 @@ export interface HttpServer {
 export function createHttpServer(deps: HttpServerDeps): HttpServer {
   const { options } = deps
   let draining = false
-  const listener = getRequestListener(deps.app.fetch, { overrideGlobalObjects: false, autoCleanupIncoming: false })
+  const listener = getRequestListener(deps.ownRoutes.fetch, { overrideGlobalObjects: false, autoCleanupIncoming: false })
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     if (draining) outgoing.setHeader('connection', 'close')
-    if (admit(incoming, outgoing, deps.front)) void listener(incoming, outgoing)
+    if (!admit(incoming, outgoing, deps.front) || deps.answer(incoming, outgoing)) return
+    void listener(incoming, outgoing)
   }
   const server = createNodeServer(
     {

@@ -1,17 +1,17 @@
 /**
- * The routes as Hono sees them. One table (`wire/routes.ts`) says everything about a route, so every surface that a node
- * answers shares one handler; only blobs (never buffered) and Corral's own routes have others. What the table does not
- * know is answered as a real Ollama does, or relayed.
+ * From a request to the one who answers it. Ollama's own routes are matched by the table that says everything about them
+ * (`wire/routes.ts`) and go straight to the inference handler; what the table does not know below `/api/` and `/v1/` is
+ * passed on to a node, as routes of a later Ollama. Everything else is Corral's own and goes to the Hono app.
  */
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import { type Context, Hono } from 'hono'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 
-import type { RouteFacts } from '../core/route.ts'
-import { routes, unknownRouteFor, matchRoute } from '../wire/routes.ts'
-import { mountAdmin, type AdminDeps } from './admin/admin.ts'
-import { handleBlobUpload, type BlobDeps } from './inference/blob.ts'
+import { Hono } from 'hono'
+
+import { matchRoute, type RouteMatch, unknownRouteFor } from '../wire/routes.ts'
+import { type AdminDeps, mountAdmin } from './admin/admin.ts'
+import { type HealthDeps, mountHealth } from './health/health.ts'
+import { type BlobDeps, handleBlobUpload } from './inference/blob.ts'
 import { handleInference, type InferenceDeps } from './inference/handler.ts'
-import { mountHealth, type HealthDeps } from './health/health.ts'
 import type { NodeBindings } from './server.ts'
 
 export interface SurfaceDeps {
@@ -22,14 +22,15 @@ export interface SurfaceDeps {
   readonly onBug: (error: unknown) => void
 }
 
-type Handler = (context: Context<NodeBindings>) => Promise<Response>
+/** Gin's own bodies, without a charset (transcripts 006, 016). */
+const plain = { 'content-type': 'text/plain' }
 
-export function createSurface(deps: SurfaceDeps): Hono<NodeBindings> {
+/** Corral's own routes. */
+export function createOwnRoutes(deps: Pick<SurfaceDeps, 'admin' | 'health' | 'onBug'>): Hono<NodeBindings> {
   const app = new Hono<NodeBindings>()
   mountHealth(app, deps.health)
   mountAdmin(app, deps.admin)
-  for (const facts of routes) app.all(facts.pattern, routeHandler(deps, facts))
-  app.notFound(unmatched(deps))
+  app.notFound((context) => context.body('404 page not found', 404, plain))
   app.onError((error) => {
     deps.onBug(error)
     return new Response(null, { status: 500 })
@@ -37,54 +38,63 @@ export function createSurface(deps: SurfaceDeps): Hono<NodeBindings> {
   return app
 }
 
-function routeHandler(deps: SurfaceDeps, facts: RouteFacts): Handler {
-  if (facts.placement === 'local') return liveness(facts)
-  const [fixed = '', parameter = ''] = facts.pattern.split(':')
-  return async (context) => {
-    const { incoming, outgoing } = context.env
-    if (!facts.methods.includes(incoming.method ?? '')) return wrongMethod(facts.methods)
-    const value = parameter === '' ? null : (context.req.param(parameter) ?? '')
-    if (value?.includes('/') === true) return notFound()
-    const path = value === null ? facts.pattern : fixed + encodeURIComponent(value).replaceAll('%3A', ':')
-    const pathModel = parameter === 'model' ? value : null
-    const exchange = { incoming, outgoing, facts, path, pathModel }
-    if (facts.placement === 'blob' && incoming.method === 'POST') await handleBlobUpload(deps.blobs, exchange)
-    else await handleInference(deps.inference, exchange)
-    return RESPONSE_ALREADY_SENT
+/** Answers a request for one of Ollama's routes; false: it is none. */
+export function answerOllamaRoute(deps: SurfaceDeps, incoming: IncomingMessage, outgoing: ServerResponse): boolean {
+  const target = incoming.url ?? '/'
+  const query = target.indexOf('?')
+  const path = query < 0 ? target : target.slice(0, query)
+  const method = incoming.method ?? 'GET'
+  const match = matchRoute(method, path)
+  switch (match.kind) {
+    case 'route':
+      answerRoute(deps, { incoming, outgoing }, path, match)
+      return true
+    case 'method-not-allowed':
+      send(outgoing, 405, { ...plain, allow: match.allow }, '405 method not allowed')
+      return true
+    case 'redirect':
+      redirect(outgoing, method, match, query < 0 ? '' : target.slice(query))
+      return true
+    case 'unknown':
+      if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
+      void handleInference(deps.inference, { incoming, outgoing, facts: unknownRouteFor(path), path, pathModel: null })
+      return true
   }
 }
 
-/** `GET /`: what every client takes for a sign of life. */
-function liveness(facts: RouteFacts): Handler {
-  return (context) => {
-    if (!facts.methods.includes(context.env.incoming.method ?? '')) return Promise.resolve(wrongMethod(facts.methods))
-    return Promise.resolve(context.text('Ollama is running', 200, { 'content-type': 'text/plain; charset=utf-8' }))
+function answerRoute(
+  deps: SurfaceDeps,
+  { incoming, outgoing }: { incoming: IncomingMessage; outgoing: ServerResponse },
+  path: string,
+  { facts, parameter }: Extract<RouteMatch, { kind: 'route' }>,
+): void {
+  if (facts.placement === 'local') {
+    send(outgoing, 200, { 'content-type': 'text/plain; charset=utf-8' }, 'Ollama is running')
+    return
+  }
+  const pathModel = parameter !== null && facts.pattern.endsWith(':model') ? decodeURIComponent(parameter) : null
+  if (pathModel?.includes('/') === true) {
+    send(outgoing, 404, plain, '404 page not found')
+    return
+  }
+  const exchange = { incoming, outgoing, facts, path, pathModel }
+  if (facts.placement === 'blob' && incoming.method === 'POST') void handleBlobUpload(deps.blobs, exchange)
+  else void handleInference(deps.inference, exchange)
+}
+
+/** As Go's mux and gin answer: a link for a GET, nothing else for other methods (transcripts 024–028). */
+function redirect(outgoing: ServerResponse, method: string, match: Extract<RouteMatch, { kind: 'redirect' }>, query: string): void {
+  const location = match.location + query
+  const phrase = match.status === 301 ? 'Moved Permanently' : 'Temporary Redirect'
+  if (method === 'GET' || method === 'HEAD') {
+    const link = location.replaceAll('&', '&amp;').replaceAll('"', '&#34;').replaceAll('<', '&lt;')
+    send(outgoing, match.status, { 'content-type': 'text/html; charset=utf-8', location }, `<a href="${link}">${phrase}</a>.\n\n`)
+  } else {
+    send(outgoing, match.status, { location }, '')
   }
 }
 
-/** Gin's own bodies, without a charset (transcripts 006, 016). */
-function wrongMethod(methods: readonly string[]): Response {
-  return new Response('405 method not allowed', { status: 405, headers: { allow: methods.join(', '), 'content-type': 'text/plain' } })
-}
-
-function notFound(): Response {
-  return new Response('404 page not found', { status: 404, headers: { 'content-type': 'text/plain' } })
-}
-
-/** Routes of later Ollama versions are passed on to a node; Corral's own prefixes never are. */
-function unmatched(deps: SurfaceDeps): Handler {
-  return async (context) => {
-    const { incoming, outgoing } = context.env
-    const { path } = context.req
-    const match = matchRoute(incoming.method ?? 'GET', path)
-    if (match.kind === 'method-not-allowed') return wrongMethod(match.allow.split(', '))
-    if (!isRelayed(path)) return notFound()
-    await handleInference(deps.inference, { incoming, outgoing, facts: unknownRouteFor(path), path, pathModel: null })
-    return RESPONSE_ALREADY_SENT
-  }
-}
-
-/** `/debug` could expose a node's profiler; everything outside Ollama's two prefixes is ours or nobody's. */
-function isRelayed(path: string): boolean {
-  return path.startsWith('/api/') || path.startsWith('/v1/')
+function send(outgoing: ServerResponse, status: number, headers: Readonly<Record<string, string>>, text: string): void {
+  outgoing.writeHead(status, { ...headers, 'content-length': String(Buffer.byteLength(text)) })
+  outgoing.end(text)
 }

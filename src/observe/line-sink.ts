@@ -2,6 +2,9 @@
  * Where log lines go: a bounded buffer in front of a file descriptor. A request never waits for a disk or a pipe: lines are
  * written together, by size or after a short time, one write at a time; when the reader is too slow new lines are dropped
  * and counted. `flushSync` is for the end of the process.
+ *
+ * A line is copied into bytes at once: kept as text it would live on as a tree of fragments until the next write, and the
+ * garbage collector would carry some kilobytes per request from one generation to the next.
  */
 import { closeSync, openSync, write, writeSync } from 'node:fs'
 
@@ -25,21 +28,64 @@ export interface LineSinkOptions {
   readonly file: string | null
   readonly clock: Clock
   readonly flushEveryMs?: number
-  readonly flushChars?: number
-  readonly bufferCharsMax?: number
+  readonly flushBytes?: number
+  readonly bufferBytesMax?: number
 }
 
 const stdoutFd = 1
 const retryAfterMs = 20
 
+const chunkBytes = 65_536
+const bytesPerCharMax = 3
+
+/** Text collected as UTF-8 bytes. */
+class PendingBytes {
+  #chunk = Buffer.allocUnsafeSlow(chunkBytes)
+  #used = 0
+  #full: Buffer[] = []
+  #fullBytes = 0
+
+  get length(): number {
+    return this.#fullBytes + this.#used
+  }
+
+  add(text: string): void {
+    if (chunkBytes - this.#used < text.length * bytesPerCharMax) this.#closeChunk(text)
+    else this.#used += this.#chunk.write(text, this.#used)
+  }
+
+  #closeChunk(text: string): void {
+    if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used))
+    this.#fullBytes += this.#used
+    this.#chunk = Buffer.allocUnsafeSlow(chunkBytes)
+    this.#used = 0
+    if (text.length * bytesPerCharMax <= chunkBytes) {
+      this.#used = this.#chunk.write(text)
+      return
+    }
+    const bytes = Buffer.from(text)
+    this.#full.push(bytes)
+    this.#fullBytes += bytes.length
+  }
+
+  /** Everything collected since the last call, as a copy. */
+  take(): Buffer {
+    const bytes = Buffer.concat([...this.#full, this.#chunk.subarray(0, this.#used)])
+    this.#full = []
+    this.#fullBytes = 0
+    this.#used = 0
+    return bytes
+  }
+}
+
 class FdSink implements LineSink {
   readonly #file: string | null
   readonly #clock: Clock
   readonly #flushEveryMs: number
-  readonly #flushChars: number
-  readonly #bufferCharsMax: number
+  readonly #flushBytes: number
+  readonly #bufferBytesMax: number
   #fd: number
-  #pending = ''
+  readonly #pending: PendingBytes = new PendingBytes()
   #pendingLines = 0
   /** The bytes of the write under way, from the first one not yet written. */
   #writing: Buffer | null = null
@@ -49,34 +95,33 @@ class FdSink implements LineSink {
   #reopenWanted = false
   dropped = 0
 
-  constructor({ file, clock, flushEveryMs = 100, flushChars = 16_384, bufferCharsMax = 4_194_304 }: LineSinkOptions) {
+  constructor({ file, clock, flushEveryMs = 100, flushBytes = 16_384, bufferBytesMax = 4_194_304 }: LineSinkOptions) {
     this.#file = file
     this.#clock = clock
     this.#flushEveryMs = flushEveryMs
-    this.#flushChars = flushChars
-    this.#bufferCharsMax = bufferCharsMax
+    this.#flushBytes = flushBytes
+    this.#bufferBytesMax = bufferBytesMax
     this.#fd = file === null ? stdoutFd : openSync(file, 'a')
   }
 
   write(line: string): void {
-    if (this.#pending.length + line.length > this.#bufferCharsMax) {
+    if (this.#pending.length + line.length > this.#bufferBytesMax) {
       this.dropped += 1
       return
     }
-    this.#pending += line
+    this.#pending.add(line)
     this.#pendingLines += 1
     if (this.#writing !== null) return
-    if (this.#pending.length >= this.#flushChars) this.#start()
+    if (this.#pending.length >= this.#flushBytes) this.#start()
     else this.#timer ??= this.#clock.after(this.#flushEveryMs, () => this.#start())
   }
 
   #start(): void {
     this.#timer?.cancel()
     this.#timer = null
-    if (this.#writing !== null || this.#pending === '') return
-    this.#writing = Buffer.from(this.#pending)
+    if (this.#writing !== null || this.#pending.length === 0) return
+    this.#writing = this.#pending.take()
     this.#writingLines = this.#pendingLines
-    this.#pending = ''
     this.#pendingLines = 0
     this.#continue()
   }
@@ -98,7 +143,7 @@ class FdSink implements LineSink {
       if (error !== null) this.dropped += this.#writingLines
       this.#writing = null
       if (this.#reopenWanted) this.#swapFile()
-      if (this.#pending !== '') this.#start()
+      if (this.#pending.length > 0) this.#start()
       else this.#settleIdle()
     })
   }
@@ -120,10 +165,9 @@ class FdSink implements LineSink {
   flushSync(): void {
     this.#timer?.cancel()
     this.#timer = null
-    const bytes = Buffer.concat([this.#writing ?? Buffer.alloc(0), Buffer.from(this.#pending)])
+    const bytes = Buffer.concat([this.#writing ?? Buffer.alloc(0), this.#pending.take()])
     const lines = this.#pendingLines + this.#writingLines
     this.#writing = null
-    this.#pending = ''
     this.#pendingLines = 0
     try {
       for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at)

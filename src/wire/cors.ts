@@ -80,12 +80,24 @@ function matchesPattern(origin: string, pattern: string): boolean {
 
 const localSuffixes = ['.localhost', '.local', '.internal']
 
+/** Verdicts on host names without the operator's own, since clients send the same few. */
+const hostCacheMax = 256
+const knownHosts = new Map<string, boolean>()
+
 /** True when a loopback listener may answer for this `Host`. `extra`: host names the operator added. */
 export function isHostAllowed(host: string, extra: readonly string[]): boolean {
-  const name = hostName(host)
+  let local = knownHosts.get(host)
+  if (local === undefined) {
+    local = isLocalName(hostName(host))
+    if (knownHosts.size >= hostCacheMax) knownHosts.clear()
+    knownHosts.set(host, local)
+  }
+  return local || extra.some((allowed) => allowed.toLowerCase() === hostName(host))
+}
+
+function isLocalName(name: string): boolean {
   if (name === '' || name === 'localhost' || localSuffixes.some((suffix) => name.endsWith(suffix))) return true
-  if (isIP(name) !== 0) return isPrivateAddress(name)
-  return extra.some((allowed) => allowed.toLowerCase() === name)
+  return isIP(name) !== 0 && isPrivateAddress(name)
 }
 
 function hostName(host: string): string {

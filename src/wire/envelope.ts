@@ -15,6 +15,7 @@ const runnerOptionNames = new Set(['num_ctx', 'num_batch', 'num_gpu', 'main_gpu'
 /** Fields whose bytes are mostly prompt. */
 const promptFields = ['prompt', 'messages', 'input', 'system', 'instructions', 'suffix', 'tools']
 const bytesPerToken = 4
+const plainKeyBytesMax = 128
 /** Messages looked at for the first one of the user. */
 const openingMessagesMax = 8
 
@@ -155,9 +156,13 @@ function conversationKey(body: Buffer, fields: ReadonlyMap<string, EnvelopeField
   const end = openingEnd(body, messages, limits)
   if (end < 0) return null
   const system = fields.get('system')
-  const parts = [body.subarray(model.start, model.end), body.subarray(messages.start, end)]
-  if (system !== undefined) parts.push(body.subarray(system.start, system.end))
-  return hash('sha1', Buffer.concat(parts), 'base64')
+  const key = digest(body, model.start, model.end) + digest(body, messages.start, end)
+  return system === undefined ? key : key + digest(body, system.start, system.end)
+}
+
+/** Short bytes are their own key: a hash costs more than comparing them. */
+function digest(body: Buffer, start: number, end: number): string {
+  return end - start <= plainKeyBytesMax ? body.toString('latin1', start, end) : hash('sha1', body.subarray(start, end), 'hex')
 }
 
 /** Index after the user's first message; -1 when there is none. */

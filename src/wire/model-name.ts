@@ -30,6 +30,7 @@ function canonicalise(name: string): string {
 
 /** True for a model that a node would run at ollama.com: tag `cloud`, or one that ends in `-cloud`. */
 export function isCloudModel(name: string): boolean {
+  if (!name.includes('cloud') && !/cloud/i.test(name)) return false
   const canonical = name.trim().toLowerCase()
   const tag = canonical.slice(canonical.lastIndexOf('/') + 1).split(':').slice(1)
   return tag.some((part) => part === 'cloud' || part.endsWith('-cloud'))

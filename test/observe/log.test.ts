@@ -120,7 +120,7 @@ test('keeps every line and their order under load', async () => {
 
 test('drops and counts lines when its buffer is full, and goes on afterwards', async () => {
   const file = temporaryFile()
-  const sink = createLineSink({ file, clock: systemClock, bufferCharsMax: 100, flushChars: 1_000 })
+  const sink = createLineSink({ file, clock: systemClock, bufferBytesMax: 100, flushBytes: 1_000 })
   for (let index = 0; index < 30; index += 1) sink.write('0123456789')
   expect(sink.dropped).toBe(20)
   await sink.flush()
@@ -139,7 +139,7 @@ test('writes everything at once at the end of the process', () => {
 
 test('loses and repeats nothing when the file is rotated during a write', async () => {
   const file = temporaryFile()
-  const sink = createLineSink({ file, clock: systemClock, flushChars: 1 })
+  const sink = createLineSink({ file, clock: systemClock, flushBytes: 1 })
   sink.write('one\n')
   sink.write('two\n')
   renameSync(file, `${file}.1`)
