@@ -4,14 +4,29 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 project=$(mktemp -d)
-trap 'rm -rf "$project"' EXIT
+server=
+finish() {
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  rm -rf "$project"
+}
+trap finish EXIT
 
-npm run --silent build
-tarball=$(npm pack --silent --pack-destination "$project")
+npm pack --silent --pack-destination "$project" >/dev/null # builds dist/ first, by prepack
+tarball=$(basename "$project"/*.tgz)
 PATH="$PWD/node_modules/.bin:$PATH"
 cd "$project"
 printf '{"name":"guest","version":"1.0.0","private":true}\n' >package.json
 npm install --silent --no-audit --no-fund --ignore-scripts "./$tarball"
 npx --no-install corral version
 npx --no-install corral config show >/dev/null
+
+port=$(node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})')
+node node_modules/corral/dist/main.js serve --port "$port" >server.log 2>&1 &
+server=$!
+alive=no
+for _ in $(seq 1 50); do
+  if node -e "fetch('http://127.0.0.1:$port/livez').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))"; then alive=yes; break; fi
+  sleep 0.1
+done
+[ "$alive" = yes ] || { printf 'the installed package does not serve:\n' >&2; cat server.log >&2; exit 1; }
 printf 'packed: %s, %s packages installed\n' "$tarball" "$(npm ls --all --parseable | wc -l)"
