@@ -20,6 +20,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   embed: () => import('./embed.ts'),
   faults: () => import('./faults.ts'),
   overload: () => import('./overload.ts'),
+  routing: () => import('./routing.ts'),
   soak: () => import('./soak.ts'),
 }
 

@@ -11,27 +11,13 @@ import { CorralError } from '../core/errors.ts'
 import type { Ticket } from './breaker.ts'
 import type { Affinity } from './learning.ts'
 import type { Loader } from './loader.ts'
+import type { LoadPricing } from './load-pricing.ts'
 import type { FleetNode } from './node.ts'
 import type { FleetOptions } from './options.ts'
-import type { Policy, Ranked, RouteRequest } from './policy/policy.ts'
+import type { Policy, Ranked } from './policy/policy.ts'
 import { anyModel, type Pool, type PoolTable } from './pool.ts'
-import type { Runner, RunnerRequest } from './runner.ts'
-
-/** What admission needs to know of a request. */
-export interface Wish {
-  readonly model: string | null
-  readonly runner: RunnerRequest
-  /** Runner options as JSON fields of a load request. */
-  readonly loadFields: string
-  readonly route: RouteRequest
-  readonly conversationKey: string | null
-  /** Nodes that failed this request already, by name. */
-  readonly tried: Set<string>
-  /** True once a node refused to load this model for a reason of the request's own: it then gets the node's own answer. */
-  direct: boolean
-  /** Loads that failed while this request waited. */
-  loadFailures: number
-}
+import type { Runner } from './runner.ts'
+import type { Wish } from './wish.ts'
 
 /** A place on a node, held until the end of the answer. */
 export interface Claim {
@@ -64,11 +50,19 @@ export interface AdmissionDeps {
   readonly pools: PoolTable<Waiter>
   readonly loader: Loader
   readonly affinity: Affinity
+  readonly pricing: LoadPricing
   readonly policy: () => Policy
   readonly options: () => FleetOptions
   readonly clock: Clock
   readonly random: () => number
   readonly events: AdmissionEvents
+}
+
+interface ClaimTry {
+  readonly waitedMs: number
+  /** Requests that stand before this one in the line. */
+  readonly queuedAhead: number
+  readonly nowMs: number
 }
 
 /** A waiting request whose runner options differ from those in use gets the gate after this long. */
@@ -89,8 +83,9 @@ export class Admission {
   claim(wish: Wish, call: Call, retry: boolean): Claim | Promise<Claim> {
     const pool = this.#deps.pools.get(wish.model)
     const nowMs = this.#deps.clock.nowMs()
+    if (!retry && pool.model !== anyModel) this.#deps.pricing.wanted(pool.model, nowMs)
     if (pool.queue.size === 0 || retry) {
-      const claim = this.#tryClaim(pool, wish, 0, nowMs)
+      const claim = this.#tryClaim(pool, wish, { waitedMs: 0, queuedAhead: 0, nowMs })
       if (claim !== null) return claim
     }
     return this.#wait(pool, wish, call, { retry, nowMs })
@@ -135,11 +130,11 @@ export class Admission {
   }
 
   /** A free place by the policy's order; null: wait. Throws `no_node` when nobody can serve at all. */
-  #tryClaim(pool: Pool<Waiter>, wish: Wish, waitedMs: number, nowMs: number): Claim | null {
+  #tryClaim(pool: Pool<Waiter>, wish: Wish, { waitedMs, queuedAhead, nowMs }: ClaimTry): Claim | null {
     this.#deps.pools.update(pool)
     const candidates = this.#eligible(pool, wish, nowMs)
     if (candidates.length === 0) throw this.#noNode(pool, wish)
-    const ranking = this.#rank(candidates, wish, nowMs)
+    const ranking = this.#rank(candidates, wish, queuedAhead, nowMs)
     for (const ranked of ranking) {
       const runner = ranked.candidate
       if (runner.isFree(wish.runner) && (runner.residency === 'resident' || this.#mayLoadInBand(runner, wish))) {
@@ -155,14 +150,16 @@ export class Admission {
     return wish.direct || !runner.bounded || !this.#deps.options().loads.enabled
   }
 
-  #rank(candidates: readonly Runner[], wish: Wish, nowMs: number): readonly Ranked<Runner>[] {
+  #rank(candidates: readonly Runner[], wish: Wish, queuedAhead: number, nowMs: number): readonly Ranked<Runner>[] {
     const { slowStartMs } = this.#deps.options().breaker
     const { conversationKey } = wish
     for (const runner of candidates) {
       const cachedTokens = conversationKey === null ? 0 : this.#deps.affinity.cachedTokens(conversationKey, runner.node, nowMs)
       runner.view(wish.runner, { nowMs, slowStartMs, cachedTokens })
+      if (runner.residency === 'cold') runner.priceLoad(this.#deps.pricing.price(runner, nowMs))
     }
-    return this.#deps.policy()(candidates, wish.route, this.#deps.random)
+    const route = queuedAhead === 0 ? wish.route : { ...wish.route, queuedAhead }
+    return this.#deps.policy()(candidates, route, this.#deps.random)
   }
 
   /**
@@ -256,8 +253,8 @@ export class Admission {
       let served = false
       let scanned = 0
       for (const waiter of pool.queue.inOrder()) {
+        served = this.#serveOne(pool, waiter, { waitedMs: nowMs - waiter.sinceMs, queuedAhead: scanned, nowMs })
         scanned += 1
-        served = this.#serveOne(pool, waiter, nowMs)
         if (served || scanned >= wakeScan) break
       }
       if (!served) return
@@ -265,10 +262,10 @@ export class Admission {
   }
 
   /** True when the waiter left the line, with a place or a refusal. */
-  #serveOne(pool: Pool<Waiter>, waiter: Waiter, nowMs: number): boolean {
+  #serveOne(pool: Pool<Waiter>, waiter: Waiter, attempt: ClaimTry): boolean {
     let claim: Claim | null
     try {
-      claim = this.#tryClaim(pool, waiter.wish, nowMs - waiter.sinceMs, nowMs)
+      claim = this.#tryClaim(pool, waiter.wish, attempt)
     } catch (error) {
       if (!(error instanceof CorralError)) throw error
       this.#refuse(pool, waiter, error)

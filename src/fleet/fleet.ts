@@ -17,6 +17,7 @@ import { createDispatch, type DispatchEvents } from './dispatch.ts'
 import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
 import { Affinity } from './learning.ts'
 import { Loader, type LoaderEvents } from './loader.ts'
+import { LoadPricing } from './load-pricing.ts'
 import type { FleetNode } from './node.ts'
 import { NumCtxPolicy } from './num-ctx.ts'
 import { createOperations, type Operations, refuseCloud } from './operations/operations.ts'
@@ -58,6 +59,7 @@ export class Fleet {
   readonly watchdog: Watchdog
   readonly operations: Operations
   readonly #admission: Admission
+  readonly #pricing: LoadPricing
   readonly #relays: Readonly<Partial<Record<Placement, Relay>>>
   #sweep: Timer | null = null
 
@@ -77,6 +79,7 @@ export class Fleet {
       events,
       onChange: (node, change) => this.#onNodeChange(node, change),
     })
+    this.#pricing = new LoadPricing({ nodes, use: (node) => this.pools.use(node), clock })
     const affinity = new Affinity()
     this.#admission = this.#createAdmission(affinity)
     const one = this.#createOne(affinity)
@@ -119,7 +122,7 @@ export class Fleet {
     const { generate, embed } = loadRoutes()
     const loader = new Loader({ clock, options, events, routes: { generate, embed } })
     const policy = () => policies[options().policy]
-    return new Admission({ pools: this.pools, loader, affinity, policy, options, clock, random, events })
+    return new Admission({ pools: this.pools, loader, affinity, pricing: this.#pricing, policy, options, clock, random, events })
   }
 
   #createOne(affinity: Affinity): Relay {
@@ -196,6 +199,7 @@ export class Fleet {
     if (change === 'down') for (const attempt of this.#active) attempt.check(nowMs)
     if (change === 'down') this.pools.forgetResidency(node)
     if (change === 'models') this.catalogue.invalidate()
+    if (change === 'loaded') this.#pricing.sawLoaded(node)
     this.#admission.wake()
   }
 

@@ -5,6 +5,7 @@
  */
 import type { FleetNode } from './node.ts'
 import type { ModelStats } from './learning.ts'
+import type { EvictionPrice } from './policy/eviction-price.ts'
 import type { Candidate } from './policy/policy.ts'
 
 /** A load that the gateway started with its own request. */
@@ -18,6 +19,12 @@ export interface Load {
 export class NodeUse {
   readonly runners = new Map<string, Runner>()
   inFlight = 0
+
+  /** The runner of a model by its canonical name; null when nothing of it was ever asked here. */
+  find(model: string): Runner | null {
+    for (const runner of this.runners.values()) if (runner.model === model) return runner
+    return null
+  }
 
   /** Milliseconds until this node's single loader is free again, `except` one runner's own load. */
   loaderBacklogMs(nowMs: number, except: Runner): number {
@@ -100,8 +107,10 @@ export class Runner implements Candidate {
     return this.bounded ? this.stats.slots : Number.MAX_SAFE_INTEGER
   }
 
+  /** Half of a request for each that is served, a whole one for each that waits in the node. */
   get pendingMs(): number {
-    return this.inFlight * (this.stats.requestMs ?? 0) * 0.5
+    const served = Math.min(this.inFlight, this.slots)
+    return (served * 0.5 + (this.inFlight - served)) * (this.stats.requestMs ?? 0)
   }
 
   get loadMs(): number {
@@ -120,7 +129,17 @@ export class Runner implements Candidate {
   isResident(): boolean {
     const { fleetNode } = this
     if (!this.bounded || fleetNode.loadedAtMs === -Infinity) return true
-    return this.inFlight > 0 || this.lastServedMs >= fleetNode.loadedAtMs || fleetNode.loaded.has(this.model)
+    return this.inFlight > 0 || this.lastServedMs >= fleetNode.loadedAtMs || this.isListed()
+  }
+
+  /** `/api/ps` lists it, or a copy under another name: copies share one runner and show the name of whoever loaded it. */
+  isListed(): boolean {
+    const { loaded, models } = this.fleetNode
+    if (loaded.has(this.model)) return true
+    const digest = models.get(this.model)?.digest
+    if (digest === undefined || digest === '') return false
+    for (const listed of loaded.values()) if (listed.digest === digest) return true
+    return false
   }
 
   /** Whether a request with these runner options runs without a reload. */
@@ -143,8 +162,15 @@ export class Runner implements Candidate {
     }
     this.loaderBacklogMs = this.residency === 'cold' ? this.use.loaderBacklogMs(nowMs, this) : 0
     if (this.residency === 'cold' && this.inFlight > 0) this.loaderBacklogMs += this.pendingMs
-    this.cachedTokens = cachedTokens
+    this.evictionMs = 0
+    this.cachedTokens = this.residency === 'resident' ? cachedTokens : 0
     this.penalty = this.#penalty(nowMs, slowStartMs)
+  }
+
+  /** Adds what a load here would do to other models. Only for a `cold` view. */
+  priceLoad({ priceMs, waitMs }: EvictionPrice): void {
+    this.evictionMs = priceMs
+    this.loaderBacklogMs += waitMs
   }
 
   #penalty(nowMs: number, slowStartMs: number): number {

@@ -9,9 +9,26 @@ import type { Operation } from '../core/route.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
 import { runnerFingerprint } from '../wire/fingerprint.ts'
 import { removeOption, replaceField, replaceOption } from '../wire/splice.ts'
-import type { Wish } from './admission.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { NumCtxPolicy } from './num-ctx.ts'
+import type { RouteRequest } from './policy/policy.ts'
+import type { RunnerRequest } from './runner.ts'
+
+/** What admission needs to know of a request. */
+export interface Wish {
+  readonly model: string | null
+  readonly runner: RunnerRequest
+  /** Runner options as JSON fields of a load request. */
+  readonly loadFields: string
+  readonly route: RouteRequest
+  readonly conversationKey: string | null
+  /** Nodes that failed this request already, by name. */
+  readonly tried: Set<string>
+  /** True once a node refused to load this model for a reason of the request's own: it then gets the node's own answer. */
+  direct: boolean
+  /** Loads that failed while this request waited. */
+  loadFailures: number
+}
 
 /** Output tokens expected of a request that sets no limit, until the model's mean is learned. */
 const outputTokensAssumed = 256

@@ -5,7 +5,7 @@
  */
 import type { Terminator } from '../core/route.ts'
 import { decodeString, scanObject, skipSpace } from './json-scan.ts'
-import type { FrameJudge, FrameKind } from './stream-reader.ts'
+import type { FrameJudge, FrameKind } from './frame-judge.ts'
 
 const newline = 0x0a
 const openBrace = 0x7b

@@ -5,7 +5,7 @@
 import type { Terminator } from '../core/route.ts'
 import { scanObject, skipSpace } from './json-scan.ts'
 import { decodeErrorMessage } from './render-error.ts'
-import type { FrameJudge, FrameKind } from './stream-reader.ts'
+import type { FrameJudge, FrameKind } from './frame-judge.ts'
 
 const newline = 0x0a
 const carriageReturn = 0x0d

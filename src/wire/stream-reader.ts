@@ -5,22 +5,10 @@
  */
 import type { Usage } from '../core/relay.ts'
 import type { RouteFacts } from '../core/route.ts'
+import type { FrameJudge, FrameKind } from './frame-judge.ts'
 import { NdjsonLines } from './ndjson-lines.ts'
 import { SseEvents } from './sse-events.ts'
 import { readUsage } from './usage.ts'
-
-/** What one frame means. `skip`: bytes that are no frame yet, such as a keep-alive. */
-export type FrameKind = 'data' | 'skip' | 'done' | 'error' | 'died' | 'malformed'
-
-export interface FrameJudge {
-  /** Length in bytes of the frame that begins at `start`, terminator included; -1 when it is not complete. */
-  frameLength(bytes: Buffer, start: number): number
-  judge(bytes: Buffer, start: number, end: number): FrameKind
-  /** Message of the last frame judged `error`. */
-  readonly message: string | null
-  /** True when the answer stopped because one token came again and again (verified notes, T083). */
-  readonly repeated: boolean
-}
 
 export interface StreamStep {
   /** Whole frames to hand on; null when there are none yet. */

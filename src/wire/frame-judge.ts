@@ -1,0 +1,14 @@
+/** What a stream reader needs of a format: where a frame ends and what it means. Two formats exist, NDJSON and SSE. */
+
+/** What one frame means. `skip`: bytes that are no frame yet, such as a keep-alive. */
+export type FrameKind = 'data' | 'skip' | 'done' | 'error' | 'died' | 'malformed'
+
+export interface FrameJudge {
+  /** Length in bytes of the frame that begins at `start`, terminator included; -1 when it is not complete. */
+  frameLength(bytes: Buffer, start: number): number
+  judge(bytes: Buffer, start: number, end: number): FrameKind
+  /** Message of the last frame judged `error`. */
+  readonly message: string | null
+  /** True when the answer stopped because one token came again and again (verified notes, T083). */
+  readonly repeated: boolean
+}
