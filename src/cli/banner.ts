@@ -57,7 +57,7 @@ function stateOf(node: NodeSight): string {
 
 /** The nodes as the first probes found them, and what to try next. */
 export function nodeLines(nodes: readonly NodeSight[], url: string): readonly string[] {
-  const rows = nodes.map((node, index) => [index === 0 ? 'nodes    ' : '', node.name, maskUrl(node.options.url), stateOf(node)])
+  const rows = nodes.map((node, index) => [index === 0 ? 'nodes   ' : '', node.name, maskUrl(node.options.url), stateOf(node)])
   const lines = rows.length === 0 ? ['nodes     none: add one with "corral nodes add URL"'] : table(rows).split('\n')
   if (nodes.some((node) => node.up === true)) {
     return [...lines, `try       ${paint('dim', `OLLAMA_HOST=${url.replace('http://', '')} ollama list`)}`]

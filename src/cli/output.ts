@@ -57,10 +57,15 @@ export function table(rows: readonly (readonly string[])[]): string {
   return rows.map(line).join('\n')
 }
 
-/** Ends quietly when the reader of stdout is gone. */
+/** Ends quietly when the reader of stdout is gone: `corral config show | head`. */
 export function endOnClosedPipe(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
     process.exit(0)
   })
+}
+
+/** Goes on when nobody reads what is printed any more: a gateway outlives its terminal and its log collector. */
+export function goOnWithoutReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 }

@@ -118,10 +118,18 @@ function createProgram(): Command {
   addGatewayCommands(program)
   addRest(program)
   program.hook('preAction', (_program, command) => {
-    // `serve` drains on an interrupt; every other command just ends.
-    if (command.name() !== 'serve') process.once('SIGINT', () => process.exit(exitCodes.interrupted))
+    // `serve` drains on an interrupt and outlives its readers; every other command just ends.
+    if (command.name() === 'serve') return
+    endOnClosedPipe()
+    process.once('SIGINT', interrupted)
   })
   return program
+}
+
+/** Leaves the line that a progress bar may stand on. */
+function interrupted(): void {
+  if (process.stderr.isTTY) printMessage('')
+  process.exit(exitCodes.interrupted)
 }
 
 function report(error: unknown): number {
@@ -138,7 +146,6 @@ function report(error: unknown): number {
 
 /** Runs the command in `argv` (without node and script) and sets the exit code. */
 export async function run(argv: readonly string[]): Promise<void> {
-  endOnClosedPipe()
   try {
     await createProgram().parseAsync(argv, { from: 'user' })
   } catch (error) {

@@ -2,13 +2,16 @@
  * `corral serve`: load, listen, say so, and wait for signals. SIGINT and SIGTERM drain (a second one ends at once), SIGHUP
  * reloads. What cannot start ends with one sentence: 2 for a configuration, 1 for a port.
  */
+import { closeSync, openSync } from 'node:fs'
+import { isatty } from 'node:tty'
+
 import { systemClock } from '../base/clock.ts'
 import { formatDuration } from '../base/units.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { createReloader, type ReloadResult, reloadLines } from '../config/reload.ts'
 import { listeningLines, nodeLines, type NodeSight, noNodeText, urlOf } from './banner.ts'
 import { CliError, type ExitCode, exitCodes } from './exit-code.ts'
-import { printMessage } from './output.ts'
+import { goOnWithoutReaders, printMessage } from './output.ts'
 import { type ConfigOptions, type Settings, settingsOf, tryLoad } from './settings.ts'
 import { corralVersion } from './version.ts'
 
@@ -113,7 +116,22 @@ async function announceNodes({ app, say, settings, address }: Serving): Promise<
   else if (!nodes.some((node) => node.up === true)) say('warn', [noNodeText])
 }
 
-function reloadOnHangup(serving: Serving, options: ConfigOptions): void {
+/** Whether the process has a terminal to lose: a service or `nohup` has none. Asked early, a lost one is none any more. */
+function hasTerminal(): boolean {
+  return isatty(0) || isatty(2)
+}
+
+function isTerminalGone(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'))
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** SIGHUP means "read your configuration", and also "your terminal was closed": then it ends as with SIGTERM. */
+function onHangup(serving: Serving, options: ConfigOptions): void {
   const { app, say } = serving
   const report = (result: ReloadResult): void => {
     if (result.kind === 'applied') say('info', reloadLines(result))
@@ -124,7 +142,11 @@ function reloadOnHangup(serving: Serving, options: ConfigOptions): void {
     serving.config = config
   }
   const reload = createReloader({ current: serving.config, load: () => tryLoad(options), apply, report })
-  process.on('SIGHUP', () => void reload())
+  const onTerminal = hasTerminal()
+  process.on('SIGHUP', () => {
+    if (onTerminal && isTerminalGone()) process.emit('SIGTERM', 'SIGTERM')
+    else void reload()
+  })
 }
 
 async function drain({ app, say, config }: Serving, signal: NodeJS.Signals): Promise<ExitCode> {
@@ -155,6 +177,7 @@ function untilSignalled(serving: Serving): Promise<ExitCode> {
 
 /** Serves until a signal ends it, then ends the process. */
 export async function serveCommand(options: ConfigOptions): Promise<never> {
+  goOnWithoutReaders()
   const settings = await settingsOf(options)
   const { config } = settings
   const app = await createServedApp(config)
@@ -167,7 +190,7 @@ export async function serveCommand(options: ConfigOptions): Promise<never> {
   }
   const serving: Serving = { app, say: speaker(config), settings, address, config }
   const ended = untilSignalled(serving)
-  reloadOnHangup(serving, options)
+  onHangup(serving, options)
   announceListening(serving)
   void announceNodes(serving)
   const exitCode = await ended

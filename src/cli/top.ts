@@ -3,7 +3,7 @@
  * While the gateway does not answer the last state stays, marked, and asking goes on.
  */
 import { systemClock, type Timer } from '../base/clock.ts'
-import { CliError, exitCodes } from './exit-code.ts'
+import { exitCodes } from './exit-code.ts'
 import type { FleetView } from './fleet-view.ts'
 import { type Gateway, gatewayOf, type GatewayOptions } from './gateway.ts'
 import { painter, printData, printJson } from './output.ts'
@@ -91,7 +91,5 @@ export async function topCommand(options: GatewayOptions): Promise<void> {
     const frame = { fleet, url: gateway.url, stale: null, columns: snapshotColumns, rows: Infinity }
     return printData(topLines(frame, painter(process.stdout)).join('\n'))
   }
-  const exitCode = await new Live(gateway, fleet).run()
-  if (exitCode !== exitCodes.ok) throw new CliError(exitCodes.interrupted, '')
-  process.exit(exitCode)
+  process.exit(await new Live(gateway, fleet).run())
 }
