@@ -28,8 +28,8 @@ export interface EmbedSplitDeps {
 
 /** Shards per node: enough that the last ones even out, few enough that the cost per request stays small. */
 const shardsPerNode = 4
-/** A shard is late after this many times the median time of those that are done. */
-const lateFactor = 3
+/** A shard is late after this many times the median time of those that are done: a hung node then costs a third of a batch. */
+const lateFactor = 1.8
 const lateMsMin = 100
 const checkEveryMs = 25
 
