@@ -16,7 +16,8 @@ tarball=$(basename "$project"/*.tgz)
 PATH="$PWD/node_modules/.bin:$PATH"
 cd "$project"
 printf '{"name":"guest","version":"1.0.0","private":true}\n' >package.json
-npm install --silent --no-audit --no-fund --ignore-scripts "./$tarball"
+timeout 120 npm install --silent --no-audit --no-fund --ignore-scripts --prefer-offline "./$tarball" ||
+  { printf 'the tarball cannot be installed (is the registry reachable?)\n' >&2; exit 1; }
 npx --no-install corral version
 npx --no-install corral config show >/dev/null
 

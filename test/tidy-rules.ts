@@ -2,7 +2,7 @@
 // files ≤ 400 lines, functions ≤ 60, nesting ≤ 3, at most 3 positional parameters, no `any`, no `!`, no `as` outside the listed parsers.
 
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { lintWith, listFiles, readSource, root } from './source-tree.ts'
 
@@ -76,7 +76,7 @@ export function machinePaths(): string[] {
 
 function trackedFiles(): string[] {
   const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
-  return listed.split('\n').filter((file) => file !== '' && file !== 'package-lock.json')
+  return listed.split('\n').filter((file) => file !== '' && file !== 'package-lock.json' && existsSync(join(root, file)))
 }
 
 function linesMatching(files: string[], pattern: RegExp): string[] {
