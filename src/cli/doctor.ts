@@ -3,8 +3,7 @@ import { createServer } from 'node:net'
 
 import { z } from 'zod'
 
-import { problemText } from '../config/index.ts'
-import type { Config } from '../config/index.ts'
+import { type Config, problemText } from '../config/index.ts'
 import { urlOf } from './banner.ts'
 import { exitCodes } from './exit-code.ts'
 import { type NodeReport, probeNode } from './node-probe.ts'
@@ -89,6 +88,16 @@ function filesFinding({ http }: Config): Finding {
   }
 }
 
+/** What to try for a node that does not answer, by how it fails. */
+export function reachHint(url: string, reason: string): string {
+  if (/certificate|CERT_/.test(reason)) return 'name the authority that signed its certificate: caFile of the node under fleet.nodes'
+  if (/answered (401|403)/.test(reason))
+    return 'it wants a credential: headers of the node under fleet.nodes, best from a file (authorizationFile)'
+  if (/answered|not as an Ollama/.test(reason)) return 'something else listens there: check host, port and path prefix of the URL'
+  if (/\/\/(127\.|localhost|\[::1\])/.test(url)) return 'start it with "ollama serve"'
+  return 'on that machine Ollama has to listen on its network address (OLLAMA_HOST=0.0.0.0 ollama serve), and a firewall has to let it through'
+}
+
 function reachFinding(report: NodeReport): Finding {
   const check = `node ${report.name}`
   if (report.reachable) {
@@ -99,10 +108,7 @@ function reachFinding(report: NodeReport): Finding {
       detail: `${report.url}  ${printable(report.version ?? '')}  ${models} models  ${Math.round(report.tookMs)} ms`,
     }
   }
-  const isLocal = /\/\/(127\.|localhost|\[::1\])/.test(report.url)
-  const hint = isLocal
-    ? 'start it with "ollama serve"'
-    : 'on that machine Ollama has to listen on its network address (OLLAMA_HOST=0.0.0.0 ollama serve), and a firewall has to let it through'
+  const hint = reachHint(report.url, report.reason ?? '')
   return { check, status: 'fail', detail: `${report.url}  ${printable(report.reason ?? '')}`, hint }
 }
 

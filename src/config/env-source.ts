@@ -51,7 +51,7 @@ function findTarget(words: readonly string[]): Target | null {
 }
 
 /** How `fleet.probe.intervalMs` is written as a variable: `CORRAL_FLEET__PROBE__INTERVAL_MS`. */
-export function envNameOf(path: Path): string {
+function envNameOf(path: Path): string {
   const words = path.map((step) => String(step).replace(/([a-z\d])([A-Z])/g, '$1_$2'))
   return prefix + words.join('__').toUpperCase()
 }

@@ -23,7 +23,6 @@ export const configSchema = z.strictObject({
   features: featureOptions.prefault({}),
 })
 
-export type FeatureOptions = z.infer<typeof featureOptions>
 export type Config = z.infer<typeof configSchema>
 
 /** Which key switches which capability. */

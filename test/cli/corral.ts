@@ -74,10 +74,6 @@ export function corral(args: readonly string[], options?: RunOptions): Promise<E
   return start(args, options).ended
 }
 
-export interface Served extends Running {
-  readonly url: string
-}
-
 /** Starts a gateway on a free port and waits until it listens. */
 export async function serve(args: readonly string[], options?: RunOptions): Promise<{ readonly running: Running; readonly url: string }> {
   const running = start(['serve', '--port', '0', ...args], options)

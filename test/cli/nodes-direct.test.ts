@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 
 import { expect, test } from 'vitest'
 
-import { driftFindings } from '../../src/cli/doctor.ts'
+import { driftFindings, reachHint } from '../../src/cli/doctor.ts'
 import type { NodeReport } from '../../src/cli/node-probe.ts'
 import { corral } from './corral.ts'
 import { closedUrl, portOf, startOllama } from './ollama.ts'
@@ -67,6 +67,16 @@ test('doctor is 0 when all is well and 4 when only some nodes fail', async () =>
 test('doctor reports every problem of a configuration and is 2', async () => {
   const { code, stdout } = await corral(['doctor', '--set', 'http.prot=1', '--set', 'fleet.polcy=x'])
   expect([code, stdout.match(/^fail {2}config/gm)?.length]).toEqual([2, 2])
+})
+
+test.each([
+  ['https://a', 'self-signed certificate (DEPTH_ZERO_SELF_SIGNED_CERT)', /caFile/],
+  ['https://a', 'GET /api/version answered 401', /authorizationFile/],
+  ['http://a', 'GET /api/version answered 404', /something else listens there/],
+  ['http://127.0.0.1:1', 'connection refused', /ollama serve/],
+  ['http://10.0.0.1:1', 'connection refused', /OLLAMA_HOST=0\.0\.0\.0/],
+])('the hint for %s failing with %j fits', (url, reason, hint) => {
+  expect(reachHint(url, reason)).toMatch(hint)
 })
 
 test('equal digests are no drift', () => {
