@@ -5,9 +5,11 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
+import type { Clock } from '../base/clock.ts'
 import { CorralError, type ErrorCode } from '../core/errors.ts'
 import { decideCors, isHostAllowed } from '../wire/cors.ts'
 import { dialectOfPath } from '../wire/routes.ts'
+import { answerUnread, condemn, type Exchange, hasBody } from './connection.ts'
 import { sendError } from './send-error.ts'
 
 export interface FrontOptions {
@@ -22,25 +24,35 @@ export interface FrontOptions {
   readonly newId: () => string
 }
 
+/** What the door needs besides its options. */
+export type Door = FrontOptions & { readonly clock: Clock }
+
 export const hopHeader = 'x-corral-hop'
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+/** Bytes of a target that two parsers could read in two ways: control characters, a backslash, a fragment, anything beyond ASCII. */
+// oxlint-disable-next-line no-control-regex
+const oddTarget = /[\0-\x20\x7f-\uffff\\#]/
+/** What cannot be in a host name, an address or a port. */
+const oddHost = /[^\w.:[\]%~-]/
+/** Node drops what goes beyond 2,000 header lines without a word. */
+const headersMax = 1_000
 /** Query parameters that carry credentials in other products; a URL ends up in logs. */
 const credentialParameter = /[?&](api_key|apikey|api-key|access_token|key|token)=/i
 
 /** True when the request may go on to the router. */
-export function admit(incoming: IncomingMessage, outgoing: ServerResponse, options: FrontOptions): boolean {
-  const refusal = refuse(incoming, options)
+export function admit(incoming: IncomingMessage, outgoing: ServerResponse, door: Door): boolean {
+  const refusal = refuse(incoming, door)
   if (refusal !== null) {
-    outgoing.setHeader('connection', 'close')
-    sendError(outgoing, dialectOfPath(incoming.url ?? '/'), refusal, options.newId())
+    condemn(incoming, outgoing)
+    sendError({ incoming, outgoing, clock: door.clock }, dialectOfPath(incoming.url ?? '/'), refusal, door.newId())
     return false
   }
-  return admitOrigin(incoming, outgoing, options) && admitPath(incoming, outgoing, options)
+  return admitOrigin(incoming, outgoing, door) && admitPath(incoming, outgoing, door)
 }
 
 function refuse(incoming: IncomingMessage, options: FrontOptions): CorralError | null {
-  return refuseProtocol(incoming) ?? refuseFraming(incoming) ?? refuseTarget(incoming, options)
+  return refuseProtocol(incoming) ?? refuseHeaders(incoming) ?? refuseFraming(incoming) ?? refuseTarget(incoming, options)
 }
 
 function error(code: ErrorCode, message: string): CorralError {
@@ -53,42 +65,61 @@ function refuseProtocol(incoming: IncomingMessage): CorralError | null {
     return error('invalid_request', `HTTP/${incoming.httpVersion} is not supported; use HTTP/1.1`)
   }
   if (!methods.has(method)) return error('not_implemented', `the method ${method.slice(0, 20)} is not supported`)
-  let hosts = 0
-  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    if (incoming.rawHeaders[index]?.length === 4 && incoming.rawHeaders[index]?.toLowerCase() === 'host') hosts += 1
-  }
-  if (hosts > 1) return error('invalid_request', 'two Host headers')
   return null
 }
 
-function refuseFraming({ headers, httpVersionMinor, method }: IncomingMessage): CorralError | null {
+function refuseHeaders({ rawHeaders, headers }: IncomingMessage): CorralError | null {
+  if (rawHeaders.length > 2 * headersMax) {
+    return new CorralError('invalid_request', `more than ${headersMax} header lines`, { status: 431 })
+  }
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (rawHeaders[index]?.length === 4 && rawHeaders[index]?.toLowerCase() === 'host') hosts += 1
+  }
+  if (hosts > 1) return error('invalid_request', 'two Host headers')
+  if (headers.host !== undefined && oddHost.test(headers.host)) return error('invalid_request', 'the Host header is no host')
+  return null
+}
+
+function refuseFraming(incoming: IncomingMessage): CorralError | null {
+  const { headers, httpVersionMinor, method } = incoming
   const encoding = headers['transfer-encoding']
   if (encoding !== undefined) {
     if (httpVersionMinor === 0) return error('invalid_request', 'Transfer-Encoding in an HTTP/1.0 request')
     if (encoding.toLowerCase() !== 'chunked') return error('not_implemented', 'Transfer-Encoding other than chunked is not supported')
   }
-  const hasBody = encoding !== undefined || (headers['content-length'] !== undefined && headers['content-length'] !== '0')
-  if (hasBody && (method === 'GET' || method === 'HEAD')) return error('invalid_request', `a ${method} request takes no body`)
+  if ((method === 'GET' || method === 'HEAD') && hasBody(incoming)) return error('invalid_request', `a ${method} request takes no body`)
   return null
 }
 
 function refuseTarget(incoming: IncomingMessage, options: FrontOptions): CorralError | null {
   const target = incoming.url ?? '/'
   if (!target.startsWith('/')) return error('invalid_request', 'the request target must be a path')
-  if (incoming.headers[hopHeader] === options.hopId) {
+  if (oddTarget.test(target)) return error('invalid_request', 'the request target holds characters that must be percent-encoded')
+  if (incoming.headers[hopHeader]?.includes(options.hopId) === true) {
     return error('loop_detected', 'this request came from Corral itself: a node URL points at its own listener (check CORRAL_NODES and OLLAMA_HOST)')
   }
-  if (target.includes('?') && credentialParameter.test(target)) {
+  const query = target.indexOf('?')
+  if (query >= 0 && credentialParameter.test(decodeLoosely(target.slice(query)))) {
     return error('credential_in_url', 'a credential does not belong in the URL; send it as Authorization: Bearer')
   }
   return null
 }
 
+/** Escapes of ASCII decoded, whatever the rest is. */
+function decodeLoosely(text: string): string {
+  if (!text.includes('%')) return text
+  return text.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}
+
+const bareForbidden = { status: 403, headers: {}, body: '' }
+
 /** Origin and Host as Ollama treats them; also answers preflights. */
-function admitOrigin(incoming: IncomingMessage, outgoing: ServerResponse, options: FrontOptions): boolean {
+function admitOrigin(incoming: IncomingMessage, outgoing: ServerResponse, options: Door): boolean {
   const { host = '', origin } = incoming.headers
+  const exchange: Exchange = { incoming, outgoing, clock: options.clock }
   if (options.loopback && !isHostAllowed(host, options.hosts)) {
-    outgoing.writeHead(403, { 'content-length': '0' }).end()
+    answerUnread(exchange, bareForbidden)
     return false
   }
   if (origin === undefined) return true
@@ -103,29 +134,28 @@ function admitOrigin(incoming: IncomingMessage, outgoing: ServerResponse, option
     for (const [name, value] of Object.entries(decision.headers)) outgoing.setHeader(name, value)
     return true
   }
-  const status = decision.kind === 'preflight' ? 204 : 403
-  outgoing.writeHead(status, decision.kind === 'preflight' ? decision.headers : { 'content-length': '0' }).end()
+  answerUnread(exchange, decision.kind === 'preflight' ? { status: 204, headers: decision.headers, body: '' } : bareForbidden)
   return false
 }
 
 /** Percent escapes are only for parameters (a model name in `/v1/models/…`), never for the words of a route. */
-function admitPath(incoming: IncomingMessage, outgoing: ServerResponse, options: FrontOptions): boolean {
+function admitPath(incoming: IncomingMessage, outgoing: ServerResponse, options: Door): boolean {
   const target = incoming.url ?? '/'
   if (!target.includes('%')) return true
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
-  return !path.includes('%') || admitEncoded(path, incoming, outgoing, options)
+  return !path.includes('%') || admitEncoded(path, { incoming, outgoing, clock: options.clock }, options)
 }
 
 /** Prefixes whose rest is a parameter and may be escaped. */
 const parameterPrefixes = ['/v1/models/', '/api/blobs/', '/api/user/keys/', '/admin/']
 
-function admitEncoded(path: string, incoming: IncomingMessage, outgoing: ServerResponse, options: FrontOptions): boolean {
+function admitEncoded(path: string, exchange: Exchange, { newId }: Door): boolean {
   const prefix = parameterPrefixes.find((candidate) => path.startsWith(candidate))
   const rest = prefix === undefined ? null : decode(path.slice(prefix.length))
   if (rest !== null && !/[\\\0]|(^|\/)\.{1,2}(\/|$)/.test(rest)) return true
   const message = 'percent-encoding is not accepted in this path'
-  sendError(outgoing, dialectOfPath(incoming.url ?? '/'), error('route_not_found', message), options.newId())
+  sendError(exchange, dialectOfPath(path), error('route_not_found', message), newId())
   return false
 }
 

@@ -12,6 +12,7 @@ import type { Clock } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
 import { dialectOfPath } from '../wire/routes.ts'
 import type { CallRegistry } from './call-registry.ts'
+import { condemn, isCondemned } from './connection.ts'
 import { admit, type FrontOptions } from './front.ts'
 import type { HttpOptions } from './options.ts'
 import { sendError } from './send-error.ts'
@@ -42,9 +43,11 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   const { options } = deps
   let draining = false
   const listener = getRequestListener(deps.ownRoutes.fetch, { overrideGlobalObjects: false, autoCleanupIncoming: false })
+  const door = { ...deps.front, clock: deps.clock }
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    if (draining) outgoing.setHeader('connection', 'close')
-    if (!admit(incoming, outgoing, deps.front) || deps.answer(incoming, outgoing)) return
+    if (isCondemned(incoming)) return
+    if (draining) condemn(incoming, outgoing)
+    if (!admit(incoming, outgoing, door) || deps.answer(incoming, outgoing)) return
     void listener(incoming, outgoing)
   }
   const server = createNodeServer(
@@ -61,14 +64,23 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   )
   server.maxRequestsPerSocket = 0
   server.maxConnections = options.connectionsMax
-  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    outgoing.writeContinue()
-    onRequest(incoming, outgoing)
-  })
-  server.on('checkExpectation', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+  const refuseExpectation = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    if (isCondemned(incoming)) return
     const error = new CorralError('expectation_failed', 'only Expect: 100-continue is supported')
-    outgoing.setHeader('connection', 'close')
-    sendError(outgoing, dialectOfPath(incoming.url ?? '/'), error, deps.front.newId())
+    condemn(incoming, outgoing)
+    sendError({ incoming, outgoing, clock: deps.clock }, dialectOfPath(incoming.url ?? '/'), error, deps.front.newId())
+  }
+  server.on('checkExpectation', refuseExpectation)
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    if (incoming.headers.expect?.toLowerCase() !== '100-continue') {
+      refuseExpectation(incoming, outgoing)
+      return
+    }
+    // The client is asked for its body when somebody begins to read it: a refused one is never sent (transcript 157).
+    incoming.once('resume', () => {
+      if (!outgoing.headersSent) outgoing.writeContinue()
+    })
+    onRequest(incoming, outgoing)
   })
   return {
     listen: () => listen(server, options),

@@ -9,6 +9,7 @@ import { Hono } from 'hono'
 
 import { matchRoute, type RouteMatch, unknownRouteFor } from '../wire/routes.ts'
 import { type AdminDeps, mountAdmin } from './admin/admin.ts'
+import { answerUnread, type Exchange } from './connection.ts'
 import { type HealthDeps, mountHealth } from './health/health.ts'
 import { type BlobDeps, handleBlobUpload } from './inference/blob.ts'
 import { handleInference, type InferenceDeps } from './inference/handler.ts'
@@ -43,17 +44,17 @@ export function answerOllamaRoute(deps: SurfaceDeps, incoming: IncomingMessage, 
   const target = incoming.url ?? '/'
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
-  const method = incoming.method ?? 'GET'
-  const match = matchRoute(method, path)
+  const match = matchRoute(incoming.method ?? 'GET', path)
+  const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
   switch (match.kind) {
     case 'route':
-      answerRoute(deps, { incoming, outgoing }, path, match)
+      answerRoute(deps, exchange, path, match)
       return true
     case 'method-not-allowed':
-      send(outgoing, 405, { ...plain, allow: match.allow }, '405 method not allowed')
+      answerUnread(exchange, { status: 405, headers: { ...plain, allow: match.allow }, body: '405 method not allowed' })
       return true
     case 'redirect':
-      redirect(outgoing, method, match, query < 0 ? '' : target.slice(query))
+      redirect(exchange, match, query < 0 ? '' : target.slice(query))
       return true
     case 'unknown':
       if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
@@ -64,37 +65,35 @@ export function answerOllamaRoute(deps: SurfaceDeps, incoming: IncomingMessage, 
 
 function answerRoute(
   deps: SurfaceDeps,
-  { incoming, outgoing }: { incoming: IncomingMessage; outgoing: ServerResponse },
+  exchange: Exchange,
   path: string,
   { facts, parameter }: Extract<RouteMatch, { kind: 'route' }>,
 ): void {
   if (facts.placement === 'local') {
-    send(outgoing, 200, { 'content-type': 'text/plain; charset=utf-8' }, 'Ollama is running')
+    answerUnread(exchange, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'Ollama is running' })
     return
   }
   const pathModel = parameter !== null && facts.pattern.endsWith(':model') ? decodeURIComponent(parameter) : null
   if (pathModel?.includes('/') === true) {
-    send(outgoing, 404, plain, '404 page not found')
+    answerUnread(exchange, { status: 404, headers: plain, body: '404 page not found' })
     return
   }
-  const exchange = { incoming, outgoing, facts, path, pathModel }
-  if (facts.placement === 'blob' && incoming.method === 'POST') void handleBlobUpload(deps.blobs, exchange)
-  else void handleInference(deps.inference, exchange)
+  const { incoming, outgoing } = exchange
+  const matched = { incoming, outgoing, facts, path, pathModel }
+  if (facts.placement === 'blob' && incoming.method === 'POST') void handleBlobUpload(deps.blobs, matched)
+  else void handleInference(deps.inference, matched)
 }
 
 /** As Go's mux and gin answer: a link for a GET, nothing else for other methods (transcripts 024–028). */
-function redirect(outgoing: ServerResponse, method: string, match: Extract<RouteMatch, { kind: 'redirect' }>, query: string): void {
+function redirect(exchange: Exchange, match: Extract<RouteMatch, { kind: 'redirect' }>, query: string): void {
+  const { method } = exchange.incoming
   const location = match.location + query
-  const phrase = match.status === 301 ? 'Moved Permanently' : 'Temporary Redirect'
-  if (method === 'GET' || method === 'HEAD') {
-    const link = location.replaceAll('&', '&amp;').replaceAll('"', '&#34;').replaceAll('<', '&lt;')
-    send(outgoing, match.status, { 'content-type': 'text/html; charset=utf-8', location }, `<a href="${link}">${phrase}</a>.\n\n`)
-  } else {
-    send(outgoing, match.status, { location }, '')
+  if (method !== 'GET' && method !== 'HEAD') {
+    answerUnread(exchange, { status: match.status, headers: { location }, body: '' })
+    return
   }
-}
-
-function send(outgoing: ServerResponse, status: number, headers: Readonly<Record<string, string>>, text: string): void {
-  outgoing.writeHead(status, { ...headers, 'content-length': String(Buffer.byteLength(text)) })
-  outgoing.end(text)
+  const phrase = match.status === 301 ? 'Moved Permanently' : 'Temporary Redirect'
+  const link = location.replaceAll('&', '&amp;').replaceAll('"', '&#34;').replaceAll('<', '&lt;')
+  const headers = { 'content-type': 'text/html; charset=utf-8', location }
+  answerUnread(exchange, { status: match.status, headers, body: `<a href="${link}">${phrase}</a>.\n\n` })
 }

@@ -102,7 +102,7 @@ function isLocalName(name: string): boolean {
 
 function hostName(host: string): string {
   const lower = host.toLowerCase()
-  if (lower.startsWith('[')) return lower.slice(1, lower.indexOf(']'))
+  if (lower.startsWith('[')) return /^\[([0-9a-f:.]+)\](?::\d+)?$/.exec(lower)?.[1] ?? 'invalid'
   const colon = lower.lastIndexOf(':')
   const name = colon < 0 ? lower : lower.slice(0, colon)
   return name.endsWith('.') ? name.slice(0, -1) : name

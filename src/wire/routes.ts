@@ -106,13 +106,18 @@ export function matchRoute(method: string, path: string): RouteMatch {
   const found = findRoute(path)
   if (found !== null) {
     if (found.facts.methods.includes(method)) return { kind: 'route', ...found }
-    return { kind: 'method-not-allowed', allow: found.facts.methods.join(', ') }
+    return { kind: 'method-not-allowed', allow: allowOf(found.facts) }
   }
   const trimmed = path.endsWith('/') ? path.slice(0, -1) : null
   if (trimmed !== null && trimmed !== '' && findRoute(trimmed)?.facts.methods.includes(method) === true) {
     return { kind: 'redirect', status: method === 'GET' ? 301 : 307, location: trimmed }
   }
   return { kind: 'unknown' }
+}
+
+/** In the order of gin's method trees: HEAD comes first (transcripts 018, 021). */
+function allowOf({ methods }: RouteFacts): string {
+  return methods.includes('HEAD') ? ['HEAD', ...methods.filter((method) => method !== 'HEAD')].join(', ') : methods.join(', ')
 }
 
 function findRoute(path: string): { facts: RouteFacts; parameter: string | null } | null {

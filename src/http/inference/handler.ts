@@ -167,13 +167,6 @@ function refuse(deps: InferenceDeps, { incoming, outgoing, facts }: Exchange, ca
   const error = toCorralError(thrown)
   if (error.code === 'internal') deps.onBug(thrown, call)
   if (call.progress.attempts === 0) deps.onRefused(facts, error, call)
-  if (error.code === 'body_too_large' || error.code === 'body_timeout') closeAfterAnswer(incoming, outgoing)
   if (outgoing.headersSent && !outgoing.writableEnded) outgoing.end(renderStreamError(facts, error, call.id))
-  else sendError(outgoing, facts.dialect, error, call.id)
-}
-
-/** The rest of the body is never read: the connection is of no further use. */
-function closeAfterAnswer(incoming: IncomingMessage, outgoing: ServerResponse): void {
-  outgoing.setHeader('connection', 'close')
-  outgoing.on('finish', () => incoming.socket.destroySoon())
+  else sendError({ incoming, outgoing, clock: deps.clock }, facts.dialect, error, call.id)
 }
