@@ -1,7 +1,7 @@
 /**
  * What the whole fleet holds, as one Ollama server would list it: `/api/tags`, `/v1/models`, `/api/ps`, `/api/version`,
  * `/api/status`. Lists come from what the prober knows, so that a slow node delays nobody; a node not read yet is waited for,
- * with a deadline.
+ * with a deadline. What is loaded changes with every request, so it is asked for each time, with the same deadline.
  */
 import type { Clock } from '../../base/clock.ts'
 import type { Relay } from '../../core/relay.ts'
@@ -18,9 +18,6 @@ export interface ListDeps {
   readonly clock: Clock
   readonly options: () => FleetOptions
 }
-
-/** `/api/ps` of a node older than this is read anew before it is shown. */
-const loadedMsMax = 1_000
 
 /** The relay for every list. Throws `no_node` when no node is up. */
 export function createLists(deps: ListDeps): Relay {
@@ -93,9 +90,7 @@ function ownerOf(name: string): string {
 }
 
 async function listLoaded(deps: ListDeps, nodes: readonly FleetNode[]): Promise<string> {
-  const nowMs = deps.clock.nowMs()
-  const stale = nodes.filter((node) => nowMs - node.loadedAtMs > loadedMsMax)
-  if (stale.length > 0) await withDeadline(deps, Promise.all(stale.map((node) => deps.prober.refreshLoaded(node))))
+  await withDeadline(deps, Promise.all(nodes.map((node) => deps.prober.refreshLoaded(node))))
   const byName = new Map<string, LoadedModel[]>()
   for (const node of nodes) {
     for (const [name, model] of node.loaded) byName.set(name, [...(byName.get(name) ?? []), model])
