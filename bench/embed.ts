@@ -14,6 +14,7 @@ import { onStage } from './harness/stage.ts'
 
 const itemMs = 8
 const warmItems = 64
+const timeoutMs = 60_000
 
 const answer = z.object({ embeddings: z.array(z.array(z.number())) })
 
@@ -23,12 +24,22 @@ interface Played {
   readonly lost: number
 }
 
+/** The body of the answer; undefined when there is none in time. */
+async function post(port: number, body: string): Promise<string | undefined> {
+  const request = { method: 'POST', body, headers: { 'content-type': 'application/json' }, signal: AbortSignal.timeout(timeoutMs) }
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/api/embed`, request)
+    return response.status === 200 ? await response.text() : undefined
+  } catch {
+    return undefined
+  }
+}
+
 async function embed(port: number, items: number): Promise<Played> {
   const startMs = systemClock.nowMs()
-  const response = await fetch(`http://127.0.0.1:${port}/api/embed`, { method: 'POST', body: embedBatch(items), headers: { 'content-type': 'application/json' } })
-  const text = await response.text()
+  const text = await post(port, embedBatch(items))
   const tookMs = systemClock.nowMs() - startMs
-  if (response.status !== 200) return { tookMs, lost: items }
+  if (text === undefined) return { tookMs, lost: items }
   const { embeddings } = answer.parse(JSON.parse(text))
   const inPlace = embeddings.filter((vector, index) => vector[0] === index).length
   return { tookMs, lost: Math.abs(embeddings.length - items) + Math.max(0, Math.min(items, embeddings.length) - inPlace) }

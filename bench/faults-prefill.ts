@@ -1,16 +1,18 @@
 /**
  * The other side of finding hung nodes: under the same settings as the fault scenarios, a node that reads a long
- * prompt for 60 s before its first token is left alone. The herd has served short requests for a while, so what the
- * gateway learned of it is short; only the prompt's length says that this one takes longer. Quick: 6 s, with the
+ * prompt for 60 s before its first token is left alone. The herd has served shorter prompts for a while, so the
+ * gateway has learned what a token of prompt takes; only the prompt's length says that this one takes longer. Quick: 6 s, with the
  * deadline's floor lowered in the same proportion.
  */
 import { systemClock } from '../src/base/clock.ts'
-import { longPrefillChat, streamedChat } from './harness/bodies.ts'
+import { longPrefillChat } from './harness/bodies.ts'
 import type { GatewaySettings } from './harness/gateway.ts'
 import { outcomeOf } from './harness/outcome.ts'
 import { atLeast, atMost } from './harness/result.ts'
 import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
 import { onStage } from './harness/stage.ts'
+
+const usualPrefillMs = 400
 
 /** The deadline's floor for quick runs: a tenth of the real one. */
 export const lowDeadlines: GatewaySettings = { env: { CORRAL_FLEET__DEADLINES__FIRST_FRAME_MS_MIN: '2s' } }
@@ -21,7 +23,7 @@ export async function prefillBars(options: BenchOptions): Promise<Pick<BenchResu
     const herd = await stage.mock(8, { serviceMs: 50, frames: 5 })
     const gateway = await stage.gateway(herd.ports, options.isQuick ? lowDeadlines : {})
     const short = await stage.driver()
-    await short.start({ port: gateway.port, body: streamedChat, connections: 16, requestsMax: 400 })
+    await short.start({ port: gateway.port, body: longPrefillChat(usualPrefillMs), connections: 16, requestsMax: 200 })
     await short.all()
     await short.finish()
     await herd.reset()

@@ -5,7 +5,7 @@
  * requests that end during the fault, over all rounds, and the bad node's part of all arrivals.
  */
 import { systemClock } from '../src/base/clock.ts'
-import { streamedChat, wholeChat } from './harness/bodies.ts'
+import { longPrefillChat, streamedChat, wholeChat } from './harness/bodies.ts'
 import type { LoadWindow } from './harness/load-spec.ts'
 import type { MockFault, MockSettings } from './harness/mock-settings.ts'
 import { outcomeOf } from './harness/outcome.ts'
@@ -36,7 +36,15 @@ interface Scenario {
 
 const whole = { settings: { serviceMs: 50 }, body: wholeChat, restarts: false, patient: false }
 const streams = { settings: { frames: 20, frameIntervalMs: 50, rstAfterFrames: 5 }, body: streamedChat, restarts: false, patient: false }
-const shortStreams = { ...streams, settings: { serviceMs: 50, frames: 3, frameIntervalMs: 1 } }
+/** Before the first frame every request can go elsewhere, so none may be lost however long it takes to notice. */
+const patient = {
+  settings: { serviceMs: 50, frames: 3, frameIntervalMs: 1 },
+  body: streamedChat,
+  fault: 'hang-inference',
+  failedPercentMax: 0,
+  restarts: false,
+  patient: true,
+} as const
 
 const scenarios: readonly Scenario[] = [
   { ...whole, name: '503', fault: '503', failedPercentMax: 0 },
@@ -45,7 +53,8 @@ const scenarios: readonly Scenario[] = [
   { ...whole, name: '404', fault: '404', failedPercentMax: 0 },
   { ...whole, name: 'reset before head', fault: 'rst-before-head', failedPercentMax: 0 },
   { ...whole, name: 'hang', fault: 'hang-inference', failedPercentMax: 0.1 },
-  { ...shortStreams, name: 'hang, patient clients', fault: 'hang-inference', failedPercentMax: 0.1, patient: true },
+  { ...patient, name: 'hang, patient clients' },
+  { ...patient, name: 'hang, patient clients, longer prompts', body: longPrefillChat(100) },
   { ...streams, name: 'reset in mid-stream', fault: 'rst-at-frame', failedPercentMax: 5 },
 ]
 
@@ -133,7 +142,7 @@ function figures(rounds: readonly Round[]): Record<string, unknown> {
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const bars: Bar[] = []
   const data: Record<string, unknown> = {}
-  for (const scenario of scenarios) {
+  for (const scenario of scenarios.filter(({ name }) => name.includes(options.only))) {
     const rounds: Round[] = []
     for (let round = 0; round < (options.isQuick ? 1 : 3); round += 1) rounds.push(await onStage(options, (stage) => playRound(stage, scenario, options.isQuick)))
     const own = barsOf(scenario, rounds)
@@ -141,6 +150,6 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     data[scenario.name] = figures(rounds)
     for (const bar of own) options.log(`${bar.name}: ${bar.value} (${bar.limit})`)
   }
-  const prefill = await prefillBars(options)
+  const prefill = 'prefill'.includes(options.only) ? await prefillBars(options) : { bars: [], data: {} }
   return benchResult('faults', options, { bars: [...bars, ...prefill.bars], data: { ...data, prefill: prefill.data } })
 }

@@ -77,9 +77,17 @@ export function once(act: () => Promise<void>): () => Promise<void> {
   return () => (done ??= act())
 }
 
-function stopper(child: ChildProcess, folder: string): () => Promise<void> {
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+/** How to stop `child`. An end nobody asked for is told at once: every figure after it is about a dead gateway. */
+function stopper(child: ChildProcess, folder: string, said: () => string): () => Promise<void> {
+  let isAsked = false
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', (code, signal) => {
+      if (!isAsked) process.stderr.write(`THE GATEWAY ENDED BY ITSELF (${String(code ?? signal)}):\n${said()}\n`)
+      resolve()
+    })
+  })
   return once(async () => {
+    isAsked = true
     child.kill('SIGTERM')
     const killer = systemClock.after(stopMsMax, () => child.kill('SIGKILL'))
     await exited
@@ -89,10 +97,10 @@ function stopper(child: ChildProcess, folder: string): () => Promise<void> {
 }
 
 /** Polls `path` until it is answered with 200; rejects with what the gateway said when it ends or takes too long. */
-async function untilAnswered(port: number, path: string, process: { readonly child: ChildProcess; readonly said: () => string }): Promise<void> {
+async function untilAnswered(port: number, path: string, gateway: { readonly child: ChildProcess; readonly said: () => string }): Promise<void> {
   const lateUs = monotonicUs() + startMsMax * 1_000
   while (!(await answers(port, path))) {
-    if (process.child.exitCode !== null || monotonicUs() > lateUs) throw new Error(`the gateway did not answer ${path}: ${process.said()}`)
+    if (gateway.child.exitCode !== null || monotonicUs() > lateUs) throw new Error(`the gateway did not answer ${path}: ${gateway.said()}`)
     await systemClock.sleep(2)
   }
 }
@@ -103,8 +111,8 @@ export async function startGateway(ports: readonly number[], settings: GatewaySe
   const env = { PATH: '/usr/bin:/bin', ...gatewayEnv(ports, port, join(folder, 'access.log')), ...settings.env }
   const startUs = monotonicUs()
   const child = spawn(process.execPath, [...(settings.nodeArgs ?? []), entry, 'serve'], { env, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
-  const stop = stopper(child, folder)
   let said = ''
+  const stop = stopper(child, folder, () => said)
   child.stderr.on('data', (bytes: Buffer) => (said = (said + bytes.toString()).slice(-4_000)))
   try {
     await untilAnswered(port, '/livez', { child, said: () => said })

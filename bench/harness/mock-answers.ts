@@ -7,9 +7,20 @@ import { monotonicUs } from './monotonic.ts'
 
 const createdAt = '2026-11-25T12:00:00.123456789Z'
 const details = '{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B","quantization_level":"Q4_K_M"}'
-const totals =
-  '"done":true,"done_reason":"stop","total_duration":52100000,"load_duration":1100000,"prompt_eval_count":11,' +
-  '"prompt_eval_duration":9000000,"eval_count":16,"eval_duration":41000000'
+
+/** What a stream's last frame says it took. */
+export interface StreamTotals {
+  readonly promptTokens: number
+  readonly promptMs: number
+  readonly outputMs: number
+}
+
+function totalsText({ promptTokens, promptMs, outputMs }: StreamTotals, outputTokens: number): string {
+  const [promptNs, outputNs] = [promptMs, outputMs].map((ms) => Math.round(ms * 1_000_000))
+  const durations = `"total_duration":${Math.round((promptMs + outputMs + 1) * 1_000_000)},"load_duration":900000`
+  const prompt = `"prompt_eval_count":${promptTokens},"prompt_eval_duration":${promptNs}`
+  return `"done":true,"done_reason":"stop",${durations},${prompt},"eval_count":${outputTokens},"eval_duration":${outputNs}`
+}
 
 /** A whole HTTP answer with a length. */
 export function wholeAnswer(status: string, body: string): Buffer {
@@ -33,7 +44,7 @@ export const fixedAnswers: ReadonlyMap<string, Buffer> = new Map([
 
 export const chatAnswer = wholeAnswer(
   '200 OK',
-  `{"model":"m:latest","created_at":"${createdAt}","message":{"role":"assistant","content":"A herd is counted at dusk, one head at a time."},${totals}}`,
+  `{"model":"m:latest","created_at":"${createdAt}","message":{"role":"assistant","content":"A herd is counted at dusk, one head at a time."},${totalsText({ promptTokens: 30, promptMs: 9, outputMs: 41 }, 16)}}`,
 )
 export const overloadedAnswer = wholeAnswer('503 Service Unavailable', '{"error":"server busy, please try again.  maximum pending requests exceeded"}')
 export const missingModelAnswer = wholeAnswer('404 Not Found', '{"error":"model \'m:latest\' not found"}')
@@ -45,11 +56,19 @@ function chunk(text: string): string {
   return `${text.length.toString(16)}\r\n${text}\r\n`
 }
 
-/** Frame `index` of a stream as one HTTP chunk; the last one also ends the body. */
-export function streamFrame(index: number, isLast: boolean): string {
+function frameMessage(index: number): string {
   const stamp = `${index} ${Math.round(monotonicUs())}`
-  const message = `{"model":"m:latest","created_at":"${createdAt}","message":{"role":"assistant","content":"${stamp}"}`
-  return isLast ? `${chunk(`${message},${totals}}\n`)}0\r\n\r\n` : chunk(`${message},"done":false}\n`)
+  return `{"model":"m:latest","created_at":"${createdAt}","message":{"role":"assistant","content":"${stamp}"}`
+}
+
+/** Frame `index` of a stream as one HTTP chunk. */
+export function streamFrame(index: number): string {
+  return chunk(`${frameMessage(index)},"done":false}\n`)
+}
+
+/** The last frame, and the end of the body. */
+export function lastStreamFrame(index: number, totals: StreamTotals): string {
+  return `${chunk(`${frameMessage(index)},${totalsText(totals, index + 1)}}\n`)}0\r\n\r\n`
 }
 
 /** An embedding answer whose vectors name their input, so that order and completeness can be checked. */

@@ -4,7 +4,8 @@
  */
 import { systemClock } from '../../src/base/clock.ts'
 import type { Timer } from '../../src/base/clock.ts'
-import { chatAnswer, embedAnswer, streamFrame, streamHead } from './mock-answers.ts'
+import { chatAnswer, embedAnswer, lastStreamFrame, streamFrame, streamHead } from './mock-answers.ts'
+import type { StreamTotals } from './mock-answers.ts'
 import type { MockConnection, MockRequest } from './mock-connection.ts'
 import { monotonicUs } from './monotonic.ts'
 import type { MockSettings } from './mock-settings.ts'
@@ -73,11 +74,17 @@ export class MockJob {
       return
     }
     const isLast = this.#frame >= frames
-    const bytes = (index === 0 ? streamHead : '') + streamFrame(index, isLast)
-    if (isLast) return this.#finish(bytes)
-    this.connection.socket.write(bytes, 'latin1')
+    const head = index === 0 ? streamHead : ''
+    if (isLast) return this.#finish(head + lastStreamFrame(index, this.#totals()))
+    this.connection.socket.write(head + streamFrame(index), 'latin1')
     const dueMs = (this.#firstFrameUs - monotonicUs()) / 1_000 + this.#frame * frameIntervalMs
     this.#timer = systemClock.after(Math.max(0, dueMs), this.#sendNextFrame, true)
+  }
+
+  /** A prompt of four characters per token, read in the time before the first frame. */
+  #totals(): StreamTotals {
+    const promptTokens = Math.ceil(this.#body.length / 4)
+    return { promptTokens, promptMs: Math.max(1, this.#waitMs()), outputMs: (monotonicUs() - this.#firstFrameUs) / 1_000 }
   }
 
   #finish(bytes: Buffer | string): void {

@@ -9,6 +9,8 @@ export interface BenchOptions {
   readonly isQuick: boolean
   /** What stands where the gateway stands. `bare` is the control: it shows which bars a plain proxy misses. */
   readonly target: 'corral' | 'bare'
+  /** Only scenarios whose name holds this text, in benches that have several; '' for all. */
+  readonly only: string
   /** Progress for people. */
   readonly log: (line: string) => void
 }
