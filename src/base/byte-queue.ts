@@ -1,23 +1,27 @@
 /**
  * A bounded queue of byte chunks between one producer that never waits and one consumer that may be slow: the producer
- * (a node) is always drained, the queue holds what the consumer (a client) has not taken yet. It is an async iterable
- * that hands out one chunk per step without an async generator, because one step per frame is on the hot path.
+ * (a node) is always drained, the queue holds what the consumer (a client) has not taken yet. A consumer is called with each
+ * chunk, without a promise per chunk, because one step per frame is on the hot path.
  *
- * Invariants: `end`, `fail` and `cancel` are final, the first one wins; `queuedBytes` never exceeds `limitBytes`: a push
- * that would is refused and the producer decides (it drops the consumer).
+ * Invariants: `end` and `cancel` are final, the first one wins; `queuedBytes` never exceeds `limitBytes` by more than one
+ * chunk: a push that would is refused and the producer decides (it drops the consumer); `end` reaches the consumer once,
+ * after the last chunk.
  */
-type Resolver = { resolve(step: IteratorResult<Buffer, undefined>): void; reject(error: unknown): void }
+export interface ByteConsumer {
+  /** Takes a chunk. False: enough for now; no further chunk comes until `resume`. */
+  take(chunk: Buffer): boolean
+  /** Nothing more comes. */
+  end(): void
+}
 
-const done: IteratorReturnResult<undefined> = { done: true, value: undefined }
-
-export class ByteQueue implements AsyncIterable<Buffer>, AsyncIterator<Buffer, undefined> {
+export class ByteQueue {
   readonly limitBytes: number
   #chunks: Buffer[] = []
   #head = 0
   #queuedBytes = 0
-  #waiting: Resolver | null = null
-  #state: 'open' | 'ended' | 'failed' | 'cancelled' = 'open'
-  #error: unknown = undefined
+  #consumer: ByteConsumer | null = null
+  #paused = false
+  #state: 'open' | 'ended' | 'cancelled' = 'open'
   #onCancel: ((reason: unknown) => void) | null = null
 
   constructor(limitBytes: number) {
@@ -40,10 +44,8 @@ export class ByteQueue implements AsyncIterable<Buffer>, AsyncIterator<Buffer, u
   /** Adds a chunk. False: it would pass the limit, or the queue is closed; the chunk is not taken. */
   push(chunk: Buffer): boolean {
     if (this.#state !== 'open') return false
-    const waiting = this.#waiting
-    if (waiting !== null) {
-      this.#waiting = null
-      waiting.resolve({ done: false, value: chunk })
+    if (this.#consumer !== null && !this.#paused) {
+      this.#paused = !this.#consumer.take(chunk)
       return true
     }
     if (this.#queuedBytes + chunk.length > this.limitBytes && this.#queuedBytes > 0) return false
@@ -56,17 +58,31 @@ export class ByteQueue implements AsyncIterable<Buffer>, AsyncIterator<Buffer, u
   end(): void {
     if (this.#state !== 'open') return
     this.#state = 'ended'
-    this.#waiting?.resolve(done)
-    this.#waiting = null
+    if (this.#head === this.#chunks.length) this.#consumer?.end()
   }
 
-  /** The producer failed; what is queued is still delivered, then `next` rejects with `error`. */
-  fail(error: unknown): void {
-    if (this.#state !== 'open') return
-    this.#state = 'failed'
-    this.#error = error
-    this.#waiting?.reject(error)
-    this.#waiting = null
+  /** Sets the one consumer and hands it what is queued. */
+  attach(consumer: ByteConsumer): void {
+    this.#consumer = consumer
+    this.resume()
+  }
+
+  /** The consumer has room again. */
+  resume(): void {
+    this.#paused = false
+    const consumer = this.#consumer
+    if (consumer === null || this.#state === 'cancelled') return
+    while (this.#head < this.#chunks.length && !this.#paused) {
+      const chunk = this.#chunks[this.#head]
+      this.#head += 1
+      if (chunk === undefined) continue
+      this.#queuedBytes -= chunk.length
+      this.#paused = !consumer.take(chunk)
+    }
+    if (this.#head < this.#chunks.length) return
+    this.#chunks = []
+    this.#head = 0
+    if (this.#state === 'ended') consumer.end()
   }
 
   /** The consumer leaves: queued chunks are dropped and the producer is told. */
@@ -77,41 +93,7 @@ export class ByteQueue implements AsyncIterable<Buffer>, AsyncIterator<Buffer, u
     this.#chunks = []
     this.#head = 0
     this.#queuedBytes = 0
-    this.#waiting?.resolve(done)
-    this.#waiting = null
+    this.#consumer = null
     if (wasOpen) this.#onCancel?.(reason)
-  }
-
-  /** Takes a queued chunk without waiting; null when nothing is queued. */
-  take(): Buffer | null {
-    if (this.#head === this.#chunks.length) return null
-    const chunk = this.#chunks[this.#head]
-    this.#head += 1
-    if (this.#head === this.#chunks.length) {
-      this.#chunks = []
-      this.#head = 0
-    }
-    if (chunk === undefined) return null
-    this.#queuedBytes -= chunk.length
-    return chunk
-  }
-
-  next(): Promise<IteratorResult<Buffer, undefined>> {
-    const chunk = this.take()
-    if (chunk !== null) return Promise.resolve({ done: false, value: chunk })
-    if (this.#state === 'failed') return Promise.reject(this.#error)
-    if (this.#state !== 'open') return Promise.resolve(done)
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject }
-    })
-  }
-
-  return(): Promise<IteratorResult<Buffer, undefined>> {
-    this.cancel('consumer returned')
-    return Promise.resolve(done)
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this
   }
 }

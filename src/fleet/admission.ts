@@ -135,6 +135,8 @@ export class Admission {
     const candidates = this.#eligible(pool, wish, nowMs)
     if (candidates.length === 0) throw this.#noNode(pool, wish)
     const ranking = this.#rank(candidates, wish, queuedAhead, nowMs)
+    const [best] = ranking
+    if (best !== undefined && !this.#deps.options().admission.enabled) return this.#take(best, { nowMs, waitedMs, only: false })
     for (const ranked of ranking) {
       const runner = ranked.candidate
       if (runner.isFree(wish.runner) && (runner.residency === 'resident' || this.#mayLoadInBand(runner, wish))) {

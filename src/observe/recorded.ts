@@ -11,27 +11,20 @@ import type { EndedRequest, Observer } from './events.ts'
 
 /** The layer; `clock` gives the time of the first frame. */
 export function recorded(observer: Observer, clock: Clock): RelayLayer {
-  return (next) => async (request, call) => {
+  return (next) => (request, call) => {
     observer.requestStarted()
     const known = { facts: request.route, method: request.method, model: request.model, call }
-    let answer: Answer
-    try {
-      answer = await next(request, call)
-    } catch (thrown) {
-      observer.requestEnded({ ...known, ...failureFacts(thrown, call) })
-      throw thrown
-    }
-    if (answer.kind === 'whole') {
-      observer.requestEnded({ ...known, ...answerFacts(answer, answer.outcome), firstFrameAtMs: null })
-      return answer
-    }
-    const stream = answer
-    const firstFrameAtMs = clock.nowMs()
-    void stream.outcome.then(
-      (outcome) => observer.requestEnded({ ...known, ...answerFacts(stream, outcome), firstFrameAtMs }),
-      (thrown: unknown) => observer.requestEnded({ ...known, ...failureFacts(thrown, call) }),
-    )
-    return answer
+    const fail = (thrown: unknown): void => observer.requestEnded({ ...known, ...failureFacts(thrown, call) })
+    const answered = next(request, call)
+    answered.then((answer) => {
+      if (answer.kind === 'whole') {
+        observer.requestEnded({ ...known, ...answerFacts(answer, answer.outcome), firstFrameAtMs: null })
+        return
+      }
+      const firstFrameAtMs = clock.nowMs()
+      answer.outcome.then((outcome) => observer.requestEnded({ ...known, ...answerFacts(answer, outcome), firstFrameAtMs }), fail)
+    }, fail)
+    return answered
   }
 }
 
