@@ -4,7 +4,8 @@
  *
  * Slots: an answer's `total − load − prompt_eval − eval` is exactly its wait for a slot (ollama-contract-verified.md §h).
  * A wait while k requests were under way means fewer than k slots; no wait means at least k. Until the first wait is seen
- * the estimate doubles; streams that run at the same time are a lower bound that nothing contradicts.
+ * the estimate doubles. Streams that run at the same time are a lower bound, until several waits contradict it: the node was
+ * restarted with fewer slots, or two streams only seemed to overlap.
  */
 import type { Usage } from '../core/relay.ts'
 
@@ -31,6 +32,8 @@ const waitMsNoise = 20
 const waitShareNoise = 0.1
 /** A slot estimate below what was refused may be tried again after this long: nodes are restarted with other settings. */
 const relearnMs = 120_000
+/** Waits below the proven number of slots until it is given up. */
+const contradictionsMax = 3
 /** Prompts below this many tokens say nothing of the prefill rate. */
 const promptTokensMin = 16
 /** Observed prefill faster than this share of the mean means that most of the prompt was cached (verified notes §l). */
@@ -46,7 +49,9 @@ export class ModelStats {
   /** Lowest number of requests under way at which one had to wait; `Infinity` before. */
   #refusedAt = Infinity
   #refusedAtMs = -Infinity
+  /** Most answers seen streaming at once. */
   #proven = 1
+  #contradictions = 0
   slotsLearned = false
   samples = 0
   requestMs: number | null = null
@@ -104,7 +109,15 @@ export class ModelStats {
     this.slotsLearned = true
     this.#refusedAtMs = nowMs
     this.#refusedAt = Math.min(this.#refusedAt, inFlight)
+    if (inFlight <= this.#proven) this.#contradict()
     this.#slots = Math.max(this.#proven, 1, Math.min(this.#slots, this.#refusedAt - 1))
+  }
+
+  #contradict(): void {
+    this.#contradictions += 1
+    if (this.#contradictions < contradictionsMax) return
+    this.#contradictions = 0
+    this.#proven = this.#refusedAt - 1
   }
 
   /** All slots were taken and nobody waited: there may be more. */
@@ -116,7 +129,9 @@ export class ModelStats {
 
   /** `count` answers stream from the node at this moment: it has at least that many slots. */
   observeStreaming(count: number, nowMs: number): void {
-    if (count <= this.#proven || this.#options.slotsConfigured !== null) return
+    if (count < this.#proven || this.#options.slotsConfigured !== null) return
+    this.#contradictions = 0
+    if (count === this.#proven) return
     this.#proven = count
     if (count >= this.#refusedAt) this.#refusedAt = Infinity
     if (count >= this.#slots) this.#grow(nowMs)

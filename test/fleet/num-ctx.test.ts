@@ -1,0 +1,87 @@
+// The `num_ctx` policy and the retry budget: what is decided, as plain functions of what came before.
+
+import { describe, expect, test } from 'vitest'
+
+import { NumCtxPolicy } from '../../src/fleet/num-ctx.ts'
+import { fleetOptions } from '../../src/fleet/options.ts'
+import { RetryBudget } from '../../src/fleet/retry-budget.ts'
+
+function policy(numCtx: Record<string, unknown>): NumCtxPolicy {
+  const options = fleetOptions.parse({ numCtx }).numCtx
+  return new NumCtxPolicy(() => options)
+}
+
+describe('num_ctx', () => {
+  test('pass leaves every request alone', () => {
+    expect(policy({}).decide('m', 2_048)).toEqual({ kind: 'keep' })
+    expect(policy({}).decide('m', null)).toEqual({ kind: 'keep' })
+  })
+
+  test('fixed gives all requests one length', () => {
+    const fixed = policy({ policy: 'fixed', value: 8_192 })
+    expect(fixed.decide('m', 2_048)).toEqual({ kind: 'set', value: 8_192 })
+    expect(fixed.decide('m', null)).toEqual({ kind: 'set', value: 8_192 })
+    expect(fixed.decide('m', 8_192)).toEqual({ kind: 'keep' })
+  })
+
+  test("fixed without a value takes the option out: the node's own length holds", () => {
+    const fixed = policy({ policy: 'fixed' })
+    expect(fixed.decide('m', 2_048)).toEqual({ kind: 'remove' })
+    expect(fixed.decide('m', null)).toEqual({ kind: 'keep' })
+  })
+
+  test('max keeps to the largest length asked for so far, per model', () => {
+    const max = policy({ policy: 'max' })
+    expect(max.decide('m', null)).toEqual({ kind: 'keep' })
+    expect(max.decide('m', 2_048)).toEqual({ kind: 'keep' })
+    expect(max.decide('m', 8_192)).toEqual({ kind: 'keep' })
+    expect(max.decide('m', 2_048)).toEqual({ kind: 'set', value: 8_192 })
+    expect(max.decide('m', null)).toEqual({ kind: 'set', value: 8_192 })
+    expect(max.decide('other', 2_048)).toEqual({ kind: 'keep' })
+  })
+
+  test('bucket rounds up to the next length, whatever the order of the list', () => {
+    const bucket = policy({ policy: 'bucket', buckets: [16_384, 4_096] })
+    expect(bucket.decide('m', 2_000)).toEqual({ kind: 'set', value: 4_096 })
+    expect(bucket.decide('m', 4_096)).toEqual({ kind: 'keep' })
+    expect(bucket.decide('m', 4_097)).toEqual({ kind: 'set', value: 16_384 })
+  })
+
+  test('bucket leaves lengths beyond the last bucket and requests without one alone', () => {
+    const bucket = policy({ policy: 'bucket', buckets: [4_096] })
+    expect(bucket.decide('m', 5_000)).toEqual({ kind: 'keep' })
+    expect(bucket.decide('m', null)).toEqual({ kind: 'keep' })
+  })
+})
+
+describe('retry budget', () => {
+  function budget(active: number): RetryBudget {
+    const { retry } = fleetOptions.parse({})
+    const made = new RetryBudget(() => retry)
+    made.active = active
+    return made
+  }
+
+  /** How many retries are granted when all want one at the same time. */
+  function granted(made: RetryBudget): number {
+    let count = 0
+    while (count < 10_000 && made.tryTake()) count += 1
+    return count
+  }
+
+  test('three retries are granted however few requests are under way', () => {
+    expect(granted(budget(1))).toBe(3)
+  })
+
+  test('a fifth of the requests under way and three are granted at once', () => {
+    expect(granted(budget(100))).toBe(23)
+  })
+
+  test('what is given back can be taken again', () => {
+    const made = budget(1)
+    granted(made)
+    made.release()
+    expect(made.taken).toBe(2)
+    expect(granted(made)).toBe(1)
+  })
+})
