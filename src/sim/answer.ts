@@ -84,11 +84,16 @@ export class Answer {
     else this.#goneListeners.push(listener)
   }
 
-  /** The connection ended; called by the node. */
-  leave(): void {
+  /** The client left; called by the node. `halfClosed`: it only stopped sending, so a last frame still reaches it. */
+  leave(halfClosed = false): void {
     if (this.#gone || this.#state === 'over') return
-    this.#gone = true
+    if (!halfClosed) this.#gone = true
     for (const listener of this.#goneListeners) listener()
+    this.#gone = true
+  }
+
+  get socketClosed(): boolean {
+    return this.#response.socket === null || this.#response.socket.destroyed
   }
 
   /** A whole answer. `chunked` where the real server streams it. */

@@ -39,7 +39,7 @@ function createFrom(context: NodeContext, progress: Progress, wish: { name: Mode
     const url = `https://${source.host}/v2/${source.namespace}/${source.model}/manifests/${source.tag}`
     return progress.fail(`pull model manifest: Get "${url}": ${lookupFailure(context, source.host)}`)
   }
-  finish(context, progress, { name: wish.name, body: wish.body, base })
+  finish(context, progress, { name: wish.name, body: wish.body, base, parent: base.name })
 }
 
 function createFromFile(context: NodeContext, progress: Progress, wish: { name: ModelName; body: JsonObject; blob: string }): void {
@@ -74,10 +74,10 @@ function createFromFile(context: NodeContext, progress: Progress, wish: { name: 
     license: '',
     messages: [],
   }
-  finish(context, progress, { name: wish.name, body: wish.body, base })
+  finish(context, progress, { name: wish.name, body: wish.body, base, parent: '' })
 }
 
-function finish(context: NodeContext, progress: Progress, wish: { name: ModelName; body: JsonObject; base: StoredModel }): void {
+function finish(context: NodeContext, progress: Progress, wish: { name: ModelName; body: JsonObject; base: StoredModel; parent: string }): void {
   const { name, body, base } = wish
   const template = textOf(body['template'])
   const problem = checkTemplate(template)
@@ -88,6 +88,7 @@ function finish(context: NodeContext, progress: Progress, wish: { name: ModelNam
     ...base,
     name: name.display,
     parsed: name,
+    parentModel: wish.parent,
     parameters,
     modifiedAtMs: context.ticker.clock.wallMs(),
     template: template === '' ? base.template : template,

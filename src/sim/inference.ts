@@ -92,6 +92,7 @@ class InferenceRun {
     })
     this.#reply.answer.onGone(() => {
       if (this.#over) return
+      if (this.#reply.answer.started && !this.#reply.answer.gone) this.#reply.broke('error reading llama-server response: context canceled')
       if (this.#lease === null) this.#reply.answer.keepsSocket = withdraw() && this.#context.scheduler.loadingModel !== null
       this.#finish()
     })

@@ -39,7 +39,7 @@ export function tagEntry(model: StoredModel, digest: string): JsonObject {
 
 function parameterValues(model: StoredModel): [string, string][] {
   const lines: [string, string][] = []
-  for (const [key, value] of model.parameters) {
+  for (const [key, value] of [...model.parameters].sort(([one], [other]) => (one < other ? -1 : 1))) {
     const values = Array.isArray(value) ? value : [value]
     for (const one of values) lines.push([key, String(one)])
   }
@@ -68,19 +68,35 @@ export function modelfile(model: StoredModel, modelsDir: string): string {
     `TEMPLATE ${quoted(model.template)}`,
   ]
   if (model.system !== '') lines.push(`SYSTEM ${quoted(model.system)}`)
-  for (const [key, value] of parameterValues(model)) lines.push(`PARAMETER ${key} ${value}`)
+  for (const [key, value] of parameterValues(model)) lines.push(`PARAMETER ${key} ${quoted(value)}`)
   if (model.license !== '') lines.push(`LICENSE ${quoted(model.license)}`)
   for (const message of model.messages) lines.push(`MESSAGE ${message.role} ${quoted(message.content)}`)
   return `${lines.join('\n')}\n`
 }
 
 function quoted(text: string): string {
-  if (/["\n]/.test(text) && text.includes('"')) return `"""${text}"""`
-  return /[\n ]/.test(text) ? `"${text}"` : text
+  if (!text.includes('\n') && !text.startsWith(' ') && !text.endsWith(' ')) return text
+  return text.includes('"') ? `"""${text}"""` : `"${text}"`
+}
+
+/** The tensors of a model of this size: embeddings and a few per block. */
+export function tensors(model: StoredModel): JsonObject[] {
+  const { family, embeddingLength, quantization, modelInfo: info } = model.facts
+  const width = embeddingLength ?? 4_096
+  const blocks = Number(info?.[`${family}.block_count`] ?? 28)
+  const all: JsonObject[] = [{ name: 'token_embd.weight', type: quantization, shape: [width, 32_000] }]
+  for (let block = 0; block < blocks; block += 1) {
+    for (const part of ['attn_k', 'attn_output', 'attn_q', 'attn_v', 'ffn_down', 'ffn_up']) {
+      all.push({ name: `blk.${block}.${part}.weight`, type: quantization, shape: [width, width] })
+    }
+  }
+  return all
 }
 
 /** The GGUF keys of a model. */
 export function modelInfo(model: StoredModel, verbose: boolean): JsonObject {
+  const given = model.facts.modelInfo
+  if (given !== undefined) return Object.fromEntries(Object.entries(given).map(([key, value]) => [key, Array.isArray(value) && !verbose ? null : asJson(value)]))
   const { family, contextLength, embeddingLength, capabilities } = model.facts
   const info: JsonObject = {
     'general.architecture': family,
@@ -95,7 +111,6 @@ export function modelInfo(model: StoredModel, verbose: boolean): JsonObject {
     'tokenizer.ggml.model': 'gpt2',
     'tokenizer.ggml.tokens': verbose ? ['<pad>', '<s>', '</s>', 'the', 'a'] : null,
   }
-  for (const [key, value] of Object.entries(model.facts.modelInfo ?? {})) info[key] = asJson(value)
   return Object.fromEntries(Object.entries(info).sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 

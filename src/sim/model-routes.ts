@@ -8,7 +8,7 @@ import { sha256 } from './model.ts'
 import { bodyModel } from './inference.ts'
 import { decodeBody } from './json-shape.ts'
 import { textOf, writeJson, type JsonObject } from './json-value.ts'
-import { details, isoTime, modelfile, modelInfo, parameterText, tagEntry } from './model-info.ts'
+import { details, isoTime, modelfile, modelInfo, parameterText, tagEntry, tensors } from './model-info.ts'
 import { isCloudName, parseModelName } from './model-name.ts'
 import { decodedOr400, sendError, sendJson } from './native-routes.ts'
 import { openAiError } from './reply-openai.ts'
@@ -78,7 +78,10 @@ export function show(context: NodeContext, answer: Answer, bytes: Buffer): void 
   if (model.system !== '') shown['system'] = model.system
   shown['details'] = details(model)
   if (model.messages.length > 0) shown['messages'] = model.messages.map((message) => ({ ...message }))
-  shown['model_info'] = modelInfo(model, body['verbose'] === true)
+  const info = modelInfo(model, body['verbose'] === true)
+  if (/^GitHubCopilotChat/.test(answer.request.headers['user-agent'] ?? '')) info['general.basename'] = bodyModel(body)
+  shown['model_info'] = info
+  shown['tensors'] = tensors(model)
   shown['capabilities'] = [...model.facts.capabilities]
   shown['modified_at'] = isoTime(model.modifiedAtMs)
   sendJson(answer, 200, shown)

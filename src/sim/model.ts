@@ -27,7 +27,7 @@ export interface SimModel {
   readonly template?: string
   /** Milliseconds since 1970; default: when the node started. */
   readonly modifiedAtMs?: number
-  /** Keys of `model_info` beyond the usual ones; they replace usual keys of the same name. */
+  /** `model_info` instead of the usual keys; lists are shown when `verbose`. */
   readonly modelInfo?: Readonly<Record<string, unknown>>
   /** A file that no runner can load. */
   readonly broken?: boolean

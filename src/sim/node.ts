@@ -181,6 +181,8 @@ class Listener {
       socket.setNoDelay(true)
       socket.once('close', () => this.sockets.delete(socket))
     })
+    // Clients that shut down their sending side are handled by the service, because the real server leaks some of them.
+    Object.assign(server, { httpAllowHalfOpen: true })
     this.#service.attach(server)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)

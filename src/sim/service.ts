@@ -3,6 +3,7 @@
  * preflights, redirects, faults), reads the body and calls the route. It also sees clients leave.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Answer } from './answer.ts'
 import type { NodeContext } from './context.ts'
@@ -40,6 +41,7 @@ export class NodeService {
   #peakInFlight = 0
   #aborted = 0
   #byPath = new Map<string, number>()
+  #watched = new WeakSet<Socket>()
   leakedSockets = 0
 
   constructor(context: NodeContext) {
@@ -85,6 +87,7 @@ export class NodeService {
     this.#byPath.set(path, (this.#byPath.get(path) ?? 0) + 1)
     this.#inFlight.add(answer)
     this.#peakInFlight = Math.max(this.#peakInFlight, this.#inFlight.size)
+    this.#onHalfClose(request.socket)
     response.on('close', () => {
       this.#inFlight.delete(answer)
       if (!response.writableFinished) this.#left(answer)
@@ -92,6 +95,21 @@ export class NodeService {
     const fault = this.#context.faults.take(path)
     if (fault === null) this.#route(answer, path)
     else this.#faulty(answer, path, fault)
+  }
+
+  /** A client that shuts down its sending side counts as gone; one that waited for a load keeps its socket for ever. */
+  #onHalfClose(socket: Socket): void {
+    if (this.#watched.has(socket)) return
+    this.#watched.add(socket)
+    socket.on('end', () => {
+      let keep = false
+      for (const answer of [...this.#inFlight]) {
+        if (answer.request.socket !== socket) continue
+        answer.leave(true)
+        keep ||= answer.keepsSocket
+      }
+      if (!keep) socket.end()
+    })
   }
 
   #left(answer: Answer): void {
