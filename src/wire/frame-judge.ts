@@ -1,4 +1,7 @@
-/** What a stream reader needs of a format: where a frame ends and what it means. Two formats exist, NDJSON and SSE. */
+/**
+ * What a stream reader needs of a format: where a frame ends and what it means. Two formats exist, NDJSON and SSE. A judge
+ * looks at the bytes of its frame only, so that the chunk a frame came in cannot change what it means.
+ */
 
 /** What one frame means. `skip`: bytes that are no frame yet, such as a keep-alive. */
 export type FrameKind = 'data' | 'skip' | 'done' | 'error' | 'died' | 'malformed'
@@ -11,4 +14,9 @@ export interface FrameJudge {
   readonly message: string | null
   /** True when the answer stopped because one token came again and again (verified notes, T083). */
   readonly repeated: boolean
+}
+
+/** Whether `text` stands in `[start, end)`. A chunk often is one frame: no view is made of it then. */
+export function holds(bytes: Buffer, { start, end }: { start: number; end: number }, text: Buffer): boolean {
+  return end === bytes.length ? bytes.includes(text, start) : bytes.subarray(start, end).includes(text)
 }

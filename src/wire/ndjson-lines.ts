@@ -3,6 +3,7 @@
  * known by their last bytes. The others are walked at the top level, so that a field of the same name inside a tool call
  * means nothing.
  */
+import type { EnvelopeField } from '../core/envelope.ts'
 import type { Terminator } from '../core/route.ts'
 import { decodeString, scanObject, skipSpace } from './json-scan.ts'
 import type { FrameJudge, FrameKind } from './frame-judge.ts'
@@ -11,7 +12,7 @@ const newline = 0x0a
 const openBrace = 0x7b
 const notDone = Buffer.from('"done":false}')
 const createdAt = Buffer.from('"created_at":"')
-const limits = { depthMax: 10_000, keysMax: 10_000 }
+const unlimited = { depthMax: Infinity, keysMax: Infinity }
 
 export class NdjsonLines implements FrameJudge {
   readonly #terminator: Terminator
@@ -37,23 +38,30 @@ export class NdjsonLines implements FrameJudge {
       this.#last = bytes.subarray(start, end)
       return 'data'
     }
-    return this.#walk(bytes, first)
+    return this.#walk(bytes, first, end)
   }
 
-  #walk(bytes: Buffer, start: number): FrameKind {
-    let kind: FrameKind = 'data'
-    const end = scanObject(bytes, start, limits, ({ key, value }) => {
-      if (key === 'error') {
-        kind = 'error'
-        this.message = value.kind === 'string' ? decodeString(bytes, value.start, value.end) : null
-      } else if (key === 'done' && value.kind === 'true' && kind === 'data') {
-        kind = 'done'
-      } else if (key === 'status' && this.#terminator === 'success' && bytes.toString('latin1', value.start, value.end) === '"success"') {
-        kind = 'done'
-      }
-      return true
+  #walk(bytes: Buffer, start: number, end: number): FrameKind {
+    let ended = false
+    let error: EnvelopeField | null = null
+    const objectEnd = scanObject(bytes, start, unlimited, ({ key, value }) => {
+      if (key === 'error' && value.kind !== 'null') error = value
+      else if (this.#isTerminator(bytes, key, value)) ended = true
+      return value.end < end
     })
-    return end < 0 ? 'malformed' : kind
+    if (objectEnd < 0 || skipSpace(bytes, objectEnd) < end || objectEnd > end) return 'malformed'
+    if (error !== null) return this.#fail(bytes, error)
+    return ended ? 'done' : 'data'
+  }
+
+  #isTerminator(bytes: Buffer, key: string, value: EnvelopeField): boolean {
+    if (this.#terminator === 'done') return key === 'done' && value.kind === 'true'
+    return key === 'status' && bytes.toString('latin1', value.start, value.end) === '"success"'
+  }
+
+  #fail(bytes: Buffer, { kind, start, end }: EnvelopeField): FrameKind {
+    this.message = kind === 'string' ? decodeString(bytes, start, end) : null
+    return 'error'
   }
 
   get repeated(): boolean {

@@ -3,9 +3,9 @@
  * a dead runner shows as a chunk whose model is empty. Anthropic and Responses streams name each event.
  */
 import type { Terminator } from '../core/route.ts'
-import { scanObject, skipSpace } from './json-scan.ts'
+import { scanObject } from './json-scan.ts'
 import { decodeErrorMessage } from './render-error.ts'
-import type { FrameJudge, FrameKind } from './frame-judge.ts'
+import { type FrameJudge, type FrameKind, holds } from './frame-judge.ts'
 
 const newline = 0x0a
 const carriageReturn = 0x0d
@@ -14,7 +14,8 @@ const doneEvent = Buffer.from('data: [DONE]')
 const deadModel = Buffer.from('"model":""')
 const dataPrefix = Buffer.from('data: ')
 const eventPrefix = Buffer.from('event: ')
-const limits = { depthMax: 10_000, keysMax: 10_000 }
+const errorStart = Buffer.from('{"error":')
+const unlimited = { depthMax: Infinity, keysMax: Infinity }
 
 const finalEvents: Readonly<Partial<Record<Terminator, ReadonlySet<string>>>> = {
   anthropic: new Set(['message_stop']),
@@ -39,9 +40,10 @@ export class SseEvents implements FrameJudge {
   }
 
   judge(bytes: Buffer, start: number, end: number): FrameKind {
-    if (bytes[start] === colon || bytes[start] === newline || bytes[start] === carriageReturn) return 'skip'
-    if (startsWith(bytes, start, eventPrefix)) return this.#judgeNamed(bytes, start, end)
-    return startsWith(bytes, start, dataPrefix) ? this.#judgeData(bytes, start, end) : 'malformed'
+    const first = skipComments(bytes, start, end)
+    if (first === end) return 'skip'
+    if (startsWith(bytes, first, eventPrefix)) return this.#judgeNamed(bytes, first, end)
+    return startsWith(bytes, first, dataPrefix) ? this.#judgeData(bytes, first, end) : 'malformed'
   }
 
   #judgeNamed(bytes: Buffer, start: number, end: number): FrameKind {
@@ -57,8 +59,8 @@ export class SseEvents implements FrameJudge {
     if (startsWith(bytes, start, doneEvent)) return 'done'
     const json = start + dataPrefix.length
     if (bytes[json] !== 0x7b) return 'malformed'
-    if (isWithin(bytes.indexOf(deadModel, json), end) && hasEmptyModel(bytes, json)) return 'died'
-    return isWithin(bytes.indexOf('{"error":', json), json + 16) ? this.#error(bytes, start, end) : 'data'
+    if (startsWith(bytes, json, errorStart)) return this.#error(bytes, start, end)
+    return holds(bytes, { start: json, end }, deadModel) && hasEmptyModel(bytes.subarray(json, end)) ? 'died' : 'data'
   }
 
   #error(bytes: Buffer, start: number, end: number): FrameKind {
@@ -67,12 +69,21 @@ export class SseEvents implements FrameJudge {
   }
 }
 
-const isWithin = (at: number, end: number): boolean => at >= 0 && at < end
+/** Where the event begins behind comments and empty lines; `end` when there is none. */
+function skipComments(bytes: Buffer, start: number, end: number): number {
+  let at = start
+  while (at < end) {
+    if (bytes[at] === colon) at = bytes.indexOf(newline, at) + 1
+    else if (bytes[at] === newline || bytes[at] === carriageReturn) at += 1
+    else break
+  }
+  return at
+}
 
-function hasEmptyModel(bytes: Buffer, start: number): boolean {
+function hasEmptyModel(json: Buffer): boolean {
   let empty = false
-  scanObject(bytes, skipSpace(bytes, start), limits, ({ key, value }) => {
-    if (key === 'model') empty = value.end - value.start === 2
+  scanObject(json, 0, unlimited, ({ key, value }) => {
+    if (key === 'model') empty = value.kind === 'string' && value.end - value.start === 2
     return true
   })
   return empty

@@ -5,7 +5,7 @@
  */
 import type { Usage } from '../core/relay.ts'
 import type { RouteFacts } from '../core/route.ts'
-import type { FrameJudge, FrameKind } from './frame-judge.ts'
+import { type FrameJudge, type FrameKind, holds } from './frame-judge.ts'
 import { NdjsonLines } from './ndjson-lines.ts'
 import { SseEvents } from './sse-events.ts'
 import { readUsage } from './usage.ts'
@@ -25,6 +25,8 @@ export interface StreamReader {
   readonly usage: Usage | null
   readonly frames: number
 }
+
+const usageStart = Buffer.from('"usage":{')
 
 /** A reader for a streamed answer of `route`. A frame over `frameBytesMax` is an event, not a buffer without limit. */
 export function createStreamReader(route: RouteFacts, { frameBytesMax }: { frameBytesMax: number }): StreamReader {
@@ -68,6 +70,10 @@ class FrameReader implements StreamReader {
     while (at < bytes.length) {
       const length = this.#judge.frameLength(bytes, at)
       if (length < 0) break
+      if (length > this.#frameBytesMax) {
+        step.event = 'oversize'
+        break
+      }
       const kind = this.#judge.judge(bytes, at, at + length)
       if (kind === 'skip' && !this.#started) {
         from = at + length
@@ -91,7 +97,7 @@ class FrameReader implements StreamReader {
 
   #readUsageOf(bytes: Buffer, start: number, end: number, kind: FrameKind): void {
     if (this.#route.dialect !== 'ollama') {
-      if (bytes.includes('"usage":{', start)) this.usage = readUsage(this.#route, bytes.subarray(start, end)) ?? this.usage
+      if (holds(bytes, { start, end }, usageStart)) this.usage = readUsage(this.#route, bytes.subarray(start, end)) ?? this.usage
     } else if (kind === 'done') {
       this.usage = readUsage(this.#route, bytes.subarray(start, end))
     }
