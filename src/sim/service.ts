@@ -90,7 +90,7 @@ export class NodeService {
     this.#onHalfClose(request.socket)
     response.on('close', () => {
       this.#inFlight.delete(answer)
-      if (!response.writableFinished) this.#left(answer)
+      if (answer.gone || !response.writableFinished) this.#left(answer)
     })
     const fault = this.#context.faults.take(path)
     if (fault === null) this.#route(answer, path)
