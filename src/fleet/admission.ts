@@ -165,22 +165,32 @@ export class Admission {
   }
 
   /**
-   * Nodes that may be asked. Overloaded ones and ones whose last load failed are left out while others remain; when at
-   * least half of the pool is ejected the breakers are ignored (panic mode, as Envoy does below 50 % healthy).
+   * Nodes that may be asked. Overloaded ones and ones whose last load failed are left out while others remain. When more
+   * than `ejectedShareMax` of the pool is ejected the breakers are ignored (panic mode, as Envoy does below 50 % healthy);
+   * what failed last still looks busier to the policy.
    */
   #eligible(pool: Pool<Waiter>, wish: Wish, nowMs: number): readonly Runner[] {
     const eligible = this.#candidates
     eligible.length = 0
     let doubtful: Runner[] | null = null
     let ejected: Runner[] | null = null
+    let usable = 0
+    let open = 0
     for (const runner of pool.runners) {
       const node = runner.fleetNode
-      if (node.up === false || node.draining || wish.tried.has(node.name)) continue
-      if (node.breaker.state(nowMs) === 'open') (ejected ??= []).push(runner)
+      if (node.up === false || node.draining) continue
+      const isOpen = node.breaker.state(nowMs) === 'open'
+      usable += 1
+      if (isOpen) open += 1
+      if (wish.tried.has(node.name)) continue
+      if (isOpen) (ejected ??= []).push(runner)
       else if (node.overloadedUntilMs > nowMs || runner.loadFailedUntilMs > nowMs) (doubtful ??= []).push(runner)
       else eligible.push(runner)
     }
-    if (eligible.length > 0) return eligible
+    if (eligible.length > 0) {
+      if (ejected !== null && open > usable * this.#deps.options().breaker.ejectedShareMax) eligible.push(...ejected)
+      return eligible
+    }
     if (doubtful !== null) return doubtful
     return ejected ?? eligible
   }

@@ -1,0 +1,127 @@
+// Which node holds which model: aliases, one digest per name, and 404s that contradict a list.
+
+import { describe, expect, test } from 'vitest'
+
+import { type Catalogue, createCatalogue } from '../../src/fleet/catalogue.ts'
+import type { FleetNode } from '../../src/fleet/node.ts'
+import { bareNode, list } from './bare-node.ts'
+import { type ManualClock, manualClock } from './manual-clock.ts'
+
+interface Setup {
+  readonly catalogue: Catalogue
+  readonly clock: ManualClock
+  readonly drifts: string[]
+}
+
+function setUp(nodes: readonly FleetNode[], aliases: Record<string, string> = {}): Setup {
+  const clock = manualClock()
+  const drifts: string[] = []
+  const catalogue = createCatalogue({
+    nodes: () => nodes,
+    aliases: () => aliases,
+    clock,
+    onDrift: (model, digests) => drifts.push(`${model} ${[...digests.keys()].join()}`),
+  })
+  return { catalogue, clock, drifts }
+}
+
+function holders(catalogue: Catalogue, model: string): string[] {
+  return catalogue.resolve(model).holders.map(({ name }) => name)
+}
+
+const older = '2026-01-01T00:00:00Z'
+const newer = '2026-02-01T00:00:00Z'
+
+describe('names', () => {
+  test('a name without a tag is the latest one, and the library is no part of it', () => {
+    const { catalogue } = setUp([bareNode('a', { 'm:latest': {} })])
+    expect(catalogue.resolve('m').name).toBe('m:latest')
+    expect(holders(catalogue, 'm')).toEqual(['a'])
+  })
+
+  test('an alias leads to the holders of its target', () => {
+    const { catalogue } = setUp([bareNode('a', { 'm:latest': {} }), bareNode('b', { 'other:latest': {} })], { 'gpt-4': 'm' })
+    expect(catalogue.resolve('gpt-4')).toMatchObject({ name: 'm:latest', requested: 'gpt-4', known: true })
+    expect(holders(catalogue, 'gpt-4')).toEqual(['a'])
+  })
+
+  test('a model that nobody lists is not known', () => {
+    const { catalogue } = setUp([bareNode('a')])
+    expect(catalogue.resolve('m')).toMatchObject({ known: false, holders: [], digest: null })
+  })
+
+  test('all names of the fleet are listed once', () => {
+    const { catalogue } = setUp([bareNode('a', { 'm:latest': {}, 'n:latest': {} }), bareNode('b', { 'm:latest': {} })])
+    expect(catalogue.names()).toEqual(['m:latest', 'n:latest'])
+  })
+})
+
+describe('digest drift', () => {
+  test('the digest of the majority is balanced over', () => {
+    const nodes = ['a', 'b', 'c'].map((name) => bareNode(name, { 'm:latest': { digest: name === 'c' ? 'new' : 'old', modifiedAt: name === 'c' ? newer : older } }))
+    const { catalogue } = setUp(nodes)
+    expect(holders(catalogue, 'm')).toEqual(['a', 'b'])
+    expect(catalogue.resolve('m').digest).toBe('old')
+  })
+
+  test('among equals the one modified last is balanced over', () => {
+    const { catalogue } = setUp([
+      bareNode('a', { 'm:latest': { digest: 'old', modifiedAt: older } }),
+      bareNode('b', { 'm:latest': { digest: 'new', modifiedAt: newer } }),
+    ])
+    expect(holders(catalogue, 'm')).toEqual(['b'])
+  })
+
+  test('each state of drift is told once, and told anew after it was over', () => {
+    const b = bareNode('b', { 'm:latest': { digest: 'new' } })
+    const { catalogue, drifts } = setUp([bareNode('a', { 'm:latest': { digest: 'old' } }), b])
+    catalogue.invalidate()
+    expect(drifts).toEqual(['m:latest old,new'])
+    list(b, { 'm:latest': { digest: 'old' } })
+    catalogue.invalidate()
+    expect(catalogue.drift().size).toBe(0)
+    list(b, { 'm:latest': { digest: 'new' } })
+    catalogue.invalidate()
+    expect(drifts).toHaveLength(2)
+  })
+})
+
+describe('a 404 of a node that lists the model', () => {
+  test('outweighs the list for ten seconds', () => {
+    const [a, b] = [bareNode('a', { 'm:latest': {} }), bareNode('b', { 'm:latest': {} })]
+    const { catalogue, clock } = setUp([a, b])
+    const { version } = catalogue
+    catalogue.noteMissing(a, 'm:latest', clock.nowMs())
+    expect(catalogue.version).toBeGreaterThan(version)
+    expect(holders(catalogue, 'm')).toEqual(['b'])
+    clock.advance(9_999)
+    expect(holders(catalogue, 'm')).toEqual(['b'])
+    const before = catalogue.version
+    clock.advance(1)
+    expect(catalogue.version).toBeGreaterThan(before)
+    expect(holders(catalogue, 'm')).toEqual(['a', 'b'])
+  })
+
+  test('concerns that model on that node only', () => {
+    const a = bareNode('a', { 'm:latest': {}, 'n:latest': {} })
+    const { catalogue, clock } = setUp([a])
+    catalogue.noteMissing(a, 'm:latest', clock.nowMs())
+    expect(catalogue.resolve('m').known).toBe(false)
+    expect(holders(catalogue, 'n')).toEqual(['a'])
+  })
+})
+
+test('a draining node keeps its models known but is not asked', () => {
+  const a = bareNode('a', { 'm:latest': {} })
+  a.draining = true
+  const { catalogue } = setUp([a])
+  expect(catalogue.resolve('m')).toMatchObject({ known: true, holders: [] })
+})
+
+test('known answers are kept until something changes', () => {
+  const { catalogue } = setUp([bareNode('a', { 'm:latest': {} })])
+  expect(catalogue.resolve('m')).toBe(catalogue.resolve('m'))
+  const before = catalogue.resolve('m')
+  catalogue.invalidate()
+  expect(catalogue.resolve('m')).not.toBe(before)
+})

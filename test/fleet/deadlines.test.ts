@@ -1,0 +1,73 @@
+// How long an attempt may stay silent, from what its runner is known to need.
+
+import { describe, expect, test } from 'vitest'
+
+import { firstFrameBudgetMs, idleBudgetMs } from '../../src/fleet/deadlines.ts'
+import { ModelStats } from '../../src/fleet/learning.ts'
+import { fleetOptions } from '../../src/fleet/options.ts'
+import { NodeUse, Runner } from '../../src/fleet/runner.ts'
+import { bareNode } from './bare-node.ts'
+import { makeRequest } from './requests.ts'
+
+const { deadlines } = fleetOptions.parse({})
+
+/** A runner that prefills a token in 1 ms and decodes one in 20 ms, after `samples` answers of 1,100 ms. */
+function runner(samples = 5): Runner {
+  const stats = new ModelStats({ slotsConfigured: null, slotsAssumed: 4, slotsMax: 4_096 })
+  for (let time = 0; time < samples; time += 1) {
+    const usage = { promptTokens: 100, cachedPromptTokens: null, outputTokens: 50, loadMs: 0, promptMs: 100, outputMs: 1_000, totalMs: 1_100 }
+    stats.observe(usage, { nowMs: 0, inFlightAtDispatch: 1, durationMs: 1_100 })
+  }
+  return new Runner(bareNode('a', { 'm:latest': {} }), 'm:latest', new NodeUse(), stats, true)
+}
+
+function chat(promptChars: number, change: Record<string, unknown> = {}) {
+  return makeRequest('/api/chat', { model: 'm', messages: [{ role: 'user', content: 'x'.repeat(promptChars) }], ...change })
+}
+
+describe('first frame', () => {
+  test('while nothing is learned the budget is the largest', () => {
+    expect(firstFrameBudgetMs(runner(0), chat(4), deadlines)).toBe(deadlines.firstFrameMsMax)
+    expect(firstFrameBudgetMs(runner(2), chat(4), deadlines)).toBe(deadlines.firstFrameMsMax)
+  })
+
+  test('a short prompt gets the least budget, a long one four times its expected prefill', () => {
+    expect(firstFrameBudgetMs(runner(), chat(400), deadlines)).toBe(deadlines.firstFrameMsMin)
+    const budgetMs = firstFrameBudgetMs(runner(), chat(240_000), deadlines)
+    expect(budgetMs).toBeGreaterThan(4 * 60_000 * 0.95)
+    expect(budgetMs).toBeLessThan(4 * 60_000 * 1.1)
+  })
+
+  test('no prompt gets more than the largest budget', () => {
+    expect(firstFrameBudgetMs(runner(), chat(4_000_000), deadlines)).toBe(deadlines.firstFrameMsMax)
+  })
+
+  test('requests under way before this one are waited for', () => {
+    const busy = runner()
+    busy.inFlight = 21
+    expect(firstFrameBudgetMs(busy, chat(4), deadlines)).toBeGreaterThan(4 * 20 * 1_100)
+  })
+
+  test('an answer that comes whole gets time for its output', () => {
+    const whole = { stream: false, options: { num_predict: 1_000 } }
+    const budgetMs = firstFrameBudgetMs(runner(), chat(4, whole), deadlines)
+    expect(budgetMs).toBeGreaterThanOrEqual(4 * 20_000)
+    expect(budgetMs).toBeLessThan(4 * 20_000 + 1_000)
+  })
+
+  test('a whole answer without a limit gets the largest budget', () => {
+    expect(firstFrameBudgetMs(runner(), chat(4, { stream: false }), deadlines)).toBe(deadlines.firstFrameMsMax)
+  })
+})
+
+describe('between frames', () => {
+  test('ten times the longest pause seen, inside the bounds', () => {
+    expect(idleBudgetMs(runner(), 20, false, deadlines)).toBe(deadlines.idleMsMin)
+    expect(idleBudgetMs(runner(), 800, false, deadlines)).toBe(8_000)
+    expect(idleBudgetMs(runner(), 50_000, false, deadlines)).toBe(deadlines.idleMsMax)
+  })
+
+  test('a stream that may hold back a whole tool call gets its time', () => {
+    expect(idleBudgetMs(runner(), 20, true, deadlines)).toBeGreaterThanOrEqual(deadlines.idleMsMax)
+  })
+})
