@@ -75,9 +75,7 @@ it('gets thinking apart from the answer', async () => {
 it.each([false, true])('gets a tool call and goes on with its result (stream: %s)', async (stream) => {
   const { client } = await connect()
   const request = { model: chatModel, messages: [userMessage], tools: [tool()] }
-  const parts = stream
-    ? await collect(await client.chat({ ...request, stream: true }))
-    : [await client.chat(request)]
+  const parts = stream ? await collect(await client.chat({ ...request, stream: true })) : [await client.chat(request)]
   const calls = parts.flatMap((part) => part.message.tool_calls ?? [])
   expect(calls.map((call) => call.function.name)).toEqual(['get_weather'])
   expect(typeof calls[0]?.function.arguments['city']).toBe('string')

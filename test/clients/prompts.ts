@@ -1,5 +1,5 @@
 /** Models, prompts and one tool that the client tests share, and what tells on which node a request ran. */
-import { setTimeout as delay } from 'node:timers/promises'
+import { once } from 'node:events'
 
 import { expect } from 'vitest'
 import type { SimNode } from '../../src/sim/node.ts'
@@ -34,9 +34,11 @@ export async function busyNode(sims: readonly SimNode[], path: string): Promise<
   return found
 }
 
-/** Milliseconds until `node` sees a client leave; fails when that takes longer than `withinMs`. */
-export async function expectCancel(node: SimNode, abortedBefore: number, withinMs = 100): Promise<void> {
+/** Resolves when `node` has seen a client leave; fails when that is not within 100 ms of the abort of `leaving`. */
+export async function expectCancel(node: SimNode, leaving: AbortSignal): Promise<void> {
+  const before = node.stats().aborted
+  if (!leaving.aborted) await once(leaving, 'abort')
   const startMs = performance.now()
-  while (node.stats().aborted <= abortedBefore && performance.now() - startMs < 2_000) await delay(1)
-  expect(performance.now() - startMs).toBeLessThan(withinMs)
+  await until(() => node.stats().aborted > before, 'the node sees the client leave')
+  expect(performance.now() - startMs).toBeLessThan(100)
 }
