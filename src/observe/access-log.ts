@@ -8,6 +8,7 @@ import type { OutcomeLabel } from './outcome.ts'
 
 /** What one line says. Milliseconds and bytes; null where it does not apply. */
 export interface AccessRecord {
+  /** Own id: plain text. */
   readonly id: string
   readonly traceId: string | null
   readonly method: string
@@ -59,14 +60,14 @@ export class IsoTime {
   }
 }
 
-/** One line of the access log, newline included. */
+/** One line of the access log, newline included. Ids, methods, routes and reasons are our own words and need no escapes. */
 export function accessLine(time: string, record: AccessRecord): string {
-  let line = `{"time":"${time}","level":"info","msg":"request","id":${quote(record.id)}`
+  let line = `{"time":"${time}","level":"info","msg":"request","id":"${record.id}"`
   if (record.traceId !== null) line += `,"trace":"${record.traceId}"`
-  line += `,"method":${quote(record.method)},"route":${quote(record.route)},"status":${record.status},"outcome":"${record.outcome}"`
+  line += `,"method":"${record.method}","route":"${record.route}","status":${record.status},"outcome":"${record.outcome}"`
   if (record.error !== null) line += `,"error":"${record.error}"`
   if (record.node !== null) line += `,"node":${quote(record.node)}`
-  if (record.reason !== null) line += `,"reason":${quote(record.reason)}`
+  if (record.reason !== null) line += `,"reason":"${record.reason}"`
   line += `,"attempts":${record.attempts}`
   if (record.model !== null) line += `,"model":${quote(record.model)}`
   line += `,"stream":${record.stream}`

@@ -35,7 +35,7 @@ export interface LineSinkOptions {
 const stdoutFd = 1
 const retryAfterMs = 20
 
-const chunkBytes = 65_536
+const chunkBytes = 131_072
 const bytesPerCharMax = 3
 
 /** Text collected as UTF-8 bytes. */
@@ -95,7 +95,7 @@ class FdSink implements LineSink {
   #reopenWanted = false
   dropped = 0
 
-  constructor({ file, clock, flushEveryMs = 100, flushBytes = 16_384, bufferBytesMax = 4_194_304 }: LineSinkOptions) {
+  constructor({ file, clock, flushEveryMs = 100, flushBytes = 65_536, bufferBytesMax = 4_194_304 }: LineSinkOptions) {
     this.#file = file
     this.#clock = clock
     this.#flushEveryMs = flushEveryMs

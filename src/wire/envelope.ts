@@ -5,6 +5,7 @@
  */
 import { hash } from 'node:crypto'
 
+import '../base/buffer-slices.ts'
 import type { Envelope, EnvelopeField, RunnerOptions } from '../core/envelope.ts'
 import { CorralError } from '../core/errors.ts'
 import { decodeString, scanArray, scanObject, type ScanLimits, skipSpace } from './json-scan.ts'
@@ -82,7 +83,7 @@ function readBoolean(field: EnvelopeField | undefined): boolean | null {
 
 function readNumber(body: Buffer, field: EnvelopeField | undefined): number | null {
   if (field?.kind !== 'number') return null
-  const value = Number(body.toString('latin1', field.start, field.end))
+  const value = Number(body.latin1Slice(field.start, field.end))
   return Number.isNaN(value) ? null : value
 }
 
@@ -162,7 +163,7 @@ function conversationKey(body: Buffer, fields: ReadonlyMap<string, EnvelopeField
 
 /** Short bytes are their own key: a hash costs more than comparing them. */
 function digest(body: Buffer, start: number, end: number): string {
-  return end - start <= plainKeyBytesMax ? body.toString('latin1', start, end) : hash('sha1', body.subarray(start, end), 'hex')
+  return end - start <= plainKeyBytesMax ? body.latin1Slice(start, end) : hash('sha1', body.subarray(start, end), 'hex')
 }
 
 /** Index after the user's first message; -1 when there is none. */
@@ -181,7 +182,7 @@ function isFromUser(body: Buffer, message: EnvelopeField, limits: ScanLimits): b
   let fromUser = false
   scanObject(body, message.start, limits, ({ key, value }) => {
     if (key !== 'role') return true
-    fromUser = body.toString('latin1', value.start, value.end) === '"user"'
+    fromUser = body.latin1Slice(value.start, value.end) === '"user"'
     return false
   })
   return fromUser

@@ -3,6 +3,7 @@
  * native search for the next quote, so a prompt of a megabyte costs microseconds. Lenient inside nested values (a node
  * judges those), strict about what it reports.
  */
+import '../base/buffer-slices.ts'
 import { CorralError } from '../core/errors.ts'
 import type { EnvelopeField, JsonKind } from '../core/envelope.ts'
 
@@ -81,7 +82,7 @@ export function scanValue(body: Buffer, start: number, depthMax: number): Envelo
   const literal = literals[byte]
   if (literal !== undefined) {
     const end = start + literal.text.length
-    return body.toString('latin1', start, end) === literal.text ? { kind: literal.kind, start, end } : null
+    return end <= body.length && body.latin1Slice(start, end) === literal.text ? { kind: literal.kind, start, end } : null
   }
   let end = start
   while (isNumberByte(body[end])) end += 1
@@ -139,7 +140,7 @@ export function scanArray(body: Buffer, start: number, depthMax: number, onItem:
 
 /** The text of the JSON string at `[start, end)`; null when its escapes are malformed. */
 export function decodeString(body: Buffer, start: number, end: number): string | null {
-  const text = body.toString('utf8', start + 1, end - 1)
+  const text = body.utf8Slice(start + 1, end - 1)
   if (!text.includes('\\')) return text
   try {
     const value: unknown = JSON.parse(`"${text}"`)

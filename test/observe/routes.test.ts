@@ -46,7 +46,7 @@ beforeEach(async () => {
   })
   const options = httpOptions.parse({ port: 0 })
   const front = { origins: [], hosts: [], loopback: true, hopId: 'hop', newId: () => 'request-1' }
-  server = createHttpServer({ app, options, front, calls, clock: systemClock })
+  server = createHttpServer({ answer: () => false, ownRoutes: app, options, front, calls, clock: systemClock })
   const { host, port } = await server.listen()
   origin = `http://${host}:${port}`
 })
