@@ -198,8 +198,10 @@ export class Admission {
   #noNode(pool: Pool<Waiter>, wish: Wish): CorralError {
     this.#deps.events.rejected(pool.model, 'no_node')
     const reasons = pool.runners.map(({ fleetNode: node }) => `${node.name}: ${describeState(node, wish)}`)
-    const holders = pool.model === anyModel ? 'no node' : `no node that holds ${pool.model}`
-    const details = reasons.length === 0 ? 'none is configured' : reasons.join('; ')
+    const any = pool.model === anyModel
+    const holders = any ? 'no node' : `no node that holds ${pool.model}`
+    const none = any ? 'none is configured' : 'all are draining, or the model was just deleted'
+    const details = reasons.length === 0 ? none : reasons.join('; ')
     return new CorralError('no_node', `${holders} can answer now (${details})`, { retryAfterMs: 1_000 })
   }
 
