@@ -124,17 +124,30 @@ function isEmptyValue(body: Buffer, field: EnvelopeField | undefined): boolean {
   return field.kind === 'array' && skipSpace(body, field.start + 1) === field.end - 1
 }
 
-const durationUnitSeconds: Readonly<Record<string, number>> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3_600 }
+/** Units of a Go duration; micro is written with either of its two signs. */
+const durationUnitSeconds: Readonly<Record<string, number>> = {
+  ns: 1e-9,
+  us: 1e-6,
+  '\u00b5s': 1e-6,
+  '\u03bcs': 1e-6,
+  ms: 1e-3,
+  s: 1,
+  m: 60,
+  h: 3_600,
+}
+const durationPart = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g
+const durationBytesMax = 128
+const goDuration = new RegExp(`^([+-]?)((?:${durationPart.source})+|0)$`)
 
 /** Seconds of a number or of a Go duration; negative means for ever. */
 function readKeepAlive(body: Buffer, field: EnvelopeField | undefined): number | null {
   const number = readNumber(body, field)
   if (number !== null) return number < 0 ? Infinity : number
-  if (field?.kind !== 'string') return null
-  const match = /^([+-]?)((?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+|0)$/.exec(decodeString(body, field.start, field.end) ?? '')
+  if (field?.kind !== 'string' || field.end - field.start > durationBytesMax) return null
+  const match = goDuration.exec(decodeString(body, field.start, field.end) ?? '')
   if (match === null) return null
   let seconds = 0
-  for (const [, amount, unit] of (match[2] ?? '').matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) {
+  for (const [, amount, unit] of (match[2] ?? '').matchAll(durationPart)) {
     seconds += Number(amount) * (durationUnitSeconds[unit ?? ''] ?? 0)
   }
   return match[1] === '-' && seconds > 0 ? Infinity : seconds
