@@ -12,7 +12,8 @@ export const unknownModel = 'no-such-model:1b'
 
 export const userMessage = { role: 'user', content: 'How do herds find water?' } as const
 
-export const weatherParameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } as const
+const required: string[] = ['city']
+export const weatherParameters = { type: 'object' as const, properties: { city: { type: 'string' as const } }, required }
 export const weatherTool = {
   type: 'function',
   function: { name: 'get_weather', description: 'The weather of a city', parameters: weatherParameters },
