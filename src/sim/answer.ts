@@ -45,6 +45,7 @@ export class Answer {
     this.#ticker = ticker
     response.sendDate = false
     response.removeHeader('Connection')
+    if (/\bclose\b/i.test(request.headers.connection ?? '')) this.closeAfter()
   }
 
   get started(): boolean {
@@ -111,6 +112,11 @@ export class Answer {
     const raw = this.#rawHeaders()
     if (status !== 204) raw.push('Content-Length', String(bytes))
     if (this.#closes) raw.push('Connection', 'close')
+    if (this.request.httpVersionMinor === 0) {
+      this.#oldHead(status, raw)
+      this.#oldEnd(body ?? '')
+      return
+    }
     this.#response.writeHead(status, STATUS_CODES[status] ?? '', raw)
     this.#response.end(this.request.method === 'HEAD' || body === null ? undefined : body)
   }
@@ -146,15 +152,27 @@ export class Answer {
     this.#state = 'streaming'
     const raw = this.#rawHeaders()
     this.#chunked = this.request.httpVersionMinor > 0
-    if (this.#chunked) raw.push('Transfer-Encoding', 'chunked')
+    if (!this.#chunked) return this.#oldHead(status, raw)
+    if (this.#closes) raw.push('Connection', 'close')
+    raw.push('Transfer-Encoding', 'chunked')
     this.#response.writeHead(status, STATUS_CODES[status] ?? '', raw)
+  }
+
+  /** Node answers HTTP/1.0 requests as 1.1, so their bytes are written here. */
+  #oldHead(status: number, raw: readonly string[]): void {
+    let head = `HTTP/1.0 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
+    for (let index = 0; index < raw.length; index += 2) head += `${raw[index] ?? ''}: ${raw[index + 1] ?? ''}\r\n`
+    this.#response.socket?.write(`${head}\r\n`)
+  }
+
+  #oldEnd(body: string): void {
+    this.#response.socket?.end(this.request.method === 'HEAD' ? '' : body)
   }
 
   #rawHeaders(): string[] {
     const raw: string[] = []
     for (const [name, value] of this.#headers.sort((one, other) => (one[0] < other[0] ? -1 : 1))) raw.push(name, value)
     raw.push('Date', httpDate(this.#ticker.clock.wallMs()))
-    if (this.request.httpVersionMinor === 0) this.#response.shouldKeepAlive = false
     return raw
   }
 
@@ -172,7 +190,7 @@ export class Answer {
     if (texts.length === 0) return
     const socket = this.#response.socket
     if (!this.#chunked || socket === null) {
-      for (const text of texts) this.#response.write(text)
+      socket?.write(texts.join(''))
       return
     }
     let out = ''
@@ -245,10 +263,17 @@ export class Answer {
   end(): void {
     if (this.#state !== 'streaming') return
     this.#state = 'over'
-    this.#response.end()
+    if (this.#chunked) this.#response.end()
+    else this.#oldEnd('')
   }
 
-  /** The node is killed: the connection breaks off. */
+  /** The node is killed: the connection ends without an end of the body. */
+  breakOff(): void {
+    this.#state = 'over'
+    this.#response.socket?.destroy()
+  }
+
+  /** The connection is reset. */
   reset(): void {
     this.#state = 'over'
     this.#response.socket?.resetAndDestroy()

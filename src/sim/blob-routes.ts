@@ -7,6 +7,7 @@ import type { Answer } from './answer.ts'
 import type { NodeContext } from './context.ts'
 import { sendError } from './native-routes.ts'
 
+const keptBytes = 65_536
 const digestPattern = /^sha256[:-]([0-9a-f]{64})$/
 
 export function headBlob(context: NodeContext, answer: Answer, _body: Buffer, parameter: string): void {
@@ -34,14 +35,16 @@ export function postBlob(context: NodeContext, answer: Answer, _body: Buffer, pa
 function receive(context: NodeContext, answer: Answer, digest: string): void {
   const hash = createHash('sha256')
   let sizeBytes = 0
+  const kept: Buffer[] = []
   answer.request.on('data', (chunk: Buffer) => {
+    if (sizeBytes < keptBytes) kept.push(chunk)
     sizeBytes += chunk.length
     hash.update(chunk)
   })
   answer.request.on('end', () => {
     const got = hash.digest('hex')
     if (got !== digest) return sendError(answer, 400, `digest mismatch, expected "sha256:${digest}", got "sha256:${got}"`)
-    context.store.blobs.set(digest, sizeBytes)
+    context.store.blobs.set(digest, { sizeBytes, head: Buffer.concat(kept) })
     answer.whole(201, null, null)
   })
 }

@@ -6,6 +6,7 @@ import type { Answer } from './answer.ts'
 import { lookupFailure } from './cloud-routes.ts'
 import type { NodeContext } from './context.ts'
 import { bodyModel } from './inference.ts'
+import { humanCount, isGguf, readGguf } from './gguf.ts'
 import { decodeBody } from './json-shape.ts'
 import { listOf, objectOf, textOf, type JsonObject } from './json-value.ts'
 import { sha256, type Capability, type SimModel } from './model.ts'
@@ -44,21 +45,23 @@ function createFrom(context: NodeContext, progress: Progress, wish: { name: Mode
 
 function createFromFile(context: NodeContext, progress: Progress, wish: { name: ModelName; body: JsonObject; blob: string }): void {
   progress.line({ status: 'parsing GGUF' })
-  const sizeBytes = context.store.blobs.get(wish.blob)
-  if (sizeBytes === undefined) {
+  const blob = context.store.blobs.get(wish.blob)
+  if (blob === undefined) {
     return progress.fail(`open ${context.settings.modelsDir}/blobs/sha256-${wish.blob}: no such file or directory`)
   }
+  if (!isGguf(blob.head)) return progress.fail('supplied file was not in GGUF format')
+  const header = readGguf(blob.head)
   const facts: SimModel = {
     name: wish.name.display,
-    sizeBytes,
-    family: 'llama',
-    parameterSize: '0',
+    sizeBytes: blob.sizeBytes,
+    family: header.architecture,
+    parameterSize: humanCount(header.parameterCount),
     quantization: 'unknown',
-    contextLength: 128,
-    embeddingLength: 32,
+    contextLength: header.contextLength,
+    embeddingLength: header.embeddingLength,
     capabilities: ['completion'],
     loadMs: 200,
-    broken: true,
+    ...(header.loadError === null ? {} : { loadError: header.loadError }),
   }
   const base: StoredModel = {
     name: wish.name.display,
@@ -98,7 +101,7 @@ function finish(context: NodeContext, progress: Progress, wish: { name: ModelNam
     facts: template === '' ? base.facts : { ...base.facts, capabilities: capabilitiesOf(base, template) },
   }
   const stored = { ...made, digest: sha256(JSON.stringify([made.blob, made.template, made.system, [...parameters], made.license, made.messages])) }
-  for (const line of layerLines(base, body)) progress.line({ status: line })
+  for (const line of wish.parent === '' ? fileLines(base) : layerLines(base, body)) progress.line({ status: line })
   progress.line({ status: 'writing manifest' })
   context.store.put(stored)
   progress.success()
@@ -117,6 +120,11 @@ function capabilitiesOf(base: StoredModel, template: string): Capability[] {
   return kept
 }
 
+/** What the server says of a model made from a file. */
+function fileLines(base: StoredModel): string[] {
+  return ['verifying conversion', `creating new layer sha256:${base.blob}`]
+}
+
 /** What the server says of each layer, in its order. */
 function layerLines(base: StoredModel, body: JsonObject): string[] {
   const existing = (text: string): string => `using existing layer sha256:${text}`
@@ -124,7 +132,7 @@ function layerLines(base: StoredModel, body: JsonObject): string[] {
   const lines = [existing(base.blob)]
   const template = textOf(body['template'])
   if (template !== '') lines.push(fresh(`template ${template}`))
-  else if (base.template !== plainTemplate || base.facts.broken !== true) lines.push(existing(sha256(`template ${base.template}`)))
+  else lines.push(existing(sha256(`template ${base.template}`)))
   if (textOf(body['system']) !== '') lines.push(fresh(`system ${textOf(body['system'])}`))
   if (body['license'] !== undefined) lines.push(fresh(`license ${JSON.stringify(body['license'])}`))
   if (base.parameters.size > 0 || body['parameters'] !== undefined) {

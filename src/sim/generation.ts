@@ -109,7 +109,7 @@ function bodySteps(input: PlanInput, random: () => number, count: number): (Piec
     for (let index = 0; index < 12; index += 1) steps.push(null)
     const id = `call_${hashText(input.prompt).toString(36).padStart(8, '0').slice(-8)}`
     steps.push({ ...emptyPiece, toolCalls: [toolCall(input.tools, random, id)] })
-  } else if (input.format !== undefined) steps.push(...jsonSteps(input.format, random))
+  } else if (input.format !== undefined) steps.push(...(input.think ? [emptyPiece] : []), ...jsonSteps(input.format, random))
   else for (const text of sentence(random, count)) steps.push(content(text))
   return steps
 }

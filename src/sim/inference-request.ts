@@ -105,8 +105,8 @@ export function findModel(context: NodeContext, request: InferenceRequest): Chec
   if (name === '') return kind === 'chat' ? refuse(400, 'model is required') : refuse(404, "model '' not found")
   const both = sourceProblem(name)
   if (both !== null) return refuse(400, both)
-  const parsed = parseModelName(name)
-  if (parsed === null) return kind === 'chat' ? refuse(400, 'invalid model name') : refuse(400, 'invalid model name')
+  const parsed = parseModelName(name.trim().replace(/:local$/, ''))
+  if (parsed === null) return refuse(400, 'invalid model name')
   const model = context.store.get(parsed)
   if (model === null) return refuse(404, `model '${name}' not found`)
   return { model, sessionMs: keepAliveMs(body['keep_alive']) }

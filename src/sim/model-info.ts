@@ -37,11 +37,11 @@ export function tagEntry(model: StoredModel, digest: string): JsonObject {
   }
 }
 
-function parameterValues(model: StoredModel): [string, string][] {
-  const lines: [string, string][] = []
+function parameterValues(model: StoredModel): [string, unknown][] {
+  const lines: [string, unknown][] = []
   for (const [key, value] of [...model.parameters].sort(([one], [other]) => (one < other ? -1 : 1))) {
     const values = Array.isArray(value) ? value : [value]
-    for (const one of values) lines.push([key, String(one)])
+    for (const one of values) lines.push([key, one])
   }
   return lines
 }
@@ -49,12 +49,8 @@ function parameterValues(model: StoredModel): [string, string][] {
 /** The text of `parameters`. */
 export function parameterText(model: StoredModel): string {
   return parameterValues(model)
-    .map(([key, value]) => `${key.padEnd(30)} ${Number.isFinite(Number(value)) || value === 'true' || value === 'false' ? value : writeRaw(value)}`)
+    .map(([key, value]) => `${key.padEnd(30)} ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`)
     .join('\n')
-}
-
-function writeRaw(text: string): string {
-  return JSON.stringify(text)
 }
 
 /** The text of `modelfile`. */
@@ -68,7 +64,7 @@ export function modelfile(model: StoredModel, modelsDir: string): string {
     `TEMPLATE ${quoted(model.template)}`,
   ]
   if (model.system !== '') lines.push(`SYSTEM ${quoted(model.system)}`)
-  for (const [key, value] of parameterValues(model)) lines.push(`PARAMETER ${key} ${quoted(value)}`)
+  for (const [key, value] of parameterValues(model)) lines.push(`PARAMETER ${key} ${quoted(String(value))}`)
   if (model.license !== '') lines.push(`LICENSE ${quoted(model.license)}`)
   for (const message of model.messages) lines.push(`MESSAGE ${message.role} ${quoted(message.content)}`)
   return `${lines.join('\n')}\n`

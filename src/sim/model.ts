@@ -29,8 +29,8 @@ export interface SimModel {
   readonly modifiedAtMs?: number
   /** `model_info` instead of the usual keys; lists are shown when `verbose`. */
   readonly modelInfo?: Readonly<Record<string, unknown>>
-  /** A file that no runner can load. */
-  readonly broken?: boolean
+  /** Why no runner can load it. */
+  readonly loadError?: string
   /** Written by `ollama create` from safetensors: `/api/tags` cannot tell that it is an embedding model. */
   readonly converted?: boolean
 }

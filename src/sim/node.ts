@@ -192,18 +192,15 @@ class Listener {
     if (address !== null && typeof address !== 'string') this.port = address.port
   }
 
-  /** Stops listening; `reset` breaks the open connections too. */
-  async shut(reset: boolean): Promise<void> {
+  /** Stops listening and breaks the open connections, as the kernel does when a process dies. */
+  async shut(): Promise<void> {
     const server = this.#server
     this.#server = null
     if (server === null) return
     const closed = new Promise<void>((resolve) => {
       server.close(() => resolve())
     })
-    for (const socket of this.sockets) {
-      if (reset) socket.resetAndDestroy()
-      else socket.destroy()
-    }
+    for (const socket of this.sockets) socket.destroy()
     await closed
   }
 
@@ -237,7 +234,7 @@ export async function createSimNode(options: SimNodeOptions = {}): Promise<SimNo
   if (options.controlPort !== undefined) controlServer = await startControlServer(control, { port: options.controlPort, host, stats })
   const kill = async (): Promise<void> => {
     service.breakAll()
-    await listener.shut(true)
+    await listener.shut()
     context.scheduler.reset()
   }
   return {

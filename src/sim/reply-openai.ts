@@ -103,7 +103,7 @@ export class OpenAiReply implements Reply {
     const delta: JsonObject = {}
     if (this.#first) delta['role'] = 'assistant'
     this.#first = false
-    if (piece.content !== '' || piece.thinking === '') delta['content'] = piece.content
+    delta['content'] = piece.content
     if (piece.thinking !== '') delta['reasoning'] = piece.thinking
     if (piece.toolCalls.length > 0) {
       this.#calledTools = true

@@ -63,7 +63,7 @@ export class ResponsesReply implements Reply {
     }
     this.answer.begin('text/event-stream')
     const frames = this.#opening()
-    if (this.#itemCount === 0) this.#switch('message', frames)
+    if (this.#itemCount === 0 && this.#open === null) this.#switch('message', frames)
     this.#close(frames)
     frames.push(this.#event('response.completed', { response: this.#response('completed', this.#output, usage) }))
     this.answer.frames(frames)

@@ -268,7 +268,8 @@ export class Scheduler {
       }
       this.#step()
     }
-    const outcome: ScheduleError | null = timesOut ? { kind: 'load-failed', text: 'timed out waiting for llama-server to start - ' } : null
+    const broken = model.facts.loadError
+    const outcome: ScheduleError | null = broken !== undefined ? { kind: 'load-failed', text: broken } : timesOut ? { kind: 'load-failed', text: 'timed out waiting for llama-server to start - ' } : null
     const tick = this.#ticker.after(timesOut ? this.#limits.loadTimeoutMs : loadMs, () => finish(outcome))
     this.#loading = { model, tick, abort: finish }
     this.#loadingHead = head

@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { zstdDecompressSync } from 'node:zlib'
 import { Answer } from './answer.ts'
 import type { NodeContext } from './context.ts'
 import { checkOrigin, isAllowedHost } from './cors.ts'
@@ -31,6 +32,16 @@ function decodedPath(url: string): string {
     return decodeURIComponent(path)
   } catch {
     return path
+  }
+}
+
+/** The `/v1` routes unpack zstd, which Codex sends; other routes look at the bytes as they are. */
+function unpacked(request: IncomingMessage, body: Buffer): Buffer {
+  if (request.headers['content-encoding'] !== 'zstd' || request.url?.startsWith('/v1/') !== true) return body
+  try {
+    return zstdDecompressSync(body)
+  } catch {
+    return body
   }
 }
 
@@ -70,7 +81,7 @@ export class NodeService {
   breakAll(): void {
     for (const answer of [...this.#inFlight]) {
       answer.leave()
-      answer.reset()
+      answer.breakOff()
     }
   }
 
@@ -200,7 +211,7 @@ export class NodeService {
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
-      route.handler(this.#context, answer, body, parameter)
+      route.handler(this.#context, answer, unpacked(request, body), parameter)
     })
   }
 }

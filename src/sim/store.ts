@@ -28,6 +28,12 @@ export interface StoredModel {
   readonly messages: readonly ModelMessage[]
 }
 
+/** A file on disk, of which only the first bytes are kept. */
+export interface Blob {
+  readonly sizeBytes: number
+  readonly head: Buffer
+}
+
 export const plainTemplate = '{{ .Prompt }}'
 const chatTemplate =
   '{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n'
@@ -56,7 +62,7 @@ export function storeModel(facts: SimModel, nowMs: number): StoredModel | null {
 
 export class Store {
   #models = new Map<string, StoredModel>()
-  readonly blobs = new Map<string, number>()
+  readonly blobs = new Map<string, Blob>()
 
   /** Newest first. */
   list(): StoredModel[] {
@@ -69,7 +75,7 @@ export class Store {
 
   put(model: StoredModel): void {
     this.#models.set(model.parsed.key, model)
-    this.blobs.set(model.blob, model.facts.sizeBytes)
+    if (!this.blobs.has(model.blob)) this.blobs.set(model.blob, { sizeBytes: model.facts.sizeBytes, head: Buffer.alloc(0) })
   }
 
   remove(model: StoredModel): void {

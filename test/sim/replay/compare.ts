@@ -2,7 +2,7 @@
  * Compares a simulated answer with a recorded one. Frames are blanked (`differences.ts`) and runs of equal frames are
  * counted as one; the lengths of the runs are compared where they are determined.
  */
-import type { JsonValue } from '../../../src/sim/json-value.ts'
+import { isObject, type JsonValue } from '../../../src/sim/json-value.ts'
 import { blanked } from './differences.ts'
 import type { RecordedResponse, Transcript } from './transcript.ts'
 import type { Exchange } from './wire-client.ts'
@@ -14,10 +14,19 @@ interface Run {
 
 function blankedJson(text: string): string | null {
   try {
-    return JSON.stringify(blanked(JSON.parse(text) as JsonValue))
+    return JSON.stringify(sortedModels(blanked(JSON.parse(text) as JsonValue)))
   } catch {
     return null
   }
+}
+
+/** Lists name models of one second in any order: they are compared sorted, unless they are short enough to have no ties. */
+function sortedModels(value: JsonValue): JsonValue {
+  if (!isObject(value)) return value
+  const key = Array.isArray(value['models']) ? 'models' : value['object'] === 'list' ? 'data' : ''
+  const list = value[key]
+  if (!Array.isArray(list) || !list.every((entry) => isObject(entry) && ('size_vram' in entry || list.length > 3))) return value
+  return { ...value, [key]: list.toSorted((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1)) }
 }
 
 /** A frame with everything blanked that may differ; line ends stay. */
@@ -72,6 +81,11 @@ function determined(wanted: readonly string[], got: readonly string[]): boolean 
   return limited(wanted) && limited(got)
 }
 
+/** A whole answer may consist of no text at all: what the model says is up to it. */
+function maybeEmpty(body: string): string {
+  return body.replace(/"(response|content|text)":""/g, '"$1":"nothing"')
+}
+
 function frameProblem(wanted: readonly string[], got: readonly string[]): string | null {
   const [want, have] = [runsOf(wanted), runsOf(got)]
   const count = determined(wanted, got)
@@ -96,5 +110,6 @@ export function differenceOf(wanted: Transcript, got: Exchange): string | null {
   const headers = headerProblem(wanted, got)
   if (headers !== null) return headers
   const frames = response.frames.map((frame) => frame.text)
-  return response.framing === 'chunked' ? frameProblem(frames, got.frames) : frameProblem([frames.join('')], [got.frames.join('')])
+  if (response.framing === 'chunked') return frameProblem(frames, got.frames)
+  return frameProblem([maybeEmpty(frames.join(''))], [maybeEmpty(got.frames.join(''))])
 }

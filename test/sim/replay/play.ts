@@ -2,6 +2,7 @@
  * Plays recorded exchanges against a node of their own: the exchange itself, what happened around it (`scenes.ts`) and the
  * state that earlier exchanges of the recording left behind.
  */
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { randomSequence } from '../../../src/sim/hash.ts'
 import type { SimNode } from '../../../src/sim/node.ts'
 import { differenceOf } from './compare.ts'
@@ -17,14 +18,18 @@ export interface Run {
   reword(text: string): string
 }
 
-const names: readonly (readonly [RegExp, string])[] = [
+type Table = readonly (readonly [RegExp, string])[]
+
+const names: Table = [
+  [/SMOLLM2/g, 'ACORNLM'],
+  [/SmolLM2:/g, 'AcornLM:'],
   [/smollm2/g, 'acornlm'],
   [/all-minilm/g, 'pebble-em'],
   [/\btiny\b/g, 'mote'],
   [/pirate/g, 'sailor'],
   [/\btemp\b/g, 'brief'],
 ]
-const prompts: readonly (readonly [RegExp, string])[] = [
+const prompts: Table = [
   [/Name three colors\./g, 'List four rivers of Asia.'],
   [/The capital of France is/g, 'The tallest tree on earth is'],
   [/Write a very long story/g, 'Compose an endless poem'],
@@ -32,7 +37,7 @@ const prompts: readonly (readonly [RegExp, string])[] = [
   [/The sky is blue\./g, 'Snow falls in winter.'],
 ]
 
-function replaced(text: string, table: readonly (readonly [RegExp, string])[]): string {
+function replaced(text: string, table: Table): string {
   return table.reduce((now, [pattern, by]) => now.replace(pattern, by), text)
 }
 
@@ -45,7 +50,15 @@ export const runs: readonly Run[] = [
 function adapted(transcript: Transcript, run: Run): { wanted: Transcript; sent: Transcript['request'] } {
   const wanted = JSON.parse(run.rename(JSON.stringify(transcript))) as Transcript
   const sent = JSON.parse(run.reword(JSON.stringify(wanted.request))) as Transcript['request']
-  return { wanted, sent }
+  return { wanted, sent: sent.bodyBase64 === undefined ? sent : { ...sent, bodyBase64: renamedBytes(sent, sent.bodyBase64, run) } }
+}
+
+/** Names inside bodies that are no text: a packed JSON body, a form. */
+function renamedBytes(request: Transcript['request'], base64: string, run: Run): string {
+  const bytes = Buffer.from(base64, 'base64')
+  const renamed = (body: Buffer): Buffer => Buffer.from(run.rename(body.toString('latin1')), 'latin1')
+  if (request.headers['content-encoding'] === 'zstd' && request.path.startsWith('/v1/')) return zstdCompressSync(renamed(zstdDecompressSync(bytes))).toString('base64')
+  return request.headers['content-type']?.startsWith('multipart/') === true ? renamed(bytes).toString('base64') : base64
 }
 
 function nodeKey(transcript: Transcript): string {
@@ -91,6 +104,7 @@ export async function playGroup(group: readonly Transcript[], prelude: readonly 
   const quiet = async (transcript: Transcript): Promise<void> => {
     const client = new WireClient(node.port)
     await client.exchange(adapted(transcript, run).sent)
+    await scenes.get(transcript.number)?.after?.({ node, client, rename: run.rename })
     client.close()
   }
   for (const transcript of prelude) await quiet(transcript)

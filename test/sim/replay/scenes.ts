@@ -19,7 +19,7 @@ export interface Scene {
   /** Runs when the request is in flight for `laterMs`. */
   later?(context: SceneContext): void
   /** Runs after the answer. */
-  after?(context: SceneContext): Promise<void>
+  after?(context: SceneContext): Promise<unknown>
 }
 
 const laterMs = 90
@@ -73,7 +73,27 @@ function range(from: number, to: number, scene: Scene): [number, Scene][] {
 
 const unload = { model: 'smollm2:135m', keep_alive: 0 }
 
+function copied(source: string, destination: string): Scene {
+  return {
+    before: async (context) => {
+      await post(context, '/api/copy', { source, destination })
+    },
+  }
+}
+
 export const scenes: ReadonlyMap<number, Scene> = new Map<number, Scene>([
+  [147, { after: (context) => post(context, '/api/delete', { model: 'x' }, 'DELETE') }],
+  [
+    169,
+    {
+      before: async (context) => {
+        await post(context, '/api/generate', { model: 'smollm2:135m' })
+        await post(context, '/api/generate', { model: 'alias:v1' })
+      },
+    },
+  ],
+  [301, copied('127.0.0.1:21439/library/tiny', '127.0.0.1:21439/library/pushed')],
+  [305, copied('tiny', 'someone/tiny')],
   ...range(401, 407, { onThirdFrame: killRunner }),
   ...range(408, 414, { later: killRunner }),
   [415, { onThirdFrame: (context) => occupy(context, '/api/generate', unload) }],

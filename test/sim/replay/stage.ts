@@ -100,8 +100,8 @@ const remote = (name: string, sizeBytes: number): SimModel => ({
   name: `${registryHost}/${name}:latest`,
   sizeBytes,
   family: 'llama',
-  parameterSize: '1.02K',
-  quantization: 'unknown',
+  parameterSize: '400K',
+  quantization: 'F32',
   contextLength: 128,
   embeddingLength: 32,
   capabilities: ['completion'],
@@ -129,7 +129,7 @@ const common: SimNodeOptions = {
 
 const variants: Readonly<Record<string, SimNodeOptions>> = {
   default: { speed: 8 },
-  failure: { speed: 1, prefillTokensPerSecond: 2_000, decodeTokensPerSecond: 150, embedMsPerItem: 20 },
+  failure: { speed: 1, prefillTokensPerSecond: 2_000, decodeTokensPerSecond: 150, embedMsPerItem: 20, models: [{ ...embedModel, loadMs: 5 }, { ...chatModel, loadMs: 5 }] },
   'no-models': { models: [], cloud: 'disabled', origins: 'any' },
   'go-template-off': { speed: 8, nativeTemplate: true },
   'converted-model': { models: [{ ...embedModel, converted: true }, chatModel] },

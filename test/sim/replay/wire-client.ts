@@ -51,7 +51,7 @@ export class WireClient {
   constructor(port: number) {
     this.#port = port
     this.#socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-    this.#socket.on('data', (chunk) => {
+    this.#socket.on('data', (chunk: Buffer) => {
       this.#bytes = Buffer.concat([this.#bytes, chunk])
       this.#stir()
     })
@@ -82,8 +82,8 @@ export class WireClient {
     if (!waits) this.#sendBody(request, body)
     const read = this.#read(draft, request.method, onFrame)
     if (waits) {
-      await this.#until(() => this.#bytes.length > 0 || draft.interim.length > 0 || draft.status > 0)
-      if (draft.interim.length > 0 || this.#bytes.toString('latin1').startsWith('HTTP/1.1 100')) this.#sendBody(request, body)
+      await this.#until(() => draft.interim.length > 0 || draft.status >= 200)
+      if (draft.interim.length > 0) this.#sendBody(request, body)
     }
     await read
     clearTimeout(guard)
@@ -145,6 +145,7 @@ export class WireClient {
         break
       }
       draft.interim.push(draft.status)
+      this.#stir()
     }
     await this.#body(draft, method, onFrame)
   }
