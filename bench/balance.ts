@@ -72,7 +72,13 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const played = await play(cast, saturated, options.isQuick ? 4_000 : 12_000)
     const total = played.arrivals.reduce((sum, count) => sum + count, 0)
     data[saturated.name] = played.arrivals
-    bars.push(within(`${saturated.name}: its share to its share of capacity`, rounded((played.arrivals[slowNode] ?? 0) / total / slowShare), [0.8, 1.2]))
+    bars.push(
+      within(
+        `${saturated.name}: its share to its share of capacity`,
+        rounded((played.arrivals[slowNode] ?? 0) / total / slowShare),
+        [0.8, 1.2],
+      ),
+    )
     bars.push(atMost('failed requests', failed + played.failed, 0))
     return benchResult('balance', options, { bars, data })
   })

@@ -74,6 +74,9 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
       atMost('one node hung: items lost or out of place', hung.lost, 0),
       atMost('one node hung: time, × all healthy', rounded(hung.tookMs / eight.tookMs), 1.5),
     ]
-    return benchResult('embed', options, { bars, data: { items, oneMs: rounded(one.tookMs), eightMs: rounded(eight.tookMs), hungMs: rounded(hung.tookMs) } })
+    return benchResult('embed', options, {
+      bars,
+      data: { items, oneMs: rounded(one.tookMs), eightMs: rounded(eight.tookMs), hungMs: rounded(hung.tookMs) },
+    })
   })
 }

@@ -128,7 +128,9 @@ function barsOf(scenario: Scenario, rounds: readonly Round[]): Bar[] {
     atMost(`${scenario.name}: failed %`, rounded(100 * during.failedShare), scenario.failedPercentMax),
     atMost(`${scenario.name}: bad node's share after 2 s, %`, rounded((100 * bad) / Math.max(1, total)), 5),
     ...(scenario.fault === 'rst-at-frame' ? [atMost(`${scenario.name}: cut silently`, silent, 0)] : []),
-    ...(scenario.restarts ? [atMost(`${scenario.name}: serves again after ms`, rounded(Math.max(...rounds.map((round) => round.returnMs))), returnMsMax)] : []),
+    ...(scenario.restarts
+      ? [atMost(`${scenario.name}: serves again after ms`, rounded(Math.max(...rounds.map((round) => round.returnMs))), returnMsMax)]
+      : []),
   ]
 }
 
@@ -136,7 +138,12 @@ function figures(rounds: readonly Round[]): Record<string, unknown> {
   const before = outcomeOf(rounds.map((round) => round.before))
   const during = outcomeOf(rounds.flatMap((round) => round.during))
   const p99Ms = rounds.flatMap((round) => round.during.map((window) => rounded(window.latencyMs['ok']?.p99 ?? Number.NaN)))
-  return { okPerSecond: [rounded(before.okPerSecond), rounded(during.okPerSecond)], ended: during.ok + during.failed, failures: during.kinds, p99Ms }
+  return {
+    okPerSecond: [rounded(before.okPerSecond), rounded(during.okPerSecond)],
+    ended: during.ok + during.failed,
+    failures: during.kinds,
+    p99Ms,
+  }
 }
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
@@ -144,7 +151,8 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   const data: Record<string, unknown> = {}
   for (const scenario of scenarios.filter(({ name }) => name.includes(options.only))) {
     const rounds: Round[] = []
-    for (let round = 0; round < (options.isQuick ? 1 : 3); round += 1) rounds.push(await onStage(options, (stage) => playRound(stage, scenario, options.isQuick)))
+    for (let round = 0; round < (options.isQuick ? 1 : 3); round += 1)
+      rounds.push(await onStage(options, (stage) => playRound(stage, scenario, options.isQuick)))
     const own = barsOf(scenario, rounds)
     bars.push(...own)
     data[scenario.name] = figures(rounds)

@@ -62,7 +62,12 @@ async function silentOnes(stage: Stage, herd: MockHerd, holdMs: number): Promise
     atMost('5,000 idle: failed requests', outcome.failed, 0),
   ]
   const latency = window.latencyMs['ok']
-  const data = { rssMb: [before, after].map(({ rssBytes }) => rounded(rssBytes / megabyte)), p50Ms: latency?.p50, p99Ms: latency?.p99, holdMs }
+  const data = {
+    rssMb: [before, after].map(({ rssBytes }) => rounded(rssBytes / megabyte)),
+    p50Ms: latency?.p50,
+    p99Ms: latency?.p99,
+    holdMs,
+  }
   return { bars, data }
 }
 

@@ -92,9 +92,21 @@ function barsAt(found: Rounds, connections: number): Bar[] {
   const cpu = middleOf(({ own, bare }) => own.cpuUs / bare.cpuUs)
   return [
     ...(connections === 10 ? [atMost('CPU per request c=10, × bare', cpu, 1.5)] : []),
-    atLeast(`requests per second c=${connections}, × bare`, middleOf(({ own, bare }) => own.rps / bare.rps), 0.6),
-    atMost(`added p50 c=${connections}, × bare`, middleOf((round) => addedRatio(round, 'p50Ms')), 1.5),
-    atMost(`added p99 c=${connections}, × bare`, middleOf((round) => addedRatio(round, 'p99Ms')), 1.5),
+    atLeast(
+      `requests per second c=${connections}, × bare`,
+      middleOf(({ own, bare }) => own.rps / bare.rps),
+      0.6,
+    ),
+    atMost(
+      `added p50 c=${connections}, × bare`,
+      middleOf((round) => addedRatio(round, 'p50Ms')),
+      1.5,
+    ),
+    atMost(
+      `added p99 c=${connections}, × bare`,
+      middleOf((round) => addedRatio(round, 'p99Ms')),
+      1.5,
+    ),
   ]
 }
 
@@ -112,7 +124,9 @@ function table(found: Rounds): Record<string, unknown> {
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const found = await onStage(options, (stage) => rounds(stage, options))
-  const failed = [...found].flatMap(([key, measures]) => (key.startsWith('corral') ? measures : [])).reduce((sum, one) => sum + one.failed, 0)
+  const failed = [...found]
+    .flatMap(([key, measures]) => (key.startsWith('corral') ? measures : []))
+    .reduce((sum, one) => sum + one.failed, 0)
   const bars = [...concurrencies.flatMap((connections) => barsAt(found, connections)), atMost('failed requests', failed, 0)]
   return benchResult('overhead', options, { bars, data: table(found) })
 }

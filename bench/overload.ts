@@ -52,7 +52,11 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
       bars.push(atLeast(`${factor} × offered: goodput, × peak`, rounded(outcome.okPerSecond / peak.okPerSecond), 0.95))
       bars.push(atMost(`${factor} × offered: rejection p99, ms`, rounded(p99Ms), 10))
       bars.push(atLeast(`${factor} × offered: requests rejected`, outcome.failed, 1))
-      data[`${factor} ×`] = { okPerSecond: rounded(outcome.okPerSecond), failures: outcome.kinds, okP50Ms: rounded(window.latencyMs['ok']?.p50 ?? Number.NaN) }
+      data[`${factor} ×`] = {
+        okPerSecond: rounded(outcome.okPerSecond),
+        failures: outcome.kinds,
+        okP50Ms: rounded(window.latencyMs['ok']?.p50 ?? Number.NaN),
+      }
     }
     return benchResult('overload', options, { bars, data })
   })

@@ -36,7 +36,13 @@ interface Call {
 function readCall(): Call | undefined {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, 'no-fail': { type: 'boolean' }, target: { type: 'string', default: 'corral' }, only: { type: 'string', default: '' } },
+    options: {
+      quick: { type: 'boolean' },
+      json: { type: 'boolean' },
+      'no-fail': { type: 'boolean' },
+      target: { type: 'string', default: 'corral' },
+      only: { type: 'string', default: '' },
+    },
   })
   const names = positionals.length === 1 && positionals[0] === 'all' ? Object.keys(benches) : positionals
   if (names.length === 0 || names.some((name) => !Object.hasOwn(benches, name))) return undefined
@@ -59,7 +65,9 @@ async function runBench(name: string, call: Call): Promise<BenchResult> {
 async function main(): Promise<number> {
   const call = readCall()
   if (call === undefined) {
-    say(`usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT]\nbenches: ${Object.keys(benches).join(' ')}, or all`)
+    say(
+      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
+    )
     return 2
   }
   const results: BenchResult[] = []

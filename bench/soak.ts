@@ -31,7 +31,11 @@ const heapMbPerHourMax = 10
 /** Timers and sockets that come and go at rest: probes of nodes, the log's flush. */
 const restJitter = 16
 
-const fleet = z.object({ nodes: z.array(z.object({ inFlight: z.int() })), pools: z.array(z.object({ queued: z.int() })), activeAttempts: z.int() })
+const fleet = z.object({
+  nodes: z.array(z.object({ inFlight: z.int() })),
+  pools: z.array(z.object({ queued: z.int() })),
+  activeAttempts: z.int(),
+})
 
 async function heldByFleet(port: number): Promise<number> {
   const response = await fetch(`http://127.0.0.1:${port}/admin/fleet`)
@@ -96,12 +100,12 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const soaked = await onStage(options, (stage) => soak(stage, join(folder, 'readings'), options))
     const settled = soaked.readings.slice(Math.floor(soaked.readings.length * warmShare))
     const trend = trendOf(settled.map(({ heapBytes }, index) => ({ atMs: index * probeEveryMs, value: heapBytes / megabyte })))
-    const outcome = outcomeOf(soaked.windows)
+    const [streaming, whole, leaving] = soaked.windows.map((window) => outcomeOf([window]))
     const data = {
       heapMbPerHour: { slope: rounded(trend.perHour), low: rounded(trend.low), high: rounded(trend.high), readings: settled.length },
       heapMb: [soaked.before.heapBytes, soaked.after.heapBytes].map((bytes) => rounded(bytes / megabyte)),
       atRest: { before: soaked.before, after: soaked.after },
-      clients: { ok: outcome.ok, failures: outcome.kinds },
+      clients: { streaming, whole, leaving },
       faults: soaked.faults,
     }
     return benchResult('soak', options, { bars: barsOf(soaked, trend.high, options), data })

@@ -56,8 +56,16 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const loaded = await afterLoad(stage, herd, options.isQuick ? 5_000 : 20_000)
     const middle = (pick: (start: Start) => number): number => rounded(median(starts.map(pick)))
     const bars = [
-      atMost('first answer, ms after process start', middle((start) => start.firstAnswerMs), 400),
-      atMost('RSS 2 s later, MB', middle((start) => start.rssMb), 110),
+      atMost(
+        'first answer, ms after process start',
+        middle((start) => start.firstAnswerMs),
+        400,
+      ),
+      atMost(
+        'RSS 2 s later, MB',
+        middle((start) => start.rssMb),
+        110,
+      ),
       atMost('RSS after load, MB', rounded(loaded.rssMb), 210),
     ]
     const pssMb = { started: middle((start) => start.pssMb), loaded: rounded(loaded.pssMb) }

@@ -97,7 +97,11 @@ function stopper(child: ChildProcess, folder: string, said: () => string): () =>
 }
 
 /** Polls `path` until it is answered with 200; rejects with what the gateway said when it ends or takes too long. */
-async function untilAnswered(port: number, path: string, gateway: { readonly child: ChildProcess; readonly said: () => string }): Promise<void> {
+async function untilAnswered(
+  port: number,
+  path: string,
+  gateway: { readonly child: ChildProcess; readonly said: () => string },
+): Promise<void> {
   const lateUs = monotonicUs() + startMsMax * 1_000
   while (!(await answers(port, path))) {
     if (gateway.child.exitCode !== null || monotonicUs() > lateUs) throw new Error(`the gateway did not answer ${path}: ${gateway.said()}`)
@@ -110,7 +114,11 @@ export async function startGateway(ports: readonly number[], settings: GatewaySe
   const folder = mkdtempSync(join(tmpdir(), 'corral-bench-'))
   const env = { PATH: '/usr/bin:/bin', ...gatewayEnv(ports, port, join(folder, 'access.log')), ...settings.env }
   const startUs = monotonicUs()
-  const child = spawn(process.execPath, [...(settings.nodeArgs ?? []), entry, 'serve'], { env, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, [...(settings.nodeArgs ?? []), entry, 'serve'], {
+    env,
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let said = ''
   const stop = stopper(child, folder, () => said)
   child.stderr.on('data', (bytes: Buffer) => (said = (said + bytes.toString()).slice(-4_000)))

@@ -21,10 +21,14 @@ export function requestText(spec: LoadSpec): string {
   return `${method} ${spec.path} HTTP/1.1\r\nhost: 127.0.0.1:${spec.port}\r\n${length}${extra.join('')}\r\n${spec.body}`
 }
 
+/** A place in the request that each one fills with its own number: no two prompts are alike, as in life. */
+export const numberPlace = '########'
+
 export class LoadRun implements LaneOwner {
   readonly recorder = new LoadRecorder()
   readonly #spec: LoadSpec
-  readonly #request: string
+  readonly #before: string
+  readonly #after: string | undefined
   readonly #lanes: LoadLane[]
   readonly #free: LoadLane[] = []
   readonly #backlogUs: number[] = []
@@ -36,7 +40,9 @@ export class LoadRun implements LaneOwner {
 
   constructor(spec: LoadSpec) {
     this.#spec = spec
-    this.#request = requestText(spec)
+    const [before = '', after] = requestText(spec).split(numberPlace)
+    this.#before = before
+    this.#after = after
     this.#lanes = Array.from({ length: spec.connections }, () => new LoadLane(spec.port, this))
     if (spec.rate > 0) {
       this.#free.push(...this.#lanes)
@@ -87,7 +93,8 @@ export class LoadRun implements LaneOwner {
 
   #send(lane: LoadLane, dueUs: number): void {
     this.#sent += 1
-    lane.send(this.#request, dueUs)
+    const number = this.#after === undefined ? '' : String(this.#sent).padStart(numberPlace.length, '0')
+    lane.send(this.#after === undefined ? this.#before : this.#before + number + this.#after, dueUs)
   }
 
   #startClosed(): void {

@@ -6,26 +6,29 @@
 import { monotonicUs } from './monotonic.ts'
 
 const createdAt = '2026-11-25T12:00:00.123456789Z'
-const details = '{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B","quantization_level":"Q4_K_M"}'
+const size = '"parameter_size":"8.0B","quantization_level":"Q4_K_M"'
+const details = `{"parent_model":"","format":"gguf","family":"llama","families":["llama"],${size}}`
+const shown = `{"details":${details},"model_info":{"llama.context_length":8192},"capabilities":["completion","embedding"]}`
 
-/** What a stream's last frame says it took. */
-export interface StreamTotals {
+/** What an answer says it took. As in Ollama, the total counts from the arrival: what the parts leave is time spent waiting. */
+export interface Totals {
+  readonly totalMs: number
   readonly promptTokens: number
   readonly promptMs: number
   readonly outputMs: number
 }
 
-function totalsText({ promptTokens, promptMs, outputMs }: StreamTotals, outputTokens: number): string {
-  const [promptNs, outputNs] = [promptMs, outputMs].map((ms) => Math.round(ms * 1_000_000))
-  const durations = `"total_duration":${Math.round((promptMs + outputMs + 1) * 1_000_000)},"load_duration":900000`
+function totalsText({ totalMs, promptTokens, promptMs, outputMs }: Totals, outputTokens: number): string {
+  const [totalNs, promptNs, outputNs] = [totalMs, promptMs, outputMs].map((ms) => Math.round(ms * 1_000_000))
+  const durations = `"total_duration":${totalNs},"load_duration":900000`
   const prompt = `"prompt_eval_count":${promptTokens},"prompt_eval_duration":${promptNs}`
   return `"done":true,"done_reason":"stop",${durations},${prompt},"eval_count":${outputTokens},"eval_duration":${outputNs}`
 }
 
 /** A whole HTTP answer with a length. */
 export function wholeAnswer(status: string, body: string): Buffer {
-  const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`
-  return Buffer.from(head + body)
+  const headers = `Content-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}`
+  return Buffer.from(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`)
 }
 
 const model = `"name":"m:latest","model":"m:latest","size":4900000000,"digest":"${'ab'.repeat(32)}","details":${details}`
@@ -39,14 +42,21 @@ export const fixedAnswers: ReadonlyMap<string, Buffer> = new Map([
     '/api/ps',
     wholeAnswer('200 OK', `{"models":[{${model},"expires_at":"2099-01-01T00:00:00Z","size_vram":4900000000,"context_length":4096}]}`),
   ],
-  ['/api/show', wholeAnswer('200 OK', `{"details":${details},"model_info":{"llama.context_length":8192},"capabilities":["completion","embedding"]}`)],
+  ['/api/show', wholeAnswer('200 OK', shown)],
 ])
 
-export const chatAnswer = wholeAnswer(
-  '200 OK',
-  `{"model":"m:latest","created_at":"${createdAt}","message":{"role":"assistant","content":"A herd is counted at dusk, one head at a time."},${totalsText({ promptTokens: 30, promptMs: 9, outputMs: 41 }, 16)}}`,
-)
-export const overloadedAnswer = wholeAnswer('503 Service Unavailable', '{"error":"server busy, please try again.  maximum pending requests exceeded"}')
+const reply = '"message":{"role":"assistant","content":"A herd is counted at dusk, one head at a time."}'
+const replyTokens = 16
+
+/** A whole chat answer. */
+export function chatAnswer(totals: Totals): Buffer {
+  return wholeAnswer('200 OK', `{"model":"m:latest","created_at":"${createdAt}",${reply},${totalsText(totals, replyTokens)}}`)
+}
+
+/** The answer of a node that takes no time: made once, so that the mock costs next to nothing. */
+export const instantChatAnswer = chatAnswer({ totalMs: 52, promptTokens: 30, promptMs: 9, outputMs: 41 })
+const busy = '{"error":"server busy, please try again.  maximum pending requests exceeded"}'
+export const overloadedAnswer = wholeAnswer('503 Service Unavailable', busy)
 export const missingModelAnswer = wholeAnswer('404 Not Found', '{"error":"model \'m:latest\' not found"}')
 export const missingPathAnswer = wholeAnswer('404 Not Found', '404 page not found')
 
@@ -67,7 +77,7 @@ export function streamFrame(index: number): string {
 }
 
 /** The last frame, and the end of the body. */
-export function lastStreamFrame(index: number, totals: StreamTotals): string {
+export function lastStreamFrame(index: number, totals: Totals): string {
   return `${chunk(`${frameMessage(index)},${totalsText(totals, index + 1)}}\n`)}0\r\n\r\n`
 }
 
@@ -77,5 +87,6 @@ export function embedAnswer(inputs: readonly string[]): Buffer {
     const number = Number(/\d+/.exec(input)?.[0] ?? -1)
     return `[${number},0.5,0.25,0.125]`
   })
-  return wholeAnswer('200 OK', `{"model":"m:latest","embeddings":[${vectors.join(',')}],"total_duration":1,"load_duration":1,"prompt_eval_count":${inputs.length}}`)
+  const totals = `"total_duration":1000000,"load_duration":900000,"prompt_eval_count":${inputs.length * 4}`
+  return wholeAnswer('200 OK', `{"model":"m:latest","embeddings":[${vectors.join(',')}],${totals}}`)
 }

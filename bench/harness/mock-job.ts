@@ -4,8 +4,8 @@
  */
 import { systemClock } from '../../src/base/clock.ts'
 import type { Timer } from '../../src/base/clock.ts'
-import { chatAnswer, embedAnswer, lastStreamFrame, streamFrame, streamHead } from './mock-answers.ts'
-import type { StreamTotals } from './mock-answers.ts'
+import { chatAnswer, embedAnswer, instantChatAnswer, lastStreamFrame, streamFrame, streamHead } from './mock-answers.ts'
+import type { Totals } from './mock-answers.ts'
 import type { MockConnection, MockRequest } from './mock-connection.ts'
 import { monotonicUs } from './monotonic.ts'
 import type { MockSettings } from './mock-settings.ts'
@@ -28,6 +28,7 @@ export class MockJob {
   readonly #onDone: (job: MockJob) => void
   #timer: Timer | undefined
   #frame = 0
+  readonly #arrivedUs = monotonicUs()
   #firstFrameUs = 0
   readonly #sendNextFrame = (): void => this.#sendFrame()
 
@@ -60,7 +61,7 @@ export class MockJob {
 
   #answer(): void {
     if (this.inputs !== undefined) return this.#finish(embedAnswer(this.inputs))
-    if (this.#body.includes(wholeMarker)) return this.#finish(chatAnswer)
+    if (this.#body.includes(wholeMarker)) return this.#finish(this.#whole())
     this.#firstFrameUs = monotonicUs()
     this.#sendFrame()
   }
@@ -75,16 +76,28 @@ export class MockJob {
     }
     const isLast = this.#frame >= frames
     const head = index === 0 ? streamHead : ''
-    if (isLast) return this.#finish(head + lastStreamFrame(index, this.#totals()))
+    if (isLast) return this.#finish(head + lastStreamFrame(index, this.#streamTotals()))
     this.connection.socket.write(head + streamFrame(index), 'latin1')
     const dueMs = (this.#firstFrameUs - monotonicUs()) / 1_000 + this.#frame * frameIntervalMs
     this.#timer = systemClock.after(Math.max(0, dueMs), this.#sendNextFrame, true)
   }
 
-  /** A prompt of four characters per token, read in the time before the first frame. */
-  #totals(): StreamTotals {
-    const promptTokens = Math.ceil(this.#body.length / 4)
-    return { promptTokens, promptMs: Math.max(1, this.#waitMs()), outputMs: (monotonicUs() - this.#firstFrameUs) / 1_000 }
+  /** A fifth of the time went into the prompt. */
+  #whole(): Buffer {
+    const workMs = this.#waitMs()
+    if (workMs === 0 && this.#settings.slots === 0) return instantChatAnswer
+    return chatAnswer(this.#totals(workMs / 5, (workMs * 4) / 5))
+  }
+
+  /** A prompt of four characters per token. */
+  #totals(promptMs: number, outputMs: number): Totals {
+    const totalMs = Math.max((monotonicUs() - this.#arrivedUs) / 1_000, promptMs + outputMs)
+    return { totalMs, promptTokens: Math.ceil(this.#body.length / 4), promptMs: Math.max(0.1, promptMs), outputMs }
+  }
+
+  /** A stream's prompt is read in the time before the first frame. */
+  #streamTotals(): Totals {
+    return this.#totals(this.#waitMs(), (monotonicUs() - this.#firstFrameUs) / 1_000)
   }
 
   #finish(bytes: Buffer | string): void {

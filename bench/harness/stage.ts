@@ -129,7 +129,13 @@ export class Stage {
     const startUs = monotonicUs()
     const child = await startChild(new URL('./bare-proxy.ts', import.meta.url), { args: ports.map(String) })
     const firstAnswerMs = (monotonicUs() - startUs) / 1_000
-    const gateway: Gateway = { name: 'corral', pid: child.pid, port: z.int().parse(await child.call('port')), firstAnswerMs, stop: once(() => child.stop()) }
+    const gateway: Gateway = {
+      name: 'corral',
+      pid: child.pid,
+      port: z.int().parse(await child.call('port')),
+      firstAnswerMs,
+      stop: once(() => child.stop()),
+    }
     this.#stops.push(() => gateway.stop())
     return gateway
   }
