@@ -10,6 +10,8 @@ import { type FrameJudge, type FrameKind, holds } from './frame-judge.ts'
 const newline = 0x0a
 const carriageReturn = 0x0d
 const colon = 0x3a
+const openBrace = 0x7b
+const closeBrace = 0x7d
 const doneEvent = Buffer.from('data: [DONE]')
 const deadModel = Buffer.from('"model":""')
 const dataPrefix = Buffer.from('data: ')
@@ -49,16 +51,16 @@ export class SseEvents implements FrameJudge {
   #judgeNamed(bytes: Buffer, start: number, end: number): FrameKind {
     const nameEnd = bytes.indexOf(newline, start)
     const name = bytes.toString('latin1', start + eventPrefix.length, nameEnd).trimEnd()
-    if (finalEvents[this.#terminator]?.has(name) === true) return 'done'
     const dataStart = nameEnd + 1
-    if (!startsWith(bytes, dataStart, dataPrefix)) return 'malformed'
+    if (!startsWith(bytes, dataStart, dataPrefix) || !isObjectLine(bytes, dataStart + dataPrefix.length)) return 'malformed'
+    if (finalEvents[this.#terminator]?.has(name) === true) return 'done'
     return name === 'error' ? this.#error(bytes, dataStart, end) : 'data'
   }
 
   #judgeData(bytes: Buffer, start: number, end: number): FrameKind {
     if (startsWith(bytes, start, doneEvent)) return 'done'
     const json = start + dataPrefix.length
-    if (bytes[json] !== 0x7b) return 'malformed'
+    if (!isObjectLine(bytes, json)) return 'malformed'
     if (startsWith(bytes, json, errorStart)) return this.#error(bytes, start, end)
     return holds(bytes, { start: json, end }, deadModel) && hasEmptyModel(bytes.subarray(json, end)) ? 'died' : 'data'
   }
@@ -78,6 +80,13 @@ function skipComments(bytes: Buffer, start: number, end: number): number {
     else break
   }
   return at
+}
+
+/** Whether the line from `start` has the outline of a JSON object. A frame cut short and followed by another has not. */
+function isObjectLine(bytes: Buffer, start: number): boolean {
+  let last = bytes.indexOf(newline, start) - 1
+  if (bytes[last] === carriageReturn) last -= 1
+  return bytes[start] === openBrace && bytes[last] === closeBrace && last > start
 }
 
 function hasEmptyModel(json: Buffer): boolean {
