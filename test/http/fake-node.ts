@@ -62,7 +62,10 @@ const probes: Readonly<Record<string, unknown>> = {
   '/api/tags': {
     models: [{ name: 'small:latest', model: 'small:latest', modified_at: '2026-11-01T00:00:00Z', size: 1, digest: 'd1', details: { family: 'llama' } }],
   },
-  '/api/ps': { models: [] },
+  // In memory already, so that the gateway has nothing to load.
+  '/api/ps': {
+    models: [{ name: 'small:latest', model: 'small:latest', size: 1, digest: 'd1', expires_at: '2026-12-24T00:00:00Z', size_vram: 1, context_length: 4096 }],
+  },
 }
 
 class ScriptedNode implements FakeNode {

@@ -19,9 +19,11 @@ import { renderStreamError } from '../../wire/render-error.ts'
 import { forwardHeaders } from '../../wire/request-headers.ts'
 import { readBody } from '../body.ts'
 import type { CallRegistry } from '../call-registry.ts'
+import { condemn } from '../connection.ts'
 import type { HttpOptions } from '../options.ts'
 import { sendError } from '../send-error.ts'
 import { EarlyHead } from './early-head.ts'
+import { flushed } from './flush.ts'
 import { writeStream, writeWhole } from './write-answer.ts'
 
 export interface InferenceDeps {
@@ -72,8 +74,10 @@ export async function runExchange(deps: InferenceDeps, exchange: Exchange, { rea
     const { stallMs, routeHeaders } = deps.options()
     const options = { clock: deps.clock, stallMs, routeHeaders }
     const headSent = early?.sent ?? false
-    if (answer.kind === 'whole') writeWhole(outgoing, answer, { request, call, options, headSent })
-    else await writeStream(outgoing, answer, { call, options, headSent })
+    const written = answer.kind === 'whole' ? writeWhole(outgoing, answer, { request, call, options, headSent }) : writeStream(outgoing, answer, { call, options, headSent })
+    if (written !== null) await written
+    const left = flushed(outgoing, call, options)
+    if (left !== null) await left
   } catch (thrown) {
     early?.stop()
     refuse(deps, exchange, call, thrown)
@@ -167,6 +171,7 @@ function refuse(deps: InferenceDeps, { incoming, outgoing, facts }: Exchange, ca
   const error = toCorralError(thrown)
   if (error.code === 'internal') deps.onBug(thrown, call)
   if (call.progress.attempts === 0) deps.onRefused(facts, error, call)
+  if (error.code === 'body_too_large' || error.code === 'body_timeout') condemn(incoming, outgoing)
   if (outgoing.headersSent && !outgoing.writableEnded) outgoing.end(renderStreamError(facts, error, call.id))
   else sendError({ incoming, outgoing, clock: deps.clock }, facts.dialect, error, call.id)
 }

@@ -10,6 +10,7 @@ import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, StreamAnswer, WholeAnswer } from '../../core/relay.ts'
 import { decodeErrorMessage, renderStreamError } from '../../wire/render-error.ts'
+import { endWith } from './flush.ts'
 
 export interface WriteOptions {
   readonly clock: Clock
@@ -30,20 +31,20 @@ export function answerHeaders(answer: Answer, call: Call, routeHeaders: boolean)
   return headers
 }
 
-/** Writes a complete answer. `headSent`: the head went out early, so an error goes in band. */
+/**
+ * Writes a complete answer. `headSent`: the head went out early, so an error goes in band. Resolves when all is written or
+ * the client is gone; null when that is so already.
+ */
 export function writeWhole(
   outgoing: ServerResponse,
   answer: WholeAnswer,
   { request, call, options, headSent }: { request: InferenceRequest; call: Call; options: WriteOptions; headSent: boolean },
-): void {
-  if (headSent) {
-    outgoing.end(inBand(answer, request, call))
-    return
-  }
+): Promise<void> | null {
+  if (headSent) return endWith(outgoing, inBand(answer, request, call), call, options)
   const headers = answerHeaders(answer, call, options.routeHeaders)
   headers['content-length'] = String(answer.body.length)
   outgoing.writeHead(answer.status, headers)
-  outgoing.end(answer.body)
+  return endWith(outgoing, answer.body, call, options)
 }
 
 function inBand(answer: WholeAnswer, request: InferenceRequest, call: Call): Buffer {
