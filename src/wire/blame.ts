@@ -29,12 +29,16 @@ type Verdict = Omit<Judgement, 'message'>
 const client: Verdict = { fault: 'client', retry: 'never', kind: 'client' }
 const nodeFault = (kind: Judgement['kind']): Verdict => ({ fault: 'node', retry: 'elsewhere', kind })
 
-/** Texts that decide before the status does, most telling first. */
+/** The one 4xx that is the node's: embedding routes answer 400 when the runner dies (T414). */
+const runnerGone = /^do embedding request: .*(?:EOF|connection re(?:set|fused)|broken pipe)/
+
+/** Texts of server errors and of errors in a stream, most telling first. */
 const byText: readonly (readonly [RegExp, Verdict])[] = [
   [/server busy|maximum pending requests/i, { fault: 'nobody', retry: 'elsewhere', kind: 'overload' }],
   [/ollama cloud is disabled|ollama\.com/i, { fault: 'client', retry: 'never', kind: 'cloud' }],
   [/out of memory|cudaMalloc failed|unable to load full model on GPU|requires more system memory/i, nodeFault('out_of_memory')],
-  [/do embedding request: .*EOF|unexpected EOF|no longer running|unexpectedly stopped|error reading llama-server/i, nodeFault('runner_died')],
+  [runnerGone, nodeFault('runner_died')],
+  [/unexpected EOF|no longer running|unexpectedly stopped|error reading llama-server/i, nodeFault('runner_died')],
   [/timed out waiting for llama-server|llama-server process has terminated|error loading model|failed to load/i, nodeFault('load_failed')],
 ]
 
@@ -48,12 +52,21 @@ export function judgeResponse(route: RouteFacts, status: number, text: string): 
 }
 
 function judge(route: RouteFacts, status: number, text: string, message: string): Verdict {
+  if (status === 404) return judgeMissing(route, text)
+  if (status >= 400 && status < 500 && status !== 429) return judgeRefusal(message)
   if (clientTexts.test(message)) return client
   for (const [pattern, verdict] of byText) if (pattern.test(message)) return verdict
-  if (status === 404) return judgeMissing(route, text)
   if (status === 503 || status === 429) return { fault: 'nobody', retry: 'elsewhere', kind: 'overload' }
-  if (status === 499 || (status >= 400 && status < 500)) return client
   return nodeFault('other')
+}
+
+/**
+ * A refusal may quote what the client sent, and one of broken JSON says `unexpected EOF` (T105): only whole, anchored texts
+ * count, so that no request can talk a node ill.
+ */
+function judgeRefusal(message: string): Verdict {
+  if (runnerGone.test(message)) return nodeFault('runner_died')
+  return message.startsWith('ollama cloud is disabled') ? { ...client, kind: 'cloud' } : client
 }
 
 /** A text 404 says that this node's version lacks the route, a JSON 404 that it lacks the model. */
@@ -66,17 +79,22 @@ function judgeMissing(route: RouteFacts, text: string): Verdict {
 }
 
 const folders = /(?:\/[\w.@:-]+){2,}/g
-const loopbackPorts = /\b(?:127\.0\.0\.1|localhost):\d+/g
+/** What stands before a slash inside a URL or a model name, not before a path of the disk. */
+const insideName = /[\w./-]/
+const windowsFolders = /\b[A-Za-z]:(?:\\{1,2}[^\\/:*?"'<>|\s]+){2,}/g
+const runnerUrls = /https?:\/\/(?:127\.0\.0\.1|localhost|\[::1\]):\d+[^\s"]*/g
+const loopbackPorts = /(?:\b127\.0\.0\.1|\blocalhost|\[::1\]):\d+/g
 
 /** An error text without what it tells of the node's disk and ports. URLs stay readable. */
 export function scrubMessage(message: string): string {
   return message
-    .replace(/https?:\/\/(?:127\.0\.0\.1|localhost):\d+\S*/g, 'the runner')
-    .replace(loopbackPorts, 'the runner')
-    .replace(folders, (path, offset: number) => (message[offset - 1] === ':' || message[offset - 1] === '/' ? path : shorten(path)))
+    .replace(runnerUrls, 'the runner')
+    .replace(loopbackPorts, 'localhost')
+    .replace(windowsFolders, shorten)
+    .replace(folders, (path, offset: number, whole: string) => (insideName.test(whole[offset - 1] ?? '') ? path : shorten(path)))
     .slice(0, 2_000)
 }
 
 function shorten(path: string): string {
-  return `…/${path.slice(path.lastIndexOf('/') + 1)}`
+  return `…/${path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1)}`
 }
