@@ -1,0 +1,132 @@
+// Cold models are loaded by the gateway's own request, once, whoever waits and whoever leaves.
+
+import { describe, expect, test } from 'vitest'
+
+import type { SimModel } from '../../src/sim/node.ts'
+import { ask, chatBody, isComplete, start } from './ask.ts'
+import { asked, expectIdle, openGateway, until, warmUp } from './gateway.ts'
+
+const chat = '/api/chat'
+const generate = '/api/generate'
+
+function simModel(name: string, change: Partial<SimModel> = {}): SimModel {
+  return {
+    name,
+    sizeBytes: 2e9,
+    family: 'llama',
+    parameterSize: '3B',
+    quantization: 'Q4_K_M',
+    contextLength: 32_768,
+    capabilities: ['completion'],
+    loadMs: 4_000,
+    ...change,
+  }
+}
+
+const loadError = 'llama-server process has terminated: error loading model: unknown architecture'
+
+const models = [simModel('llama3.2:3b'), simModel('other:latest'), simModel('broken:latest', { loadError })]
+
+describe('a cold model', () => {
+  test('twenty clients join one load: the node sees exactly one load request', async () => {
+    const gateway = await openGateway({ nodes: 1, models, warm: false, numParallel: 4 })
+    const replies = await Promise.all(Array.from({ length: 20 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    expect(replies.every(isComplete)).toBe(true)
+    expect(asked(gateway, 'node-1', generate)).toBe(1)
+    expect(asked(gateway, 'node-1', chat)).toBe(20)
+    expect(gateway.sim('node-1').stats().loads).toBe(1)
+    await expectIdle(gateway)
+  })
+
+  test('no request of a client is on the wire while it loads', async () => {
+    const gateway = await openGateway({ nodes: 1, models, warm: false })
+    const all = Array.from({ length: 5 }, () => ask(`${gateway.url}${chat}`, chatBody()))
+    await until(() => asked(gateway, 'node-1', generate) === 1, 'the load was sent')
+    await until(() => gateway.app.fleet.budget.active === 5, 'all wait')
+    expect(asked(gateway, 'node-1', chat)).toBe(0)
+    await Promise.all(all)
+  })
+
+  test('the client that started the load leaves: the load goes on and serves the others', async () => {
+    const gateway = await openGateway({ nodes: 1, models, warm: false })
+    const first = start(`${gateway.url}${chat}`, chatBody())
+    await until(() => asked(gateway, 'node-1', generate) === 1, 'the load was sent')
+    const second = start(`${gateway.url}${chat}`, chatBody())
+    await until(() => gateway.app.fleet.budget.active === 2, 'both wait')
+    first.leave()
+    expect(isComplete(await second.reply)).toBe(true)
+    expect(gateway.sim('node-1').stats()).toMatchObject({ loads: 1, aborted: 0, leakedSockets: 0 })
+    expect(asked(gateway, 'node-1', generate)).toBe(1)
+    await expectIdle(gateway)
+  })
+
+  test('everybody leaves: the load goes on and the next one finds the model warm', async () => {
+    const gateway = await openGateway({ nodes: 1, models, warm: false })
+    const first = start(`${gateway.url}${chat}`, chatBody())
+    await until(() => asked(gateway, 'node-1', generate) === 1, 'the load was sent')
+    first.leave()
+    await until(() => gateway.sim('node-1').stats().loads === 1, 'it is loaded')
+    expect(isComplete(await ask(`${gateway.url}${chat}`, chatBody()))).toBe(true)
+    expect(gateway.sim('node-1').stats().loads).toBe(1)
+    await expectIdle(gateway)
+  })
+
+  test('a warm node is preferred to a load elsewhere', async () => {
+    const gateway = await openGateway({ nodes: 2, models, warm: false })
+    await ask(`${gateway.sim('node-2').url}${generate}`, { model: 'llama3.2:3b', stream: false })
+    await Promise.all(gateway.app.fleet.nodes.map((node) => gateway.app.fleet.prober.refreshLoaded(node)))
+    for (let time = 0; time < 4; time += 1) expect((await ask(`${gateway.url}${chat}`, chatBody())).node).toBe('node-2')
+    expect(gateway.sim('node-1').stats().loads).toBe(0)
+  })
+
+  test('a model used only by name of its copy is not loaded again', async () => {
+    const gateway = await openGateway({ nodes: 1, models })
+    await ask(`${gateway.url}/api/copy`, { source: 'llama3.2:3b', destination: 'twin' })
+    expect(isComplete(await ask(`${gateway.url}${chat}`, chatBody({ model: 'twin' })))).toBe(true)
+    expect(gateway.sim('node-1').stats().loads).toBe(1)
+  })
+})
+
+describe('a load that fails', () => {
+  test("is told with the node's own error, after a few tries", async () => {
+    const gateway = await openGateway({ nodes: 1, models, warm: false })
+    const reply = await ask(`${gateway.url}${chat}`, chatBody({ model: 'broken' }))
+    expect(reply.status).toBe(500)
+    expect(JSON.parse(reply.text)).toHaveProperty('error', expect.stringContaining(loadError))
+    expect(asked(gateway, 'node-1', generate)).toBeLessThanOrEqual(3)
+    await expectIdle(gateway)
+  })
+
+  test('on one node is tried on another', async () => {
+    const gateway = await openGateway({ nodes: [{ models: [simModel('llama3.2:3b', { loadError })] }, { models: [simModel('llama3.2:3b')] }], warm: false })
+    const replies = await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    expect(replies.every(isComplete), replies[0]?.text).toBe(true)
+    expect(new Set(replies.map(({ node }) => node))).toEqual(new Set(['node-2']))
+    await expectIdle(gateway)
+  })
+
+  test('by the death of its process is started again', async () => {
+    const gateway = await openGateway({ nodes: 1, models, warm: false })
+    const asking = ask(`${gateway.url}${chat}`, chatBody())
+    await until(() => asked(gateway, 'node-1', generate) === 1, 'the load was sent')
+    gateway.sim('node-1').control.set('runner-death')
+    const reply = await asking
+    expect(isComplete(reply), reply.text).toBe(true)
+    expect(asked(gateway, 'node-1', generate)).toBe(2)
+    await expectIdle(gateway)
+  })
+})
+
+test('switched off, a load is left to the request itself', async () => {
+  const gateway = await openGateway({ nodes: 1, models, warm: false, fleet: { loads: { enabled: false } } })
+  expect(isComplete(await ask(`${gateway.url}${chat}`, chatBody()))).toBe(true)
+  expect(asked(gateway, 'node-1', generate)).toBe(0)
+})
+
+test('warm models of all nodes are used without any load by the gateway', async () => {
+  const gateway = await openGateway({ nodes: 2, models })
+  await warmUp(gateway, 'other:latest')
+  const before = gateway.sims.map((sim) => sim.stats().byPath[generate])
+  await Promise.all(['llama3.2:3b', 'other', 'llama3.2:3b', 'other'].map((model) => ask(`${gateway.url}${chat}`, chatBody({ model }))))
+  expect(gateway.sims.map((sim) => sim.stats().byPath[generate])).toEqual(before)
+})
