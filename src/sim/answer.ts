@@ -171,7 +171,7 @@ export class Answer {
 
   #rawHeaders(): string[] {
     const raw: string[] = []
-    for (const [name, value] of this.#headers.sort((one, other) => (one[0] < other[0] ? -1 : 1))) raw.push(name, value)
+    for (const [name, value] of this.#headers.toSorted((one, other) => (one[0] < other[0] ? -1 : 1))) raw.push(name, value)
     raw.push('Date', httpDate(this.#ticker.clock.wallMs()))
     return raw
   }

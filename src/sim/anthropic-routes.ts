@@ -54,7 +54,10 @@ function nativeMessages(entry: JsonObject): Native {
 function toolsOf(body: JsonObject): JsonValue[] {
   return listOf(body['tools']).map((entry) => {
     const tool = objectOf(entry)
-    return { type: 'function', function: { name: tool['name'] ?? '', description: tool['description'] ?? '', parameters: tool['input_schema'] ?? {} } }
+    return {
+      type: 'function',
+      function: { name: tool['name'] ?? '', description: tool['description'] ?? '', parameters: tool['input_schema'] ?? {} },
+    }
   })
 }
 
@@ -67,9 +70,9 @@ function optionsOf(body: JsonObject): JsonObject {
 }
 
 /** The estimate of input tokens that `message_start` carries: a quarter of the characters. */
-function estimate(messages: readonly JsonValue[], tools: readonly JsonValue[]): number {
+function estimate(entries: readonly JsonValue[], tools: readonly JsonValue[]): number {
   let chars = tools.length > 0 ? JSON.stringify(tools).length : 0
-  for (const entry of messages) {
+  for (const entry of entries) {
     const message = objectOf(entry)
     chars += textOf(message['role']).length + textOf(message['content']).length
     if (message['tool_calls'] !== undefined) chars += JSON.stringify(message['tool_calls']).length

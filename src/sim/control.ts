@@ -61,7 +61,8 @@ export class NodeControl implements SimControl {
   /** Kills the runners of a model (all when absent), and a load in progress. */
   killRunners(model?: string): void {
     const { scheduler } = this.#context
-    if (model === undefined || scheduler.loadingModel?.name === model) scheduler.failLoad('llama-server process no longer running: unknown ')
+    if (model === undefined || scheduler.loadingModel?.name === model)
+      scheduler.failLoad('llama-server process no longer running: unknown ')
     for (const loaded of this.#runners(model)) loaded.runner.kill()
   }
 

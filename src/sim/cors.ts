@@ -13,7 +13,10 @@ const appOrigin = /^(app|file|tauri|vscode-webview|vscode-file):\/\//
 
 /** Whether a node bound to loopback answers for this `Host`. */
 export function isAllowedHost(host: string): boolean {
-  const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '').toLowerCase()
+  const name = host
+    .replace(/:\d+$/, '')
+    .replace(/^\[|\]$/g, '')
+    .toLowerCase()
   if (name === '' || name === 'localhost' || isIP(name) !== 0) return true
   return /\.(localhost|local|internal)$/.test(name)
 }

@@ -80,7 +80,11 @@ function createFromFile(context: NodeContext, progress: Progress, wish: { name: 
   finish(context, progress, { name: wish.name, body: wish.body, base, parent: '' })
 }
 
-function finish(context: NodeContext, progress: Progress, wish: { name: ModelName; body: JsonObject; base: StoredModel; parent: string }): void {
+function finish(
+  context: NodeContext,
+  progress: Progress,
+  wish: { name: ModelName; body: JsonObject; base: StoredModel; parent: string },
+): void {
   const { name, body, base } = wish
   const template = textOf(body['template'])
   const problem = checkTemplate(template)
@@ -96,11 +100,18 @@ function finish(context: NodeContext, progress: Progress, wish: { name: ModelNam
     modifiedAtMs: context.ticker.clock.wallMs(),
     template: template === '' ? base.template : template,
     system: textOf(body['system'], base.system),
-    license: Array.isArray(body['license']) ? listOf(body['license']).join('\n') : textOf(body['license'], base.license),
+    license: Array.isArray(body['license'])
+      ? listOf(body['license'])
+          .map((text) => textOf(text))
+          .join('\n')
+      : textOf(body['license'], base.license),
     messages: body['messages'] === undefined ? base.messages : listOf(body['messages']).map(messageOf),
     facts: template === '' ? base.facts : { ...base.facts, capabilities: capabilitiesOf(base, template) },
   }
-  const stored = { ...made, digest: sha256(JSON.stringify([made.blob, made.template, made.system, [...parameters], made.license, made.messages])) }
+  const stored = {
+    ...made,
+    digest: sha256(JSON.stringify([made.blob, made.template, made.system, [...parameters], made.license, made.messages])),
+  }
   for (const line of wish.parent === '' ? fileLines(base) : layerLines(base, body)) progress.line({ status: line })
   progress.line({ status: 'writing manifest' })
   context.store.put(stored)
@@ -136,7 +147,9 @@ function layerLines(base: StoredModel, body: JsonObject): string[] {
   if (textOf(body['system']) !== '') lines.push(fresh(`system ${textOf(body['system'])}`))
   if (body['license'] !== undefined) lines.push(fresh(`license ${JSON.stringify(body['license'])}`))
   if (base.parameters.size > 0 || body['parameters'] !== undefined) {
-    lines.push(body['parameters'] === undefined ? existing(sha256(JSON.stringify([...base.parameters]))) : fresh(JSON.stringify(body['parameters'])))
+    lines.push(
+      body['parameters'] === undefined ? existing(sha256(JSON.stringify([...base.parameters]))) : fresh(JSON.stringify(body['parameters'])),
+    )
   }
   if (body['messages'] !== undefined) lines.push(fresh(JSON.stringify(body['messages'])))
   return lines

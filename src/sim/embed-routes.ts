@@ -149,7 +149,7 @@ function printVector(vector: Float32Array): string {
   return `[${Array.from(vector, printFloat32).join(',')}]`
 }
 
-function count(context: NodeContext, model: StoredModel): void {
+function countRequest(context: NodeContext, model: StoredModel): void {
   context.perModel.set(model.name, (context.perModel.get(model.name) ?? 0) + 1)
 }
 
@@ -167,16 +167,22 @@ export function embed(context: NodeContext, answer: Answer, bytes: Buffer): void
   if (texts === null) return sendError(answer, 400, 'invalid input type')
   const model = findForEmbed(context, name)
   if (typeof model === 'string') return sendError(answer, 404, model)
-  count(context, model)
-  new EmbedRun(context, answer, { model, texts, body, truncate: body['truncate'] !== false }, {
-    fail: (status, message) => sendError(answer, status, message),
-    done: ({ vectors, promptTokens, totalMs, loadMs }) => {
-      const shown = cutTo(vectors, numberOf(body['dimensions'])).map(printVector).join(',')
-      if (vectors.length === 0) return answer.whole(200, `{"model":${writeJson(name)},"embeddings":[]}`, 'application/json; charset=utf-8')
-      const times = `"total_duration":${nanos(totalMs)},"load_duration":${nanos(loadMs)},"prompt_eval_count":${promptTokens}`
-      answer.whole(200, `{"model":${writeJson(name)},"embeddings":[${shown}],${times}}`, 'application/json; charset=utf-8')
+  countRequest(context, model)
+  new EmbedRun(
+    context,
+    answer,
+    { model, texts, body, truncate: body['truncate'] !== false },
+    {
+      fail: (status, message) => sendError(answer, status, message),
+      done: ({ vectors, promptTokens, totalMs, loadMs }) => {
+        const shown = cutTo(vectors, numberOf(body['dimensions'])).map(printVector).join(',')
+        if (vectors.length === 0)
+          return answer.whole(200, `{"model":${writeJson(name)},"embeddings":[]}`, 'application/json; charset=utf-8')
+        const times = `"total_duration":${nanos(totalMs)},"load_duration":${nanos(loadMs)},"prompt_eval_count":${promptTokens}`
+        answer.whole(200, `{"model":${writeJson(name)},"embeddings":[${shown}],${times}}`, 'application/json; charset=utf-8')
+      },
     },
-  }).start()
+  ).start()
 }
 
 export function embeddings(context: NodeContext, answer: Answer, bytes: Buffer): void {
@@ -186,12 +192,17 @@ export function embeddings(context: NodeContext, answer: Answer, bytes: Buffer):
   if (name === '') return sendError(answer, 400, 'model is required')
   const model = findForEmbed(context, name)
   if (typeof model === 'string') return sendError(answer, 404, model)
-  count(context, model)
+  countRequest(context, model)
   const prompt = textOf(body['prompt'])
-  new EmbedRun(context, answer, { model, texts: prompt === '' ? [] : [prompt], body, truncate: true }, {
-    fail: (status, message) => sendError(answer, status, message),
-    done: ({ vectors }) => sendJson(answer, 200, { embedding: Array.from(vectors[0] ?? []) }),
-  }).start()
+  new EmbedRun(
+    context,
+    answer,
+    { model, texts: prompt === '' ? [] : [prompt], body, truncate: true },
+    {
+      fail: (status, message) => sendError(answer, status, message),
+      done: ({ vectors }) => sendJson(answer, 200, { embedding: Array.from(vectors[0] ?? []) }),
+    },
+  ).start()
 }
 
 export function openAiEmbeddings(context: NodeContext, answer: Answer, bytes: Buffer): void {
@@ -211,17 +222,25 @@ export function openAiEmbeddings(context: NodeContext, answer: Answer, bytes: Bu
   const name = textOf(body['model'])
   const model = findForEmbed(context, name)
   if (typeof model === 'string') return late(404, model)
-  count(context, model)
-  new EmbedRun(context, answer, { model, texts, body: {}, truncate: true }, {
-    fail: late,
-    done: ({ vectors, promptTokens }) => {
-      const shown = cutTo(vectors, numberOf(body['dimensions']))
-      const items = shown.map((vector, index) => {
-        const value = format === 'base64' ? writeJson(Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString('base64')) : printVector(vector)
-        return `{"object":"embedding","embedding":${value},"index":${index}}`
-      })
-      const usage = `{"prompt_tokens":${promptTokens},"total_tokens":${promptTokens}}`
-      answer.whole(200, `{"object":"list","data":[${items.join(',')}],"model":${writeJson(name)},"usage":${usage}}\n`, 'application/json')
+  countRequest(context, model)
+  new EmbedRun(
+    context,
+    answer,
+    { model, texts, body: {}, truncate: true },
+    {
+      fail: late,
+      done: ({ vectors, promptTokens }) => {
+        const shown = cutTo(vectors, numberOf(body['dimensions']))
+        const items = shown.map((vector, index) => {
+          const value =
+            format === 'base64'
+              ? writeJson(Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString('base64'))
+              : printVector(vector)
+          return `{"object":"embedding","embedding":${value},"index":${index}}`
+        })
+        const usage = `{"prompt_tokens":${promptTokens},"total_tokens":${promptTokens}}`
+        answer.whole(200, `{"object":"list","data":[${items.join(',')}],"model":${writeJson(name)},"usage":${usage}}\n`, 'application/json')
+      },
     },
-  }).start()
+  ).start()
 }

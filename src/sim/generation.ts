@@ -47,8 +47,9 @@ about when would other into time up only some could them see these two may first
 make should still while between life being under water way place right even good light same through night world small house day great home
 hand high year state city found long might every own never another group work line river stone garden winter summer morning window letter
 music answer number question model server gateway node cluster stream token memory cache route queue signal horse field fence herd water
-grass cloud mountain valley forest bridge market engine wheel paper ink book story teacher child friend road train station harbour ship`
-    .split(/\s+/)
+grass cloud mountain valley forest bridge market engine wheel paper ink book story teacher child friend road train station harbour ship`.split(
+    /\s+/,
+  )
 
 const emptyPiece: Piece = { content: '', thinking: '', toolCalls: [], logprobs: null }
 
@@ -92,7 +93,9 @@ function toolCall(tools: readonly JsonObject[], random: () => number, id: string
 }
 
 function jsonSteps(format: JsonValue, random: () => number): Piece[] {
-  const value = isObject(format) ? sampleOf(format, random) : { name: words[Math.floor(random() * words.length)] ?? '', value: Math.floor(random() * 100) }
+  const value = isObject(format)
+    ? sampleOf(format, random)
+    : { name: words[Math.floor(random() * words.length)] ?? '', value: Math.floor(random() * 100) }
   const text = JSON.stringify(value, null, 1).replace(/\n */g, ' ')
   return (text.match(/[A-Za-z]+|\d|\s*[^A-Za-z\d]/g) ?? []).map(content)
 }
@@ -142,7 +145,10 @@ function withLogprobs(step: Piece | null, top: number, random: () => number): Pi
   const token = step.content + step.thinking
   const entry = (): JsonObject => ({ token, logprob: -Math.round(random() * 3e9) / 1e9, bytes: [...Buffer.from(token)] })
   const first = entry()
-  return { ...step, logprobs: [top > 0 ? { ...first, top_logprobs: Array.from({ length: top }, (_, rank) => (rank === 0 ? first : entry())) } : first] }
+  return {
+    ...step,
+    logprobs: [top > 0 ? { ...first, top_logprobs: Array.from({ length: top }, (_, rank) => (rank === 0 ? first : entry())) } : first],
+  }
 }
 
 /** Plans an answer. */
@@ -156,7 +162,9 @@ export function planAnswer(input: PlanInput): Plan {
   const [least, most] = input.answerTokens
   const natural = least + Math.floor(random() * (most - least + 1))
   let steps = bodySteps(input, random, natural)
-  const stops = listOf(input.options['stop']).map((stop) => textOf(stop)).filter((stop) => stop !== '')
+  const stops = listOf(input.options['stop'])
+    .map((stop) => textOf(stop))
+    .filter((stop) => stop !== '')
   if (stops.length > 0) steps = cutAtStop(steps, stops).steps
   if (input.topLogprobs !== null) {
     const top = input.topLogprobs

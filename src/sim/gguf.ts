@@ -2,7 +2,7 @@
  * Reads the header of an uploaded GGUF file: the facts that lists show of a model made from it, and whether a runner could
  * load its vocabulary. Lists and tensor data are skipped; a file that ends early counts as far as it was read.
  */
-import type { JsonValue } from './json-value.ts'
+import { textOf, type JsonValue } from './json-value.ts'
 
 export interface GgufFacts {
   readonly architecture: string
@@ -53,7 +53,8 @@ class Reader {
       return count
     }
     const size = sizes[type] ?? 4
-    const value = type === 4 || type === 5 ? this.#bytes.readUInt32LE(this.#at) : size === 8 ? Number(this.#bytes.readBigUInt64LE(this.#at)) : 0
+    const value =
+      type === 4 || type === 5 ? this.#bytes.readUInt32LE(this.#at) : size === 8 ? Number(this.#bytes.readBigUInt64LE(this.#at)) : 0
     this.#at += size
     return value
   }
@@ -85,7 +86,7 @@ export function readGguf(bytes: Buffer): GgufFacts {
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
   }
-  const architecture = String(keys.get('general.architecture') ?? 'llama')
+  const architecture = textOf(keys.get('general.architecture'), 'llama')
   const noMerges = keys.get('tokenizer.ggml.model') === 'gpt2' && !keys.has('tokenizer.ggml.merges')
   return {
     architecture,

@@ -38,7 +38,8 @@ export function keepAliveMs(value: JsonValue | undefined): number | null {
   if (typeof value !== 'string') return null
   const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
   let totalMs = 0
-  for (const [, amount, unit] of value.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/g)) totalMs += Number(amount) * (units[unit ?? ''] ?? 0)
+  for (const [, amount, unit] of value.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/g))
+    totalMs += Number(amount) * (units[unit ?? ''] ?? 0)
   return value.startsWith('-') && totalMs > 0 ? Infinity : totalMs
 }
 
@@ -72,7 +73,7 @@ export function runnerOptions(context: NodeContext, model: StoredModel, body: Js
   const gpuLayers = numberOf(options['num_gpu'], -1)
   const rest: string[] = []
   for (const key of ['num_batch', 'num_thread', 'use_mmap', 'main_gpu', 'draft_num_predict']) {
-    if (options[key] !== undefined && !isRunnerDefault(key, options[key])) rest.push(`${key}=${String(options[key])}`)
+    if (options[key] !== undefined && !isRunnerDefault(key, options[key])) rest.push(`${key}=${JSON.stringify(options[key])}`)
   }
   if (gpuLayers > 0) rest.push(`num_gpu=${gpuLayers}`)
   return { numCtx: Math.max(4, Math.min(asked, model.facts.contextLength)), shift: body['shift'] !== false, rest: rest.join(' ') }
@@ -122,8 +123,10 @@ export function checkAsk(request: InferenceRequest, model: StoredModel): Refusal
     if (dressed) return { status: 400, message: 'raw mode does not support template, system, or context' }
   }
   if (!can.has('completion')) return { status: 400, message: `${quoted} does not support ${kind}` }
-  if (textOf(body['suffix']) !== '' && !can.has('insert')) return { status: 400, message: `${fullName(model.parsed)} does not support insert` }
-  if (listOf(body['tools']).length > 0 && !can.has('tools')) return { status: 400, message: `${fullName(model.parsed)} does not support tools` }
+  if (textOf(body['suffix']) !== '' && !can.has('insert'))
+    return { status: 400, message: `${fullName(model.parsed)} does not support insert` }
+  if (listOf(body['tools']).length > 0 && !can.has('tools'))
+    return { status: 400, message: `${fullName(model.parsed)} does not support tools` }
   if (thinkWish(body['think']) === true && !can.has('thinking')) return { status: 400, message: `${quoted} does not support thinking` }
   const problem = optionProblem([...model.parameters, ...Object.entries(objectOf(body['options']))])
   if (problem !== null) return { status: 500, message: problem }
@@ -131,11 +134,18 @@ export function checkAsk(request: InferenceRequest, model: StoredModel): Refusal
 }
 
 /** What the runner refuses: format, images, too long a prompt. Null when all is well. */
-export function checkRunnable(context: NodeContext, request: InferenceRequest, facts: { model: StoredModel; promptTokens: number }): Refusal | null {
+export function checkRunnable(
+  context: NodeContext,
+  request: InferenceRequest,
+  facts: { model: StoredModel; promptTokens: number },
+): Refusal | null {
   const { body } = request
   const format = body['format']
   if (format !== undefined && format !== null && format !== 'json' && format !== '' && !isObject(format)) {
-    return { status: 500, message: `invalid format: ${JSON.stringify(JSON.stringify(format))}; expected "json" or a valid JSON Schema object` }
+    return {
+      status: 500,
+      message: `invalid format: ${JSON.stringify(JSON.stringify(format))}; expected "json" or a valid JSON Schema object`,
+    }
   }
   if (isObject(format)) {
     const type = format['type']

@@ -27,7 +27,9 @@ export function scheduleFailure(error: ScheduleError): { status: number; message
 export function renderPrompt(request: InferenceRequest, model: StoredModel): string {
   const { body } = request
   if (request.kind === 'generate') {
-    const context = listOf(body['context']).join(' ')
+    const context = listOf(body['context'])
+      .map((id) => numberOf(id))
+      .join(' ')
     const prompt = textOf(body['prompt'])
     if (body['raw'] === true) return prompt
     const system = textOf(body['system'], model.system)
@@ -52,7 +54,8 @@ export function countTokens(prompt: string): number {
 /** Token ids, as `context` carries them. */
 function tokenIds(prompt: string, limit: number): number[] {
   const ids: number[] = []
-  for (let at = 0; at < prompt.length && ids.length < limit; at += charsPerToken) ids.push(hashText(prompt.slice(at, at + charsPerToken)) % 49_152)
+  for (let at = 0; at < prompt.length && ids.length < limit; at += charsPerToken)
+    ids.push(hashText(prompt.slice(at, at + charsPerToken)) % 49_152)
   return ids
 }
 
@@ -186,7 +189,10 @@ class InferenceRun {
       const evalTokens = this.#plan.steps.length
       const { promptTokens } = { promptTokens: this.#promptTokens }
       const context = this.#contextIds(evalTokens)
-      this.#reply.finish({ doneReason, totalMs, loadMs: this.#loadedMs - this.#startMs, promptTokens, evalTokens, ...times, context }, whole)
+      this.#reply.finish(
+        { doneReason, totalMs, loadMs: this.#loadedMs - this.#startMs, promptTokens, evalTokens, ...times, context },
+        whole,
+      )
     }
     this.#finish()
   }

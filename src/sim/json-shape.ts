@@ -86,7 +86,7 @@ class Decoder {
     const wanted = shape === 'string' ? 'string' : shape === 'bool' ? 'boolean' : 'number'
     if (typeof value !== wanted) return this.#mismatch(value, shape, path)
     if (shape === 'int' && !Number.isInteger(value)) {
-      this.#error ??= this.#sentence(`number ${String(value)}`, shape, path)
+      this.#error ??= this.#sentence(`number ${JSON.stringify(value)}`, shape, path)
       return undefined
     }
     return value

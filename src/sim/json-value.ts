@@ -44,6 +44,6 @@ export function sortKeys(value: JsonValue | undefined): JsonValue {
   if (Array.isArray(value)) return value.map(sortKeys)
   if (!isObject(value)) return value ?? null
   const sorted: JsonObject = {}
-  for (const key of Object.keys(value).sort()) sorted[key] = sortKeys(value[key])
+  for (const key of Object.keys(value).toSorted()) sorted[key] = sortKeys(value[key])
   return sorted
 }

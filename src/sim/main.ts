@@ -27,8 +27,13 @@ const usage = `usage: node src/sim/main.ts [--nodes 8] [--port 21434] [--control
 function flags(): Record<string, string | boolean | undefined> {
   const text = { type: 'string' } as const
   const names = ['nodes', 'port', 'control-port', 'host', 'version', ...Object.keys(numberFlags)]
-  const parsed = parseArgs({ options: { ...Object.fromEntries(names.map((name) => [name, text])), help: { type: 'boolean' } }, strict: true })
-  return Object.fromEntries(Object.entries(parsed.values).map(([name, value]) => [name, typeof value === 'boolean' ? value : String(value)]))
+  const parsed = parseArgs({
+    options: { ...Object.fromEntries(names.map((name) => [name, text])), help: { type: 'boolean' } },
+    strict: true,
+  })
+  return Object.fromEntries(
+    Object.entries(parsed.values).map(([name, value]) => [name, typeof value === 'boolean' ? value : String(value)]),
+  )
 }
 
 function numberFlag(value: string | boolean | undefined, name: string): number | undefined {

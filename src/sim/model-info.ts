@@ -1,7 +1,7 @@
 /**
  * What lists and `show` print of a stored model.
  */
-import { writeJson, type JsonObject, type JsonValue } from './json-value.ts'
+import { type JsonObject, type JsonValue } from './json-value.ts'
 import type { StoredModel } from './store.ts'
 
 /** RFC 3339 in UTC; Go leaves out trailing zeros. */
@@ -39,7 +39,7 @@ export function tagEntry(model: StoredModel, digest: string): JsonObject {
 
 function parameterValues(model: StoredModel): [string, unknown][] {
   const lines: [string, unknown][] = []
-  for (const [key, value] of [...model.parameters].sort(([one], [other]) => (one < other ? -1 : 1))) {
+  for (const [key, value] of [...model.parameters].toSorted(([one], [other]) => (one < other ? -1 : 1))) {
     const values = Array.isArray(value) ? value : [value]
     for (const one of values) lines.push([key, one])
   }
@@ -92,7 +92,8 @@ export function tensors(model: StoredModel): JsonObject[] {
 /** The GGUF keys of a model. */
 export function modelInfo(model: StoredModel, verbose: boolean): JsonObject {
   const given = model.facts.modelInfo
-  if (given !== undefined) return Object.fromEntries(Object.entries(given).map(([key, value]) => [key, Array.isArray(value) && !verbose ? null : asJson(value)]))
+  if (given !== undefined)
+    return Object.fromEntries(Object.entries(given).map(([key, value]) => [key, Array.isArray(value) && !verbose ? null : asJson(value)]))
   const { family, contextLength, embeddingLength, capabilities } = model.facts
   const info: JsonObject = {
     'general.architecture': family,
@@ -107,13 +108,13 @@ export function modelInfo(model: StoredModel, verbose: boolean): JsonObject {
     'tokenizer.ggml.model': 'gpt2',
     'tokenizer.ggml.tokens': verbose ? ['<pad>', '<s>', '</s>', 'the', 'a'] : null,
   }
-  return Object.fromEntries(Object.entries(info).sort(([one], [other]) => (one < other ? -1 : 1)))
+  return Object.fromEntries(Object.entries(info).toSorted(([one], [other]) => (one < other ? -1 : 1)))
 }
 
 function asJson(value: unknown): JsonValue {
   if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value
   if (Array.isArray(value)) return value.map(asJson)
-  return writeJson(String(value))
+  return JSON.stringify(value) ?? null
 }
 
 function parameterCount(text: string): number {

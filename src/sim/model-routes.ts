@@ -17,7 +17,9 @@ import type { StoredModel } from './store.ts'
 
 export function tags(context: NodeContext, answer: Answer): void {
   const drift = context.faults.takeKind('digest-drift') !== null
-  const models = context.store.list().map((model) => tagEntry(model, drift ? sha256(`drift ${context.settings.name} ${model.digest}`) : model.digest))
+  const models = context.store
+    .list()
+    .map((model) => tagEntry(model, drift ? sha256(`drift ${context.settings.name} ${model.digest}`) : model.digest))
   sendJson(answer, 200, { models })
 }
 
@@ -79,7 +81,7 @@ export function show(context: NodeContext, answer: Answer, bytes: Buffer): void 
   shown['details'] = details(model)
   if (model.messages.length > 0) shown['messages'] = model.messages.map((message) => ({ ...message }))
   const info = modelInfo(model, body['verbose'] === true)
-  if (/^GitHubCopilotChat/.test(answer.request.headers['user-agent'] ?? '')) info['general.basename'] = bodyModel(body)
+  if (answer.request.headers['user-agent']?.startsWith('GitHubCopilotChat') === true) info['general.basename'] = bodyModel(body)
   shown['model_info'] = info
   shown['tensors'] = tensors(model)
   shown['capabilities'] = [...model.facts.capabilities]
@@ -140,5 +142,7 @@ export function version(context: NodeContext, answer: Answer): void {
 }
 
 export function status(context: NodeContext, answer: Answer): void {
-  sendJson(answer, 200, { cloud: { disabled: context.settings.cloud === 'disabled', source: context.settings.cloud === 'disabled' ? 'env' : 'none' } })
+  sendJson(answer, 200, {
+    cloud: { disabled: context.settings.cloud === 'disabled', source: context.settings.cloud === 'disabled' ? 'env' : 'none' },
+  })
 }

@@ -35,7 +35,8 @@ export function decodedOr400(answer: Answer, decoded: Decoded): JsonObject | nul
 
 function nativeInference(context: NodeContext, answer: Answer, request: InferenceRequest): void {
   const { body, kind, model } = request
-  if (isCloudName(model) && !/:local:cloud$/.test(model)) return refuseCloud(context, answer, { method: 'POST', path: `/api/${kind}`, subject: 'remote model' })
+  if (isCloudName(model) && !model.endsWith(':local:cloud'))
+    return refuseCloud(context, answer, { method: 'POST', path: `/api/${kind}`, subject: 'remote model' })
   const templateProblem = checkTemplate(textOf(body['template']))
   if (templateProblem !== null) return sendError(answer, 500, templateProblem)
   if (body['_debug_render_only'] === true) return debugRender(context, answer, request)

@@ -111,7 +111,10 @@ function settingsOf(options: SimNodeOptions, registry: ReadonlyMap<string, Regis
   }
 }
 
-function stock(options: SimNodeOptions, wallMs: number): { store: Store; pullable: Map<string, StoredModel>; registry: Map<string, RegistryEntry> } {
+function stock(
+  options: SimNodeOptions,
+  wallMs: number,
+): { store: Store; pullable: Map<string, StoredModel>; registry: Map<string, RegistryEntry> } {
   const store = new Store()
   const pullable = new Map<string, StoredModel>()
   const registry = new Map<string, RegistryEntry>()
@@ -174,7 +177,13 @@ class Listener {
 
   async open(): Promise<void> {
     if (this.#server !== null) return
-    const server = createServer({ maxHeaderSize: 1_048_576 + 4_096, requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0, requireHostHeader: false })
+    const server = createServer({
+      maxHeaderSize: 1_048_576 + 4_096,
+      requestTimeout: 0,
+      headersTimeout: 0,
+      keepAliveTimeout: 0,
+      requireHostHeader: false,
+    })
     this.#server = server
     server.on('connection', (socket) => {
       this.sockets.add(socket)

@@ -45,7 +45,8 @@ function samplingOptions(body: JsonObject, limit: string): JsonObject {
   if (typeof stop === 'string') options['stop'] = [stop]
   else if (Array.isArray(stop)) options['stop'] = stop
   if (body[limit] !== undefined) options['num_predict'] = body[limit]
-  for (const key of ['temperature', 'seed', 'frequency_penalty', 'presence_penalty', 'top_p']) if (body[key] !== undefined) options[key] = body[key]
+  for (const key of ['temperature', 'seed', 'frequency_penalty', 'presence_penalty', 'top_p'])
+    if (body[key] !== undefined) options[key] = body[key]
   options['temperature'] ??= 1
   return options
 }
@@ -184,7 +185,9 @@ function responseMessages(body: JsonObject): JsonValue[] | string {
     else if (item['type'] !== 'reasoning') {
       const parts = partsOf(item['content'])
       if (typeof parts === 'string') return parts
-      messages.push(present({ role: textOf(item['role'], 'user'), content: parts.text, images: parts.images.length > 0 ? parts.images : undefined }))
+      messages.push(
+        present({ role: textOf(item['role'], 'user'), content: parts.text, images: parts.images.length > 0 ? parts.images : undefined }),
+      )
     }
   }
   return messages
@@ -194,7 +197,13 @@ function responseTools(body: JsonObject): JsonObject[] {
   return listOf(body['tools']).map((entry) => {
     const tool = objectOf(entry)
     const { type, name, description, parameters } = tool
-    return { type: type ?? null, name: name ?? null, description: description ?? null, strict: tool['strict'] ?? null, parameters: parameters ?? null }
+    return {
+      type: type ?? null,
+      name: name ?? null,
+      description: description ?? null,
+      strict: tool['strict'] ?? null,
+      parameters: parameters ?? null,
+    }
   })
 }
 
@@ -234,7 +243,10 @@ export function responses(context: NodeContext, answer: Answer, bytes: Buffer): 
     messages,
     options: samplingOptions(body, 'max_output_tokens'),
     format: format['type'] === 'json_schema' ? format['schema'] : undefined,
-    tools: tools.length > 0 ? tools.map(({ name, description, parameters }) => ({ type: 'function', function: { name, description, parameters } })) : undefined,
+    tools:
+      tools.length > 0
+        ? tools.map(({ name, description, parameters }) => ({ type: 'function', function: { name, description, parameters } }))
+        : undefined,
     think: thinkOf(body),
   })
   runInference(context, { kind: 'chat', model, body: native }, reply)

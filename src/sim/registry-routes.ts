@@ -113,7 +113,8 @@ async function runPush(context: NodeContext, progress: Progress, name: ModelName
   const first = layers[0]
   if (entry === undefined) return progress.fail(unreachable(context, name, 'Head', `blobs/sha256:${first?.digest ?? ''}`))
   for (const layer of layers) {
-    if (!context.pushed.has(layer.digest) && layer.totalBytes > 100_000) await transfer(progress, context, layer, 'pushing', entry.bytesPerMs ?? 100_000)
+    if (!context.pushed.has(layer.digest) && layer.totalBytes > 100_000)
+      await transfer(progress, context, layer, 'pushing', entry.bytesPerMs ?? 100_000)
     else progress.line(layerLine('pushing', layer, layer.totalBytes))
     if (progress.over) return
     context.pushed.add(layer.digest)

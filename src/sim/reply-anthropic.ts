@@ -50,7 +50,10 @@ export class AnthropicReply implements Reply {
     this.answer = answer
     this.stream = options.stream
     this.#options = options
-    answer.faultFrame = event('error', { type: 'error', error: { type: 'api_error', message: 'an error was encountered while running the model: unexpected EOF' } })
+    answer.faultFrame = event('error', {
+      type: 'error',
+      error: { type: 'api_error', message: 'an error was encountered while running the model: unexpected EOF' },
+    })
   }
 
   pieces(pieces: readonly Piece[]): void {

@@ -81,7 +81,9 @@ export class NativeReply implements Reply {
     const extra = piece.thinking === '' && piece.toolCalls.length === 0
     const content = writeJson(piece.content)
     if (this.#options.route === 'generate') return extra ? `"response":${content}` : `"response":${content}${this.#extra(piece)}`
-    return extra ? `"message":{"role":"assistant","content":${content}}` : `"message":{"role":"assistant","content":${content}${this.#extra(piece)}}`
+    return extra
+      ? `"message":{"role":"assistant","content":${content}}`
+      : `"message":{"role":"assistant","content":${content}${this.#extra(piece)}}`
   }
 
   #extra(piece: Piece): string {

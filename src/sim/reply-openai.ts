@@ -10,7 +10,7 @@ import type { FailureOrigin, Outcome, Reply } from './reply.ts'
 /** An error in OpenAI's shape. */
 export function openAiError(status: number, message: string): string {
   const type = status === 404 ? 'not_found_error' : status >= 400 && status < 500 ? 'invalid_request_error' : 'api_error'
-  return `${writeJson({ error: { message, type, param: null, code: null } })}`
+  return writeJson({ error: { message, type, param: null, code: null } })
 }
 
 export interface OpenAiReplyOptions {
@@ -73,7 +73,8 @@ export class OpenAiReply implements Reply {
 
   abandon(whole: Piece): void {
     if (this.stream) this.answer.end()
-    else this.finish({ doneReason: '', totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }, whole)
+    else
+      this.finish({ doneReason: '', totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }, whole)
   }
 
   loaded(reason: 'load' | 'unload'): void {
@@ -134,7 +135,10 @@ export class OpenAiReply implements Reply {
   #whole(outcome: Outcome, whole: Piece, reason: string): string {
     const { id, createdSeconds, model, route } = this.#options
     const finish = reason === '' ? null : reason
-    const choice: JsonObject = route === 'chat' ? { index: 0, message: this.#message(whole), finish_reason: finish } : { text: whole.content, index: 0, finish_reason: finish }
+    const choice: JsonObject =
+      route === 'chat'
+        ? { index: 0, message: this.#message(whole), finish_reason: finish }
+        : { text: whole.content, index: 0, finish_reason: finish }
     if (whole.logprobs !== null && route === 'chat') choice['logprobs'] = { content: whole.logprobs }
     const object = route === 'chat' ? 'chat.completion' : 'text_completion'
     return writeJson({

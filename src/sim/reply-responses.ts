@@ -72,7 +72,8 @@ export class ResponsesReply implements Reply {
 
   abandon(whole: Piece): void {
     if (this.stream) this.answer.end()
-    else this.finish({ doneReason: '', totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }, whole)
+    else
+      this.finish({ doneReason: '', totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }, whole)
   }
 
   loaded(): void {
@@ -146,7 +147,9 @@ export class ResponsesReply implements Reply {
     const id = `${kind === 'message' ? 'msg' : 'rs'}_${this.#options.messageNumber}`
     this.#open = { kind, id, text: '' }
     const item: JsonObject =
-      kind === 'message' ? { id, type: 'message', status: 'in_progress', role: 'assistant', content: [] } : { id, type: 'reasoning', summary: [] }
+      kind === 'message'
+        ? { id, type: 'message', status: 'in_progress', role: 'assistant', content: [] }
+        : { id, type: 'reasoning', summary: [] }
     frames.push(this.#event('response.output_item.added', { item, output_index: this.#itemCount }))
     if (kind === 'reasoning') return
     frames.push(this.#event('response.content_part.added', { ...this.#place(), content_index: 0, part: textPart('') }))
@@ -171,7 +174,13 @@ export class ResponsesReply implements Reply {
   }
 
   #messageItem(text: string, id: string): JsonObject {
-    return { id, type: 'message', status: 'completed', role: 'assistant', content: [{ type: 'output_text', text, annotations: [], logprobs: [] }] }
+    return {
+      id,
+      type: 'message',
+      status: 'completed',
+      role: 'assistant',
+      content: [{ type: 'output_text', text, annotations: [], logprobs: [] }],
+    }
   }
 
   #wholeOutput(whole: Piece): JsonValue[] {

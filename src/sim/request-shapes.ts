@@ -13,7 +13,9 @@ function checkDuration(value: JsonValue): string | null {
   if (typeof value !== 'string') return 'Unsupported type: ' + typeof value
   if (value === '0' || /^[+-]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+$/.test(value)) return null
   if (/^[+-]?(\d+(\.\d*)?|\.\d+)$/.test(value)) return `time: missing unit in duration ${JSON.stringify(value)}`
-  return goDuration.test(value) ? `time: missing unit in duration ${JSON.stringify(value)}` : `time: invalid duration ${JSON.stringify(value)}`
+  return goDuration.test(value)
+    ? `time: missing unit in duration ${JSON.stringify(value)}`
+    : `time: invalid duration ${JSON.stringify(value)}`
 }
 
 function checkThink(value: JsonValue): string | null {

@@ -4,7 +4,7 @@
  * The known defects come from the same structure: a request that fits the old options renews the session of a runner that
  * waits to be unloaded (starvation, wedge); a cancelled request keeps its place until the loader reaches it.
  */
-import { Runner } from './runner.ts'
+import type { Runner } from './runner.ts'
 import type { StoredModel } from './store.ts'
 import type { Tick, Ticker } from './ticker.ts'
 
@@ -17,9 +17,7 @@ export interface RunnerOptions {
 }
 
 export type ScheduleError =
-  | { readonly kind: 'busy' }
-  | { readonly kind: 'cancelled' }
-  | { readonly kind: 'load-failed'; readonly text: string }
+  { readonly kind: 'busy' } | { readonly kind: 'cancelled' } | { readonly kind: 'load-failed'; readonly text: string }
 
 export interface SchedulerLimits {
   readonly maxQueue: number
@@ -95,7 +93,7 @@ export class Scheduler {
 
   /** Loaded models, the longest session first, as `/api/ps` lists them. */
   list(): Loaded[] {
-    return [...this.#loaded.values()].sort((one, other) => this.expiryOf(other) - this.expiryOf(one))
+    return [...this.#loaded.values()].toSorted((one, other) => this.expiryOf(other) - this.expiryOf(one))
   }
 
   /** Monotonic time at which a model would be unloaded. */
@@ -269,7 +267,12 @@ export class Scheduler {
       this.#step()
     }
     const broken = model.facts.loadError
-    const outcome: ScheduleError | null = broken !== undefined ? { kind: 'load-failed', text: broken } : timesOut ? { kind: 'load-failed', text: 'timed out waiting for llama-server to start - ' } : null
+    const outcome: ScheduleError | null =
+      broken !== undefined
+        ? { kind: 'load-failed', text: broken }
+        : timesOut
+          ? { kind: 'load-failed', text: 'timed out waiting for llama-server to start - ' }
+          : null
     const tick = this.#ticker.after(timesOut ? this.#limits.loadTimeoutMs : loadMs, () => finish(outcome))
     this.#loading = { model, tick, abort: finish }
     this.#loadingHead = head

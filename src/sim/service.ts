@@ -79,7 +79,7 @@ export class NodeService {
 
   /** Every open answer breaks off. */
   breakAll(): void {
-    for (const answer of [...this.#inFlight]) {
+    for (const answer of this.#inFlight) {
       answer.leave()
       answer.breakOff()
     }
@@ -114,7 +114,7 @@ export class NodeService {
     this.#watched.add(socket)
     socket.on('end', () => {
       let keep = false
-      for (const answer of [...this.#inFlight]) {
+      for (const answer of this.#inFlight) {
         if (answer.request.socket !== socket) continue
         answer.leave(true)
         keep ||= answer.keepsSocket

@@ -35,8 +35,7 @@ export interface Blob {
 }
 
 export const plainTemplate = '{{ .Prompt }}'
-const chatTemplate =
-  '{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n'
+const chatTemplate = '{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n'
 
 /** A model as `createSimNode` was told. */
 export function storeModel(facts: SimModel, nowMs: number): StoredModel | null {
@@ -66,7 +65,7 @@ export class Store {
 
   /** Newest first. */
   list(): StoredModel[] {
-    return [...this.#models.values()].sort((one, other) => other.modifiedAtMs - one.modifiedAtMs)
+    return [...this.#models.values()].toSorted((one, other) => other.modifiedAtMs - one.modifiedAtMs)
   }
 
   get(name: ModelName): StoredModel | null {

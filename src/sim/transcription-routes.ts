@@ -20,7 +20,11 @@ function partsOf(body: Buffer, boundary: string): Part[] {
     .map((text) => {
       const split = text.indexOf('\r\n\r\n')
       const head = text.slice(0, split)
-      return { name: /\bname="([^"]*)"/.exec(head)?.[1] ?? '', isFile: /\bfilename="/.test(head), value: text.slice(split + 4).replace(/\r\n$/, '') }
+      return {
+        name: /\bname="([^"]*)"/.exec(head)?.[1] ?? '',
+        isFile: /\bfilename="/.test(head),
+        value: text.slice(split + 4).replace(/\r\n$/, ''),
+      }
     })
 }
 

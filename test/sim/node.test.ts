@@ -43,7 +43,11 @@ describe('a simulated node', () => {
 
   it('gives the same text for the same request on another node', async () => {
     const [one, other] = [await start({ name: 'one' }), await start({ name: 'other' })]
-    const texts = await Promise.all([one, other].map(async (node) => textOf(objectOf((await json(post(node, '/api/chat', { ...chat, stream: false })))['message'])['content'])))
+    const texts = await Promise.all(
+      [one, other].map(async (node) =>
+        textOf(objectOf((await json(post(node, '/api/chat', { ...chat, stream: false })))['message'])['content']),
+      ),
+    )
     expect(texts[0]).toBe(texts[1])
     expect(texts[0]).not.toBe('')
   })
@@ -53,7 +57,12 @@ describe('a simulated node', () => {
     await post(node, '/api/generate', { model: 'fast:latest' })
     const times = await Promise.all(
       [1, 2, 3].map(async (number) => {
-        const response = await post(node, '/api/generate', { model: 'fast', prompt: `${number}`, stream: false, options: { num_predict: 5 } })
+        const response = await post(node, '/api/generate', {
+          model: 'fast',
+          prompt: `${number}`,
+          stream: false,
+          options: { num_predict: 5 },
+        })
         const answer = await json(response)
         const spent = ['load_duration', 'prompt_eval_duration', 'eval_duration'].reduce((sum, key) => sum + numberOf(answer[key]), 0)
         return (numberOf(answer['total_duration']) - spent) / 1e6
@@ -67,8 +76,10 @@ describe('a simulated node', () => {
 
   it('refuses with 503 when the queue for cold models is full', async () => {
     const node = await start({ maxQueue: 1, speed: 1, models: [{ ...fastModel, loadMs: 100 }] })
-    const statuses = await Promise.all([1, 2, 3, 4].map(async () => (await post(node, '/api/generate', { model: 'fast', prompt: 'x', options: { num_predict: 1 } })).status))
-    expect(statuses.toSorted()).toEqual([200, 200, 503, 503])
+    const statuses = await Promise.all(
+      [1, 2, 3, 4].map(async () => (await post(node, '/api/generate', { model: 'fast', prompt: 'x', options: { num_predict: 1 } })).status),
+    )
+    expect(statuses.toSorted((one, other) => one - other)).toEqual([200, 200, 503, 503])
   })
 
   it('evicts the least recently used model when no more may be loaded', async () => {
@@ -82,7 +93,8 @@ describe('a simulated node', () => {
 
   it('reloads when the context length changes', async () => {
     const node = await start()
-    for (const length of [1024, 2048, 1024]) await (await post(node, '/api/chat', { ...chat, options: { num_ctx: length, num_predict: 1 } })).text()
+    for (const length of [1024, 2048, 1024])
+      await (await post(node, '/api/chat', { ...chat, options: { num_ctx: length, num_predict: 1 } })).text()
     expect(node.stats().loads).toBe(3)
   })
 
@@ -99,7 +111,11 @@ describe('a simulated node', () => {
   it('frees the slot when a client leaves', async () => {
     const node = await start({ speed: 1, decodeTokensPerSecond: 50 })
     const leaving = new AbortController()
-    const response = await fetch(`${node.url}/api/chat`, { method: 'POST', body: JSON.stringify({ ...chat, options: { num_predict: 5000 } }), signal: leaving.signal })
+    const response = await fetch(`${node.url}/api/chat`, {
+      method: 'POST',
+      body: JSON.stringify({ ...chat, options: { num_predict: 5000 } }),
+      signal: leaving.signal,
+    })
     await response.body?.getReader().read()
     leaving.abort()
     const next = await post(node, '/api/chat', { ...chat, options: { num_predict: 1 } })
@@ -109,7 +125,11 @@ describe('a simulated node', () => {
 
   it('gives unit vectors that depend on the text alone', async () => {
     const [one, other] = [await start(), await start({ name: 'other' })]
-    const [first, second] = await Promise.all([one, other].map(async (node) => listOf((await json(post(node, '/api/embed', { model: 'all-minilm', input: ['grass', 'sky'] })))['embeddings'])))
+    const [first, second] = await Promise.all(
+      [one, other].map(async (node) =>
+        listOf((await json(post(node, '/api/embed', { model: 'all-minilm', input: ['grass', 'sky'] })))['embeddings']),
+      ),
+    )
     expect(first).toEqual(second)
     const vector = listOf(first?.[0]).map((value) => numberOf(value))
     expect(vector).toHaveLength(384)

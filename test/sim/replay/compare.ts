@@ -77,7 +77,9 @@ function headerProblem(wanted: Transcript, got: Exchange): string | null {
 
 /** Whether the number of tokens is known beforehand: both answers ran into the same limit. */
 function determined(wanted: readonly string[], got: readonly string[]): boolean {
-  const limited = (frames: readonly string[]): boolean => /"(done_reason|finish_reason)":"length"|"stop_reason":"max_tokens"/.test(frames.at(-1) ?? '') || /"max_tokens"/.test(frames.at(-2) ?? '')
+  const limited = (frames: readonly string[]): boolean =>
+    /"(done_reason|finish_reason)":"length"|"stop_reason":"max_tokens"/.test(frames.at(-1) ?? '') ||
+    /"max_tokens"/.test(frames.at(-2) ?? '')
   return limited(wanted) && limited(got)
 }
 
@@ -91,7 +93,8 @@ function frameProblem(wanted: readonly string[], got: readonly string[]): string
   const count = determined(wanted, got)
   for (let index = 0; index < Math.max(want.length, have.length); index += 1) {
     const [one, other] = [want[index], have[index]]
-    if (one?.frame !== other?.frame) return `frame run ${index}:\n  wanted ${one?.frame ?? 'nothing'}\n  got    ${other?.frame ?? 'nothing'}`
+    if (one?.frame !== other?.frame)
+      return `frame run ${index}:\n  wanted ${one?.frame ?? 'nothing'}\n  got    ${other?.frame ?? 'nothing'}`
     if (count && one?.length !== other?.length) return `frame run ${index}: wanted ${one?.length} frames, got ${other?.length}`
   }
   return null

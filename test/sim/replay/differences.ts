@@ -6,7 +6,8 @@ import { isObject, type JsonObject, type JsonValue } from '../../../src/sim/json
 
 type Rule = (value: JsonValue) => JsonValue
 
-const time: Rule = (value) => (typeof value === 'string' && !Number.isNaN(Date.parse(value)) ? '<time>' : typeof value === 'number' ? 0 : value)
+const time: Rule = (value) =>
+  typeof value === 'string' && !Number.isNaN(Date.parse(value)) ? '<time>' : typeof value === 'number' ? 0 : value
 const duration: Rule = (value) => (typeof value === 'number' && value > 0 && Number.isInteger(value) ? '<nanoseconds>' : value)
 const count: Rule = (value) => (typeof value === 'number' && value > 0 && Number.isInteger(value) ? '<count>' : value)
 const generated: Rule = (value) => (typeof value === 'string' && value !== '' ? '<generated>' : value)
@@ -15,7 +16,8 @@ const ended: Rule = (value) => {
   if (value === 'stop' || value === 'length') return '<ended>'
   return value === 'end_turn' || value === 'max_tokens' ? '<ended>' : value
 }
-const id: Rule = (value) => (typeof value === 'string' ? value.replace(/^(chatcmpl|cmpl|resp|msg|rs|fc|req|call)([-_])[\w-]+$/, '$1$2<id>') : value)
+const id: Rule = (value) =>
+  typeof value === 'string' ? value.replace(/^(chatcmpl|cmpl|resp|msg|rs|fc|req|call)([-_])[\w-]+$/, '$1$2<id>') : value
 const list: Rule = (value) => (Array.isArray(value) && value.length > 0 ? ['<list>'] : value)
 const vector: Rule = (value) => {
   if (typeof value === 'string') return `<base64 of ${value.length}>`
@@ -94,7 +96,7 @@ const allowedInText: readonly (readonly [RegExp, string])[] = [
 
 /** Lines of `show.parameters` come in any order. */
 function sortedLines(text: string): string {
-  return text.split('\n').sort().join('\n')
+  return text.split('\n').toSorted().join('\n')
 }
 
 /** `value` with everything blanked that may differ. */

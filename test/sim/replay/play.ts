@@ -57,7 +57,8 @@ function adapted(transcript: Transcript, run: Run): { wanted: Transcript; sent: 
 function renamedBytes(request: Transcript['request'], base64: string, run: Run): string {
   const bytes = Buffer.from(base64, 'base64')
   const renamed = (body: Buffer): Buffer => Buffer.from(run.rename(body.toString('latin1')), 'latin1')
-  if (request.headers['content-encoding'] === 'zstd' && request.path.startsWith('/v1/')) return zstdCompressSync(renamed(zstdDecompressSync(bytes))).toString('base64')
+  if (request.headers['content-encoding'] === 'zstd' && request.path.startsWith('/v1/'))
+    return zstdCompressSync(renamed(zstdDecompressSync(bytes))).toString('base64')
   return request.headers['content-type']?.startsWith('multipart/') === true ? renamed(bytes).toString('base64') : base64
 }
 
@@ -76,7 +77,10 @@ export function groupsOf(transcripts: readonly Transcript[], seed: number): Tran
     else group.push(transcript)
   }
   const random = randomSequence(seed)
-  return [...groups.values()].map((group) => ({ group, rank: random() })).sort((one, other) => one.rank - other.rank).map(({ group }) => group)
+  return [...groups.values()]
+    .map((group) => ({ group, rank: random() }))
+    .toSorted((one, other) => one.rank - other.rank)
+    .map(({ group }) => group)
 }
 
 async function play(node: SimNode, transcript: Transcript, run: Run, client: WireClient): Promise<{ wanted: Transcript; got: Exchange }> {

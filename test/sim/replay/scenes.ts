@@ -26,7 +26,8 @@ const laterMs = 90
 
 function post(context: SceneContext, path: string, body: object, method = 'POST'): Promise<unknown> {
   const text = context.rename(JSON.stringify(body))
-  return fetch(context.node.url + path, { method, body: text }).then((response) => response.text())
+  const init: RequestInit = { method, body: text }
+  return fetch(context.node.url + path, init).then((response) => response.text())
 }
 
 /** Sends a request whose end nobody waits for. */

@@ -129,7 +129,16 @@ const common: SimNodeOptions = {
 
 const variants: Readonly<Record<string, SimNodeOptions>> = {
   default: { speed: 8 },
-  failure: { speed: 1, prefillTokensPerSecond: 2_000, decodeTokensPerSecond: 150, embedMsPerItem: 20, models: [{ ...embedModel, loadMs: 5 }, { ...chatModel, loadMs: 5 }] },
+  failure: {
+    speed: 1,
+    prefillTokensPerSecond: 2_000,
+    decodeTokensPerSecond: 150,
+    embedMsPerItem: 20,
+    models: [
+      { ...embedModel, loadMs: 5 },
+      { ...chatModel, loadMs: 5 },
+    ],
+  },
   'no-models': { models: [], cloud: 'disabled', origins: 'any' },
   'go-template-off': { speed: 8, nativeTemplate: true },
   'converted-model': { models: [{ ...embedModel, converted: true }, chatModel] },

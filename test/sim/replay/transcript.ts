@@ -48,7 +48,7 @@ const folder = new URL('../../data/ollama-transcripts/', import.meta.url)
 export function readTranscripts(): Transcript[] {
   return readdirSync(folder)
     .filter((file) => file.endsWith('.json'))
-    .sort()
+    .toSorted()
     .map((file) => {
       const parsed = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as Omit<Transcript, 'number'>
       return { ...parsed, number: Number(parsed.name.slice(0, 3)) }

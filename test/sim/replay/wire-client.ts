@@ -17,7 +17,11 @@ export interface Exchange {
 
 const patienceMs = 10_000
 
-type Draft = { -readonly [Key in keyof Exchange]: Exchange[Key] } & { headers: (readonly [string, string])[]; interim: number[]; frames: string[] }
+type Draft = { -readonly [Key in keyof Exchange]: Exchange[Key] } & {
+  headers: (readonly [string, string])[]
+  interim: number[]
+  frames: string[]
+}
 
 /** The body a recorded request stands for. */
 export function bodyOf(request: RecordedRequest): Buffer | null {
