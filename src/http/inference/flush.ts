@@ -42,6 +42,8 @@ function nextOf(outgoing: ServerResponse, event: 'drain' | 'finish', call: Call,
   return new Promise((resolve) => {
     const timer = clock.after(stallMs, () => {
       call.signal.abort(new CorralError('client_too_slow', `the client took nothing for ${stallMs} ms`))
+      // A call that was cancelled before says nothing a second time.
+      outgoing.destroy()
     })
     const settle = (): void => {
       timer.cancel()

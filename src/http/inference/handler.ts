@@ -10,7 +10,7 @@ import type { Clock } from '../../base/clock.ts'
 import { type Call, newProgress, type Priority } from '../../core/call.ts'
 import type { Envelope } from '../../core/envelope.ts'
 import { CorralError, toCorralError } from '../../core/errors.ts'
-import type { InferenceRequest, Relay } from '../../core/relay.ts'
+import type { Answer, InferenceRequest, Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import type { Tracer } from '../../observe/trace.ts'
 import { emptyEnvelope, scanEnvelope } from '../../wire/envelope.ts'
@@ -24,7 +24,7 @@ import type { HttpOptions } from '../options.ts'
 import { sendError } from '../send-error.ts'
 import { EarlyHead } from './early-head.ts'
 import { flushed } from './flush.ts'
-import { writeStream, writeWhole } from './write-answer.ts'
+import { isTold, writeStream, writeWhole } from './write-answer.ts'
 
 export interface InferenceDeps {
   readonly relay: Relay
@@ -59,32 +59,65 @@ export function handleInference(deps: InferenceDeps, exchange: Exchange): Promis
 /** Answers one request by `relay`; never rejects. `readsBody`: the body is read into memory first. */
 export async function runExchange(deps: InferenceDeps, exchange: Exchange, { readsBody, relay }: { readsBody: boolean; relay: Relay }): Promise<void> {
   const { incoming, outgoing, facts } = exchange
+  const state: ReplyState = { phase: 'open', early: null }
   const call = startCall(deps, incoming)
   outgoing.on('close', () => {
     if (!outgoing.writableFinished) call.signal.abort('client gone')
   })
-  call.signal.on(() => outgoing.destroy())
+  call.signal.on((reason) => cutShort(deps, exchange, { call, state }, reason))
   deps.calls.add(call, facts)
-  let early: EarlyHead | null = null
   try {
     const request = await readRequest(deps, exchange, readsBody)
-    early = startEarlyHead(deps, outgoing, request, call)
+    state.early = startEarlyHead(deps, outgoing, request, call)
     const answer = await relay(request, call)
-    early?.stop()
-    const { stallMs, routeHeaders } = deps.options()
-    const options = { clock: deps.clock, stallMs, routeHeaders }
-    const headSent = early?.sent ?? false
-    const written = answer.kind === 'whole' ? writeWhole(outgoing, answer, { request, call, options, headSent }) : writeStream(outgoing, answer, { call, options, headSent })
+    state.early?.stop()
+    const written = writeAnswer(deps, outgoing, answer, { request, call, state })
     if (written !== null) await written
-    const left = flushed(outgoing, call, options)
+    const left = flushed(outgoing, call, { clock: deps.clock, stallMs: deps.options().stallMs })
     if (left !== null) await left
   } catch (thrown) {
-    early?.stop()
-    refuse(deps, exchange, call, thrown)
+    state.early?.stop()
+    if (state.phase !== 'cut') refuse(deps, exchange, call, thrown)
   } finally {
     call.progress.phase = 'done'
     deps.calls.remove(call)
   }
+}
+
+/** How far an answer is: nothing but an early head was written, it is being written, or it was ended from this side. */
+interface ReplyState {
+  phase: 'open' | 'streaming' | 'whole' | 'cut'
+  early: EarlyHead | null
+}
+
+/** The call was aborted: a client that is still there is told why, unless half of a whole answer went out. */
+function cutShort(deps: InferenceDeps, exchange: Exchange, { call, state }: { call: Call; state: ReplyState }, reason: unknown): void {
+  if (!isTold(reason) || state.phase === 'whole') {
+    exchange.outgoing.destroy()
+    return
+  }
+  // A stream's writer puts the error behind its last frame.
+  if (state.phase !== 'open') return
+  state.phase = 'cut'
+  state.early?.stop()
+  refuse(deps, exchange, call, reason)
+}
+
+/** Resolves when all is written; null when that is so already. */
+function writeAnswer(
+  deps: InferenceDeps,
+  outgoing: ServerResponse,
+  answer: Answer,
+  { request, call, state }: { request: InferenceRequest; call: Call; state: ReplyState },
+): Promise<void> | null {
+  if (state.phase === 'cut') {
+    if (answer.kind === 'stream') answer.frames.cancel('the call was ended')
+    return null
+  }
+  const { stallMs, routeHeaders } = deps.options()
+  const writing = { request, call, options: { clock: deps.clock, stallMs, routeHeaders }, headSent: state.early?.sent ?? false }
+  state.phase = answer.kind === 'stream' ? 'streaming' : 'whole'
+  return answer.kind === 'stream' ? writeStream(outgoing, answer, writing) : writeWhole(outgoing, answer, writing)
 }
 
 function startCall(deps: InferenceDeps, incoming: IncomingMessage): Call {

@@ -19,6 +19,11 @@ export interface WriteOptions {
   readonly routeHeaders: boolean
 }
 
+/** Whether a client hears why its call was ended: not when it is gone itself, or takes nothing. */
+export function isTold(reason: unknown): reason is CorralError {
+  return reason instanceof CorralError && reason.code !== 'client_too_slow'
+}
+
 type OutgoingHeaders = Record<string, string | string[]>
 
 /** Headers of every answer, besides the node's own. */
@@ -59,7 +64,7 @@ function inBand(answer: WholeAnswer, request: InferenceRequest, call: Call): Buf
 export function writeStream(
   outgoing: ServerResponse,
   answer: StreamAnswer,
-  { call, options, headSent }: { call: Call; options: WriteOptions; headSent: boolean },
+  { request, call, options, headSent }: { request: InferenceRequest; call: Call; options: WriteOptions; headSent: boolean },
 ): Promise<void> {
   if (outgoing.destroyed) {
     answer.frames.cancel('the client left')
@@ -71,7 +76,7 @@ export function writeStream(
     outgoing.writeHead(answer.status, headers)
   }
   return new Promise((resolve) => {
-    answer.frames.attach(new StreamWriter(outgoing, answer.frames, { call, options, done: resolve }))
+    answer.frames.attach(new StreamWriter(outgoing, answer.frames, { request, call, options, done: resolve }))
   })
 }
 
@@ -82,15 +87,17 @@ const lastChunk = Buffer.from('0\r\n\r\n')
 class StreamWriter implements ByteConsumer {
   readonly #outgoing: ServerResponse
   readonly #frames: ByteQueue
+  readonly #request: InferenceRequest
   readonly #call: Call
   readonly #options: WriteOptions
   readonly #done: () => void
   readonly #framesChunks: boolean
   #stall: Timer | null = null
 
-  constructor(outgoing: ServerResponse, frames: ByteQueue, { call, options, done }: { call: Call; options: WriteOptions; done: () => void }) {
+  constructor(outgoing: ServerResponse, frames: ByteQueue, { request, call, options, done }: { request: InferenceRequest; call: Call; options: WriteOptions; done: () => void }) {
     this.#outgoing = outgoing
     this.#frames = frames
+    this.#request = request
     this.#call = call
     this.#options = options
     this.#done = done
@@ -98,6 +105,7 @@ class StreamWriter implements ByteConsumer {
     this.#framesChunks = outgoing.chunkedEncoding
     outgoing.chunkedEncoding = false
     outgoing.on('close', this.#onClose)
+    call.signal.on(this.#onAbort)
   }
 
   take(chunk: Buffer): boolean {
@@ -121,12 +129,24 @@ class StreamWriter implements ByteConsumer {
 
   end(): void {
     this.#outgoing.off('close', this.#onClose)
+    this.#call.signal.off(this.#onAbort)
     if (this.#framesChunks) this.#outgoing.end(lastChunk)
     else this.#outgoing.end()
     this.#done()
   }
 
+  /** A call that is ended from this side, by an operator or a shutdown, tells its client so. */
+  readonly #onAbort = (reason: unknown): void => {
+    if (!isTold(reason)) return
+    this.#stall?.cancel()
+    const last = renderStreamError(this.#request.route, reason, this.#call.id)
+    if (last.length > 0) this.#outgoing.write(this.#framesChunks ? frameChunk(last) : last)
+    this.#frames.cancel('the call was ended')
+    this.end()
+  }
+
   readonly #onClose = (): void => {
+    this.#call.signal.off(this.#onAbort)
     this.#stall?.cancel()
     this.#frames.cancel('the client left')
     this.#done()

@@ -1,0 +1,165 @@
+/** A bug in a handler costs one request, never the process; a shutdown cuts no stream without a word. */
+import { afterEach, describe, expect, test } from 'vitest'
+
+import { chatEnd, chatLine } from './fake-node.ts'
+import { type Gateway, goodChat, requestBytes, startGateway } from './gateway.ts'
+import { RawClient } from './raw-client.ts'
+
+let gateway: Gateway | null = null
+afterEach(async () => {
+  await gateway?.close()
+  gateway = null
+})
+
+const routes = ['/api/chat', '/v1/chat/completions', '/v1/messages'] as const
+
+describe('a bug', () => {
+  test.each(routes)('below %s is a 500 in the dialect that tells nothing of it', async (path) => {
+    gateway = await startGateway()
+    const { fleet } = gateway.app
+    const { relay } = fleet
+    const broken = new Error('secret detail at /srv/corral/src/fleet/x.ts:1')
+    Object.defineProperty(fleet.catalogue, 'resolve', { configurable: true, value: () => { throw broken } })
+    const answer = await gateway.ask('POST', path, { body: goodChat })
+    expect(answer.status).toBe(500)
+    expect(answer.body).toContain('internal error')
+    expect(answer.body).not.toContain('secret')
+    Reflect.deleteProperty(fleet.catalogue, 'resolve')
+    expect(fleet.relay).toBe(relay)
+    await gateway.assertHealthy()
+  })
+
+  test('in an operator route is a 500 that tells nothing of it', async () => {
+    gateway = await startGateway()
+    const { calls } = gateway.app
+    Object.defineProperty(calls, 'list', { configurable: true, value: () => { throw new TypeError('secret detail') } })
+    const answer = await gateway.ask('GET', '/admin/requests')
+    expect(answer.status).toBe(500)
+    expect(answer.body).not.toContain('secret')
+    Reflect.deleteProperty(calls, 'list')
+    await gateway.assertHealthy()
+  })
+
+  test('in the middle of a stream ends it with an error frame or a cut, and the process lives', async () => {
+    gateway = await startGateway()
+    const usual = gateway.node.script
+    gateway.node.script = (_incoming, outgoing) => {
+      outgoing.writeHead(200, { 'content-type': 'application/x-ndjson' }).write(chatLine('one'))
+      setTimeout(() => outgoing.destroy(), 20)
+    }
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
+    const answer = await client.answer()
+    expect(answer.body.split('\n').at(-2)).toContain('"error"')
+    gateway.node.script = usual
+    client.destroy()
+    await gateway.assertHealthy()
+  })
+})
+
+describe('shutdown', () => {
+  test('F50: a stream that ends within the grace is whole, and its connection is closed', async () => {
+    gateway = await startGateway()
+    let end = (): void => undefined
+    gateway.node.script = (_incoming, outgoing) => {
+      outgoing.writeHead(200, { 'content-type': 'application/x-ndjson' }).write(chatLine('one'))
+      end = () => void outgoing.end(chatEnd)
+    }
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
+    await client.until('one')
+    const closed = gateway.app.close(5_000)
+    end()
+    expect((await client.answer()).body).toContain('"done":true')
+    await client.closed
+    await closed
+  })
+
+  test.each([
+    ['/api/chat', '{"error":"'],
+    ['/v1/chat/completions', 'data: {"error":'],
+    ['/v1/messages', 'event: error\n'],
+  ])('F50: a stream of %s beyond the grace ends with an error in its dialect', async (path, shape) => {
+    gateway = await startGateway()
+    gateway.node.script = (_incoming, outgoing) => {
+      const native = path === '/api/chat'
+      outgoing.writeHead(200, { 'content-type': native ? 'application/x-ndjson' : 'text/event-stream' })
+      outgoing.write(native ? chatLine('one') : 'data: {"one":1}\n\n')
+    }
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', path, { body: goodChat.replace('{', '{"stream":true,') }))
+    await client.until('one')
+    const closed = gateway.app.close(50)
+    const answer = await client.answer()
+    expect(answer.body).toContain(shape)
+    expect(answer.body).toContain('shutting down')
+    await closed
+  })
+
+  test('F50: a request that waits for its head gets 503 in its dialect', async () => {
+    gateway = await startGateway()
+    const arrival = gateway.node.arrival()
+    gateway.node.script = () => undefined
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/v1/messages', { body: goodChat }))
+    await arrival
+    const closed = gateway.app.close(50)
+    const answer = await client.answer()
+    expect(answer.status).toBe(503)
+    expect(JSON.parse(answer.body).error.type).toBe('overloaded_error')
+    await closed
+  })
+
+  test('F51: connections that sent nothing, or half a head, do not hold the process', async () => {
+    gateway = await startGateway()
+    const idle = await RawClient.open(gateway.port)
+    const half = await RawClient.open(gateway.port)
+    half.send('POST /api/chat HTTP/1.1\r\nHos')
+    const startMs = performance.now()
+    await gateway.app.close(100)
+    expect(performance.now() - startMs).toBeLessThan(1_500)
+    await Promise.all([idle.closed, half.closed])
+  })
+
+  test('requests pipelined behind a running one: at most one more is run while draining', async () => {
+    gateway = await startGateway()
+    const usual = gateway.node.script
+    let end = (): void => undefined
+    gateway.node.script = (_incoming, outgoing) => {
+      outgoing.writeHead(200, { 'content-type': 'application/x-ndjson' }).write(chatLine('one'))
+      end = () => void outgoing.end(chatEnd)
+    }
+    const { node } = gateway
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
+    await client.until('one')
+    const closed = gateway.app.close(2_000)
+    node.script = usual
+    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
+    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
+    end()
+    expect((await client.answer()).body).toContain('"done":true')
+    await client.closed
+    await closed
+    expect(node.received.length).toBeLessThanOrEqual(2)
+  })
+
+  test('an operator who cancels a request leaves its client with an error frame', async () => {
+    gateway = await startGateway()
+    const usual = gateway.node.script
+    gateway.node.script = (_incoming, outgoing) => {
+      outgoing.writeHead(200, { 'content-type': 'application/x-ndjson' }).write(chatLine('one'))
+    }
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
+    await client.until('one')
+    const id = gateway.app.calls.list()[0]?.call.id ?? ''
+    const cut = gateway.node.received[0]?.cut
+    expect((await gateway.ask('DELETE', `/admin/requests/${id}`)).status).toBe(204)
+    expect((await client.answer()).body).toContain('cancelled by an operator')
+    await cut
+    gateway.node.script = usual
+    client.destroy()
+    await gateway.assertHealthy()
+  })
+})
