@@ -140,8 +140,7 @@ function cleanPath(path: string): string {
     if (segment === '..') kept.pop()
     else kept.push(segment)
   }
-  const endsOpen = /\/(\.{1,2})?$/.test(path) && kept.length > 0
-  return `/${kept.join('/')}${endsOpen ? '/' : ''}`
+  return `/${kept.join('/')}${path.endsWith('/') && kept.length > 0 ? '/' : ''}`
 }
 
 /** The dialect in which an error on this request target is written. */
