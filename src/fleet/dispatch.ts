@@ -3,8 +3,9 @@
  * and the place at the true end of the answer.
  *
  * Retries happen only before the first frame, on a node not yet tried, inside the deadline, at most `retriesMax`, from one
- * budget for the whole process. A refused connection or a keep-alive race costs neither budget nor a try. When nobody else
- * can do better the node's own answer is passed on untouched.
+ * budget for the whole process. A refused connection or a keep-alive race costs neither budget nor a try. The first lost
+ * connection of a request costs no budget: a node that dies loses all of its requests at once, and only those, only once.
+ * When nobody else can do better the node's own answer is passed on untouched.
  */
 import type { ByteQueue } from '../base/byte-queue.ts'
 import type { Clock } from '../base/clock.ts'
@@ -215,9 +216,15 @@ class Dispatch implements AttemptSink {
     if (failure.kind === 'connect') return true
     if (failure.kind === 'missing_model' && !attempt.claim.runner.bounded) return !this.#refreshed
     if (this.#retries >= retry.retriesMax) return false
+    if (!this.#payRetry(failure)) return false
+    this.#retries += 1
+    return true
+  }
+
+  #payRetry(failure: Failure): boolean {
+    if (failure.kind === 'reset' && this.#retries === 0) return true
     if (!this.#deps.budget.tryTake()) return false
     this.#budgetTaken += 1
-    this.#retries += 1
     return true
   }
 
