@@ -11,34 +11,35 @@ import { CorralError } from '../../core/errors.ts'
 export interface FlushOptions {
   readonly clock: Clock
   readonly stallMs: number
+  readonly call: Call
 }
 
 /** Bodies up to this size are written at once. */
 const pieceBytes = 262_144
 
 /** Ends the answer with `body`. Resolves when it was written or the client is gone; null when that is so already. */
-export function endWith(outgoing: ServerResponse, body: Buffer, call: Call, options: FlushOptions): Promise<void> | null {
-  if (body.length > pieceBytes) return endInPieces(outgoing, body, call, options)
+export function endWith(outgoing: ServerResponse, body: Buffer, options: FlushOptions): Promise<void> | null {
+  if (body.length > pieceBytes) return endInPieces(outgoing, body, options)
   outgoing.end(body)
   return null
 }
 
-async function endInPieces(outgoing: ServerResponse, body: Buffer, call: Call, options: FlushOptions): Promise<void> {
+async function endInPieces(outgoing: ServerResponse, body: Buffer, options: FlushOptions): Promise<void> {
   for (let at = 0; at < body.length; at += pieceBytes) {
     if (outgoing.destroyed) return
-    if (!outgoing.write(body.subarray(at, at + pieceBytes))) await nextOf(outgoing, 'drain', call, options)
+    if (!outgoing.write(body.subarray(at, at + pieceBytes))) await nextOf(outgoing, 'drain', options)
   }
   outgoing.end()
 }
 
 /** Resolves when an ended answer has left, or the client is gone; null when that is so already. */
-export function flushed(outgoing: ServerResponse, call: Call, options: FlushOptions): Promise<void> | null {
+export function flushed(outgoing: ServerResponse, options: FlushOptions): Promise<void> | null {
   if (outgoing.writableLength === 0 || outgoing.destroyed || !outgoing.writableEnded) return null
-  return nextOf(outgoing, 'finish', call, options)
+  return nextOf(outgoing, 'finish', options)
 }
 
 /** Waits for `event` or the end of the connection, which it brings about after `stallMs`. */
-function nextOf(outgoing: ServerResponse, event: 'drain' | 'finish', call: Call, { clock, stallMs }: FlushOptions): Promise<void> {
+function nextOf(outgoing: ServerResponse, event: 'drain' | 'finish', { clock, stallMs, call }: FlushOptions): Promise<void> {
   return new Promise((resolve) => {
     const timer = clock.after(stallMs, () => {
       call.signal.abort(new CorralError('client_too_slow', `the client took nothing for ${stallMs} ms`))

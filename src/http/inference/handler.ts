@@ -59,64 +59,64 @@ export function handleInference(deps: InferenceDeps, exchange: Exchange): Promis
 /** Answers one request by `relay`; never rejects. `readsBody`: the body is read into memory first. */
 export async function runExchange(deps: InferenceDeps, exchange: Exchange, { readsBody, relay }: { readsBody: boolean; relay: Relay }): Promise<void> {
   const { incoming, outgoing, facts } = exchange
-  const state: ReplyState = { phase: 'open', early: null }
   const call = startCall(deps, incoming)
+  const reply: Reply = { deps, exchange, call, phase: 'open', early: null }
   outgoing.on('close', () => {
     if (!outgoing.writableFinished) call.signal.abort('client gone')
   })
-  call.signal.on((reason) => cutShort(deps, exchange, { call, state }, reason))
+  call.signal.on((reason) => cutShort(reply, reason))
   deps.calls.add(call, facts)
   try {
     const request = await readRequest(deps, exchange, readsBody)
-    state.early = startEarlyHead(deps, outgoing, request, call)
+    reply.early = startEarlyHead(reply, request)
     const answer = await relay(request, call)
-    state.early?.stop()
-    const written = writeAnswer(deps, outgoing, answer, { request, call, state })
+    reply.early?.stop()
+    const written = writeAnswer(reply, request, answer)
     if (written !== null) await written
-    const left = flushed(outgoing, call, { clock: deps.clock, stallMs: deps.options().stallMs })
+    const left = flushed(outgoing, { clock: deps.clock, stallMs: deps.options().stallMs, call })
     if (left !== null) await left
   } catch (thrown) {
-    state.early?.stop()
-    if (state.phase !== 'cut') refuse(deps, exchange, call, thrown)
+    reply.early?.stop()
+    if (reply.phase !== 'cut') refuse(reply, thrown)
   } finally {
     call.progress.phase = 'done'
     deps.calls.remove(call)
   }
 }
 
-/** How far an answer is: nothing but an early head was written, it is being written, or it was ended from this side. */
-interface ReplyState {
+interface Reply {
+  readonly deps: InferenceDeps
+  readonly exchange: Exchange
+  readonly call: Call
+  /** Nothing but an early head was written · a stream or a whole answer is being written · it was ended from this side. */
   phase: 'open' | 'streaming' | 'whole' | 'cut'
   early: EarlyHead | null
 }
 
 /** The call was aborted: a client that is still there is told why, unless half of a whole answer went out. */
-function cutShort(deps: InferenceDeps, exchange: Exchange, { call, state }: { call: Call; state: ReplyState }, reason: unknown): void {
-  if (!isTold(reason) || state.phase === 'whole') {
-    exchange.outgoing.destroy()
+function cutShort(reply: Reply, reason: unknown): void {
+  if (!isTold(reason) || reply.phase === 'whole') {
+    reply.exchange.outgoing.destroy()
     return
   }
   // A stream's writer puts the error behind its last frame.
-  if (state.phase !== 'open') return
-  state.phase = 'cut'
-  state.early?.stop()
-  refuse(deps, exchange, call, reason)
+  if (reply.phase !== 'open') return
+  reply.phase = 'cut'
+  reply.early?.stop()
+  refuse(reply, reason)
 }
 
 /** Resolves when all is written; null when that is so already. */
-function writeAnswer(
-  deps: InferenceDeps,
-  outgoing: ServerResponse,
-  answer: Answer,
-  { request, call, state }: { request: InferenceRequest; call: Call; state: ReplyState },
-): Promise<void> | null {
-  if (state.phase === 'cut') {
+function writeAnswer(reply: Reply, request: InferenceRequest, answer: Answer): Promise<void> | null {
+  const { deps, call, early } = reply
+  const { outgoing } = reply.exchange
+  if (reply.phase === 'cut') {
     if (answer.kind === 'stream') answer.frames.cancel('the call was ended')
     return null
   }
   const { stallMs, routeHeaders } = deps.options()
-  const writing = { request, call, options: { clock: deps.clock, stallMs, routeHeaders }, headSent: state.early?.sent ?? false }
-  state.phase = answer.kind === 'stream' ? 'streaming' : 'whole'
+  const writing = { request, call, options: { clock: deps.clock, stallMs, routeHeaders }, headSent: early?.sent ?? false }
+  reply.phase = answer.kind === 'stream' ? 'streaming' : 'whole'
   return answer.kind === 'stream' ? writeStream(outgoing, answer, writing) : writeWhole(outgoing, answer, writing)
 }
 
@@ -185,11 +185,11 @@ function decompress(body: Buffer, bytesMax: number): Buffer {
   }
 }
 
-function startEarlyHead(deps: InferenceDeps, outgoing: ServerResponse, request: InferenceRequest, call: Call): EarlyHead | null {
+function startEarlyHead({ deps, exchange, call }: Reply, request: InferenceRequest): EarlyHead | null {
   const { framing } = request.route
   if (!request.stream || framing === 'none') return null
   const { keepAliveBytesAfterMs: afterMs, keepAliveBytesEveryMs: everyMs } = deps.options()
-  return new EarlyHead(outgoing, framing, { afterMs, everyMs, headers: () => progressHeaders(call) }, deps.clock)
+  return new EarlyHead(exchange.outgoing, framing, { afterMs, everyMs, headers: () => progressHeaders(call) }, deps.clock)
 }
 
 function progressHeaders(call: Call): Record<string, string> {
@@ -200,7 +200,8 @@ function progressHeaders(call: Call): Record<string, string> {
   return headers
 }
 
-function refuse(deps: InferenceDeps, { incoming, outgoing, facts }: Exchange, call: Call, thrown: unknown): void {
+function refuse({ deps, exchange, call }: Reply, thrown: unknown): void {
+  const { incoming, outgoing, facts } = exchange
   const error = toCorralError(thrown)
   if (error.code === 'internal') deps.onBug(thrown, call)
   if (call.progress.attempts === 0) deps.onRefused(facts, error, call)

@@ -45,11 +45,11 @@ export function writeWhole(
   answer: WholeAnswer,
   { request, call, options, headSent }: { request: InferenceRequest; call: Call; options: WriteOptions; headSent: boolean },
 ): Promise<void> | null {
-  if (headSent) return endWith(outgoing, inBand(answer, request, call), call, options)
+  if (headSent) return endWith(outgoing, inBand(answer, request, call), { ...options, call })
   const headers = answerHeaders(answer, call, options.routeHeaders)
   headers['content-length'] = String(answer.body.length)
   outgoing.writeHead(answer.status, headers)
-  return endWith(outgoing, answer.body, call, options)
+  return endWith(outgoing, answer.body, { ...options, call })
 }
 
 function inBand(answer: WholeAnswer, request: InferenceRequest, call: Call): Buffer {
