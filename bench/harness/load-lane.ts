@@ -22,7 +22,6 @@ export class LoadLane implements ResponseListener {
   readonly #port: number
   readonly #owner: LaneOwner
   #socket: Socket | undefined
-  #reader = new ResponseReader(this)
   #isBusy = false
   #sentUs = 0
   #status = 0
@@ -109,7 +108,6 @@ export class LoadLane implements ResponseListener {
     const socket = connect({ port: this.#port, host: '127.0.0.1', noDelay: true })
     const reader = new ResponseReader(this)
     let isOpen = false
-    this.#reader = reader
     this.#socket = socket
     socket.setEncoding('latin1')
     socket.on('connect', () => (isOpen = true))

@@ -11,6 +11,8 @@ import { monotonicUs } from './monotonic.ts'
 import type { MockSettings } from './mock-settings.ts'
 
 const wholeMarker = Buffer.from('"stream":false')
+/** The load time every answer names. */
+const loadMs = 0.9
 const prefillMarker = Buffer.from('#prefillMs=')
 
 /** Inputs of an embedding request; the body is one the bench itself wrote. */
@@ -29,6 +31,7 @@ export class MockJob {
   #timer: Timer | undefined
   #frame = 0
   readonly #arrivedUs = monotonicUs()
+  #startedUs = 0
   #firstFrameUs = 0
   readonly #sendNextFrame = (): void => this.#sendFrame()
 
@@ -42,6 +45,7 @@ export class MockJob {
 
   /** Begins to work on the request: the job has a slot. */
   start(): void {
+    this.#startedUs = monotonicUs()
     if (this.#settings.fault === 'hang-inference' || this.#settings.fault === 'hang') return
     const waitMs = this.#waitMs()
     if (waitMs <= 0) this.#answer()
@@ -84,20 +88,20 @@ export class MockJob {
 
   /** A fifth of the time went into the prompt. */
   #whole(): Buffer {
-    const workMs = this.#waitMs()
-    if (workMs === 0 && this.#settings.slots === 0) return instantChatAnswer
+    if (this.#settings.serviceMs === 0 && this.#settings.slots === 0) return instantChatAnswer
+    const workMs = (monotonicUs() - this.#startedUs) / 1_000
     return chatAnswer(this.#totals(workMs / 5, (workMs * 4) / 5))
-  }
-
-  /** A prompt of four characters per token. */
-  #totals(promptMs: number, outputMs: number): Totals {
-    const totalMs = Math.max((monotonicUs() - this.#arrivedUs) / 1_000, promptMs + outputMs)
-    return { totalMs, promptTokens: Math.ceil(this.#body.length / 4), promptMs: Math.max(0.1, promptMs), outputMs }
   }
 
   /** A stream's prompt is read in the time before the first frame. */
   #streamTotals(): Totals {
-    return this.#totals(this.#waitMs(), (monotonicUs() - this.#firstFrameUs) / 1_000)
+    return this.#totals((this.#firstFrameUs - this.#startedUs) / 1_000, (monotonicUs() - this.#firstFrameUs) / 1_000)
+  }
+
+  /** A prompt of four characters per token. What the work took is measured, as in Ollama: a stall is work, not waiting. */
+  #totals(promptMs: number, outputMs: number): Totals {
+    const totalMs = (monotonicUs() - this.#arrivedUs) / 1_000 + loadMs
+    return { totalMs, promptTokens: Math.ceil(this.#body.length / 4), promptMs, outputMs }
   }
 
   #finish(bytes: Buffer | string): void {

@@ -20,7 +20,7 @@ export class Samples {
 
   /** Order statistics, in the unit of the values; zeros when there are none. */
   spread(): Spread {
-    const sorted = this.#values.slice(0, this.#count).sort()
+    const sorted = this.#values.subarray(0, this.#count).toSorted()
     const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
     return { count: this.#count, p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) }
   }
