@@ -1,0 +1,122 @@
+// Nodes that look healthy and are not: wedged schedulers, frozen runners, requests that hang, and the long prefills that only look so.
+
+import { describe, expect, test } from 'vitest'
+
+import { ask, type Asking, chatBody, isComplete, start } from './ask.ts'
+import { asked, chatInTurn, expectIdle, type Gateway, openGateway, until } from './gateway.ts'
+
+const chat = '/api/chat'
+
+/**
+ * Four ordinary requests beside the gateway after which the node's loader waits for somebody's `keep_alive`; a cold model is
+ * asked for through the gateway while they run.
+ */
+async function wedge(gateway: Gateway): Promise<Asking> {
+  const { url } = gateway.sim('node-1')
+  const direct = (num_ctx: number, num_predict: number) => start(`${url}${chat}`, chatBody({ keep_alive: '10m', options: { num_ctx, num_predict } }))
+  await direct(2_048, 1).reply
+  const long = direct(2_048, 80)
+  await long.head
+  direct(1_024, 1)
+  await until(() => asked(gateway, 'node-1', chat) === 3, 'the other arrived')
+  const cold = start(`${gateway.url}${chat}`, chatBody({ model: 'qwen3:8b' }))
+  await until(() => asked(gateway, 'node-1', '/api/generate') === 1, 'the load was sent')
+  await direct(2_048, 1).reply
+  await long.reply
+  return cold
+}
+
+/** Slow enough that the four requests overlap. */
+const patient = { nodes: 1, numParallel: 4, warm: false, speed: 3, answerTokens: [80, 80] } as const
+const quick = { watchdog: { wedgedAfterMs: 700, checkIntervalMs: 20 } }
+
+describe('a scheduler wedged by foreign clients', () => {
+  test('is freed by the watchdog: a cold model is loaded long before the keep-alive ends', async () => {
+    const gateway = await openGateway({ ...patient, fleet: quick })
+    const cold = await wedge(gateway)
+    const reply = await cold.reply
+    expect(isComplete(reply), reply.text).toBe(true)
+    expect(reply.totalMs).toBeLessThan(3_000)
+    expect(gateway.app.fleet.watchdog.freed).toBe(1)
+    await expectIdle(gateway)
+  })
+
+  test('stays wedged without the watchdog', async () => {
+    const gateway = await openGateway({ ...patient, fleet: { ...quick, watchdog: { enabled: false } } })
+    const cold = await wedge(gateway)
+    const answered = await Promise.race([cold.head.then(() => true), new Promise<false>((resolve) => setTimeout(resolve, 2_500, false))])
+    expect(answered).toBe(false)
+    cold.leave()
+  })
+
+  test('is no reason to unload a model in which an answer runs', async () => {
+    const gateway = await openGateway({ nodes: 1, speed: 2, numParallel: 2, fleet: { ...quick, watchdog: { wedgedAfterMs: 100, checkIntervalMs: 20 } } })
+    const running = start(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 120 } }))
+    await running.head
+    const cold = await ask(`${gateway.url}${chat}`, chatBody({ model: 'qwen3:8b' }))
+    expect(isComplete(cold), cold.text).toBe(true)
+    expect(isComplete(await running.reply)).toBe(true)
+    expect(gateway.app.fleet.watchdog.freed).toBe(0)
+  })
+})
+
+describe('a frozen runner', () => {
+  test('in mid-stream is found by the idle deadline; the stream ends with an error', async () => {
+    const gateway = await openGateway({ nodes: 2, speed: 2, fleet: { deadlines: { idleMsMin: 300, idleMsMax: 400 } } })
+    const asking = start(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 100 } }))
+    const { node } = await asking.head
+    gateway.sim(node).control.set('frozen-runner')
+    const reply = await asking.reply
+    expect(reply.text).toMatch(/\n\{"error":"[^\n]*sent nothing for[^\n]*\}\n$/)
+    await expectIdle(gateway)
+  })
+
+  test('before the first frame is found by the first-frame deadline and answered elsewhere', async () => {
+    const gateway = await openGateway({ nodes: 2, fleet: { deadlines: { firstFrameMsMin: 300, firstFrameMsMax: 300 } } })
+    gateway.sim('node-1').control.set('frozen-runner')
+    const replies = []
+    for (let time = 0; time < 4; time += 1) replies.push(await ask(`${gateway.url}${chat}`, chatBody()))
+    expect(replies.every(isComplete)).toBe(true)
+    expect(replies.every(({ node }) => node === 'node-2')).toBe(true)
+    await expectIdle(gateway)
+  })
+})
+
+describe('silence before the first frame', () => {
+  // Scaled: 2,000 tokens/s read 2,400 tokens in 1.2 s; the least budget is 0.3 s, so the time comes from what was learned.
+  const learned = { deadlines: { firstFrameMsMin: 300, firstFrameMsMax: 60_000 } }
+  const prompt = (words: number) => chatBody({ messages: [{ role: 'user', content: Array.from({ length: words }, (_, index) => `w${index}`).join(' ') }] })
+
+  test('a long prefill is waited for, four times the least budget and more', async () => {
+    const gateway = await openGateway({ nodes: 2, speed: 1, fleet: learned })
+    for (const node of gateway.app.fleet.nodes) node.draining = node.name === 'node-2'
+    gateway.app.fleet.catalogue.invalidate()
+    for (let time = 0; time < 4; time += 1) await ask(`${gateway.url}${chat}`, prompt(100 + time))
+    gateway.app.fleet.setDraining('node-2', false)
+    const before = asked(gateway, 'node-1', chat) + asked(gateway, 'node-2', chat)
+    const reply = await ask(`${gateway.url}${chat}`, prompt(1_800))
+    expect(isComplete(reply)).toBe(true)
+    expect(reply.headMs).toBeGreaterThan(900)
+    expect(asked(gateway, 'node-1', chat) + asked(gateway, 'node-2', chat)).toBe(before + 1)
+  })
+
+  test('a hang of the same node is found within its budget', async () => {
+    const gateway = await openGateway({ nodes: 2, fleet: learned })
+    await Promise.all(Array.from({ length: 16 }, () => ask(`${gateway.url}${chat}`, prompt(60))))
+    await Promise.all(Array.from({ length: 16 }, () => ask(`${gateway.url}${chat}`, prompt(60))))
+    gateway.sim('node-1').control.set('hang-before-head', { path: chat })
+    const replies = await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, prompt(60))))
+    expect(replies.every(isComplete)).toBe(true)
+    expect(Math.max(...replies.map(({ headMs }) => headMs))).toBeLessThan(1_500)
+    await expectIdle(gateway)
+  })
+
+  test('a cold load of any length is no hang', async () => {
+    const gateway = await openGateway({ nodes: 1, warm: false, speed: 1, fleet: { deadlines: { firstFrameMsMin: 100, firstFrameMsMax: 1_000 } } })
+    const reply = await ask(`${gateway.url}${chat}`, chatBody())
+    expect(isComplete(reply), reply.text).toBe(true)
+    expect(reply.headMs).toBeGreaterThan(1_400)
+    expect(gateway.sim('node-1').stats().loads).toBe(1)
+    await chatInTurn(gateway, 1)
+  })
+})
