@@ -9,7 +9,7 @@ import type { Tick } from './ticker.ts'
 export interface SimControl {
   /** Sets a fault; see `faults.ts` for the kinds. */
   set(kind: FaultKind, options?: FaultOptions): void
-  /** Ends all faults, or those of one kind. A killed or frozen runner stays as it is. */
+  /** Ends all faults, or those of one kind. Frozen runners go on; killed ones stay dead. */
   clear(kind?: FaultKind): void
 }
 
@@ -51,6 +51,7 @@ export class NodeControl implements SimControl {
 
   clear(kind?: FaultKind): void {
     this.#context.faults.clear(kind)
+    if (kind === undefined || kind === 'frozen-runner') for (const loaded of this.#runners(undefined)) loaded.runner.thaw()
     if (kind === undefined || kind === 'flap') this.#flapping?.cancel()
     if (kind === undefined || kind === 'refuse' || kind === 'flap') {
       this.#revival?.cancel()

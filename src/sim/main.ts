@@ -5,6 +5,10 @@
 import { parseArgs } from 'node:util'
 import { createHerd } from './herd.ts'
 import type { SimNodeOptions } from './node.ts'
+import { createOnnxEmbedder } from './onnx-embedder.ts'
+
+/** A MiniLM for vectors with a meaning; both paths or none. */
+const fileFlags = ['onnx-model', 'onnx-vocabulary'] as const
 
 const numberFlags = {
   parallel: 'numParallel',
@@ -20,13 +24,14 @@ const numberFlags = {
 } as const
 
 const usage = `usage: node src/sim/main.ts [--nodes 8] [--port 21434] [--control-port N] [--host 127.0.0.1] [--version 0.33.0]
+       [--onnx-model FILE --onnx-vocabulary FILE]
        ${Object.keys(numberFlags)
          .map((flag) => `[--${flag} N]`)
          .join(' ')}`
 
 function flags(): Record<string, string | boolean | undefined> {
   const text = { type: 'string' } as const
-  const names = ['nodes', 'port', 'control-port', 'host', 'version', ...Object.keys(numberFlags)]
+  const names = ['nodes', 'port', 'control-port', 'host', 'version', ...fileFlags, ...Object.keys(numberFlags)]
   const parsed = parseArgs({
     options: { ...Object.fromEntries(names.map((name) => [name, text])), help: { type: 'boolean' } },
     strict: true,
@@ -41,6 +46,12 @@ function numberFlag(value: string | boolean | undefined, name: string): number |
   const number = Number(value)
   if (!Number.isFinite(number)) throw new Error(`--${name} must be a number`)
   return number
+}
+
+async function embedderOf(given: Record<string, string | boolean | undefined>): Promise<Pick<SimNodeOptions, 'embedder'>> {
+  const [modelPath, vocabularyPath] = fileFlags.map((flag) => given[flag])
+  if (typeof modelPath !== 'string' || typeof vocabularyPath !== 'string') return {}
+  return { embedder: await createOnnxEmbedder({ modelPath, vocabularyPath }) }
 }
 
 async function main(): Promise<void> {
@@ -61,6 +72,7 @@ async function main(): Promise<void> {
     ...(typeof given['host'] === 'string' ? { host: given['host'] } : {}),
     ...(typeof given['version'] === 'string' ? { version: given['version'] } : {}),
     ...(controlPort === undefined ? {} : { baseControlPort: controlPort }),
+    ...(await embedderOf(given)),
     nodes: numberFlag(given['nodes'], 'nodes') ?? 8,
     basePort: numberFlag(given['port'], 'port') ?? 21_434,
   })

@@ -143,6 +143,7 @@ function buildContext(options: SimNodeOptions, clock: Clock): NodeContext {
     vramBytes: settings.vramBytes,
     keepAliveMs: options.keepAliveMs ?? 300_000,
     loadTimeoutMs: (options.loadTimeoutMs ?? 300_000) / settings.speed,
+    pingMs: 19_700 / settings.speed,
     slotsOf: (model) => slotsOf(model, settings.numParallel),
     loadMs: (model) => model.facts.loadMs / settings.speed,
     newRunner: (_model, slots) => newRunner(ticker, settings, slots),
@@ -168,6 +169,7 @@ class Listener {
   readonly sockets = new Set<Socket>()
   port: number
   #server: Server | null = null
+  #retired = false
 
   constructor(service: NodeService, host: string, port: number) {
     this.#service = service
@@ -175,8 +177,13 @@ class Listener {
     this.port = port
   }
 
+  /** It will not be opened again. */
+  retire(): void {
+    this.#retired = true
+  }
+
   async open(): Promise<void> {
-    if (this.#server !== null) return
+    if (this.#server !== null || this.#retired) return
     const server = createServer({
       maxHeaderSize: 1_048_576 + 4_096,
       requestTimeout: 0,
@@ -256,6 +263,7 @@ export async function createSimNode(options: SimNodeOptions = {}): Promise<SimNo
     kill,
     restart: () => listener.open(),
     close: async () => {
+      listener.retire()
       control.clear()
       await kill()
       await controlServer?.close()

@@ -53,7 +53,7 @@ export class Runner {
   #waiting: Running[] = []
   #running = new Set<Running>()
   #busySlots = 0
-  #frozen = false
+  #frozenAtMs: number | null = null
   #dead = false
 
   constructor(ticker: Ticker, rates: RunnerRates) {
@@ -62,7 +62,7 @@ export class Runner {
   }
 
   get frozen(): boolean {
-    return this.#frozen
+    return this.#frozenAtMs !== null
   }
   get dead(): boolean {
     return this.#dead
@@ -88,8 +88,22 @@ export class Runner {
 
   /** Stops time for this runner (SIGSTOP). */
   freeze(): void {
-    this.#frozen = true
+    this.#frozenAtMs ??= this.#ticker.nowMs()
     for (const running of this.#running) running.tick?.cancel()
+  }
+
+  /** Lets time go on (SIGCONT), from where it stopped. */
+  thaw(): void {
+    if (this.#frozenAtMs === null) return
+    const lostMs = this.#ticker.nowMs() - this.#frozenAtMs
+    this.#frozenAtMs = null
+    for (const running of this.#running) {
+      running.startMs += lostMs
+      running.promptEndMs += lostMs
+      if (running.state === 'running') this.#plan(running)
+      else this.#free(running)
+    }
+    this.#fill()
   }
 
   /** The process dies: what runs loses its connection, what waits is refused. */
@@ -113,7 +127,7 @@ export class Runner {
   }
 
   #fill(): void {
-    while (!this.#frozen && this.#busySlots < this.#rates.slots) {
+    while (!this.frozen && this.#busySlots < this.#rates.slots) {
       const running = this.#waiting.shift()
       if (running === undefined) return
       this.#start(running)
@@ -151,7 +165,7 @@ export class Runner {
     if (from < to) task.onSteps(from, to)
     if (running.state !== 'running' || this.#dead) return
     if (to < task.steps) {
-      if (!this.#frozen) this.#plan(running)
+      if (!this.frozen) this.#plan(running)
       return
     }
     running.state = 'over'
@@ -174,6 +188,7 @@ export class Runner {
       this.#waiting = this.#waiting.filter((one) => one !== running)
       return
     }
+    if (this.frozen) return
     const nowMs = this.#ticker.nowMs()
     const batchMs = batchTokens / this.#rates.promptTokensPerMs
     const batchEndMs = running.startMs + Math.ceil((nowMs - running.startMs) / batchMs) * batchMs

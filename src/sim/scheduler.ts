@@ -26,6 +26,8 @@ export interface SchedulerLimits {
   readonly vramBytes: number
   readonly keepAliveMs: number
   readonly loadTimeoutMs: number
+  /** How long the health pings of a hanging runner take. */
+  readonly pingMs: number
   slotsOf(model: StoredModel): number
   loadMs(model: StoredModel): number
   newRunner(model: StoredModel, slots: number): Runner
@@ -41,7 +43,6 @@ export class Loaded {
   expiresAtMs = 0
   lastUsedMs = 0
   expiry: Tick | null = null
-  doomed = false
   constructor(model: StoredModel, options: RunnerOptions, runner: Runner, sizeBytes: number, sessionMs: number) {
     this.model = model
     this.options = options
@@ -82,6 +83,8 @@ export class Scheduler {
   #loaded = new Map<string, Loaded>()
   #pending: Pending[] = []
   #head: Pending | null = null
+  /** The loader told a model to go and looks at nothing else until one is gone. */
+  #awaitsUnload = false
   #loading: { model: StoredModel; tick: Tick; abort(error: ScheduleError | null): void } | null = null
   loads = 0
   unloads = 0
@@ -117,6 +120,25 @@ export class Scheduler {
   request(wish: Wish): () => boolean {
     const loaded = this.#loaded.get(wish.model.blob)
     const pending = new Pending(wish)
+    if (loaded?.runner.frozen === true) return this.#pingFirst(pending)
+    return this.#enter(pending)
+  }
+
+  /** A runner that hangs is noticed by health pings only; then the request asks for a reload. */
+  #pingFirst(pending: Pending): () => boolean {
+    let withdraw = (): boolean => false
+    const tick = this.#ticker.after(this.#limits.pingMs, () => {
+      withdraw = this.#enter(pending)
+    })
+    return () => {
+      tick.cancel()
+      return withdraw()
+    }
+  }
+
+  #enter(pending: Pending): () => boolean {
+    const { wish } = pending
+    const loaded = this.#loaded.get(wish.model.blob)
     if (loaded !== undefined && this.#fits(loaded, wish.options)) {
       this.#grant(loaded, pending)
       return () => false
@@ -135,7 +157,7 @@ export class Scheduler {
     loaded.refCount -= 1
     loaded.lastUsedMs = this.#ticker.nowMs()
     if (loaded.refCount > 0) return
-    if (loaded.sessionMs <= 0 || loaded.doomed || loaded.runner.dead) this.#unload(loaded)
+    if (loaded.sessionMs <= 0 || loaded.runner.dead) this.#unload(loaded)
     else this.#startSession(loaded)
   }
 
@@ -161,6 +183,7 @@ export class Scheduler {
     this.#loading = null
     this.#pending = []
     this.#head = null
+    this.#awaitsUnload = false
     for (const loaded of this.#loaded.values()) {
       loaded.expiry?.cancel()
       loaded.runner.kill()
@@ -170,7 +193,13 @@ export class Scheduler {
 
   #fits(loaded: Loaded, options: RunnerOptions): boolean {
     const mine = loaded.options
-    return !loaded.runner.dead && mine.numCtx === options.numCtx && mine.shift === options.shift && mine.rest === options.rest
+    return (
+      !loaded.runner.dead &&
+      !loaded.runner.frozen &&
+      mine.numCtx === options.numCtx &&
+      mine.shift === options.shift &&
+      mine.rest === options.rest
+    )
   }
 
   #grant(loaded: Loaded, pending: Pending): void {
@@ -194,13 +223,14 @@ export class Scheduler {
     loaded.expiry?.cancel()
     this.#loaded.delete(loaded.model.blob)
     this.unloads += 1
+    this.#awaitsUnload = false
     loaded.runner.kill()
     this.#step()
   }
 
-  /** One turn of the loader; called again by every event it may wait for. */
+  /** One turn of the loader. */
   #step(): void {
-    if (this.#loading !== null) return
+    if (this.#loading !== null || this.#awaitsUnload) return
     if (this.#head === null) this.#takeHead()
     const head = this.#head
     if (head === null) return
@@ -216,6 +246,7 @@ export class Scheduler {
     if (victim !== null) {
       victim.sessionMs = 0
       victim.expiry?.cancel()
+      this.#awaitsUnload = true
       if (victim.refCount <= 0) this.#unload(victim)
       return
     }

@@ -117,7 +117,11 @@ export class NodeService {
       for (const answer of this.#inFlight) {
         if (answer.request.socket !== socket) continue
         answer.leave(true)
-        keep ||= answer.keepsSocket
+        if (!answer.keepsSocket) continue
+        keep = true
+        this.leakedSockets += 1
+        this.#aborted += 1
+        this.#inFlight.delete(answer)
       }
       if (!keep) socket.end()
     })
@@ -126,7 +130,6 @@ export class NodeService {
   #left(answer: Answer): void {
     this.#aborted += 1
     answer.leave()
-    if (answer.keepsSocket) this.leakedSockets += 1
   }
 
   #faulty(answer: Answer, path: string, fault: Fault): void {

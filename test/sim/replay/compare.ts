@@ -112,6 +112,7 @@ export function differenceOf(wanted: Transcript, got: Exchange): string | null {
   if (response.framing !== got.framing) return `framing: wanted ${response.framing}, got ${got.framing}`
   const headers = headerProblem(wanted, got)
   if (headers !== null) return headers
+  if (got.headAlone) return 'the head came before the first frame'
   const frames = response.frames.map((frame) => frame.text)
   if (response.framing === 'chunked') return frameProblem(frames, got.frames)
   return frameProblem([maybeEmpty(frames.join(''))], [maybeEmpty(got.frames.join(''))])

@@ -13,6 +13,8 @@ export interface Exchange {
   readonly interim: readonly number[]
   readonly frames: readonly string[]
   readonly end: RecordedResponse['end']
+  /** The head of a chunked answer was there before any byte of its first frame. */
+  readonly headAlone: boolean
 }
 
 const patienceMs = 10_000
@@ -81,7 +83,16 @@ export class WireClient {
       this.#socket.destroy()
     }, patienceMs)
     this.#socket.write(headOf(request, body, this.#port))
-    const draft: Draft = { status: 0, httpVersion: '', headers: [], framing: 'none', interim: [], frames: [], end: 'complete' }
+    const draft: Draft = {
+      status: 0,
+      httpVersion: '',
+      headers: [],
+      framing: 'none',
+      interim: [],
+      frames: [],
+      end: 'complete',
+      headAlone: false,
+    }
     const waits = request.headers['expect'] !== undefined
     if (!waits) this.#sendBody(request, body)
     const read = this.#read(draft, request.method, onFrame)
@@ -190,6 +201,7 @@ export class WireClient {
 
   async #chunks(draft: Draft, onFrame?: (count: number) => void): Promise<void> {
     draft.framing = 'chunked'
+    draft.headAlone = this.#bytes.length === 0
     for (;;) {
       const line = await this.#line()
       const size = line === null ? Number.NaN : Number.parseInt(line, 16)
