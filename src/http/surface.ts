@@ -39,49 +39,62 @@ export function createOwnRoutes(deps: Pick<SurfaceDeps, 'admin' | 'health' | 'on
   return app
 }
 
-/** Answers a request for one of Ollama's routes; false: it is none. */
+/** Answers a request for one of Ollama's routes; false: it is none. A bug costs this request a bare 500 and nothing else. */
 export function answerOllamaRoute(deps: SurfaceDeps, incoming: IncomingMessage, outgoing: ServerResponse): boolean {
+  const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
+  const onBug = (error: unknown): void => {
+    deps.onBug(error)
+    if (outgoing.headersSent) outgoing.destroy()
+    else answerUnread(exchange, { status: 500, headers: {}, body: '' })
+  }
+  try {
+    const answering = dispatch(deps, exchange)
+    if (answering === 'unknown') return false
+    if (answering !== 'answered') answering.catch(onBug)
+  } catch (error) {
+    onBug(error)
+  }
+  return true
+}
+
+type Answering = 'unknown' | 'answered' | Promise<void>
+
+function dispatch(deps: SurfaceDeps, exchange: Exchange): Answering {
+  const { incoming, outgoing } = exchange
   const target = incoming.url ?? '/'
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
   const match = matchRoute(incoming.method ?? 'GET', path)
-  const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
   switch (match.kind) {
     case 'route':
-      answerRoute(deps, exchange, path, match)
-      return true
+      return answerRoute(deps, exchange, { path, match })
     case 'method-not-allowed':
       answerUnread(exchange, { status: 405, headers: { ...plain, allow: match.allow }, body: '405 method not allowed' })
-      return true
+      return 'answered'
     case 'redirect':
       redirect(exchange, match, query < 0 ? '' : target.slice(query))
-      return true
+      return 'answered'
     case 'unknown':
-      if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
-      void handleInference(deps.inference, { incoming, outgoing, facts: unknownRouteFor(path), path, pathModel: null })
-      return true
+      if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return 'unknown'
+      return handleInference(deps.inference, { incoming, outgoing, facts: unknownRouteFor(path), path, pathModel: null })
   }
 }
 
-function answerRoute(
-  deps: SurfaceDeps,
-  exchange: Exchange,
-  path: string,
-  { facts, parameter }: Extract<RouteMatch, { kind: 'route' }>,
-): void {
+function answerRoute(deps: SurfaceDeps, exchange: Exchange, { path, match }: { path: string; match: Extract<RouteMatch, { kind: 'route' }> }): Answering {
+  const { facts, parameter } = match
   if (facts.placement === 'local') {
     answerUnread(exchange, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'Ollama is running' })
-    return
+    return 'answered'
   }
   const pathModel = parameter !== null && facts.pattern.endsWith(':model') ? decodeURIComponent(parameter) : null
   if (pathModel?.includes('/') === true) {
     answerUnread(exchange, { status: 404, headers: plain, body: '404 page not found' })
-    return
+    return 'answered'
   }
   const { incoming, outgoing } = exchange
   const matched = { incoming, outgoing, facts, path, pathModel }
-  if (facts.placement === 'blob' && incoming.method === 'POST') void handleBlobUpload(deps.blobs, matched)
-  else void handleInference(deps.inference, matched)
+  if (facts.placement === 'blob' && incoming.method === 'POST') return handleBlobUpload(deps.blobs, matched)
+  return handleInference(deps.inference, matched)
 }
 
 /** As Go's mux and gin answer: a link for a GET, nothing else for other methods (transcripts 024–028). */

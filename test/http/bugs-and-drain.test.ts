@@ -29,6 +29,18 @@ describe('a bug', () => {
     await gateway.assertHealthy()
   })
 
+  test('before a request has begun is a bare 500, and the process lives', async () => {
+    gateway = await startGateway()
+    const { calls } = gateway.app
+    Object.defineProperty(calls, 'add', { configurable: true, value: () => { throw new Error('secret detail') } })
+    for (const path of routes) {
+      const answer = await gateway.ask('POST', path, { body: goodChat })
+      expect([answer.status, answer.body]).toEqual([500, ''])
+    }
+    Reflect.deleteProperty(calls, 'add')
+    await gateway.assertHealthy()
+  })
+
   test('in an operator route is a 500 that tells nothing of it', async () => {
     gateway = await startGateway()
     const { calls } = gateway.app

@@ -55,6 +55,23 @@ describe('hosts', () => {
   )
 })
 
+describe('hosts on a public listener', () => {
+  let open: Gateway
+  beforeAll(async () => {
+    open = await startGateway({ http: { host: '0.0.0.0', insecureNoAuth: true } })
+  })
+  afterAll(() => open.close())
+
+  test.each(['a/b?c@d', 'x#', 'x?', 'user:pw@host', 'local host', 'a\\b', '"x"', 'a,b'])('B10: Host %s is refused', async (host) => {
+    expect((await open.ask('GET', '/api/version', { host })).status).toBe(400)
+    await open.assertHealthy()
+  })
+
+  test.each(['gateway.example.com', 'xn--bcher-kva.example:8080', '[2001:db8::1]:80', 'under_score.example'])('Host %s is served', async (host) => {
+    expect((await open.ask('GET', '/api/version', { host })).status).toBe(200)
+  })
+})
+
 describe('floods', () => {
   test('B15, T036: a header of 17 KB gets 431', async () => {
     const answer = await gateway.ask('GET', '/api/version', { headers: [`X-Pad: ${'a'.repeat(17_000)}`] })
