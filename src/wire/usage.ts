@@ -65,7 +65,7 @@ function millisecondsAfter(text: string, key: string, from: number): number | nu
 function readForeign(body: Buffer): Usage | null {
   const at = body.lastIndexOf(usageKey)
   if (at < 0) return null
-  const range = scanValue(body, at + usageKey.length, 64)
+  const range = scanValue(body, at + usageKey.length, Infinity)
   const fields = range === null ? null : parseObject(body.latin1Slice(range.start, range.end))
   if (fields === null) return null
   const details = fields.prompt_tokens_details ?? fields.input_tokens_details
