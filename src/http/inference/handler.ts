@@ -151,7 +151,7 @@ async function readRequest(deps: InferenceDeps, exchange: Exchange, readsBody: b
   const limits = { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax }
   const received = readsBody ? await readBody(incoming, limits, deps.clock) : noBody
   const headers = forwardHeaders(incoming.headers)
-  const compressed = headers['content-encoding'] === 'zstd' && facts.acceptsZstd
+  const compressed = facts.acceptsZstd && headers['content-encoding']?.trim().toLowerCase() === 'zstd'
   if (compressed) delete headers['content-encoding']
   const body = compressed ? decompress(received, bodyBytesMax) : received
   const envelope = openEnvelope(deps, facts, body)
