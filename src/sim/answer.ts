@@ -21,6 +21,9 @@ function httpDate(wallMs: number): string {
   return dateText
 }
 
+/** The type of a whole body; `streamed` where the real server sends it as one chunk whatever its length. */
+export type ContentType = string | null | { readonly streamed: string }
+
 export class Answer {
   readonly request: IncomingMessage
   readonly #response: ServerResponse
@@ -34,6 +37,8 @@ export class Answer {
   #goneListeners: (() => void)[] = []
   #gone = false
   fault: Fault | null = null
+  /** The last segment of a path whose route takes one. */
+  parameter = ''
   /** The client left while its request waited for a load: the real server never closes that socket. */
   keepsSocket = false
   /** Text of the error line a fault sends; the dialect sets it. */
@@ -93,16 +98,14 @@ export class Answer {
     this.#gone = true
   }
 
-  get socketClosed(): boolean {
-    return this.#response.socket === null || this.#response.socket.destroyed
-  }
-
-  /** A whole answer. `chunked` where the real server streams it. */
-  whole(status: number, body: string | null, contentType: string | null, chunked = false): void {
+  /** A whole answer. */
+  whole(status: number, body: string | null, type: ContentType): void {
     if (this.#state !== 'fresh') return
-    if (contentType !== null) this.set('Content-Type', contentType)
+    const streamed = typeof type === 'object' && type !== null
+    const name = streamed ? type.streamed : type
+    if (name !== null) this.set('Content-Type', name)
     const bytes = body === null ? 0 : Buffer.byteLength(body)
-    if (chunked || bytes > autoLengthBytes) {
+    if (streamed || bytes > autoLengthBytes) {
       this.#head(status)
       this.frames(body === null || body === '' ? [] : [body])
       this.end()

@@ -10,15 +10,15 @@ import { sendError } from './native-routes.ts'
 const keptBytes = 65_536
 const digestPattern = /^sha256[:-]([0-9a-f]{64})$/
 
-export function headBlob(context: NodeContext, answer: Answer, _body: Buffer, parameter: string): void {
-  const digest = digestPattern.exec(parameter)?.[1]
+export function headBlob(context: NodeContext, answer: Answer): void {
+  const digest = digestPattern.exec(answer.parameter)?.[1]
   if (digest === undefined) return sendError(answer, 400, 'invalid digest format')
   if (context.store.blobs.has(digest)) return answer.bare(200)
   sendError(answer, 404, `blob "sha256:${digest}" not found`)
 }
 
-export function postBlob(context: NodeContext, answer: Answer, _body: Buffer, parameter: string): void {
-  const digest = digestPattern.exec(parameter)?.[1]
+export function postBlob(context: NodeContext, answer: Answer): void {
+  const digest = digestPattern.exec(answer.parameter)?.[1]
   if (digest !== undefined && context.store.blobs.has(digest)) {
     if (answer.request.headers.expect !== undefined) answer.closeAfter()
     else answer.request.resume()

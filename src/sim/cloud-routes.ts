@@ -37,15 +37,17 @@ export function refuseCloud(context: NodeContext, answer: Answer, call: CloudCal
 }
 
 export function webSearch(context: NodeContext, answer: Answer, bytes: Buffer): void {
-  web(context, answer, bytes, { method: 'POST', path: '/api/web_search', subject: 'web search' })
-}
-export function webFetch(context: NodeContext, answer: Answer, bytes: Buffer): void {
-  web(context, answer, bytes, { method: 'POST', path: '/api/web_fetch', subject: 'web fetch' })
+  if (hasBody(context, answer, bytes)) refuseCloud(context, answer, { method: 'POST', path: '/api/web_search', subject: 'web search' })
 }
 
-function web(context: NodeContext, answer: Answer, bytes: Buffer, call: CloudCall): void {
-  if (bytes.length === 0 && context.settings.cloud !== 'disabled') send(answer, 400, { error: 'missing request body' })
-  else refuseCloud(context, answer, call)
+export function webFetch(context: NodeContext, answer: Answer, bytes: Buffer): void {
+  if (hasBody(context, answer, bytes)) refuseCloud(context, answer, { method: 'POST', path: '/api/web_fetch', subject: 'web fetch' })
+}
+
+function hasBody(context: NodeContext, answer: Answer, bytes: Buffer): boolean {
+  if (bytes.length > 0 || context.settings.cloud === 'disabled') return true
+  send(answer, 400, { error: 'missing request body' })
+  return false
 }
 
 export function me(_context: NodeContext, answer: Answer): void {

@@ -29,7 +29,8 @@ function faultOptions(body: JsonObject): FaultOptions {
 async function readJson(request: IncomingMessage): Promise<JsonValue> {
   let text = ''
   for await (const chunk of request) text += String(chunk)
-  return JSON.parse(text) as JsonValue
+  const parsed: JsonValue = JSON.parse(text)
+  return parsed
 }
 
 async function setFault(control: SimControl, request: IncomingMessage): Promise<[number, object]> {

@@ -18,6 +18,7 @@ import type { Loaded } from './scheduler.ts'
 import type { StoredModel } from './store.ts'
 
 interface Batch {
+  readonly answer: Answer
   readonly model: StoredModel
   readonly texts: readonly string[]
   readonly body: JsonObject
@@ -56,9 +57,9 @@ class EmbedRun {
   #lease: Loaded | null = null
   #over = false
 
-  constructor(context: NodeContext, answer: Answer, batch: Batch, hooks: Hooks) {
+  constructor(context: NodeContext, batch: Batch, hooks: Hooks) {
     this.#context = context
-    this.#answer = answer
+    this.#answer = batch.answer
     this.#batch = batch
     this.#hooks = hooks
     this.#startMs = context.ticker.nowMs()
@@ -170,8 +171,7 @@ export function embed(context: NodeContext, answer: Answer, bytes: Buffer): void
   countRequest(context, model)
   new EmbedRun(
     context,
-    answer,
-    { model, texts, body, truncate: body['truncate'] !== false },
+    { answer, model, texts, body, truncate: body['truncate'] !== false },
     {
       fail: (status, message) => sendError(answer, status, message),
       done: ({ vectors, promptTokens, totalMs, loadMs }) => {
@@ -196,8 +196,7 @@ export function embeddings(context: NodeContext, answer: Answer, bytes: Buffer):
   const prompt = textOf(body['prompt'])
   new EmbedRun(
     context,
-    answer,
-    { model, texts: prompt === '' ? [] : [prompt], body, truncate: true },
+    { answer, model, texts: prompt === '' ? [] : [prompt], body, truncate: true },
     {
       fail: (status, message) => sendError(answer, status, message),
       done: ({ vectors }) => sendJson(answer, 200, { embedding: Array.from(vectors[0] ?? []) }),
@@ -225,8 +224,7 @@ export function openAiEmbeddings(context: NodeContext, answer: Answer, bytes: Bu
   countRequest(context, model)
   new EmbedRun(
     context,
-    answer,
-    { model, texts, body: {}, truncate: true },
+    { answer, model, texts, body: {}, truncate: true },
     {
       fail: late,
       done: ({ vectors, promptTokens }) => {

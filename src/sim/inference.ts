@@ -76,11 +76,11 @@ class InferenceRun {
   /** After how many pieces a fault kills the runner. */
   #deathAt = Infinity
 
-  constructor(context: NodeContext, request: InferenceRequest, reply: Reply, model: StoredModel) {
+  constructor(context: NodeContext, asked: { request: InferenceRequest; model: StoredModel }, reply: Reply) {
     this.#context = context
-    this.#request = request
+    this.#request = asked.request
+    this.#model = asked.model
     this.#reply = reply
-    this.#model = model
     this.#startMs = context.ticker.nowMs()
   }
 
@@ -230,7 +230,7 @@ export function runInference(context: NodeContext, request: InferenceRequest, re
   const refusal = checkAsk(request, model)
   if (refusal !== null) return reply.fail(refusal.status, refusal.message, 'early')
   pingFrozen(context, model)
-  new InferenceRun(context, request, reply, model).start(sessionMs)
+  new InferenceRun(context, { request, model }, reply).start(sessionMs)
 }
 
 /** A request for a model whose runner hangs makes `/api/ps` wait for two health pings. */

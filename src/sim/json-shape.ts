@@ -108,13 +108,13 @@ class Decoder {
 export function decodeBody(bytes: Buffer, shape: { readonly fields: Readonly<Record<string, Shape>>; readonly type: string }): Decoded {
   let value: JsonValue
   try {
-    value = JSON.parse(bytes.toString('utf8')) as JsonValue
+    value = JSON.parse(bytes.toString('utf8'))
     if (bytes[0] === 0xef) throw new SyntaxError('byte order mark')
   } catch {
     if (bytes.toString('latin1').trim() === '') return { error: 'EOF', empty: true }
     const scan = scanJson(bytes)
     if ('error' in scan) return { error: scan.error, empty: false }
-    value = JSON.parse(bytes.subarray(0, scan.end).toString('utf8')) as JsonValue
+    value = JSON.parse(bytes.subarray(0, scan.end).toString('utf8'))
   }
   const decoder = new Decoder(shape.type)
   try {

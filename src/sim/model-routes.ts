@@ -126,7 +126,8 @@ export function openAiModels(context: NodeContext, answer: Answer): void {
   answer.whole(200, `${writeJson({ object: 'list', data: data.length === 0 ? null : data })}\n`, 'application/json')
 }
 
-export function openAiModelByName(context: NodeContext, answer: Answer, _bytes: Buffer, name: string): void {
+export function openAiModelByName(context: NodeContext, answer: Answer): void {
+  const name = answer.parameter
   if (isCloudName(name)) {
     const path = `/v1/models/${name.replace(/(:cloud|-cloud)$/i, '')}`
     return refuseCloud(context, answer, { method: 'GET', path, subject: 'remote model' })

@@ -28,9 +28,9 @@ function decoded(answer: Answer, bytes: Buffer, shape: Struct): JsonObject | nul
 }
 
 /** Whether the call went to ollama.com instead. */
-function toCloud(context: NodeContext, answer: Answer, model: string, path: string): boolean {
+function toCloud(context: NodeContext, answer: Answer, model: string): boolean {
   if (!isCloudName(model)) return false
-  refuseCloud(context, answer, { method: 'POST', path, subject: 'remote model' })
+  refuseCloud(context, answer, { method: 'POST', path: answer.request.url ?? '', subject: 'remote model' })
   return true
 }
 
@@ -89,7 +89,8 @@ function nativeCalls(calls: JsonValue | undefined): JsonValue[] {
 function parseArguments(value: JsonValue | undefined): JsonValue {
   if (typeof value !== 'string') return value ?? {}
   try {
-    return JSON.parse(value) as JsonValue
+    const parsed: JsonValue = JSON.parse(value)
+    return parsed
   } catch {
     return {}
   }
@@ -125,7 +126,7 @@ export function openAiChat(context: NodeContext, answer: Answer, bytes: Buffer):
   const body = decoded(answer, bytes, openAiChatShape)
   if (body === null) return
   const model = textOf(body['model'])
-  if (toCloud(context, answer, model, '/v1/chat/completions')) return
+  if (toCloud(context, answer, model)) return
   const sent = listOf(body['messages'])
   if (sent.length === 0) return void refuse(answer, "[] is too short - 'messages'")
   const messages = nativeMessages(sent)
@@ -154,7 +155,7 @@ export function openAiCompletions(context: NodeContext, answer: Answer, bytes: B
   const body = decoded(answer, bytes, openAiCompletionShape)
   if (body === null) return
   const model = textOf(body['model'])
-  if (toCloud(context, answer, model, '/v1/completions')) return
+  if (toCloud(context, answer, model)) return
   const reply = new OpenAiReply(answer, {
     route: 'completions',
     model,
@@ -211,7 +212,7 @@ export function responses(context: NodeContext, answer: Answer, bytes: Buffer): 
   const body = decoded(answer, bytes, responsesShape)
   if (body === null) return
   const model = textOf(body['model'])
-  if (toCloud(context, answer, model, '/v1/responses')) return
+  if (toCloud(context, answer, model)) return
   const messages = responseMessages(body)
   if (typeof messages === 'string') return void refuse(answer, messages)
   const stream = body['stream'] === true

@@ -45,7 +45,7 @@ export class Progress {
     if (this.#over) return
     this.#over = true
     if (!this.#stream) return this.#answer.whole(status, writeJson({ error: message }), 'application/json')
-    if (this.#lines === 0) return this.#answer.whole(status, writeJson({ error: message }), 'application/json', true)
+    if (this.#lines === 0) return this.#answer.whole(status, writeJson({ error: message }), { streamed: 'application/json' })
     this.#answer.frames([`${writeJson({ error: message })}\n`])
     this.#answer.end()
   }

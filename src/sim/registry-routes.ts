@@ -22,6 +22,13 @@ interface Layer {
   readonly totalBytes: number
 }
 
+/** How a layer travels. */
+interface Way {
+  readonly verb: 'pulling' | 'pushing'
+  readonly speed: number
+  readonly bytesPerMs: number
+}
+
 /** Layers of a model: weights first, then the small ones, the config last. */
 export function layersOf(model: StoredModel): Layer[] {
   const small = (kind: string, totalBytes: number): Layer => ({ digest: sha256(`${kind} ${model.name}`), totalBytes })
@@ -40,18 +47,24 @@ function layerLine(verb: string, layer: Layer, completed: number | null): JsonOb
 }
 
 /** Lines of the transfer of one layer. */
-async function transfer(progress: Progress, context: NodeContext, layer: Layer, verb: string, bytesPerMs: number): Promise<void> {
-  const stepBytes = Math.max(1, Math.floor(bytesPerMs * sampleMs))
+async function transfer(progress: Progress, layer: Layer, way: Way): Promise<void> {
+  const stepBytes = Math.max(1, Math.floor(way.bytesPerMs * sampleMs))
   for (let sent = Math.min(stepBytes, layer.totalBytes); ; sent = Math.min(sent + stepBytes, layer.totalBytes)) {
-    await progress.pause(sampleMs / context.settings.speed)
+    await progress.pause(sampleMs / way.speed)
     if (progress.over) return
-    progress.line(layerLine(verb, layer, sent))
+    progress.line(layerLine(way.verb, layer, sent))
     if (sent >= layer.totalBytes) return
   }
 }
 
-function unreachable(context: NodeContext, name: ModelName, verb: 'Get' | 'Head', path: string): string {
-  return `${verb} "https://${name.host}/v2/${name.namespace}/${name.model}/${path}": ${lookupFailure(context, name.host)}`
+function pace(context: NodeContext, entry: RegistryEntry): { speed: number; bytesPerMs: number } {
+  return { speed: context.settings.speed, bytesPerMs: entry.bytesPerMs ?? 100_000 }
+}
+
+/** `call`: method and path below the model, e.g. `Get manifests/latest`. */
+function unreachable(context: NodeContext, name: ModelName, call: string): string {
+  const [verb, path] = call.split(' ')
+  return `${verb ?? ''} "https://${name.host}/v2/${name.namespace}/${name.model}/${path ?? ''}": ${lookupFailure(context, name.host)}`
 }
 
 export function pull(context: NodeContext, answer: Answer, bytes: Buffer): void {
@@ -69,12 +82,12 @@ async function runPull(context: NodeContext, progress: Progress, name: ModelName
   const model = context.pullable.get(name.key)
   if (entry?.kind === 'absent') return progress.fail('pull model manifest: file does not exist')
   if (entry === undefined || model === undefined) {
-    return progress.fail(`pull model manifest: ${unreachable(context, name, 'Get', `manifests/${name.tag}`)}`)
+    return progress.fail(`pull model manifest: ${unreachable(context, name, `Get manifests/${name.tag}`)}`)
   }
   const known = context.store.get(name) !== null
   for (const layer of layersOf(model)) {
     if (known) progress.line(layerLine('pulling', layer, layer.totalBytes))
-    else if (layer.totalBytes > 100_000) await transfer(progress, context, layer, 'pulling', entry.bytesPerMs ?? 100_000)
+    else if (layer.totalBytes > 100_000) await transfer(progress, layer, { verb: 'pulling', ...pace(context, entry) })
     else progress.line(layerLine('pulling', layer, layer.totalBytes))
     if (progress.over) return
   }
@@ -111,10 +124,10 @@ async function runPush(context: NodeContext, progress: Progress, name: ModelName
   const entry: RegistryEntry | undefined = context.settings.registry.get(name.key)
   const layers = layersOf(model)
   const first = layers[0]
-  if (entry === undefined) return progress.fail(unreachable(context, name, 'Head', `blobs/sha256:${first?.digest ?? ''}`))
+  if (entry === undefined) return progress.fail(unreachable(context, name, `Head blobs/sha256:${first?.digest ?? ''}`))
   for (const layer of layers) {
     if (!context.pushed.has(layer.digest) && layer.totalBytes > 100_000)
-      await transfer(progress, context, layer, 'pushing', entry.bytesPerMs ?? 100_000)
+      await transfer(progress, layer, { verb: 'pushing', ...pace(context, entry) })
     else progress.line(layerLine('pushing', layer, layer.totalBytes))
     if (progress.over) return
     context.pushed.add(layer.digest)

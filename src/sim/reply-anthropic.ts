@@ -94,7 +94,7 @@ export class AnthropicReply implements Reply {
 
   fail(status: number, message: string, origin: FailureOrigin): void {
     const body = `${anthropicError(status, message, this.#options.requestId)}\n`
-    this.answer.whole(status, body, 'application/json', origin === 'runner' && this.stream)
+    this.answer.whole(status, body, origin === 'runner' && this.stream ? { streamed: 'application/json' } : 'application/json')
   }
 
   broke(): void {

@@ -64,7 +64,7 @@ export class NativeReply implements Reply {
 
   fail(status: number, message: string, origin: FailureOrigin): void {
     const streamed = origin === 'runner' && this.stream
-    this.answer.whole(status, writeJson(nativeError(message)), streamed ? 'application/json' : jsonType, streamed)
+    this.answer.whole(status, writeJson(nativeError(message)), streamed ? { streamed: 'application/json' } : jsonType)
   }
 
   broke(message: string): void {

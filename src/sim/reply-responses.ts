@@ -82,7 +82,11 @@ export class ResponsesReply implements Reply {
   }
 
   fail(status: number, message: string, origin: FailureOrigin): void {
-    this.answer.whole(status, `${openAiError(status, message)}\n`, 'application/json', origin === 'runner' && this.stream)
+    this.answer.whole(
+      status,
+      `${openAiError(status, message)}\n`,
+      origin === 'runner' && this.stream ? { streamed: 'application/json' } : 'application/json',
+    )
   }
 
   broke(): void {

@@ -16,7 +16,7 @@ import { recommendations } from './recommendations.ts'
 import { pull, push } from './registry-routes.ts'
 import { transcriptions } from './transcription-routes.ts'
 
-export type Handler = (context: NodeContext, answer: Answer, body: Buffer, parameter: string) => void
+export type Handler = (context: NodeContext, answer: Answer, body: Buffer) => void
 
 export interface Route {
   readonly handler: Handler

@@ -43,12 +43,12 @@ export class Loaded {
   expiresAtMs = 0
   lastUsedMs = 0
   expiry: Tick | null = null
-  constructor(model: StoredModel, options: RunnerOptions, runner: Runner, sizeBytes: number, sessionMs: number) {
-    this.model = model
-    this.options = options
-    this.runner = runner
-    this.sizeBytes = sizeBytes
-    this.sessionMs = sessionMs
+  constructor(wish: Wish, made: { readonly runner: Runner; readonly sizeBytes: number; readonly sessionMs: number }) {
+    this.model = wish.model
+    this.options = wish.options
+    this.runner = made.runner
+    this.sizeBytes = made.sizeBytes
+    this.sessionMs = made.sessionMs
   }
 }
 
@@ -290,7 +290,7 @@ export class Scheduler {
       } else if (!head.cancelled) {
         const sizeBytes = loadedBytes(model, options.numCtx, slots)
         const runner = this.#limits.newRunner(model, slots)
-        const loaded = new Loaded(model, options, runner, sizeBytes, sessionMs ?? this.#limits.keepAliveMs)
+        const loaded = new Loaded(head.wish, { runner, sizeBytes, sessionMs: sessionMs ?? this.#limits.keepAliveMs })
         this.loads += 1
         this.#loaded.set(model.blob, loaded)
         this.#grant(loaded, head)

@@ -12,6 +12,7 @@ import { checkOrigin, isAllowedHost } from './cors.ts'
 import type { Fault } from './faults.ts'
 import { anthropicError } from './reply-anthropic.ts'
 import { openAiError } from './reply-openai.ts'
+import type { Refusal } from './inference-request.ts'
 import { matchRoute, redirectOf, type Matched } from './routes.ts'
 
 export interface ServiceCounts {
@@ -146,11 +147,11 @@ export class NodeService {
         request.socket.end()
         return
       case 'instant-503':
-        return this.#fail(answer, path, 503, 'server busy, please try again.  maximum pending requests exceeded')
+        return this.#fail(answer, path, { status: 503, message: 'server busy, please try again.  maximum pending requests exceeded' })
       case 'server-error':
-        return this.#fail(answer, path, 500, 'an error was encountered while running the model: unexpected EOF')
+        return this.#fail(answer, path, { status: 500, message: 'an error was encountered while running the model: unexpected EOF' })
       case 'missing-model':
-        return this.#fail(answer, path, 404, "model 'missing' not found")
+        return this.#fail(answer, path, { status: 404, message: "model 'missing' not found" })
       case 'slow-head':
         this.#context.ticker.after(fault.pauseMs, () => this.#route(answer, path))
         return
@@ -160,7 +161,8 @@ export class NodeService {
     }
   }
 
-  #fail(answer: Answer, path: string, status: number, message: string): void {
+  #fail(answer: Answer, path: string, refusal: Refusal): void {
+    const { status, message } = refusal
     answer.request.resume()
     if (path === '/v1/messages') answer.whole(status, `${anthropicError(status, message, 'req_fault')}\n`, 'application/json')
     else if (path.startsWith('/v1/')) answer.whole(status, `${openAiError(status, message)}\n`, 'application/json')
@@ -197,7 +199,8 @@ export class NodeService {
   }
 
   #dispatch(answer: Answer, matched: Matched): void {
-    const { route, allow, parameter } = matched
+    const { route, allow } = matched
+    answer.parameter = matched.parameter
     const { request } = answer
     if (route === null) {
       request.resume()
@@ -205,16 +208,16 @@ export class NodeService {
       else answer.whole(405, '405 method not allowed', 'text/plain')
       return
     }
-    if (route.unread) return route.handler(this.#context, answer, noBody, parameter)
+    if (route.unread) return route.handler(this.#context, answer, noBody)
     answer.allowBody()
     if (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined) {
-      return route.handler(this.#context, answer, noBody, parameter)
+      return route.handler(this.#context, answer, noBody)
     }
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
-      route.handler(this.#context, answer, unpacked(request, body), parameter)
+      route.handler(this.#context, answer, unpacked(request, body))
     })
   }
 }

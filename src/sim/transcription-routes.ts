@@ -42,5 +42,5 @@ export function transcriptions(context: NodeContext, answer: Answer, body: Buffe
   }
   const message = 'Multimodal data provided, but model does not support multimodal requests.'
   const inner = JSON.stringify({ error: { code: 400, message, type: 'invalid_request_error' } })
-  answer.whole(400, `${openAiError(400, inner)}\n`, 'application/json', true)
+  answer.whole(400, `${openAiError(400, inner)}\n`, { streamed: 'application/json' })
 }
