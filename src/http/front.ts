@@ -28,6 +28,8 @@ export interface FrontOptions {
 export type Door = FrontOptions & { readonly clock: Clock }
 
 export const hopHeader = 'x-corral-hop'
+/** The Corrals before the one that sent a request: with it a ring of several is found too. */
+export const pastHopsHeader = 'x-corral-past-hops'
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 /** Bytes of a target that two parsers could read in two ways: control characters, a backslash, a fragment, anything beyond ASCII. */
@@ -96,7 +98,7 @@ function refuseTarget(incoming: IncomingMessage, options: FrontOptions): CorralE
   const target = incoming.url ?? '/'
   if (!target.startsWith('/')) return error('invalid_request', 'the request target must be a path')
   if (oddTarget.test(target)) return error('invalid_request', 'the request target holds characters that must be percent-encoded')
-  if (incoming.headers[hopHeader]?.includes(options.hopId) === true) {
+  if (passed(incoming.headers[hopHeader], options.hopId) || passed(incoming.headers[pastHopsHeader], options.hopId)) {
     return error('loop_detected', 'this request came from Corral itself: a node URL points at its own listener (check CORRAL_NODES and OLLAMA_HOST)')
   }
   const query = target.indexOf('?')
@@ -104,6 +106,18 @@ function refuseTarget(incoming: IncomingMessage, options: FrontOptions): CorralE
     return error('credential_in_url', 'a credential does not belong in the URL; send it as Authorization: Bearer')
   }
   return null
+}
+
+function passed(hops: string | string[] | undefined, hopId: string): boolean {
+  return hops !== undefined && hops.includes(hopId)
+}
+
+/** The value of `pastHopsHeader` for a request that came from another Corral; null for one that did not. */
+export function pastHops({ headers }: IncomingMessage): string | null {
+  const hop = headers[hopHeader]
+  if (hop === undefined) return null
+  const before = headers[pastHopsHeader]
+  return before === undefined ? String(hop) : `${String(before)}, ${String(hop)}`
 }
 
 /** Escapes of ASCII decoded, whatever the rest is. */

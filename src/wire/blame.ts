@@ -43,7 +43,8 @@ const byText: readonly (readonly [RegExp, Verdict])[] = [
 ]
 
 /** Server errors that the request itself causes on every node: a wrong option type, a bad template, a bad format (T087, T098, T112, T147). */
-const clientTexts = /^option "|^template:|^invalid format:|must be of type|invalid option|image generation models|does not support embeddings/i
+const clientTexts =
+  /^option "|^template:|^invalid format:|must be of type|invalid option|image generation models|does not support embeddings/i
 
 /** Judges an error answer of a node. `text` is its body. */
 export function judgeResponse(route: RouteFacts, status: number, text: string): Judgement {
@@ -52,6 +53,8 @@ export function judgeResponse(route: RouteFacts, status: number, text: string): 
 }
 
 function judge(route: RouteFacts, status: number, text: string, message: string): Verdict {
+  // The node is a Corral that found a ring of Corrals: a retry would only go round again.
+  if (status === 508) return client
   if (status === 404) return judgeMissing(route, text)
   if (status >= 400 && status < 500 && status !== 429) return judgeRefusal(message)
   if (clientTexts.test(message)) return client

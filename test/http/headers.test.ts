@@ -167,6 +167,27 @@ describe('loops and credentials', () => {
     await gateway.assertHealthy()
   })
 
+  test('a ring of two Corrals ends with 508 at once', async () => {
+    const second = await startGateway()
+    const ring = await startGateway()
+    await second.app.fleet.addNode({ url: `http://127.0.0.1:${ring.port}`, name: 'ring', headers: {} })
+    await ring.app.fleet.addNode({ url: `http://127.0.0.1:${second.port}`, name: 'second', headers: {} })
+    second.app.fleet.removeNode('n1')
+    ring.app.fleet.removeNode('n1')
+    const startMs = performance.now()
+    const answer = await ring.ask('POST', '/api/chat', { body: goodChat })
+    expect(answer.status).toBe(508)
+    expect(performance.now() - startMs).toBeLessThan(2_000)
+    await Promise.all([ring.close(), second.close()])
+    await gateway.assertHealthy()
+  })
+
+  test('a request from another Corral passes, with the ids of all before it', async () => {
+    const answer = await gateway.ask('POST', '/api/chat', { headers: [`${hopHeader}: second`, 'x-corral-past-hops: first'], body: goodChat })
+    expect(answer.status).toBe(200)
+    expect(gateway.node.received.at(-1)?.headers['x-corral-past-hops']).toBe('first, second')
+  })
+
   test.each(dialects)('B23: a credential in the query of %s gets 400 and its value is not repeated', async (path, isDialect) => {
     for (const query of ['api_key=sk-123', 'a=b&access_token=sk-123', 'TOKEN=sk-123', 'api%5Fkey=sk-123', 'key=sk-123']) {
       const before = gateway.node.received.length

@@ -20,6 +20,7 @@ import { forwardHeaders } from '../../wire/request-headers.ts'
 import { readBody } from '../body.ts'
 import type { CallRegistry } from '../call-registry.ts'
 import { condemn } from '../connection.ts'
+import { pastHops, pastHopsHeader } from '../front.ts'
 import type { HttpOptions } from '../options.ts'
 import { sendError } from '../send-error.ts'
 import { EarlyHead } from './early-head.ts'
@@ -153,6 +154,8 @@ async function readRequest(deps: InferenceDeps, exchange: Exchange, readsBody: b
   const headers = forwardHeaders(incoming.headers)
   const compressed = facts.acceptsZstd && headers['content-encoding']?.trim().toLowerCase() === 'zstd'
   if (compressed) delete headers['content-encoding']
+  const past = pastHops(incoming)
+  if (past !== null) headers[pastHopsHeader] = past
   const body = compressed ? decompress(received, bodyBytesMax) : received
   const envelope = openEnvelope(deps, facts, body)
   const named = pathModel ?? envelope.model
