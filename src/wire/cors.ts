@@ -20,7 +20,7 @@ export type CorsDecision =
   | { readonly kind: 'preflight'; readonly headers: Readonly<Record<string, string | string[]>> }
   | { readonly kind: 'refuse' }
 
-const localHosts = ['localhost', '127.0.0.1', '0.0.0.0']
+const localHosts = new Set(['localhost', '127.0.0.1', '0.0.0.0'])
 const appSchemes = ['app://', 'file://', 'tauri://', 'vscode-webview://', 'vscode-file://']
 
 const allowHeaders = [
@@ -55,7 +55,7 @@ export function decideCors({ origin, host, method, requestMethod, allowed }: Cor
 function isOriginAllowed(origin: string, allowed: readonly string[]): boolean {
   if (appSchemes.some((scheme) => origin.startsWith(scheme))) return true
   const match = /^https?:\/\/([^/:]+)(:\d{1,5})?$/.exec(origin)
-  if (match?.[1] !== undefined && localHosts.includes(match[1])) return true
+  if (match?.[1] !== undefined && localHosts.has(match[1])) return true
   return allowed.some((pattern) => matchesPattern(origin, pattern.trim()))
 }
 

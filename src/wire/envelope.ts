@@ -44,7 +44,8 @@ export function scanEnvelope(body: Buffer, limits: ScanLimits): Envelope {
   const fields = new Map<string, EnvelopeField>()
   const end = scanObject(body, skipSpace(body, 0), limits, ({ key, value }) => {
     const folded = foldKey(key)
-    if (fields.has(folded)) throw new CorralError('duplicate_key', `the key "${folded}" appears more than once; send it once, in lower case`)
+    if (fields.has(folded))
+      throw new CorralError('duplicate_key', `the key "${folded}" appears more than once; send it once, in lower case`)
     fields.set(folded, value)
     return true
   })

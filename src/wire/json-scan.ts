@@ -70,7 +70,8 @@ const literals: Readonly<Record<number, { readonly text: string; readonly kind: 
 }
 
 const isNumberByte = (byte: number | undefined): boolean =>
-  byte !== undefined && ((byte >= 0x30 && byte <= 0x39) || byte === 0x2d || byte === 0x2b || byte === 0x2e || byte === 0x65 || byte === 0x45)
+  byte !== undefined &&
+  ((byte >= 0x30 && byte <= 0x39) || byte === 0x2d || byte === 0x2b || byte === 0x2e || byte === 0x65 || byte === 0x45)
 
 /** The value that begins at `start`; null when there is none that is well-formed as far as this scanner looks. */
 export function scanValue(body: Buffer, start: number, depthMax: number): EnvelopeField | null {

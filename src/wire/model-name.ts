@@ -32,6 +32,9 @@ function canonicalise(name: string): string {
 export function isCloudModel(name: string): boolean {
   if (!name.includes('cloud') && !/cloud/i.test(name)) return false
   const canonical = name.trim().toLowerCase()
-  const tag = canonical.slice(canonical.lastIndexOf('/') + 1).split(':').slice(1)
+  const tag = canonical
+    .slice(canonical.lastIndexOf('/') + 1)
+    .split(':')
+    .slice(1)
   return tag.some((part) => part === 'cloud' || part.endsWith('-cloud'))
 }

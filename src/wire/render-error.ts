@@ -77,11 +77,14 @@ export function renderStreamError(route: RouteFacts, error: ErrorFacts, requestI
   return Buffer.from(`data: ${openAiBody(error)}\n\n`)
 }
 
-/** `response.failed` for readers of the final state, then `error`, which makes the SDK's iterator raise. */
+/**
+ * `response.failed` for readers of the final state, then `error`, which makes the SDKs' iterators raise: JavaScript's by the
+ * event's name, Python's only by a field `error`.
+ */
 function responsesEvents(error: ErrorFacts, requestId: string): string {
   const failure = { code: error.code, message: error.message }
   const failed = { type: 'response.failed', response: { id: `resp_${requestId}`, object: 'response', status: 'failed', error: failure } }
-  const raised = { type: 'error', ...failure, param: null }
+  const raised = { type: 'error', ...failure, param: null, error: { ...failure, type: openAiType(error.status), param: null } }
   return `event: response.failed\ndata: ${JSON.stringify(failed)}\n\nevent: error\ndata: ${JSON.stringify(raised)}\n\n`
 }
 
@@ -98,7 +101,10 @@ export function decodeErrorMessage(body: Buffer): string {
   const text = body.toString('utf8', 0, 65_536)
   const message = messageIn(text)
   if (message !== null) return message
-  const plain = text.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim()
+  const plain = text
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim()
   return plain === '' ? 'an error without a message' : plain.slice(0, 300)
 }
 

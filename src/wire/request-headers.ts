@@ -50,7 +50,12 @@ export function forwardHeaders(incoming: IncomingHttpHeaders): Record<string, st
 }
 
 function tokens(connection: string): ReadonlySet<string> {
-  return new Set(connection.toLowerCase().split(',').map((token) => token.trim()))
+  return new Set(
+    connection
+      .toLowerCase()
+      .split(',')
+      .map((token) => token.trim()),
+  )
 }
 
 const droppedFromNode = new Set([
@@ -68,9 +73,7 @@ const droppedFromNode = new Set([
 ])
 
 /** Node headers that may reach a client, lower case. CORS is the gateway's own. */
-export function responseHeaders(
-  raw: Readonly<Record<string, string | string[] | undefined>>,
-): Record<string, string | string[]> {
+export function responseHeaders(raw: Readonly<Record<string, string | string[] | undefined>>): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = {}
   for (const name in raw) {
     const value = raw[name]

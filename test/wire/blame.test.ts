@@ -137,7 +137,16 @@ const chat = postRoute('/api/chat')
 const judge = (status: number, message: string): Judgement => judgeResponse(chat, status, JSON.stringify({ error: message }))
 
 describe('what a client writes', () => {
-  const quoted = ['server busy', 'out of memory', 'unexpected EOF', 'error loading model', 'llama-server process no longer running', 'maximum pending requests', 'ollama.com', 'ollama cloud is disabled']
+  const quoted = [
+    'server busy',
+    'out of memory',
+    'unexpected EOF',
+    'error loading model',
+    'llama-server process no longer running',
+    'maximum pending requests',
+    'ollama.com',
+    'ollama cloud is disabled',
+  ]
   for (const text of quoted) {
     it(`is not taken for the node's own words: ${text}`, () => {
       expect(judge(400, `invalid think value: "${text}" (must be "high", …)`).fault).toBe('client')
@@ -193,7 +202,10 @@ describe('scrubbing', () => {
     ['do embedding request: Post "http://127.0.0.1:34843/v1/embeddings": EOF', 'do embedding request: Post "the runner": EOF'],
     ['Get http://[::1]:4711/health: refused', 'Get the runner refused'],
     ['read udp 127.0.0.1:5->127.0.0.1:53: refused', 'read udp localhost->localhost: refused'],
-    ['Get "https://registry.ollama.ai/v2/library/nope/manifests/latest": EOF', 'Get "https://registry.ollama.ai/v2/library/nope/manifests/latest": EOF'],
+    [
+      'Get "https://registry.ollama.ai/v2/library/nope/manifests/latest": EOF',
+      'Get "https://registry.ollama.ai/v2/library/nope/manifests/latest": EOF',
+    ],
     ['dial 127.0.0.1:4000: open /a/b/c: no', 'dial localhost: open …/c: no'],
     ['127.0.0.1:40000 127.0.0.1:40000 /home/ann/models', 'localhost localhost …/models'],
     ["model 'ns/name:tag' not found", "model 'ns/name:tag' not found"],

@@ -84,14 +84,62 @@ describe('allowed origins', () => {
   it('headers of both official SDKs pass a preflight', () => {
     const decision = decideCors({ origin: 'http://localhost', host: 'gw', method: 'OPTIONS', requestMethod: 'POST', allowed: [] })
     const allowed = decision.kind === 'preflight' ? String(decision.headers['access-control-allow-headers']).toLowerCase().split(',') : []
-    const needed = ['authorization', 'content-type', 'x-api-key', 'anthropic-version', 'anthropic-beta', 'anthropic-dangerous-direct-browser-access', 'x-stainless-os', 'x-stainless-retry-count', 'x-stainless-timeout', 'x-request-id']
+    const needed = [
+      'authorization',
+      'content-type',
+      'x-api-key',
+      'anthropic-version',
+      'anthropic-beta',
+      'anthropic-dangerous-direct-browser-access',
+      'x-stainless-os',
+      'x-stainless-retry-count',
+      'x-stainless-timeout',
+      'x-request-id',
+    ]
     for (const header of needed) expect(allowed).toContain(header)
   })
 })
 
 describe('hosts of a loopback listener', () => {
-  const local = ['localhost', 'localhost:11434', 'LOCALHOST.', '127.0.0.1:1', '127.8.8.8', '10.1.2.3', '192.168.0.5:80', '172.16.0.1', '172.31.255.255', '[::1]:11434', '[::1]', '[fd00::1]', '0.0.0.0', 'gw.internal', 'mac.local:11434', 'a.localhost', '']
-  const foreign = ['evil.example', 'evil.example:11434', 'localhost.evil.example', '127.0.0.1.evil.example', '10.evil.example', '8.8.8.8', '172.32.0.1', '192.169.0.1', '[2001:db8::1]', 'localhostx', 'xlocalhost', 'local', 'internal', 'localhost@evil.example', '[::1].evil.example', '[::1', '0x7f.1', '2130706433']
+  const local = [
+    'localhost',
+    'localhost:11434',
+    'LOCALHOST.',
+    '127.0.0.1:1',
+    '127.8.8.8',
+    '10.1.2.3',
+    '192.168.0.5:80',
+    '172.16.0.1',
+    '172.31.255.255',
+    '[::1]:11434',
+    '[::1]',
+    '[fd00::1]',
+    '0.0.0.0',
+    'gw.internal',
+    'mac.local:11434',
+    'a.localhost',
+    '',
+  ]
+  const foreign = [
+    'evil.example',
+    'evil.example:11434',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    '10.evil.example',
+    '8.8.8.8',
+    '172.32.0.1',
+    '192.169.0.1',
+    '[2001:db8::1]',
+    'localhostx',
+    'xlocalhost',
+    'local',
+    'internal',
+    'localhost@evil.example',
+    '[::1].evil.example',
+    '[::1',
+    '0x7f.1',
+    '2130706433',
+  ]
   for (const host of local) it(`"${host}" is local`, () => expect(isHostAllowed(host, [])).toBe(true))
   for (const host of foreign) it(`"${host}" is foreign`, () => expect(isHostAllowed(host, [])).toBe(false))
 

@@ -8,7 +8,9 @@ import { answerOf, postRoute, routeOf, transcript, transcripts } from './transcr
 const native = postRoute('/api/embed')
 const openai = postRoute('/v1/embeddings')
 
-const answered = transcripts.filter(({ response, request }) => response.status === 200 && response.cut !== true && /^(?:\/api\/embed|\/v1\/embeddings)$/.test(request.path))
+const answered = transcripts.filter(
+  ({ response, request }) => response.status === 200 && response.cut !== true && /^(?:\/api\/embed|\/v1\/embeddings)$/.test(request.path),
+)
 
 describe('recorded answers', () => {
   it('are there in both shapes', () => {
@@ -52,19 +54,33 @@ describe('recorded answers', () => {
   })
 })
 
-const digits = fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value)), fc.constantFrom('0.10', '-0', '1e-10', '0.017878472805023193', '1E5', '9007199254740993'))
+const digits = fc.oneof(
+  fc.float({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value)),
+  fc.constantFrom('0.10', '-0', '1e-10', '0.017878472805023193', '1E5', '9007199254740993'),
+)
 const vector = fc.array(digits, { minLength: 1, maxLength: 5 }).map((numbers) => `[${numbers.join(',')}]`)
 const base64 = fc.uint8Array({ minLength: 4, maxLength: 12 }).map((bytes) => `"${Buffer.from(bytes).toString('base64')}"`)
-const totals = fc.record({ model: fc.string({ unit: 'grapheme', maxLength: 10 }).map((name) => JSON.stringify(name)), promptTokens: fc.nat(9_999), loadNs: fc.nat(), totalNs: fc.nat() })
+const totals = fc.record({
+  model: fc.string({ unit: 'grapheme', maxLength: 10 }).map((name) => JSON.stringify(name)),
+  promptTokens: fc.nat(9_999),
+  loadNs: fc.nat(),
+  totalNs: fc.nat(),
+})
 
 describe('any split of a batch', () => {
   it('joins into the same bytes as the whole, natively', () => {
     fc.assert(
       fc.property(fc.array(vector, { maxLength: 6 }), totals, fc.nat(6), (vectors, sums, cut) => {
         const whole = joinEmbeddings(native, vectors, sums)
-        const halves = [vectors.slice(0, cut), vectors.slice(cut)].flatMap((half) => readEmbeddingPart(native, joinEmbeddings(native, half, sums))?.vectors ?? ['lost'])
+        const halves = [vectors.slice(0, cut), vectors.slice(cut)].flatMap(
+          (half) => readEmbeddingPart(native, joinEmbeddings(native, half, sums))?.vectors ?? ['lost'],
+        )
         expect(halves).toEqual(vectors)
-        expect(readEmbeddingPart(native, whole)).toMatchObject({ vectors, promptTokens: sums.promptTokens, model: JSON.stringify(JSON.parse(sums.model)) })
+        expect(readEmbeddingPart(native, whole)).toMatchObject({
+          vectors,
+          promptTokens: sums.promptTokens,
+          model: JSON.stringify(JSON.parse(sums.model)),
+        })
         expect(joinEmbeddings(native, halves, sums).equals(whole)).toBe(true)
       }),
     )
@@ -84,7 +100,22 @@ describe('any split of a batch', () => {
 })
 
 describe('other bodies', () => {
-  const bad = ['', '{}', '[]', 'null', '{"embeddings":null}', '{"embeddings":[[1,2]', '{"embeddings":[[1,2', '{"embeddings":[1,2]}', '{"embeddings":["a"]}', '{"embeddings":[[1]],"model":', '{"data":null}', '{"data":[{}]}', '{"data":[{"embedding":[1}]}', '<html>']
+  const bad = [
+    '',
+    '{}',
+    '[]',
+    'null',
+    '{"embeddings":null}',
+    '{"embeddings":[[1,2]',
+    '{"embeddings":[[1,2',
+    '{"embeddings":[1,2]}',
+    '{"embeddings":["a"]}',
+    '{"embeddings":[[1]],"model":',
+    '{"data":null}',
+    '{"data":[{}]}',
+    '{"data":[{"embedding":[1}]}',
+    '<html>',
+  ]
   for (const body of bad) {
     it(`${body === '' ? 'nothing' : body} is no part`, () => {
       expect(readEmbeddingPart(native, Buffer.from(body))).toBeNull()
@@ -93,7 +124,11 @@ describe('other bodies', () => {
   }
 
   it('cut anywhere are no parts', () => {
-    for (const [route, number] of [[native, '208'], [openai, '253'], [openai, '254']] as const) {
+    for (const [route, number] of [
+      [native, '208'],
+      [openai, '253'],
+      [openai, '254'],
+    ] as const) {
       const body = answerOf(transcript(number))
       for (let length = 0; length < body.length - 1; length += 37) expect(readEmbeddingPart(route, body.subarray(0, length))).toBeNull()
     }

@@ -11,8 +11,28 @@ const scan = (value: unknown) => scanEnvelope(Buffer.from(JSON.stringify(value))
 
 describe('runner options', () => {
   it('are those that reload a model, and no others', () => {
-    const options = { num_ctx: 4_096, num_batch: 64, num_gpu: 0, main_gpu: 1, use_mmap: false, num_thread: 3, draft_num_predict: 2, temperature: 0.5, seed: 1, num_keep: 4, top_k: 9 }
-    expect(scan({ options }).runnerOptions).toEqual({ num_ctx: 4_096, num_batch: 64, num_gpu: 0, main_gpu: 1, use_mmap: false, num_thread: 3, draft_num_predict: 2 })
+    const options = {
+      num_ctx: 4_096,
+      num_batch: 64,
+      num_gpu: 0,
+      main_gpu: 1,
+      use_mmap: false,
+      num_thread: 3,
+      draft_num_predict: 2,
+      temperature: 0.5,
+      seed: 1,
+      num_keep: 4,
+      top_k: 9,
+    }
+    expect(scan({ options }).runnerOptions).toEqual({
+      num_ctx: 4_096,
+      num_batch: 64,
+      num_gpu: 0,
+      main_gpu: 1,
+      use_mmap: false,
+      num_thread: 3,
+      draft_num_predict: 2,
+    })
   })
 
   it('take shift only when it is off, and an automatic num_gpu as none', () => {
@@ -26,12 +46,16 @@ describe('runner options', () => {
   })
 
   it('have one fingerprint in any order, and another with any other value', () => {
-    const setting = fc.record({ num_ctx: fc.integer({ min: 1, max: 9 }), num_batch: fc.integer({ min: 1, max: 9 }), use_mmap: fc.boolean() }, { requiredKeys: [] })
+    const setting = fc.record(
+      { num_ctx: fc.integer({ min: 1, max: 9 }), num_batch: fc.integer({ min: 1, max: 9 }), use_mmap: fc.boolean() },
+      { requiredKeys: [] },
+    )
     const print = (options: object): string => runnerFingerprint(scan({ options }).runnerOptions)
     fc.assert(
       fc.property(setting, setting, (one, other) => {
         expect(print(Object.fromEntries(Object.entries(one).toReversed()))).toBe(print(one))
-        const same = JSON.stringify(Object.entries(one).toSorted()) === JSON.stringify(Object.entries(other).toSorted())
+        const names = new Set([...Object.keys(one), ...Object.keys(other)])
+        const same = [...names].every((name) => Reflect.get(one, name) === Reflect.get(other, name))
         expect(print(one) === print(other)).toBe(same)
       }),
     )
@@ -53,7 +77,8 @@ describe('output limit', () => {
 
 describe('emptiness', () => {
   it('holds for requests that only load or unload', () => {
-    for (const value of [{}, { prompt: '' }, { messages: [] }, { prompt: null }, { input: '' }, { input: [] }]) expect(scan(value).empty).toBe(true)
+    for (const value of [{}, { prompt: '' }, { messages: [] }, { prompt: null }, { input: '' }, { input: [] }])
+      expect(scan(value).empty).toBe(true)
     expect(scanEnvelope(Buffer.from('{"messages":[ \n ]}'), limits).empty).toBe(true)
   })
 
@@ -74,7 +99,9 @@ interface Message {
   readonly content: string
 }
 const message = (role: string) => fc.record({ role: fc.constant(role), content: fc.string({ unit: 'grapheme', maxLength: 300 }) })
-const opening = fc.tuple(fc.array(message('system'), { maxLength: 2 }), message('user')).map(([system, user]): Message[] => [...system, user])
+const opening = fc
+  .tuple(fc.array(message('system'), { maxLength: 2 }), message('user'))
+  .map(([system, user]): Message[] => [...system, user])
 const turns = fc.array(fc.oneof(message('assistant'), message('user'), message('tool')), { maxLength: 4 })
 const keyOf = (model: string, messages: readonly Message[], rest: object = {}) => scan({ model, messages, ...rest }).conversationKey
 
@@ -114,7 +141,10 @@ describe('conversation key', () => {
   })
 
   it('is not mistaken by a role inside the content', () => {
-    const messages = [{ content: '"role":"user"', role: 'system' }, { content: 'x', extra: { role: 'user' }, role: 'assistant' }]
+    const messages = [
+      { content: '"role":"user"', role: 'system' },
+      { content: 'x', extra: { role: 'user' }, role: 'assistant' },
+    ]
     expect(scan({ model: 'm', messages }).conversationKey).toBeNull()
   })
 })

@@ -58,7 +58,8 @@ describe('any JSON object', () => {
     fc.assert(
       fc.property(objectText, fc.array(damage, { minLength: 1, maxLength: 3 }), ({ text }, edits) => {
         let damaged = text
-        for (const [at, removed, added] of edits) damaged = damaged.slice(0, at % damaged.length) + added + damaged.slice((at % damaged.length) + removed)
+        for (const [at, removed, added] of edits)
+          damaged = damaged.slice(0, at % damaged.length) + added + damaged.slice((at % damaged.length) + removed)
         let envelope: Envelope | null = null
         refusalOf(() => (envelope = scan(damaged)))
         const read = parseObject(damaged)
@@ -71,8 +72,13 @@ describe('any JSON object', () => {
   })
 
   it('is never left with a wrong error by bytes that are no JSON', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => refusalOf(() => scanEnvelope(Buffer.from(bytes), limits)) !== 'internal'))
-    fc.assert(fc.property(valueText, (text) => scan(text).wellFormed === text.startsWith('{') || refusalOf(() => scan(text)) === null), { numRuns: 100 })
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => refusalOf(() => scanEnvelope(Buffer.from(bytes), limits)) !== 'internal'),
+    )
+    fc.assert(
+      fc.property(valueText, (text) => scan(text).wellFormed === text.startsWith('{') || refusalOf(() => scan(text)) === null),
+      { numRuns: 100 },
+    )
   })
 })
 
@@ -95,7 +101,8 @@ describe('recorded requests', () => {
       let envelope: Envelope | null = null
       if (refusalOf(() => (envelope = scan(body))) !== null) refused.push(name.slice(0, 3))
       const lower = Object.fromEntries(Object.entries(read).map(([key, value]) => [key.toLowerCase(), value]))
-      if (envelope !== null) expect((envelope as Envelope).model, name).toBe(isText(lower.model) ? lower.model : isText(lower.name) ? lower.name : null)
+      if (envelope !== null)
+        expect((envelope as Envelope).model, name).toBe(isText(lower.model) ? lower.model : isText(lower.name) ? lower.name : null)
     }
     expect(refused).toEqual(['123', '124', '134'])
   })
@@ -163,7 +170,10 @@ describe('a model is claimed only when Go reads it', () => {
     expect(scan('{"\u212aeep_alive":7}').keepAliveSeconds).toBe(7)
     expect(scan('{"me\u017f\u017fages":[1]}').empty).toBe(false)
     expect(scan(transcript('127').request.bodyText ?? '').fields.has('keep_alive')).toBe(true)
-    expect(scan(transcript('126').request.bodyText ?? '').fields.has('messages') || scan(transcript('126').request.bodyText ?? '').fields.has('system')).toBe(true)
+    expect(
+      scan(transcript('126').request.bodyText ?? '').fields.has('messages') ||
+        scan(transcript('126').request.bodyText ?? '').fields.has('system'),
+    ).toBe(true)
   })
 
   it('a dotless or dotted i is another letter, as in Go', () => {

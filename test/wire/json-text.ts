@@ -8,11 +8,24 @@ export const space = fc.constantFrom('', '', '', ' ', '\n', '\t', '\r\n  ')
 
 const rawString = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 8 }),
-  fc.constantFrom('"}', '\\', '\\"', '{"model":"evil"}', '\u2028', '\u2029', '\u0085', ']', ',"model":"evil"', '\ud83d\ude00', '漢字', '\u0000'),
+  fc.constantFrom(
+    '"}',
+    '\\',
+    '\\"',
+    '{"model":"evil"}',
+    '\u2028',
+    '\u2029',
+    '\u0085',
+    ']',
+    ',"model":"evil"',
+    '\ud83d\ude00',
+    '漢字',
+    '\u0000',
+  ),
 )
 
 /** A string literal, now and then with every character escaped. */
-export const stringText = fc.tuple(rawString, fc.boolean()).map(([text, escaped]) => (escaped ? escapeAll(text) : JSON.stringify(text)))
+const stringText = fc.tuple(rawString, fc.boolean()).map(([text, escaped]) => (escaped ? escapeAll(text) : JSON.stringify(text)))
 
 /** `text` as a literal of `\uXXXX` only. */
 export function escapeAll(text: string): string {
@@ -36,13 +49,28 @@ export const { value: valueText } = fc.letrec<{ value: string; list: string; obj
     .map(([entries, gap]) => `{${gap}${entries.map(([key, item]) => `${key}${gap}:${item}`).join(`,${gap}`)}}`),
 }))
 
-export interface ObjectText {
+interface ObjectText {
   readonly text: string
   /** Key as decoded, and its value as text, in order. */
   readonly entries: readonly (readonly [string, string])[]
 }
 
-const knownKeys = ['model', 'name', 'stream', 'messages', 'prompt', 'options', 'keep_alive', 'input', 'system', 'shift', 'max_tokens', '1', '0', '__proto__']
+const knownKeys = [
+  'model',
+  'name',
+  'stream',
+  'messages',
+  'prompt',
+  'options',
+  'keep_alive',
+  'input',
+  'system',
+  'shift',
+  'max_tokens',
+  '1',
+  '0',
+  '__proto__',
+]
 const keyName = fc.oneof(fc.constantFrom(...knownKeys), fc.string({ unit: 'grapheme', minLength: 0, maxLength: 5 }))
 
 /** Keys that Go takes for one are one key here. */

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { decodeLoaded, decodeTags, decodeVersion } from '../../src/wire/listings.ts'
 import { answerOf, transcript, transcripts } from './transcripts.ts'
 
-const lists = (path: string) => transcripts.filter(({ request, response }) => request.path === path && request.method === 'GET' && response.status === 200)
+const lists = (path: string) =>
+  transcripts.filter(({ request, response }) => request.path === path && request.method === 'GET' && response.status === 200)
 
 describe('recorded lists', () => {
   it('of models keep every row as it was sent', () => {

@@ -6,7 +6,18 @@ import { canonicalModelName, isCloudModel } from '../../src/wire/model-name.ts'
 import { transcript } from './transcripts.ts'
 
 describe('one model', () => {
-  const spellings = ['smollm2', 'smollm2:latest', 'SmolLM2', ' smollm2 ', 'library/smollm2', 'library/smollm2:latest', 'registry.ollama.ai/library/smollm2', 'REGISTRY.ollama.ai/Library/SMOLLM2:Latest', 'smollm2:local', 'smollm2:latest:local']
+  const spellings = [
+    'smollm2',
+    'smollm2:latest',
+    'SmolLM2',
+    ' smollm2 ',
+    'library/smollm2',
+    'library/smollm2:latest',
+    'registry.ollama.ai/library/smollm2',
+    'REGISTRY.ollama.ai/Library/SMOLLM2:Latest',
+    'smollm2:local',
+    'smollm2:latest:local',
+  ]
   for (const name of spellings) {
     it(`"${name}" is smollm2:latest`, () => {
       expect(canonicalModelName(name)).toBe('smollm2:latest')
@@ -44,9 +55,15 @@ describe('other models', () => {
   }
 
   it('have a name that stays what it is when asked again', () => {
-    const name = fc.array(fc.constantFrom('a', 'B', ':', '/', 'library/', 'registry.ollama.ai/', ':local', ' ', '.'), { maxLength: 6 }).map((parts) => parts.join(''))
+    const name = fc
+      .array(fc.constantFrom('a', 'B', ':', '/', 'library/', 'registry.ollama.ai/', ':local', ' ', '.'), { maxLength: 6 })
+      .map((parts) => parts.join(''))
     fc.assert(fc.property(name, (text) => canonicalModelName(text) === canonicalModelName(text)))
-    const proper = fc.tuple(fc.constantFrom('', 'user/', 'host.example/user/', 'library/'), fc.stringMatching(/^[a-z0-9_-]{1,8}$/), fc.constantFrom('', ':v1', ':Latest'))
+    const proper = fc.tuple(
+      fc.constantFrom('', 'user/', 'host.example/user/', 'library/'),
+      fc.stringMatching(/^[a-z0-9_-]{1,8}$/),
+      fc.constantFrom('', ':v1', ':Latest'),
+    )
     fc.assert(
       fc.property(proper, ([prefix, model, tag]) => {
         const canonical = canonicalModelName(`${prefix}${model}${tag}`)

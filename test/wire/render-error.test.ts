@@ -25,14 +25,21 @@ const rendered = (dialect: Dialect, status: number): unknown => {
 }
 
 describe('recorded error bodies', () => {
-  const errors = transcripts.filter((exchange) => exchange.response.status >= 400 && exchange.request.method !== 'HEAD' && headerOf(exchange, 'content-type').startsWith('application/json'))
+  const errors = transcripts.filter(
+    (exchange) =>
+      exchange.response.status >= 400 &&
+      exchange.request.method !== 'HEAD' &&
+      headerOf(exchange, 'content-type').startsWith('application/json'),
+  )
 
   it('have our shape in each dialect', () => {
     let compared = 0
     for (const exchange of errors) {
       const { dialect } = routeOf(exchange)
       const recorded: unknown = JSON.parse(answerOf(exchange).toString())
-      const ours = JSON.parse(JSON.stringify(shapeOf(rendered(dialect, exchange.response.status))).replace('"code":"string"', '"code":"null"')) as unknown
+      const ours = JSON.parse(
+        JSON.stringify(shapeOf(rendered(dialect, exchange.response.status))).replace('"code":"string"', '"code":"null"'),
+      ) as unknown
       const isNativeOnForeignRoute = dialect !== 'ollama' && JSON.stringify(shapeOf(recorded)) === '{"error":"string"}'
       if (isNativeOnForeignRoute) continue
       expect(ours, exchange.name).toEqual(shapeOf(recorded))
@@ -78,14 +85,18 @@ describe('every error of the catalogue', () => {
 
   it('asks to come back after a second at least, and only where there is a time', () => {
     const after = (retryAfterMs?: number): string | undefined =>
-      renderError('ollama', new CorralError('queue_full', 'x', retryAfterMs === undefined ? {} : { retryAfterMs }), requestId).headers['retry-after']
+      renderError('ollama', new CorralError('queue_full', 'x', retryAfterMs === undefined ? {} : { retryAfterMs }), requestId).headers[
+        'retry-after'
+      ]
     expect([after(), after(0), after(1), after(1_001), after(60_000)]).toEqual([undefined, '1', '1', '2', '60'])
   })
 })
 
 /** A `fetch` that answers with `body` once and forever. */
-const answering = (status: number, body: Buffer, type = 'application/json') => async (): Promise<Response> =>
-  new Response(new Uint8Array(body), { status, headers: { 'content-type': type } })
+const answering =
+  (status: number, body: Buffer, type = 'application/json') =>
+  async (): Promise<Response> =>
+    new Response(new Uint8Array(body), { status, headers: { 'content-type': type } })
 
 async function thrownBy(run: () => Promise<unknown>): Promise<unknown> {
   try {
@@ -97,17 +108,36 @@ async function thrownBy(run: () => Promise<unknown>): Promise<unknown> {
 }
 
 type ErrorClasses = Readonly<Record<number, new (...parameters: never[]) => Error>>
-const openAiClass: ErrorClasses = { 400: OpenAI.BadRequestError, 403: OpenAI.PermissionDeniedError, 404: OpenAI.NotFoundError, 409: OpenAI.ConflictError, 429: OpenAI.RateLimitError }
-const anthropicClass: ErrorClasses = { 400: Anthropic.BadRequestError, 403: Anthropic.PermissionDeniedError, 404: Anthropic.NotFoundError, 409: Anthropic.ConflictError, 429: Anthropic.RateLimitError }
+const openAiClass: ErrorClasses = {
+  400: OpenAI.BadRequestError,
+  403: OpenAI.PermissionDeniedError,
+  404: OpenAI.NotFoundError,
+  409: OpenAI.ConflictError,
+  429: OpenAI.RateLimitError,
+}
+const anthropicClass: ErrorClasses = {
+  400: Anthropic.BadRequestError,
+  403: Anthropic.PermissionDeniedError,
+  404: Anthropic.NotFoundError,
+  409: Anthropic.ConflictError,
+  429: Anthropic.RateLimitError,
+}
 const messages = [{ role: 'user' as const, content: 'x' }]
 
 const askOpenAi = (fetch: () => Promise<Response>) => {
   const client = new OpenAI({ apiKey: 'k', baseURL: 'http://gw/v1', maxRetries: 0, fetch })
-  return { whole: () => client.chat.completions.create({ model: 'm', messages }), stream: () => client.chat.completions.create({ model: 'm', messages, stream: true }), responses: () => client.responses.create({ model: 'm', input: 'x', stream: true }) }
+  return {
+    whole: () => client.chat.completions.create({ model: 'm', messages }),
+    stream: () => client.chat.completions.create({ model: 'm', messages, stream: true }),
+    responses: () => client.responses.create({ model: 'm', input: 'x', stream: true }),
+  }
 }
 const askAnthropic = (fetch: () => Promise<Response>) => {
   const client = new Anthropic({ apiKey: 'k', baseURL: 'http://gw', maxRetries: 0, fetch })
-  return { whole: () => client.messages.create({ model: 'm', max_tokens: 1, messages }), stream: () => client.messages.create({ model: 'm', max_tokens: 1, messages, stream: true }) }
+  return {
+    whole: () => client.messages.create({ model: 'm', max_tokens: 1, messages }),
+    stream: () => client.messages.create({ model: 'm', max_tokens: 1, messages, stream: true }),
+  }
 }
 
 async function drain(stream: AsyncIterable<unknown>): Promise<number> {
@@ -130,7 +160,8 @@ describe('official clients', () => {
   }
 
   const failure = new CorralError('stream_truncated', 'gpu-1 ended the stream')
-  const begun = (path: string, first: string): Buffer => Buffer.concat([Buffer.from(first), renderStreamError(postRoute(path), failure, requestId)])
+  const begun = (path: string, first: string): Buffer =>
+    Buffer.concat([Buffer.from(first), renderStreamError(postRoute(path), failure, requestId)])
 
   it('of OpenAI raise on the error at the end of a stream', async () => {
     const body = begun('/v1/chat/completions', 'data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[]}\n\n')
@@ -161,12 +192,23 @@ describe('official clients', () => {
 })
 
 describe('errors in band', () => {
-  const streaming: readonly string[] = ['/api/chat', '/api/generate', '/api/pull', '/v1/chat/completions', '/v1/completions', '/v1/messages']
+  const streaming: readonly string[] = [
+    '/api/chat',
+    '/api/generate',
+    '/api/pull',
+    '/v1/chat/completions',
+    '/v1/completions',
+    '/v1/messages',
+  ]
   for (const path of streaming) {
     it(`of ${path} are read by our own reader, so that two gateways in a row agree`, () => {
       const route: RouteFacts = postRoute(path)
       const error = new CorralError('stream_stalled', 'no frame for 30 s \u2028 "x"')
-      expect(readAnyhow(route, renderStreamError(route, error, requestId))).toMatchObject({ event: 'error', message: error.message, forwarded: '' })
+      expect(readAnyhow(route, renderStreamError(route, error, requestId))).toMatchObject({
+        event: 'error',
+        message: error.message,
+        forwarded: '',
+      })
     })
   }
 

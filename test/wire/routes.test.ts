@@ -26,7 +26,10 @@ describe('recorded paths', () => {
           expect([response.status, headerOf(exchange, 'allow')]).toEqual([405, match.allow])
           break
         case 'redirect':
-          expect([response.status, headerOf(exchange, 'location')]).toEqual([match.status, (request.headers['x-forwarded-prefix'] ?? '') + match.location])
+          expect([response.status, headerOf(exchange, 'location')]).toEqual([
+            match.status,
+            (request.headers['x-forwarded-prefix'] ?? '') + match.location,
+          ])
           break
         case 'unknown':
           expect(response.status).toBe(404)

@@ -1,4 +1,4 @@
-/** Splicing changes one field: the bytes around it stay, and JSON.parse sees no other difference. */
+/** Splicing changes one field: the bytes around it stay, and the texts of all other fields with them. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
@@ -25,15 +25,20 @@ const sizeOf = (text: string): number => Buffer.byteLength(text)
 describe('a top-level field', () => {
   it('that is there is replaced, and only it', () => {
     fc.assert(
-      fc.property(objectText.filter(({ entries }) => entries.length > 0), fc.nat(), valueText, ({ text, entries }, pick, json) => {
-        const [key, old] = entries[pick % entries.length] ?? ['', '']
-        const body = Buffer.from(text)
-        const changed = replaceField(body, scan(body), key.toLowerCase().replaceAll('\u017f', 's'), json)
-        expect(changed.length).toBe(body.length - sizeOf(old) + sizeOf(json))
-        expect(sharedEnds(body, changed)).toBeGreaterThanOrEqual(body.length - sizeOf(old))
-        const expected = new Map(entries.map(([name, value]) => [name, parse(name === key ? json : value)]))
-        expect(new Map(scanPairs(changed))).toEqual(expected)
-      }),
+      fc.property(
+        objectText.filter(({ entries }) => entries.length > 0),
+        fc.nat(),
+        valueText,
+        ({ text, entries }, pick, json) => {
+          const [key, old] = entries[pick % entries.length] ?? ['', '']
+          const body = Buffer.from(text)
+          const changed = replaceField(body, scan(body), key.toLowerCase().replaceAll('\u017f', 's'), json)
+          expect(changed.length).toBe(body.length - sizeOf(old) + sizeOf(json))
+          expect(sharedEnds(body, changed)).toBeGreaterThanOrEqual(body.length - sizeOf(old))
+          const expected = new Map(entries.map(([name, value]) => [name, name === key ? json : value]))
+          expect(new Map(scanPairs(changed))).toEqual(expected)
+        },
+      ),
       { numRuns: 300 },
     )
   })
@@ -44,7 +49,7 @@ describe('a top-level field', () => {
         const body = Buffer.from(text)
         const changed = replaceField(body, scan(body), 'brand_new', json)
         expect(sharedEnds(body, changed)).toBe(body.length)
-        expect(scanPairs(changed)).toEqual([['brand_new', parse(json)], ...entries.map(([key, value]) => [key, parse(value)])])
+        expect(scanPairs(changed)).toEqual([['brand_new', json], ...entries.map(([key, value]) => [key, value])])
       }),
       { numRuns: 200 },
     )
@@ -57,9 +62,12 @@ describe('a top-level field', () => {
   })
 })
 
-/** Keys and values in order of the text; `JSON.parse` alone would sort integer-like keys and lose `__proto__`. */
-function scanPairs(body: Buffer): [string, unknown][] {
-  const pairs: [string, unknown][] = []
+/**
+ * Keys and the texts of their values in order. Parsed objects are not compared: they sort integer-like keys and lose
+ * `__proto__`, and V8 of Node 26.10 misreads an escaped one-letter key once it has seen the key `\\` (`"\n"` comes out as `\\`).
+ */
+function scanPairs(body: Buffer): [string, string][] {
+  const pairs: [string, string][] = []
   const { fields } = scan(body)
   const keys = [...body.toString().matchAll(/"(?:[^"\\]|\\.)*"/gs)].map(([text]) => text)
   const ranges = [...fields.values()].toSorted((a, b) => a.start - b.start)
@@ -67,7 +75,7 @@ function scanPairs(body: Buffer): [string, unknown][] {
   for (const range of ranges) {
     const before = body.toString('utf8', position, range.start)
     const key = keys.find((text) => before.includes(text) && before.indexOf(text) === before.indexOf('"'))
-    pairs.push([String(parse(key ?? '""')), parse(body.toString('utf8', range.start, range.end))])
+    pairs.push([String(parse(key ?? '""')), body.toString('utf8', range.start, range.end)])
     position = range.end
   }
   return pairs
@@ -77,9 +85,12 @@ describe('an option', () => {
   const optionName = fc.constantFrom('num_ctx', 'num_gpu', 'seed', 'temperature', 'stop', '0', '1')
   const optionsText = fc
     .tuple(fc.uniqueArray(fc.tuple(optionName, valueText), { maxLength: 5, selector: ([name]) => name }), space)
-    .map(([entries, gap]) => ({ entries, text: `{${gap}${entries.map(([name, value]) => `"${name}"${gap}:${gap}${value}`).join(`${gap},${gap}`)}${gap}}` }))
+    .map(([entries, gap]) => ({
+      entries,
+      text: `{${gap}${entries.map(([name, value]) => `"${name}"${gap}:${gap}${value}`).join(`${gap},${gap}`)}${gap}}`,
+    }))
   const bodyOf = (options: string): Buffer => Buffer.from(`{"model":"m" ,"options": ${options} ,"n":9007199254740993}`)
-  const readOptions = (body: Buffer): [string, unknown][] => {
+  const readOptions = (body: Buffer): [string, string][] => {
     const { start = 0, end = 0 } = scan(body).fields.get('options') ?? {}
     return scanPairs(body.subarray(start, end))
   }
@@ -89,8 +100,8 @@ describe('an option', () => {
       fc.property(optionsText, optionName, valueText, ({ entries, text }, name, json) => {
         const changed = replaceOption(bodyOf(text), scan(bodyOf(text)), name, json)
         const there = entries.some(([key]) => key === name)
-        const kept = entries.map(([key, value]): [string, unknown] => [key, parse(key === name ? json : value)])
-        expect(readOptions(changed)).toEqual(there ? kept : [[name, parse(json)], ...kept])
+        const kept = entries.map(([key, value]): [string, string] => [key, key === name ? json : value])
+        expect(readOptions(changed)).toEqual(there ? kept : [[name, json], ...kept])
         expect(changed.toString()).toContain('"n":9007199254740993}')
       }),
       { numRuns: 200 },
@@ -102,7 +113,7 @@ describe('an option', () => {
       fc.property(optionsText, optionName, ({ entries, text }, name) => {
         const body = bodyOf(text)
         const changed = removeOption(body, scan(body), name)
-        expect(readOptions(changed)).toEqual(entries.filter(([key]) => key !== name).map(([key, value]) => [key, parse(value)]))
+        expect(readOptions(changed)).toEqual(entries.filter(([key]) => key !== name).map(([key, value]) => [key, value]))
         expect(scan(changed).wellFormed).toBe(true)
         if (!entries.some(([key]) => key === name)) expect(changed).toBe(body)
         parse(changed)

@@ -30,7 +30,13 @@ export function readStream(route: RouteFacts, chunks: readonly Buffer[], frameBy
     ;({ event, message } = step)
     break
   }
-  return { forwarded: Buffer.concat(forwarded).toString('latin1'), event: event ?? reader.end(), message, frames: reader.frames, usage: reader.usage }
+  return {
+    forwarded: Buffer.concat(forwarded).toString('latin1'),
+    event: event ?? reader.end(),
+    message,
+    frames: reader.frames,
+    usage: reader.usage,
+  }
 }
 
 /** `bytes` in one piece per byte. */
@@ -44,7 +50,7 @@ export function cutAt(bytes: Buffer, points: readonly number[]): Buffer[] {
   return cuts.slice(1).map((cut, index) => bytes.subarray(cuts[index] ?? 0, cut))
 }
 
-export const cutPoints = fc.array(fc.nat(1_000_000), { maxLength: 12 })
+const cutPoints = fc.array(fc.nat(1_000_000), { maxLength: 12 })
 
 /** Checks that no chunking of `bytes` reads otherwise than the whole, and returns that one reading. */
 export function readAnyhow(route: RouteFacts, bytes: Buffer, { runs = 25, frameBytesMax = defaultFrameBytesMax } = {}): Reading {

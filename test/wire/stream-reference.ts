@@ -51,7 +51,7 @@ const countOf = (usage: Fields, ...names: readonly string[]): number | null => {
   return typeof found === 'number' ? found : null
 }
 
-export interface Expectation extends Pick<Reading, 'forwarded' | 'frames'> {
+interface Expectation extends Pick<Reading, 'forwarded' | 'frames'> {
   readonly event: 'done' | 'error' | 'died' | null
   readonly promptTokens: number | null
   readonly outputTokens: number | null

@@ -11,14 +11,26 @@ const openai = postRoute('/v1/chat/completions')
 const anthropic = postRoute('/v1/messages')
 const responses = postRoute('/v1/responses')
 
-const token = (content: string): string => JSON.stringify({ model: 'm', created_at: 't', message: { role: 'assistant', content }, done: false })
+const token = (content: string): string =>
+  JSON.stringify({ model: 'm', created_at: 't', message: { role: 'assistant', content }, done: false })
 const lastLine = '{"model":"m","created_at":"t","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop"}'
-const chunkOf = (delta: unknown): string => `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', model: 'm', choices: [{ index: 0, delta }] })}\n\n`
+const chunkOf = (delta: unknown): string =>
+  `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', model: 'm', choices: [{ index: 0, delta }] })}\n\n`
 const lines = (...texts: readonly string[]): Buffer => Buffer.from(texts.map((text) => `${text}\n`).join(''))
 
-const lookalikes = ['{"done":true}', '"done":true', '"model":""', '{"error":"x"}', 'data: [DONE]\n\n', 'event: message_stop\n', '"status":"success"']
+const lookalikes = [
+  '{"done":true}',
+  '"done":true',
+  '"model":""',
+  '{"error":"x"}',
+  'data: [DONE]\n\n',
+  'event: message_stop\n',
+  '"status":"success"',
+]
 const separators = ['\u2028', '\u2029', '\u0085', '\u000b', '\u000c', '\r', '\n', 'é', '漢', '😀', '\ud800']
-const oddText = fc.array(fc.oneof(fc.constantFrom(...lookalikes, ...separators), fc.string({ unit: 'grapheme', maxLength: 6 })), { maxLength: 6 }).map((parts) => parts.join(''))
+const oddText = fc
+  .array(fc.oneof(fc.constantFrom(...lookalikes, ...separators), fc.string({ unit: 'grapheme', maxLength: 6 })), { maxLength: 6 })
+  .map((parts) => parts.join(''))
 
 describe('text that looks like protocol', () => {
   it('means nothing inside the content of a line', () => {
@@ -45,11 +57,25 @@ describe('text that looks like protocol', () => {
 
   it('means nothing inside the arguments of a tool call', () => {
     const tool = (args: unknown, done: boolean): string =>
-      JSON.stringify({ model: 'm', message: { role: 'assistant', content: '', tool_calls: [{ function: { name: 'f', arguments: args } }] }, done })
-    const args = { done: true, model: '', error: 'x', status: 'success', usage: { prompt_tokens: 9 }, total_duration: 7, x: { done: true, error: {} } }
+      JSON.stringify({
+        model: 'm',
+        message: { role: 'assistant', content: '', tool_calls: [{ function: { name: 'f', arguments: args } }] },
+        done,
+      })
+    const args = {
+      done: true,
+      model: '',
+      error: 'x',
+      status: 'success',
+      usage: { prompt_tokens: 9 },
+      total_duration: 7,
+      x: { done: true, error: {} },
+    }
     const body = lines(tool(args, false), tool({ ...args, done: false }, false), tool({ done: false }, true))
     expect(readAnyhow(chat, body)).toMatchObject({ event: 'done', frames: 3 })
-    const events = Buffer.from(`${chunkOf({ tool_calls: [{ function: { arguments: args } }] })}${chunkOf({ x: { model: '', error: 1 } })}data: [DONE]\n\n`)
+    const events = Buffer.from(
+      `${chunkOf({ tool_calls: [{ function: { arguments: args } }] })}${chunkOf({ x: { model: '', error: 1 } })}data: [DONE]\n\n`,
+    )
     expect(readAnyhow(openai, events)).toMatchObject({ event: 'done', frames: 3, forwarded: events.toString('latin1') })
   })
 
@@ -95,7 +121,11 @@ describe('ends of streams', () => {
 
 describe('bytes before the first frame', () => {
   it('empty lines and spaces of a keep-alive are left out', () => {
-    expect(readAnyhow(chat, Buffer.from(`\n \r\n  \n${lastLine}\n`))).toMatchObject({ event: 'done', frames: 1, forwarded: `${lastLine}\n` })
+    expect(readAnyhow(chat, Buffer.from(`\n \r\n  \n${lastLine}\n`))).toMatchObject({
+      event: 'done',
+      frames: 1,
+      forwarded: `${lastLine}\n`,
+    })
   })
 
   it('spaces on the first line stay, for JSON takes them', () => {
@@ -123,7 +153,12 @@ describe('errors in the stream', () => {
     ['a line of a pull', pull, '{"error":"pull model manifest: file does not exist"}\n', 'pull model manifest: file does not exist'],
     ['an event of OpenAI', openai, 'data: {"error":{"message":"broken","type":"api_error"}}\n\n', 'broken'],
     ['a native error on an OpenAI route', openai, 'data: {"error":"broken"}\n\n', 'broken'],
-    ['an event of Anthropic', anthropic, 'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"broken"}}\n\n', 'broken'],
+    [
+      'an event of Anthropic',
+      anthropic,
+      'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"broken"}}\n\n',
+      'broken',
+    ],
     ['an event of Responses', responses, 'event: error\ndata: {"type":"error","message":"broken"}\n\n', 'broken'],
   ]
   for (const [title, route, text, message] of cases) {
@@ -164,11 +199,37 @@ describe('damage', () => {
   })
 
   it('no bytes make a reader throw, and every chunking reads them alike', () => {
-    const piece = fc.constantFrom('{', '}', '"', '\\', '\n', '\r\n', ' ', ':', ',', '[', ']', 'data: ', 'event: ', 'error', '"done":true', '"model":""', '{"error":', token('a'), 'x', '\n\n', 'é')
+    const piece = fc.constantFrom(
+      '{',
+      '}',
+      '"',
+      '\\',
+      '\n',
+      '\r\n',
+      ' ',
+      ':',
+      ',',
+      '[',
+      ']',
+      'data: ',
+      'event: ',
+      'error',
+      '"done":true',
+      '"model":""',
+      '{"error":',
+      token('a'),
+      'x',
+      '\n\n',
+      'é',
+    )
     fc.assert(
-      fc.property(fc.constantFrom(chat, pull, openai, anthropic, responses), fc.array(piece, { minLength: 1, maxLength: 25 }), (route, pieces) => {
-        readAnyhow(route, Buffer.from(pieces.join('')), { runs: 2 })
-      }),
+      fc.property(
+        fc.constantFrom(chat, pull, openai, anthropic, responses),
+        fc.array(piece, { minLength: 1, maxLength: 25 }),
+        (route, pieces) => {
+          readAnyhow(route, Buffer.from(pieces.join('')), { runs: 2 })
+        },
+      ),
       { numRuns: 400 },
     )
   })
@@ -185,7 +246,11 @@ describe('a frame over the limit', () => {
     const body = lines(token('x'.repeat(300)), lastLine)
     expect(readAnyhow(chat, body, { frameBytesMax: 256 })).toMatchObject({ event: 'oversize', forwarded: '', frames: 0 })
     const events = Buffer.from(`data: {"model":"m"}\n\n${chunkOf({ content: 'x'.repeat(300) })}data: [DONE]\n\n`)
-    expect(readAnyhow(openai, events, { frameBytesMax: 256 })).toMatchObject({ event: 'oversize', forwarded: 'data: {"model":"m"}\n\n', frames: 1 })
+    expect(readAnyhow(openai, events, { frameBytesMax: 256 })).toMatchObject({
+      event: 'oversize',
+      forwarded: 'data: {"model":"m"}\n\n',
+      frames: 1,
+    })
   })
 
   it('of exactly the limit passes', () => {

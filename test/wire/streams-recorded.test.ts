@@ -64,7 +64,9 @@ describe('a runner or server that dies', () => {
 
   it('names the error of an error line', () => {
     const exchange = transcript('401')
-    expect(readAnyhow(routeOf(exchange), answerOf(exchange)).message).toBe('an error was encountered while running the model: unexpected EOF')
+    expect(readAnyhow(routeOf(exchange), answerOf(exchange)).message).toBe(
+      'an error was encountered while running the model: unexpected EOF',
+    )
   })
 })
 
