@@ -105,6 +105,7 @@ export class Answer {
     const name = streamed ? type.streamed : type
     if (name !== null) this.set('Content-Type', name)
     const bytes = body === null ? 0 : Buffer.byteLength(body)
+    if (bytes > autoLengthBytes && this.request.method === 'HEAD') return this.bare(status)
     if (streamed || bytes > autoLengthBytes) {
       this.#head(status)
       this.frames(body === null || body === '' ? [] : [body])
@@ -124,7 +125,7 @@ export class Answer {
     this.#response.end(this.request.method === 'HEAD' || body === null ? undefined : body)
   }
 
-  /** A status without a length and without a body (answers to HEAD). */
+  /** A status without a length and without a body (some answers to HEAD). */
   bare(status: number): void {
     if (this.#state !== 'fresh') return
     this.#state = 'over'

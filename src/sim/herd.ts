@@ -1,5 +1,5 @@
 /**
- * Several nodes in one process, named `node-1`, `node-2`, …; with a base port they listen side by side.
+ * Several nodes in one process, named `node-1`, `node-2`, …; with a base port they listen side by side (0: any ports).
  */
 import { createSimNode, type SimNode, type SimNodeOptions } from './node.ts'
 
@@ -27,7 +27,7 @@ export async function createHerd(options: HerdOptions): Promise<SimHerd> {
         ...common,
         name: `node-${index + 1}`,
         seed: (common.seed ?? 1) + index,
-        ...(basePort === undefined ? {} : { port: basePort + index }),
+        ...(basePort === undefined ? {} : { port: basePort === 0 ? 0 : basePort + index }),
         ...(baseControlPort === undefined ? {} : { controlPort: baseControlPort + index }),
         ...own,
       }),

@@ -82,4 +82,9 @@ async function main(): Promise<void> {
   process.on('SIGINT', stop)
 }
 
-await main()
+try {
+  await main()
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`)
+  process.exitCode = 2
+}

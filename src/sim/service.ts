@@ -13,7 +13,7 @@ import type { Fault } from './faults.ts'
 import { anthropicError } from './reply-anthropic.ts'
 import { openAiError } from './reply-openai.ts'
 import type { Refusal } from './inference-request.ts'
-import { matchRoute, redirectOf, type Matched } from './routes.ts'
+import { matchRoute, redirectOf, type Matched, type Route } from './routes.ts'
 
 export interface ServiceCounts {
   readonly requests: number
@@ -208,16 +208,27 @@ export class NodeService {
       else answer.whole(405, '405 method not allowed', 'text/plain')
       return
     }
-    if (route.unread) return route.handler(this.#context, answer, noBody)
+    if (route.unread) return this.#run(route, answer, noBody)
     answer.allowBody()
     if (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined) {
-      return route.handler(this.#context, answer, noBody)
+      return this.#run(route, answer, noBody)
     }
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
-      route.handler(this.#context, answer, unpacked(request, body))
+      this.#run(route, answer, unpacked(request, body))
     })
+  }
+
+  /** A fault of the simulation itself is a bare 500, as the real server recovers from a panic, and a line on stderr. */
+  #run(route: Route, answer: Answer, body: Buffer): void {
+    try {
+      route.handler(this.#context, answer, body)
+    } catch (error) {
+      process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+      if (answer.started) answer.breakOff()
+      else answer.whole(500, null, null)
+    }
   }
 }

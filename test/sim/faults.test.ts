@@ -154,6 +154,44 @@ describe('a fault', () => {
     expect(node.stats().loads).toBe(2)
   })
 
+  it('goes up and down and up again', async () => {
+    const node = await start()
+    const up = (): Promise<boolean> =>
+      fetch(`${node.url}/api/version`).then(
+        () => true,
+        () => false,
+      )
+    node.control.set('flap', { delayMs: 60 })
+    await expect.poll(up, { interval: 10 }).toBe(false)
+    await expect.poll(up, { interval: 10 }).toBe(true)
+    await expect.poll(up, { interval: 10 }).toBe(false)
+    node.control.clear('flap')
+    await expect.poll(up, { interval: 10 }).toBe(true)
+  })
+
+  it('sends a frame byte by byte', async () => {
+    const node = await start()
+    await ask(node)
+    node.control.set('slow-loris', { count: 1, atFrame: 2, delayMs: 1 })
+    const client = new WireClient(node.port)
+    const frames = await new Promise<number>((resolve) => {
+      const request = { method: 'POST', path: '/api/chat', headers: {}, bodyText: JSON.stringify(streams) }
+      void client.exchange(request, (count) => {
+        if (count === 12) resolve(count)
+      })
+    })
+    expect(frames).toBe(12)
+    client.close()
+  })
+
+  it('hangs before the head until the client leaves', async () => {
+    const node = await start()
+    node.control.set('hang-before-head', { count: 1 })
+    const answer = await fetch(`${node.url}/api/tags`, { signal: AbortSignal.timeout(150) }).catch((error: unknown) => error)
+    expect(answer).toBeInstanceOf(DOMException)
+    await expect.poll(() => node.stats()).toMatchObject({ aborted: 1, inFlight: 0 })
+  })
+
   it('is set and cleared over the control port', async () => {
     const node = await start({ controlPort: 0 })
     await fetch(`${node.controlUrl}/faults`, { method: 'POST', body: '{"kind":"instant-503"}' })
