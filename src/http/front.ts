@@ -33,7 +33,6 @@ export const pastHopsHeader = 'x-corral-past-hops'
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 /** Bytes of a target that two parsers could read in two ways: control characters, a backslash, a fragment, anything beyond ASCII. */
-// oxlint-disable-next-line no-control-regex
 const oddTarget = /[\0-\x20\x7f-\uffff\\#]/
 /** What cannot be in a host name, an address or a port. */
 const oddHost = /[^\w.:[\]%~-]/
@@ -99,7 +98,10 @@ function refuseTarget(incoming: IncomingMessage, options: FrontOptions): CorralE
   if (!target.startsWith('/')) return error('invalid_request', 'the request target must be a path')
   if (oddTarget.test(target)) return error('invalid_request', 'the request target holds characters that must be percent-encoded')
   if (passed(incoming.headers[hopHeader], options.hopId) || passed(incoming.headers[pastHopsHeader], options.hopId)) {
-    return error('loop_detected', 'this request came from Corral itself: a node URL points at its own listener (check CORRAL_NODES and OLLAMA_HOST)')
+    return error(
+      'loop_detected',
+      'this request came from Corral itself: a node URL points at its own listener (check CORRAL_NODES and OLLAMA_HOST)',
+    )
   }
   const query = target.indexOf('?')
   if (query >= 0 && credentialParameter.test(decodeLoosely(target.slice(query)))) {

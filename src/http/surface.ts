@@ -80,7 +80,11 @@ function dispatch(deps: SurfaceDeps, exchange: Exchange): Answering {
   }
 }
 
-function answerRoute(deps: SurfaceDeps, exchange: Exchange, { path, match }: { path: string; match: Extract<RouteMatch, { kind: 'route' }> }): Answering {
+function answerRoute(
+  deps: SurfaceDeps,
+  exchange: Exchange,
+  { path, match }: { path: string; match: Extract<RouteMatch, { kind: 'route' }> },
+): Answering {
   const { facts, parameter } = match
   if (facts.placement === 'local') {
     answerUnread(exchange, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'Ollama is running' })

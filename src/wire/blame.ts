@@ -53,8 +53,6 @@ export function judgeResponse(route: RouteFacts, status: number, text: string): 
 }
 
 function judge(route: RouteFacts, status: number, text: string, message: string): Verdict {
-  // The node is a Corral that found a ring of Corrals: a retry would only go round again.
-  if (status === 508) return client
   if (status === 404) return judgeMissing(route, text)
   if (status >= 400 && status < 500 && status !== 429) return judgeRefusal(message)
   if (clientTexts.test(message)) return client

@@ -19,7 +19,9 @@ const digestOf = (body: string): string => `sha256:${createHash('sha256').update
 test('T153: a chunked upload is created', async () => {
   const body = 'hello blob'
   const client = await RawClient.open(gateway.port)
-  client.send(`POST /api/blobs/${digestOf(body)} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\na\r\n${body}\r\n0\r\n\r\n`)
+  client.send(
+    `POST /api/blobs/${digestOf(body)} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\na\r\n${body}\r\n0\r\n\r\n`,
+  )
   expect((await client.answer()).status).toBe(201)
   expect(gateway.node.blobs.has(digestOf(body))).toBe(true)
   client.destroy()
@@ -66,7 +68,9 @@ test('T157: one that is there and Expect: 100-continue gets 200 without a 100', 
 test('T158: a new one with Expect: 100-continue is asked for, then created', async () => {
   const body = 'All of this blob is new.\n'
   const client = await RawClient.open(gateway.port)
-  client.send(`POST /api/blobs/${digestOf(body)} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`)
+  client.send(
+    `POST /api/blobs/${digestOf(body)} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`,
+  )
   expect((await client.answer()).status).toBe(100)
   client.send(body)
   expect((await client.answer()).status).toBe(201)
@@ -80,14 +84,17 @@ test('an empty blob is created', async () => {
   await gateway.assertHealthy()
 })
 
-test.each(['..', '../x', '%2e%2e', '%2e%2e%2f%2e%2e%2fapi%2ftags', 'a%00b', 'a%5cb', ''])('a digest like "%s" is no way out of the route', async (digest) => {
-  const before = gateway.node.received.length
-  const answer = await gateway.ask('POST', `/api/blobs/${digest}`, { body: 'x' })
-  expect([307, 400, 404, 405]).toContain(answer.status)
-  const reached = gateway.node.received.slice(before).map(({ url }) => decodeURIComponent(url))
-  expect(reached.filter((url) => url.includes('..') || url.includes('\0'))).toEqual([])
-  await gateway.assertHealthy()
-})
+test.each(['..', '../x', '%2e%2e', '%2e%2e%2f%2e%2e%2fapi%2ftags', 'a%00b', 'a%5cb', ''])(
+  'a digest like "%s" is no way out of the route',
+  async (digest) => {
+    const before = gateway.node.received.length
+    const answer = await gateway.ask('POST', `/api/blobs/${digest}`, { body: 'x' })
+    expect([307, 400, 404, 405]).toContain(answer.status)
+    const reached = gateway.node.received.slice(before).map(({ url }) => decodeURIComponent(url))
+    expect(reached.filter((url) => url.includes('..') || url.includes('\0'))).toEqual([])
+    await gateway.assertHealthy()
+  },
+)
 
 test('200 MB go through with bounded memory, whatever the limit of JSON bodies', async () => {
   const piece = Buffer.alloc(mebibyte, 'z')
@@ -116,7 +123,9 @@ test('200 MB go through with bounded memory, whatever the limit of JSON bodies',
 test('B1: an upload with two lengths is refused before a node hears of it', async () => {
   const before = gateway.node.received.length
   const client = await RawClient.open(gateway.port)
-  client.send(`POST /api/blobs/${digestOf('x')} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n`)
+  client.send(
+    `POST /api/blobs/${digestOf('x')} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n`,
+  )
   expect((await client.answer()).status).toBe(400)
   client.destroy()
   expect(gateway.node.received.length).toBe(before)

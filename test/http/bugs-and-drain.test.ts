@@ -19,7 +19,12 @@ describe('a bug', () => {
     const { fleet } = gateway.app
     const { relay } = fleet
     const broken = new Error('secret detail at /srv/corral/src/fleet/x.ts:1')
-    Object.defineProperty(fleet.catalogue, 'resolve', { configurable: true, value: () => { throw broken } })
+    Object.defineProperty(fleet.catalogue, 'resolve', {
+      configurable: true,
+      value: () => {
+        throw broken
+      },
+    })
     const answer = await gateway.ask('POST', path, { body: goodChat })
     expect(answer.status).toBe(500)
     expect(answer.body).toContain('internal error')
@@ -32,7 +37,12 @@ describe('a bug', () => {
   test('before a request has begun is a bare 500, and the process lives', async () => {
     gateway = await startGateway()
     const { calls } = gateway.app
-    Object.defineProperty(calls, 'add', { configurable: true, value: () => { throw new Error('secret detail') } })
+    Object.defineProperty(calls, 'add', {
+      configurable: true,
+      value: () => {
+        throw new Error('secret detail')
+      },
+    })
     for (const path of routes) {
       const answer = await gateway.ask('POST', path, { body: goodChat })
       expect([answer.status, answer.body]).toEqual([500, ''])
@@ -44,7 +54,12 @@ describe('a bug', () => {
   test('in an operator route is a 500 that tells nothing of it', async () => {
     gateway = await startGateway()
     const { calls } = gateway.app
-    Object.defineProperty(calls, 'list', { configurable: true, value: () => { throw new TypeError('secret detail') } })
+    Object.defineProperty(calls, 'list', {
+      configurable: true,
+      value: () => {
+        throw new TypeError('secret detail')
+      },
+    })
     const answer = await gateway.ask('GET', '/admin/requests')
     expect(answer.status).toBe(500)
     expect(answer.body).not.toContain('secret')

@@ -113,7 +113,9 @@ describe.each(leaveBy)('by %s', (_, leave) => {
   test('while it uploads a blob', async () => {
     const { port, node, assertHealthy } = await start(() => undefined)
     const client = await RawClient.open(port)
-    client.send(`POST /api/blobs/sha256:${'1'.repeat(64)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n${'b'.repeat(1_000)}`)
+    client.send(
+      `POST /api/blobs/sha256:${'1'.repeat(64)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n${'b'.repeat(1_000)}`,
+    )
     while (node.blobBytes === 0) await nextTurn()
     const upload = node.received.find(({ method }) => method === 'POST')
     const leftMs = performance.now()

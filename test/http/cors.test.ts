@@ -13,32 +13,48 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all([gateway.close(), open.close(), listed.close()]))
 
-const preflight = (origin: string): string[] => [`Origin: ${origin}`, 'Access-Control-Request-Method: POST', 'Access-Control-Request-Headers: content-type, x-api-key']
+const preflight = (origin: string): string[] => [
+  `Origin: ${origin}`,
+  'Access-Control-Request-Method: POST',
+  'Access-Control-Request-Headers: content-type, x-api-key',
+]
 const allowOrigin = 'access-control-allow-origin'
 
 describe('preflight', () => {
-  test.each(['https://localhost:1', 'http://localhost:3000', 'https://127.0.0.1:8443', 'app://obsidian.md', 'vscode-webview://abc', 'tauri://x', 'file://'])(
-    'T327: %s gets 204 and no node hears of it',
-    async (origin) => {
-      const before = gateway.node.received.length
-      const answer = await gateway.ask('OPTIONS', '/api/chat', { headers: preflight(origin) })
-      expect(answer.status).toBe(204)
-      expect(answer.headers[allowOrigin]).toBe(origin)
-      expect(answer.headers['access-control-allow-methods']).toContain('DELETE')
-      expect(answer.headers['vary']).toContain('Origin')
-      expect(answer.headers['content-length']).toBeUndefined()
-      expect(gateway.node.received.length).toBe(before)
-    },
-  )
+  test.each([
+    'https://localhost:1',
+    'http://localhost:3000',
+    'https://127.0.0.1:8443',
+    'app://obsidian.md',
+    'vscode-webview://abc',
+    'tauri://x',
+    'file://',
+  ])('T327: %s gets 204 and no node hears of it', async (origin) => {
+    const before = gateway.node.received.length
+    const answer = await gateway.ask('OPTIONS', '/api/chat', { headers: preflight(origin) })
+    expect(answer.status).toBe(204)
+    expect(answer.headers[allowOrigin]).toBe(origin)
+    expect(answer.headers['access-control-allow-methods']).toContain('DELETE')
+    expect(answer.headers['vary']).toContain('Origin')
+    expect(answer.headers['content-length']).toBeUndefined()
+    expect(gateway.node.received.length).toBe(before)
+  })
 
-  test.each(['https://evil.example', 'http://localhost.evil.example', 'http://localhost@evil.example', 'null', 'http://127.0.0.1.evil.example', 'chrome-extension://abc', 'http://localhost:99999999', 'https://a, http://localhost', ''])(
-    'T328: "%s" gets a bare 403',
-    async (origin) => {
-      const answer = await gateway.ask('OPTIONS', '/api/chat', { headers: preflight(origin) })
-      expect([answer.status, answer.body]).toEqual([403, ''])
-      expect(answer.headers[allowOrigin]).toBeUndefined()
-    },
-  )
+  test.each([
+    'https://evil.example',
+    'http://localhost.evil.example',
+    'http://localhost@evil.example',
+    'null',
+    'http://127.0.0.1.evil.example',
+    'chrome-extension://abc',
+    'http://localhost:99999999',
+    'https://a, http://localhost',
+    '',
+  ])('T328: "%s" gets a bare 403', async (origin) => {
+    const answer = await gateway.ask('OPTIONS', '/api/chat', { headers: preflight(origin) })
+    expect([answer.status, answer.body]).toEqual([403, ''])
+    expect(answer.headers[allowOrigin]).toBeUndefined()
+  })
 
   test('T329: of an unknown path is answered too', async () => {
     expect((await gateway.ask('OPTIONS', '/nope', { headers: preflight('http://localhost:3000') })).status).toBe(204)
@@ -80,7 +96,10 @@ describe('plain requests', () => {
       ['GET', '/api/tags', undefined],
       ['POST', '/api/chat', goodChat],
     ] as const) {
-      const answer = await gateway.ask(method, path, { headers: ['Origin: http://localhost:3000'], ...(body === undefined ? {} : { body }) })
+      const answer = await gateway.ask(method, path, {
+        headers: ['Origin: http://localhost:3000'],
+        ...(body === undefined ? {} : { body }),
+      })
       expect([answer.status, answer.headers[allowOrigin], answer.headers['vary']]).toEqual([200, 'http://localhost:3000', 'Origin'])
     }
   })
@@ -120,7 +139,14 @@ describe('plain requests', () => {
   test("a node's own CORS headers never reach a client", async () => {
     const usual = gateway.node.script
     gateway.node.script = (_incoming, outgoing) => {
-      outgoing.writeHead(200, { 'content-type': 'application/json', [allowOrigin]: '*', 'access-control-allow-credentials': 'true', 'content-length': '2' }).end('{}')
+      outgoing
+        .writeHead(200, {
+          'content-type': 'application/json',
+          [allowOrigin]: '*',
+          'access-control-allow-credentials': 'true',
+          'content-length': '2',
+        })
+        .end('{}')
     }
     const answer = await gateway.ask('POST', '/api/chat', { body: '{"model":"small","stream":false}' })
     gateway.node.script = usual
@@ -137,9 +163,12 @@ describe('Host on loopback', () => {
     expect((await listed.ask('GET', '/api/version', { host: 'xgateway.example.com' })).status).toBe(403)
   })
 
-  test.each(['/api/version', '/v1/models', '/admin/fleet', '/metrics', '/healthz', '/'])('DNS rebinding: %s is refused under a foreign name', async (path) => {
-    expect((await gateway.ask('GET', path, { host: 'rebind.evil.example' })).status).toBe(403)
-  })
+  test.each(['/api/version', '/v1/models', '/admin/fleet', '/metrics', '/healthz', '/'])(
+    'DNS rebinding: %s is refused under a foreign name',
+    async (path) => {
+      expect((await gateway.ask('GET', path, { host: 'rebind.evil.example' })).status).toBe(403)
+    },
+  )
 
   test('B69: a change by a foreign page is refused on /admin', async () => {
     const before = gateway.app.fleet.nodes.length

@@ -60,11 +60,30 @@ export const answerChat: Script = (_incoming, outgoing, body) => {
 const probes: Readonly<Record<string, unknown>> = {
   '/api/version': { version: '0.33.0' },
   '/api/tags': {
-    models: [{ name: 'small:latest', model: 'small:latest', modified_at: '2026-11-01T00:00:00Z', size: 1, digest: 'd1', details: { family: 'llama' } }],
+    models: [
+      {
+        name: 'small:latest',
+        model: 'small:latest',
+        modified_at: '2026-11-01T00:00:00Z',
+        size: 1,
+        digest: 'd1',
+        details: { family: 'llama' },
+      },
+    ],
   },
   // In memory already, so that the gateway has nothing to load.
   '/api/ps': {
-    models: [{ name: 'small:latest', model: 'small:latest', size: 1, digest: 'd1', expires_at: '2026-12-24T00:00:00Z', size_vram: 1, context_length: 4096 }],
+    models: [
+      {
+        name: 'small:latest',
+        model: 'small:latest',
+        size: 1,
+        digest: 'd1',
+        expires_at: '2026-12-24T00:00:00Z',
+        size_vram: 1,
+        context_length: 4096,
+      },
+    ],
   },
 }
 

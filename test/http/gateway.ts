@@ -88,7 +88,9 @@ async function assertHealthy(app: App, ask: Gateway['ask']): Promise<void> {
 
 function takenSlots(app: App): string {
   const snapshot = snapshotFleet(app.fleet, systemClock.nowMs())
-  const runners = snapshot.nodes.flatMap((node) => node.runners.filter(({ inFlight }) => inFlight > 0).map(({ model }) => `${node.name}/${model}`))
+  const runners = snapshot.nodes.flatMap((node) =>
+    node.runners.filter(({ inFlight }) => inFlight > 0).map(({ model }) => `${node.name}/${model}`),
+  )
   const down = snapshot.nodes.filter(({ breaker }) => breaker !== 'closed').map(({ name }) => `breaker of ${name}`)
   const calls = app.calls.size > 0 ? [`${app.calls.size} calls`] : []
   const attempts = app.fleet.activeAttempts > 0 ? [`${app.fleet.activeAttempts} attempts`] : []

@@ -107,7 +107,10 @@ describe.each(routes)('%s', (path, dialect) => {
     ['a million escaped quotes', `{"model":"small","prompt":"${'\\"'.repeat(500_000)}"}`],
   ]
   test.each(relayed)('%s reaches a node unchanged, and its error comes back unchanged', async (_, body) => {
-    const words = dialect === 'ollama' ? { error: 'the words of the node' } : { error: { message: 'the words of the node', type: 'x', param: null, code: null } }
+    const words =
+      dialect === 'ollama'
+        ? { error: 'the words of the node' }
+        : { error: { message: 'the words of the node', type: 'x', param: null, code: null } }
     gateway.node.script = (_incoming, outgoing) => sendJson(outgoing, 400, words)
     const startMs = performance.now()
     const answer = await gateway.ask('POST', path, { body })
@@ -136,12 +139,15 @@ describe.each(routes)('%s', (path, dialect) => {
     },
   )
 
-  test.each(['text/plain', 'application/json; charset=utf-16', 'multipart/form-data', ''])('B32: Content-Type "%s" is no matter, as in Ollama', async (type) => {
-    const headers = type === '' ? [] : [`Content-Type: ${type}`]
-    const answer = await gateway.ask('POST', path, { headers, body: '{"model":"small","stream":false}' })
-    expect(answer.status).not.toBe(415)
-    await gateway.assertHealthy()
-  })
+  test.each(['text/plain', 'application/json; charset=utf-16', 'multipart/form-data', ''])(
+    'B32: Content-Type "%s" is no matter, as in Ollama',
+    async (type) => {
+      const headers = type === '' ? [] : [`Content-Type: ${type}`]
+      const answer = await gateway.ask('POST', path, { headers, body: '{"model":"small","stream":false}' })
+      expect(answer.status).not.toBe(415)
+      await gateway.assertHealthy()
+    },
+  )
 })
 
 let answerAsBefore: Gateway['node']['script']
@@ -168,16 +174,24 @@ describe('other routes', () => {
     expect(gateway.node.received.length).toBe(before)
   })
 
-  test.each(['/api/show', '/api/pull', '/api/push', '/api/create', '/api/copy', '/api/embed', '/api/generate', '/v1/responses', '/v1/embeddings', '/v1/completions'])(
-    'T051, T299: an empty body on %s gets the words of the node',
-    async (path) => {
-      gateway.node.script = (_incoming, outgoing) => sendJson(outgoing, 400, { error: 'missing request body, says the node' })
-      const answer = await gateway.ask('POST', path, { body: '' })
-      gateway.node.script = answerAsBefore
-      expect([answer.status, answer.body]).toEqual([400, '{"error":"missing request body, says the node"}'])
-      await gateway.assertHealthy()
-    },
-  )
+  test.each([
+    '/api/show',
+    '/api/pull',
+    '/api/push',
+    '/api/create',
+    '/api/copy',
+    '/api/embed',
+    '/api/generate',
+    '/v1/responses',
+    '/v1/embeddings',
+    '/v1/completions',
+  ])('T051, T299: an empty body on %s gets the words of the node', async (path) => {
+    gateway.node.script = (_incoming, outgoing) => sendJson(outgoing, 400, { error: 'missing request body, says the node' })
+    const answer = await gateway.ask('POST', path, { body: '' })
+    gateway.node.script = answerAsBefore
+    expect([answer.status, answer.body]).toEqual([400, '{"error":"missing request body, says the node"}'])
+    await gateway.assertHealthy()
+  })
 
   test.each([
     ['no JSON', 'nope'],

@@ -19,7 +19,30 @@ function randomOf(seed: number): () => number {
   }
 }
 
-const spice = ['\r\n', '\n', '\r', '\0', ':', ' ', '\t', '\x7f', '\xff', '%', '%2e', '..', '//', 'Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', '"', '{', '}', '[', '\\', '\\u0000', 'HTTP/1.1']
+const spice = [
+  '\r\n',
+  '\n',
+  '\r',
+  '\0',
+  ':',
+  ' ',
+  '\t',
+  '\x7f',
+  '\xff',
+  '%',
+  '%2e',
+  '..',
+  '//',
+  'Content-Length: 5\r\n',
+  'Transfer-Encoding: chunked\r\n',
+  '"',
+  '{',
+  '}',
+  '[',
+  '\\',
+  '\\u0000',
+  'HTTP/1.1',
+]
 
 function mutate(bytes: string, random: () => number): string {
   let text = bytes

@@ -125,15 +125,18 @@ describe('methods', () => {
     await gateway.assertHealthy()
   })
 
-  test.each(['/', '/api/version', '/api/tags'])('T002, T004, T040: HEAD %s is answered without a body, the connection stays', async (target) => {
-    const client = await RawClient.open(gateway.port)
-    for (let round = 0; round < 2; round += 1) {
-      const answer = await client.send(requestBytes('HEAD', target)).answer({ head: true })
-      expect(answer.status).toBe(200)
-    }
-    expect(client.text).toBe('')
-    client.destroy()
-  })
+  test.each(['/', '/api/version', '/api/tags'])(
+    'T002, T004, T040: HEAD %s is answered without a body, the connection stays',
+    async (target) => {
+      const client = await RawClient.open(gateway.port)
+      for (let round = 0; round < 2; round += 1) {
+        const answer = await client.send(requestBytes('HEAD', target)).answer({ head: true })
+        expect(answer.status).toBe(200)
+      }
+      expect(client.text).toBe('')
+      client.destroy()
+    },
+  )
 
   test.each(['TRACE', 'PROPFIND', 'LINK', 'SUBSCRIBE', 'PURGE'])('B13: %s is not implemented and the connection closed', async (method) => {
     const answer = await gateway.ask(method, '/api/tags')
@@ -159,7 +162,10 @@ describe('methods', () => {
 
   test('B69: a method override header changes nothing', async () => {
     const before = gateway.node.received.length
-    const answer = await gateway.ask('POST', '/api/delete', { headers: ['X-HTTP-Method-Override: DELETE', 'X-HTTP-Method: DELETE'], body: remove })
+    const answer = await gateway.ask('POST', '/api/delete', {
+      headers: ['X-HTTP-Method-Override: DELETE', 'X-HTTP-Method: DELETE'],
+      body: remove,
+    })
     expect(answer.status).toBe(405)
     expect(gateway.node.received.length).toBe(before)
   })

@@ -142,7 +142,11 @@ function dechunk(rest: Buffer): { text: string; length: number } | null {
 }
 
 /** Sends `bytes` on a new connection and reads one answer. */
-export async function exchange(port: number, bytes: string | Buffer, options: { head?: boolean } = {}): Promise<RawAnswer & { closed: boolean }> {
+export async function exchange(
+  port: number,
+  bytes: string | Buffer,
+  options: { head?: boolean } = {},
+): Promise<RawAnswer & { closed: boolean }> {
   const client = await RawClient.open(port)
   try {
     const answer = await client.send(bytes).answer(options)

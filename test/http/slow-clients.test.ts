@@ -159,7 +159,9 @@ describe('slow readers', () => {
     client.socket.pause()
     const arrival = node.arrival()
     client.send(requestBytes('POST', '/api/chat', { body: pourBody }))
-    await (await arrival).cut
+    await (
+      await arrival
+    ).cut
     // What lies in four kernel buffers and in the queue of at most 1 MiB; never the 256 MiB of the whole.
     expect(poured.bytes).toBeLessThan(40 * 1_048_576)
     expect(app.fleet.activeAttempts).toBe(0)

@@ -12,7 +12,8 @@ afterAll(() => gateway.close())
 
 const length = goodChat.length
 const chunked = `${length.toString(16)}\r\n${goodChat}\r\n0\r\n\r\n`
-const post = (lines: readonly string[], body: string): string => `POST /api/chat HTTP/1.1\r\nHost: localhost\r\n${lines.join('\r\n')}\r\n\r\n${body}`
+const post = (lines: readonly string[], body: string): string =>
+  `POST /api/chat HTTP/1.1\r\nHost: localhost\r\n${lines.join('\r\n')}\r\n\r\n${body}`
 
 const refused: readonly (readonly [string, string, number])[] = [
   ['B1: Content-Length with Transfer-Encoding', post([`Content-Length: ${length}`, 'Transfer-Encoding: chunked'], chunked), 400],
@@ -38,7 +39,11 @@ const refused: readonly (readonly [string, string, number])[] = [
   ['B7: a folded header', post(['X-A: b', ' c', `Content-Length: ${length}`], goodChat), 400],
   ['B7: a space in a name', post(['X A: b', `Content-Length: ${length}`], goodChat), 400],
   ['B7: an empty name', post([': b', `Content-Length: ${length}`], goodChat), 400],
-  ['B7: a leading space in the first header', `POST /api/chat HTTP/1.1\r\n Host: localhost\r\nContent-Length: ${length}\r\n\r\n${goodChat}`, 400],
+  [
+    'B7: a leading space in the first header',
+    `POST /api/chat HTTP/1.1\r\n Host: localhost\r\nContent-Length: ${length}\r\n\r\n${goodChat}`,
+    400,
+  ],
   ['B14: chunk size 0x3', post(['Transfer-Encoding: chunked'], '0x3\r\nabc\r\n0\r\n\r\n'), 400],
   ['B14: a chunk size that overflows', post(['Transfer-Encoding: chunked'], 'fffffffffffffffff\r\nabc\r\n0\r\n\r\n'), 400],
   ['B14: chunk lines that end in a line feed only', post(['Transfer-Encoding: chunked'], '3\nabc\n0\n\n'), 400],
@@ -109,7 +114,10 @@ describe('framing', () => {
 
   test('B20: 100 pipelined requests are answered in order', async () => {
     const client = await RawClient.open(gateway.port)
-    const requests = Array.from({ length: 100 }, (_, index) => `GET ${index % 2 === 0 ? '/api/version' : '/nope'} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+    const requests = Array.from(
+      { length: 100 },
+      (_, index) => `GET ${index % 2 === 0 ? '/api/version' : '/nope'} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+    )
     client.send(requests.join(''))
     for (let index = 0; index < 100; index += 1) expect((await client.answer()).status).toBe(index % 2 === 0 ? 200 : 404)
     client.destroy()

@@ -52,7 +52,12 @@ describe('after an early head', () => {
     const { port, assertHealthy } = await start(lines)
     const { text, client } = await ask(port, '/api/chat')
     expect(text).toMatch(/^ +\{/)
-    expect(text.trimEnd().split('\n').map((line) => typeof JSON.parse(line))).toEqual(['object', 'object'])
+    expect(
+      text
+        .trimEnd()
+        .split('\n')
+        .map((line) => typeof JSON.parse(line)),
+    ).toEqual(['object', 'object'])
     client.destroy()
     await assertHealthy()
   })

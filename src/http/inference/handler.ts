@@ -58,7 +58,11 @@ export function handleInference(deps: InferenceDeps, exchange: Exchange): Promis
 }
 
 /** Answers one request by `relay`; never rejects. `readsBody`: the body is read into memory first. */
-export async function runExchange(deps: InferenceDeps, exchange: Exchange, { readsBody, relay }: { readsBody: boolean; relay: Relay }): Promise<void> {
+export async function runExchange(
+  deps: InferenceDeps,
+  exchange: Exchange,
+  { readsBody, relay }: { readsBody: boolean; relay: Relay },
+): Promise<void> {
   const { incoming, outgoing, facts } = exchange
   const call = startCall(deps, incoming)
   const reply: Reply = { deps, exchange, call, phase: 'open', early: null }

@@ -94,7 +94,11 @@ class StreamWriter implements ByteConsumer {
   readonly #framesChunks: boolean
   #stall: Timer | null = null
 
-  constructor(outgoing: ServerResponse, frames: ByteQueue, { request, call, options, done }: { request: InferenceRequest; call: Call; options: WriteOptions; done: () => void }) {
+  constructor(
+    outgoing: ServerResponse,
+    frames: ByteQueue,
+    { request, call, options, done }: { request: InferenceRequest; call: Call; options: WriteOptions; done: () => void },
+  ) {
     this.#outgoing = outgoing
     this.#frames = frames
     this.#request = request
