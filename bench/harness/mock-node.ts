@@ -22,6 +22,7 @@ export class MockNode implements MockConnectionOwner {
   readonly #connections = new Set<MockConnection>()
   readonly #waiting: MockJob[] = []
   readonly #running = new Set<MockJob>()
+  readonly #paths = new Map<string, number>()
   readonly #counts = { arrivals: 0, finished: 0, inFlightPeak: 0, embedItems: 0 }
   readonly #onDone = (job: MockJob): void => {
     this.#counts.finished += 1
@@ -56,10 +57,11 @@ export class MockNode implements MockConnectionOwner {
   }
 
   counters(): MockCounters {
-    return { port: this.#port, connections: this.#connections.size, inFlight: this.#jobs.size, ...this.#counts }
+    return { port: this.#port, connections: this.#connections.size, inFlight: this.#jobs.size, paths: Object.fromEntries(this.#paths), ...this.#counts }
   }
 
   resetCounters(): void {
+    this.#paths.clear()
     Object.assign(this.#counts, { arrivals: 0, finished: 0, inFlightPeak: this.#jobs.size, embedItems: 0 })
   }
 
@@ -78,6 +80,7 @@ export class MockNode implements MockConnectionOwner {
 
   #infer(connection: MockConnection, request: MockRequest): void {
     this.#counts.arrivals += 1
+    this.#paths.set(request.path, (this.#paths.get(request.path) ?? 0) + 1)
     const { fault, slots } = this.#settings
     if (fault === '503') return connection.finish(overloadedAnswer)
     if (fault === '404') return connection.finish(missingModelAnswer)

@@ -36,6 +36,8 @@ export const mockCounters = z.strictObject({
   connections: z.int(),
   /** Inference requests that reached the node. */
   arrivals: z.int(),
+  /** Those by path: a gateway's own loads and unloads are `/api/generate`. */
+  paths: z.record(z.string(), z.int()),
   finished: z.int(),
   inFlight: z.int(),
   inFlightPeak: z.int(),
