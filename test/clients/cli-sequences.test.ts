@@ -201,7 +201,7 @@ it('ollama signin, ollama signout: one node, always the same', async () => {
   const { cli, gateway } = await startCli()
   const statuses = [await cli('POST', '/api/me', { body: '' }), await cli('POST', '/api/me', { body: '' })].map(({ status }) => status)
   expect(new Set(statuses).size).toBe(1)
-  expect(gateway.sims.map((sim) => sim.stats().byPath['/api/me'] ?? 0).toSorted()).toEqual([0, 2])
+  expect(gateway.sims.map((sim) => sim.stats().byPath['/api/me'] ?? 0).toSorted((a, b) => a - b)).toEqual([0, 2])
 })
 
 it('bare ollama: looks twice, lists, asks for the status of the cloud', async () => {

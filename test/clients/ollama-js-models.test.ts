@@ -83,7 +83,7 @@ it('pushes from one node that has the model', async () => {
   await client.copy({ source: chatModel, destination: 'me/mine' })
   const lines = await collect(await client.push({ model: 'me/mine', stream: true }))
   expect(lines.at(-1)?.status).toBe('success')
-  expect(gateway.sims.map((sim) => sim.stats().byPath['/api/push'] ?? 0).toSorted()).toEqual([0, 1])
+  expect(gateway.sims.map((sim) => sim.stats().byPath['/api/push'] ?? 0).toSorted((a, b) => a - b)).toEqual([0, 1])
 })
 
 it.each(['show', 'delete', 'chat', 'generate', 'embed', 'copy'] as const)(

@@ -1,6 +1,7 @@
-"""Calls of the published Python package `ollama` against the gateway whose URL is the first argument.
+"""Calls of the published Python packages `ollama`, `openai` and `anthropic`: python-calls.py CALL,… URL…
 
-Prints one JSON object: what each call gave, by name. What a call raised stands as {"raised": class, "status": code, "text": message}.
+Prints a JSON list with, for each gateway URL, what each call gave, by name. What a call raised stands as
+{"raised": class, "status": code, "text": message}. The two big packages are loaded only for their own calls.
 """
 
 import json
@@ -13,8 +14,6 @@ import ollama
 CHAT = "llama3.2:3b"
 EMBED = "all-minilm"
 USER = [{"role": "user", "content": "How do herds find water?"}]
-
-client = ollama.Client(host=sys.argv[1])
 
 
 def weather(city: str) -> str:
@@ -85,15 +84,46 @@ def stream_to_end():
     return len(list(client.chat(CHAT, USER, stream=True, options={"num_predict": 12})))
 
 
-CALLS = [chat_stream, chat_tools, chat_format, generate, embed, models, leave, unknown_chat, unknown_show, stream_to_end]
-wanted = set(sys.argv[2:])
-results = {}
-for call in CALLS:
-    if call.__name__ not in wanted:
-        continue
+def openai_client():
+    import openai
+
+    return openai.OpenAI(base_url=url + "/v1", api_key="unused", max_retries=0)
+
+
+def openai_chat():
+    return len(list(openai_client().chat.completions.create(model=CHAT, messages=USER, stream=True, max_tokens=12)))
+
+
+def openai_completions():
+    return len(list(openai_client().completions.create(model=CHAT, prompt="Say grass", stream=True, max_tokens=12)))
+
+
+def openai_responses():
+    return len(list(openai_client().responses.create(model=CHAT, input="Say grass", stream=True, max_output_tokens=12)))
+
+
+def anthropic_messages():
+    import anthropic
+
+    client = anthropic.Anthropic(base_url=url, api_key="unused", max_retries=0)
+    return len(list(client.messages.create(model=CHAT, messages=USER, stream=True, max_tokens=12)))
+
+
+STREAMS = [stream_to_end, openai_chat, openai_completions, openai_responses, anthropic_messages]
+CALLS = STREAMS + [chat_stream, chat_tools, chat_format, generate, embed, models, leave, unknown_chat, unknown_show]
+wanted = set(sys.argv[1].split(","))
+
+
+def outcome(call):
     try:
-        results[call.__name__] = call()
+        return call()
     except Exception as error:  # every class is of interest: the test says which one it expects
         status = getattr(error, "status_code", None)
-        results[call.__name__] = {"raised": type(error).__name__, "status": status, "text": str(error) or traceback.format_exc()}
+        return {"raised": type(error).__name__, "status": status, "text": str(error) or traceback.format_exc()}
+
+
+results = []
+for url in sys.argv[2:]:
+    client = ollama.Client(host=url)
+    results.append({call.__name__: outcome(call) for call in CALLS if call.__name__ in wanted})
 print(json.dumps(results))

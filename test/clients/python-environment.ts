@@ -1,5 +1,5 @@
 /**
- * A Python with the published `ollama` package for the tests of it, in a folder of its own below the system's temporary
+ * A Python with the published packages `ollama`, `openai` and `anthropic` for the tests of them, in a folder of its own below the system's temporary
  * folder. It is made once and kept; where Python, pip or the package index is missing the reason is told instead.
  */
 import { execFile } from 'node:child_process'
@@ -11,8 +11,8 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-const packageVersion = '0.6.3'
-const folder = join(tmpdir(), `corral-test-python-ollama-${packageVersion}`)
+const packages = ['ollama==0.6.3', 'openai==3.57.0', 'anthropic==2.14.0']
+const folder = join(tmpdir(), `corral-test-python-${packages.join('-').replaceAll('==', '-')}`)
 
 export type Python = { readonly python: string } | { readonly missing: string }
 
@@ -21,7 +21,7 @@ export async function findPython(): Promise<Python> {
   const python = join(folder, 'bin', 'python')
   try {
     if (!existsSync(python)) await make()
-    await run(python, ['-c', 'import ollama'])
+    await run(python, ['-c', 'import ollama, openai, anthropic'])
     return { python }
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
@@ -34,11 +34,9 @@ async function make(): Promise<void> {
   const half = await mkdtemp(`${folder}-`)
   try {
     await run('python3', ['-m', 'venv', half], { timeout: 60_000 })
-    await run(
-      join(half, 'bin', 'python'),
-      ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `ollama==${packageVersion}`],
-      { timeout: 120_000 },
-    )
+    await run(join(half, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages], {
+      timeout: 180_000,
+    })
     await rename(half, folder)
   } catch (error) {
     await rm(half, { recursive: true, force: true })

@@ -1,4 +1,4 @@
-/** The published Python package `ollama` drives the gateway. Not run, with a line that says why, where Python or the package cannot be had. */
+/** The published Python packages drive the gateway. Not run, with a line that says why, where Python or a package cannot be had. */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -12,16 +12,21 @@ import { thinkingModel } from './prompts.ts'
 import { findPython } from './python-environment.ts'
 
 const environment = await findPython()
-if ('missing' in environment) console.log(`the Python client was not run because ${environment.missing}`)
+if ('missing' in environment) console.log(`the Python clients were not run because ${environment.missing}`)
 const python = 'python' in environment ? environment.python : ''
 const it = test.runIf(python !== '')
 
 const run = promisify(execFile)
 
-/** What the calls of these names give. */
-async function call({ url }: Gateway, ...names: string[]): Promise<Record<string, unknown>> {
-  const { stdout } = await run(python, [join(import.meta.dirname, 'python-calls.py'), url, ...names], { timeout: 15_000 })
+/** What the calls of these names give on each gateway. */
+async function callAll(gateways: readonly Gateway[], names: readonly string[]): Promise<unknown[]> {
+  const script = join(import.meta.dirname, 'python-calls.py')
+  const { stdout } = await run(python, [script, names.join(','), ...gateways.map(({ url }) => url)], { timeout: 60_000 })
   return JSON.parse(stdout)
+}
+
+async function call(gateway: Gateway, ...names: string[]): Promise<unknown> {
+  return (await callAll([gateway], names))[0]
 }
 
 it('chats, calls a tool, answers in a format, generates, embeds', async () => {
@@ -62,16 +67,28 @@ it('frees its slot when it leaves mid-stream', async () => {
   await expect.poll(() => gateway.sims.reduce((sum, sim) => sum + sim.stats().aborted, 0), { interval: 5, timeout: 1_000 }).toBe(1)
 })
 
-it('reads its answer behind keep-alive bytes', async () => {
+const streams = ['stream_to_end', 'openai_chat', 'openai_completions', 'openai_responses', 'anthropic_messages'] as const
+
+it('reads whole answers behind keep-alive bytes in every client', async () => {
   const gateway = await startGateway({ nodes: 1, speed: 5, config: { http: { keepAliveBytesAfterMs: 20, keepAliveBytesEveryMs: 20 } } })
-  expect(await call(gateway, 'stream_to_end')).toEqual({ stream_to_end: 13 })
-})
+  const least = expect.toSatisfy((count: number) => count >= 12, 'at least one piece per token')
+  expect(await call(gateway, ...streams)).toEqual(Object.fromEntries(streams.map((name) => [name, least])))
+}, 60_000)
 
 const faults: readonly FaultKind[] = ['runner-death', 'truncate', 'rst-at-frame', 'malformed-json', 'error-line']
+const raised = (name: string): unknown => expect.objectContaining({ raised: name, text: expect.stringMatching(/node-\d/) })
 
-it.each(faults)('raises ResponseError on %s after frames were sent', async (fault) => {
-  const gateway = await startGateway()
-  for (const sim of gateway.sims) sim.control.set(fault, { atFrame: 5 })
-  const text = expect.stringMatching(/node-\d/)
-  expect(await call(gateway, 'stream_to_end')).toEqual({ stream_to_end: { raised: 'ResponseError', status: -1, text } })
-})
+it(`raises in every client when a stream breaks off: ${faults.join(', ')}`, async () => {
+  const gateways = await Promise.all(faults.map(() => startGateway()))
+  for (const [index, { sims }] of gateways.entries()) {
+    for (const sim of sims) sim.control.set(faults[index] ?? 'truncate', { atFrame: 5 })
+  }
+  const expected = {
+    stream_to_end: raised('ResponseError'),
+    openai_chat: raised('APIError'),
+    openai_completions: raised('APIError'),
+    openai_responses: raised('APIError'),
+    anthropic_messages: raised('APIStatusError'),
+  }
+  expect(await callAll(gateways, streams)).toEqual(faults.map(() => expected))
+}, 60_000)
