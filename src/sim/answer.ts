@@ -37,6 +37,8 @@ export class Answer {
   #goneListeners: (() => void)[] = []
   #gone = false
   fault: Fault | null = null
+  /** The decoded path, without the query. */
+  path = ''
   /** The last segment of a path whose route takes one. */
   parameter = ''
   /** The client left while its request waited for a load: the real server never closes that socket. */

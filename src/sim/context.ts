@@ -27,6 +27,8 @@ export interface NodeSettings {
   /** The chat template is applied by the runner (`OLLAMA_GO_TEMPLATE=0`). */
   readonly nativeTemplate: boolean
   readonly modelsDir: string
+  /** Bound to loopback: foreign `Host` headers are refused. */
+  readonly loopback: boolean
   readonly registry: ReadonlyMap<string, RegistryEntry>
 }
 

@@ -28,8 +28,9 @@ export const faultKinds = [
 export type FaultKind = (typeof faultKinds)[number]
 
 export interface FaultOptions {
-  /** How many requests it hits; no limit when absent. */
+  /** How many requests it hits; no limit when absent. Not for `refuse`, `flap` and `frozen-runner`, which concern the node. */
   readonly count?: number
+  /** How long it lasts, real milliseconds. */
   readonly forMs?: number
   /** Exact path, e.g. `/api/chat`. */
   readonly path?: string
@@ -94,10 +95,10 @@ export class FaultBook {
     return this.#take((fault) => requestKinds.has(fault.kind) && (fault.path === undefined || fault.path === path))
   }
 
-  /** The same for one kind. */
-  takeKind(kind: FaultKind): Fault | null {
+  /** The same for one kind that is not about a single answer. */
+  takeKind(kind: FaultKind, path: string): Fault | null {
     if (this.#faults.length === 0) return null
-    return this.#take((fault) => fault.kind === kind)
+    return this.#take((fault) => fault.kind === kind && (fault.path === undefined || fault.path === path))
   }
 
   #take(matches: (fault: Fault) => boolean): Fault | null {

@@ -150,7 +150,7 @@ class InferenceRun {
   }
 
   #submit(loaded: Loaded): void {
-    this.#deathAt = this.#context.faults.takeKind('runner-death')?.frame ?? Infinity
+    this.#deathAt = this.#context.faults.takeKind('runner-death', this.#reply.answer.path)?.frame ?? Infinity
     const cancel = loaded.runner.submit({
       prompt: this.#prompt,
       promptTokens: this.#promptTokens,

@@ -16,7 +16,7 @@ import { copyShape, nameShape } from './request-shapes.ts'
 import type { StoredModel } from './store.ts'
 
 export function tags(context: NodeContext, answer: Answer): void {
-  const drift = context.faults.takeKind('digest-drift') !== null
+  const drift = context.faults.takeKind('digest-drift', '/api/tags') !== null
   const models = context.store
     .list()
     .map((model) => tagEntry(model, drift ? sha256(`drift ${context.settings.name} ${model.digest}`) : model.digest))

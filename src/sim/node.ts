@@ -36,7 +36,7 @@ export interface SimNodeOptions {
   readonly prefillTokensPerSecond?: number
   readonly decodeTokensPerSecond?: number
   readonly embedMsPerItem?: number
-  /** Factor over all rates; 10 means ten times as fast. */
+  /** Factor over token rates, load, embedding and transfer times; 10 means ten times as fast. Sessions (keep_alive) are not scaled. */
   readonly speed?: number
   readonly seed?: number
   readonly version?: string
@@ -108,6 +108,7 @@ function settingsOf(options: SimNodeOptions, registry: ReadonlyMap<string, Regis
     nativeTemplate: options.nativeTemplate ?? false,
     modelsDir: options.modelsDir ?? '/usr/share/ollama/.ollama/models',
     registry,
+    loopback: /^(127\.|localhost$|::1$)/.test(options.host ?? '127.0.0.1'),
   }
 }
 

@@ -49,8 +49,6 @@ export function nanos(durationMs: number): number {
   return Math.max(1, Math.round(durationMs * 1e6))
 }
 
-export type ErrorBody = (status: number, message: string) => string
-
 /** An error in the shape of Ollama's own routes. */
 export function nativeError(message: string): JsonObject {
   return { error: message }

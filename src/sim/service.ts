@@ -95,6 +95,7 @@ export class NodeService {
   #take(request: IncomingMessage, response: ServerResponse): void {
     const answer = new Answer(request, response, this.#context.ticker)
     const path = decodedPath(request.url ?? '/')
+    answer.path = path
     this.#requests += 1
     this.#byPath.set(path, (this.#byPath.get(path) ?? 0) + 1)
     this.#inFlight.add(answer)
@@ -183,7 +184,7 @@ export class NodeService {
     const matched = matchRoute(method, path)
     if (matched.route === null && matched.allow !== null) answer.set('Allow', matched.allow)
     if (!checkOrigin(answer, { any: this.#context.settings.origins === 'any', host: host ?? '' })) return
-    if (host !== undefined && !isAllowedHost(host)) return answer.whole(403, null, null)
+    if (host !== undefined && this.#context.settings.loopback && !isAllowedHost(host)) return answer.whole(403, null, null)
     if (redirect !== null) return this.#redirect(answer, redirect, false)
     this.#dispatch(answer, matched)
   }

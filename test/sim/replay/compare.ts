@@ -88,6 +88,12 @@ function maybeEmpty(body: string): string {
   return body.replace(/"(response|content|text)":""/g, '"$1":"nothing"')
 }
 
+/** Numbered events count up from 0; the comparison of frames itself ignores the numbers, so that runs can be counted. */
+function sequenceProblem(frames: readonly string[]): string | null {
+  const numbers = frames.flatMap((frame) => /"sequence_number":(\d+)/.exec(frame)?.[1] ?? []).map(Number)
+  return numbers.every((number, index) => number === index) ? null : `sequence numbers: ${numbers.join(',')}`
+}
+
 function frameProblem(wanted: readonly string[], got: readonly string[]): string | null {
   const [want, have] = [runsOf(wanted), runsOf(got)]
   const count = determined(wanted, got)
@@ -114,6 +120,6 @@ export function differenceOf(wanted: Transcript, got: Exchange): string | null {
   if (headers !== null) return headers
   if (got.headAlone) return 'the head came before the first frame'
   const frames = response.frames.map((frame) => frame.text)
-  if (response.framing === 'chunked') return frameProblem(frames, got.frames)
+  if (response.framing === 'chunked') return frameProblem(frames, got.frames) ?? sequenceProblem(got.frames)
   return frameProblem([maybeEmpty(frames.join(''))], [maybeEmpty(got.frames.join(''))])
 }
