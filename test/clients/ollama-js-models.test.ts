@@ -27,7 +27,7 @@ const absent = { models: defaultModels.map((model) => (model.name === thinkingMo
 it('pulls a model onto every node with progress that never runs backwards', async () => {
   const { client, gateway } = await connect(absent)
   const lines = await collect(await client.pull({ model: thinkingModel, stream: true }))
-  expect(lines.at(0)?.status).toBe('pulling manifest')
+  expect(lines.map(({ status }) => status)).toContain('pulling manifest')
   expect(lines.at(-1)?.status).toBe('success')
   const weights = lines.filter(({ total }) => total > 1e9).map(({ completed }) => completed ?? 0)
   expect(weights.length).toBeGreaterThan(2)
@@ -41,6 +41,16 @@ it('pulls a model in one answer', async () => {
   const { client, gateway } = await connect(absent)
   expect(await client.pull({ model: thinkingModel })).toMatchObject({ status: 'success' })
   for (const names of await heldBy(gateway)) expect(names).toContain(thinkingModel)
+})
+
+it('pulls onto the nodes it names only', async () => {
+  const { gateway } = await connect(absent)
+  const named = new Ollama({ host: gateway.url, headers: { 'X-Corral-Nodes': 'node-2' } })
+  expect(await named.pull({ model: thinkingModel })).toMatchObject({ status: 'success' })
+  const held = (await heldBy(gateway)).map((names) => names.includes(thinkingModel))
+  expect(held).toEqual([false, true])
+  const nobody = new Ollama({ host: gateway.url, headers: { 'X-Corral-Nodes': 'node-9' } })
+  await expect(nobody.pull({ model: thinkingModel })).rejects.toMatchObject({ status_code: 404, message: expect.stringContaining('node-9') })
 })
 
 it.each([false, true])('raises when the registry does not know the model (stream: %s)', async (stream) => {
