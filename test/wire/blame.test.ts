@@ -196,7 +196,7 @@ describe('errors that were not recorded', () => {
 describe('scrubbing', () => {
   const cases: readonly (readonly [string, string])[] = [
     ['open /usr/share/ollama/.ollama/models/manifests/x/latest: no such file', 'open …/latest: no such file'],
-    ['unable to load model: /root/.ollama/models/blobs/sha256-ab12', 'unable to load model: …/sha256-ab12'],
+    ['unable to load model: /opt/ollama/models/blobs/sha256-ab12', 'unable to load model: …/sha256-ab12'],
     ['open C:\\Users\\ann\\.ollama\\models\\blobs\\sha256-ab12: denied', 'open …/sha256-ab12: denied'],
     ['open "D:\\\\models\\\\blobs\\\\x": denied', 'open "…/x": denied'],
     ['do embedding request: Post "http://127.0.0.1:34843/v1/embeddings": EOF', 'do embedding request: Post "the runner": EOF'],
@@ -211,7 +211,7 @@ describe('scrubbing', () => {
     ["model 'ns/name:tag' not found", "model 'ns/name:tag' not found"],
     ['registry.ollama.ai/library/smollm2:135m does not support tools', 'registry.ollama.ai/library/smollm2:135m does not support tools'],
     ["model 'hf.co/a/b:Q4' not found", "model 'hf.co/a/b:Q4' not found"],
-    ['error:/root/.ollama/x (/home/ann/y)', 'error:…/x (…/y)'],
+    ['error:/opt/ollama/x (/home/ann/y)', 'error:…/x (…/y)'],
     ['Post "https://ollama.com:443/api/chat?ts=1": EOF', 'Post "https://ollama.com:443/api/chat?ts=1": EOF'],
     ['a/b or 3/4 of it', 'a/b or 3/4 of it'],
   ]
