@@ -237,7 +237,10 @@ export class Admission {
 
   #startLoad(pool: Pool<Waiter>, runner: Runner, wish: Wish): void {
     let loading = 0
-    for (const other of pool.runners) if (other.load?.fingerprint === wish.runner.fingerprint) loading += other.slots
+    const nowMs = this.#deps.clock.nowMs()
+    for (const other of pool.runners) {
+      if (other.load?.fingerprint === wish.runner.fingerprint && !other.isLoadOverdue(nowMs)) loading += other.slots
+    }
     if (loading > pool.queue.size) return
     void this.#deps.loader.load(runner, wish).then((result) => {
       if (result !== 'loaded') this.#loadFailed(pool, wish, result)

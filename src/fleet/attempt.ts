@@ -34,6 +34,8 @@ export interface Failure {
 export interface StreamEnd {
   readonly kind: 'ok' | 'broken' | 'client_gone' | 'client_too_slow' | 'silent'
   readonly error: CorralError | null
+  /** True when the node said that its runner died. */
+  readonly runnerDied?: boolean
 }
 
 /** What a try tells its dispatcher. Exactly one of `onWhole`, `onFailure`, or `onFirstFrame` then `onStreamEnd`. */
@@ -223,8 +225,9 @@ export class Attempt implements ResponseHandler {
     const code: ErrorCode = judgement.fault === 'client' ? 'invalid_request' : 'node_failed'
     const error = new CorralError(code, `${runner.node}: ${judgement.message}`, { node: runner.node })
     this.#exchange?.abort('error frame')
-    if (this.#frames !== null) this.#endStream({ kind: judgement.fault === 'client' ? 'silent' : 'broken', error })
-    else this.#fail({ error, response: null, kind: event === 'died' ? 'runner_died' : judgement.kind, retry: judgement.retry })
+    const kind = event === 'died' ? 'runner_died' : judgement.kind
+    if (this.#frames === null) this.#fail({ error, response: null, kind, retry: judgement.retry })
+    else this.#endStream({ kind: judgement.fault === 'client' ? 'silent' : 'broken', error, runnerDied: kind === 'runner_died' })
   }
 
   /** The answer is complete but the node does not end its body: the connection is of no use any more. */

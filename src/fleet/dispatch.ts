@@ -173,7 +173,7 @@ class Dispatch implements AttemptSink {
   onStreamEnd(attempt: Attempt, end: StreamEnd): void {
     attempt.claim.runner.streaming -= 1
     const kind = outcomeKind(end)
-    settleStream(this.#deps, attempt, end.kind)
+    settleStream(this.#deps, attempt, end.kind, end.runnerDied)
     this.#close(attempt, kind)
     const frames = this.#frames
     if (frames !== null && frames.open) {

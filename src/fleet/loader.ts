@@ -51,6 +51,7 @@ export class Loader {
     if (failure === null) {
       runner.fingerprint = wish.runner.fingerprint
       runner.lastServedMs = nowMs
+      runner.diedAtMs = -Infinity
       runner.loadFailures = 0
       runner.stats.observeLoad(nowMs - startedAtMs)
       return 'loaded'

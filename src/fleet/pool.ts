@@ -142,11 +142,14 @@ export class PoolTable<W extends Waiting> {
     yield* this.#pools.values()
   }
 
-  /** Brings a pool with waiters up to date after the catalogue moved. */
+  /**
+   * Brings a pool with waiters up to date after the catalogue moved. Where no node is known to hold the model any more, its
+   * waiters may ask any node, as if they had come now.
+   */
   update(pool: Pool<W>): void {
     if (pool.catalogueVersion === this.#deps.catalogue.version) return
     const resolved = pool.model === anyModel ? null : this.#deps.catalogue.resolve(pool.model)
-    if (resolved === null) pool.runners = this.#deps.nodes().map((node) => this.runner(node, anyModel, false))
+    if (resolved === null || !resolved.known) pool.runners = this.#deps.nodes().map((node) => this.runner(node, anyModel, false))
     else pool.runners = resolved.holders.map((node) => this.runner(node, resolved.name, true))
     pool.catalogueVersion = this.#deps.catalogue.version
   }

@@ -30,14 +30,10 @@ export class NodeUse {
   loaderBacklogMs(nowMs: number, except: Runner): number {
     let backlogMs = 0
     for (const runner of this.runners.values()) {
-      if (runner !== except && runner.load !== null) backlogMs += remainingMs(runner.load, nowMs)
+      if (runner !== except) backlogMs += runner.loadRemaining(nowMs)
     }
     return backlogMs
   }
-}
-
-function remainingMs(load: Load, nowMs: number): number {
-  return Math.max(load.expectedMs * 0.1, load.expectedMs - (nowMs - load.startedAtMs))
 }
 
 /** What `Runner.view` needs to know of a request. */
@@ -53,6 +49,11 @@ export interface RunnerRequest {
  * (ollama-contract.md §2.1), and a second request keeps it busy while the first one's answer travels.
  */
 const embedInFlightMax = 2
+
+/** A load that takes this many times what loads here took so far may hang. */
+const overdueFactor = 3
+/** The same where no load was seen yet: a large model from a slow disk. */
+const overdueUnknownMs = 60_000
 
 /** Milliseconds after which half of a failure's penalty is forgotten. */
 const penaltyHalfLifeMs = 5_000
@@ -78,6 +79,8 @@ export class Runner implements Candidate {
   yieldTo: string | null = null
   /** Monotonic ms of the last good answer; `-Infinity` after an unload. */
   lastServedMs = -Infinity
+  /** Monotonic ms when its process died; `-Infinity` when it was loaded since. `/api/ps` goes on listing it. */
+  diedAtMs = -Infinity
   overloads = 0
   #failures = 0
   #failuresAtMs = 0
@@ -129,6 +132,7 @@ export class Runner implements Candidate {
   isResident(): boolean {
     const { fleetNode } = this
     if (!this.bounded || fleetNode.loadedAtMs === -Infinity) return true
+    if (this.diedAtMs !== -Infinity) return false
     return this.inFlight > 0 || this.lastServedMs >= fleetNode.loadedAtMs || this.isListed()
   }
 
@@ -140,6 +144,21 @@ export class Runner implements Candidate {
     if (digest === undefined || digest === '') return false
     for (const listed of loaded.values()) if (listed.digest === digest) return true
     return false
+  }
+
+  /** Whether a load under way takes so long that nobody should count on it. */
+  isLoadOverdue(nowMs: number): boolean {
+    if (this.load === null) return false
+    const { loadMsLearned } = this.stats
+    return nowMs - this.load.startedAtMs > (loadMsLearned === 0 ? overdueUnknownMs : overdueFactor * loadMsLearned)
+  }
+
+  /** Milliseconds that a load under way still takes; 0 without one. What is overdue is expected to take as long again. */
+  loadRemaining(nowMs: number): number {
+    if (this.load === null) return 0
+    const elapsedMs = nowMs - this.load.startedAtMs
+    if (this.isLoadOverdue(nowMs)) return elapsedMs
+    return Math.max(this.load.expectedMs * 0.1, this.load.expectedMs - elapsedMs)
   }
 
   /** Whether a request with these runner options runs without a reload. */
@@ -155,7 +174,7 @@ export class Runner implements Candidate {
     const compatible = this.isCompatible(request)
     if (this.load !== null) {
       this.residency = this.load.fingerprint === request.fingerprint ? 'loading' : 'cold'
-      this.loadRemainingMs = remainingMs(this.load, nowMs)
+      this.loadRemainingMs = this.loadRemaining(nowMs)
     } else {
       this.residency = compatible && this.isResident() ? 'resident' : 'cold'
       this.loadRemainingMs = 0

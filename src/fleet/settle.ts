@@ -21,7 +21,7 @@ const overloadMs = 250
 const overloadMsMax = 10_000
 
 /** After a stream, or a try that its client left. */
-export function settleStream(deps: SettleDeps, attempt: Attempt, end: StreamEnd['kind']): void {
+export function settleStream(deps: SettleDeps, attempt: Attempt, end: StreamEnd['kind'], runnerDied = false): void {
   const nowMs = deps.clock.nowMs()
   const { ticket, runner } = attempt.claim
   switch (end) {
@@ -32,6 +32,7 @@ export function settleStream(deps: SettleDeps, attempt: Attempt, end: StreamEnd[
     case 'broken':
       ticket?.settle('broken_stream', nowMs)
       runner.noteFailure(nowMs)
+      if (runnerDied) runner.diedAtMs = nowMs
       return
     case 'silent':
     case 'client_gone':
@@ -52,6 +53,7 @@ function learn(deps: SettleDeps, attempt: Attempt, nowMs: number): void {
   const { runner } = claim
   runner.fleetNode.lastSeenMs = nowMs
   runner.overloads = 0
+  runner.diedAtMs = -Infinity
   const { envelope } = request
   runner.lastServedMs = envelope.keepAliveSeconds === 0 ? -Infinity : nowMs
   if (!runner.bounded || envelope.empty) return
@@ -103,6 +105,7 @@ export function settleFailure(deps: SettleDeps, attempt: Attempt, failure: Failu
       ticket?.settle(failure.reusedSocket ? 'neutral' : 'fail', nowMs)
       if (!failure.reusedSocket) runner.noteFailure(nowMs)
       if (failure.kind === 'out_of_memory') forgetResidency(attempt)
+      if (failure.kind === 'runner_died') runner.diedAtMs = nowMs
   }
 }
 

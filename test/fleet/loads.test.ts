@@ -87,6 +87,46 @@ describe('a cold model', () => {
   })
 })
 
+describe('a load that hangs', () => {
+  test('is not waited for where another node can load', async () => {
+    const gateway = await openGateway({ nodes: 2, models, warm: false })
+    const { fleet } = gateway.app
+    for (const name of ['node-1', 'node-2']) {
+      const other = name === 'node-1' ? 'node-2' : 'node-1'
+      fleet.setDraining(other, true)
+      expect((await ask(`${gateway.url}${chat}`, chatBody())).node).toBe(name)
+      fleet.setDraining(other, false)
+    }
+    await ask(`${gateway.url}${generate}`, { model: 'llama3.2:3b', keep_alive: 0 })
+    await Promise.all(fleet.nodes.map((node) => fleet.prober.refreshLoaded(node)))
+    gateway.sim('node-1').control.set('hang-before-head', { path: generate })
+    fleet.setDraining('node-2', true)
+    const before = asked(gateway, 'node-1', generate)
+    const asking = start(`${gateway.url}${chat}`, chatBody())
+    await until(() => asked(gateway, 'node-1', generate) > before, 'the load was sent')
+    fleet.setDraining('node-2', false)
+    const reply = await asking.reply
+    expect(isComplete(reply), reply.text).toBe(true)
+    expect(reply.node).toBe('node-2')
+    expect(reply.totalMs).toBeLessThan(3_000)
+  })
+})
+
+describe('a runner that died', () => {
+  test('is loaded again by one request of the gateway, for all who wait', async () => {
+    const gateway = await openGateway({ nodes: 1, models, numParallel: 4 })
+    gateway.sim('node-1').control.set('runner-death', { atFrame: 1, count: 1 })
+    expect(isComplete(await ask(`${gateway.url}${chat}`, chatBody()))).toBe(false)
+    const before = asked(gateway, 'node-1', generate)
+    const all = Array.from({ length: 10 }, () => ask(`${gateway.url}${chat}`, chatBody()))
+    await until(() => asked(gateway, 'node-1', generate) === before + 1, 'the load was sent')
+    expect(asked(gateway, 'node-1', chat)).toBe(1)
+    expect((await Promise.all(all)).every(isComplete)).toBe(true)
+    expect(asked(gateway, 'node-1', generate)).toBe(before + 1)
+    await expectIdle(gateway)
+  })
+})
+
 describe('a load that fails', () => {
   test("is told with the node's own error, after a few tries", async () => {
     const gateway = await openGateway({ nodes: 1, models, warm: false })

@@ -187,6 +187,15 @@ describe('what a node holds', () => {
     await expectIdle(gateway)
   })
 
+  test('a model that every node denied once is asked for anyway, by those that wait and those that come', async () => {
+    const gateway = await openGateway({ nodes: 2, fleet: { admission: { slotsAssumed: 1, slotsMax: 1 } } })
+    for (const sim of gateway.sims) sim.control.set('missing-model', { path: chat, count: 1 })
+    const replies = await Promise.all(Array.from({ length: 10 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
+    await chatInTurn(gateway, 3)
+    await expectIdle(gateway)
+  })
+
   test('a model that no node has costs two nodes one request each, and gets the answer of a node', async () => {
     const gateway = await openGateway({ nodes: 4 })
     const reply = await ask(`${gateway.url}${chat}`, chatBody({ model: 'absent' }))
