@@ -50,7 +50,10 @@ it('pulls onto the nodes it names only', async () => {
   const held = (await heldBy(gateway)).map((names) => names.includes(thinkingModel))
   expect(held).toEqual([false, true])
   const nobody = new Ollama({ host: gateway.url, headers: { 'X-Corral-Nodes': 'node-9' } })
-  await expect(nobody.pull({ model: thinkingModel })).rejects.toMatchObject({ status_code: 404, message: expect.stringContaining('node-9') })
+  await expect(nobody.pull({ model: thinkingModel })).rejects.toMatchObject({
+    status_code: 404,
+    message: expect.stringContaining('node-9'),
+  })
 })
 
 it.each([false, true])('raises when the registry does not know the model (stream: %s)', async (stream) => {
