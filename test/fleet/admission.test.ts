@@ -127,7 +127,7 @@ describe('tenants', () => {
     const gateway = await oneSlot({}, 20)
     const options = gateway.app.fleet.nodes.map((node) => node.options)
     const fleetOptions = (await import('../../src/fleet/options.ts')).fleetOptions.parse({ nodes: options, admission: { slotsAssumed: 1, slotsMax: 1 } })
-    const fleet = new Fleet({ options: () => fleetOptions, clock: systemClock, random: Math.random, events: noEvents, hopHeaders: () => ({}) })
+    const fleet = new Fleet({ options: () => fleetOptions, clock: systemClock, random: Math.random, events: noEvents, nodeHeaders: {}, addCallHeaders: () => undefined })
     fleet.start()
     await until(() => fleet.nodes.every(({ models, loadedAtMs }) => models.size > 0 && loadedAtMs > 0), 'the node is known')
     const order: string[] = []

@@ -16,7 +16,7 @@ export function makeRequest(path: string, body: Readonly<Record<string, unknown>
     route,
     method: 'POST',
     target: path,
-    headers: { 'content-type': 'application/json' },
+    headers: ['content-type', 'application/json'],
     body: bytes,
     envelope,
     model: envelope.model === null ? null : canonicalModelName(envelope.model),
