@@ -2,7 +2,6 @@
 
 import { describe, expect, test } from 'vitest'
 
-import { Fleet, type FleetEvents } from '../../src/fleet/fleet.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { CallSignal } from '../../src/base/abort.ts'
 import type { Answer } from '../../src/core/relay.ts'
@@ -121,18 +120,11 @@ describe('the line', () => {
 })
 
 describe('tenants', () => {
-  const noEvents = new Proxy({}, { get: () => () => undefined }) as FleetEvents
-
   test('one with many waiting requests delays another by one place only', async () => {
     const gateway = await oneSlot({}, 20)
-    const options = gateway.app.fleet.nodes.map((node) => node.options)
-    const fleetOptions = (await import('../../src/fleet/options.ts')).fleetOptions.parse({ nodes: options, admission: { slotsAssumed: 1, slotsMax: 1 } })
-    const fleet = new Fleet({ options: () => fleetOptions, clock: systemClock, random: Math.random, events: noEvents, nodeHeaders: {}, addCallHeaders: () => undefined })
-    fleet.start()
-    await until(() => fleet.nodes.every(({ models, loadedAtMs }) => models.size > 0 && loadedAtMs > 0), 'the node is known')
     const order: string[] = []
     const send = async (tenant: string): Promise<void> => {
-      const answer: Answer = await fleet.relay(makeRequest(chat, chatBody({ stream: false })), makeCall({ tenant, receivedAtMs: systemClock.nowMs() }))
+      const answer: Answer = await gateway.app.fleet.relay(makeRequest(chat, chatBody({ stream: false })), makeCall({ tenant, receivedAtMs: systemClock.nowMs() }))
       expect(answer.status).toBe(200)
       order.push(tenant)
     }
@@ -140,7 +132,7 @@ describe('tenants', () => {
     await Promise.all(all)
     expect(order.indexOf('modest')).toBeLessThanOrEqual(2)
     expect(order.lastIndexOf('modest')).toBeLessThanOrEqual(4)
-    await fleet.close()
+    await expectIdle(gateway)
   })
 
   test('an aborted call that waits is refused as a client that left', async () => {
