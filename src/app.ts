@@ -11,13 +11,13 @@ import { Fleet } from './fleet/fleet.ts'
 import { manageable } from './fleet/operations/operations.ts'
 import { addFleetGauges } from './fleet/snapshot.ts'
 import { CallRegistry } from './http/call-registry.ts'
-import { hopHeader } from './http/front.ts'
 import type { InferenceDeps } from './http/inference/handler.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { recorded } from './observe/recorded.ts'
-import { createTracer, traceHeaders } from './observe/trace.ts'
+import { addTraceHeaders, createTracer } from './observe/trace.ts'
+import { hopHeaders } from './wire/request-headers.ts'
 
 export interface AppDeps {
   readonly config: Config
@@ -60,7 +60,11 @@ export function createApp({ config: initial, clock, version, terminal = false, r
     clock,
     random,
     events: observer,
-    hopHeaders: (call) => ({ ...traceHeaders(call.trace), 'x-request-id': call.id, [hopHeader]: hopId }),
+    nodeHeaders: hopHeaders(hopId),
+    addCallHeaders(headers, call) {
+      headers.push('x-request-id', call.id)
+      addTraceHeaders(headers, call.trace)
+    },
   })
   addFleetGauges(observer.metrics, fleet, clock)
   const layers: readonly RelayLayer[] = [recorded(observer, clock), manageable(() => config.features.modelOperations)]
@@ -97,7 +101,7 @@ export function createApp({ config: initial, clock, version, terminal = false, r
   }
   const { origins, hosts, host } = config.http
   const server: HttpServer = createHttpServer({
-    answer: (incoming, outgoing) => answerOllamaRoute(surface, incoming, outgoing),
+    answer: (arrival) => answerOllamaRoute(surface, arrival),
     ownRoutes: createOwnRoutes(surface),
     options: config.http,
     front: { origins, hosts, loopback: isLoopback(host), hopId, newId },

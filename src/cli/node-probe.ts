@@ -48,7 +48,7 @@ export async function probeNode(node: NodeOptions, fleet: FleetOptions): Promise
 }
 
 async function get(transport: Transport, path: string, timeoutMs: number): Promise<WholeResponse> {
-  const response = await transport.request({ method: 'GET', path, headers: {}, body: null }, { timeoutMs, bytesMax: modelsBytesMax })
+  const response = await transport.request({ method: 'GET', path, headers: [], body: null }, { timeoutMs, bytesMax: modelsBytesMax })
   if (response.status !== 200) throw new Error(`GET ${path} answered ${response.status}`)
   return response
 }

@@ -16,8 +16,8 @@ export interface InferenceRequest {
   readonly method: string
   /** Path and query as sent to the node: canonical path of the matched route, the client's own query string. */
   readonly target: string
-  /** End-to-end request headers that may reach a node, lower-case (no credentials, no hop-by-hop, no `origin`, no `host`). */
-  readonly headers: Readonly<Record<string, string>>
+  /** End-to-end request headers that may reach a node (no credentials, no hop-by-hop, no `origin`, no `host`): a flat list, names lower-case. */
+  readonly headers: readonly string[]
   /** The raw body bytes, exactly as they go upstream. */
   readonly body: Buffer
   readonly envelope: Envelope

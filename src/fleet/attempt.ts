@@ -99,7 +99,7 @@ export class Attempt implements ResponseHandler {
   }
 
   /** Sends the request. `headers` are complete. */
-  start(headers: Readonly<Record<string, string>>): void {
+  start(headers: string[]): void {
     const { request } = this
     this.#deps.active.add(this)
     const body = request.body.length === 0 ? null : request.body

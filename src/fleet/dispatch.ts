@@ -40,8 +40,8 @@ export interface DispatchDeps extends SettleDeps {
   readonly options: () => FleetOptions
   readonly active: Set<Attempt>
   readonly events: DispatchEvents
-  /** Headers added to every upstream request: trace context and the loop guard. */
-  readonly hopHeaders: (call: Call) => Readonly<Record<string, string>>
+  /** Adds the call's id and trace context to a flat list of headers. */
+  readonly addCallHeaders: (headers: string[], call: Call) => void
   /** Reads the model lists of all nodes anew. */
   readonly refreshModels: () => Promise<void>
 }
@@ -147,7 +147,9 @@ class Dispatch implements AttemptSink {
     const attempt = new Attempt({ clock, options: this.#deps.options(), active, sink: this }, this.#request, call, claim)
     this.#attempt = attempt
     this.#lastAttempt = attempt
-    attempt.start({ ...this.#request.headers, ...this.#deps.hopHeaders(call) })
+    const headers = this.#request.headers.slice()
+    this.#deps.addCallHeaders(headers, call)
+    attempt.start(headers)
   }
 
   onFirstFrame(attempt: Attempt, frames: ByteQueue): void {

@@ -42,7 +42,10 @@ export interface FleetDeps {
   readonly clock: Clock
   readonly random: () => number
   readonly events: FleetEvents
-  readonly hopHeaders: (call: Call) => Readonly<Record<string, string>>
+  /** Adds the call's id and trace context to a flat list of headers. */
+  readonly addCallHeaders: (headers: string[], call: Call) => void
+  /** Sent with everything, probes included: the loop guard. */
+  readonly nodeHeaders: Readonly<Record<string, string>>
 }
 
 /** How often deadlines, queues and the watchdog are looked at. */
@@ -97,7 +100,8 @@ export class Fleet {
     const breaker = createBreaker(() => this.#deps.options().breaker, random)
     breaker.onChange = (state) => events.breakerChanged(name, state)
     const { connectTimeoutMs } = fleet
-    const transport = createTransport({ url: options.url, headers: options.headers, connectTimeoutMs, caFile: options.caFile, clock })
+    const headers = { ...options.headers, ...this.#deps.nodeHeaders }
+    const transport = createTransport({ url: options.url, headers, connectTimeoutMs, caFile: options.caFile, clock })
     return {
       name,
       options,
@@ -126,7 +130,7 @@ export class Fleet {
   }
 
   #createOne(affinity: Affinity): Relay {
-    const { options, clock, events, hopHeaders } = this.#deps
+    const { options, clock, events, addCallHeaders } = this.#deps
     return createDispatch({
       admission: this.#admission,
       budget: this.budget,
@@ -137,7 +141,7 @@ export class Fleet {
       options,
       active: this.#active,
       events,
-      hopHeaders,
+      addCallHeaders,
       refreshModels: () => this.prober.refreshModels(),
       connectFailed: (node, reason) => this.prober.noteConnectFailure(node, reason),
     })

@@ -70,7 +70,7 @@ export class Loader {
     const body = loadBody(runner.model, wish.loadFields, embed)
     try {
       const response = await runner.fleetNode.transport.request(
-        { method: 'POST', path: route.pattern, headers: { 'content-type': 'application/json' }, body },
+        { method: 'POST', path: route.pattern, headers: ['content-type', 'application/json'], body },
         { timeoutMs: this.#deps.options().deadlines.loadMsMax },
       )
       if (response.status === 200) return null

@@ -161,7 +161,7 @@ class NodeProber implements Prober {
 
   async #ask(node: FleetNode, kind: ProbeKind): Promise<Buffer> {
     const options = this.#deps.options()
-    const request = { method: 'GET', path: `/api/${kind}`, headers: { 'accept-encoding': 'identity' }, body: null }
+    const request = { method: 'GET', path: `/api/${kind}`, headers: ['accept-encoding', 'identity'], body: null }
     const timeoutMs = kind === 'version' ? options.timeoutMs : Math.max(options.timeoutMs, 3_000)
     const response = await node.transport.request(request, { timeoutMs, bytesMax: listBytesMax })
     if (response.status === 200) return response.body

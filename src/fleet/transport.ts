@@ -34,7 +34,8 @@ export interface NodeRequest {
   readonly method: string
   /** Path and query below the node's prefix. */
   readonly path: string
-  readonly headers: Readonly<Record<string, string>>
+  /** A flat list of names and values. The transport takes it over and adds the node's own. */
+  readonly headers: string[]
   readonly body: Buffer | string | Readable | null
 }
 
@@ -219,7 +220,7 @@ function readWhole(
 export function createTransport(options: TransportOptions): Transport {
   const url = new URL(options.url)
   const prefix = url.pathname.replace(/\/+$/, '')
-  const hasExtra = Object.keys(options.headers).length > 0
+  const nodeHeaders = Object.entries(options.headers).flat()
   const pool = new Pool(url.origin, {
     connections: null,
     pipelining: 1,
@@ -234,7 +235,8 @@ export function createTransport(options: TransportOptions): Transport {
 
   function open(request: NodeRequest, handler: ResponseHandler): Exchange {
     const bridge = new Bridge(handler)
-    const headers = hasExtra ? { ...request.headers, ...options.headers } : request.headers
+    const { headers } = request
+    for (const part of nodeHeaders) headers.push(part)
     pool.dispatch(
       { path: prefix + request.path, method: request.method as Dispatcher.HttpMethod, headers, body: request.body },
       bridge,

@@ -77,7 +77,7 @@ export class Watchdog {
 
   async #unload(node: FleetNode, model: string): Promise<void> {
     const body = JSON.stringify({ model, keep_alive: 0 })
-    const request = { method: 'POST', path: '/api/generate', headers: { 'content-type': 'application/json' }, body }
+    const request = { method: 'POST', path: '/api/generate', headers: ['content-type', 'application/json'], body }
     const answer = await node.transport.request(request, { timeoutMs: this.#deps.options().operations.timeoutMs }).catch(() => null)
     if (answer?.status !== 200) return
     this.freed += 1

@@ -11,29 +11,29 @@ import { CorralError } from '../core/errors.ts'
 export interface BodyLimits {
   readonly bytesMax: number
   readonly pauseMsMax: number
+  /** The client's `Content-Length`; null when it sent none. */
+  readonly declaredBytes: string | null
+  readonly clock: Clock
 }
 
-const empty = Buffer.alloc(0)
+/** Hears how the reading ended, once. */
+export interface BodyTaker {
+  onBody(body: Buffer): void
+  onBodyError(error: CorralError): void
+}
 
-export function readBody(incoming: IncomingMessage, limits: BodyLimits, clock: Clock): Promise<Buffer> {
-  const declared = Number(incoming.headers['content-length'] ?? Number.NaN)
-  if (declared > limits.bytesMax) return Promise.reject(tooLarge(limits.bytesMax))
-  if (declared === 0 || (Number.isNaN(declared) && incoming.headers['transfer-encoding'] === undefined)) {
-    incoming.resume()
-    return Promise.resolve(empty)
-  }
-  return new Promise((resolve, reject) => new BodyReader(incoming, limits, clock, { resolve, reject }))
+/** Reads the body and hands it to `taker`. */
+export function readBody(incoming: IncomingMessage, limits: BodyLimits, taker: BodyTaker): void {
+  if (limits.declaredBytes !== null && Number(limits.declaredBytes) > limits.bytesMax) taker.onBodyError(tooLarge(limits.bytesMax))
+  else new BodyReader(incoming, limits, taker).start()
 }
 
 function tooLarge(bytesMax: number): CorralError {
   return new CorralError('body_too_large', `the request body is over ${bytesMax} bytes (http.bodyBytesMax)`)
 }
 
-interface Settle {
-  resolve(body: Buffer): void
-  reject(error: CorralError): void
-}
-
+/** The slowest link that is still a link: below it a body is an attack (a slow drip, F60). Counts after one full pause. */
+const bytesPerSecondMin = 64
 /** How often pauses are looked at: one timer for all bodies, because one per request shows in a profile. */
 const watchEveryMs = 250
 /** Readers whose body has not ended, with the timer that looks at them while there are any. */
@@ -76,30 +76,39 @@ function watchOf(clock: Clock): Watch {
 class BodyReader {
   readonly #incoming: IncomingMessage
   readonly #limits: BodyLimits
-  readonly #settle: Settle
+  readonly #taker: BodyTaker
   readonly #chunks: Buffer[] = []
   readonly #watch: Watch
-  readonly #clock: Clock
+  readonly #startedAtMs: number
   #bytes = 0
   #lastByteMs: number
 
-  constructor(incoming: IncomingMessage, limits: BodyLimits, clock: Clock, settle: Settle) {
+  constructor(incoming: IncomingMessage, limits: BodyLimits, taker: BodyTaker) {
     this.#incoming = incoming
     this.#limits = limits
-    this.#clock = clock
-    this.#settle = settle
-    this.#lastByteMs = clock.nowMs()
-    this.#watch = watchOf(clock)
-    this.#watch.add(this)
-    incoming.on('data', this.#onData)
-    incoming.on('end', this.#onEnd)
-    incoming.on('close', this.#onClose)
+    this.#taker = taker
+    this.#startedAtMs = limits.clock.nowMs()
+    this.#lastByteMs = this.#startedAtMs
+    this.#watch = watchOf(limits.clock)
   }
 
-  /** Fails the read when nothing came for too long. */
+  start(): void {
+    this.#watch.add(this)
+    this.#incoming.on('data', this.#onData)
+    this.#incoming.on('end', this.#onEnd)
+    this.#incoming.on('close', this.#onClose)
+  }
+
+  /** Fails the read when nothing came for too long, or so little that the client can only mean to hold the connection. */
   check(nowMs: number): void {
-    if (nowMs - this.#lastByteMs < this.#limits.pauseMsMax) return
-    this.#fail(new CorralError('body_timeout', `no byte of the request body for ${this.#limits.pauseMsMax} ms`))
+    const { pauseMsMax } = this.#limits
+    if (nowMs - this.#lastByteMs >= pauseMsMax) {
+      this.#fail(new CorralError('body_timeout', `no byte of the request body for ${pauseMsMax} ms`))
+      return
+    }
+    const elapsedMs = nowMs - this.#startedAtMs
+    if (elapsedMs < pauseMsMax || this.#bytes >= (elapsedMs / 1_000) * bytesPerSecondMin) return
+    this.#fail(new CorralError('body_timeout', `the request body came at less than ${bytesPerSecondMin} bytes per second`))
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -109,13 +118,13 @@ class BodyReader {
       return
     }
     this.#chunks.push(chunk)
-    if (this.#chunks.length > 1) this.#lastByteMs = this.#clock.nowMs()
+    if (this.#chunks.length > 1) this.#lastByteMs = this.#limits.clock.nowMs()
   }
 
   readonly #onEnd = (): void => {
     this.#detach()
     const only = this.#chunks[0]
-    this.#settle.resolve(this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks))
+    this.#taker.onBody(this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks))
   }
 
   readonly #onClose = (): void => {
@@ -125,7 +134,7 @@ class BodyReader {
   #fail(error: CorralError): void {
     this.#detach()
     this.#incoming.pause()
-    this.#settle.reject(error)
+    this.#taker.onBodyError(error)
   }
 
   #detach(): void {

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 import type { Clock } from '../base/clock.ts'
+import type { RequestHeaders } from '../wire/request-headers.ts'
 
 /** Unread bodies up to this size are read and dropped, so that the connection can be used again. */
 const drainBytesMax = 65_536
@@ -29,7 +30,7 @@ export function condemn(incoming: IncomingMessage, outgoing: ServerResponse): vo
 }
 
 /** True when the request announces a body. */
-export function hasBody({ headers }: IncomingMessage): boolean {
+function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] !== undefined && headers['content-length'] !== '0')
 }
 
@@ -38,6 +39,13 @@ export interface ShortAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[]>>
   readonly body: string | Buffer
+}
+
+/** A request at the door. */
+export interface Arrival {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+  readonly headers: RequestHeaders
 }
 
 /** One exchange, and the clock of its timers. */

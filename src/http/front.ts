@@ -3,13 +3,13 @@
  * B5–B18), requests that would be read in two ways by two parsers, paths that mean something else once decoded, and the
  * Origin and Host rules of a real Ollama. It answers by itself and closes the connection, or lets the request pass.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 
 import type { Clock } from '../base/clock.ts'
 import { CorralError, type ErrorCode } from '../core/errors.ts'
 import { decideCors, isHostAllowed } from '../wire/cors.ts'
 import { dialectOfPath } from '../wire/routes.ts'
-import { answerUnread, condemn, type Exchange, hasBody } from './connection.ts'
+import { answerUnread, type Arrival, condemn, type Exchange } from './connection.ts'
 import { sendError } from './send-error.ts'
 
 export interface FrontOptions {
@@ -27,10 +27,6 @@ export interface FrontOptions {
 /** What the door needs besides its options. */
 export type Door = FrontOptions & { readonly clock: Clock }
 
-export const hopHeader = 'x-corral-hop'
-/** The Corrals before the one that sent a request: with it a ring of several is found too. */
-export const pastHopsHeader = 'x-corral-past-hops'
-
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 /** Bytes of a target that two parsers could read in two ways: control characters, a backslash, a fragment, anything beyond ASCII. */
 const oddTarget = /[\0-\x20\x7f-\uffff\\#]/
@@ -42,18 +38,20 @@ const headersMax = 1_000
 const credentialParameter = /[?&](api_key|apikey|api-key|access_token|key|token)=/i
 
 /** True when the request may go on to the router. */
-export function admit(incoming: IncomingMessage, outgoing: ServerResponse, door: Door): boolean {
-  const refusal = refuse(incoming, door)
+export function admit(arrival: Arrival, door: Door): boolean {
+  const { incoming, outgoing } = arrival
+  const refusal = refuse(arrival, door)
   if (refusal !== null) {
     condemn(incoming, outgoing)
     sendError({ incoming, outgoing, clock: door.clock }, dialectOfPath(incoming.url ?? '/'), refusal, door.newId())
     return false
   }
-  return admitOrigin(incoming, outgoing, door) && admitPath(incoming, outgoing, door)
+  return admitOrigin(arrival, door) && admitPath(arrival, door)
 }
 
-function refuse(incoming: IncomingMessage, options: FrontOptions): CorralError | null {
-  return refuseProtocol(incoming) ?? refuseHeaders(incoming) ?? refuseFraming(incoming) ?? refuseTarget(incoming, options)
+function refuse(arrival: Arrival, options: FrontOptions): CorralError | null {
+  const { incoming } = arrival
+  return refuseProtocol(incoming) ?? refuseHeaders(arrival) ?? refuseFraming(arrival) ?? refuseTarget(arrival, options)
 }
 
 function error(code: ErrorCode, message: string): CorralError {
@@ -69,35 +67,31 @@ function refuseProtocol(incoming: IncomingMessage): CorralError | null {
   return null
 }
 
-function refuseHeaders({ rawHeaders, headers }: IncomingMessage): CorralError | null {
-  if (rawHeaders.length > 2 * headersMax) {
+function refuseHeaders({ incoming, headers }: Arrival): CorralError | null {
+  if (incoming.rawHeaders.length > 2 * headersMax) {
     return new CorralError('invalid_request', `more than ${headersMax} header lines`, { status: 431 })
   }
-  let hosts = 0
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    if (rawHeaders[index]?.length === 4 && rawHeaders[index]?.toLowerCase() === 'host') hosts += 1
-  }
-  if (hosts > 1) return error('invalid_request', 'two Host headers')
-  if (headers.host !== undefined && oddHost.test(headers.host)) return error('invalid_request', 'the Host header is no host')
+  if (headers.hosts > 1) return error('invalid_request', 'two Host headers')
+  if (headers.host !== null && oddHost.test(headers.host)) return error('invalid_request', 'the Host header is no host')
   return null
 }
 
-function refuseFraming(incoming: IncomingMessage): CorralError | null {
-  const { headers, httpVersionMinor, method } = incoming
-  const encoding = headers['transfer-encoding']
-  if (encoding !== undefined) {
+function refuseFraming({ incoming, headers }: Arrival): CorralError | null {
+  const { httpVersionMinor, method } = incoming
+  const encoding = headers.transferEncoding
+  if (encoding !== null) {
     if (httpVersionMinor === 0) return error('invalid_request', 'Transfer-Encoding in an HTTP/1.0 request')
     if (encoding.toLowerCase() !== 'chunked') return error('not_implemented', 'Transfer-Encoding other than chunked is not supported')
   }
-  if ((method === 'GET' || method === 'HEAD') && hasBody(incoming)) return error('invalid_request', `a ${method} request takes no body`)
+  if ((method === 'GET' || method === 'HEAD') && headers.hasBody) return error('invalid_request', `a ${method} request takes no body`)
   return null
 }
 
-function refuseTarget(incoming: IncomingMessage, options: FrontOptions): CorralError | null {
+function refuseTarget({ incoming, headers }: Arrival, options: FrontOptions): CorralError | null {
   const target = incoming.url ?? '/'
   if (!target.startsWith('/')) return error('invalid_request', 'the request target must be a path')
   if (oddTarget.test(target)) return error('invalid_request', 'the request target holds characters that must be percent-encoded')
-  if (passed(incoming.headers[hopHeader], options.hopId) || passed(incoming.headers[pastHopsHeader], options.hopId)) {
+  if (passed(headers.hop, options.hopId) || passed(headers.pastHops, options.hopId)) {
     return error(
       'loop_detected',
       'this request came from Corral itself: a node URL points at its own listener (check CORRAL_NODES and OLLAMA_HOST)',
@@ -110,16 +104,8 @@ function refuseTarget(incoming: IncomingMessage, options: FrontOptions): CorralE
   return null
 }
 
-function passed(hops: string | string[] | undefined, hopId: string): boolean {
-  return hops !== undefined && hops.includes(hopId)
-}
-
-/** The value of `pastHopsHeader` for a request that came from another Corral; null for one that did not. */
-export function pastHops({ headers }: IncomingMessage): string | null {
-  const hop = headers[hopHeader]
-  if (hop === undefined) return null
-  const before = headers[pastHopsHeader]
-  return before === undefined ? String(hop) : `${String(before)}, ${String(hop)}`
+function passed(hops: string | null, hopId: string): boolean {
+  return hops !== null && hops.includes(hopId)
 }
 
 /** Escapes of ASCII decoded, whatever the rest is. */
@@ -131,19 +117,20 @@ function decodeLoosely(text: string): string {
 const bareForbidden = { status: 403, headers: {}, body: '' }
 
 /** Origin and Host as Ollama treats them; also answers preflights. */
-function admitOrigin(incoming: IncomingMessage, outgoing: ServerResponse, options: Door): boolean {
-  const { host = '', origin } = incoming.headers
+function admitOrigin({ incoming, outgoing, headers }: Arrival, options: Door): boolean {
+  const { origin } = headers
+  const host = headers.host ?? ''
   const exchange: Exchange = { incoming, outgoing, clock: options.clock }
   if (options.loopback && !isHostAllowed(host, options.hosts)) {
     answerUnread(exchange, bareForbidden)
     return false
   }
-  if (origin === undefined) return true
+  if (origin === null) return true
   const decision = decideCors({
     origin,
     host,
     method: incoming.method ?? 'GET',
-    requestMethod: incoming.headers['access-control-request-method'] ?? null,
+    requestMethod: headers.requestMethod,
     allowed: options.origins,
   })
   if (decision.kind === 'pass') {
@@ -155,7 +142,7 @@ function admitOrigin(incoming: IncomingMessage, outgoing: ServerResponse, option
 }
 
 /** Percent escapes are only for parameters (a model name in `/v1/models/…`), never for the words of a route. */
-function admitPath(incoming: IncomingMessage, outgoing: ServerResponse, options: Door): boolean {
+function admitPath({ incoming, outgoing }: Arrival, options: Door): boolean {
   const target = incoming.url ?? '/'
   if (!target.includes('%')) return true
   const query = target.indexOf('?')

@@ -10,9 +10,10 @@ import type { Hono } from 'hono'
 
 import type { Clock } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
+import { readRequestHeaders } from '../wire/request-headers.ts'
 import { dialectOfPath } from '../wire/routes.ts'
 import type { CallRegistry } from './call-registry.ts'
-import { condemn, isCondemned } from './connection.ts'
+import { type Arrival, condemn, isCondemned } from './connection.ts'
 import { admit, type FrontOptions } from './front.ts'
 import type { HttpOptions } from './options.ts'
 import { sendError } from './send-error.ts'
@@ -24,7 +25,7 @@ export interface NodeBindings {
 
 export interface HttpServerDeps {
   /** Answers Ollama's routes; false: the request is for Corral's own. */
-  readonly answer: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
+  readonly answer: (arrival: Arrival) => boolean
   readonly ownRoutes: Hono<NodeBindings>
   readonly options: HttpOptions
   readonly front: FrontOptions
@@ -47,7 +48,8 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     if (isCondemned(incoming)) return
     if (draining) condemn(incoming, outgoing)
-    if (!admit(incoming, outgoing, door) || deps.answer(incoming, outgoing)) return
+    const arrival = { incoming, outgoing, headers: readRequestHeaders(incoming.rawHeaders) }
+    if (!admit(arrival, door) || deps.answer(arrival)) return
     void listener(incoming, outgoing)
   }
   const server = createNodeServer(

@@ -3,13 +3,11 @@
  * (`wire/routes.ts`) and go straight to the inference handler; what the table does not know below `/api/` and `/v1/` is
  * passed on to a node, as routes of a later Ollama. Everything else is Corral's own and goes to the Hono app.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
-
 import { Hono } from 'hono'
 
 import { matchRoute, type RouteMatch, unknownRouteFor } from '../wire/routes.ts'
 import { type AdminDeps, mountAdmin } from './admin/admin.ts'
-import { answerUnread, type Exchange } from './connection.ts'
+import { answerUnread, type Arrival, type Exchange } from './connection.ts'
 import { type HealthDeps, mountHealth } from './health/health.ts'
 import { type BlobDeps, handleBlobUpload } from './inference/blob.ts'
 import { handleInference, type InferenceDeps } from './inference/handler.ts'
@@ -40,65 +38,63 @@ export function createOwnRoutes(deps: Pick<SurfaceDeps, 'admin' | 'health' | 'on
 }
 
 /** Answers a request for one of Ollama's routes; false: it is none. A bug costs this request a bare 500 and nothing else. */
-export function answerOllamaRoute(deps: SurfaceDeps, incoming: IncomingMessage, outgoing: ServerResponse): boolean {
-  const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
-  const onBug = (error: unknown): void => {
+export function answerOllamaRoute(deps: SurfaceDeps, arrival: Arrival): boolean {
+  try {
+    return dispatch(deps, arrival)
+  } catch (error) {
+    const { incoming, outgoing } = arrival
     deps.onBug(error)
     if (outgoing.headersSent) outgoing.destroy()
-    else answerUnread(exchange, { status: 500, headers: {}, body: '' })
+    else answerUnread({ incoming, outgoing, clock: deps.inference.clock }, { status: 500, headers: {}, body: '' })
+    return true
   }
-  try {
-    const answering = dispatch(deps, exchange)
-    if (answering === 'unknown') return false
-    if (answering !== 'answered') answering.catch(onBug)
-  } catch (error) {
-    onBug(error)
-  }
-  return true
 }
 
-type Answering = 'unknown' | 'answered' | Promise<void>
-
-function dispatch(deps: SurfaceDeps, exchange: Exchange): Answering {
-  const { incoming, outgoing } = exchange
+/** False: the path is none of Ollama's. */
+function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
+  const { incoming, outgoing } = arrival
+  const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
   const target = incoming.url ?? '/'
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
   const match = matchRoute(incoming.method ?? 'GET', path)
   switch (match.kind) {
     case 'route':
-      return answerRoute(deps, exchange, { path, match })
+      answerRoute(deps, arrival, { path, match })
+      return true
     case 'method-not-allowed':
       answerUnread(exchange, { status: 405, headers: { ...plain, allow: match.allow }, body: '405 method not allowed' })
-      return 'answered'
+      return true
     case 'redirect':
       redirect(exchange, match, query < 0 ? '' : target.slice(query))
-      return 'answered'
+      return true
     case 'unknown':
-      if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return 'unknown'
-      return handleInference(deps.inference, { incoming, outgoing, facts: unknownRouteFor(path), path, pathModel: null })
+      if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
+      handleInference(deps.inference, { ...arrival, facts: unknownRouteFor(path), path, pathModel: null })
+      return true
   }
 }
 
 function answerRoute(
   deps: SurfaceDeps,
-  exchange: Exchange,
+  arrival: Arrival,
   { path, match }: { path: string; match: Extract<RouteMatch, { kind: 'route' }> },
-): Answering {
+): void {
   const { facts, parameter } = match
+  const { incoming, outgoing, headers } = arrival
+  const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
   if (facts.placement === 'local') {
     answerUnread(exchange, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'Ollama is running' })
-    return 'answered'
+    return
   }
   const pathModel = parameter !== null && facts.pattern.endsWith(':model') ? decodeURIComponent(parameter) : null
   if (pathModel?.includes('/') === true) {
     answerUnread(exchange, { status: 404, headers: plain, body: '404 page not found' })
-    return 'answered'
+    return
   }
-  const { incoming, outgoing } = exchange
-  const matched = { incoming, outgoing, facts, path, pathModel }
-  if (facts.placement === 'blob' && incoming.method === 'POST') return handleBlobUpload(deps.blobs, matched)
-  return handleInference(deps.inference, matched)
+  const matched = { incoming, outgoing, headers, facts, path, pathModel }
+  if (facts.placement === 'blob' && incoming.method === 'POST') handleBlobUpload(deps.blobs, matched)
+  else handleInference(deps.inference, matched)
 }
 
 /** As Go's mux and gin answer: a link for a GET, nothing else for other methods (transcripts 024–028). */

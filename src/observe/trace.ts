@@ -47,11 +47,9 @@ function readTracestate(header: string | undefined): string | null {
   return tracestatePattern.test(header) ? header : null
 }
 
-const none: Readonly<Record<string, string>> = {}
-
-/** Headers that hand a call's trace on to a node. */
-export function traceHeaders(trace: TraceContext | null): Readonly<Record<string, string>> {
-  if (trace === null) return none
-  const traceparent = `00-${trace.traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
-  return trace.state === null ? { traceparent } : { traceparent, tracestate: trace.state }
+/** Adds to a flat list the headers that hand a call's trace on to a node. */
+export function addTraceHeaders(headers: string[], trace: TraceContext | null): void {
+  if (trace === null) return
+  headers.push('traceparent', `00-${trace.traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`)
+  if (trace.state !== null) headers.push('tracestate', trace.state)
 }

@@ -5,7 +5,6 @@
  */
 import { hash } from 'node:crypto'
 
-import '../base/buffer-slices.ts'
 import type { Envelope, EnvelopeField, RunnerOptions } from '../core/envelope.ts'
 import { CorralError } from '../core/errors.ts'
 import { decodeString, scanArray, scanObject, type ScanLimits, skipSpace } from './json-scan.ts'

@@ -3,7 +3,6 @@
  * native search for the next quote, so a prompt of a megabyte costs microseconds. Lenient inside nested values (a node
  * judges those), strict about what it reports.
  */
-import '../base/buffer-slices.ts'
 import { CorralError } from '../core/errors.ts'
 import type { EnvelopeField, JsonKind } from '../core/envelope.ts'
 

@@ -78,14 +78,14 @@ export function renderStreamError(route: RouteFacts, error: ErrorFacts, requestI
 }
 
 /**
- * `response.failed` for readers of the final state, then `error`, which makes the SDKs' iterators raise: JavaScript's by the
- * event's name, Python's only by a field `error`.
+ * `error` makes the SDKs' iterators raise: JavaScript's by the event's name, Python's only by a field `error`. Then
+ * `response.failed` for readers of the final state; last, because it ends the stream for another gateway in front.
  */
 function responsesEvents(error: ErrorFacts, requestId: string): string {
   const failure = { code: error.code, message: error.message }
   const failed = { type: 'response.failed', response: { id: `resp_${requestId}`, object: 'response', status: 'failed', error: failure } }
   const raised = { type: 'error', ...failure, param: null, error: { ...failure, type: openAiType(error.status), param: null } }
-  return `event: response.failed\ndata: ${JSON.stringify(failed)}\n\nevent: error\ndata: ${JSON.stringify(raised)}\n\n`
+  return `event: error\ndata: ${JSON.stringify(raised)}\n\nevent: response.failed\ndata: ${JSON.stringify(failed)}\n\n`
 }
 
 const space = Buffer.from(' ')

@@ -2,8 +2,65 @@
  * Which headers cross the gateway. Towards a node: no hop-by-hop header, none that a node would act on in a client's name
  * (credentials, origin, host, forwarding), none that undici sets itself. Towards a client: end-to-end headers only; never
  * `connection`, because a broken chunked body under `Connection: close` counts as complete (verified notes §e).
+ *
+ * A client's headers are read in one pass over the raw list, because an object keyed by names made at run time costs a
+ * string-table look-up per header, twice. Towards a node they are a flat list: name, value, name, value.
  */
-import type { IncomingHttpHeaders } from 'node:http'
+
+const hopHeader = 'x-corral-hop'
+const pastHopsHeader = 'x-corral-past-hops'
+
+/** What the gateway itself reads; null where absent. A header that came several times is joined by commas. */
+export class RequestHeaders {
+  host: string | null = null
+  /** How many Host headers there were. */
+  hosts = 0
+  origin: string | null = null
+  connection: string | null = null
+  contentLength: string | null = null
+  transferEncoding: string | null = null
+  contentEncoding: string | null = null
+  /** `Access-Control-Request-Method`. */
+  requestMethod: string | null = null
+  traceparent: string | null = null
+  tracestate: string | null = null
+  priority: string | null = null
+  /** Id of the Corral that sent this request. */
+  hop: string | null = null
+  /** Ids of the Corrals before it. */
+  pastHops: string | null = null
+  /** Headers that may reach a node, a flat list with lower-case names. */
+  forwarded: string[] = ['accept-encoding', 'identity']
+
+  /** Whether a body is announced. */
+  get hasBody(): boolean {
+    return this.transferEncoding !== null || (this.contentLength !== null && this.contentLength !== '0')
+  }
+}
+
+type Field = Exclude<keyof RequestHeaders, 'hosts' | 'forwarded' | 'hasBody'>
+
+interface Rule {
+  readonly name: string
+  /** Where the value is kept. */
+  readonly field: Field | null
+  readonly forward: boolean
+}
+
+const readFields: Readonly<Record<string, Field>> = {
+  host: 'host',
+  origin: 'origin',
+  connection: 'connection',
+  'content-length': 'contentLength',
+  'transfer-encoding': 'transferEncoding',
+  'content-encoding': 'contentEncoding',
+  'access-control-request-method': 'requestMethod',
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+  'x-corral-priority': 'priority',
+  [hopHeader]: 'hop',
+  [pastHopsHeader]: 'pastHops',
+}
 
 const droppedFromClient = new Set([
   'host',
@@ -31,31 +88,69 @@ const droppedFromClient = new Set([
   'x-real-ip',
   'traceparent',
   'tracestate',
-  'x-corral-hop',
+  'x-request-id',
   'x-corral-priority',
+  hopHeader,
+  pastHopsHeader,
 ])
 
-/** Client headers that may reach a node, lower case; a new object the caller may change. */
-export function forwardHeaders(incoming: IncomingHttpHeaders): Record<string, string> {
-  const headers: Record<string, string> = { 'accept-encoding': 'identity' }
-  const { connection } = incoming
-  const listed = connection === undefined || connection === 'keep-alive' ? null : tokens(connection)
-  for (const name in incoming) {
-    if (droppedFromClient.has(name) || name.startsWith('access-control-') || listed?.has(name) === true) continue
-    const value = incoming[name]
-    if (typeof value === 'string') headers[name] = value
-    else if (value !== undefined) headers[name] = value.join(', ')
+/** Rules by name as spelt by a client; clients spell few names, so the bound is for hostile ones. */
+const rulesMax = 1_024
+const rules = new Map<string, Rule>()
+
+function ruleOf(spelling: string): Rule {
+  const known = rules.get(spelling)
+  if (known !== undefined) return known
+  const name = spelling.toLowerCase()
+  const forward = !droppedFromClient.has(name) && !name.startsWith('access-control-')
+  const rule = { name, field: Object.hasOwn(readFields, name) ? (readFields[name] ?? null) : null, forward }
+  if (rules.size < rulesMax) rules.set(spelling, rule)
+  return rule
+}
+
+/** Reads `rawHeaders` of a request. */
+export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
+  const headers = new RequestHeaders()
+  const { forwarded } = headers
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const value = raw[index + 1] ?? ''
+    const { name, field, forward } = ruleOf(raw[index] ?? '')
+    if (field !== null) {
+      const before = headers[field]
+      headers[field] = before === null ? value : `${before}, ${value}`
+      if (field === 'host') headers.hosts += 1
+    }
+    if (forward) forwarded.push(name, value)
+  }
+  if (headers.connection !== null && !plainConnection.test(headers.connection)) headers.forwarded = dropListed(forwarded, headers.connection)
+  if (headers.hop !== null) {
+    headers.forwarded.push(pastHopsHeader, headers.pastHops === null ? headers.hop : `${headers.pastHops}, ${headers.hop}`)
   }
   return headers
 }
 
-function tokens(connection: string): ReadonlySet<string> {
-  return new Set(
-    connection
-      .toLowerCase()
-      .split(',')
-      .map((token) => token.trim()),
-  )
+const plainConnection = /^(keep-alive|close)$/i
+
+/** Without the headers that `Connection` names. */
+function dropListed(flat: readonly string[], connection: string): string[] {
+  const listed = new Set(connection.toLowerCase().split(',').map((token) => token.trim()))
+  return flat.filter((_, index) => !listed.has(flat[index - (index % 2)] ?? ''))
+}
+
+/** The flat list without `name`. */
+export function withoutHeader(flat: readonly string[], name: string): string[] {
+  return flat.filter((_, index) => flat[index - (index % 2)] !== name)
+}
+
+/** The value of `name` in a flat list; null when it is not there. */
+export function headerIn(flat: readonly string[], name: string): string | null {
+  for (let index = 0; index < flat.length; index += 2) if (flat[index] === name) return flat[index + 1] ?? null
+  return null
+}
+
+/** The header by which a Corral knows its own requests. */
+export function hopHeaders(hopId: string): Readonly<Record<string, string>> {
+  return { [hopHeader]: hopId }
 }
 
 const droppedFromNode = new Set([

@@ -2,7 +2,6 @@
  * Token counts and phase times as an answer reports them, found from its end: the fields stand last, and the text
  * `"total_duration":` with bare quotes cannot stand inside a JSON string.
  */
-import '../base/buffer-slices.ts'
 import type { Usage } from '../core/relay.ts'
 import type { RouteFacts } from '../core/route.ts'
 import { scanValue } from './json-scan.ts'

@@ -1,7 +1,6 @@
 /** Request headers: floods, doubles, spoofed identities, and what a node gets to see. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { hopHeader } from '../../src/http/front.ts'
 import { type Gateway, goodChat, requestBytes, startGateway } from './gateway.ts'
 import { exchange, RawClient } from './raw-client.ts'
 
@@ -168,9 +167,9 @@ describe('what a node sees', () => {
 describe('loops and credentials', () => {
   test.each(dialects)('a request with our own hop id on %s gets 508 in its dialect', async (path, isDialect) => {
     await gateway.ask('POST', '/api/chat', { body: goodChat })
-    const hop = String(gateway.node.received.at(-1)?.headers[hopHeader])
+    const hop = String(gateway.node.received.at(-1)?.headers['x-corral-hop'])
     for (const value of [hop, `other, ${hop}`]) {
-      const answer = await gateway.ask('POST', path, { headers: [`${hopHeader}: ${value}`], body: goodChat })
+      const answer = await gateway.ask('POST', path, { headers: [`x-corral-hop: ${value}`], body: goodChat })
       expect(answer.status).toBe(508)
       expect(isDialect(answer.body)).toBe(true)
     }
@@ -194,7 +193,7 @@ describe('loops and credentials', () => {
 
   test('a request from another Corral passes, with the ids of all before it', async () => {
     const answer = await gateway.ask('POST', '/api/chat', {
-      headers: [`${hopHeader}: second`, 'x-corral-past-hops: first'],
+      headers: [`x-corral-hop: second`, 'x-corral-past-hops: first'],
       body: goodChat,
     })
     expect(answer.status).toBe(200)

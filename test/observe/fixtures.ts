@@ -44,7 +44,7 @@ export function makeRequest(model: string | null = 'qwen3:8b'): InferenceRequest
     route: facts('/api/chat'),
     method: 'POST',
     target: '/api/chat',
-    headers: {},
+    headers: [],
     body: Buffer.from('{"prompt":"a secret prompt"}'),
     envelope: emptyEnvelope,
     model,

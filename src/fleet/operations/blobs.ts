@@ -18,7 +18,7 @@ import { type BroadcastDeps, sendToAll } from './broadcast.ts'
 export interface BlobUpload {
   /** Path of the blob, `/api/blobs/sha256:…`. */
   readonly path: string
-  readonly headers: Readonly<Record<string, string>>
+  readonly headers: readonly string[]
   readonly source: Readable
 }
 
@@ -49,7 +49,7 @@ export async function uploadBlob(deps: BroadcastDeps, upload: BlobUpload, call: 
 async function findLacking({ operations }: FleetOptions, path: string, nodes: readonly FleetNode[]): Promise<readonly FleetNode[]> {
   const present = await Promise.all(
     nodes.map(async (node) => {
-      const head = node.transport.request({ method: 'HEAD', path, headers: {}, body: null }, { timeoutMs: operations.timeoutMs })
+      const head = node.transport.request({ method: 'HEAD', path, headers: [], body: null }, { timeoutMs: operations.timeoutMs })
       const answer: WholeResponse | null = await head.catch(() => null)
       return answer?.status === 200
     }),
@@ -67,7 +67,7 @@ async function fanOut({ path, headers, source }: BlobUpload, nodes: readonly Fle
     [...sinks].map(async ([node, sink]): Promise<NodeResult> => {
       sink.on('error', () => sinks.delete(node))
       try {
-        const response = await node.transport.request({ method: 'POST', path, headers, body: sink }, { timeoutMs: uploadMsMax })
+        const response = await node.transport.request({ method: 'POST', path, headers: headers.slice(), body: sink }, { timeoutMs: uploadMsMax })
         return { node, ...response, failure: null }
       } catch (error) {
         if (!(error instanceof TransportError)) throw error

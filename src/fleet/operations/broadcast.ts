@@ -28,7 +28,7 @@ export async function sendToAll(deps: BroadcastDeps, request: InferenceRequest, 
   return Promise.all(
     nodes.map(async (node): Promise<NodeResult> => {
       try {
-        const response = await node.transport.request({ method, path, headers, body: body.length === 0 ? null : body }, { timeoutMs })
+        const response = await node.transport.request({ method, path, headers: headers.slice(), body: body.length === 0 ? null : body }, { timeoutMs })
         return { node, ...response, failure: null }
       } catch (error) {
         if (!(error instanceof TransportError)) throw error

@@ -115,9 +115,8 @@ function mergeLoaded(copies: readonly LoadedModel[]): { raw: Record<string, unkn
 /** Cloud models are off when the gateway refuses them or every node does. */
 async function listStatus(deps: ListDeps, nodes: readonly FleetNode[]): Promise<string> {
   if (!deps.options().cloudModels) return JSON.stringify({ cloud: { disabled: true, source: 'config' } })
-  const request = { method: 'GET', path: '/api/status', headers: {}, body: null }
   const { timeoutMs } = deps.options().operations
-  const answers = await Promise.allSettled(nodes.map((node) => node.transport.request(request, { timeoutMs })))
+  const answers = await Promise.allSettled(nodes.map((node) => node.transport.request({ method: 'GET', path: '/api/status', headers: [], body: null }, { timeoutMs })))
   const bodies = answers.flatMap((answer) => (answer.status === 'fulfilled' && answer.value.status === 200 ? [answer.value.body.toString()] : []))
   const enabled = bodies.find((body) => body.includes('"disabled":false'))
   return enabled ?? bodies[0] ?? JSON.stringify({ cloud: { disabled: false, source: 'none' } })

@@ -5,6 +5,7 @@
 import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest, Relay, RelayLayer, WholeAnswer } from '../../core/relay.ts'
+import { decodeString } from '../../wire/json-scan.ts'
 import { isCloudModel } from '../../wire/model-name.ts'
 import type { FleetNode } from '../node.ts'
 import type { NodeUse } from '../runner.ts'
@@ -44,9 +45,21 @@ export function createOperations(deps: OperationDeps): Operations {
 
 /** Refuses models that a node would run at ollama.com: a name must not move data off the premises (reliability-security.md §0.15). */
 export function refuseCloud(request: InferenceRequest, allowed: boolean): void {
-  if (allowed || request.model === null || !isCloudModel(request.model)) return
+  if (allowed || !namesOf(request).some(isCloudModel)) return
   const message = 'ollama cloud is disabled: remote model is unavailable (set fleet.cloudModels to allow it)'
   throw new CorralError('cloud_model_blocked', message)
+}
+
+/** Every model that the request names: what it asks for, and what a create or copy starts from. */
+function namesOf({ model, body, envelope, route }: InferenceRequest): readonly string[] {
+  const names = model === null ? [] : [model]
+  if (route.operation !== 'manage') return names
+  for (const key of ['from', 'source']) {
+    const field = envelope.fields.get(key)
+    const name = field?.kind === 'string' ? decodeString(body, field.start, field.end) : null
+    if (name !== null) names.push(name)
+  }
+  return names
 }
 
 /** The relay layer that refuses changes to what the nodes hold while `allowed` says no. */

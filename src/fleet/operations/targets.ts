@@ -7,6 +7,7 @@ import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Relay } from '../../core/relay.ts'
 import { scrubMessage } from '../../wire/blame.ts'
+import { headerIn, withoutHeader } from '../../wire/request-headers.ts'
 import { renderStreamError } from '../../wire/render-error.ts'
 import type { FleetNode } from '../node.ts'
 import type { FleetOptions } from '../options.ts'
@@ -28,14 +29,15 @@ const lineBytesMax = 1_048_576
 /** The relay for `/api/pull` and `/api/create`. */
 export function createTargets(deps: TargetDeps): Relay {
   return (request, call) => {
-    const { [nodesHeader]: wanted, ...headers } = request.headers
+    const wanted = headerIn(request.headers, nodesHeader)
+    const headers = withoutHeader(request.headers, nodesHeader)
     const nodes = chooseNodes(usableNodes(deps.nodes()), wanted)
     return new TargetRun(deps, { ...request, headers }, call, nodes).start()
   }
 }
 
-function chooseNodes(usable: readonly FleetNode[], wanted: string | undefined): readonly FleetNode[] {
-  if (wanted === undefined) return usable
+function chooseNodes(usable: readonly FleetNode[], wanted: string | null): readonly FleetNode[] {
+  if (wanted === null) return usable
   const names = wanted.split(',').map((name) => name.trim())
   return names.map((name) => {
     const node = usable.find((candidate) => candidate.name === name)
@@ -140,7 +142,7 @@ class TargetRun {
       // Each node streams whatever the client asked for: only then is there progress to merge and a sign of life.
       const { method, target: path, headers } = this.#request
       for (const stream of this.#streams) {
-        stream.exchange = stream.node.transport.open({ method, path, headers, body: this.#streamedBody() }, stream)
+        stream.exchange = stream.node.transport.open({ method, path, headers: headers.slice(), body: this.#streamedBody() }, stream)
       }
     })
   }

@@ -116,7 +116,9 @@ function sameSite(handler: Handler): Handler {
 }
 
 async function readNode(context: Context<NodeBindings>, clock: Clock): Promise<NodeOptions> {
-  const body = await readBody(context.env.incoming, { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax }, clock)
+  const body = await new Promise<Buffer>((onBody, onBodyError) => {
+    readBody(context.env.incoming, { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax, declaredBytes: null, clock }, { onBody, onBodyError })
+  })
   let value: unknown
   try {
     value = JSON.parse(body.toString())

@@ -9,27 +9,26 @@ import type { Clock, Timer } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Relay, WholeAnswer } from '../../core/relay.ts'
-import { forwardHeaders } from '../../wire/request-headers.ts'
 import { condemn } from '../connection.ts'
-import { type Exchange, type InferenceDeps, runExchange } from './handler.ts'
+import { type Exchange, handleUnread, type InferenceDeps } from './handler.ts'
 
 export interface BlobDeps {
   readonly inference: InferenceDeps
   /** Puts the relay's layers around the upload. */
   readonly layered: (innermost: Relay) => Relay
   readonly upload: (
-    upload: { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly source: Readable },
+    upload: { readonly path: string; readonly headers: readonly string[]; readonly source: Readable },
     call: Call,
   ) => Promise<WholeAnswer>
 }
 
-/** Answers one upload; never rejects. */
-export function handleBlobUpload(deps: BlobDeps, exchange: Exchange): Promise<void> {
-  const { incoming, outgoing, path } = exchange
+/** Answers one upload. */
+export function handleBlobUpload(deps: BlobDeps, exchange: Exchange): void {
+  const { incoming, outgoing, headers, path } = exchange
   const relay: Relay = async (_request, call) => {
     const watch = new PauseWatch(incoming, deps.inference.clock, deps.inference.options().bodyPauseMsMax)
     try {
-      const upload = deps.upload({ path, headers: forwardHeaders(incoming.headers), source: incoming }, call)
+      const upload = deps.upload({ path, headers: headers.forwarded, source: incoming }, call)
       const answer = await Promise.race([upload, watch.broken])
       if (!incoming.complete) condemn(incoming, outgoing)
       return answer
@@ -37,7 +36,7 @@ export function handleBlobUpload(deps: BlobDeps, exchange: Exchange): Promise<vo
       watch.stop()
     }
   }
-  return runExchange(deps.inference, exchange, { readsBody: false, relay: deps.layered(relay) })
+  handleUnread(deps.inference, exchange, deps.layered(relay))
 }
 
 /** Ends an upload in which no byte moves for one to two pauses: the client sends none, or a node takes none. */

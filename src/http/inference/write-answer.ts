@@ -24,15 +24,18 @@ export function isTold(reason: unknown): reason is CorralError {
   return reason instanceof CorralError && reason.code !== 'client_too_slow'
 }
 
-type OutgoingHeaders = Record<string, string | string[]>
-
-/** Headers of every answer, besides the node's own. */
-export function answerHeaders(answer: Answer, call: Call, routeHeaders: boolean): OutgoingHeaders {
-  const headers: OutgoingHeaders = { ...answer.headers, 'x-request-id': call.id }
+/** The node's headers and our own, as a flat list. */
+function answerHeaders(answer: Answer, call: Call, routeHeaders: boolean): (string | string[])[] {
+  const headers: (string | string[])[] = []
+  for (const name in answer.headers) {
+    const value = answer.headers[name]
+    if (value !== undefined) headers.push(name, value)
+  }
+  headers.push('x-request-id', call.id)
   if (!routeHeaders) return headers
   const { node, reason, attempts } = answer.provenance
-  if (node !== null) headers['x-corral-node'] = node
-  headers['x-corral-route'] = attempts > 1 ? `${reason}; attempts=${attempts}` : reason
+  if (node !== null) headers.push('x-corral-node', node)
+  headers.push('x-corral-route', attempts > 1 ? `${reason}; attempts=${attempts}` : reason)
   return headers
 }
 
@@ -47,7 +50,7 @@ export function writeWhole(
 ): Promise<void> | null {
   if (headSent) return endWith(outgoing, inBand(answer, request, call), { ...options, call })
   const headers = answerHeaders(answer, call, options.routeHeaders)
-  headers['content-length'] = String(answer.body.length)
+  headers.push('content-length', String(answer.body.length))
   outgoing.writeHead(answer.status, headers)
   return endWith(outgoing, answer.body, { ...options, call })
 }
@@ -72,7 +75,7 @@ export function writeStream(
   }
   if (!headSent) {
     const headers = answerHeaders(answer, call, options.routeHeaders)
-    headers['x-accel-buffering'] = 'no'
+    headers.push('x-accel-buffering', 'no')
     outgoing.writeHead(answer.status, headers)
   }
   return new Promise((resolve) => {

@@ -1,0 +1,66 @@
+/** From what arrived to an `InferenceRequest`, and the `Call` around it. */
+import { zstdDecompressSync } from 'node:zlib'
+
+import { CallSignal } from '../../base/abort.ts'
+import { type Call, newProgress } from '../../core/call.ts'
+import { type Envelope } from '../../core/envelope.ts'
+import { CorralError } from '../../core/errors.ts'
+import type { InferenceRequest } from '../../core/relay.ts'
+import type { RouteFacts } from '../../core/route.ts'
+import { emptyEnvelope, scanEnvelope } from '../../wire/envelope.ts'
+import { canonicalModelName } from '../../wire/model-name.ts'
+import { type RequestHeaders, withoutHeader } from '../../wire/request-headers.ts'
+import type { HttpOptions } from '../options.ts'
+import type { Exchange, InferenceDeps } from './handler.ts'
+
+/** Ollama's own limit for a decompressed body. */
+const decompressedBytesMax = 20 * 1_048_576
+
+/** The life of a request that begins now. */
+export function startCall(deps: InferenceDeps, headers: RequestHeaders): Call {
+  const nowMs = deps.clock.nowMs()
+  return {
+    id: deps.newId(),
+    receivedAtMs: nowMs,
+    deadlineAtMs: nowMs + deps.deadlineMs(),
+    priority: headers.priority === 'batch' ? 'batch' : 'interactive',
+    tenant: 'local',
+    signal: new CallSignal(),
+    trace: deps.tracer.start(headers.traceparent ?? undefined, headers.tracestate ?? undefined),
+    progress: newProgress(),
+  }
+}
+
+/** The request with its body as `received`. Throws what the envelope scanner throws, or `invalid_request`. */
+export function toRequest({ incoming, headers, facts, path, pathModel }: Exchange, received: Buffer, options: HttpOptions): InferenceRequest {
+  const compressed = facts.acceptsZstd && headers.contentEncoding?.trim().toLowerCase() === 'zstd'
+  const body = compressed ? decompress(received, options.bodyBytesMax) : received
+  const envelope = openEnvelope(facts, body, options)
+  const named = pathModel ?? envelope.model
+  const url = incoming.url ?? '/'
+  const query = url.indexOf('?')
+  return {
+    route: facts,
+    method: incoming.method ?? 'GET',
+    target: query < 0 ? path : path + url.slice(query),
+    headers: compressed ? withoutHeader(headers.forwarded, 'content-encoding') : headers.forwarded,
+    body,
+    envelope,
+    model: named === null ? null : canonicalModelName(named),
+    stream: facts.streams && (envelope.stream ?? facts.streamsByDefault),
+  }
+}
+
+function openEnvelope(facts: RouteFacts, body: Buffer, { jsonDepthMax, jsonKeysMax }: HttpOptions): Envelope {
+  if (body.length === 0 || facts.body === 'none' || facts.body === 'multipart') return emptyEnvelope
+  return scanEnvelope(body, { depthMax: jsonDepthMax, keysMax: jsonKeysMax })
+}
+
+/** Nodes get the plain JSON, so that the envelope's ranges hold for what is sent. */
+function decompress(body: Buffer, bytesMax: number): Buffer {
+  try {
+    return zstdDecompressSync(body, { maxOutputLength: Math.min(bytesMax, decompressedBytesMax) })
+  } catch (cause) {
+    throw new CorralError('invalid_request', 'the zstd request body cannot be decompressed, or is over 20 MiB', { cause })
+  }
+}
