@@ -45,6 +45,17 @@ describe('merging', () => {
     expect(lines.map((line) => decodeProgress(line)?.completedBytes)).toEqual([30, 60])
   })
 
+  test('a layer is told after the steps before it, however far ahead one node is', () => {
+    const merge = new ProgressMerge(['a', 'b'])
+    const lines = [
+      ...merge.note('a', step('pulling manifest')),
+      ...merge.note('a', layer('x', 50)),
+      ...merge.note('b', step('pulling manifest')),
+      ...merge.note('b', layer('x', 10)),
+    ]
+    expect(lines.map((line) => decodeProgress(line)?.status)).toEqual(['pulling manifest', 'pulling x'])
+  })
+
   test('a node that went on to the next step is done with its layers', () => {
     const merge = new ProgressMerge(['a', 'b'])
     merge.note('a', layer('x', 100))

@@ -1,7 +1,7 @@
 /**
  * Several nodes' pull or create progress as one. Per layer the merged `completed` is that of the slowest node, so it only
  * grows and reaches the total when all have it; a step without numbers is told when the last node has reached it.
- * A node that went past a layer counts as done with it: lines are sampled and the last one may be missing (T294).
+ * A node that went past a layer it told of counts as done with it: lines are sampled and the last one may be missing (T294).
  */
 import { z } from 'zod'
 
@@ -83,6 +83,7 @@ export class ProgressMerge {
   #passLayers(node: string): string[] {
     const lines: string[] = []
     for (const layer of this.#layers.values()) {
+      if (!layer.completedBytes.has(node)) continue
       layer.completedBytes.set(node, layer.totalBytes)
       lines.push(...this.#tellLayer(layer))
     }
@@ -91,7 +92,12 @@ export class ProgressMerge {
 
   #tellLayer(layer: Layer): string[] {
     let completedBytes = layer.totalBytes
-    for (const node of this.#running) completedBytes = Math.min(completedBytes, layer.completedBytes.get(node) ?? 0)
+    for (const node of this.#running) {
+      const reachedBytes = layer.completedBytes.get(node)
+      // A node that is not there yet may still be at a step before it, which is told first.
+      if (reachedBytes === undefined) return []
+      completedBytes = Math.min(completedBytes, reachedBytes)
+    }
     if (completedBytes <= layer.shownBytes) return []
     layer.shownBytes = completedBytes
     const { status, digest, totalBytes: total } = layer

@@ -1,8 +1,12 @@
 /**
  * Pull and create on several nodes as if they were one: a progress stream per node, merged into one whose numbers never run
- * backwards and whose `success` means every node. Which nodes: all that are up, or those that `X-Corral-Nodes` names.
+ * backwards and whose `success` means every node. Which nodes: all that are up, or those that `X-Corral-Nodes` names. A node
+ * that goes down and sends nothing any more fails its part; nothing else bounds how long a pull takes.
  */
+import { StringDecoder } from 'node:string_decoder'
+
 import { ByteQueue } from '../../base/byte-queue.ts'
+import type { Clock, Timer } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Relay } from '../../core/relay.ts'
@@ -17,6 +21,7 @@ import { jsonHeaders, relayResult, usableNodes, wholeAnswer } from './answers.ts
 import { decodeProgress, type Progress, ProgressMerge } from './progress-merge.ts'
 
 export interface TargetDeps {
+  readonly clock: Clock
   readonly nodes: () => readonly FleetNode[]
   readonly prober: Prober
   readonly options: () => FleetOptions
@@ -25,6 +30,9 @@ export interface TargetDeps {
 const nodesHeader = 'x-corral-nodes'
 /** A progress line is short; a node that sends more is broken. */
 const lineBytesMax = 1_048_576
+/** A node that is down by its probes and silent for this long has lost its part. */
+const silentOnDownNodeMs = 1_500
+const checkEveryMs = 250
 
 /** The relay for `/api/pull` and `/api/create`. */
 export function createTargets(deps: TargetDeps): Relay {
@@ -38,8 +46,8 @@ export function createTargets(deps: TargetDeps): Relay {
 
 function chooseNodes(usable: readonly FleetNode[], wanted: string | null): readonly FleetNode[] {
   if (wanted === null) return usable
-  const names = wanted.split(',').map((name) => name.trim())
-  return names.map((name) => {
+  const names = new Set(wanted.split(',').map((name) => name.trim()))
+  return [...names].map((name) => {
     const node = usable.find((candidate) => candidate.name === name)
     if (node !== undefined) return node
     throw new CorralError('node_not_found', `${nodesHeader} names ${name}; usable nodes: ${usable.map((candidate) => candidate.name).join(', ')}`)
@@ -50,17 +58,20 @@ function chooseNodes(usable: readonly FleetNode[], wanted: string | null): reado
 class TargetStream implements ResponseHandler {
   readonly node: FleetNode
   readonly #run: TargetRun
+  readonly #decoder = new StringDecoder('utf8')
   #rest = ''
   #body: Buffer[] = []
   status = 0
   headers: ResponseHeaders = {}
   exchange: Exchange | null = null
+  lastByteMs: number
   /** Null while under way. */
   result: 'success' | string | null = null
 
   constructor(node: FleetNode, run: TargetRun) {
     this.node = node
     this.#run = run
+    this.lastByteMs = run.nowMs
   }
 
   onHead(status: number, headers: ResponseHeaders): void {
@@ -69,18 +80,19 @@ class TargetStream implements ResponseHandler {
   }
 
   onData(chunk: Buffer): void {
+    this.lastByteMs = this.#run.nowMs
     if (this.status !== 200) {
       this.#body.push(chunk)
       return
     }
-    const lines = (this.#rest + chunk.toString('utf8')).split('\n')
+    const lines = (this.#rest + this.#decoder.write(chunk)).split('\n')
     this.#rest = lines.pop() ?? ''
-    if (this.#rest.length > lineBytesMax) this.exchange?.abort('line too long')
     for (const line of lines) this.#onLine(line)
+    if (this.#rest.length > lineBytesMax) this.end(`sent a progress line over ${lineBytesMax} bytes`)
   }
 
   #onLine(line: string): void {
-    if (line.trim() === '') return
+    if (line.trim() === '' || this.result !== null) return
     const progress = decodeProgress(line)
     if (progress === null) this.end('sent a malformed progress line')
     else if (progress.error !== null) this.end(progress.error)
@@ -106,6 +118,7 @@ class TargetStream implements ResponseHandler {
   end(result: string): void {
     if (this.result !== null) return
     this.result = result === 'success' ? result : scrubMessage(result)
+    if (result !== 'success') this.exchange?.abort(result)
     this.#run.onTargetEnd(this)
   }
 
@@ -124,6 +137,7 @@ class TargetRun {
   #resolve: ((answer: Answer) => void) | null = null
   #resolveOutcome: (outcome: Outcome) => void = () => undefined
   #frameCount = 0
+  #timer: Timer | null = null
 
   constructor(deps: TargetDeps, request: InferenceRequest, call: Call, nodes: readonly FleetNode[]) {
     this.#deps = deps
@@ -144,6 +158,21 @@ class TargetRun {
       for (const stream of this.#streams) {
         stream.exchange = stream.node.transport.open({ method, path, headers: headers.slice(), body: this.#streamedBody() }, stream)
       }
+      this.#watch()
+    })
+  }
+
+  get nowMs(): number {
+    return this.#deps.clock.nowMs()
+  }
+
+  #watch(): void {
+    this.#timer = this.#deps.clock.after(checkEveryMs, () => {
+      for (const stream of this.#streams) {
+        const lost = stream.node.up === false && this.nowMs - stream.lastByteMs > silentOnDownNodeMs
+        if (lost) stream.end(`went down (${stream.node.downReason ?? 'no answer'})`)
+      }
+      if (this.#streams.some(({ result }) => result === null)) this.#watch()
     })
   }
 
@@ -156,10 +185,7 @@ class TargetRun {
   }
 
   readonly #abort = (): void => {
-    for (const stream of this.#streams) {
-      if (stream.result === null) stream.exchange?.abort('the client left')
-      stream.end('the client left')
-    }
+    for (const stream of this.#streams) stream.end('the client left')
   }
 
   onProgress(node: string, progress: Progress): void {
@@ -196,11 +222,13 @@ class TargetRun {
     for (const line of this.#merge.end(stream.node.name)) this.#emit(line)
     if (this.#streams.some(({ result }) => result === null)) return
     this.#call.signal.off(this.#abort)
+    this.#timer?.cancel()
     void this.#finish()
   }
 
   async #finish(): Promise<void> {
-    await Promise.all(this.#streams.map(({ node }) => this.#deps.prober.refreshModels(node)))
+    const reachable = this.#streams.filter(({ node }) => node.up !== false)
+    await Promise.all(reachable.map(({ node }) => this.#deps.prober.refreshModels(node)))
     const failed = this.#streams.filter(({ result }) => result !== 'success')
     const error = failed.length === 0 ? null : this.#failure(failed)
     if (this.#resolve !== null && this.#answerWhole(failed, error)) return
