@@ -105,7 +105,7 @@ export class LoadRun implements LaneOwner {
   /** Sends what has fallen due since the last tick. */
   #pace(): void {
     if (this.#isStopping || this.#isSpent) return
-    const dueCount = Math.floor(((monotonicUs() - this.#startUs) * this.#spec.rate) / 1_000_000)
+    const dueCount = Math.floor(((monotonicUs() - this.#startUs) * this.#spec.rate) / 1_000_000) + 1
     for (let offered = this.#sent + this.#backlogUs.length; offered < dueCount && !this.#isSpent; offered += 1) {
       const dueUs = this.#startUs + (offered * 1_000_000) / this.#spec.rate
       const lane = this.#free.pop()

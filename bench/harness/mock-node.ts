@@ -57,7 +57,13 @@ export class MockNode implements MockConnectionOwner {
   }
 
   counters(): MockCounters {
-    return { port: this.#port, connections: this.#connections.size, inFlight: this.#jobs.size, paths: Object.fromEntries(this.#paths), ...this.#counts }
+    return {
+      port: this.#port,
+      connections: this.#connections.size,
+      inFlight: this.#jobs.size,
+      paths: Object.fromEntries(this.#paths),
+      ...this.#counts,
+    }
   }
 
   resetCounters(): void {
