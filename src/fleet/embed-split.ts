@@ -9,6 +9,7 @@
 import { CallSignal } from '../base/abort.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { type Call, newProgress } from '../core/call.ts'
+import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance, Relay, WholeAnswer } from '../core/relay.ts'
 import { type EmbeddingPart, joinEmbeddings, readEmbeddingPart } from '../wire/embeddings.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
@@ -177,12 +178,15 @@ class Batch {
     if (this.#finish === null || shard.part !== null || answer.kind !== 'whole') return
     this.#call.progress.node = call.progress.node
     if (answer.status !== 200) {
-      this.#settle(answer)
+      shard.failures += 1
+      // A node's failure matters only when no other node works on these items.
+      if (answer.status < 500 || shard.failures === shard.copies.length) this.#settle(answer)
       return
     }
     const part = readEmbeddingPart(this.#request.route, answer.body)
     if (part === null || part.vectors.length !== shard.items) {
-      this.#settle(answer)
+      const node = answer.provenance.node ?? 'a node'
+      this.#onError(shard, new CorralError('node_protocol', `${node} did not answer one vector for each of ${shard.items} texts`))
       return
     }
     shard.part = part

@@ -1,0 +1,176 @@
+// The cutting, joining and resending of embedding batches, over scripted answers and a clock moved by hand.
+
+import { describe, expect, test } from 'vitest'
+
+import type { Waiter } from '../../src/fleet/admission.ts'
+import type { Call } from '../../src/core/call.ts'
+import { CorralError } from '../../src/core/errors.ts'
+import type { InferenceRequest, WholeAnswer } from '../../src/core/relay.ts'
+import { createCatalogue } from '../../src/fleet/catalogue.ts'
+import { createEmbedSplit } from '../../src/fleet/embed-split.ts'
+import { fleetOptions } from '../../src/fleet/options.ts'
+import { PoolTable } from '../../src/fleet/pool.ts'
+import { bareNode } from './bare-node.ts'
+import { manualClock } from './manual-clock.ts'
+import { makeCall, makeRequest } from './requests.ts'
+
+/** A shard under way: what it was sent with, and how it ends. */
+interface Part {
+  readonly request: InferenceRequest
+  readonly call: Call
+  readonly texts: readonly string[]
+  /** Answers a vector per text: its number. */
+  answer(change?: Partial<WholeAnswer>): Promise<void>
+  fail(error: Error): Promise<void>
+}
+
+function setUp(embed: Record<string, unknown> = {}) {
+  const clock = manualClock()
+  const options = fleetOptions.parse({ embed })
+  const nodes = [bareNode('a', { 'm:latest': {} }), bareNode('b', { 'm:latest': {} })]
+  const catalogue = createCatalogue({ nodes: () => nodes, aliases: () => ({}), clock, onDrift: () => undefined })
+  const pools = new PoolTable<Waiter>({ catalogue, nodes: () => nodes, clock, options: () => options })
+  const parts: Part[] = []
+  const resent: string[] = []
+  const one = (request: InferenceRequest, call: Call) =>
+    new Promise<WholeAnswer>((resolve, reject) => {
+      const node = request.avoid?.includes('a') === true ? 'b' : 'a'
+      call.progress.phase = 'waiting'
+      call.progress.node = node
+      call.progress.dispatchedAtMs = clock.nowMs()
+      call.signal.on(() => reject(new CorralError('client_gone', 'dropped')))
+      const { input } = JSON.parse(request.body.toString()) as { input: string[] }
+      const dispatchedAtMs = clock.nowMs()
+      const answer = (change: Partial<WholeAnswer> = {}): Promise<void> => {
+        const body = { model: 'm', embeddings: input.map((text) => [Number(text)]), load_duration: 0, prompt_eval_count: input.length }
+        resolve({
+          kind: 'whole',
+          status: 200,
+          headers: {},
+          body: Buffer.from(JSON.stringify(body)),
+          provenance: { node, reason: 'least-loaded', attempts: 1, dispatchedAtMs },
+          outcome: { kind: 'ok', usage: null, frames: 0, bytes: 0, error: null },
+          ...change,
+        })
+        return settled()
+      }
+      const fail = (error: Error): Promise<void> => {
+        reject(error)
+        return settled()
+      }
+      parts.push({ request, call, texts: input, answer, fail })
+    })
+  const relay = createEmbedSplit({ one, pools, options: () => options, clock, onResend: (node, reason) => resent.push(`${reason} ${node ?? ''}`) })
+  const call = makeCall()
+  const texts = Array.from({ length: 40 }, (_, index) => String(index))
+  const answer = relay(makeRequest('/api/embed', { model: 'm', input: texts }), call)
+  answer.catch(() => undefined)
+  return { clock, parts, resent, call, answer, part: (index: number): Part => partAt(parts, index) }
+}
+
+function partAt(parts: readonly Part[], index: number): Part {
+  const part = parts[index]
+  if (part === undefined) throw new Error(`there is no part ${index}`)
+  return part
+}
+
+/** What was settled has been heard. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve()
+}
+
+const unwell = { status: 503, body: Buffer.from('{"error":"server busy"}') }
+
+describe('a batch of 40 over two nodes', () => {
+  test('is cut into eight shards of batch priority that together are the batch', () => {
+    const { parts } = setUp()
+    expect(parts).toHaveLength(8)
+    expect(parts.every(({ call }) => call.priority === 'batch')).toBe(true)
+    expect(parts.flatMap(({ texts }) => texts)).toEqual(Array.from({ length: 40 }, (_, index) => String(index)))
+  })
+
+  test('is joined in its order in whatever order the shards end', async () => {
+    const { parts, answer } = setUp()
+    for (const part of parts.toReversed()) await part.answer()
+    const joined = await answer
+    const body = joined.kind === 'whole' ? (JSON.parse(joined.body.toString()) as { embeddings: number[][]; prompt_eval_count: number }) : null
+    expect(body?.embeddings).toEqual(Array.from({ length: 40 }, (_, index) => [index]))
+    expect(body?.prompt_eval_count).toBe(40)
+  })
+
+  test('ends with the refusal of one shard; the others are dropped', async () => {
+    const { parts, part, answer } = setUp()
+    await part(3).answer({ status: 400, body: Buffer.from('{"error":"the input length exceeds the context length"}') })
+    expect((await answer).status).toBe(400)
+    expect(parts.filter(({ call }) => call.signal.aborted)).toHaveLength(8)
+  })
+
+  test('is an error when a node answers fewer vectors than texts', async () => {
+    const { part, answer } = setUp()
+    await part(0).answer({ body: Buffer.from('{"model":"m","embeddings":[[1]]}') })
+    await expect(answer).rejects.toMatchObject({ code: 'node_protocol', message: expect.stringContaining('a did not answer') as string })
+  })
+
+  test('is dropped whole when its client leaves', async () => {
+    const { parts, call, answer } = setUp()
+    call.signal.abort('client gone')
+    await expect(answer).rejects.toMatchObject({ code: 'client_gone' })
+    expect(parts.every((part) => part.call.signal.aborted)).toBe(true)
+    expect(call.signal.listenerCount).toBe(0)
+  })
+})
+
+describe('a late shard', () => {
+  /** All but the last shard are done after 200 ms; the last one is then late. */
+  async function late() {
+    const setup = setUp()
+    setup.clock.advance(200)
+    for (const part of setup.parts.slice(0, 7)) await part.answer()
+    setup.clock.advance(2_000)
+    expect(setup.parts).toHaveLength(9)
+    return setup
+  }
+
+  test('is sent once more, to another node', async () => {
+    const { clock, parts, part, resent } = await late()
+    expect(part(8).request.avoid).toEqual(['a'])
+    expect(part(8).texts).toEqual(part(7).texts)
+    expect(resent).toEqual(['straggler a'])
+    clock.advance(10_000)
+    expect(parts).toHaveLength(9)
+  })
+
+  test('counts by its first answer; the other copy is dropped', async () => {
+    const { part, answer } = await late()
+    await part(8).answer()
+    expect((await answer).status).toBe(200)
+    expect(part(7).call.signal.aborted).toBe(true)
+  })
+
+  test('is not lost when the second node fails while the first still works', async () => {
+    const { part, answer } = await late()
+    await part(8).answer(unwell)
+    await part(7).answer()
+    expect((await answer).status).toBe(200)
+  })
+
+  test('is lost only when both copies failed', async () => {
+    const { part, answer } = await late()
+    await part(7).fail(new CorralError('node_failed', 'a died'))
+    await part(8).answer(unwell)
+    expect((await answer).status).toBe(503)
+  })
+
+  test('is not sent again while nothing is done to compare it with', () => {
+    const { clock, parts } = setUp()
+    clock.advance(60_000)
+    expect(parts).toHaveLength(8)
+  })
+
+  test('is sent again after a fixed time where hedging is switched on', () => {
+    const { clock, parts, resent } = setUp({ hedge: true, hedgeAfterMs: 500 })
+    clock.advance(600)
+    expect(parts).toHaveLength(16)
+    expect(new Set(resent)).toEqual(new Set(['hedge a']))
+  })
+})
