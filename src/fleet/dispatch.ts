@@ -46,6 +46,9 @@ export interface DispatchDeps extends SettleDeps {
   readonly refreshModels: () => Promise<void>
 }
 
+/** Keep-alive races that cost nothing: a node that closes its idle connections may lose several, and each is used up by one. */
+const resendsMax = 3
+
 /** The relay for everything that one node answers. */
 export function createDispatch(deps: DispatchDeps): Relay {
   return (request, call) =>
@@ -75,7 +78,7 @@ class Dispatch implements AttemptSink {
   #attempts = 0
   #budgetTaken = 0
   #refreshed = false
-  #resent = false
+  #resends = 0
   #settled = false
   #resolveOutcome: ((outcome: Outcome) => void) | null = null
   #frames: ByteQueue | null = null
@@ -210,8 +213,8 @@ class Dispatch implements AttemptSink {
   #mayRetry(attempt: Attempt, failure: Failure): boolean {
     const { retry } = this.#deps.options()
     if (failure.retry === 'never' || !retry.enabled || this.#deps.clock.nowMs() >= this.#call.deadlineAtMs) return false
-    if (failure.reusedSocket && !this.#resent) {
-      this.#resent = true
+    if (failure.reusedSocket && this.#resends < resendsMax) {
+      this.#resends += 1
       return true
     }
     this.#wish.tried.add(attempt.claim.runner.node)

@@ -1,0 +1,183 @@
+// Nodes that answer what is not their protocol: tried elsewhere before the first frame, told after it, never forwarded raw.
+
+import type { ServerResponse } from 'node:http'
+
+import { describe, expect, onTestFinished, test } from 'vitest'
+
+import { createApp } from '../../src/app.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { configSchema } from '../../src/config/schema.ts'
+import { answerChat, chatEnd, chatLine, type FakeNode, type Script, startFakeNode } from '../http/fake-node.ts'
+import { ask, type Reply } from './ask.ts'
+import { until } from '../support/gateway.ts'
+
+const chat = '/api/chat'
+const body = { model: 'small', messages: [{ role: 'user', content: 'hi' }] }
+const ndjson = { 'content-type': 'application/x-ndjson' }
+
+interface Pair {
+  readonly bad: FakeNode
+  readonly good: FakeNode
+  ask(): Promise<Reply>
+  /** Attempts and slots that are still taken. */
+  taken(): number
+}
+
+/** Two nodes; every request is sent to the bad one first. */
+async function openPair(script: Script, fleet: Record<string, unknown> = {}): Promise<Pair> {
+  const [bad, good] = [await startFakeNode(), await startFakeNode()]
+  bad.script = script
+  const nodes = [
+    { url: bad.url, name: 'bad' },
+    { url: good.url, name: 'good' },
+  ]
+  const config = configSchema.parse({
+    http: { host: '127.0.0.1', port: 0 },
+    fleet: { nodes, breaker: { enabled: false }, ...fleet },
+    observe: { log: { level: 'silent', access: false } },
+  })
+  const app = createApp({ config, clock: systemClock, version: '0.0.0-test' })
+  const { port } = await app.listen()
+  onTestFinished(async () => {
+    await app.close(0)
+    await Promise.all([bad.close(), good.close()])
+  })
+  await until(() => app.fleet.nodes.every(({ models, loaded }) => models.size > 0 && loaded.size > 0), 'the nodes are known')
+  return {
+    bad,
+    good,
+    ask: () => ask(`http://127.0.0.1:${port}${chat}`, body),
+    taken: () => app.fleet.activeAttempts + app.fleet.nodes.reduce((sum, node) => sum + app.fleet.pools.use(node).inFlight, 0),
+  }
+}
+
+function whole({ status, text }: Reply): boolean {
+  return status === 200 && text.includes('hello') && text.endsWith(chatEnd) && !text.includes('"error"')
+}
+
+describe('before the first frame', () => {
+  const scripts: readonly [string, Script][] = [
+    ['a redirect', (_, outgoing) => void outgoing.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()],
+    ['a compressed body', (_, outgoing) => void outgoing.writeHead(200, { ...ndjson, 'content-encoding': 'gzip' }).end(Buffer.from([0x1f, 0x8b, 8, 0]))],
+    ['64 KiB of headers', (_, outgoing) => void outgoing.writeHead(200, { ...ndjson, 'x-long': 'x'.repeat(65_536) }).end(chatLine('hello') + chatEnd)],
+    ['a bad status line', (_, outgoing) => void raw(outgoing, 'HTTP/1.1 banana\r\n\r\n')],
+    ['no HTTP at all', (_, outgoing) => void raw(outgoing, 'SSH-2.0-OpenSSH_9.6\r\n')],
+    ['a head and no body', (_, outgoing) => void outgoing.writeHead(200, ndjson).end()],
+    ['half a line', (_, outgoing) => void outgoing.writeHead(200, ndjson).end(chatLine('hello').slice(0, 40))],
+    ['a line that is no JSON', (_, outgoing) => void outgoing.writeHead(200, ndjson).end('<html>\n')],
+    ['an error as the first line', (_, outgoing) => void outgoing.writeHead(200, ndjson).end('{"error":"an error was encountered while running the model: unexpected EOF"}\n')],
+    ['a web page', (_, outgoing) => void outgoing.writeHead(502, { 'content-type': 'text/html' }).end('<html>bad gateway</html>')],
+  ]
+
+  test.each(scripts)('%s is answered by the other node', async (_, script) => {
+    const pair = await openPair(script)
+    const replies = [await pair.ask(), await pair.ask(), await pair.ask()]
+    expect(replies.filter((reply) => !whole(reply)).map(({ text }) => text)).toEqual([])
+    expect(pair.bad.received.length).toBeGreaterThan(0)
+    expect(pair.taken()).toBe(0)
+  })
+
+  test('a frame without an end is given up at the limit', async () => {
+    const endless: Script = (_, outgoing) => {
+      outgoing.writeHead(200, ndjson)
+      const more = (): void => {
+        while (!outgoing.destroyed && outgoing.write('x'.repeat(65_536)));
+      }
+      outgoing.on('drain', more)
+      more()
+    }
+    const pair = await openPair(endless, { frameBytesMax: 1_048_576 })
+    expect(whole(await pair.ask())).toBe(true)
+    expect(whole(await pair.ask())).toBe(true)
+    await until(() => pair.taken() === 0, 'all is given back')
+  })
+})
+
+/** Sends bytes of our own making and closes. */
+function raw(outgoing: ServerResponse, text: string): void {
+  outgoing.socket?.end(text)
+}
+
+describe('after the first frame', () => {
+  /** The first of two answers that came from the bad node. */
+  async function fromBad(script: Script): Promise<{ reply: Reply; pair: Pair }> {
+    const pair = await openPair(script)
+    const replies = [await pair.ask(), await pair.ask()]
+    const reply = replies.find(({ node }) => node === 'bad')
+    if (reply === undefined) throw new Error('the bad node was never asked')
+    await until(() => pair.taken() === 0, 'all is given back')
+    return { reply, pair }
+  }
+
+  test.each<[string, string]>([
+    ['a line that is no JSON', '<html>\n'],
+    ['a line of another kind', '[1,2]\n'],
+    ['half a line', '{"message":{"content":"cu'],
+    ['nothing more', ''],
+    ['an error line', '{"error":"an error was encountered while running the model: unexpected EOF"}\n'],
+  ])('%s ends the stream with an error and is not forwarded', async (_, rest) => {
+    const { reply } = await fromBad((__, outgoing) => void outgoing.writeHead(200, ndjson).end(chatLine('hello') + rest))
+    const lines = reply.text.trimEnd().split('\n')
+    expect(lines).toHaveLength(2)
+    expect(lines[0]).toContain('hello')
+    expect(JSON.parse(lines[1] ?? '')).toHaveProperty('error', expect.stringContaining('bad'))
+  })
+
+  test('bytes after the last frame are left aside, and the connection with them', async () => {
+    const { reply, pair } = await fromBad((_, outgoing) => {
+      outgoing.writeHead(200, ndjson)
+      outgoing.write(chatLine('hello') + chatEnd)
+      setTimeout(() => outgoing.end('{"secret":"of another answer"}\n'), 20)
+    })
+    expect(reply.text).toBe(chatLine('hello') + chatEnd)
+    expect((await pair.ask()).text).not.toContain('secret')
+  })
+
+  test('a body that never ends after its last frame is ended for the client within two seconds', async () => {
+    const { reply } = await fromBad((_, outgoing) => {
+      outgoing.writeHead(200, ndjson)
+      outgoing.write(chatLine('hello') + chatEnd)
+    })
+    expect(whole(reply)).toBe(true)
+    expect(reply.totalMs).toBeLessThan(2_000)
+  })
+
+  test('a body shorter than its Content-Length is told as truncated', async () => {
+    const { reply } = await fromBad((_, outgoing) => {
+      outgoing.writeHead(200, { ...ndjson, 'content-length': '10000' })
+      outgoing.write(chatLine('hello'))
+      setTimeout(() => outgoing.destroy(), 20)
+    })
+    expect(reply.text).toMatch(/\n\{"error":"bad [^\n]*\}\n$/)
+  })
+})
+
+describe('a connection that the node closes as we send', () => {
+  /** Breaks `races.left` requests on connections used before, without a byte: keep-alive races. */
+  function racing(races: { left: number }): Script {
+    const seen = new WeakSet()
+    return (incoming, outgoing, bytes) => {
+      if (seen.has(incoming.socket) && races.left > 0) {
+        races.left -= 1
+        incoming.socket.destroy()
+        return
+      }
+      seen.add(incoming.socket)
+      answerChat(incoming, outgoing, bytes)
+    }
+  }
+
+  test('is no failure: the request is sent again, to the same node where there is no other', async () => {
+    const races = { left: 0 }
+    const pair = await openPair(racing(races), { retry: { retriesMax: 0, budgetFloor: 0, budgetRatio: 0 } })
+    pair.good.script = racing(races)
+    let lost = 0
+    for (let time = 0; time < 12; time += 1) {
+      races.left = 3
+      expect(whole(await pair.ask())).toBe(true)
+      lost += 3 - races.left
+    }
+    expect(lost).toBeGreaterThan(5)
+    expect(pair.taken()).toBe(0)
+  })
+})
