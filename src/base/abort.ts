@@ -7,7 +7,8 @@ export type AbortListener = (reason: unknown) => void
 export class CallSignal {
   #reason: unknown = undefined
   #aborted = false
-  #listeners: Set<AbortListener> | null = null
+  /** A call has two or three listeners: an array beats a set. */
+  #listeners: AbortListener[] = []
 
   get aborted(): boolean {
     return this.#aborted
@@ -23,8 +24,8 @@ export class CallSignal {
     this.#aborted = true
     this.#reason = reason
     const listeners = this.#listeners
-    this.#listeners = null
-    if (listeners !== null) for (const listener of listeners) listener(reason)
+    this.#listeners = []
+    for (const listener of listeners) listener(reason)
   }
 
   /** Runs `listener` on abort, at once when already aborted. `off` removes it. */
@@ -33,16 +34,16 @@ export class CallSignal {
       listener(this.#reason)
       return
     }
-    this.#listeners ??= new Set()
-    this.#listeners.add(listener)
+    this.#listeners.push(listener)
   }
 
   off(listener: AbortListener): void {
-    this.#listeners?.delete(listener)
+    const index = this.#listeners.indexOf(listener)
+    if (index >= 0) this.#listeners.splice(index, 1)
   }
 
   /** How many listeners wait: the soak test asserts that it returns to zero. */
   get listenerCount(): number {
-    return this.#listeners?.size ?? 0
+    return this.#listeners.length
   }
 }

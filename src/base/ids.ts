@@ -16,6 +16,8 @@ export interface IdSource {
 
 const poolBytes = 8_192
 const requestIdBytes = 13
+/** All-zero ids, which the standard forbids, by their length in bytes. */
+const zeros: Readonly<Record<number, string>> = { 8: '0'.repeat(16), 16: '0'.repeat(32) }
 
 class PooledIds implements IdSource {
   readonly #fill: (bytes: Uint8Array) => void
@@ -38,7 +40,7 @@ class PooledIds implements IdSource {
 
   #nonZeroHex(bytes: number): string {
     const id = this.#hex(bytes)
-    return /[^0]/.test(id) ? id : this.#nonZeroHex(bytes)
+    return id === zeros[bytes] ? this.#nonZeroHex(bytes) : id
   }
 
   requestId(): string {

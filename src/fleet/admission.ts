@@ -155,8 +155,9 @@ export class Admission {
   #rank(candidates: readonly Runner[], wish: Wish, queuedAhead: number, nowMs: number): readonly Ranked<Runner>[] {
     const { slowStartMs } = this.#deps.options().breaker
     const { conversationKey } = wish
+    const memory = conversationKey === null ? null : this.#deps.affinity.find(conversationKey, nowMs)
     for (const runner of candidates) {
-      const cachedTokens = conversationKey === null ? 0 : this.#deps.affinity.cachedTokens(conversationKey, runner.node, nowMs)
+      const cachedTokens = memory !== null && memory.node === runner.node ? memory.tokens : 0
       runner.view(wish.runner, { nowMs, slowStartMs, cachedTokens })
       if (runner.residency === 'cold') runner.priceLoad(this.#deps.pricing.price(runner, nowMs))
     }
@@ -174,6 +175,7 @@ export class Admission {
     eligible.length = 0
     let doubtful: Runner[] | null = null
     let ejected: Runner[] | null = null
+    const hasTried = wish.tried.size > 0
     let usable = 0
     let open = 0
     for (const runner of pool.runners) {
@@ -182,7 +184,7 @@ export class Admission {
       const isOpen = node.breaker.state(nowMs) === 'open'
       usable += 1
       if (isOpen) open += 1
-      if (wish.tried.has(node.name)) continue
+      if (hasTried && wish.tried.has(node.name)) continue
       if (isOpen) (ejected ??= []).push(runner)
       else if (node.overloadedUntilMs > nowMs || runner.loadFailedUntilMs > nowMs) (doubtful ??= []).push(runner)
       else eligible.push(runner)

@@ -143,7 +143,7 @@ export class ModelStats {
   }
 }
 
-interface Memory {
+export interface Memory {
   readonly node: string
   readonly tokens: number
   readonly atMs: number
@@ -158,10 +158,10 @@ const affinityMs = 30 * 60_000
 export class Affinity {
   readonly #memories = new Map<string, Memory>()
 
-  /** Tokens of the conversation that `node` probably still has in its prefix cache. */
-  cachedTokens(key: string, node: string, nowMs: number): number {
+  /** The node that answered the conversation last, with the tokens it probably still has in its prefix cache; null: none. */
+  find(key: string, nowMs: number): Memory | null {
     const memory = this.#memories.get(key)
-    return memory !== undefined && memory.node === node && nowMs - memory.atMs < affinityMs ? memory.tokens : 0
+    return memory !== undefined && nowMs - memory.atMs < affinityMs ? memory : null
   }
 
   note(key: string, { node, tokens, nowMs }: { node: string; tokens: number; nowMs: number }): void {

@@ -47,12 +47,16 @@ interface Watch {
   readonly timers: Partial<Record<ProbeKind, Timer>>
   readonly running: Map<ProbeKind, Promise<void>>
   misses: number
+  /** The last probe got no answer in time: the next one follows at once, since this one took its interval already. */
+  recheck: boolean
   /** Grows with each refused connect, so that an older probe's answer does not undo it. */
   epoch: number
 }
 
 /** Spread of each interval, so that eight nodes are not asked in one instant. */
 const jitter = 0.2
+/** From a probe without an answer to the next one. */
+const recheckMs = 50
 const listBytesMax = 16 * 1_048_576
 
 export function createProber(deps: ProberDeps): Prober {
@@ -82,7 +86,7 @@ class NodeProber implements Prober {
   #watch(node: FleetNode): Watch {
     let watch = this.#watches.get(node)
     if (watch === undefined) {
-      watch = { timers: {}, running: new Map(), misses: 0, epoch: 0 }
+      watch = { timers: {}, running: new Map(), misses: 0, recheck: false, epoch: 0 }
       this.#watches.set(node, watch)
     }
     return watch
@@ -127,7 +131,8 @@ class NodeProber implements Prober {
       return
     }
     const { clock, random } = this.#deps
-    const delayMs = this.#intervalMs(kind) * (1 - jitter * random())
+    const recheck = kind === 'version' && watch.recheck && node.up === true
+    const delayMs = recheck ? recheckMs : this.#intervalMs(kind) * (1 - jitter * random())
     watch.timers[kind]?.cancel()
     watch.timers[kind] = clock.after(delayMs, () => {
       // Lists of a node that is down are read when it is back.
@@ -177,6 +182,7 @@ class NodeProber implements Prober {
     node.version = version
     node.lastSeenMs = this.#deps.clock.nowMs()
     watch.misses = 0
+    watch.recheck = false
     if (fresh && node.up !== true) this.#up(node)
   }
 
@@ -193,6 +199,7 @@ class NodeProber implements Prober {
 
   #onMiss(node: FleetNode, watch: Watch, error: TransportError): void {
     watch.misses += 1
+    watch.recheck = error.kind === 'timeout'
     const certain = error.kind === 'connect' || node.up === null
     if (certain || watch.misses >= this.#deps.options().missesUntilDown) this.#down(node, error.message)
   }

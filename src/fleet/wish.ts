@@ -6,7 +6,7 @@
 import type { InferenceRequest } from '../core/relay.ts'
 import type { RunnerOptions } from '../core/envelope.ts'
 import type { Operation } from '../core/route.ts'
-import { scanEnvelope } from '../wire/envelope.ts'
+import { noOptions, scanEnvelope } from '../wire/envelope.ts'
 import { runnerFingerprint } from '../wire/fingerprint.ts'
 import { removeOption, replaceField, replaceOption } from '../wire/splice.ts'
 import type { Catalogue } from './catalogue.ts'
@@ -34,6 +34,8 @@ export interface Wish {
 const outputTokensAssumed = 256
 
 const inference: ReadonlySet<Operation> = new Set(['chat', 'generate', 'embed'])
+
+const noNames: readonly string[] = []
 
 /** The body passed the door's limits already. */
 const respliceLimits = { depthMax: Infinity, keysMax: Infinity }
@@ -86,7 +88,7 @@ function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: stri
 function toWish(request: InferenceRequest, model: string | null): Wish {
   const { envelope, route } = request
   const options = envelope.runnerOptions
-  const names = Object.keys(options)
+  const names = options === noOptions ? noNames : Object.keys(options)
   const contextOnly = names.length === 1 && typeof options.num_ctx === 'number' ? options.num_ctx : null
   const embed = route.operation === 'embed'
   return {

@@ -60,13 +60,13 @@ export class IsoTime {
   }
 }
 
-/** One line of the access log, newline included. Ids, methods, routes and reasons are our own words and need no escapes. */
+/** One line of the access log, newline included. Ids, methods, routes, node names and reasons are known words and need no escapes. */
 export function accessLine(time: string, record: AccessRecord): string {
   let line = `{"time":"${time}","level":"info","msg":"request","id":"${record.id}"`
   if (record.traceId !== null) line += `,"trace":"${record.traceId}"`
   line += `,"method":"${record.method}","route":"${record.route}","status":${record.status},"outcome":"${record.outcome}"`
   if (record.error !== null) line += `,"error":"${record.error}"`
-  if (record.node !== null) line += `,"node":${quote(record.node)}`
+  if (record.node !== null) line += `,"node":"${record.node}"`
   if (record.reason !== null) line += `,"reason":"${record.reason}"`
   line += `,"attempts":${record.attempts}`
   if (record.model !== null) line += `,"model":${quote(record.model)}`

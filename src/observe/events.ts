@@ -26,6 +26,8 @@ export interface EndedRequest {
   readonly status: number
   readonly stream: boolean
   readonly outcome: Outcome
+  /** Bytes of the answer's body. */
+  readonly bytes: number
   readonly node: string | null
   readonly reason: string | null
   readonly attempts: number
@@ -39,7 +41,7 @@ export interface Observer {
   requestStarted(): void
   requestEnded(request: EndedRequest): void
   /** A request that failed before the relay took it: an unreadable body, a refused header. */
-  requestRefused(facts: RouteFacts, error: CorralError, call: Call): void
+  requestRefused(facts: RouteFacts, method: string, error: CorralError, call: Call): void
   bug(error: unknown, call: Call | null): void
   attemptEnded(attempt: ObservedAttempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }): void
   queued(pool: string, depth: number): void

@@ -6,42 +6,50 @@
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { toCorralError } from '../core/errors.ts'
-import type { Answer, Outcome, RelayLayer } from '../core/relay.ts'
+import type { Answer, InferenceRequest, Outcome, RelayLayer } from '../core/relay.ts'
 import type { EndedRequest, Observer } from './events.ts'
 
 /** The layer; `clock` gives the time of the first frame. */
 export function recorded(observer: Observer, clock: Clock): RelayLayer {
   return (next) => (request, call) => {
     observer.requestStarted()
-    const known = { facts: request.route, method: request.method, model: request.model, call }
-    const fail = (thrown: unknown): void => observer.requestEnded({ ...known, ...failureFacts(thrown, call) })
     const answered = next(request, call)
+    const fail = (thrown: unknown): void => observer.requestEnded(failedRequest(request, call, thrown))
     answered.then((answer) => {
       if (answer.kind === 'whole') {
-        observer.requestEnded({ ...known, ...answerFacts(answer, answer.outcome), firstFrameAtMs: null })
+        observer.requestEnded(endedRequest(request, call, answer, { outcome: answer.outcome, firstFrameAtMs: null }))
         return
       }
       const firstFrameAtMs = clock.nowMs()
-      answer.outcome.then((outcome) => observer.requestEnded({ ...known, ...answerFacts(answer, outcome), firstFrameAtMs }), fail)
+      answer.outcome.then((outcome) => observer.requestEnded(endedRequest(request, call, answer, { outcome, firstFrameAtMs })), fail)
     }, fail)
     return answered
   }
 }
 
-type EndFacts = Omit<EndedRequest, 'facts' | 'method' | 'model' | 'call'>
-
-function answerFacts(answer: Answer, outcome: Outcome): Omit<EndFacts, 'firstFrameAtMs'> {
-  const { node, reason, attempts } = answer.provenance
-  const counted = answer.kind === 'whole' && outcome.bytes === 0 ? { ...outcome, bytes: answer.body.length } : outcome
-  return { status: answer.status, stream: answer.kind === 'stream', outcome: counted, node, reason, attempts }
+interface End {
+  readonly outcome: Outcome
+  readonly firstFrameAtMs: number | null
 }
 
-function failureFacts(thrown: unknown, call: Call): EndFacts {
+function endedRequest({ route, method, model }: InferenceRequest, call: Call, answer: Answer, { outcome, firstFrameAtMs }: End): EndedRequest {
+  const { node, reason, attempts } = answer.provenance
+  const bytes = answer.kind === 'whole' && outcome.bytes === 0 ? answer.body.length : outcome.bytes
+  const stream = answer.kind === 'stream'
+  return { facts: route, method, model, call, status: answer.status, stream, outcome, bytes, node, reason, attempts, firstFrameAtMs }
+}
+
+function failedRequest({ route, method, model }: InferenceRequest, call: Call, thrown: unknown): EndedRequest {
   const error = toCorralError(thrown)
   return {
+    facts: route,
+    method,
+    model,
+    call,
     status: error.status,
     stream: false,
     outcome: { kind: 'rejected', usage: null, frames: 0, bytes: 0, error },
+    bytes: 0,
     node: error.node ?? call.progress.node,
     reason: null,
     attempts: call.progress.attempts,

@@ -27,17 +27,18 @@ export function requestEvents(context: EventContext) {
       countRequest(metrics, request, { model: modelLabel(request.model), durationMs })
       log(accessRecord(request, durationMs))
     }),
-    requestRefused: quiet((facts: RouteFacts, error: CorralError, call: Call) => {
+    requestRefused: quiet((facts: RouteFacts, method: string, error: CorralError, call: Call) => {
       if (counted.has(call)) return
       const outcome: Outcome = { kind: 'rejected', usage: null, frames: 0, bytes: 0, error }
       const request: EndedRequest = {
         facts,
-        method: facts.methods[0] ?? '',
+        method,
         model: null,
         call,
         status: error.status,
         stream: false,
         outcome,
+        bytes: 0,
         node: null,
         reason: null,
         attempts: 0,
@@ -91,7 +92,7 @@ function accessRecord(request: EndedRequest, durationMs: number): AccessRecord {
     stream: request.stream,
     ttftMs: firstFrameAtMs === null ? null : firstFrameAtMs - call.receivedAtMs,
     durationMs,
-    bytes: outcome.bytes,
+    bytes: request.bytes,
     inputTokens: outcome.usage?.promptTokens ?? null,
     outputTokens: outcome.usage?.outputTokens ?? null,
   }

@@ -12,14 +12,13 @@ import { decodeString, scanArray, scanObject, type ScanLimits, skipSpace } from 
 /** Options that reload a model when they differ (ollama-contract-verified.md §b). */
 const runnerOptionNames = new Set(['num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread', 'draft_num_predict'])
 
-/** Fields whose bytes are mostly prompt. */
-const promptFields = ['prompt', 'messages', 'input', 'system', 'instructions', 'suffix', 'tools']
 const bytesPerToken = 4
 const plainKeyBytesMax = 128
 /** Messages looked at for the first one of the user. */
 const openingMessagesMax = 8
 
-const noOptions: RunnerOptions = Object.freeze({})
+/** The one object for a request without runner options. */
+export const noOptions: RunnerOptions = Object.freeze({})
 const noFields: ReadonlyMap<string, EnvelopeField> = new Map()
 
 /** The envelope of a request without a JSON body. */
@@ -38,28 +37,92 @@ export const emptyEnvelope: Envelope = {
 
 const malformed: Envelope = { ...emptyEnvelope, wellFormed: false }
 
+/** The fields that routing reads, as they come by: looking them up in the map afterwards would cost more than the scan. */
+class KnownFields {
+  model: EnvelopeField | undefined
+  name: EnvelopeField | undefined
+  stream: EnvelopeField | undefined
+  options: EnvelopeField | undefined
+  keepAlive: EnvelopeField | undefined
+  shift: EnvelopeField | undefined
+  prompt: EnvelopeField | undefined
+  messages: EnvelopeField | undefined
+  input: EnvelopeField | undefined
+  system: EnvelopeField | undefined
+  outputTokens: EnvelopeField | undefined
+  /** Bytes of the fields that are mostly prompt. */
+  promptBytes = 0
+
+  note(key: string, field: EnvelopeField): void {
+    switch (key) {
+      case 'model':
+        this.model = field
+        return
+      case 'name':
+        this.name = field
+        return
+      case 'stream':
+        this.stream = field
+        return
+      case 'options':
+        this.options = field
+        return
+      case 'keep_alive':
+        this.keepAlive = field
+        return
+      case 'shift':
+        this.shift = field
+        return
+      case 'max_tokens':
+      case 'max_output_tokens':
+        this.outputTokens = field
+        return
+      case 'prompt':
+        this.prompt = field
+        break
+      case 'messages':
+        this.messages = field
+        break
+      case 'input':
+        this.input = field
+        break
+      case 'system':
+        this.system = field
+        break
+      case 'instructions':
+      case 'suffix':
+      case 'tools':
+        break
+      default:
+        return
+    }
+    this.promptBytes += field.end - field.start
+  }
+}
+
 /** Scans `body`. Throws `duplicate_key`, `too_deep`, or `invalid_request` for too many keys; anything else malformed is reported. */
 export function scanEnvelope(body: Buffer, limits: ScanLimits): Envelope {
   const fields = new Map<string, EnvelopeField>()
+  const known = new KnownFields()
   const end = scanObject(body, skipSpace(body, 0), limits, ({ key, value }) => {
     const folded = foldKey(key)
-    if (fields.has(folded))
-      throw new CorralError('duplicate_key', `the key "${folded}" appears more than once; send it once, in lower case`)
+    if (fields.has(folded)) throw new CorralError('duplicate_key', `the key "${folded}" appears more than once; send it once, in lower case`)
     fields.set(folded, value)
+    known.note(folded, value)
     return true
   })
   if (end < 0) return malformed
-  const options = readOptions(body, fields, limits)
+  const options = readOptions(body, known, limits)
   return {
     fields,
-    model: readName(body, fields.get('model')) ?? readName(body, fields.get('name')),
-    stream: readBoolean(fields.get('stream')),
+    model: readName(body, known.model) ?? readName(body, known.name),
+    stream: readBoolean(known.stream),
     runnerOptions: options.runner,
-    empty: isEmpty(body, fields),
-    keepAliveSeconds: readKeepAlive(body, fields.get('keep_alive')),
-    promptTokens: countPromptTokens(fields),
+    empty: isEmptyValue(body, known.prompt) && isEmptyValue(body, known.messages) && isEmptyValue(body, known.input),
+    keepAliveSeconds: readKeepAlive(body, known.keepAlive),
+    promptTokens: Math.ceil(known.promptBytes / bytesPerToken),
     outputTokensMax: options.outputTokensMax,
-    conversationKey: conversationKey(body, fields, limits),
+    conversationKey: conversationKey(body, known, limits),
     wellFormed: true,
   }
 }
@@ -92,10 +155,10 @@ interface OptionFacts {
   readonly outputTokensMax: number | null
 }
 
-function readOptions(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>, limits: ScanLimits): OptionFacts {
+function readOptions(body: Buffer, known: KnownFields, limits: ScanLimits): OptionFacts {
   let runner: Record<string, number | boolean> | null = null
-  let outputTokens = readNumber(body, fields.get('max_tokens')) ?? readNumber(body, fields.get('max_output_tokens'))
-  const options = fields.get('options')
+  let outputTokens = readNumber(body, known.outputTokens)
+  const { options } = known
   if (options?.kind === 'object') {
     const seen = new Set<string>()
     scanObject(body, options.start, limits, ({ key, value }) => {
@@ -109,15 +172,11 @@ function readOptions(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>, l
       return true
     })
   }
-  if (fields.get('shift')?.kind === 'false') (runner ??= {}).shift = false
+  if (known.shift?.kind === 'false') (runner ??= {}).shift = false
   return { runner: runner ?? noOptions, outputTokensMax: outputTokens !== null && outputTokens > 0 ? outputTokens : null }
 }
 
-/** No prompt, no messages, no input: a request to load or unload. */
-function isEmpty(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>): boolean {
-  return isEmptyValue(body, fields.get('prompt')) && isEmptyValue(body, fields.get('messages')) && isEmptyValue(body, fields.get('input'))
-}
-
+/** Requests without prompt, messages and input load or unload. */
 function isEmptyValue(body: Buffer, field: EnvelopeField | undefined): boolean {
   if (field === undefined || field.kind === 'null') return true
   if (field.kind === 'string') return field.end - field.start === 2
@@ -153,23 +212,11 @@ function readKeepAlive(body: Buffer, field: EnvelopeField | undefined): number |
   return match[1] === '-' && seconds > 0 ? Infinity : seconds
 }
 
-function countPromptTokens(fields: ReadonlyMap<string, EnvelopeField>): number {
-  let bytes = 0
-  for (const name of promptFields) {
-    const field = fields.get(name)
-    if (field !== undefined) bytes += field.end - field.start
-  }
-  return Math.ceil(bytes / bytesPerToken)
-}
-
 /** What every later turn repeats byte for byte: the messages up to the user's first, with the model and a system prompt. */
-function conversationKey(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>, limits: ScanLimits): string | null {
-  const messages = fields.get('messages')
-  const model = fields.get('model')
+function conversationKey(body: Buffer, { model, messages, system }: KnownFields, limits: ScanLimits): string | null {
   if (messages?.kind !== 'array' || model === undefined) return null
   const end = openingEnd(body, messages, limits)
   if (end < 0) return null
-  const system = fields.get('system')
   const key = digest(body, model.start, model.end) + digest(body, messages.start, end)
   return system === undefined ? key : key + digest(body, system.start, system.end)
 }

@@ -115,11 +115,7 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const value = raw[index + 1] ?? ''
     const { name, field, forward } = ruleOf(raw[index] ?? '')
-    if (field !== null) {
-      const before = headers[field]
-      headers[field] = before === null ? value : `${before}, ${value}`
-      if (field === 'host') headers.hosts += 1
-    }
+    if (field !== null) keep(headers, field, value)
     if (forward) forwarded.push(name, value)
   }
   if (headers.connection !== null && !plainConnection.test(headers.connection)) headers.forwarded = dropListed(forwarded, headers.connection)
@@ -127,6 +123,50 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
     headers.forwarded.push(pastHopsHeader, headers.pastHops === null ? headers.hop : `${headers.pastHops}, ${headers.hop}`)
   }
   return headers
+}
+
+const joined = (before: string | null, value: string): string => (before === null ? value : `${before}, ${value}`)
+
+/** By name and not by key: a keyed store into a class is a look-up in the string table. */
+function keep(headers: RequestHeaders, field: Field, value: string): void {
+  switch (field) {
+    case 'host':
+      headers.hosts += 1
+      headers.host = joined(headers.host, value)
+      return
+    case 'origin':
+      headers.origin = joined(headers.origin, value)
+      return
+    case 'connection':
+      headers.connection = joined(headers.connection, value)
+      return
+    case 'contentLength':
+      headers.contentLength = joined(headers.contentLength, value)
+      return
+    case 'transferEncoding':
+      headers.transferEncoding = joined(headers.transferEncoding, value)
+      return
+    case 'contentEncoding':
+      headers.contentEncoding = joined(headers.contentEncoding, value)
+      return
+    case 'requestMethod':
+      headers.requestMethod = joined(headers.requestMethod, value)
+      return
+    case 'traceparent':
+      headers.traceparent = joined(headers.traceparent, value)
+      return
+    case 'tracestate':
+      headers.tracestate = joined(headers.tracestate, value)
+      return
+    case 'priority':
+      headers.priority = joined(headers.priority, value)
+      return
+    case 'hop':
+      headers.hop = joined(headers.hop, value)
+      return
+    case 'pastHops':
+      headers.pastHops = joined(headers.pastHops, value)
+  }
 }
 
 const plainConnection = /^(keep-alive|close)$/i

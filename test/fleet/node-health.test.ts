@@ -42,6 +42,20 @@ describe('down and up', () => {
     await expectIdle(gateway)
   })
 
+  test('by the default probes that takes at most 3.5 s', async () => {
+    const gateway = await openGateway({ nodes: 2 })
+    const node = nodeOf(gateway, 'node-1')
+    // Just after a good probe: the longest way to the second missed one.
+    const before = asked(gateway, 'node-1', '/api/version')
+    await until(() => asked(gateway, 'node-1', '/api/version') > before, 'a probe ran')
+    await until(() => gateway.sim('node-1').stats().inFlight === 0, 'it is answered')
+    gateway.sim('node-1').control.set('hang-before-head')
+    const replies = await Promise.all(Array.from({ length: 6 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    expect(replies.every(isComplete)).toBe(true)
+    expect(node.up).toBe(false)
+    expect(Math.max(...replies.map(({ headMs }) => headMs))).toBeLessThan(3_500)
+  })
+
   test('one missed probe is no reason', async () => {
     const gateway = await openGateway({ nodes: 1, fleet: { probe: { intervalMs: 50, timeoutMs: 100 } } })
     const sim = gateway.sim('node-1')

@@ -21,6 +21,7 @@ function ended(model: string, node = 'a') {
     node,
     reason: 'only',
     attempts: 1,
+    bytes: 0,
     firstFrameAtMs: null,
   }
 }

@@ -16,11 +16,14 @@ export interface FlushOptions {
 
 /** Bodies up to this size are written at once. */
 const pieceBytes = 262_144
+/** Bodies up to this size go out as text: Node then puts head and body into one write instead of a list of two. */
+const textBytesMax = 16_384
 
 /** Ends the answer with `body`. Resolves when it was written or the client is gone; null when that is so already. */
 export function endWith(outgoing: ServerResponse, body: Buffer, options: FlushOptions): Promise<void> | null {
   if (body.length > pieceBytes) return endInPieces(outgoing, body, options)
-  outgoing.end(body)
+  if (body.length > textBytesMax) outgoing.end(body)
+  else outgoing.end(body.latin1Slice(0, body.length), 'latin1')
   return null
 }
 

@@ -32,7 +32,7 @@ export interface InferenceDeps {
   readonly newId: () => string
   readonly tracer: Tracer
   /** Reports a request that ended before the relay saw it. */
-  readonly onRefused: (facts: RouteFacts, error: CorralError, call: Call) => void
+  readonly onRefused: (facts: RouteFacts, method: string, error: CorralError, call: Call) => void
   readonly onBug: (error: unknown, call: Call) => void
 }
 
@@ -168,7 +168,7 @@ class ExchangeRun implements BodyTaker {
     const call = this.#call
     const error = toCorralError(thrown)
     if (error.code === 'internal') onBug(thrown, call)
-    if (call.progress.attempts === 0) onRefused(facts, error, call)
+    if (call.progress.attempts === 0) onRefused(facts, incoming.method ?? '', error, call)
     if (error.code === 'body_too_large' || error.code === 'body_timeout') condemn(incoming, outgoing)
     if (outgoing.headersSent && !outgoing.writableEnded) outgoing.end(renderStreamError(facts, error, call.id))
     else sendError({ incoming, outgoing, clock }, facts.dialect, error, call.id)
