@@ -137,6 +137,7 @@ export class Fleet {
       catalogue: this.catalogue,
       numCtx: new NumCtxPolicy(() => options().numCtx),
       affinity,
+      tracksConversations: () => options().policy === 'expected-completion',
       clock,
       options,
       active: this.#active,

@@ -12,6 +12,7 @@ export interface SettleDeps {
   readonly clock: Clock
   readonly catalogue: Catalogue
   readonly affinity: Affinity
+  readonly tracksConversations: () => boolean
   /** A connection to the node was refused: it is down until a probe succeeds. */
   readonly connectFailed: (node: FleetNode, reason: string) => void
 }
@@ -62,9 +63,10 @@ function learn(deps: SettleDeps, attempt: Attempt, nowMs: number): void {
     inFlightAtDispatch: claim.inFlightAtDispatch,
     durationMs: nowMs - attempt.startedAtMs,
   })
-  if (envelope.conversationKey !== null && usage !== null) {
+  const conversationKey = usage === null || !deps.tracksConversations() ? null : envelope.conversationKey
+  if (conversationKey !== null && usage !== null) {
     const tokens = (usage.promptTokens ?? 0) + (usage.outputTokens ?? 0)
-    deps.affinity.note(envelope.conversationKey, { node: runner.node, tokens, nowMs })
+    deps.affinity.note(conversationKey, { node: runner.node, tokens, nowMs })
   }
 }
 

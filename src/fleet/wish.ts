@@ -50,6 +50,8 @@ export interface PreparedRequest {
 export interface WishDeps {
   readonly catalogue: Catalogue
   readonly numCtx: NumCtxPolicy
+  /** Whether the routing policy weighs which node answered a conversation before. */
+  readonly tracksConversations: () => boolean
 }
 
 /** Resolves aliases and runner options of `request`. */
@@ -57,7 +59,7 @@ export function prepareRequest(deps: WishDeps, original: InferenceRequest): Prep
   const target = original.model === null ? null : deps.catalogue.resolve(original.model).name
   const named = target === null || target === original.model ? original : withModel(original, target)
   const request = target === null ? named : withNumCtx(deps.numCtx, named, target)
-  return { request, wish: toWish(request, target), contextChanged: request !== named }
+  return { request, wish: toWish(deps, request, target), contextChanged: request !== named }
 }
 
 /** The same request with other body bytes; the envelope follows, since its ranges moved. */
@@ -85,7 +87,7 @@ function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: stri
   }
 }
 
-function toWish(request: InferenceRequest, model: string | null): Wish {
+function toWish(deps: WishDeps, request: InferenceRequest, model: string | null): Wish {
   const { envelope, route } = request
   const options = envelope.runnerOptions
   const names = options === noOptions ? noNames : Object.keys(options)
@@ -104,7 +106,7 @@ function toWish(request: InferenceRequest, model: string | null): Wish {
       promptTokens: envelope.promptTokens,
       outputTokens: embed ? 0 : (envelope.outputTokensMax ?? outputTokensAssumed),
     },
-    conversationKey: envelope.conversationKey,
+    conversationKey: deps.tracksConversations() ? envelope.conversationKey : null,
     tried: new Set(request.avoid),
     direct: false,
     loadFailures: 0,

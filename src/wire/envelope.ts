@@ -14,6 +14,8 @@ const runnerOptionNames = new Set(['num_ctx', 'num_batch', 'num_gpu', 'main_gpu'
 
 const bytesPerToken = 4
 const plainKeyBytesMax = 128
+/** For a second look at what passed the limits already. */
+const unlimited: ScanLimits = { depthMax: Infinity, keysMax: Infinity }
 /** Messages looked at for the first one of the user. */
 const openingMessagesMax = 8
 
@@ -104,7 +106,7 @@ class KnownFields {
 export function scanEnvelope(body: Buffer, limits: ScanLimits): Envelope {
   const fields = new Map<string, EnvelopeField>()
   const known = new KnownFields()
-  const end = scanObject(body, skipSpace(body, 0), limits, ({ key, value }) => {
+  const end = scanObject(body, skipSpace(body, 0), limits, (key, value) => {
     const folded = foldKey(key)
     if (fields.has(folded)) throw new CorralError('duplicate_key', `the key "${folded}" appears more than once; send it once, in lower case`)
     fields.set(folded, value)
@@ -112,18 +114,39 @@ export function scanEnvelope(body: Buffer, limits: ScanLimits): Envelope {
     return true
   })
   if (end < 0) return malformed
-  const options = readOptions(body, known, limits)
-  return {
-    fields,
-    model: readName(body, known.model) ?? readName(body, known.name),
-    stream: readBoolean(known.stream),
-    runnerOptions: options.runner,
-    empty: isEmptyValue(body, known.prompt) && isEmptyValue(body, known.messages) && isEmptyValue(body, known.input),
-    keepAliveSeconds: readKeepAlive(body, known.keepAlive),
-    promptTokens: Math.ceil(known.promptBytes / bytesPerToken),
-    outputTokensMax: options.outputTokensMax,
-    conversationKey: conversationKey(body, known, limits),
-    wellFormed: true,
+  return new ScannedEnvelope(body, fields, known, limits)
+}
+
+class ScannedEnvelope implements Envelope {
+  readonly fields: ReadonlyMap<string, EnvelopeField>
+  readonly model: string | null
+  readonly stream: boolean | null
+  readonly runnerOptions: RunnerOptions
+  readonly empty: boolean
+  readonly keepAliveSeconds: number | null
+  readonly promptTokens: number
+  readonly outputTokensMax: number | null
+  readonly wellFormed = true
+  readonly #body: Buffer
+  readonly #known: KnownFields
+
+  constructor(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>, known: KnownFields, limits: ScanLimits) {
+    const { runner, outputTokensMax } = readOptions(body, known, limits)
+    this.fields = fields
+    this.model = readName(body, known.model) ?? readName(body, known.name)
+    this.stream = readBoolean(known.stream)
+    this.runnerOptions = runner
+    this.empty = isEmptyValue(body, known.prompt) && isEmptyValue(body, known.messages) && isEmptyValue(body, known.input)
+    this.keepAliveSeconds = readKeepAlive(body, known.keepAlive)
+    this.promptTokens = Math.ceil(known.promptBytes / bytesPerToken)
+    this.outputTokensMax = outputTokensMax
+    this.#body = body
+    this.#known = known
+  }
+
+  /** Found when it is asked for: only a policy that knows prompt caches does. */
+  get conversationKey(): string | null {
+    return conversationKey(this.#body, this.#known)
   }
 }
 
@@ -161,7 +184,7 @@ function readOptions(body: Buffer, known: KnownFields, limits: ScanLimits): Opti
   const { options } = known
   if (options?.kind === 'object') {
     const seen = new Set<string>()
-    scanObject(body, options.start, limits, ({ key, value }) => {
+    scanObject(body, options.start, limits, (key, value) => {
       if (seen.has(key)) throw new CorralError('duplicate_key', `the key "options.${key}" appears more than once; send it once`)
       seen.add(key)
       if (key === 'num_predict') outputTokens = readNumber(body, value) ?? outputTokens
@@ -213,9 +236,9 @@ function readKeepAlive(body: Buffer, field: EnvelopeField | undefined): number |
 }
 
 /** What every later turn repeats byte for byte: the messages up to the user's first, with the model and a system prompt. */
-function conversationKey(body: Buffer, { model, messages, system }: KnownFields, limits: ScanLimits): string | null {
+function conversationKey(body: Buffer, { model, messages, system }: KnownFields): string | null {
   if (messages?.kind !== 'array' || model === undefined) return null
-  const end = openingEnd(body, messages, limits)
+  const end = openingEnd(body, messages)
   if (end < 0) return null
   const key = digest(body, model.start, model.end) + digest(body, messages.start, end)
   return system === undefined ? key : key + digest(body, system.start, system.end)
@@ -227,20 +250,20 @@ function digest(body: Buffer, start: number, end: number): string {
 }
 
 /** Index after the user's first message; -1 when there is none. */
-function openingEnd(body: Buffer, messages: EnvelopeField, limits: ScanLimits): number {
+function openingEnd(body: Buffer, messages: EnvelopeField): number {
   let end = -1
   let count = 0
-  scanArray(body, messages.start, limits.depthMax, (message) => {
+  scanArray(body, messages.start, Infinity, (message) => {
     count += 1
-    if (isFromUser(body, message, limits)) end = message.end
+    if (isFromUser(body, message)) end = message.end
     return end < 0 && count < openingMessagesMax
   })
   return end
 }
 
-function isFromUser(body: Buffer, message: EnvelopeField, limits: ScanLimits): boolean {
+function isFromUser(body: Buffer, message: EnvelopeField): boolean {
   let fromUser = false
-  scanObject(body, message.start, limits, ({ key, value }) => {
+  scanObject(body, message.start, unlimited, (key, value) => {
     if (key !== 'role') return true
     fromUser = body.latin1Slice(value.start, value.end) === '"user"'
     return false

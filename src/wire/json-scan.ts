@@ -93,18 +93,14 @@ function ended(kind: JsonKind, start: number, end: number): EnvelopeField | null
   return end < 0 ? null : { kind, start, end }
 }
 
-/** One field of an object, as found. */
-export interface ScannedField {
-  readonly keyStart: number
-  readonly key: string
-  readonly value: EnvelopeField
-}
+/** Called with each field of an object as it is found; false stops the walk. `keyStart`: index of the key's quote. */
+export type FieldVisitor = (key: string, value: EnvelopeField, keyStart: number) => boolean
 
 /**
  * Calls `onField` for each field of the object that opens at `start`, in order; `onField` may return false to stop.
  * Returns the index after the object, or -1 when it is malformed (or the walk was stopped).
  */
-export function scanObject(body: Buffer, start: number, limits: ScanLimits, onField: (field: ScannedField) => boolean): number {
+export function scanObject(body: Buffer, start: number, limits: ScanLimits, onField: FieldVisitor): number {
   if (body[start] !== openBrace) return -1
   let at = skipSpace(body, start + 1)
   if (body[at] === closeBrace) return at + 1
@@ -118,7 +114,7 @@ export function scanObject(body: Buffer, start: number, limits: ScanLimits, onFi
     at = skipSpace(body, keyEnd)
     if (key === null || body[at] !== colon) return -1
     const value = scanValue(body, skipSpace(body, at + 1), limits.depthMax - 1)
-    if (value === null || !onField({ keyStart, key, value })) return -1
+    if (value === null || !onField(key, value, keyStart)) return -1
     at = skipSpace(body, value.end)
     if (body[at] === closeBrace) return at + 1
     if (body[at] !== comma) return -1

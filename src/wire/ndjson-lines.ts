@@ -44,7 +44,7 @@ export class NdjsonLines implements FrameJudge {
   #walk(bytes: Buffer, start: number, end: number): FrameKind {
     let ended = false
     let error: EnvelopeField | null = null
-    const objectEnd = scanObject(bytes, start, unlimited, ({ key, value }) => {
+    const objectEnd = scanObject(bytes, start, unlimited, (key, value) => {
       if (key === 'error' && value.kind !== 'null') error = value
       else if (this.#isTerminator(bytes, key, value)) ended = true
       return value.end < end

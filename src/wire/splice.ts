@@ -32,7 +32,7 @@ interface FoundOption {
 
 function findOption(body: Buffer, objectStart: number, option: string): FoundOption | null {
   let found: FoundOption | null = null
-  scanObject(body, objectStart, unlimited, ({ key, keyStart, value }) => {
+  scanObject(body, objectStart, unlimited, (key, value, keyStart) => {
     if (key === option) found = { keyStart, value }
     return found === null
   })

@@ -91,7 +91,7 @@ function isObjectLine(bytes: Buffer, start: number): boolean {
 
 function hasEmptyModel(json: Buffer): boolean {
   let empty = false
-  scanObject(json, 0, unlimited, ({ key, value }) => {
+  scanObject(json, 0, unlimited, (key, value) => {
     if (key === 'model') empty = value.kind === 'string' && value.end - value.start === 2
     return true
   })

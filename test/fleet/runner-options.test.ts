@@ -42,9 +42,10 @@ describe('one fingerprint per busy model', () => {
   })
 
   test('a steady stream of one length does not starve another for longer than the gate is patient', async () => {
-    const gateway = await openGateway({ nodes: 1, numParallel: 2 })
+    const gateway = await openGateway({ nodes: 1, numParallel: 2, fleet: { admission: { slotsAssumed: 2, slotsMax: 2 } } })
     let stop = false
-    const steady = Array.from({ length: 4 }, async () => {
+    // Four times as many as slots: whenever one ends another of them waits already.
+    const steady = Array.from({ length: 8 }, async () => {
       let whole = true
       while (!stop) whole &&= isComplete(await ask(`${gateway.url}${chat}`, withContext(2_048)))
       return whole
@@ -54,7 +55,7 @@ describe('one fingerprint per busy model', () => {
     stop = true
     expect(isComplete(reply)).toBe(true)
     expect(reply.totalMs).toBeLessThan(3_000)
-    expect(await Promise.all(steady)).toEqual([true, true, true, true])
+    expect(new Set(await Promise.all(steady))).toEqual(new Set([true]))
     await expectIdle(gateway)
   })
 })
