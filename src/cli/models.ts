@@ -32,7 +32,7 @@ export async function modelsLsCommand(options: GatewayOptions): Promise<void> {
   const gateway = await gatewayOf(options)
   const parsed = tagsAnswer.safeParse(await gateway.request('GET', '/api/tags'))
   if (!parsed.success) throw new CliError(exitCodes.failure, `${gateway.url}/api/tags did not answer a list of models`)
-  const models = [...(parsed.data.models ?? [])].sort((a, b) => a.name.localeCompare(b.name))
+  const models = (parsed.data.models ?? []).toSorted((a, b) => a.name.localeCompare(b.name))
   const fleet = await holdersOf(gateway)
   const nodesWith = (name: string): string[] =>
     (fleet?.nodes ?? []).filter((node) => node.models?.includes(name) === true).map((node) => node.name)

@@ -58,8 +58,9 @@ export async function nodesAddCommand(url: string, options: AddOptions): Promise
   if (options.json === true) printJson(added)
   const known = new Map<string, unknown>(typeof added === 'object' && added !== null ? Object.entries(added) : [])
   const reason = known.get('downReason')
+  const addedName = known.get('name')
   const state = known.get('up') === true ? 'it is up' : `it does not answer${typeof reason === 'string' ? `: ${printable(reason)}` : ''}`
-  printMessage(`added ${String(known.get('name') ?? url)}, ${state}; to keep it over a restart, write it under fleet.nodes`)
+  printMessage(`added ${typeof addedName === 'string' ? addedName : url}, ${state}; to keep it over a restart, write it under fleet.nodes`)
 }
 
 /** Takes a node out until the next restart; its open streams end by themselves. */

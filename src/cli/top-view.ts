@@ -58,8 +58,8 @@ function nodeRow(node: NodeView, paint: Paint): string[] {
 }
 
 function poolRows({ pools }: FleetView): string[][] {
-  return [...pools]
-    .sort((a, b) => b.queued - a.queued || a.model.localeCompare(b.model))
+  return pools
+    .toSorted((a, b) => b.queued - a.queued || a.model.localeCompare(b.model))
     .map(({ model, queued, queueMax, slots, etaMs }) => [
       printable(model),
       `${queued}/${queueMax}`,

@@ -82,7 +82,7 @@ export function readEnvironment(env: Environment): SourceResult {
   const assignments: Assignment[] = []
   const problems: Problem[] = []
   const warnings: string[] = []
-  for (const name of Object.keys(env).sort()) {
+  for (const name of Object.keys(env).toSorted()) {
     const text = env[name]
     if (text === undefined || !name.startsWith(prefix) || ownNames.has(name) || setByClusters.test(name)) continue
     const origin: Origin = { kind: 'env', name }

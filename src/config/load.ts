@@ -46,7 +46,7 @@ export async function loadConfig({ flags, env, cwd }: LoadInput): Promise<LoadRe
   const assignments = sources.flatMap((source) => source.assignments).map((assignment) => readReferred(assignment, cwd, problems))
   const applied = applyAssignments(assignments)
   const validated = validate(applied)
-  if (validated.kind === 'invalid') return { kind: 'invalid', problems: [...problems, ...validated.problems].sort(byPlace) }
+  if (validated.kind === 'invalid') return { kind: 'invalid', problems: [...problems, ...validated.problems].toSorted(byPlace) }
   if (problems.length > 0) return { kind: 'invalid', problems }
   const warnings = sources.flatMap((source) => source.warnings)
   return { kind: 'ok', config: validated.config, origins: applied.origins, warnings, file: file === null ? null : shown(file, cwd) }

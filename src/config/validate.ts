@@ -41,8 +41,7 @@ function unknownKey(path: Path, { origins, keyOrigins }: Applied): Problem {
   const key = String(path[path.length - 1])
   const siblings = shapeAt(path.slice(0, -1)) ?? rootShape
   const near = siblings.kind === 'section' ? nearest(key, siblings.keys.keys()) : null
-  const elsewhere = leafPaths().filter((leaf) => leaf[leaf.length - 1] === key || (leaf.length > 1 && leaf[leaf.length - 2] === key))
-  const first = elsewhere[0]
+  const first = leafPaths().find((leaf) => leaf[leaf.length - 1] === key || (leaf.length > 1 && leaf[leaf.length - 2] === key))
   const meant = near ?? (first === undefined ? null : pathText(first[first.length - 1] === key ? first : first.slice(0, -1)))
   const origin = keyOrigins.get(pathText(path)) ?? placeOf(origins, path)
   return problemAt(origin, `${pathText(path)}: unknown key${meant === null ? '' : `; did you mean ${meant}?`}`)
@@ -106,7 +105,7 @@ function typeName(expected: string): string {
 export function isLoopback(host: string): boolean {
   const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
   if (bare === 'localhost' || bare.endsWith('.localhost') || bare === '::1') return true
-  return (isIP(bare) === 4 && bare.startsWith('127.')) || /^::ffff:127\./.test(bare)
+  return (isIP(bare) === 4 && bare.startsWith('127.')) || bare.startsWith('::ffff:127.')
 }
 
 type OriginAt = (path: Path) => Origin

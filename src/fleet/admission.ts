@@ -253,7 +253,7 @@ export class Admission {
   #loadFailed(pool: Pool<Waiter>, wish: Wish, failure: CorralError): void {
     const { retriesMax } = this.#deps.options().retry
     wish.direct ||= failure.fault === 'client'
-    for (const waiter of [...pool.queue.inOrder()]) {
+    for (const waiter of Array.from(pool.queue.inOrder())) {
       if (waiter.wish.runner.fingerprint !== wish.runner.fingerprint) continue
       if (failure.fault === 'client') waiter.wish.direct = true
       waiter.wish.loadFailures += 1
@@ -321,7 +321,7 @@ export class Admission {
   }
 
   #expire(pool: Pool<Waiter>, nowMs: number): void {
-    for (const waiter of [...pool.queue.inOrder()]) {
+    for (const waiter of Array.from(pool.queue.inOrder())) {
       if (nowMs < waiter.call.deadlineAtMs) continue
       this.#deps.events.rejected(pool.model, 'deadline')
       const waited = formatDuration(nowMs - waiter.sinceMs)

@@ -39,8 +39,8 @@ const bucketCount = 10
 
 /** Requests and failures of the last `windowMs`, in ten buckets. */
 class FailureWindow {
-  readonly #requests = new Array<number>(bucketCount).fill(0)
-  readonly #failures = new Array<number>(bucketCount).fill(0)
+  readonly #requests = Array.from({ length: bucketCount }, () => 0)
+  readonly #failures = Array.from({ length: bucketCount }, () => 0)
   #bucket = 0
 
   #advance(nowMs: number, windowMs: number): number {

@@ -238,7 +238,7 @@ export function createTransport(options: TransportOptions): Transport {
     const { headers } = request
     for (const part of nodeHeaders) headers.push(part)
     pool.dispatch(
-      { path: prefix + request.path, method: request.method as Dispatcher.HttpMethod, headers, body: request.body },
+      { path: prefix + request.path, method: request.method, headers, body: request.body },
       bridge,
     )
     return bridge

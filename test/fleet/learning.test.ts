@@ -188,12 +188,6 @@ describe('rates', () => {
 })
 
 describe('affinity', () => {
-  /** Tokens that `node` still holds. */
-  function cached(affinity: Affinity, key: string, node: string, nowMs: number): number {
-    const memory = affinity.find(key, nowMs)
-    return memory?.node === node ? memory.tokens : 0
-  }
-
   function held(affinity: Affinity, key: string, node: string, nowMs: number): number {
     const memory = affinity.find(key, nowMs)
     return memory?.node === node ? memory.tokens : 0

@@ -71,6 +71,16 @@ describe('a cold model', () => {
     await expectIdle(gateway)
   })
 
+  test('few clients load it on one node only, many on more', async () => {
+    const gateway = await openGateway({ nodes: 3, models, warm: false, numParallel: 4 })
+    const together = (count: number) => Promise.all(Array.from({ length: count }, () => ask(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 20 } }))))
+    const loads = () => gateway.sims.reduce((sum, sim) => sum + sim.stats().loads, 0)
+    expect((await together(3)).every(isComplete)).toBe(true)
+    expect(loads()).toBe(1)
+    expect((await together(40)).every(isComplete)).toBe(true)
+    expect(loads()).toBeGreaterThan(1)
+  })
+
   test('a warm node is preferred to a load elsewhere', async () => {
     const gateway = await openGateway({ nodes: 2, models, warm: false })
     await ask(`${gateway.sim('node-2').url}${generate}`, { model: 'llama3.2:3b', stream: false })

@@ -98,6 +98,20 @@ describe('down and up', () => {
   })
 })
 
+describe('a node that freezes whole', () => {
+  test('ends its streams long before the idle deadline, with an error', async () => {
+    const gateway = await openGateway({ nodes: 2, speed: 2, fleet: { probe: { intervalMs: 100, timeoutMs: 100 }, deadlines: { idleMsMin: 30_000 } } })
+    for (const sim of gateway.sims) sim.control.set('hang-mid-stream', { path: chat, atFrame: 5 })
+    const asking = start(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 60 } }))
+    const { node } = await asking.head
+    gateway.sim(node).control.set('hang-before-head', { path: '/api/version' })
+    const reply = await asking.reply
+    expect(reply.text).toMatch(/\n\{"error":"node-\d went down[^\n]*\}\n$/)
+    expect(reply.totalMs).toBeLessThan(3_000)
+    await expectIdle(gateway)
+  })
+})
+
 describe('drain', () => {
   test('a draining node gets nothing new while its stream ends by itself', async () => {
     const gateway = await openGateway({ nodes: 2, speed: 2 })

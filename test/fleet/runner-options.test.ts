@@ -43,16 +43,16 @@ describe('one fingerprint per busy model', () => {
 
   test('a steady stream of one length does not starve another for longer than the gate is patient', async () => {
     const gateway = await openGateway({ nodes: 1, numParallel: 2, fleet: { admission: { slotsAssumed: 2, slotsMax: 2 } } })
-    let stop = false
+    const storm = { over: false }
     // Four times as many as slots: whenever one ends another of them waits already.
     const steady = Array.from({ length: 8 }, async () => {
       let whole = true
-      while (!stop) whole &&= isComplete(await ask(`${gateway.url}${chat}`, withContext(2_048)))
+      while (!storm.over) whole &&= isComplete(await ask(`${gateway.url}${chat}`, withContext(2_048)))
       return whole
     })
     await until(() => asked(gateway, 'node-1', chat) > 10, 'the storm runs')
     const reply = await ask(`${gateway.url}${chat}`, withContext(1_024))
-    stop = true
+    storm.over = true
     expect(isComplete(reply)).toBe(true)
     expect(reply.totalMs).toBeLessThan(3_000)
     expect(new Set(await Promise.all(steady))).toEqual(new Set([true]))

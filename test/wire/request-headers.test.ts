@@ -50,7 +50,7 @@ describe('towards a node', () => {
     'access-control-request-method',
     'x-corral-hop',
   ]
-  for (const name of kept.filter((name) => name !== 'x-corral-hop')) {
+  for (const name of kept.filter((one) => one !== 'x-corral-hop')) {
     it(`goes no ${name}`, () => {
       expect(forwarded(name, 'x')).toEqual([])
       expect(forwarded(name.toUpperCase(), 'x')).toEqual([])

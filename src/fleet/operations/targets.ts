@@ -65,8 +65,8 @@ class TargetStream implements ResponseHandler {
   headers: ResponseHeaders = {}
   exchange: Exchange | null = null
   lastByteMs: number
-  /** Null while under way. */
-  result: 'success' | string | null = null
+  /** `success`, or why it failed; null while under way. */
+  result: string | null = null
 
   constructor(node: FleetNode, run: TargetRun) {
     this.node = node
@@ -248,7 +248,7 @@ class TargetRun {
     const [first] = failed
     const refused = first !== undefined && failed.length === this.#streams.length && failed.every(({ status }) => status === first.status)
     if (refused && first.status >= 400) {
-      this.#resolve?.(relayResult(this.#call, { ...first, node: first.node, body: first.body, failure: null }, 'targets'))
+      this.#resolve?.(relayResult(this.#call, { node: first.node, status: first.status, headers: first.headers, body: first.body, failure: null }, 'targets'))
       return true
     }
     if (this.#request.stream) return false

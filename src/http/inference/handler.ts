@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 
 import type { Clock } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
-import { CorralError, toCorralError } from '../../core/errors.ts'
+import { type CorralError, toCorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import type { Tracer } from '../../observe/trace.ts'
