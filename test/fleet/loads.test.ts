@@ -78,7 +78,7 @@ describe('a cold model', () => {
     expect((await together(3)).every(isComplete)).toBe(true)
     expect(loads()).toBe(1)
     expect((await together(40)).every(isComplete)).toBe(true)
-    expect(loads()).toBeGreaterThan(1)
+    await until(() => loads() > 1, 'others load it, too', 2_000)
   })
 
   test('a warm node is preferred to a load elsewhere', async () => {
