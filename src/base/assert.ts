@@ -7,8 +7,3 @@
 export function assertNever(value: never): never {
   throw new Error(`unexpected value: ${String(value)}`)
 }
-
-/** Throws when an invariant does not hold. `message` names the invariant and its operands. */
-export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new Error(`invariant broken: ${message}`)
-}

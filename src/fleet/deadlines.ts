@@ -9,6 +9,8 @@ import type { Runner } from './runner.ts'
 
 /** How many times the expectation an attempt may take before its first frame. */
 const firstFrameFactor = 4
+/** Answers that a runner must have given before its figures count. */
+const samplesMin = 3
 /** A pause between frames may be this many times the longest pause seen in the same stream (F10). */
 const idleFactor = 10
 /** Tokens of a tool call or structured answer that a node may hold back before it sends a frame. */
@@ -19,12 +21,18 @@ type Deadlines = FleetOptions['deadlines']
 /** Until the first frame of a stream, or the end of a body that comes whole. */
 export function firstFrameBudgetMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
   const { stats } = runner
-  if (stats.prefillMsPerToken === null || stats.samples < 3) return deadlines.firstFrameMsMax
-  const prefillMs = request.envelope.promptTokens * stats.prefillMsPerToken
+  const prefillMs = prefillBudgetMs(runner, request.envelope.promptTokens)
   const waitMs = Math.max(0, runner.inFlight - 1) * (stats.requestMs ?? 0)
   const expectedMs = prefillMs + waitMs + (request.stream ? 0 : wholeAnswerMs(runner, request))
   if (!Number.isFinite(expectedMs)) return deadlines.firstFrameMsMax
   return Math.min(deadlines.firstFrameMsMax, Math.max(deadlines.firstFrameMsMin, firstFrameFactor * expectedMs))
+}
+
+/** Reading the prompt: by the learned rate, or as long as whole answers took to prompts of this size; `Infinity` while unknown. */
+function prefillBudgetMs({ stats }: Runner, promptTokens: number): number {
+  if (stats.samples < samplesMin) return Infinity
+  if (stats.prefillMsPerToken !== null) return promptTokens * stats.prefillMsPerToken
+  return promptTokens <= stats.promptTokensMax ? (stats.requestMs ?? Infinity) : Infinity
 }
 
 function wholeAnswerMs(runner: Runner, request: InferenceRequest): number {

@@ -204,7 +204,10 @@ export class Fleet {
     if (change === 'down') for (const attempt of this.#active) attempt.check(nowMs)
     if (change === 'down') this.pools.forgetResidency(node)
     if (change === 'models') this.catalogue.invalidate()
-    if (change === 'loaded') this.#pricing.sawLoaded(node)
+    if (change === 'loaded') {
+      this.#pricing.sawLoaded(node)
+      for (const runner of this.pools.use(node).runners.values()) runner.noteListed()
+    }
     this.#admission.wake()
   }
 

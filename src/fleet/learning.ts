@@ -3,8 +3,8 @@
  * conversations its prefix cache probably still holds. No agent on the node.
  *
  * Slots: an answer's `total − load − prompt_eval − eval` is exactly its wait for a slot (ollama-contract-verified.md §h).
- * A wait while k requests were under way means fewer than k slots; no wait means at least k. Until the first wait is seen
- * the estimate doubles. Streams that run at the same time are a lower bound, until several waits contradict it: the node was
+ * Waits while k requests were under way mean fewer than k slots, when some come in a row; no wait means at least k. Until
+ * waits are believed the estimate doubles. Streams that run at the same time are a lower bound, until several waits contradict it: the node was
  * restarted with fewer slots, or two streams only seemed to overlap.
  */
 import type { Usage } from '../core/relay.ts'
@@ -32,6 +32,8 @@ const waitMsNoise = 20
 const waitShareNoise = 0.1
 /** A slot estimate below what was refused may be tried again after this long: nodes are restarted with other settings. */
 const relearnMs = 120_000
+/** Waits in a row that are believed where nothing was learned yet: one alone may be a node's hiccup, and equal nodes would drift apart. */
+const waitsBelieved = 3
 /** Waits below the proven number of slots until it is given up. */
 const contradictionsMax = 3
 /** Prompts below this many tokens say nothing of the prefill rate. */
@@ -49,11 +51,18 @@ export class ModelStats {
   /** Lowest number of requests under way at which one had to wait; `Infinity` before. */
   #refusedAt = Infinity
   #refusedAtMs = -Infinity
+  /** Slots that the last waits showed. */
+  #learnedSlots = 0
+  #waitsInRow = 0
+  /** Lowest number of requests under way among the waits in a row. */
+  #waitedAt = Infinity
   /** Most answers seen streaming at once. */
   #proven = 1
   #contradictions = 0
   slotsLearned = false
   samples = 0
+  /** Largest prompt answered. */
+  promptTokensMax = 0
   requestMs: number | null = null
   prefillMsPerToken: number | null = null
   decodeMsPerToken: number | null = null
@@ -85,6 +94,7 @@ export class ModelStats {
   }
 
   #observeRates({ promptTokens, promptMs, outputTokens, outputMs }: Usage): void {
+    if (promptTokens !== null && promptTokens > this.promptTokensMax) this.promptTokensMax = promptTokens
     if (promptTokens !== null && promptMs !== null && promptTokens >= promptTokensMin && promptMs > 0) {
       const perToken = promptMs / promptTokens
       const cached = this.prefillMsPerToken !== null && perToken < this.prefillMsPerToken * cachedShare
@@ -99,14 +109,33 @@ export class ModelStats {
     if (totalMs === null || promptMs === null || outputMs === null || this.#options.slotsConfigured !== null) return
     const waitMs = totalMs - (loadMs ?? 0) - promptMs - outputMs
     const waited = waitMs > waitMsNoise && waitMs > waitShareNoise * totalMs
-    if (waited) this.#refuse(inFlightAtDispatch, nowMs)
-    else if (inFlightAtDispatch >= this.#slots) this.#grow(nowMs)
+    if (waited) {
+      this.#noteWait(inFlightAtDispatch, nowMs)
+      return
+    }
+    if (inFlightAtDispatch >= this.#waitedAt) this.#forgetWaits()
+    if (inFlightAtDispatch >= this.#slots) this.#grow(nowMs)
   }
 
-  /** One of `inFlight` requests had to wait: there are fewer slots than that. */
-  #refuse(inFlight: number, nowMs: number): void {
+  #noteWait(inFlight: number, nowMs: number): void {
     if (inFlight < 2) return
+    this.#waitsInRow += 1
+    this.#waitedAt = Math.min(this.#waitedAt, inFlight)
+    const confirms = this.slotsLearned && inFlight > this.#learnedSlots
+    if (this.#waitsInRow < waitsBelieved && !confirms) return
+    this.#refuse(this.#waitedAt, nowMs)
+    this.#forgetWaits()
+  }
+
+  #forgetWaits(): void {
+    this.#waitsInRow = 0
+    this.#waitedAt = Infinity
+  }
+
+  /** With `inFlight` requests under way some had to wait: there are fewer slots than that. */
+  #refuse(inFlight: number, nowMs: number): void {
     this.slotsLearned = true
+    this.#learnedSlots = inFlight - 1
     this.#refusedAtMs = nowMs
     this.#refusedAt = Math.min(this.#refusedAt, inFlight)
     if (inFlight <= this.#proven) this.#contradict()

@@ -77,6 +77,8 @@ export class Runner implements Candidate {
   loadFailedUntilMs = -Infinity
   /** Fingerprint for which the gate is held: no other is admitted until the runner is idle. */
   yieldTo: string | null = null
+  /** Context length that `/api/ps` showed while answers of ours ran; null before. */
+  contextLength: number | null = null
   /** Monotonic ms of the last good answer; `-Infinity` after an unload. */
   lastServedMs = -Infinity
   /** Monotonic ms when its process died; `-Infinity` when it was loaded since. `/api/ps` goes on listing it. */
@@ -159,6 +161,18 @@ export class Runner implements Candidate {
     const elapsedMs = nowMs - this.load.startedAtMs
     if (this.isLoadOverdue(nowMs)) return elapsedMs
     return Math.max(this.load.expectedMs * 0.1, this.load.expectedMs - elapsedMs)
+  }
+
+  /** `/api/ps` was read: what it shows of a model that answers us is what our requests run with. */
+  noteListed(): void {
+    const listed = this.fleetNode.loaded.get(this.model)
+    if (listed !== undefined && this.streaming > 0) this.contextLength = listed.contextLength
+  }
+
+  /** The model is in memory as our requests need it, as far as is known: one that waits is being read, not kept out. */
+  isInPlace(): boolean {
+    const listed = this.fleetNode.loaded.get(this.model)
+    return listed !== undefined && (this.contextLength === null || this.contextLength === listed.contextLength)
   }
 
   /** Whether a request with these runner options runs without a reload. */

@@ -54,7 +54,8 @@ export class Watchdog {
     for (const attempt of this.#deps.active) {
       const { runner } = attempt.claim
       const silent = runner.fleetNode === node && !attempt.streaming && attempt.status === 0
-      if (silent && runner.bounded && this.#waitsTooLong(runner, attempt.startedAtMs, nowMs)) return true
+      // A long prompt is silent, too, but its model is listed.
+      if (silent && runner.bounded && !runner.isInPlace() && this.#waitsTooLong(runner, attempt.startedAtMs, nowMs)) return true
     }
     return false
   }

@@ -59,11 +59,23 @@ describe('slots', () => {
     expect(node.stats.slots).toBe(slots)
   })
 
-  test('one hidden wait brings four assumed slots down to what was served', () => {
+  test('three hidden waits in a row bring four assumed slots down to what was served', () => {
     const stats = new ModelStats(assumed)
-    stats.observe(waited(900), { nowMs: 0, inFlightAtDispatch: 3, durationMs: 2_000 })
+    for (const inFlightAtDispatch of [4, 3, 4]) {
+      expect(stats.slots).toBe(4)
+      stats.observe(waited(900), { nowMs: 0, inFlightAtDispatch, durationMs: 2_000 })
+    }
     expect(stats.slots).toBe(2)
     expect(stats.slotsLearned).toBe(true)
+  })
+
+  test('a single hiccup of a node teaches nothing', () => {
+    const stats = new ModelStats(assumed)
+    for (let round = 0; round < 10; round += 1) {
+      stats.observe(waited(900), { nowMs: 0, inFlightAtDispatch: 3, durationMs: 2_000 })
+      stats.observe(usage(), { nowMs: 0, inFlightAtDispatch: 3, durationMs: 1_102 })
+    }
+    expect(stats.slots).toBe(4)
   })
 
   test('waits of scheduling noise teach nothing', () => {
@@ -86,12 +98,11 @@ describe('slots', () => {
     expect(stats.slots).toBe(4)
   })
 
-  test('a full node without a wait has its estimate doubled until the first wait, then raised by one', () => {
+  test('a full node without a wait has its estimate doubled until waits are believed, then raised by one', () => {
     const stats = new ModelStats(assumed)
     stats.observe(usage(), { nowMs: 0, inFlightAtDispatch: 4, durationMs: 1_102 })
     expect(stats.slots).toBe(8)
-    stats.observe(waited(900), { nowMs: 0, inFlightAtDispatch: 8, durationMs: 2_000 })
-    stats.observe(waited(900), { nowMs: 0, inFlightAtDispatch: 5, durationMs: 2_000 })
+    for (const inFlightAtDispatch of [8, 5, 7]) stats.observe(waited(900), { nowMs: 0, inFlightAtDispatch, durationMs: 2_000 })
     expect(stats.slots).toBe(4)
     stats.observe(usage(), { nowMs: 1, inFlightAtDispatch: 4, durationMs: 1_102 })
     expect(stats.slots).toBe(4)
