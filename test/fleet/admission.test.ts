@@ -124,7 +124,10 @@ describe('tenants', () => {
     const gateway = await oneSlot({}, 20)
     const order: string[] = []
     const send = async (tenant: string): Promise<void> => {
-      const answer: Answer = await gateway.app.fleet.relay(makeRequest(chat, chatBody({ stream: false })), makeCall({ tenant, receivedAtMs: systemClock.nowMs() }))
+      const answer: Answer = await gateway.app.fleet.relay(
+        makeRequest(chat, chatBody({ stream: false })),
+        makeCall({ tenant, receivedAtMs: systemClock.nowMs() }),
+      )
       expect(answer.status).toBe(200)
       order.push(tenant)
     }

@@ -38,20 +38,24 @@ export function start(url: string, body: unknown, { method = 'POST', headers = {
     reply.reject(error)
   }
   const length = bytes === undefined ? {} : { 'content-length': String(bytes.length) }
-  const request = httpRequest(url, { method, agent: false, headers: { 'content-type': 'application/json', ...length, ...headers } }, (response) => {
-    const headMs = performance.now() - startedAtMs
-    const status = response.statusCode ?? 0
-    const named = response.headers['x-corral-node']
-    const node = typeof named === 'string' ? named : null
-    head.resolve({ status, node })
-    const chunks: Buffer[] = []
-    response.on('data', (chunk: Buffer) => chunks.push(chunk))
-    response.on('error', fail)
-    response.on('end', () => {
-      const text = Buffer.concat(chunks).toString()
-      reply.resolve({ status, headers: response.headers, text, headMs, totalMs: performance.now() - startedAtMs, node })
-    })
-  })
+  const request = httpRequest(
+    url,
+    { method, agent: false, headers: { 'content-type': 'application/json', ...length, ...headers } },
+    (response) => {
+      const headMs = performance.now() - startedAtMs
+      const status = response.statusCode ?? 0
+      const named = response.headers['x-corral-node']
+      const node = typeof named === 'string' ? named : null
+      head.resolve({ status, node })
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('error', fail)
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString()
+        reply.resolve({ status, headers: response.headers, text, headMs, totalMs: performance.now() - startedAtMs, node })
+      })
+    },
+  )
   request.on('error', fail)
   request.end(bytes)
   return { reply: reply.promise, head: head.promise, leave: () => void request.destroy() }

@@ -58,14 +58,24 @@ function whole({ status, text }: Reply): boolean {
 describe('before the first frame', () => {
   const scripts: readonly [string, Script][] = [
     ['a redirect', (_, outgoing) => void outgoing.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()],
-    ['a compressed body', (_, outgoing) => void outgoing.writeHead(200, { ...ndjson, 'content-encoding': 'gzip' }).end(Buffer.from([0x1f, 0x8b, 8, 0]))],
-    ['64 KiB of headers', (_, outgoing) => void outgoing.writeHead(200, { ...ndjson, 'x-long': 'x'.repeat(65_536) }).end(chatLine('hello') + chatEnd)],
+    [
+      'a compressed body',
+      (_, outgoing) => void outgoing.writeHead(200, { ...ndjson, 'content-encoding': 'gzip' }).end(Buffer.from([0x1f, 0x8b, 8, 0])),
+    ],
+    [
+      '64 KiB of headers',
+      (_, outgoing) => void outgoing.writeHead(200, { ...ndjson, 'x-long': 'x'.repeat(65_536) }).end(chatLine('hello') + chatEnd),
+    ],
     ['a bad status line', (_, outgoing) => raw(outgoing, 'HTTP/1.1 banana\r\n\r\n')],
     ['no HTTP at all', (_, outgoing) => raw(outgoing, 'SSH-2.0-OpenSSH_9.6\r\n')],
     ['a head and no body', (_, outgoing) => void outgoing.writeHead(200, ndjson).end()],
     ['half a line', (_, outgoing) => void outgoing.writeHead(200, ndjson).end(chatLine('hello').slice(0, 40))],
     ['a line that is no JSON', (_, outgoing) => void outgoing.writeHead(200, ndjson).end('<html>\n')],
-    ['an error as the first line', (_, outgoing) => void outgoing.writeHead(200, ndjson).end('{"error":"an error was encountered while running the model: unexpected EOF"}\n')],
+    [
+      'an error as the first line',
+      (_, outgoing) =>
+        void outgoing.writeHead(200, ndjson).end('{"error":"an error was encountered while running the model: unexpected EOF"}\n'),
+    ],
     ['a web page', (_, outgoing) => void outgoing.writeHead(502, { 'content-type': 'text/html' }).end('<html>bad gateway</html>')],
   ]
 

@@ -22,7 +22,11 @@ export interface BareModel {
 }
 
 /** A node that is up and lists `models` by name. */
-export function bareNode(name: string, models: Readonly<Record<string, BareModel>> = {}, options: { readonly slots?: number } = {}): FleetNode {
+export function bareNode(
+  name: string,
+  models: Readonly<Record<string, BareModel>> = {},
+  options: { readonly slots?: number } = {},
+): FleetNode {
   const node: FleetNode = {
     name,
     options: nodeOptions.parse({ url: `http://${name}`, ...options }),

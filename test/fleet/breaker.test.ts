@@ -209,7 +209,10 @@ test('each change of state is told once', () => {
   expect(seen).toEqual(['open', 'half_open', 'closed'])
 })
 
-type Step = { readonly kind: 'ask' } | { readonly kind: 'end'; readonly which: number; readonly result: TicketResult } | { readonly kind: 'wait'; readonly ms: number }
+type Step =
+  | { readonly kind: 'ask' }
+  | { readonly kind: 'end'; readonly which: number; readonly result: TicketResult }
+  | { readonly kind: 'wait'; readonly ms: number }
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(

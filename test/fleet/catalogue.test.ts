@@ -58,7 +58,9 @@ describe('names', () => {
 
 describe('digest drift', () => {
   test('the digest of the majority is balanced over', () => {
-    const nodes = ['a', 'b', 'c'].map((name) => bareNode(name, { 'm:latest': { digest: name === 'c' ? 'new' : 'old', modifiedAt: name === 'c' ? newer : older } }))
+    const nodes = ['a', 'b', 'c'].map((name) =>
+      bareNode(name, { 'm:latest': { digest: name === 'c' ? 'new' : 'old', modifiedAt: name === 'c' ? newer : older } }),
+    )
     const { catalogue } = setUp(nodes)
     expect(holders(catalogue, 'm')).toEqual(['a', 'b'])
     expect(catalogue.resolve('m').digest).toBe('old')

@@ -15,7 +15,15 @@ const { deadlines } = fleetOptions.parse({})
 function runner(samples = 5): Runner {
   const stats = new ModelStats({ slotsConfigured: null, slotsAssumed: 4, slotsMax: 4_096 })
   for (let time = 0; time < samples; time += 1) {
-    const usage = { promptTokens: 100, cachedPromptTokens: null, outputTokens: 50, loadMs: 0, promptMs: 100, outputMs: 1_000, totalMs: 1_100 }
+    const usage = {
+      promptTokens: 100,
+      cachedPromptTokens: null,
+      outputTokens: 50,
+      loadMs: 0,
+      promptMs: 100,
+      outputMs: 1_000,
+      totalMs: 1_100,
+    }
     stats.observe(usage, { nowMs: 0, inFlightAtDispatch: 1, durationMs: 1_100 })
   }
   return new Runner(bareNode('a', { 'm:latest': {} }), 'm:latest', new NodeUse(), stats, true)

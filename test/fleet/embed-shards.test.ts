@@ -60,7 +60,13 @@ function setUp(embed: Record<string, unknown> = {}) {
       }
       parts.push({ request, call, texts: input, answer, fail })
     })
-  const relay = createEmbedSplit({ one, pools, options: () => options, clock, onResend: (node, reason) => resent.push(`${reason} ${node ?? ''}`) })
+  const relay = createEmbedSplit({
+    one,
+    pools,
+    options: () => options,
+    clock,
+    onResend: (node, reason) => resent.push(`${reason} ${node ?? ''}`),
+  })
   const call = makeCall()
   const texts = Array.from({ length: 40 }, (_, index) => String(index))
   const answer = relay(makeRequest('/api/embed', { model: 'm', input: texts }), call)
@@ -93,7 +99,8 @@ describe('a batch of 40 over two nodes', () => {
     const { parts, answer } = setUp()
     for (const part of parts.toReversed()) await part.answer()
     const joined = await answer
-    const body = joined.kind === 'whole' ? (JSON.parse(joined.body.toString()) as { embeddings: number[][]; prompt_eval_count: number }) : null
+    const body =
+      joined.kind === 'whole' ? (JSON.parse(joined.body.toString()) as { embeddings: number[][]; prompt_eval_count: number }) : null
     expect(body?.embeddings).toEqual(Array.from({ length: 40 }, (_, index) => [index]))
     expect(body?.prompt_eval_count).toBe(40)
   })

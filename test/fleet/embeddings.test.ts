@@ -136,13 +136,16 @@ describe('a node that fails', () => {
     await expectIdle(gateway)
   })
 
-  test.each(['rst-before-head', 'instant-503', 'server-error', 'missing-model'] as const)('by %s has its shards computed elsewhere', async (kind) => {
-    const gateway = await openWarm()
-    gateway.sim('node-2').control.set(kind, { path: embed })
-    const body = { model, input: texts(60) }
-    expect(parse(await ask(`${gateway.url}${embed}`, body)).embeddings).toEqual((await fromOneNode(gateway, body)).embeddings)
-    await expectIdle(gateway)
-  })
+  test.each(['rst-before-head', 'instant-503', 'server-error', 'missing-model'] as const)(
+    'by %s has its shards computed elsewhere',
+    async (kind) => {
+      const gateway = await openWarm()
+      gateway.sim('node-2').control.set(kind, { path: embed })
+      const body = { model, input: texts(60) }
+      expect(parse(await ask(`${gateway.url}${embed}`, body)).embeddings).toEqual((await fromOneNode(gateway, body)).embeddings)
+      await expectIdle(gateway)
+    },
+  )
 
   test('by being killed in the middle has its shards computed elsewhere', async () => {
     const gateway = await openWarm({ embedMsPerItem: 40 })

@@ -43,10 +43,15 @@ export async function expectIdle({ app }: Gateway): Promise<void> {
     const runners = uses.flatMap(({ node, use }) =>
       [...use.runners.values()]
         .filter(({ inFlight, streaming, load }) => inFlight !== 0 || streaming !== 0 || load !== null)
-        .map(({ model, inFlight, streaming, load }) => `${node.name}/${model}: ${inFlight} in flight, ${streaming} streaming, load ${load !== null}`),
+        .map(
+          ({ model, inFlight, streaming, load }) =>
+            `${node.name}/${model}: ${inFlight} in flight, ${streaming} streaming, load ${load !== null}`,
+        ),
     )
     const nodes = uses.filter(({ use }) => use.inFlight !== 0).map(({ node, use }) => `${node.name}: ${use.inFlight}`)
-    const queued = [...app.fleet.pools.all()].filter(({ queue }) => queue.size > 0).map(({ model, queue }) => `${queue.size} wait for ${model}`)
+    const queued = [...app.fleet.pools.all()]
+      .filter(({ queue }) => queue.size > 0)
+      .map(({ model, queue }) => `${queue.size} wait for ${model}`)
     const { active, taken: retries } = app.fleet.budget
     const rest = { attempts: app.fleet.activeAttempts, active, retries, calls: app.calls.size }
     const left = Object.entries(rest).filter(([, count]) => count !== 0)

@@ -9,7 +9,16 @@ import { Affinity, ModelStats } from '../../src/fleet/learning.ts'
 const assumed = { slotsConfigured: null, slotsAssumed: 4, slotsMax: 4_096 }
 
 function usage(change: Partial<Usage> = {}): Usage {
-  return { promptTokens: 100, cachedPromptTokens: null, outputTokens: 50, loadMs: 1, promptMs: 100, outputMs: 1_000, totalMs: 1_102, ...change }
+  return {
+    promptTokens: 100,
+    cachedPromptTokens: null,
+    outputTokens: 50,
+    loadMs: 1,
+    promptMs: 100,
+    outputMs: 1_000,
+    totalMs: 1_102,
+    ...change,
+  }
 }
 
 /** An answer that waited `waitMs` inside the node for a slot. */
@@ -141,7 +150,12 @@ describe('slots', () => {
   })
 
   test('the estimate stays between one and the most allowed whatever is seen', () => {
-    const seen = fc.record({ inFlight: fc.integer({ min: 1, max: 64 }), waitMs: fc.nat(4_000), streaming: fc.nat(40), afterMs: fc.nat(200_000) })
+    const seen = fc.record({
+      inFlight: fc.integer({ min: 1, max: 64 }),
+      waitMs: fc.nat(4_000),
+      streaming: fc.nat(40),
+      afterMs: fc.nat(200_000),
+    })
     fc.assert(
       fc.property(fc.array(seen, { maxLength: 60 }), (observations) => {
         const stats = new ModelStats({ ...assumed, slotsMax: 32 })

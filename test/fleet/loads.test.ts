@@ -73,7 +73,8 @@ describe('a cold model', () => {
 
   test('few clients load it on one node only, many on more', async () => {
     const gateway = await openGateway({ nodes: 3, models, warm: false, numParallel: 4 })
-    const together = (count: number) => Promise.all(Array.from({ length: count }, () => ask(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 20 } }))))
+    const together = (count: number) =>
+      Promise.all(Array.from({ length: count }, () => ask(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 20 } }))))
     const loads = () => gateway.sims.reduce((sum, sim) => sum + sim.stats().loads, 0)
     expect((await together(3)).every(isComplete)).toBe(true)
     expect(loads()).toBe(1)
@@ -148,7 +149,10 @@ describe('a load that fails', () => {
   })
 
   test('on one node is tried on another', async () => {
-    const gateway = await openGateway({ nodes: [{ models: [simModel('llama3.2:3b', { loadError })] }, { models: [simModel('llama3.2:3b')] }], warm: false })
+    const gateway = await openGateway({
+      nodes: [{ models: [simModel('llama3.2:3b', { loadError })] }, { models: [simModel('llama3.2:3b')] }],
+      warm: false,
+    })
     const replies = await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody())))
     expect(replies.every(isComplete), replies[0]?.text).toBe(true)
     expect(new Set(replies.map(({ node }) => node))).toEqual(new Set(['node-2']))

@@ -100,7 +100,11 @@ describe('down and up', () => {
 
 describe('a node that freezes whole', () => {
   test('ends its streams long before the idle deadline, with an error', async () => {
-    const gateway = await openGateway({ nodes: 2, speed: 2, fleet: { probe: { intervalMs: 100, timeoutMs: 100 }, deadlines: { idleMsMin: 30_000 } } })
+    const gateway = await openGateway({
+      nodes: 2,
+      speed: 2,
+      fleet: { probe: { intervalMs: 100, timeoutMs: 100 }, deadlines: { idleMsMin: 30_000 } },
+    })
     for (const sim of gateway.sims) sim.control.set('hang-mid-stream', { path: chat, atFrame: 5 })
     const asking = start(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 60 } }))
     const { node } = await asking.head
@@ -242,7 +246,16 @@ describe('what a node holds', () => {
   })
 
   test('nodes at another digest of the name are not balanced over', async () => {
-    const model = { name: 'llama3.2:3b', sizeBytes: 1e9, family: 'llama', parameterSize: '3B', quantization: 'Q4', contextLength: 8_192, capabilities: ['completion'] as const, loadMs: 10 }
+    const model = {
+      name: 'llama3.2:3b',
+      sizeBytes: 1e9,
+      family: 'llama',
+      parameterSize: '3B',
+      quantization: 'Q4',
+      contextLength: 8_192,
+      capabilities: ['completion'] as const,
+      loadMs: 10,
+    }
     const odd = { models: [{ ...model, digest: 'f'.repeat(64) }] }
     const even = { models: [{ ...model, digest: 'e'.repeat(64) }] }
     const gateway = await openGateway({ nodes: [even, odd, even], warm: false })

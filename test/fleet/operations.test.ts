@@ -183,7 +183,10 @@ describe('copy, delete, unload', () => {
       ['/api/delete', { model: 'absent' }, { method: 'DELETE' }],
       ['/api/copy', { source: 'absent', destination: 'x' }, {}],
     ] as const) {
-      const [reply, direct] = await Promise.all([ask(`${gateway.url}${path}`, body, options), ask(`${gateway.sim('node-1').url}${path}`, body, options)])
+      const [reply, direct] = await Promise.all([
+        ask(`${gateway.url}${path}`, body, options),
+        ask(`${gateway.sim('node-1').url}${path}`, body, options),
+      ])
       expect([reply.status, reply.text]).toEqual([direct.status, direct.text])
     }
   })
@@ -270,13 +273,29 @@ describe('blobs', () => {
 
 describe('lists', () => {
   const mixed = [
-    { version: '0.33.0', models: [{ ...base, name: 'one:latest' }, { ...base, name: 'both:latest' }] },
-    { version: '0.9.6', models: [{ ...base, name: 'two:latest' }, { ...base, name: 'both:latest' }] },
+    {
+      version: '0.33.0',
+      models: [
+        { ...base, name: 'one:latest' },
+        { ...base, name: 'both:latest' },
+      ],
+    },
+    {
+      version: '0.9.6',
+      models: [
+        { ...base, name: 'two:latest' },
+        { ...base, name: 'both:latest' },
+      ],
+    },
   ]
 
   test('tags and the OpenAI list show every name once', async () => {
     const gateway = await open({ nodes: mixed })
-    expect(names((await ask(`${gateway.url}/api/tags`, undefined, get)).text).toSorted()).toEqual(['both:latest', 'one:latest', 'two:latest'])
+    expect(names((await ask(`${gateway.url}/api/tags`, undefined, get)).text).toSorted()).toEqual([
+      'both:latest',
+      'one:latest',
+      'two:latest',
+    ])
     const list = JSON.parse((await ask(`${gateway.url}/v1/models`, undefined, get)).text) as { data: { id: string }[] }
     expect(list.data.map(({ id }) => id).toSorted()).toEqual(['both:latest', 'one:latest', 'two:latest'])
   })
@@ -289,7 +308,8 @@ describe('lists', () => {
   test('ps adds up the memory of all nodes', async () => {
     const gateway = await open({ nodes: 3 })
     await warmUp(gateway)
-    const row = async (url: string) => (JSON.parse((await ask(`${url}/api/ps`, undefined, get)).text) as { models: { name: string; size: number }[] }).models
+    const row = async (url: string) =>
+      (JSON.parse((await ask(`${url}/api/ps`, undefined, get)).text) as { models: { name: string; size: number }[] }).models
     const [single] = await row(gateway.sim('node-1').url)
     expect(await row(gateway.url)).toEqual([expect.objectContaining({ name: 'llama3.2:3b', size: 3 * (single?.size ?? 0) })])
   })

@@ -73,7 +73,11 @@ describe('merging', () => {
 })
 
 test('for any order of the nodes merged numbers never run backwards, pass the total or the slowest node', () => {
-  const event = fc.record({ node: fc.constantFrom('a', 'b', 'c'), digest: fc.constantFrom('x', 'y'), bytes: fc.integer({ min: 1, max: 100 }) })
+  const event = fc.record({
+    node: fc.constantFrom('a', 'b', 'c'),
+    digest: fc.constantFrom('x', 'y'),
+    bytes: fc.integer({ min: 1, max: 100 }),
+  })
   fc.assert(
     fc.property(fc.array(event, { maxLength: 80 }), (events) => {
       const merge = new ProgressMerge(['a', 'b', 'c'])

@@ -37,7 +37,10 @@ describe('before the first frame', () => {
   })
 
   test('a refused connection is answered by the other at once, and costs no try', async () => {
-    const gateway = await openGateway({ nodes: 4, fleet: { probe: { intervalMs: 60_000 }, retry: { retriesMax: 0, budgetFloor: 0, budgetRatio: 0 } } })
+    const gateway = await openGateway({
+      nodes: 4,
+      fleet: { probe: { intervalMs: 60_000 }, retry: { retriesMax: 0, budgetFloor: 0, budgetRatio: 0 } },
+    })
     for (const name of ['node-1', 'node-2', 'node-3']) await gateway.sim(name).kill()
     const reply = await ask(`${gateway.url}${chat}`, chatBody())
     expect(isComplete(reply), reply.text).toBe(true)
@@ -56,7 +59,11 @@ describe('before the first frame', () => {
   })
 
   test('one budget bounds the retries of all requests', async () => {
-    const gateway = await openGateway({ nodes: 2, fleet: { retry: { budgetFloor: 1, budgetRatio: 0 }, breaker: { enabled: false } }, numParallel: 8 })
+    const gateway = await openGateway({
+      nodes: 2,
+      fleet: { retry: { budgetFloor: 1, budgetRatio: 0 }, breaker: { enabled: false } },
+      numParallel: 8,
+    })
     gateway.sim('node-1').control.set('server-error', { path: chat })
     gateway.sim('node-2').control.set('slow-head', { path: chat, delayMs: 300 })
     const replies = await Promise.all(Array.from({ length: 8 }, () => ask(`${gateway.url}${chat}`, chatBody())))
@@ -93,20 +100,23 @@ describe('after the first frame', () => {
     ['/v1/responses', { stream: true, input: 'hello', messages: undefined }, /\nevent: (?:error|response\.failed)\ndata: \{[^\n]*\}\n\n$/],
   ]
 
-  test.each(doors)('%s: a stream that breaks off ends with an error of its dialect and is not tried elsewhere', async (path, change, end) => {
-    const gateway = await openGateway()
-    const askedBefore = asked(gateway, 'node-1', path) + asked(gateway, 'node-2', path)
-    for (const sim of gateway.sims) sim.control.set('rst-at-frame', { path, atFrame: 6 })
-    const reply = await ask(`${gateway.url}${path}`, { ...chatBody({ options: { num_predict: 40 } }), ...change })
-    expect(reply.status).toBe(200)
-    expect(reply.text).toMatch(end)
-    expect(reply.text).not.toContain('"done":true')
-    expect(reply.text).not.toContain('[DONE]')
-    expect(reply.text).not.toContain('message_stop')
-    expect(reply.text).not.toContain('response.completed')
-    expect(asked(gateway, 'node-1', path) + asked(gateway, 'node-2', path) - askedBefore).toBe(1)
-    await expectIdle(gateway)
-  })
+  test.each(doors)(
+    '%s: a stream that breaks off ends with an error of its dialect and is not tried elsewhere',
+    async (path, change, end) => {
+      const gateway = await openGateway()
+      const askedBefore = asked(gateway, 'node-1', path) + asked(gateway, 'node-2', path)
+      for (const sim of gateway.sims) sim.control.set('rst-at-frame', { path, atFrame: 6 })
+      const reply = await ask(`${gateway.url}${path}`, { ...chatBody({ options: { num_predict: 40 } }), ...change })
+      expect(reply.status).toBe(200)
+      expect(reply.text).toMatch(end)
+      expect(reply.text).not.toContain('"done":true')
+      expect(reply.text).not.toContain('[DONE]')
+      expect(reply.text).not.toContain('message_stop')
+      expect(reply.text).not.toContain('response.completed')
+      expect(asked(gateway, 'node-1', path) + asked(gateway, 'node-2', path) - askedBefore).toBe(1)
+      await expectIdle(gateway)
+    },
+  )
 
   test.each(['truncate', 'malformed-json', 'error-line'] as const)('%s in mid-stream is told, not hidden', async (kind) => {
     const gateway = await openGateway()

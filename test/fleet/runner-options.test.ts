@@ -13,7 +13,9 @@ function withContext(num_ctx: number, num_predict = 5): Record<string, unknown> 
 
 /** Alternating clients of two context lengths; all answers. */
 function alternating(gateway: Gateway, count: number) {
-  return Promise.all(Array.from({ length: count }, (_, index) => ask(`${gateway.url}${chat}`, withContext(index % 2 === 0 ? 1_024 : 2_048))))
+  return Promise.all(
+    Array.from({ length: count }, (_, index) => ask(`${gateway.url}${chat}`, withContext(index % 2 === 0 ? 1_024 : 2_048))),
+  )
 }
 
 describe('one fingerprint per busy model', () => {

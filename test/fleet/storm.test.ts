@@ -116,7 +116,10 @@ describe.each([1, 2, 3])('a storm of 500 requests, seed %i', (seed) => {
     const leaked = gateway.sims.map((sim) => sim.stats().leakedSockets)
     expect(Math.max(...leaked)).toBeLessThan(8)
     const { nodes } = gateway.app.fleet
-    await until(() => nodes.every((node) => node.up === true && node.breaker.state(systemClock.nowMs()) !== 'open'), 'the fleet is well again')
+    await until(
+      () => nodes.every((node) => node.up === true && node.breaker.state(systemClock.nowMs()) !== 'open'),
+      'the fleet is well again',
+    )
     const after = await Promise.all(Array.from({ length: 30 }, () => ask(`${gateway.url}/api/chat`, chatBody())))
     expect(after.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
     expect(nodes.map((node) => node.breaker.state(systemClock.nowMs()))).not.toContain('open')

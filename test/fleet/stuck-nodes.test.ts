@@ -13,7 +13,8 @@ const chat = '/api/chat'
  */
 async function wedge(gateway: Gateway): Promise<Asking> {
   const { url } = gateway.sim('node-1')
-  const direct = (num_ctx: number, num_predict: number) => start(`${url}${chat}`, chatBody({ keep_alive: '10m', options: { num_ctx, num_predict } }))
+  const direct = (num_ctx: number, num_predict: number) =>
+    start(`${url}${chat}`, chatBody({ keep_alive: '10m', options: { num_ctx, num_predict } }))
   await direct(2_048, 1).reply
   const long = direct(2_048, 80)
   await long.head
@@ -50,7 +51,12 @@ describe('a scheduler wedged by foreign clients', () => {
   })
 
   test('is no reason to unload a model in which an answer runs', async () => {
-    const gateway = await openGateway({ nodes: 1, speed: 2, numParallel: 2, fleet: { ...quick, watchdog: { wedgedAfterMs: 100, checkIntervalMs: 20 } } })
+    const gateway = await openGateway({
+      nodes: 1,
+      speed: 2,
+      numParallel: 2,
+      fleet: { ...quick, watchdog: { wedgedAfterMs: 100, checkIntervalMs: 20 } },
+    })
     const running = start(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 120 } }))
     await running.head
     const cold = await ask(`${gateway.url}${chat}`, chatBody({ model: 'qwen3:8b' }))
@@ -85,7 +91,8 @@ describe('a frozen runner', () => {
 describe('silence before the first frame', () => {
   // Scaled: 2,000 tokens/s read 2,400 tokens in 1.2 s; the least budget is 0.3 s, so the time comes from what was learned.
   const learned = { deadlines: { firstFrameMsMin: 300, firstFrameMsMax: 60_000 } }
-  const prompt = (words: number) => chatBody({ messages: [{ role: 'user', content: Array.from({ length: words }, (_, index) => `w${index}`).join(' ') }] })
+  const prompt = (words: number) =>
+    chatBody({ messages: [{ role: 'user', content: Array.from({ length: words }, (_, index) => `w${index}`).join(' ') }] })
 
   test('a long prefill is waited for, four times the least budget and more', async () => {
     const gateway = await openGateway({ nodes: 2, speed: 1, fleet: learned })
@@ -112,7 +119,12 @@ describe('silence before the first frame', () => {
   })
 
   test('a cold load of any length is no hang', async () => {
-    const gateway = await openGateway({ nodes: 1, warm: false, speed: 1, fleet: { deadlines: { firstFrameMsMin: 100, firstFrameMsMax: 1_000 } } })
+    const gateway = await openGateway({
+      nodes: 1,
+      warm: false,
+      speed: 1,
+      fleet: { deadlines: { firstFrameMsMin: 100, firstFrameMsMax: 1_000 } },
+    })
     const reply = await ask(`${gateway.url}${chat}`, chatBody())
     expect(isComplete(reply), reply.text).toBe(true)
     expect(reply.headMs).toBeGreaterThan(1_400)
