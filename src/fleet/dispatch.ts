@@ -48,6 +48,7 @@ export interface DispatchDeps extends SettleDeps {
 
 /** Keep-alive races that cost nothing: a node that closes its idle connections may lose several, and each is used up by one. */
 const resendsMax = 3
+const clientGone = { kind: 'client_gone' } as const
 
 /** The relay for everything that one node answers. */
 export function createDispatch(deps: DispatchDeps): Relay {
@@ -112,7 +113,7 @@ class Dispatch implements AttemptSink {
       return
     }
     attempt.abort('the client left')
-    settleStream(this.#deps, attempt, 'client_gone')
+    settleStream(this.#deps, attempt, clientGone)
     this.#close(attempt, 'client_gone')
     this.#reject(new CorralError('client_gone', 'the client left before the first frame'))
   }
@@ -178,7 +179,7 @@ class Dispatch implements AttemptSink {
   onStreamEnd(attempt: Attempt, end: StreamEnd): void {
     attempt.claim.runner.streaming -= 1
     const kind = outcomeKind(end)
-    settleStream(this.#deps, attempt, end.kind, end.runnerDied)
+    settleStream(this.#deps, attempt, end)
     this.#close(attempt, kind)
     const frames = this.#frames
     if (frames !== null && frames.open) {

@@ -22,10 +22,10 @@ const overloadMs = 250
 const overloadMsMax = 10_000
 
 /** After a stream, or a try that its client left. */
-export function settleStream(deps: SettleDeps, attempt: Attempt, end: StreamEnd['kind'], runnerDied = false): void {
+export function settleStream(deps: SettleDeps, attempt: Attempt, end: Pick<StreamEnd, 'kind' | 'runnerDied'>): void {
   const nowMs = deps.clock.nowMs()
   const { ticket, runner } = attempt.claim
-  switch (end) {
+  switch (end.kind) {
     case 'ok':
       ticket?.settle('ok', nowMs)
       learn(deps, attempt, nowMs)
@@ -33,7 +33,7 @@ export function settleStream(deps: SettleDeps, attempt: Attempt, end: StreamEnd[
     case 'broken':
       ticket?.settle('broken_stream', nowMs)
       runner.noteFailure(nowMs)
-      if (runnerDied) runner.diedAtMs = nowMs
+      if (end.runnerDied === true) runner.diedAtMs = nowMs
       return
     case 'silent':
     case 'client_gone':

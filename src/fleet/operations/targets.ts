@@ -50,7 +50,10 @@ function chooseNodes(usable: readonly FleetNode[], wanted: string | null): reado
   return [...names].map((name) => {
     const node = usable.find((candidate) => candidate.name === name)
     if (node !== undefined) return node
-    throw new CorralError('node_not_found', `${nodesHeader} names ${name}; usable nodes: ${usable.map((candidate) => candidate.name).join(', ')}`)
+    throw new CorralError(
+      'node_not_found',
+      `${nodesHeader} names ${name}; usable nodes: ${usable.map((candidate) => candidate.name).join(', ')}`,
+    )
   })
 }
 
@@ -233,7 +236,8 @@ class TargetRun {
     const error = failed.length === 0 ? null : this.#failure(failed)
     if (this.#resolve !== null && this.#answerWhole(failed, error)) return
     if (error === null) {
-      if (this.#streams.length > 1) this.#emit(JSON.stringify({ status: `done on ${this.#streams.length} of ${this.#streams.length} nodes` }))
+      if (this.#streams.length > 1)
+        this.#emit(JSON.stringify({ status: `done on ${this.#streams.length} of ${this.#streams.length} nodes` }))
       this.#emit('{"status":"success"}')
     } else {
       this.#open()
@@ -248,7 +252,13 @@ class TargetRun {
     const [first] = failed
     const refused = first !== undefined && failed.length === this.#streams.length && failed.every(({ status }) => status === first.status)
     if (refused && first.status >= 400) {
-      this.#resolve?.(relayResult(this.#call, { node: first.node, status: first.status, headers: first.headers, body: first.body, failure: null }, 'targets'))
+      this.#resolve?.(
+        relayResult(
+          this.#call,
+          { node: first.node, status: first.status, headers: first.headers, body: first.body, failure: null },
+          'targets',
+        ),
+      )
       return true
     }
     if (this.#request.stream) return false
