@@ -1,6 +1,6 @@
 // Nodes that answer what is not their protocol: tried elsewhere before the first frame, told after it, never forwarded raw.
 
-import type { ServerResponse } from 'node:http'
+import { request as httpRequest, type ServerResponse } from 'node:http'
 
 import { describe, expect, onTestFinished, test } from 'vitest'
 
@@ -18,12 +18,13 @@ const ndjson = { 'content-type': 'application/x-ndjson' }
 interface Pair {
   readonly bad: FakeNode
   readonly good: FakeNode
+  readonly url: string
   ask(): Promise<Reply>
   /** Attempts and slots that are still taken. */
   taken(): number
 }
 
-/** Two nodes; every request is sent to the bad one first. */
+/** Two nodes, of which the bad one answers by `script`. */
 async function openPair(script: Script, fleet: Record<string, unknown> = {}): Promise<Pair> {
   const [bad, good] = [await startFakeNode(), await startFakeNode()]
   bad.script = script
@@ -46,6 +47,7 @@ async function openPair(script: Script, fleet: Record<string, unknown> = {}): Pr
   return {
     bad,
     good,
+    url: `http://127.0.0.1:${port}`,
     ask: () => ask(`http://127.0.0.1:${port}${chat}`, body),
     taken: () => app.fleet.activeAttempts + app.fleet.nodes.reduce((sum, node) => sum + app.fleet.pools.use(node).inFlight, 0),
   }
@@ -159,6 +161,30 @@ describe('after the first frame', () => {
       setTimeout(() => outgoing.destroy(), 20)
     })
     expect(reply.text).toMatch(/\n\{"error":"bad [^\n]*\}\n$/)
+  })
+})
+
+describe('a client that does not read', () => {
+  test('is dropped when its buffer is full: the node is drained until then and its slot freed', async () => {
+    const frame = chatLine('x'.repeat(16_384))
+    const flood: Script = (_, outgoing) => {
+      outgoing.writeHead(200, ndjson)
+      const more = (): void => {
+        while (!outgoing.destroyed && outgoing.write(frame));
+      }
+      outgoing.on('drain', more)
+      more()
+    }
+    const pair = await openPair(flood, { bufferBytesMax: 1_048_576 })
+    pair.good.script = flood
+    const client = httpRequest(`${pair.url}${chat}`, { method: 'POST', agent: false }, (response) => response.pause())
+    client.on('error', () => undefined)
+    client.end(JSON.stringify(body))
+    await until(() => pair.bad.received.length + pair.good.received.length === 1, 'a node has it')
+    await until(() => pair.taken() === 0, 'the slot is free')
+    const [received] = [...pair.bad.received, ...pair.good.received]
+    await received?.cut
+    client.destroy()
   })
 })
 

@@ -90,6 +90,23 @@ describe('before the first frame', () => {
   })
 })
 
+describe('a busy fleet', () => {
+  test('is no ill fleet: 503s of all nodes are passed on with Retry-After and eject nobody', async () => {
+    const gateway = await openGateway()
+    for (const sim of gateway.sims) sim.control.set('instant-503', { path: chat })
+    const replies = []
+    for (let time = 0; time < 10; time += 1) replies.push(await ask(`${gateway.url}${chat}`, chatBody()))
+    for (const { status, headers, text } of replies) {
+      expect([status, text]).toEqual([503, '{"error":"server busy, please try again.  maximum pending requests exceeded"}'])
+      expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1)
+    }
+    expect(gateway.app.fleet.nodes.map(({ breaker }) => breaker.state(performance.now()))).toEqual(['closed', 'closed'])
+    for (const sim of gateway.sims) sim.control.clear()
+    expect(isComplete(await ask(`${gateway.url}${chat}`, chatBody()))).toBe(true)
+    await expectIdle(gateway)
+  })
+})
+
 describe('after the first frame', () => {
   const doors: readonly [string, Record<string, unknown>, RegExp][] = [
     ['/api/chat', {}, /\n\{"error":"[^"]+"[^\n]*\}\n$/],
