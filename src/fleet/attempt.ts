@@ -8,6 +8,7 @@
  */
 import { ByteQueue } from '../base/byte-queue.ts'
 import type { Clock } from '../base/clock.ts'
+import type { Listed, LiveList } from '../base/live-list.ts'
 import { formatDuration } from '../base/units.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError, type ErrorCode } from '../core/errors.ts'
@@ -50,7 +51,7 @@ export interface AttemptDeps {
   readonly clock: Clock
   readonly options: FleetOptions
   /** Attempts that the sweep looks after. */
-  readonly active: Set<Attempt>
+  readonly active: LiveList<Attempt>
   readonly sink: AttemptSink
 }
 
@@ -59,7 +60,8 @@ const silentOnDownNodeMs = 1_500
 /** How long a node may keep a body open after its last frame. */
 const unendedBodyMs = 1_000
 
-export class Attempt implements ResponseHandler {
+export class Attempt implements ResponseHandler, Listed {
+  place = 0
   readonly request: InferenceRequest
   readonly call: Call
   readonly claim: Claim
@@ -118,7 +120,7 @@ export class Attempt implements ResponseHandler {
 
   #end(): void {
     this.#state = 'ended'
-    this.#deps.active.delete(this)
+    this.#deps.active.remove(this)
   }
 
   onHead(status: number, headers: ResponseHeaders): void {

@@ -9,6 +9,7 @@
  */
 import type { ByteQueue } from '../base/byte-queue.ts'
 import type { Clock } from '../base/clock.ts'
+import type { LiveList } from '../base/live-list.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance, Relay } from '../core/relay.ts'
@@ -38,7 +39,7 @@ export interface DispatchDeps extends SettleDeps {
   readonly numCtx: NumCtxPolicy
   readonly clock: Clock
   readonly options: () => FleetOptions
-  readonly active: Set<Attempt>
+  readonly active: LiveList<Attempt>
   readonly events: DispatchEvents
   /** Adds the call's id and trace context to a flat list of headers. */
   readonly addCallHeaders: (headers: string[], call: Call) => void

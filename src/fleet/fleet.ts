@@ -4,6 +4,7 @@
  * function so that a reload takes effect at the next use.
  */
 import type { Clock, Timer } from '../base/clock.ts'
+import { LiveList } from '../base/live-list.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Call } from '../core/call.ts'
 import type { Relay } from '../core/relay.ts'
@@ -54,7 +55,7 @@ const sweepEveryMs = 100
 export class Fleet {
   readonly #deps: FleetDeps
   readonly #nodes: FleetNode[] = []
-  readonly #active = new Set<Attempt>()
+  readonly #active = new LiveList<Attempt>()
   readonly catalogue: Catalogue
   readonly pools: PoolTable<Waiter>
   readonly prober: Prober
@@ -192,7 +193,7 @@ export class Fleet {
   #scheduleSweep(): void {
     this.#sweep = this.#deps.clock.after(sweepEveryMs, () => {
       const nowMs = this.#deps.clock.nowMs()
-      for (const attempt of this.#active) attempt.check(nowMs)
+      this.#active.forEach((attempt) => attempt.check(nowMs))
       this.#admission.tick(nowMs)
       this.watchdog.tick(nowMs)
       this.#scheduleSweep()
@@ -201,7 +202,7 @@ export class Fleet {
 
   #onNodeChange(node: FleetNode, change: NodeChange): void {
     const nowMs = this.#deps.clock.nowMs()
-    if (change === 'down') for (const attempt of this.#active) attempt.check(nowMs)
+    if (change === 'down') this.#active.forEach((attempt) => attempt.check(nowMs))
     if (change === 'down') this.pools.forgetResidency(node)
     if (change === 'models') this.catalogue.invalidate()
     if (change === 'loaded') {

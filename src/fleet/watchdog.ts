@@ -5,6 +5,7 @@
  * an unload request for those, which hurts no stream that is under way (T415) and at worst costs a later load.
  */
 import type { Clock } from '../base/clock.ts'
+import type { LiveList } from '../base/live-list.ts'
 import type { Attempt } from './attempt.ts'
 import type { FleetNode } from './node.ts'
 import type { FleetOptions } from './options.ts'
@@ -15,7 +16,7 @@ export interface WatchdogDeps {
   readonly options: () => FleetOptions
   readonly nodes: () => readonly FleetNode[]
   readonly use: (node: FleetNode) => NodeUse
-  readonly active: ReadonlySet<Attempt>
+  readonly active: LiveList<Attempt>
   /** Reads `/api/ps` of the node anew. */
   readonly refreshLoaded: (node: FleetNode) => Promise<void>
   readonly onFreed: (node: string, model: string) => void
@@ -51,13 +52,14 @@ export class Watchdog {
     for (const runner of this.#deps.use(node).runners.values()) {
       if (runner.load !== null && this.#waitsTooLong(runner, runner.load.startedAtMs, nowMs)) return true
     }
-    for (const attempt of this.#deps.active) {
-      const { runner } = attempt.claim
-      const silent = runner.fleetNode === node && !attempt.streaming && attempt.status === 0
-      // A long prompt is silent, too, but its model is listed.
-      if (silent && runner.bounded && !runner.isInPlace() && this.#waitsTooLong(runner, attempt.startedAtMs, nowMs)) return true
-    }
-    return false
+    return this.#deps.active.find((attempt) => this.#isKeptOut(attempt, node, nowMs)) !== undefined
+  }
+
+  /** A request of ours that got no byte for long, though its model is not in place. A long prompt is silent, too, but its model is listed. */
+  #isKeptOut({ claim, streaming, status, startedAtMs }: Attempt, node: FleetNode, nowMs: number): boolean {
+    const { runner } = claim
+    const silent = runner.fleetNode === node && !streaming && status === 0
+    return silent && runner.bounded && !runner.isInPlace() && this.#waitsTooLong(runner, startedAtMs, nowMs)
   }
 
   #waitsTooLong(runner: Runner, sinceMs: number, nowMs: number): boolean {

@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http'
 
 import type { Clock } from '../base/clock.ts'
+import { type Listed, LiveList } from '../base/live-list.ts'
 import { CorralError } from '../core/errors.ts'
 
 export interface BodyLimits {
@@ -38,7 +39,7 @@ const bytesPerSecondMin = 64
 const watchEveryMs = 250
 /** Readers whose body has not ended, with the timer that looks at them while there are any. */
 class Watch {
-  readonly readers = new Set<BodyReader>()
+  readonly readers = new LiveList<BodyReader>()
   readonly #clock: Clock
   #scheduled = false
 
@@ -56,7 +57,7 @@ class Watch {
     this.#clock.after(watchEveryMs, () => {
       this.#scheduled = false
       const nowMs = this.#clock.nowMs()
-      for (const reader of this.readers) reader.check(nowMs)
+      this.readers.forEach((reader) => reader.check(nowMs))
       if (this.readers.size > 0) this.#schedule()
     })
   }
@@ -73,7 +74,8 @@ function watchOf(clock: Clock): Watch {
   return watch
 }
 
-class BodyReader {
+class BodyReader implements Listed {
+  place = 0
   readonly #incoming: IncomingMessage
   readonly #limits: BodyLimits
   readonly #taker: BodyTaker
@@ -143,7 +145,7 @@ class BodyReader {
   }
 
   #detach(): void {
-    this.#watch.readers.delete(this)
+    this.#watch.readers.remove(this)
     this.#over = true
   }
 }

@@ -1,42 +1,40 @@
 /** The calls under way, for `/admin/requests`, cancelling by id, and the drain at shutdown. */
+import { type Listed, LiveList } from '../base/live-list.ts'
 import type { Call } from '../core/call.ts'
 import type { RouteFacts } from '../core/route.ts'
 
-interface Entry {
+/** A call with its route. */
+export interface ListedCall extends Listed {
   readonly call: Call
   readonly route: RouteFacts
 }
 
 export class CallRegistry {
-  /** By call and not by id: a set of objects costs a request a tenth of a map of strings. */
-  readonly #calls = new Map<Call, RouteFacts>()
+  readonly #calls = new LiveList<ListedCall>()
   #onIdle: (() => void) | null = null
 
   get size(): number {
     return this.#calls.size
   }
 
-  add(call: Call, route: RouteFacts): void {
-    this.#calls.set(call, route)
+  add(listed: ListedCall): void {
+    this.#calls.add(listed)
   }
 
-  remove(call: Call): void {
-    this.#calls.delete(call)
+  remove(listed: ListedCall): void {
+    this.#calls.remove(listed)
     if (this.#calls.size === 0) this.#onIdle?.()
   }
 
   /** Aborts a call; false when there is none of this id. */
   cancel(id: string, reason: unknown): boolean {
-    for (const call of this.#calls.keys()) {
-      if (call.id !== id) continue
-      call.signal.abort(reason)
-      return true
-    }
-    return false
+    const found = this.#calls.find(({ call }) => call.id === id)
+    found?.call.signal.abort(reason)
+    return found !== undefined
   }
 
-  list(): readonly Entry[] {
-    return [...this.#calls].map(([call, route]) => ({ call, route }))
+  list(): readonly ListedCall[] {
+    return this.#calls.toArray()
   }
 
   /** Resolves when no call is under way. */

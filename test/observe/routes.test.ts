@@ -134,14 +134,15 @@ test('shows nodes, runners, pools and drift, and no credential', async () => {
 
 test('lists requests under way and cancels one by its id', async () => {
   const call = makeCall('call-7')
-  calls.add(call, facts('/api/chat'))
+  const listed = { call, route: facts('/api/chat'), place: 0 }
+  calls.add(listed)
   const { requests } = JSON.parse(await (await send('GET', '/admin/requests')).text())
   expect(requests).toMatchObject([{ id: 'call-7', route: '/api/chat', phase: 'received', deadlineInMs: null, attempts: 0 }])
   expect((await send('DELETE', '/admin/requests/call-7')).status).toBe(204)
   expect(call.signal.reason).toMatchObject({ code: 'client_gone' })
   expect((await send('DELETE', '/admin/requests/call-8')).status).toBe(404)
   expect(changes).toEqual(['cancel request call-7'])
-  calls.remove(call)
+  calls.remove(listed)
 })
 
 test('adds, drains, undrains and removes a node', async () => {

@@ -13,7 +13,7 @@ import type { Tracer } from '../../observe/trace.ts'
 import { renderStreamError } from '../../wire/render-error.ts'
 import type { RequestHeaders } from '../../wire/request-headers.ts'
 import { type BodyTaker, readBody } from '../body.ts'
-import type { CallRegistry } from '../call-registry.ts'
+import type { CallRegistry, ListedCall } from '../call-registry.ts'
 import { condemn } from '../connection.ts'
 import type { HttpOptions } from '../options.ts'
 import { sendError } from '../send-error.ts'
@@ -64,11 +64,13 @@ export function handleUnread(deps: InferenceDeps, exchange: Exchange, relay: Rel
 }
 
 /** One request from its first byte to the last of its answer. */
-class ExchangeRun implements BodyTaker {
+class ExchangeRun implements BodyTaker, ListedCall {
   readonly #deps: InferenceDeps
   readonly #exchange: Exchange
   readonly #relay: Relay
-  readonly #call: Call
+  readonly call: Call
+  readonly route: RouteFacts
+  place = 0
   /** Nothing but an early head was written · a stream or a whole answer is being written · it was ended from this side. */
   #phase: 'open' | 'streaming' | 'whole' | 'cut' = 'open'
   #early: EarlyHead | null = null
@@ -78,19 +80,20 @@ class ExchangeRun implements BodyTaker {
     this.#exchange = exchange
     this.#relay = relay
     const call = startCall(deps, exchange.headers)
-    this.#call = call
+    this.call = call
     exchange.outgoing.on('close', () => {
       if (!exchange.outgoing.writableFinished) call.signal.abort('client gone')
     })
     call.signal.on(this.#cutShort)
-    deps.calls.add(call, exchange.facts)
+    this.route = exchange.facts
+    deps.calls.add(this)
   }
 
   onBody(body: Buffer): void {
     try {
       const request = toRequest(this.#exchange, body, this.#deps.options())
       this.#early = this.#startEarlyHead(request)
-      this.#relay(request, this.#call).then((answer) => this.#write(request, answer), this.onBodyError)
+      this.#relay(request, this.call).then((answer) => this.#write(request, answer), this.onBodyError)
     } catch (thrown) {
       this.onBodyError(thrown)
     }
@@ -104,8 +107,8 @@ class ExchangeRun implements BodyTaker {
   }
 
   #end(): void {
-    this.#call.progress.phase = 'done'
-    this.#deps.calls.remove(this.#call)
+    this.call.progress.phase = 'done'
+    this.#deps.calls.remove(this)
   }
 
   /** The call was aborted: a client that is still there is told why, unless half of a whole answer went out. */
@@ -135,7 +138,7 @@ class ExchangeRun implements BodyTaker {
   /** The answer is written; it is over when the client took it. */
   #flush(): void {
     const { clock, options } = this.#deps
-    const left = flushed(this.#exchange.outgoing, { clock, stallMs: options().stallMs, call: this.#call })
+    const left = flushed(this.#exchange.outgoing, { clock, stallMs: options().stallMs, call: this.call })
     if (left === null) this.#end()
     else left.then(() => this.#end(), this.onBodyError)
   }
@@ -149,7 +152,7 @@ class ExchangeRun implements BodyTaker {
     }
     const { stallMs, routeHeaders } = this.#deps.options()
     const options = { clock: this.#deps.clock, stallMs, routeHeaders }
-    const writing = { request, call: this.#call, options, headSent: this.#early?.sent ?? false }
+    const writing = { request, call: this.call, options, headSent: this.#early?.sent ?? false }
     this.#phase = answer.kind === 'stream' ? 'streaming' : 'whole'
     return answer.kind === 'stream' ? writeStream(outgoing, answer, writing) : writeWhole(outgoing, answer, writing)
   }
@@ -158,14 +161,14 @@ class ExchangeRun implements BodyTaker {
     const { framing } = request.route
     if (!request.stream || framing === 'none') return null
     const { keepAliveBytesAfterMs: afterMs, keepAliveBytesEveryMs: everyMs } = this.#deps.options()
-    const headers = (): Record<string, string> => progressHeaders(this.#call)
+    const headers = (): Record<string, string> => progressHeaders(this.call)
     return new EarlyHead(this.#exchange.outgoing, framing, { afterMs, everyMs, headers }, this.#deps.clock)
   }
 
   #refuse(thrown: unknown): void {
     const { incoming, outgoing, facts } = this.#exchange
     const { clock, onBug, onRefused } = this.#deps
-    const call = this.#call
+    const call = this.call
     const error = toCorralError(thrown)
     if (error.code === 'internal') onBug(thrown, call)
     if (call.progress.attempts === 0) onRefused(facts, incoming.method ?? '', error, call)
