@@ -4,8 +4,16 @@ ARG IMAGE=node:26-slim
 FROM ${IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# No install script is needed in production: the Node that runs is the image's own.
+# No install script is needed: the Node that builds and runs is the image's own.
 RUN npm ci --omit=dev --ignore-scripts
+
+FROM ${IMAGE} AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY scripts ./scripts
+COPY src ./src
+RUN node scripts/build.ts
 
 FROM ${IMAGE}
 ENV NODE_ENV=production
@@ -13,7 +21,7 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY config ./config
-COPY src ./src
+COPY --from=build /app/dist ./dist
 # The image ships with this unprivileged user. Nothing below /app is written, so a read-only root file system works.
 USER node
 EXPOSE 11435
@@ -22,5 +30,5 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.CORRAL_HTTP__PORT||11435)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
 # A container's own loopback is reachable by nobody, so the listener binds every address. As long as Corral has no authentication it refuses
 # that until the operator says that it is meant: docker run -e CORRAL_HTTP__INSECURE_NO_AUTH=true -p 127.0.0.1:11435:11435 …
-ENTRYPOINT ["node", "src/main.ts"]
+ENTRYPOINT ["node", "dist/main.js"]
 CMD ["serve", "--host", "0.0.0.0"]
