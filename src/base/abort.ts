@@ -38,8 +38,13 @@ export class CallSignal {
   }
 
   off(listener: AbortListener): void {
-    const index = this.#listeners.indexOf(listener)
-    if (index >= 0) this.#listeners.splice(index, 1)
+    const listeners = this.#listeners
+    if (listeners.at(-1) === listener) {
+      listeners.pop()
+      return
+    }
+    const index = listeners.indexOf(listener)
+    if (index >= 0) listeners.splice(index, 1)
   }
 
   /** How many listeners wait: the soak test asserts that it returns to zero. */

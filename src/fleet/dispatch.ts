@@ -269,7 +269,9 @@ class Dispatch implements AttemptSink {
     this.#settled = true
     this.#settle.resolve({
       kind: 'whole',
-      ...response,
+      status: response.status,
+      headers: response.headers,
+      body: response.body,
       provenance: this.#provenance(attempt),
       outcome: this.#outcome(attempt, kind, kind === 'ok' ? null : (this.#lastFailure?.error ?? null)),
     })
