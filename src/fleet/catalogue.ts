@@ -62,7 +62,7 @@ class FleetCatalogue implements Catalogue {
   }
 
   get version(): number {
-    if (this.#deps.clock.nowMs() >= this.#missingUntilMs) this.#forgetMissing()
+    if (this.#missingUntilMs !== Infinity && this.#deps.clock.nowMs() >= this.#missingUntilMs) this.#forgetMissing()
     return this.#version
   }
 

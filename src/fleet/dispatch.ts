@@ -144,7 +144,6 @@ class Dispatch implements AttemptSink {
     call.progress.attempts = this.#attempts
     call.progress.phase = 'waiting'
     call.progress.node = claim.runner.node
-    call.progress.dispatchedAtMs = this.#deps.clock.nowMs()
     if (this.#contextChanged && claim.runner.fingerprint === this.#wish.runner.fingerprint) events.reloadAvoided(claim.runner.model)
     admission.dispatched(claim, this.#wish)
     events.routed(claim.runner.node, this.#attempts > 1 ? 'retry' : claim.reason)
@@ -152,6 +151,7 @@ class Dispatch implements AttemptSink {
     const attempt = new Attempt({ clock, options: this.#deps.options(), active, sink: this }, this.#request, call, claim)
     this.#attempt = attempt
     this.#lastAttempt = attempt
+    call.progress.dispatchedAtMs = attempt.startedAtMs
     const headers = this.#request.headers.slice()
     this.#deps.addCallHeaders(headers, call)
     attempt.start(headers)

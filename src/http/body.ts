@@ -15,6 +15,8 @@ export interface BodyLimits {
   /** The client's `Content-Length`; null when it sent none. */
   readonly declaredBytes: string | null
   readonly clock: Clock
+  /** Monotonic ms of the request's arrival. */
+  readonly arrivedAtMs: number
 }
 
 /** Hears how the reading ended, once. */
@@ -91,7 +93,7 @@ class BodyReader implements Listed {
     this.#incoming = incoming
     this.#limits = limits
     this.#taker = taker
-    this.#startedAtMs = limits.clock.nowMs()
+    this.#startedAtMs = limits.arrivedAtMs
     this.#lastByteMs = this.#startedAtMs
     this.#watch = watchOf(limits.clock)
   }

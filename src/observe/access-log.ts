@@ -30,12 +30,13 @@ export interface AccessRecord {
   readonly outputTokens: number | null
 }
 
-/** Text that stands in a JSON string as it is: no quote, backslash, control character or half of a surrogate pair. */
-const plain = /^[ !#-[\]-\ud7ff\ue000-\uffff]*$/
+/** Text that stands in a JSON string as it is: ASCII without quote, backslash and control characters. */
+const plain = /^[ !#-[\]-~]*$/
 
-/** A JSON string. */
+/** A JSON string in ASCII. */
 export function quote(text: string): string {
-  return plain.test(text) ? `"${text}"` : JSON.stringify(text)
+  if (plain.test(text)) return `"${text}"`
+  return JSON.stringify(text).replace(/[\x7f-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** Microsecond steps, without digits that mean nothing. Printed as two integers, because a fraction takes the slow way. */
@@ -86,15 +87,18 @@ export class AccessLog {
   readonly #sink: LineSink
   readonly #clock: Clock
   readonly #time = new IsoTime()
-  readonly #format: (line: string) => string
+  /** Rewrites a line for people; null: it stays JSON. */
+  readonly #format: ((line: string) => string) | null
 
-  constructor(sink: LineSink, clock: Clock, format: (line: string) => string) {
+  constructor(sink: LineSink, clock: Clock, format: ((line: string) => string) | null) {
     this.#sink = sink
     this.#clock = clock
     this.#format = format
   }
 
   write(record: AccessRecord): void {
-    this.#sink.write(this.#format(accessLine(this.#time.format(this.#clock.wallMs()), record)))
+    const line = accessLine(this.#time.format(this.#clock.wallMs()), record)
+    if (this.#format === null) this.#sink.write(line, true)
+    else this.#sink.write(this.#format(line))
   }
 }

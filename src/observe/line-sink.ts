@@ -11,8 +11,8 @@ import { closeSync, openSync, write, writeSync } from 'node:fs'
 import type { Clock, Timer } from '../base/clock.ts'
 
 export interface LineSink {
-  /** Queues a line that ends in a newline. Never throws, never waits. */
-  write(line: string): void
+  /** Queues a line that ends in a newline. `ascii`: it holds nothing else, which is cheaper to write. Never throws, never waits. */
+  write(line: string, ascii?: boolean): void
   /** Lines lost because the buffer was full or the target refused them. */
   readonly dropped: number
   /** Writes what is queued and waits for it. */
@@ -49,9 +49,9 @@ class PendingBytes {
     return this.#fullBytes + this.#used
   }
 
-  add(text: string): void {
+  add(text: string, ascii: boolean): void {
     if (chunkBytes - this.#used < text.length * bytesPerCharMax) this.#closeChunk(text)
-    else this.#used += this.#chunk.write(text, this.#used)
+    else this.#used += this.#chunk.write(text, this.#used, ascii ? 'latin1' : 'utf8')
   }
 
   #closeChunk(text: string): void {
@@ -104,12 +104,12 @@ class FdSink implements LineSink {
     this.#fd = file === null ? stdoutFd : openSync(file, 'a')
   }
 
-  write(line: string): void {
+  write(line: string, ascii = false): void {
     if (this.#pending.length + line.length > this.#bufferBytesMax) {
       this.dropped += 1
       return
     }
-    this.#pending.add(line)
+    this.#pending.add(line, ascii)
     this.#pendingLines += 1
     if (this.#writing !== null) return
     if (this.#pending.length >= this.#flushBytes) this.#start()

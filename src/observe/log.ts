@@ -34,7 +34,7 @@ const secretPaths = ['authorization', 'cookie', '*.authorization', '*.cookie', '
 export function createLogs({ options, clock, terminal, sink: given }: LogDeps): Logs {
   const sink = given ?? createLineSink({ file: options.file ?? null, clock })
   const pretty = options.format === 'pretty' || (options.format === 'auto' && terminal && options.file === undefined)
-  const format = pretty ? prettyLine : (line: string) => line
+  const format = pretty ? prettyLine : null
   const logger = pino(
     {
       level: options.level,
@@ -43,7 +43,7 @@ export function createLogs({ options, clock, terminal, sink: given }: LogDeps): 
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: secretPaths, censor: '[redacted]' },
     },
-    { write: (line) => sink.write(format(line)) },
+    { write: (line) => sink.write(format === null ? line : format(line)) },
   )
   return { logger, access: new AccessLog(sink, clock, format), sink }
 }

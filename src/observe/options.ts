@@ -22,7 +22,7 @@ export const observeOptions = z.strictObject({
     .prefault({}),
   trace: z
     .strictObject({
-      /** Whether W3C trace context is taken over, made where absent, and sent on to nodes. */
+      /** Whether W3C trace context of a client is sent on to nodes and named in the log. */
       enabled: z.boolean().default(true),
     })
     .prefault({}),

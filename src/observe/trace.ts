@@ -1,13 +1,13 @@
 /**
  * W3C trace context: the trace id of the client is kept, our own span id becomes the parent of what the node does, and
- * `tracestate` passes untouched. A malformed `traceparent` starts a new trace and its `tracestate` is dropped, as the
- * standard demands. Corral exports no spans, so a trace that starts here is marked as not sampled.
+ * `tracestate` passes untouched. Corral exports no spans, so it joins traces and starts none: a trace that began here would
+ * be seen by nobody, and the request id does its work in the logs. A malformed `traceparent` counts as absent.
  */
 import type { IdSource } from '../base/ids.ts'
 import type { TraceContext } from '../core/call.ts'
 
 export interface Tracer {
-  /** The context of a new call, from the client's headers. Null when tracing is off. Never throws. */
+  /** The context of a new call, from the client's headers. Null when it sends none, or tracing is off. Never throws. */
   start(traceparent: string | undefined, tracestate: string | undefined): TraceContext | null
 }
 
@@ -25,11 +25,9 @@ const tracestatePattern = /^[\x20-\x7e\t]*$/
 export function createTracer({ ids, enabled }: TracerDeps): Tracer {
   return {
     start(traceparent, tracestate) {
-      if (!enabled()) return null
-      const spanId = ids.spanId()
-      const parent = traceparent === undefined ? null : parseTraceparent(traceparent)
-      if (parent === null) return { traceId: ids.traceId(), spanId, sampled: false, state: null }
-      return { ...parent, spanId, state: readTracestate(tracestate) }
+      if (traceparent === undefined || !enabled()) return null
+      const parent = parseTraceparent(traceparent)
+      return parent === null ? null : { ...parent, spanId: ids.spanId(), state: readTracestate(tracestate) }
     },
   }
 }

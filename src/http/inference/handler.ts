@@ -53,7 +53,9 @@ export function handleInference(deps: InferenceDeps, exchange: Exchange): void {
   const run = new ExchangeRun(deps, exchange, deps.relay)
   const { bodyBytesMax, bodyPauseMsMax } = deps.options()
   const declaredBytes = exchange.headers.contentLength
-  readBody(exchange.incoming, { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax, declaredBytes, clock: deps.clock }, run)
+  const { clock } = deps
+  const { receivedAtMs: arrivedAtMs } = run.call
+  readBody(exchange.incoming, { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax, declaredBytes, clock, arrivedAtMs }, run)
 }
 
 const noBody = Buffer.alloc(0)
