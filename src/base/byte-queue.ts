@@ -8,7 +8,7 @@
  * after the last chunk.
  */
 export interface ByteConsumer {
-  /** Takes a chunk. False: enough for now; no further chunk comes until `resume`. */
+  /** Takes a chunk. False: it is full; no further chunk comes until `resume`. */
   take(chunk: Buffer): boolean
   /** Nothing more comes. */
   end(): void

@@ -56,7 +56,13 @@ export function createDispatch(deps: DispatchDeps): Relay {
   return (request, call) =>
     new Promise<Answer>((resolve, reject) => {
       const prepared = prepareRequest(deps, request)
-      new Dispatch(deps, prepared.request, call, { wish: prepared.wish, contextChanged: prepared.contextChanged }, { resolve, reject }).run()
+      new Dispatch(
+        deps,
+        prepared.request,
+        call,
+        { wish: prepared.wish, contextChanged: prepared.contextChanged },
+        { resolve, reject },
+      ).run()
     })
 }
 

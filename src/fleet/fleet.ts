@@ -87,8 +87,22 @@ export class Fleet {
     const affinity = new Affinity()
     this.#admission = this.#createAdmission(affinity)
     const one = this.#createOne(affinity)
-    const split = createEmbedSplit({ one: (request, call) => this.operations.one(request, call), pools: this.pools, options, clock, onResend: events.shardResent } satisfies EmbedSplitDeps)
-    this.operations = createOperations({ nodes, catalogue: this.catalogue, prober: this.prober, one, clock, options, use: (node) => this.pools.use(node) })
+    const split = createEmbedSplit({
+      one: (request, call) => this.operations.one(request, call),
+      pools: this.pools,
+      options,
+      clock,
+      onResend: events.shardResent,
+    } satisfies EmbedSplitDeps)
+    this.operations = createOperations({
+      nodes,
+      catalogue: this.catalogue,
+      prober: this.prober,
+      one,
+      clock,
+      options,
+      use: (node) => this.pools.use(node),
+    })
     this.watchdog = this.#createWatchdog()
     const { operations } = this
     this.#relays = { ...operations, split, relay: one }

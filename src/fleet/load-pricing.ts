@@ -89,7 +89,9 @@ export class LoadPricing {
     for (const { name, sizeBytes } of node.loaded.values()) this.#sizeBytes.set(name, sizeBytes)
     memory.bounds.sawTogether(totalBytes(node.loaded))
     const arrivedBytes = totalBytes(node.loaded) - totalBytes(before, (name) => node.loaded.has(name))
-    const pushedOut = [...before.values()].some(({ name, expiresAtMs }) => !node.loaded.has(name) && expiresAtMs > this.#deps.clock.wallMs())
+    const pushedOut = [...before.values()].some(
+      ({ name, expiresAtMs }) => !node.loaded.has(name) && expiresAtMs > this.#deps.clock.wallMs(),
+    )
     if (arrivedBytes > 0 && pushedOut) memory.bounds.sawEviction(totalBytes(before) + arrivedBytes)
   }
 }

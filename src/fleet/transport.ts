@@ -237,10 +237,7 @@ export function createTransport(options: TransportOptions): Transport {
     const bridge = new Bridge(handler)
     const { headers } = request
     for (const part of nodeHeaders) headers.push(part)
-    pool.dispatch(
-      { path: prefix + request.path, method: request.method, headers, body: request.body },
-      bridge,
-    )
+    pool.dispatch({ path: prefix + request.path, method: request.method, headers, body: request.body }, bridge)
     return bridge
   }
 

@@ -10,7 +10,8 @@ import { type AdminDeps, mountAdmin } from './admin/admin.ts'
 import { answerUnread, type Arrival, type Exchange } from './connection.ts'
 import { type HealthDeps, mountHealth } from './health/health.ts'
 import { type BlobDeps, handleBlobUpload } from './inference/blob.ts'
-import { handleInference, type InferenceDeps } from './inference/handler.ts'
+import type { InferenceDeps } from './inference/exchange.ts'
+import { handleInference } from './inference/handler.ts'
 import type { NodeBindings } from './server.ts'
 
 export interface SurfaceDeps {

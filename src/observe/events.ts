@@ -35,13 +35,19 @@ export interface EndedRequest {
   readonly firstFrameAtMs: number | null
 }
 
+/** A request that never reached the relay. */
+export interface RefusedRequest {
+  readonly facts: RouteFacts
+  readonly method: string
+}
+
 export interface Observer {
   readonly logger: Logger
   readonly metrics: Metrics
   requestStarted(): void
   requestEnded(request: EndedRequest): void
   /** A request that failed before the relay took it: an unreadable body, a refused header. */
-  requestRefused(facts: RouteFacts, method: string, error: CorralError, call: Call): void
+  requestRefused(request: RefusedRequest, error: CorralError, call: Call): void
   bug(error: unknown, call: Call | null): void
   attemptEnded(attempt: ObservedAttempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }): void
   queued(pool: string, depth: number): void

@@ -17,22 +17,23 @@ export function recorded(observer: Observer, clock: Clock): RelayLayer {
     const fail = (thrown: unknown): void => observer.requestEnded(failedRequest(request, call, thrown))
     answered.then((answer) => {
       if (answer.kind === 'whole') {
-        observer.requestEnded(endedRequest(request, call, answer, { outcome: answer.outcome, firstFrameAtMs: null }))
+        observer.requestEnded(endedRequest(request, call, { answer, outcome: answer.outcome, firstFrameAtMs: null }))
         return
       }
       const firstFrameAtMs = clock.nowMs()
-      answer.outcome.then((outcome) => observer.requestEnded(endedRequest(request, call, answer, { outcome, firstFrameAtMs })), fail)
+      answer.outcome.then((outcome) => observer.requestEnded(endedRequest(request, call, { answer, outcome, firstFrameAtMs })), fail)
     }, fail)
     return answered
   }
 }
 
 interface End {
+  readonly answer: Answer
   readonly outcome: Outcome
   readonly firstFrameAtMs: number | null
 }
 
-function endedRequest({ route, method, model }: InferenceRequest, call: Call, answer: Answer, { outcome, firstFrameAtMs }: End): EndedRequest {
+function endedRequest({ route, method, model }: InferenceRequest, call: Call, { answer, outcome, firstFrameAtMs }: End): EndedRequest {
   const { node, reason, attempts } = answer.provenance
   const bytes = answer.kind === 'whole' && outcome.bytes === 0 ? answer.body.length : outcome.bytes
   const stream = answer.kind === 'stream'

@@ -5,7 +5,7 @@ import type { Outcome } from '../core/relay.ts'
 import type { RouteFacts } from '../core/route.ts'
 import type { AccessRecord } from './access-log.ts'
 import type { EventContext } from './event-context.ts'
-import type { EndedRequest } from './events.ts'
+import type { EndedRequest, RefusedRequest } from './events.ts'
 import type { Metrics } from './metrics.ts'
 import { outcomeLabel } from './outcome.ts'
 
@@ -27,7 +27,7 @@ export function requestEvents(context: EventContext) {
       countRequest(metrics, request, { model: modelLabel(request.model), durationMs })
       log(accessRecord(request, durationMs))
     }),
-    requestRefused: quiet((facts: RouteFacts, method: string, error: CorralError, call: Call) => {
+    requestRefused: quiet(({ facts, method }: RefusedRequest, error: CorralError, call: Call) => {
       if (counted.has(call)) return
       const outcome: Outcome = { kind: 'rejected', usage: null, frames: 0, bytes: 0, error }
       const request: EndedRequest = {

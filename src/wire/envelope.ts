@@ -108,13 +108,14 @@ export function scanEnvelope(body: Buffer, limits: ScanLimits): Envelope {
   const known = new KnownFields()
   const end = scanObject(body, skipSpace(body, 0), limits, (key, value) => {
     const folded = foldKey(key)
-    if (fields.has(folded)) throw new CorralError('duplicate_key', `the key "${folded}" appears more than once; send it once, in lower case`)
+    if (fields.has(folded))
+      throw new CorralError('duplicate_key', `the key "${folded}" appears more than once; send it once, in lower case`)
     fields.set(folded, value)
     known.note(folded, value)
     return true
   })
   if (end < 0) return malformed
-  return new ScannedEnvelope(body, fields, known, limits)
+  return new ScannedEnvelope(body, known, { fields, ...readOptions(body, known, limits) })
 }
 
 class ScannedEnvelope implements Envelope {
@@ -130,8 +131,7 @@ class ScannedEnvelope implements Envelope {
   readonly #body: Buffer
   readonly #known: KnownFields
 
-  constructor(body: Buffer, fields: ReadonlyMap<string, EnvelopeField>, known: KnownFields, limits: ScanLimits) {
-    const { runner, outputTokensMax } = readOptions(body, known, limits)
+  constructor(body: Buffer, known: KnownFields, { fields, runner, outputTokensMax }: OptionFacts & Pick<Envelope, 'fields'>) {
     this.fields = fields
     this.model = readName(body, known.model) ?? readName(body, known.name)
     this.stream = readBoolean(known.stream)

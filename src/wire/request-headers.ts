@@ -118,7 +118,8 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
     if (field !== null) keep(headers, field, value)
     if (forward) forwarded.push(name, value)
   }
-  if (headers.connection !== null && !plainConnection.test(headers.connection)) headers.forwarded = dropListed(forwarded, headers.connection)
+  if (headers.connection !== null && !plainConnection.test(headers.connection))
+    headers.forwarded = dropListed(forwarded, headers.connection)
   if (headers.hop !== null) {
     headers.forwarded.push(pastHopsHeader, headers.pastHops === null ? headers.hop : `${headers.pastHops}, ${headers.hop}`)
   }
@@ -173,7 +174,12 @@ const plainConnection = /^(keep-alive|close)$/i
 
 /** Without the headers that `Connection` names. */
 function dropListed(flat: readonly string[], connection: string): string[] {
-  const listed = new Set(connection.toLowerCase().split(',').map((token) => token.trim()))
+  const listed = new Set(
+    connection
+      .toLowerCase()
+      .split(',')
+      .map((token) => token.trim()),
+  )
   return flat.filter((_, index) => !listed.has(flat[index - (index % 2)] ?? ''))
 }
 

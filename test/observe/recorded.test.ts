@@ -121,13 +121,13 @@ test('counts a rejection once although the edge reports it again', async () => {
   const { observer, sink, relay } = setup(() => Promise.reject(error))
   const call = makeCall()
   await expect(relay(makeRequest(), call)).rejects.toBe(error)
-  observer.requestRefused(facts('/api/chat'), 'POST', error, call)
+  observer.requestRefused({ facts: facts('/api/chat'), method: 'POST' }, error, call)
   expect(sink.lines).toHaveLength(1)
 })
 
 test('counts a request that the relay never saw', async () => {
   const { observer, sink, scrape } = setup(() => Promise.resolve(whole()))
-  observer.requestRefused(facts('/api/chat'), 'POST', new CorralError('body_too_large', 'too large'), makeCall())
+  observer.requestRefused({ facts: facts('/api/chat'), method: 'POST' }, new CorralError('body_too_large', 'too large'), makeCall())
   expect(lastLine(sink)).toMatchObject({ outcome: 'client_error', error: 'body_too_large', status: 413 })
   expect(sample(await scrape(), 'corral_requests_total{op="chat",model="none",outcome="client_error"}')).toBe(1)
 })

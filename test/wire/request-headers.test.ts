@@ -12,7 +12,18 @@ function forwarded(...raw: string[]): string[] {
 
 describe('towards a node', () => {
   it('go content headers and those of clients, as often as they came, with lower-case names', () => {
-    const raw = ['Content-Type', 'application/json', 'User-Agent', 'ollama/0.33.0', 'Anthropic-Version', '2023-06-01', 'X-Many', 'a', 'x-many', 'b']
+    const raw = [
+      'Content-Type',
+      'application/json',
+      'User-Agent',
+      'ollama/0.33.0',
+      'Anthropic-Version',
+      '2023-06-01',
+      'X-Many',
+      'a',
+      'x-many',
+      'b',
+    ]
     expect(forwarded(...raw)).toEqual([
       'content-type',
       'application/json',
@@ -84,7 +95,12 @@ describe('for the gateway itself', () => {
 
   it('say whether a body comes', () => {
     const has = (...raw: string[]): boolean => readRequestHeaders(raw).hasBody
-    expect([has(), has('Content-Length', '0'), has('Content-Length', '1'), has('Transfer-Encoding', 'chunked')]).toEqual([false, false, true, true])
+    expect([has(), has('Content-Length', '0'), has('Content-Length', '1'), has('Transfer-Encoding', 'chunked')]).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ])
   })
 })
 

@@ -67,7 +67,10 @@ async function fanOut({ path, headers, source }: BlobUpload, nodes: readonly Fle
     [...sinks].map(async ([node, sink]): Promise<NodeResult> => {
       sink.on('error', () => sinks.delete(node))
       try {
-        const response = await node.transport.request({ method: 'POST', path, headers: headers.slice(), body: sink }, { timeoutMs: uploadMsMax })
+        const response = await node.transport.request(
+          { method: 'POST', path, headers: headers.slice(), body: sink },
+          { timeoutMs: uploadMsMax },
+        )
         return { node, ...response, failure: null }
       } catch (error) {
         if (!(error instanceof TransportError)) throw error

@@ -22,13 +22,20 @@ export interface BroadcastDeps {
 }
 
 /** Sends the request to each of `nodes`; never rejects. */
-export async function sendToAll(deps: BroadcastDeps, request: InferenceRequest, nodes: readonly FleetNode[]): Promise<readonly NodeResult[]> {
+export async function sendToAll(
+  deps: BroadcastDeps,
+  request: InferenceRequest,
+  nodes: readonly FleetNode[],
+): Promise<readonly NodeResult[]> {
   const { timeoutMs } = deps.options().operations
   const { method, target: path, headers, body } = request
   return Promise.all(
     nodes.map(async (node): Promise<NodeResult> => {
       try {
-        const response = await node.transport.request({ method, path, headers: headers.slice(), body: body.length === 0 ? null : body }, { timeoutMs })
+        const response = await node.transport.request(
+          { method, path, headers: headers.slice(), body: body.length === 0 ? null : body },
+          { timeoutMs },
+        )
         return { node, ...response, failure: null }
       } catch (error) {
         if (!(error instanceof TransportError)) throw error

@@ -116,8 +116,12 @@ function mergeLoaded(copies: readonly LoadedModel[]): { raw: Record<string, unkn
 async function listStatus(deps: ListDeps, nodes: readonly FleetNode[]): Promise<string> {
   if (!deps.options().cloudModels) return JSON.stringify({ cloud: { disabled: true, source: 'config' } })
   const { timeoutMs } = deps.options().operations
-  const answers = await Promise.allSettled(nodes.map((node) => node.transport.request({ method: 'GET', path: '/api/status', headers: [], body: null }, { timeoutMs })))
-  const bodies = answers.flatMap((answer) => (answer.status === 'fulfilled' && answer.value.status === 200 ? [answer.value.body.toString()] : []))
+  const answers = await Promise.allSettled(
+    nodes.map((node) => node.transport.request({ method: 'GET', path: '/api/status', headers: [], body: null }, { timeoutMs })),
+  )
+  const bodies = answers.flatMap((answer) =>
+    answer.status === 'fulfilled' && answer.value.status === 200 ? [answer.value.body.toString()] : [],
+  )
   const enabled = bodies.find((body) => body.includes('"disabled":false'))
   return enabled ?? bodies[0] ?? JSON.stringify({ cloud: { disabled: false, source: 'none' } })
 }

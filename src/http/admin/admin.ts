@@ -117,7 +117,11 @@ function sameSite(handler: Handler): Handler {
 
 async function readNode(context: Context<NodeBindings>, clock: Clock): Promise<NodeOptions> {
   const body = await new Promise<Buffer>((onBody, onBodyError) => {
-    readBody(context.env.incoming, { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax, declaredBytes: null, clock, arrivedAtMs: clock.nowMs() }, { onBody, onBodyError })
+    readBody(
+      context.env.incoming,
+      { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax, declaredBytes: null, clock, arrivedAtMs: clock.nowMs() },
+      { onBody, onBodyError },
+    )
   })
   let value: unknown
   try {

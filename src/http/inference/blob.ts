@@ -10,7 +10,8 @@ import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Relay, WholeAnswer } from '../../core/relay.ts'
 import { condemn } from '../connection.ts'
-import { type Exchange, handleUnread, type InferenceDeps } from './handler.ts'
+import type { Exchange, InferenceDeps } from './exchange.ts'
+import { handleUnread } from './handler.ts'
 
 export interface BlobDeps {
   readonly inference: InferenceDeps

@@ -18,35 +18,10 @@ import { condemn } from '../connection.ts'
 import type { HttpOptions } from '../options.ts'
 import { sendError } from '../send-error.ts'
 import { EarlyHead } from './early-head.ts'
+import type { Exchange, InferenceDeps } from './exchange.ts'
 import { flushed } from './flush.ts'
 import { startCall, toRequest } from './read-request.ts'
 import { isTold, writeStream, writeWhole } from './write-answer.ts'
-
-export interface InferenceDeps {
-  readonly relay: Relay
-  readonly calls: CallRegistry
-  readonly clock: Clock
-  readonly options: () => HttpOptions
-  /** Milliseconds a request may wait for its first frame. */
-  readonly deadlineMs: () => number
-  readonly newId: () => string
-  readonly tracer: Tracer
-  /** Reports a request that ended before the relay saw it. */
-  readonly onRefused: (facts: RouteFacts, method: string, error: CorralError, call: Call) => void
-  readonly onBug: (error: unknown, call: Call) => void
-}
-
-/** One exchange with a client. */
-export interface Exchange {
-  readonly incoming: IncomingMessage
-  readonly outgoing: ServerResponse
-  readonly headers: RequestHeaders
-  readonly facts: RouteFacts
-  /** Canonical path of the matched route with its parameters, without query. */
-  readonly path: string
-  /** Model named in the path, if the route has one there. */
-  readonly pathModel: string | null
-}
 
 /** Answers one request by the relay. */
 export function handleInference(deps: InferenceDeps, exchange: Exchange): void {
@@ -173,7 +148,7 @@ class ExchangeRun implements BodyTaker, ListedCall {
     const call = this.call
     const error = toCorralError(thrown)
     if (error.code === 'internal') onBug(thrown, call)
-    if (call.progress.attempts === 0) onRefused(facts, incoming.method ?? '', error, call)
+    if (call.progress.attempts === 0) onRefused({ facts, method: incoming.method ?? '' }, error, call)
     if (error.code === 'body_too_large' || error.code === 'body_timeout') condemn(incoming, outgoing)
     if (outgoing.headersSent && !outgoing.writableEnded) outgoing.end(renderStreamError(facts, error, call.id))
     else sendError({ incoming, outgoing, clock }, facts.dialect, error, call.id)

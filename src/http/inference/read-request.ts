@@ -11,7 +11,7 @@ import { emptyEnvelope, scanEnvelope } from '../../wire/envelope.ts'
 import { canonicalModelName } from '../../wire/model-name.ts'
 import { type RequestHeaders, withoutHeader } from '../../wire/request-headers.ts'
 import type { HttpOptions } from '../options.ts'
-import type { Exchange, InferenceDeps } from './handler.ts'
+import type { Exchange, InferenceDeps } from './exchange.ts'
 
 /** Ollama's own limit for a decompressed body. */
 const decompressedBytesMax = 20 * 1_048_576
@@ -32,7 +32,11 @@ export function startCall(deps: InferenceDeps, headers: RequestHeaders): Call {
 }
 
 /** The request with its body as `received`. Throws what the envelope scanner throws, or `invalid_request`. */
-export function toRequest({ incoming, headers, facts, path, pathModel }: Exchange, received: Buffer, options: HttpOptions): InferenceRequest {
+export function toRequest(
+  { incoming, headers, facts, path, pathModel }: Exchange,
+  received: Buffer,
+  options: HttpOptions,
+): InferenceRequest {
   const compressed = facts.acceptsZstd && headers.contentEncoding?.trim().toLowerCase() === 'zstd'
   const body = compressed ? decompress(received, options.bodyBytesMax) : received
   const envelope = openEnvelope(facts, body, options)
