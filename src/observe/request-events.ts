@@ -2,7 +2,6 @@
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Outcome } from '../core/relay.ts'
-import type { RouteFacts } from '../core/route.ts'
 import type { AccessRecord } from './access-log.ts'
 import type { EventContext } from './event-context.ts'
 import type { EndedRequest, RefusedRequest } from './events.ts'

@@ -5,6 +5,8 @@
 
 const defaultPrefixes = ['registry.ollama.ai/library/', 'registry.ollama.ai/', 'library/']
 const nameCacheMax = 4_096
+/** Longer names are no model's and are not kept: the cache is for what clients repeat. */
+const nameLengthMax = 512
 const names = new Map<string, string>()
 
 /** The name by which two spellings of one model are equal: trimmed, lower case, with a tag, without default parts. */
@@ -12,6 +14,7 @@ export function canonicalModelName(name: string): string {
   const known = names.get(name)
   if (known !== undefined) return known
   const canonical = canonicalise(name)
+  if (name.length > nameLengthMax) return canonical
   if (names.size >= nameCacheMax) names.clear()
   names.set(name, canonical)
   return canonical

@@ -68,7 +68,7 @@ function renderBody(dialect: Dialect, error: ErrorFacts, requestId: string): { c
   }
 }
 
-/** An error as the last bytes of a stream whose head went out. */
+/** An error as the last bytes of a stream whose head went out; empty where a route has no such form and only a cut tells. */
 export function renderStreamError(route: RouteFacts, error: ErrorFacts, requestId: string): Buffer {
   if (route.framing === 'none') return Buffer.alloc(0)
   if (route.framing === 'ndjson') return Buffer.from(`${JSON.stringify({ error: error.message })}\n`)

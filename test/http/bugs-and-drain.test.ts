@@ -84,6 +84,45 @@ describe('a bug', () => {
   })
 })
 
+describe('a route that Corral does not know', () => {
+  test('whose answer breaks off breaks the connection, so that nobody takes it for complete', async () => {
+    gateway = await startGateway()
+    const usual = gateway.node.script
+    let breakOff = (): void => undefined
+    gateway.node.script = (_incoming, outgoing) => {
+      outgoing.writeHead(200, { 'content-type': 'application/octet-stream' }).write('part one')
+      breakOff = () => void outgoing.destroy()
+    }
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/api/future', { body: goodChat }))
+    await client.until('part one')
+    breakOff()
+    await client.closed
+    expect(client.text).not.toContain('0\r\n\r\n')
+    gateway.node.script = usual
+    client.destroy()
+    await gateway.assertHealthy()
+  })
+
+  test('whose call an operator ends breaks the connection too', async () => {
+    gateway = await startGateway()
+    const usual = gateway.node.script
+    gateway.node.script = (_incoming, outgoing) => {
+      outgoing.writeHead(200, { 'content-type': 'application/octet-stream' }).write('part one')
+    }
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/v1/future', { body: goodChat }))
+    await client.until('part one')
+    const id = gateway.app.calls.list()[0]?.call.id ?? ''
+    expect((await gateway.ask('DELETE', `/admin/requests/${id}`)).status).toBe(204)
+    await client.closed
+    expect(client.text).not.toContain('0\r\n\r\n')
+    gateway.node.script = usual
+    client.destroy()
+    await gateway.assertHealthy()
+  })
+})
+
 describe('shutdown', () => {
   test('F50: a stream that ends within the grace is whole, and its connection is closed', async () => {
     gateway = await startGateway()

@@ -2,20 +2,14 @@
  * The handler of every route that a node answers: read the body, find the envelope, hand it to the relay, write the answer.
  * It works on the raw Node request and response, and waits by callbacks where a promise would cost more than the step.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
-
-import type { Clock } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
-import { type CorralError, toCorralError } from '../../core/errors.ts'
+import { toCorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
-import type { Tracer } from '../../observe/trace.ts'
 import { renderStreamError } from '../../wire/render-error.ts'
-import type { RequestHeaders } from '../../wire/request-headers.ts'
 import { type BodyTaker, readBody } from '../body.ts'
-import type { CallRegistry, ListedCall } from '../call-registry.ts'
+import type { ListedCall } from '../call-registry.ts'
 import { condemn } from '../connection.ts'
-import type { HttpOptions } from '../options.ts'
 import { sendError } from '../send-error.ts'
 import { EarlyHead } from './early-head.ts'
 import type { Exchange, InferenceDeps } from './exchange.ts'

@@ -116,9 +116,16 @@ class StreamWriter implements ByteConsumer {
   }
 
   take(chunk: Buffer): boolean {
+    if (chunk.length === 0) return this.#breakOff()
     if (this.#outgoing.write(this.#framesChunks ? frameChunk(chunk) : chunk)) return true
     this.#waitForDrain()
     return false
+  }
+
+  /** The route has no words for an error: only a broken connection tells the client that its answer is not complete. */
+  #breakOff(): true {
+    this.#outgoing.destroy()
+    return true
   }
 
   #waitForDrain(): void {
@@ -147,7 +154,8 @@ class StreamWriter implements ByteConsumer {
     if (!isTold(reason)) return
     this.#stall?.cancel()
     const last = renderStreamError(this.#request.route, reason, this.#call.id)
-    if (last.length > 0) this.#outgoing.write(this.#framesChunks ? frameChunk(last) : last)
+    if (last.length === 0) this.#breakOff()
+    else this.#outgoing.write(this.#framesChunks ? frameChunk(last) : last)
     this.#frames.cancel('the call was ended')
     this.end()
   }
