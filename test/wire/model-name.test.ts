@@ -1,4 +1,7 @@
 /** Spellings of one model are one name; other models stay apart. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
@@ -86,4 +89,19 @@ describe('cloud models', () => {
   for (const name of ['cloud', 'cloud/x:1b', 'x:cloudy', 'x:mycloud', 'x-cloud:latest', 'cloud-x', 'host:cloud/x:1b', '']) {
     it(`"${name}" runs here`, () => expect(isCloudModel(name)).toBe(false))
   }
+})
+
+describe('long names', () => {
+  it('are read like others and not kept', () => {
+    setFlagsFromString('--expose-gc')
+    const collect: () => void = runInNewContext('gc')
+    collect()
+    const before = process.memoryUsage().heapUsed
+    for (let index = 0; index < 40; index += 1) {
+      const name = `${index}${'A'.repeat(4_000_000)}`
+      expect(canonicalModelName(name).length).toBe(name.length + ':latest'.length)
+    }
+    collect()
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(50_000_000)
+  })
 })
