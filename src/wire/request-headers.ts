@@ -69,6 +69,7 @@ const droppedFromClient = new Set([
   'authorization',
   'proxy-authorization',
   'x-api-key',
+  'api-key',
   'cookie',
   'expect',
   'connection',
@@ -81,10 +82,6 @@ const droppedFromClient = new Set([
   'content-length',
   'accept-encoding',
   'forwarded',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-forwarded-prefix',
   'x-real-ip',
   'traceparent',
   'tracestate',
@@ -94,6 +91,8 @@ const droppedFromClient = new Set([
   pastHopsHeader,
 ])
 
+const droppedPrefixes = ['access-control-', 'x-forwarded-']
+
 /** Rules by name as spelt by a client; clients spell few names, so the bound is for hostile ones. */
 const rulesMax = 1_024
 const rules = new Map<string, Rule>()
@@ -102,7 +101,7 @@ function ruleOf(spelling: string): Rule {
   const known = rules.get(spelling)
   if (known !== undefined) return known
   const name = spelling.toLowerCase()
-  const forward = !droppedFromClient.has(name) && !name.startsWith('access-control-')
+  const forward = !droppedFromClient.has(name) && !droppedPrefixes.some((prefix) => name.startsWith(prefix))
   const rule = { name, field: Object.hasOwn(readFields, name) ? (readFields[name] ?? null) : null, forward }
   if (rules.size < rulesMax) rules.set(spelling, rule)
   return rule
@@ -211,9 +210,13 @@ const droppedFromNode = new Set([
   'date',
   'server',
   'vary',
+  'x-accel-buffering',
+  'x-request-id',
+  'x-corral-node',
+  'x-corral-route',
 ])
 
-/** Node headers that may reach a client, lower case. CORS is the gateway's own. */
+/** Node headers that may reach a client, lower case. CORS is the gateway's own, and so is what it says of the request. */
 export function responseHeaders(raw: Readonly<Record<string, string | string[] | undefined>>): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = {}
   for (const name in raw) {

@@ -57,6 +57,9 @@ describe('towards a node', () => {
     'forwarded',
     'x-forwarded-for',
     'x-forwarded-prefix',
+    'x-forwarded-port',
+    'x-forwarded-server',
+    'api-key',
     'x-real-ip',
     'access-control-request-method',
     'x-corral-hop',
@@ -115,6 +118,8 @@ describe('towards a client', () => {
       date: 'd',
       vary: 'Origin',
       'access-control-allow-origin': '*',
+      'x-request-id': 'of the node',
+      'x-corral-node': 'of a Corral behind this one',
       gone: undefined,
     }
     expect(responseHeaders(raw)).toEqual({ 'content-type': 'x', 'set-cookie': ['a', 'b'] })
