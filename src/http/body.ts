@@ -85,6 +85,8 @@ class BodyReader implements Listed {
   readonly #watch: Watch
   readonly #startedAtMs: number
   #bytes = 0
+  /** Bytes at the last look, and when that last found new ones: a clock read per piece would cost more than a late verdict. */
+  #bytesSeen = 0
   #lastByteMs: number
   /** Set at the end; later events mean nothing. Cheaper than taking three listeners off. */
   #over = false
@@ -108,6 +110,10 @@ class BodyReader implements Listed {
   /** Fails the read when nothing came for too long, or so little that the client can only mean to hold the connection. */
   check(nowMs: number): void {
     const { pauseMsMax } = this.#limits
+    if (this.#bytes !== this.#bytesSeen) {
+      this.#bytesSeen = this.#bytes
+      this.#lastByteMs = nowMs
+    }
     if (nowMs - this.#lastByteMs >= pauseMsMax) {
       this.#fail(new CorralError('body_timeout', `no byte of the request body for ${pauseMsMax} ms`))
       return
@@ -125,7 +131,6 @@ class BodyReader implements Listed {
       return
     }
     this.#chunks.push(chunk)
-    if (this.#chunks.length > 1) this.#lastByteMs = this.#limits.clock.nowMs()
   }
 
   readonly #onEnd = (): void => {

@@ -116,6 +116,20 @@ describe('slow senders', () => {
     expect((await client.answer()).status).toBe(200)
   })
 
+  test('a body in two pieces with a pause below the limit before each passes', async () => {
+    const { port } = await start({ http: { bodyPauseMsMax: 1_000 } })
+    const client = await open(port)
+    const body = goodChat.padEnd(400)
+    client.send(`POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n`)
+    for (const piece of [body.slice(0, 200), body.slice(200)]) {
+      await new Promise((resolve) => {
+        setTimeout(resolve, 650)
+      })
+      client.send(piece)
+    }
+    expect((await client.answer()).status).toBe(200)
+  })
+
   test('a body that stops after a refusal does not hold the connection', async () => {
     const { port, assertHealthy } = await start({})
     const client = await open(port)
