@@ -71,6 +71,22 @@ export function answerUnread(exchange: Exchange, { status, headers, body }: Shor
   if (unread) dropWhenSlow(exchange)
 }
 
+/** Bounds the body of a request that somebody else answers, reading it or not. False: it is too large, and was answered here. */
+export function boundBody({ incoming, outgoing, headers }: Arrival, clock: Clock, refuse: () => void): boolean {
+  if (!headers.hasBody) return true
+  const declaredBytes = headers.contentLength === null ? null : Number(headers.contentLength)
+  if (declaredBytes !== null && declaredBytes > drainBytesMax) {
+    refuse()
+    return false
+  }
+  // A body without a declared end is cut with the answer; a small one may arrive.
+  if (declaredBytes === null) condemn(incoming, outgoing)
+  outgoing.once('finish', () => {
+    if (!incoming.complete) dropWhenSlow({ incoming, outgoing, clock })
+  })
+  return true
+}
+
 /** The whole answer goes out now, the end of the connection follows. */
 function linger({ incoming, outgoing, clock }: Exchange, body: string | Buffer): void {
   incoming.pause()

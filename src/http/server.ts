@@ -1,6 +1,6 @@
 /**
- * The Node HTTP server around the Hono app: socket limits and timeouts, the strict door, listening, and a drain that cuts
- * no stream that fits the grace. Numbers: reliability-security.md §6.4; keep-alive above any front proxy's idle time.
+ * The Node HTTP server: socket limits and timeouts, the strict door, Ollama's routes before the Hono app of Corral's own,
+ * listening, and a drain that cuts no stream that fits the grace. Numbers: reliability-security.md §6.4; keep-alive above any front proxy's idle time.
  */
 import { createServer as createNodeServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -13,7 +13,7 @@ import { CorralError } from '../core/errors.ts'
 import { readRequestHeaders } from '../wire/request-headers.ts'
 import { dialectOfPath } from '../wire/routes.ts'
 import type { CallRegistry } from './call-registry.ts'
-import { type Arrival, condemn, isCondemned } from './connection.ts'
+import { type Arrival, boundBody, condemn, isCondemned } from './connection.ts'
 import { admit, type FrontOptions } from './front.ts'
 import type { HttpOptions } from './options.ts'
 import { sendError } from './send-error.ts'
@@ -50,6 +50,7 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
     if (draining) condemn(incoming, outgoing)
     const arrival = { incoming, outgoing, headers: readRequestHeaders(incoming.rawHeaders) }
     if (!admit(arrival, door) || deps.answer(arrival)) return
+    if (!boundBody(arrival, deps.clock, () => refuseBody(arrival, deps))) return
     void listener(incoming, outgoing)
   }
   const server = createNodeServer(
@@ -94,6 +95,11 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
       return draining
     },
   }
+}
+
+function refuseBody({ incoming, outgoing }: Arrival, { clock, front }: HttpServerDeps): void {
+  const error = new CorralError('body_too_large', 'no body of that size belongs to this path')
+  sendError({ incoming, outgoing, clock }, dialectOfPath(incoming.url ?? '/'), error, front.newId())
 }
 
 function listen(server: Server, { host, port }: HttpOptions): Promise<{ host: string; port: number }> {

@@ -104,6 +104,46 @@ describe('encoded and odd paths', () => {
   })
 })
 
+describe("bodies on Corral's own paths", () => {
+  const own = [
+    ['POST', '/livez', 404],
+    ['POST', '/nowhere', 404],
+    ['DELETE', '/admin/nodes/n9', 404],
+    ['POST', '/admin/nodes', 413],
+  ] as const
+
+  test.each(own)('B41: one of a declared gigabyte on %s %s gets 413 and is not taken in', async (method, path) => {
+    const client = await RawClient.open(gateway.port)
+    client.send(`${method} ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${1024 ** 3}\r\n\r\n`)
+    client.send(Buffer.alloc(64 * 1_048_576))
+    expect((await client.answer()).status).toBe(413)
+    await client.closed
+    expect(client.socket.bytesWritten - client.socket.writableLength).toBeLessThan(32 * 1_048_576)
+    client.destroy()
+    await gateway.assertHealthy()
+  })
+
+  test.each(own)('B41: one without an end on %s %s is cut with the answer', async (method, path, status) => {
+    const client = await RawClient.open(gateway.port)
+    const piece = `10000\r\n${' '.repeat(65_536)}\r\n`
+    client.send(`${method} ${path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n${piece}${piece}`)
+    const answer = await client.answer()
+    expect([answer.status, answer.headers['connection']]).toEqual([status, 'close'])
+    await client.closed
+    client.destroy()
+    await gateway.assertHealthy()
+  })
+
+  test('B41: a small one that nobody reads leaves the connection usable', async () => {
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/livez', { body: 'x'.repeat(1_000) }))
+    expect((await client.answer()).status).toBe(404)
+    client.send(requestBytes('GET', '/livez'))
+    expect((await client.answer()).status).toBe(200)
+    client.destroy()
+  })
+})
+
 describe('methods', () => {
   const cases: readonly (readonly [string, string, string, string])[] = [
     ['T016', 'GET', '/api/chat', 'POST'],
