@@ -61,7 +61,6 @@ export const restartKeys: readonly string[] = [
   'observe.log.file',
   'observe.metrics.enabled',
   'fleet.connectTimeoutMs',
-  'fleet.breaker',
 ]
 
 /** Whether a change of `key` waits for a restart. */

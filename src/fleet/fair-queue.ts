@@ -69,14 +69,19 @@ class Lane<T extends Waiting> {
 
 export class FairQueue<T extends Waiting> {
   readonly #lanes: Record<Priority, Lane<T>> = { interactive: new Lane(), batch: new Lane() }
-  readonly limit: number
+  readonly #limit: () => number
 
-  constructor(limit: number) {
-    this.limit = limit
+  /** `limit` is asked at each use, so that a reload takes effect. */
+  constructor(limit: () => number) {
+    this.#limit = limit
   }
 
   get size(): number {
     return this.#lanes.interactive.size + this.#lanes.batch.size
+  }
+
+  get limit(): number {
+    return this.#limit()
   }
 
   get full(): boolean {

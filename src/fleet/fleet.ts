@@ -245,6 +245,7 @@ export class Fleet {
     this.#nodes.splice(this.#nodes.indexOf(node), 1)
     this.catalogue.invalidate()
     this.pools.drop(node)
+    void node.transport.closeWhenIdle()
     this.#admission.wake()
   }
 
@@ -271,6 +272,9 @@ export class Fleet {
     for (const options of wanted) {
       if (!this.#nodes.some((node) => same(options, node.options))) await this.addNode(options)
     }
+    // Aliases may have changed, too.
+    this.catalogue.invalidate()
+    this.#admission.wake()
   }
 
   async close(): Promise<void> {

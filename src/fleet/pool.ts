@@ -18,7 +18,7 @@ export class Pool<W extends Waiting> {
   runners: readonly Runner[] = []
   catalogueVersion = -1
 
-  constructor(model: string, queueMax: number) {
+  constructor(model: string, queueMax: () => number) {
     this.model = model
     this.queue = new FairQueue<W>(queueMax)
   }
@@ -86,7 +86,7 @@ export class PoolTable<W extends Waiting> {
   #refresh(key: string, model: string, holders: readonly FleetNode[], bounded: boolean): Pool<W> {
     let pool = this.#pools.get(key)
     if (pool === undefined) {
-      pool = new Pool<W>(model, this.#deps.options().admission.queueMax)
+      pool = new Pool<W>(model, () => this.#deps.options().admission.queueMax)
       this.#pools.set(key, pool)
     }
     pool.runners = holders.map((node) => this.runner(node, model, bounded))

@@ -77,7 +77,10 @@ export interface Transport {
   open(request: NodeRequest, handler: ResponseHandler): Exchange
   /** A small request read whole. Rejects with `TransportError`. */
   request(request: NodeRequest, options: WholeRequestOptions): Promise<WholeResponse>
+  /** Ends everything under way. */
   close(): Promise<void>
+  /** Takes no new requests and closes when those under way have ended. */
+  closeWhenIdle(): Promise<void>
 }
 
 const connectCodes = new Set([
@@ -246,5 +249,6 @@ export function createTransport(options: TransportOptions): Transport {
     open,
     request: (request, whole) => readWhole((handler) => open(request, handler), options.clock, whole),
     close: () => pool.destroy(),
+    closeWhenIdle: () => pool.close(),
   }
 }

@@ -24,6 +24,8 @@ export interface WatchdogDeps {
 
 /** A wait is no wedge while it is shorter than this many times what the runner's loads take. */
 const loadFactor = 3
+/** Until a load of a model was seen, it may take `wedgedAfterMs` for each this many bytes: 150 MB/s by default, a slow disk. */
+const firstLoadBytes = 3e9
 /** One cure per node and this long: the node needs time to load what waits. */
 const cureEveryMs = 30_000
 
@@ -64,7 +66,7 @@ export class Watchdog {
 
   #waitsTooLong(runner: Runner, sinceMs: number, nowMs: number): boolean {
     const { wedgedAfterMs } = this.#deps.options().watchdog
-    return nowMs - sinceMs > Math.max(wedgedAfterMs, loadFactor * runner.stats.loadMsLearned)
+    return nowMs - sinceMs > Math.max(wedgedAfterMs, loadFactor * runner.stats.loadMsLearned, wedgedAfterMs * firstLoadShare(runner))
   }
 
   /** Unloads every listed model in which no answer of ours runs. */
@@ -86,4 +88,8 @@ export class Watchdog {
     this.freed += 1
     this.#deps.onFreed(node.name, model)
   }
+}
+
+function firstLoadShare({ stats, fleetNode, model }: Runner): number {
+  return stats.loadMsLearned > 0 ? 0 : (fleetNode.models.get(model)?.sizeBytes ?? 0) / firstLoadBytes
 }

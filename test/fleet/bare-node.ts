@@ -12,6 +12,7 @@ const noTransport: Transport = {
     throw new Error('a bare node was asked')
   },
   request: () => Promise.reject(new Error('a bare node was asked')),
+  closeWhenIdle: () => Promise.resolve(),
   close: () => Promise.resolve(),
 }
 

@@ -28,7 +28,7 @@ function serveAll(queue: FairQueue<Item>): string[] {
 }
 
 function filled(tenants: readonly string[]): FairQueue<Item> {
-  const queue = new FairQueue<Item>(1_000)
+  const queue = new FairQueue<Item>(() => 1_000)
   for (const tenant of tenants) queue.add(item(tenant))
   return queue
 }
@@ -66,7 +66,7 @@ describe('fairness', () => {
 
 describe('priority', () => {
   test('batch waits behind everything interactive', () => {
-    const queue = new FairQueue<Item>(10)
+    const queue = new FairQueue<Item>(() => 10)
     queue.add(item('bulk', 'batch'))
     queue.add(item('person'))
     queue.add(item('bulk', 'batch'))
@@ -84,7 +84,7 @@ describe('priority', () => {
 
 describe('bound', () => {
   test('the line refuses what is over its limit, but never a retry', () => {
-    const queue = new FairQueue<Item>(2)
+    const queue = new FairQueue<Item>(() => 2)
     expect([queue.add(item('a')), queue.add(item('a')), queue.add(item('a'))]).toEqual([true, true, false])
     expect(queue.full).toBe(true)
     expect(queue.add(item('a'), true)).toBe(true)
@@ -92,7 +92,7 @@ describe('bound', () => {
   })
 
   test('who left the line is at no place and cannot leave twice', () => {
-    const queue = new FairQueue<Item>(2)
+    const queue = new FairQueue<Item>(() => 2)
     const one = item('a')
     queue.add(one)
     expect(queue.remove(one)).toBe(true)
@@ -110,7 +110,7 @@ test('for any course nobody is lost, doubled or served out of its own order', ()
   )
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (course) => {
-      const queue = new FairQueue<Item>(1_000)
+      const queue = new FairQueue<Item>(() => 1_000)
       const waiting = new Set<Item>()
       const lastServed = new Map<string, number>()
       for (const one of course) {

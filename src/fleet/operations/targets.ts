@@ -244,7 +244,8 @@ class TargetRun {
       this.#frames.push(renderStreamError(this.#request.route, error, this.#call.id))
     }
     this.#frames.end()
-    this.#resolveOutcome({ kind: error === null ? 'ok' : 'node_error', usage: null, frames: this.#frameCount, bytes: 0, error })
+    const kind = error === null ? 'ok' : this.#call.signal.aborted ? 'client_gone' : 'node_error'
+    this.#resolveOutcome({ kind, usage: null, frames: this.#frameCount, bytes: 0, error })
   }
 
   /** True when the answer is one body: the client asked for no stream, or every node refused the request. */
