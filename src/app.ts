@@ -37,7 +37,7 @@ export interface App {
   listen(): Promise<{ readonly host: string; readonly port: number }>
   /** Takes no new requests, lets running ones end for at most `graceMs`, then stops. */
   close(graceMs: number): Promise<void>
-  /** Applies a new configuration to everything but the listening socket. */
+  /** Applies a new configuration to everything but the listening socket. Rejects and keeps the old one when it cannot. */
   reload(config: Config): Promise<void>
 }
 
@@ -124,10 +124,15 @@ export function createApp({ config: initial, clock, version, terminal = false, r
       await observer.flush()
     },
     async reload(next) {
+      const before = config
       config = next
+      try {
+        await fleet.reconcile(next.fleet.nodes)
+      } catch (error) {
+        config = before
+        throw error
+      }
       observer.configLoaded(null)
-      observer.reopenLog()
-      await fleet.reconcile(next.fleet.nodes)
     },
   }
 }

@@ -29,6 +29,8 @@ export interface ServedApp {
   /** Hears of a refused reload, logs and counts it. */
   readonly observer: {
     configLoaded(error: string | null): void
+    /** The log file may have been renamed: opens it anew. */
+    reopenLog(): void
     /** Writes the lines of the log that are still held. */
     flushSync(): void
   }
@@ -144,8 +146,13 @@ function onHangup(serving: Serving, options: ConfigOptions): void {
   const reload = createReloader({ current: serving.config, load: () => tryLoad(options), apply, report })
   const onTerminal = hasTerminal()
   process.on('SIGHUP', () => {
-    if (onTerminal && isTerminalGone()) process.emit('SIGTERM', 'SIGTERM')
-    else void reload()
+    if (onTerminal && isTerminalGone()) {
+      process.emit('SIGTERM', 'SIGTERM')
+      return
+    }
+    // A rotation of the log does not wait for a valid configuration.
+    app.observer.reopenLog()
+    void reload()
   })
 }
 
@@ -189,6 +196,8 @@ export async function serveCommand(options: ConfigOptions): Promise<never> {
     throw bindError(error, config.http)
   }
   const serving: Serving = { app, say: speaker(config), settings, address, config }
+  // A crash still ends the process, with the last lines of the log written.
+  process.on('uncaughtExceptionMonitor', () => app.observer.flushSync())
   const ended = untilSignalled(serving)
   onHangup(serving, options)
   announceListening(serving)

@@ -264,17 +264,19 @@ export class Fleet {
     throw new CorralError('node_not_found', `no node named ${name}; there are: ${names}`)
   }
 
-  /** Follows a new node list: adds, removes, keeps those whose options are equal. */
+  /** Follows a new node list: adds, removes, keeps those whose options are equal. Throws before it changes anything. */
   async reconcile(wanted: readonly NodeOptions[]): Promise<void> {
     const same = (a: NodeOptions, b: NodeOptions): boolean => JSON.stringify(a) === JSON.stringify(b)
+    const isNew = (options: NodeOptions): boolean => !this.#nodes.some((node) => same(options, node.options))
+    // A certificate authority's file that cannot be read throws here.
+    const added = wanted.filter(isNew).map((options) => this.#createNode(options))
     const gone = this.#nodes.filter((node) => !wanted.some((options) => same(options, node.options)))
     for (const node of gone) this.removeNode(node.name)
-    for (const options of wanted) {
-      if (!this.#nodes.some((node) => same(options, node.options))) await this.addNode(options)
-    }
+    this.#nodes.push(...added)
     // Aliases may have changed, too.
     this.catalogue.invalidate()
     this.#admission.wake()
+    await Promise.all(added.map((node) => this.prober.probeNow(node)))
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** The commands that ask a gateway, against a gateway of its own process. */
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 
@@ -146,6 +146,26 @@ test('SIGHUP applies a valid file, keeps the old one otherwise and says what nee
   await running.until(/corral\.yaml:1:10: fleet\.nods: unknown key; did you mean nodes\?/)
   await running.until(/corral\.yaml:2:18: http\.drainMs: expected a duration/)
   expect(await names()).toMatchObject([{ name: 'two' }])
+})
+
+test('SIGHUP with a file that cannot be opened keeps all of the old configuration; the log is opened anew all the same', async () => {
+  const { url: node } = await startOllama()
+  const yaml = (text: string): void => writeFileSync(join(cwd, 'corral.yaml'), `observe: { log: { file: corral.log } }\n${text}`)
+  const cwd = createFolder({})
+  yaml(`fleet: { nodes: [{ url: "${node}", name: one }] }\n`)
+  const { running, url } = await serve([], { cwd })
+  renameSync(join(cwd, 'corral.log'), join(cwd, 'corral.log.1'))
+
+  yaml(`fleet: { nodes: [{ url: "${node}", name: two, caFile: none.pem }] }\nfeatures: { modelOperations: false }\n`)
+  running.child.kill('SIGHUP')
+  const log = (): string => (existsSync(join(cwd, 'corral.log')) ? readFileSync(join(cwd, 'corral.log'), 'utf8') : '')
+  await expect.poll(log).toMatch(/configuration refused.*none\.pem|none\.pem.*configuration refused/)
+  const nodes: unknown = JSON.parse((await corral(['nodes', 'ls', '--json', '--url', url])).stdout)
+  expect(nodes).toMatchObject([{ name: 'one' }])
+  const copied = await fetch(`${url}/api/copy`, { method: 'POST', body: '{"source":"llama3.2","destination":"x"}' })
+  expect(await copied.text()).not.toContain('features.modelOperations')
+  running.child.kill('SIGTERM')
+  await running.ended
 })
 
 test('a reader that closes the pipe early ends the command quietly', async () => {
