@@ -95,7 +95,8 @@ export function createApp({ config: initial, clock, version, terminal = false, r
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,
-      renderMetrics: config.observe.metrics.enabled ? () => observer.metrics.render() : null,
+      metricsEnabled: () => config.observe.metrics.enabled,
+      renderMetrics: () => observer.metrics.render(),
     },
     onBug: (error) => observer.bug(error, null),
   }

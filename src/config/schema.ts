@@ -45,7 +45,7 @@ export const featureKeys = {
 
 /**
  * Keys, or the sections they stand for, that a running gateway does not change: the listening socket, the log's output, and
- * what each node's connection pool and breaker are made with. A node that is added or changed takes the new values.
+ * what each node's connection pool is made with. A node that is added or changed takes the new values.
  */
 export const restartKeys: readonly string[] = [
   'http.host',
@@ -59,7 +59,6 @@ export const restartKeys: readonly string[] = [
   'http.hosts',
   'observe.log.format',
   'observe.log.file',
-  'observe.metrics.enabled',
   'fleet.connectTimeoutMs',
 ]
 

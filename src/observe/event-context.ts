@@ -36,7 +36,7 @@ export interface EventContext {
 export function createEventContext(deps: ObserverDeps): EventContext {
   const { options, clock, terminal = false, sink } = deps
   const logs = createLogs({ options: options().log, clock, terminal, ...(sink === undefined ? {} : { sink }) })
-  const processText = options().metrics.enabled && deps.processMetrics !== false ? startProcessMetrics() : null
+  const processText = deps.processMetrics === false ? null : startProcessMetrics(options().metrics.enabled)
   const metrics = new Metrics({ labelValuesMax: () => options().metrics.labelValuesMax, processText })
   metrics.families.buildInfo.child(deps.version, process.version).value = 1
   const dropped = metrics.families.logDropped.child()

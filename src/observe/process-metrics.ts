@@ -13,10 +13,18 @@ const dropped = [
   'nodejs_active_requests',
 ]
 
-/** Starts the collection; the result renders the text of a scrape. The library misspells NaN. */
-export function startProcessMetrics(): () => Promise<string> {
+function createRegistry(): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 20 })
   for (const name of dropped) registry.removeSingleMetric(name)
-  return async () => (await registry.metrics()).replaceAll(' Nan\n', ' NaN\n')
+  return registry
+}
+
+/** Renders the text of a scrape. The collection starts now, or else with the first scrape. The library misspells NaN. */
+export function startProcessMetrics(now: boolean): () => Promise<string> {
+  let registry = now ? createRegistry() : null
+  return async () => {
+    registry ??= createRegistry()
+    return (await registry.metrics()).replaceAll(' Nan\n', ' NaN\n')
+  }
 }

@@ -74,6 +74,13 @@ function countRequest(metrics: Metrics, request: EndedRequest, { model, duration
   cells.perToken.observe(streamedMs / 1_000 / (outputTokens - 1))
 }
 
+/** Longest model name in a log line; names are the client's, and may be of any length. */
+const modelLengthMax = 256
+
+function cutModel(model: string | null): string | null {
+  return model === null || model.length <= modelLengthMax ? model : model.slice(0, modelLengthMax)
+}
+
 function accessRecord(request: EndedRequest, durationMs: number): AccessRecord {
   const { call, outcome, firstFrameAtMs } = request
   return {
@@ -87,7 +94,7 @@ function accessRecord(request: EndedRequest, durationMs: number): AccessRecord {
     node: request.node,
     reason: request.reason,
     attempts: request.attempts,
-    model: request.model,
+    model: cutModel(request.model),
     stream: request.stream,
     ttftMs: firstFrameAtMs === null ? null : firstFrameAtMs - call.receivedAtMs,
     durationMs,

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 
 import { type App, createApp } from '../../src/app.ts'
 import { systemClock } from '../../src/base/clock.ts'
-import { configSchema } from '../../src/config/schema.ts'
+import { type Config, configSchema } from '../../src/config/schema.ts'
 import { sample } from './fixtures.ts'
 
 const model = 'qwen3:8b'
@@ -19,6 +19,7 @@ const logFile = join(mkdtempSync(join(tmpdir(), 'corral-gateway-')), 'corral.log
 const seen: IncomingMessage['headers'][] = []
 let node: Server
 let app: App
+let config: Config
 let origin: string
 
 const lists: Readonly<Record<string, object>> = {
@@ -57,7 +58,7 @@ beforeAll(async () => {
   node = createServer(answer)
   await new Promise<void>((resolve) => node.listen(0, '127.0.0.1', resolve))
   const { port } = node.address() as AddressInfo
-  const config = configSchema.parse({
+  config = configSchema.parse({
     fleet: { nodes: [{ url: `http://127.0.0.1:${port}`, name: 'a' }] },
     http: { port: 0 },
     observe: { log: { file: logFile } },
@@ -118,6 +119,22 @@ test('a stream is counted, timed and logged at its end, and its trace reaches th
 test('model names that clients make up never become series', async () => {
   for (let index = 0; index < 50; index += 1) await chat(`made-up-${index}`)
   expect(await scrape()).not.toContain('made-up')
+})
+
+test('a model name of a megabyte is cut short in the access log', async () => {
+  await chat('m'.repeat(1_000_000))
+  await app.observer.flush()
+  const lines = readFileSync(logFile, 'utf8').split('\n')
+  expect(lines.some((line) => line.includes(`"model":"${'m'.repeat(256)}"`))).toBe(true)
+  expect(Math.max(...lines.map(({ length }) => length))).toBeLessThan(2_000)
+})
+
+test('metrics are switched off and on again while requests run', async () => {
+  const { observe } = config
+  await app.reload({ ...config, observe: { ...observe, metrics: { ...observe.metrics, enabled: false } } })
+  expect((await fetch(`${origin}/metrics`)).status).toBe(404)
+  await app.reload(config)
+  expect(await scrape()).toContain('process_cpu_seconds_total')
 })
 
 const promtool = process.env['PROMTOOL'] ?? 'promtool'

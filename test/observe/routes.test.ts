@@ -35,7 +35,12 @@ beforeEach(async () => {
   const { observer } = makeObserver()
   addFleetGauges(observer.metrics, fleet, systemClock)
   const app = new Hono<NodeBindings>()
-  mountHealth(app, { nodes: () => fleet.nodes, draining: () => draining, renderMetrics: () => observer.metrics.render() })
+  mountHealth(app, {
+    nodes: () => fleet.nodes,
+    draining: () => draining,
+    metricsEnabled: () => true,
+    renderMetrics: () => observer.metrics.render(),
+  })
   mountAdmin(app, {
     fleet,
     calls,

@@ -10,8 +10,10 @@ export interface HealthDeps {
   /** Nodes and whether probes reach them. */
   readonly nodes: () => readonly { readonly name: string; readonly up: boolean | null; readonly downReason: string | null }[]
   readonly draining: () => boolean
-  /** The text of a scrape; null when metrics are off. */
-  readonly renderMetrics: (() => Promise<{ readonly contentType: string; readonly body: string }>) | null
+  /** False: `/metrics` answers as if it were not there. */
+  readonly metricsEnabled: () => boolean
+  /** The text of a scrape. */
+  readonly renderMetrics: () => Promise<{ readonly contentType: string; readonly body: string }>
 }
 
 interface Readiness {
@@ -28,8 +30,7 @@ export function mountHealth(app: Hono<NodeBindings>, deps: HealthDeps): void {
     const readiness = judge(deps)
     return context.json(readiness, readiness.ready ? 200 : 503, noStore)
   })
-  const { renderMetrics } = deps
-  if (renderMetrics !== null) app.get('/metrics', (context) => scrape(context, renderMetrics))
+  app.get('/metrics', (context) => (deps.metricsEnabled() ? scrape(context, deps.renderMetrics) : context.notFound()))
 }
 
 const noStore = { 'cache-control': 'no-store' }
