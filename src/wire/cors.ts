@@ -27,7 +27,8 @@ const allowHeaders = [
   'Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta',
   'X-Stainless-Arch,X-Stainless-Async,X-Stainless-Custom-Poll-Interval,X-Stainless-Helper-Method,X-Stainless-Lang,X-Stainless-Os',
   'X-Stainless-Package-Version,X-Stainless-Poll-Helper,X-Stainless-Retry-Count,X-Stainless-Runtime,X-Stainless-Runtime-Version',
-  'X-Stainless-Timeout,X-Api-Key,Anthropic-Version,Anthropic-Beta,Anthropic-Dangerous-Direct-Browser-Access,X-Request-Id,X-Corral-Priority',
+  'X-Stainless-Timeout,X-Api-Key,Anthropic-Version,Anthropic-Beta,Anthropic-Dangerous-Direct-Browser-Access,X-Request-Id',
+  'X-Corral-Priority,X-Corral-Nodes,Traceparent,Tracestate',
 ].join(',')
 
 const preflightHeaders = {
@@ -36,7 +37,7 @@ const preflightHeaders = {
   'access-control-max-age': '43200',
 }
 
-const exposeHeaders = 'X-Request-Id,X-Corral-Node,X-Corral-Route'
+const exposeHeaders = 'X-Request-Id,X-Corral-Node,X-Corral-Route,X-Corral-Queue-Position,X-Corral-Queue-Eta-Ms,Retry-After'
 
 /** What to do with a request that carries an `Origin`. */
 export function decideCors({ origin, host, method, requestMethod, allowed }: CorsQuestion): CorsDecision {
