@@ -33,7 +33,7 @@ export interface App {
   readonly fleet: Fleet
   readonly observer: Observer
   readonly calls: CallRegistry
-  /** Starts the probes and listens. Rejects when the address cannot be bound. */
+  /** Listens and starts the probes. Rejects when the address cannot be bound. */
   listen(): Promise<{ readonly host: string; readonly port: number }>
   /** Takes no new requests, lets running ones end for at most `graceMs`, then stops. */
   close(graceMs: number): Promise<void>
@@ -114,10 +114,11 @@ export function createApp({ config: initial, clock, version, terminal = false, r
     fleet,
     observer,
     calls,
-    listen() {
+    async listen() {
+      const address = await server.listen()
       fleet.start()
       observer.configLoaded(null)
-      return server.listen()
+      return address
     },
     async close(graceMs) {
       await server.close(graceMs)

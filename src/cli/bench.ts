@@ -7,8 +7,10 @@ import { CliError, exitCodes } from './exit-code.ts'
 
 /** Passes `args` on to `bench/run.ts` and ends as it ends. */
 export async function benchCommand(args: readonly string[]): Promise<void> {
-  const script = fileURLToPath(new URL('../../bench/run.ts', import.meta.url))
-  if (!existsSync(script)) {
+  // From src/cli/, or from the built dist/.
+  const places = ['../../bench/run.ts', '../bench/run.ts'].map((place) => fileURLToPath(new URL(place, import.meta.url)))
+  const script = places.find((place) => existsSync(place))
+  if (script === undefined) {
     throw new CliError(
       exitCodes.failure,
       'the benchmarks are not part of this installation: run "corral bench" in a checkout of the repository',

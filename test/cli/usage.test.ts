@@ -56,10 +56,11 @@ test('a port that is taken is exit code 1 with one sentence', async () => {
     server.listen(0, '127.0.0.1', resolve)
   })
   const port = portOf(server)
-  const { code, stderr } = await corral(['--port', String(port)])
+  const { code, stdout, stderr } = await corral(['--port', String(port)])
   server.close()
-  expect([code, stderr]).toEqual([
+  expect([code, stdout, stderr]).toEqual([
     1,
+    '',
     `corral: 127.0.0.1:${port} is in use by another process: stop it, or choose another port with --port\n`,
   ])
 })
