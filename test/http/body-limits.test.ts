@@ -103,7 +103,21 @@ describe('Content-Encoding', () => {
     }
   })
 
-  test('T203, T204: gzip, and zstd on /api, reach the node as they are and its words come back', async () => {
+  test.each(['gzip', 'br', 'deflate', 'gzip, zstd'])(
+    'B33: a body in %s on /v1 reaches the node as it is, and its words come back',
+    async (encoding) => {
+      const body = gzipSync(goodChat)
+      for (const path of ['/v1/chat/completions', '/v1/messages']) {
+        const answer = await gateway.ask('POST', path, { headers: [`Content-Encoding: ${encoding}`], body })
+        expect([answer.status, answer.body]).toEqual([400, '{"error":"invalid character in the body, says the node"}'])
+        expect(gateway.node.received.at(-1)?.body.equals(body)).toBe(true)
+        expect(gateway.node.received.at(-1)?.headers['content-encoding']).toBe(encoding)
+      }
+      await gateway.assertHealthy()
+    },
+  )
+
+  test('B33, T203, T204: gzip, and zstd on /api, reach the node as they are and its words come back', async () => {
     for (const [encoding, body] of [
       ['gzip', gzipSync(goodChat)],
       ['zstd', zstdCompressSync(Buffer.from(goodChat))],

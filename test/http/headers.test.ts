@@ -152,6 +152,25 @@ describe('what a node sees', () => {
     expect(gateway.node.received.at(-1)?.headers['x-request-id']).toBe(answer.headers['x-request-id'])
   })
 
+  test.each([
+    ['none at all', 'Authorization:'],
+    ['a tab inside', 'Authorization: bearer\tsk-secret'],
+    ['Basic', 'Authorization: Basic c2s6c2VjcmV0'],
+    ['two of them', 'Authorization: Bearer sk-secret\r\nAuthorization: Bearer other'],
+    ['a SQL quote and bytes beyond ASCII', "Authorization: Bearer sk-'; drop table keys --\xff"],
+  ])('B24, B25: an Authorization with %s changes nothing while there is no authentication, and stays here', async (_, line) => {
+    const answer = await gateway.ask('POST', '/api/chat', { headers: [line], body: goodChat })
+    expect(answer.status).toBe(200)
+    expect(gateway.node.received.at(-1)?.headers.authorization).toBeUndefined()
+    await gateway.assertHealthy()
+  })
+
+  test('B24: an Authorization of 20 KB gets 431', async () => {
+    const answer = await gateway.ask('POST', '/api/chat', { headers: [`Authorization: Bearer ${'a'.repeat(20_000)}`], body: goodChat })
+    expect(answer.status).toBe(431)
+    await gateway.assertHealthy()
+  })
+
   test('a header value beyond ASCII goes through or is refused, and never blames the node', async () => {
     const answer = await gateway.ask('POST', '/api/chat', { headers: ['X-Name: J\xf6rg \xff\x80'], body: goodChat })
     expect([200, 400]).toContain(answer.status)

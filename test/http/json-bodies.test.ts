@@ -97,6 +97,20 @@ describe.each(routes)('%s', (path, dialect) => {
     ['B42: a model that is null', '{"model":null}'],
     ['B42: a model in Cyrillic letters', '{"model":"smаll"}'],
     ['B45: wild numbers', '{"model":"small","max_tokens":-1,"n":1e9,"options":{"num_predict":-1e9,"num_gpu":-5}}'],
+    ['B39: unknown fields', '{"model":"small","x_future":{"a":[1,2]},"metadata":{"user_id":"u"}}'],
+    ['B44: a prompt far over any context', `{"model":"small","prompt":"${'word '.repeat(400_000)}"}`],
+    [
+      'B46: wild sampling options',
+      `{"model":"small","options":{"temperature":-1,"top_p":1e9,"stop":[${'"x",'.repeat(999)}"x"]},"logit_bias":{${Array.from({ length: 9_000 }, (_, id) => `"${id}":1`).join(',')}},"top_logprobs":1000}`,
+    ],
+    ['B47: wild runner options', '{"model":"small","options":{"num_ctx":1000000000,"num_gpu":-1,"num_thread":9999}}'],
+    ['B49: a format schema of a megabyte', `{"model":"small","format":{"type":"object","pattern":"${'(a+)+'.repeat(200_000)}"}}`],
+    [
+      'B49: a format schema 500 levels deep with a recursive $ref',
+      `{"model":"small","format":${'{"items":'.repeat(500)}{"$ref":"#"}${'}'.repeat(500)}}`,
+    ],
+    ['B50: images that are none', '{"model":"small","images":["not base64!","http://127.0.0.1/x.png","PHN2Zy8+"]}'],
+    ['B50: a thousand images', `{"model":"small","images":[${'"aGk=",'.repeat(999)}"aGk="]}`],
     ['B48: wild keep_alive', '{"model":"small","keep_alive":"9999999999999999999h"}'],
     ['B48: a keep_alive that is no duration', '{"model":"small","keep_alive":{"a":1}}'],
     ['B52: stream as a string', '{"model":"small","stream":"true"}'],
@@ -173,6 +187,27 @@ describe('other routes', () => {
     expect(answer.status).toBe(400)
     expect(gateway.node.received.length).toBe(before)
   })
+
+  const embedRoutes = ['/api/embed', '/v1/embeddings'] as const
+  const inputs: readonly (readonly [string, string])[] = [
+    ['100,000 strings', `[${'"a",'.repeat(99_999)}"a"]`],
+    ['one string of 10 MB', `"${'a'.repeat(10_000_000)}"`],
+    ['nested arrays', '[["a",["b"]],[[[]]]]'],
+    ['an empty string', '""'],
+    ['an empty list', '[]'],
+    ['numbers and null', '[1,null,{"a":1}]'],
+  ]
+  test.each(inputs.flatMap(([what, input]) => embedRoutes.map((path) => [what, path, input] as const)))(
+    'B51: an input of %s on %s reaches the node whole, and its words come back',
+    async (_, path, input) => {
+      gateway.node.script = (_incoming, outgoing) => sendJson(outgoing, 400, { error: 'invalid input type, says the node' })
+      const body = `{"model":"small","input":${input}}`
+      const answer = await gateway.ask('POST', path, { body })
+      gateway.node.script = answerAsBefore
+      expect([answer.status, answer.body]).toEqual([400, '{"error":"invalid input type, says the node"}'])
+      await gateway.assertHealthy()
+    },
+  )
 
   test.each([
     '/api/show',
