@@ -210,29 +210,6 @@ describe('shutdown', () => {
     expect(node.received.length).toBeLessThanOrEqual(2)
   })
 
-  test('F50: a request that follows on the same connection during the drain is answered within the grace too', async () => {
-    gateway = await startGateway()
-    const { node } = gateway
-    let end = (): void => undefined
-    const streaming: typeof node.script = (_incoming, outgoing) => {
-      outgoing.writeHead(200, { 'content-type': 'application/x-ndjson' }).write(chatLine('one'))
-      end = () => void outgoing.end(chatEnd)
-    }
-    node.script = streaming
-    const client = await RawClient.open(gateway.port)
-    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
-    await client.until('one')
-    const closed = gateway.app.close(5_000)
-    end()
-    expect((await client.answer()).body).toContain('"done":true')
-    const second = node.arrival()
-    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
-    await second
-    setTimeout(() => end(), 600)
-    expect((await client.answer()).body).toContain('"done":true')
-    await closed
-  })
-
   test('an operator who cancels a request leaves its client with an error frame', async () => {
     gateway = await startGateway()
     const usual = gateway.node.script
