@@ -38,6 +38,7 @@ export const errorCatalogue = {
   partial_failure: { status: 502, retryable: true, fault: 'node', title: 'A fleet-wide operation failed on some nodes' },
   no_node: { status: 503, retryable: true, fault: 'gateway', title: 'No node can answer now' },
   queue_full: { status: 503, retryable: true, fault: 'gateway', title: 'The queue of this model is full' },
+  bodies_full: { status: 503, retryable: true, fault: 'gateway', title: 'Too many bytes of request bodies are being read at once' },
   draining: { status: 503, retryable: true, fault: 'gateway', title: 'Corral is shutting down' },
   queue_timeout: { status: 503, retryable: true, fault: 'gateway', title: 'The request waited longer than its deadline' },
   node_timeout: { status: 504, retryable: true, fault: 'node', title: 'The node did not answer in time' },

@@ -279,7 +279,8 @@ class Dispatch implements AttemptSink {
       headers: response.headers,
       body: response.body,
       provenance: this.#provenance(attempt),
-      outcome: this.#outcome(attempt, kind, kind === 'ok' ? null : (this.#lastFailure?.error ?? null)),
+      // A client's own error is no failure of the node's, though its answer is passed on.
+      outcome: this.#outcome(attempt, kind, kind === 'ok' || kind === 'client_error' ? null : (this.#lastFailure?.error ?? null)),
     })
   }
 

@@ -11,6 +11,8 @@ import { CorralError } from '../core/errors.ts'
 
 export interface BodyLimits {
   readonly bytesMax: number
+  /** For all bodies being read together: many clients must not fill the memory that one alone may not. */
+  readonly bytesMaxTogether: number
   readonly pauseMsMax: number
   /** The client's `Content-Length`; null when it sent none. */
   readonly declaredBytes: string | null
@@ -42,6 +44,8 @@ const watchEveryMs = 250
 /** Readers whose body has not ended, with the timer that looks at them while there are any. */
 class Watch {
   readonly readers = new LiveList<BodyReader>()
+  /** Bytes read of bodies that have not ended. */
+  bytes = 0
   readonly #clock: Clock
   #scheduled = false
 
@@ -126,8 +130,18 @@ class BodyReader implements Listed {
   readonly #onData = (chunk: Buffer): void => {
     if (this.#over) return
     this.#bytes += chunk.length
-    if (this.#bytes > this.#limits.bytesMax) {
-      this.#fail(tooLarge(this.#limits.bytesMax))
+    this.#watch.bytes += chunk.length
+    const { bytesMax, bytesMaxTogether } = this.#limits
+    if (this.#bytes > bytesMax) {
+      this.#fail(tooLarge(bytesMax))
+      return
+    }
+    if (this.#watch.bytes > bytesMaxTogether) {
+      this.#fail(
+        new CorralError('bodies_full', `over ${bytesMaxTogether} bytes of request bodies are being read at once (http.bodiesBytesMax)`, {
+          retryAfterMs: 1_000,
+        }),
+      )
       return
     }
     this.#chunks.push(chunk)
@@ -153,6 +167,7 @@ class BodyReader implements Listed {
 
   #detach(): void {
     this.#watch.readers.remove(this)
+    this.#watch.bytes -= this.#bytes
     this.#over = true
   }
 }

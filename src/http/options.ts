@@ -14,6 +14,8 @@ export const httpOptions = z.strictObject({
   bodyPauseMsMax: durationMs(30_000),
   headerBytesMax: byteSize(16_384, { minBytes: 1_024, maxBytes: 1_048_576 }),
   bodyBytesMax: byteSize(128 * 1_048_576),
+  /** Bytes of all bodies that are being read at the same time. */
+  bodiesBytesMax: byteSize(1_073_741_824),
   jsonDepthMax: z.int().min(16).max(100_000).default(10_000),
   jsonKeysMax: z.int().min(16).max(1_000_000).default(10_000),
   connectionsMax: z.int().min(1).max(1_000_000).default(20_000),

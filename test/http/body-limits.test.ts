@@ -69,6 +69,26 @@ describe('size', () => {
   })
 })
 
+describe('bodies together', () => {
+  test('over their bound the next byte gets 503 with Retry-After, and the place is free again when the others leave', async () => {
+    const small = await startGateway({ http: { bodyBytesMax: 64_000, bodiesBytesMax: 100_000 } })
+    const head = 'POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n'
+    const first = await RawClient.open(small.port)
+    first.send(head + 'a'.repeat(59_000))
+    const second = await RawClient.open(small.port)
+    second.send(head + 'a'.repeat(59_000))
+    const answer = await second.answer()
+    expect([answer.status, answer.headers['retry-after']]).toEqual([503, '1'])
+    expect(answer.body).toContain('bodiesBytesMax')
+    first.destroy()
+    await second.closed
+    await small.assertHealthy()
+    const body = `{"model":"small","messages":[],"prompt":"${'a'.repeat(60_000)}"}`
+    expect((await small.ask('POST', '/api/chat', { body })).status).toBe(200)
+    await small.close()
+  })
+})
+
 describe('Content-Encoding', () => {
   const zstd = ['Content-Encoding: zstd', 'Content-Type: application/json']
 

@@ -119,7 +119,14 @@ async function readNode(context: Context<NodeBindings>, clock: Clock): Promise<N
   const body = await new Promise<Buffer>((onBody, onBodyError) => {
     readBody(
       context.env.incoming,
-      { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax, declaredBytes: null, clock, arrivedAtMs: clock.nowMs() },
+      {
+        bytesMax: bodyBytesMax,
+        bytesMaxTogether: Infinity,
+        pauseMsMax: bodyPauseMsMax,
+        declaredBytes: null,
+        clock,
+        arrivedAtMs: clock.nowMs(),
+      },
       { onBody, onBodyError },
     )
   })

@@ -3,7 +3,7 @@
  * It works on the raw Node request and response, and waits by callbacks where a promise would cost more than the step.
  */
 import type { Call } from '../../core/call.ts'
-import { toCorralError } from '../../core/errors.ts'
+import { type ErrorCode, toCorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import { renderStreamError } from '../../wire/render-error.ts'
@@ -20,12 +20,15 @@ import { isTold, writeStream, writeWhole } from './write-answer.ts'
 /** Answers one request by the relay. */
 export function handleInference(deps: InferenceDeps, exchange: Exchange): void {
   const run = new ExchangeRun(deps, exchange, deps.relay)
-  const { bodyBytesMax, bodyPauseMsMax } = deps.options()
+  const { bodyBytesMax: bytesMax, bodiesBytesMax: bytesMaxTogether, bodyPauseMsMax: pauseMsMax } = deps.options()
   const declaredBytes = exchange.headers.contentLength
   const { clock } = deps
   const { receivedAtMs: arrivedAtMs } = run.call
-  readBody(exchange.incoming, { bytesMax: bodyBytesMax, pauseMsMax: bodyPauseMsMax, declaredBytes, clock, arrivedAtMs }, run)
+  readBody(exchange.incoming, { bytesMax, bytesMaxTogether, pauseMsMax, declaredBytes, clock, arrivedAtMs }, run)
 }
+
+/** After these the rest of the body is never read. */
+const unread: ReadonlySet<ErrorCode> = new Set(['body_too_large', 'body_timeout', 'bodies_full'])
 
 const noBody = Buffer.alloc(0)
 
@@ -143,7 +146,7 @@ class ExchangeRun implements BodyTaker, ListedCall {
     const error = toCorralError(thrown)
     if (error.code === 'internal') onBug(thrown, call)
     if (call.progress.attempts === 0) onRefused({ facts, method: incoming.method ?? '' }, error, call)
-    if (error.code === 'body_too_large' || error.code === 'body_timeout') condemn(incoming, outgoing)
+    if (unread.has(error.code)) condemn(incoming, outgoing)
     if (outgoing.headersSent && !outgoing.writableEnded) outgoing.end(renderStreamError(facts, error, call.id))
     else sendError({ incoming, outgoing, clock }, facts.dialect, error, call.id)
   }
