@@ -27,9 +27,15 @@ export interface Observation {
 const loadMsAssumed = 5_000
 /** Weight of a new observation in a moving mean. */
 const alpha = 0.2
-/** A wait shorter than both is scheduling noise: milliseconds, and share of the whole. */
+/** A wait shorter than one of these is scheduling noise: milliseconds, and share of the whole. */
 const waitMsNoise = 20
 const waitShareNoise = 0.1
+/**
+ * A wait longer than both is a wait for a slot, which takes a good part of somebody else's answer. What lies between is a busy
+ * machine and teaches nothing: believed, it would take one slot after the other from a node that has them.
+ */
+const waitMsCertain = 40
+const waitShareCertain = 0.25
 /** A slot estimate below what was refused may be tried again after this long: nodes are restarted with other settings. */
 const relearnMs = 120_000
 /** Waits in a row that are believed where nothing was learned yet: one alone may be a node's hiccup, and equal nodes would drift apart. */
@@ -108,11 +114,11 @@ export class ModelStats {
   #observeWait({ totalMs, loadMs, promptMs, outputMs }: Usage, { nowMs, inFlightAtDispatch }: Observation): void {
     if (totalMs === null || promptMs === null || outputMs === null || this.#options.slotsConfigured !== null) return
     const waitMs = totalMs - (loadMs ?? 0) - promptMs - outputMs
-    const waited = waitMs > waitMsNoise && waitMs > waitShareNoise * totalMs
-    if (waited) {
+    if (waitMs > waitMsCertain && waitMs > waitShareCertain * totalMs) {
       this.#noteWait(inFlightAtDispatch, nowMs)
       return
     }
+    if (waitMs > waitMsNoise && waitMs > waitShareNoise * totalMs) return
     if (inFlightAtDispatch >= this.#waitedAt) this.#forgetWaits()
     if (inFlightAtDispatch >= this.#slots) this.#grow(nowMs)
   }
