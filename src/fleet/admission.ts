@@ -166,7 +166,8 @@ export class Admission {
   }
 
   /**
-   * Nodes that may be asked. Overloaded ones and ones whose last load failed are left out while others remain. When more
+   * Nodes that may be asked. Overloaded ones and ones whose last load failed are left out while others remain; for a retry
+   * also those on which others failed just now, so that few tries are enough when half of a pool fails at once. When more
    * than `ejectedShareMax` of the pool is ejected the breakers are ignored (panic mode, as Envoy does below 50 % healthy);
    * what failed last still looks busier to the policy.
    */
@@ -187,6 +188,7 @@ export class Admission {
       if (hasTried && wish.tried.has(node.name)) continue
       if (isOpen) (ejected ??= []).push(runner)
       else if (node.overloadedUntilMs > nowMs || runner.loadFailedUntilMs > nowMs) (doubtful ??= []).push(runner)
+      else if (hasTried && runner.hasFailedLately(nowMs)) (doubtful ??= []).push(runner)
       else eligible.push(runner)
     }
     if (eligible.length > 0) {
@@ -195,6 +197,15 @@ export class Admission {
     }
     if (doubtful !== null) return doubtful
     return ejected ?? eligible
+  }
+
+  /** Whether a node that this request has not tried is up, not ejected and not overloaded. */
+  canServe(wish: Wish): boolean {
+    const nowMs = this.#deps.clock.nowMs()
+    return this.#deps.pools.get(wish.model).runners.some(({ fleetNode: node }) => {
+      const usable = node.up !== false && !node.draining && node.overloadedUntilMs <= nowMs
+      return usable && !wish.tried.has(node.name) && node.breaker.state(nowMs) !== 'open'
+    })
   }
 
   #noNode(pool: Pool<Waiter>, wish: Wish): CorralError {

@@ -3,8 +3,9 @@
  * and the place at the true end of the answer.
  *
  * Retries happen only before the first frame, on a node not yet tried, inside the deadline, at most `retriesMax`, from one
- * budget for the whole process. A refused connection or a keep-alive race costs neither budget nor a try. The first lost
- * connection of a request costs no budget: a node that dies loses all of its requests at once, and only those, only once.
+ * budget for the whole process. A refused connection, a keep-alive race, a model that a node lists and has not, and a 503
+ * while others are not overloaded cost neither budget nor a try. The first lost connection or dead runner of a request costs
+ * no budget: what dies loses all of its requests at once, and only those, only once.
  * When nobody else can do better the node's own answer is passed on untouched.
  */
 import type { ByteQueue } from '../base/byte-queue.ts'
@@ -227,7 +228,9 @@ class Dispatch implements AttemptSink {
     }
     this.#wish.tried.add(attempt.claim.runner.node)
     if (failure.kind === 'connect') return true
-    if (failure.kind === 'missing_model' && !attempt.claim.runner.bounded) return !this.#refreshed
+    // Each 404 takes its node out of the pool, each 503 its node out of the choice: neither can go on for long.
+    if (failure.kind === 'missing_model') return attempt.claim.runner.bounded || !this.#refreshed
+    if (failure.kind === 'overload' && this.#deps.admission.canServe(this.#wish)) return true
     if (this.#retries >= retry.retriesMax) return false
     if (!this.#payRetry(failure)) return false
     this.#retries += 1
@@ -235,7 +238,7 @@ class Dispatch implements AttemptSink {
   }
 
   #payRetry(failure: Failure): boolean {
-    if (failure.kind === 'reset' && this.#retries === 0) return true
+    if ((failure.kind === 'reset' || failure.kind === 'runner_died') && this.#retries === 0) return true
     if (!this.#deps.budget.tryTake()) return false
     this.#budgetTaken += 1
     return true

@@ -220,6 +220,11 @@ export class Runner implements Candidate {
     this.#failuresAtMs = nowMs
   }
 
+  /** Whether a failure is so recent that a request which failed elsewhere had better go to another node. */
+  hasFailedLately(nowMs: number): boolean {
+    return this.#failures > 0 && nowMs - this.#failuresAtMs < penaltyHalfLifeMs
+  }
+
   #inFlightMax(request: RunnerRequest): number {
     const { slots } = this.stats
     if (request.operation === 'other' || this.fleetNode.options.slots !== undefined) return slots

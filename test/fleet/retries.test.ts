@@ -64,10 +64,10 @@ describe('before the first frame', () => {
       fleet: { retry: { budgetFloor: 1, budgetRatio: 0 }, breaker: { enabled: false } },
       numParallel: 8,
     })
-    gateway.sim('node-1').control.set('server-error', { path: chat })
+    gateway.sim('node-1').control.set('malformed-json', { path: chat, atFrame: 0 })
     gateway.sim('node-2').control.set('slow-head', { path: chat, delayMs: 300 })
     const replies = await Promise.all(Array.from({ length: 8 }, () => ask(`${gateway.url}${chat}`, chatBody())))
-    const failed = replies.filter(({ status }) => status === 500)
+    const failed = replies.filter(({ status }) => status === 502)
     const retried = replies.filter(({ headers }) => String(headers['x-corral-route']).startsWith('retry'))
     expect(retried).toHaveLength(1)
     expect(failed.length).toBeGreaterThan(0)
