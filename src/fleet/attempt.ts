@@ -78,7 +78,10 @@ export class Attempt implements ResponseHandler, Listed {
   #chunks: Buffer[] = []
   #state: 'open' | 'streaming' | 'ended' = 'open'
   #terminated = false
+  #headAtMs = 0
   #lastByteMs: number
+  /** Differs from the last byte's on a node that drips a frame which it never completes. */
+  #lastFrameMs: number
   #longestPauseMs = 0
   readonly #firstFrameBudgetMs: number
 
@@ -89,6 +92,7 @@ export class Attempt implements ResponseHandler, Listed {
     this.claim = claim
     this.startedAtMs = deps.clock.nowMs()
     this.#lastByteMs = this.startedAtMs
+    this.#lastFrameMs = this.startedAtMs
     this.#firstFrameBudgetMs = firstFrameBudgetMs(claim.runner, request, deps.options.deadlines)
   }
 
@@ -126,7 +130,8 @@ export class Attempt implements ResponseHandler, Listed {
   onHead(status: number, headers: ResponseHeaders): void {
     this.status = status
     this.headers = headers
-    this.#lastByteMs = this.#deps.clock.nowMs()
+    this.#headAtMs = this.#deps.clock.nowMs()
+    this.#lastByteMs = this.#headAtMs
     const encoding = headers['content-encoding']
     if (encoding !== undefined && encoding !== 'identity') {
       this.#failProtocol(`a body in content-encoding ${String(encoding)}`)
@@ -175,7 +180,10 @@ export class Attempt implements ResponseHandler, Listed {
       return
     }
     const step = reader.push(chunk)
-    if (step.forward !== null && !this.#forward(step.forward, nowMs)) return
+    if (step.forward !== null) {
+      this.#lastFrameMs = nowMs
+      if (!this.#forward(step.forward, nowMs)) return
+    }
     switch (step.event) {
       case null:
         return
@@ -329,25 +337,49 @@ export class Attempt implements ResponseHandler, Listed {
 
   /** Looks at the deadlines; called by the sweep some times a second. */
   check(nowMs: number): void {
+    if (this.#state === 'open') this.#checkOpen(nowMs)
+    else if (this.#state === 'streaming') this.#checkStream(nowMs)
+  }
+
+  #checkOpen(nowMs: number): void {
     const silentMs = nowMs - this.#lastByteMs
-    const nodeDown = this.claim.runner.fleetNode.up === false
-    if (this.#state === 'open') {
-      if (nodeDown) {
-        this.#broken('node_failed', 'went down before it answered', 'reset')
-      } else if (nowMs - this.startedAtMs > this.#firstFrameBudgetMs && silentMs > this.#firstFrameBudgetMs) {
-        this.#broken('node_timeout', `sent nothing for ${formatDuration(silentMs)}`, 'timeout')
-      }
-      return
+    const budgetMs = this.#firstFrameBudgetMs
+    const { firstFrameMsMax, wholeBodyMsMax } = this.#deps.options.deadlines
+    if (this.claim.runner.fleetNode.up === false) {
+      this.#broken('node_failed', 'went down before it answered', 'reset')
+    } else if (nowMs - this.startedAtMs > budgetMs && silentMs > budgetMs) {
+      this.#broken('node_timeout', `sent nothing for ${formatDuration(silentMs)}`, 'timeout')
+    } else if (this.#reader !== null && nowMs - this.#headAtMs > firstFrameMsMax) {
+      this.#broken('node_timeout', `sent no whole frame for ${formatDuration(nowMs - this.#headAtMs)}`, 'timeout')
+    } else if (this.#headAtMs > 0 && nowMs - this.#headAtMs > wholeBodyMsMax) {
+      this.#broken('node_timeout', `did not end its answer for ${formatDuration(nowMs - this.#headAtMs)}`, 'timeout')
     }
-    if (this.#state !== 'streaming') return
+  }
+
+  #checkStream(nowMs: number): void {
+    const silentMs = nowMs - this.#lastByteMs
     if (this.#terminated) {
       if (silentMs > unendedBodyMs) this.#endTerminated('body not ended')
       return
     }
     const { runner } = this.claim
-    const budgetMs = idleBudgetMs(runner, this.#longestPauseMs, this.#holdsBack, this.#deps.options.deadlines)
-    if (silentMs > budgetMs) this.#broken('stream_stalled', `sent nothing for ${formatDuration(silentMs)}`, 'stalled')
-    else if (nodeDown && silentMs > silentOnDownNodeMs) this.#broken('stream_stalled', 'went down mid-stream', 'stalled')
+    const { deadlines } = this.#deps.options
+    const idleMs = idleBudgetMs(runner, this.#longestPauseMs, this.#holdsBack, deadlines)
+    const unframedMs = nowMs - this.#lastFrameMs
+    if (silentMs > idleMs) this.#broken('stream_stalled', `sent nothing for ${formatDuration(silentMs)}`, 'stalled')
+    else if (unframedMs > Math.max(idleMs, deadlines.idleMsMax)) {
+      this.#broken('stream_stalled', `sent no whole frame for ${formatDuration(unframedMs)}`, 'stalled')
+    } else if (runner.fleetNode.up === false && silentMs > silentOnDownNodeMs) {
+      this.#broken('stream_stalled', 'went down mid-stream', 'stalled')
+    } else if (nowMs - this.firstFrameAtMs > deadlines.streamMsMax) this.#endless(nowMs)
+  }
+
+  /** A model that never stops (`num_predict: -1`) is nobody's fault. */
+  #endless(nowMs: number): void {
+    const { node } = this.claim.runner
+    const message = `${node} streamed for ${formatDuration(nowMs - this.firstFrameAtMs)}, longer than is allowed`
+    this.#exchange?.abort('endless')
+    this.#endStream({ kind: 'silent', error: new CorralError('node_timeout', message, { node }) })
   }
 
   get #holdsBack(): boolean {

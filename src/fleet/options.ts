@@ -41,7 +41,7 @@ export const fleetOptions = z.strictObject({
       consecutiveBrokenStreams: z.int().min(1).default(2),
       failureRatio: z.number().min(0.01).max(1).default(0.2),
       failureRatioRequestsMin: z.int().min(1).default(10),
-      windowMs: durationMs(30_000),
+      windowMs: durationMs(30_000, { minMs: 100 }),
       ejectMs: durationMs(30_000),
       ejectMsMax: durationMs(300_000),
       ejectedShareMax: z.number().min(0).max(1).default(0.5),
@@ -73,6 +73,7 @@ export const fleetOptions = z.strictObject({
       idleMsMin: durationMs(5_000),
       idleMsMax: durationMs(60_000),
       wholeBodyMsMax: durationMs(3_600_000),
+      streamMsMax: durationMs(6 * 3_600_000),
     })
     .prefault({}),
   loads: z
@@ -105,7 +106,6 @@ export const fleetOptions = z.strictObject({
   operations: z
     .strictObject({
       timeoutMs: durationMs(3_000),
-      tagsCacheMs: durationMs(2_000),
     })
     .prefault({}),
   bufferBytesMax: byteSize(1_048_576),

@@ -22,6 +22,7 @@ interface Pair {
   ask(): Promise<Reply>
   /** Attempts and slots that are still taken. */
   taken(): number
+  breakers(): string[]
 }
 
 /** Two nodes, of which the bad one answers by `script`. */
@@ -49,6 +50,7 @@ async function openPair(script: Script, fleet: Record<string, unknown> = {}): Pr
     good,
     url: `http://127.0.0.1:${port}`,
     ask: () => ask(`http://127.0.0.1:${port}${chat}`, body),
+    breakers: () => app.fleet.nodes.map(({ breaker }) => breaker.state(systemClock.nowMs())),
     taken: () => app.fleet.activeAttempts + app.fleet.nodes.reduce((sum, node) => sum + app.fleet.pools.use(node).inFlight, 0),
   }
 }
@@ -103,6 +105,58 @@ describe('before the first frame', () => {
     expect(whole(await pair.ask())).toBe(true)
     await until(() => pair.taken() === 0, 'all is given back')
   })
+})
+
+/** After `first`, a byte of a line that never ends each 20 ms. */
+function drip(first: string): Script {
+  return (_, outgoing) => {
+    outgoing.writeHead(200, ndjson)
+    outgoing.write(`${first} `)
+    const timer = setInterval(() => outgoing.write('x'), 20)
+    outgoing.on('close', () => clearInterval(timer))
+  }
+}
+
+describe('a line that comes byte by byte and never ends', () => {
+  test('before the first frame is given up: the other node answers', async () => {
+    const pair = await openPair(drip('{"message":'), { deadlines: { firstFrameMsMin: 100, firstFrameMsMax: 300 } })
+    const replies = [await pair.ask(), await pair.ask()]
+    expect(replies.every(whole)).toBe(true)
+    expect(pair.bad.received.length).toBeGreaterThan(0)
+    await until(() => pair.taken() === 0, 'all is given back')
+  })
+
+  test('after it ends the stream with an error', async () => {
+    const pair = await openPair(drip(chatLine('hello')), { deadlines: { idleMsMin: 200, idleMsMax: 400 } })
+    const replies = [await pair.ask(), await pair.ask()]
+    expect(replies.find(({ node }) => node === 'bad')?.text).toMatch(/\n\{"error":"bad sent no whole frame for [^\n]*\}\n$/)
+    await until(() => pair.taken() === 0, 'all is given back')
+  })
+})
+
+test('a body that comes whole, but byte by byte, is given up at its deadline', async () => {
+  const slow: Script = (_, outgoing) => {
+    outgoing.writeHead(200, { 'content-type': 'application/json' })
+    const timer = setInterval(() => outgoing.write(' '), 20)
+    outgoing.on('close', () => clearInterval(timer))
+  }
+  const pair = await openPair(slow, { deadlines: { wholeBodyMsMax: 300 } })
+  const replies = [await pair.ask(), await pair.ask()]
+  expect(replies.every(whole)).toBe(true)
+  expect(pair.bad.received.length).toBeGreaterThan(0)
+})
+
+test('a stream without end is ended at its deadline, with an error, and counts against no node', async () => {
+  const endless: Script = (_, outgoing) => {
+    outgoing.writeHead(200, ndjson)
+    const timer = setInterval(() => outgoing.write(chatLine('again')), 20)
+    outgoing.on('close', () => clearInterval(timer))
+  }
+  const pair = await openPair(endless, { deadlines: { streamMsMax: 300 }, breaker: { consecutiveBrokenStreams: 1 } })
+  const replies = [await pair.ask(), await pair.ask()]
+  expect(replies.find(({ node }) => node === 'bad')?.text).toMatch(/again[^\n]*\n\{"error":"bad streamed for [^\n]*\}\n$/)
+  await until(() => pair.taken() === 0, 'all is given back')
+  expect(pair.breakers()).toEqual(['closed', 'closed'])
 })
 
 /** Sends bytes of our own making and closes. */
