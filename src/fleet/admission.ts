@@ -268,8 +268,17 @@ export class Admission {
       if (waiter.wish.runner.fingerprint !== wish.runner.fingerprint) continue
       if (failure.fault === 'client') waiter.wish.direct = true
       waiter.wish.loadFailures += 1
-      if (waiter.wish.loadFailures > retriesMax) this.#refuse(pool, waiter, failure)
+      if (waiter.wish.loadFailures > retriesMax && !this.#isHopeful(pool, waiter.wish)) this.#refuse(pool, waiter, failure)
     }
+  }
+
+  /** Whether some node holds the model, is loading it, or has not just failed to. */
+  #isHopeful(pool: Pool<Waiter>, { tried }: Wish): boolean {
+    const nowMs = this.#deps.clock.nowMs()
+    return pool.runners.some((runner) => {
+      const { up, draining, name } = runner.fleetNode
+      return up !== false && !draining && !tried.has(name) && runner.loadFailedUntilMs <= nowMs && !runner.isLoadOverdue(nowMs)
+    })
   }
 
   /** Hands freed places to those who wait. Cheap when nobody does. */

@@ -6,6 +6,7 @@
  * The request is an empty one: `/api/generate` without a prompt, or `/api/embed` with no input, with the runner options of
  * the request that needs the model.
  */
+import { CallSignal } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
 import type { RouteFacts } from '../core/route.ts'
@@ -43,10 +44,13 @@ export class Loader {
     const { clock, events } = this.#deps
     const startedAtMs = clock.nowMs()
     runner.load = { fingerprint: wish.runner.fingerprint, startedAtMs, expectedMs: runner.loadMs }
+    const signal = new CallSignal()
+    runner.loadSignal = signal
     events.loadStarted(runner.node, runner.model)
-    const failure = await this.#request(runner, wish)
+    const failure = await this.#request(runner, wish, signal)
     const nowMs = clock.nowMs()
     runner.load = null
+    runner.loadSignal = null
     events.loadEnded(runner.node, runner.model, nowMs - startedAtMs, failure?.message ?? null)
     if (failure === null) {
       runner.fingerprint = wish.runner.fingerprint
@@ -56,7 +60,7 @@ export class Loader {
       runner.stats.observeLoad(nowMs - startedAtMs)
       return 'loaded'
     }
-    if (failure.fault === 'node') {
+    if (failure.fault === 'node' && !signal.aborted) {
       runner.loadFailures += 1
       runner.loadFailedUntilMs = nowMs + Math.min(loadBackoffMsMax, loadBackoffMs * runner.loadFailures)
       runner.noteFailure(nowMs)
@@ -64,14 +68,14 @@ export class Loader {
     return failure
   }
 
-  async #request(runner: Runner, wish: Wish): Promise<CorralError | null> {
+  async #request(runner: Runner, wish: Wish, signal: CallSignal): Promise<CorralError | null> {
     const embed = wish.runner.operation === 'embed'
     const route = embed ? this.#deps.routes.embed : this.#deps.routes.generate
     const body = loadBody(runner.model, wish.loadFields, embed)
     try {
       const response = await runner.fleetNode.transport.request(
         { method: 'POST', path: route.pattern, headers: ['content-type', 'application/json'], body },
-        { timeoutMs: this.#deps.options().deadlines.loadMsMax },
+        { timeoutMs: this.#deps.options().deadlines.loadMsMax, signal },
       )
       if (response.status === 200) return null
       return this.#refusal(runner, route, response.status, response.body.toString())

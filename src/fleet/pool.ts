@@ -120,9 +120,10 @@ export class PoolTable<W extends Waiting> {
     return runner
   }
 
-  /** What the node had in memory is unknown again: it went down or was replaced. */
+  /** The node went down: what it had in memory is unknown again, and a load there may never be answered. */
   forgetResidency(node: FleetNode): void {
     for (const runner of this.use(node).runners.values()) {
+      runner.loadSignal?.abort('the node went down')
       runner.lastServedMs = -Infinity
       runner.fingerprint = null
     }

@@ -3,6 +3,7 @@
  * is in memory, and with which runner options. The gate of the scheduler wedge lives here: a request whose runner options
  * differ from those in use is never sent while the runner is busy (ollama-contract-verified.md §b).
  */
+import type { CallSignal } from '../base/abort.ts'
 import type { FleetNode } from './node.ts'
 import type { ModelStats } from './learning.ts'
 import type { EvictionPrice } from './policy/eviction-price.ts'
@@ -73,6 +74,8 @@ export class Runner implements Candidate {
   /** Fingerprint of the requests under way or last served; null when only a foreign client knows. */
   fingerprint: string | null = null
   load: Load | null = null
+  /** Ends the load under way; null without one. */
+  loadSignal: CallSignal | null = null
   loadFailures = 0
   loadFailedUntilMs = -Infinity
   /** Fingerprint for which the gate is held: no other is admitted until the runner is idle. */

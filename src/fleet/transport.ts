@@ -10,6 +10,7 @@ import type { Readable } from 'node:stream'
 
 import { Pool, type Dispatcher } from 'undici'
 
+import type { CallSignal } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 
 export type TransportErrorKind = 'connect' | 'reset' | 'protocol' | 'timeout' | 'too_large' | 'aborted'
@@ -62,6 +63,8 @@ export interface WholeResponse {
 export interface WholeRequestOptions {
   readonly timeoutMs: number
   readonly bytesMax?: number
+  /** Ends the request from outside. */
+  readonly signal?: CallSignal
 }
 
 export interface TransportOptions {
@@ -181,14 +184,24 @@ class Bridge implements Dispatcher.DispatchHandler, Exchange {
 function readWhole(
   open: (handler: ResponseHandler) => Exchange,
   clock: Clock,
-  { timeoutMs, bytesMax = 64 * 1_048_576 }: WholeRequestOptions,
+  { timeoutMs, bytesMax = 64 * 1_048_576, signal }: WholeRequestOptions,
 ): Promise<WholeResponse> {
   return new Promise((resolve, reject) => {
     let status = 0
     let headers: ResponseHeaders = {}
     let bytes = 0
     const chunks: Buffer[] = []
+    const settle = (): void => {
+      timer.cancel()
+      signal?.off(onAbort)
+    }
+    const onAbort = (reason: unknown): void => {
+      settle()
+      exchange.abort(String(reason))
+      reject(new TransportError('aborted', String(reason)))
+    }
     const timer = clock.after(timeoutMs, () => {
+      settle()
       exchange.abort('timeout')
       reject(new TransportError('timeout', `no answer within ${timeoutMs} ms`))
     })
@@ -200,7 +213,7 @@ function readWhole(
       onData(chunk) {
         bytes += chunk.length
         if (bytes > bytesMax) {
-          timer.cancel()
+          settle()
           exchange.abort('too large')
           reject(new TransportError('too_large', `answer over ${bytesMax} bytes`))
           return
@@ -208,14 +221,15 @@ function readWhole(
         chunks.push(chunk)
       },
       onEnd() {
-        timer.cancel()
+        settle()
         resolve({ status, headers, body: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) })
       },
       onError(error) {
-        timer.cancel()
+        settle()
         reject(error)
       },
     })
+    signal?.on(onAbort)
   })
 }
 

@@ -123,6 +123,22 @@ describe('a load that hangs', () => {
   })
 })
 
+test('a load on a node that vanishes is given up, so that the node serves as soon as it is back', async () => {
+  const gateway = await openGateway({ nodes: 1, models, warm: false, fleet: { probe: { intervalMs: 50, timeoutMs: 100 } } })
+  const sim = gateway.sim('node-1')
+  const [node] = gateway.app.fleet.nodes
+  sim.control.set('hang-before-head')
+  const asking = start(`${gateway.url}${chat}`, chatBody())
+  await until(() => asked(gateway, 'node-1', generate) === 1, 'the load was sent')
+  await until(() => node?.up === false, 'it is down')
+  await asking.reply.catch(() => undefined)
+  sim.control.clear()
+  await until(() => node?.up === true, 'it is up')
+  const reply = await ask(`${gateway.url}${chat}`, chatBody())
+  expect(isComplete(reply), reply.text).toBe(true)
+  await expectIdle(gateway)
+})
+
 describe('a runner that died', () => {
   test('is loaded again by one request of the gateway, for all who wait', async () => {
     const gateway = await openGateway({ nodes: 1, models, numParallel: 4 })
@@ -156,6 +172,15 @@ describe('a load that fails', () => {
     const replies = await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody())))
     expect(replies.every(isComplete), replies[0]?.text).toBe(true)
     expect(new Set(replies.map(({ node }) => node))).toEqual(new Set(['node-2']))
+    await expectIdle(gateway)
+  })
+
+  test.each([1, 40])('on four of eight nodes fails no one of %i who wait', async (count) => {
+    const bad = { models: [simModel('llama3.2:3b', { loadError })] }
+    const good = { models: [simModel('llama3.2:3b')] }
+    const gateway = await openGateway({ nodes: [bad, bad, bad, bad, good, good, good, good], warm: false })
+    const replies = await Promise.all(Array.from({ length: count }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
     await expectIdle(gateway)
   })
 
