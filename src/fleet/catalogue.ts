@@ -1,7 +1,8 @@
 /**
  * Which node holds which model, at which digest. It is computed from the lists that the prober reads and from 404s that
  * contradict them. Where nodes hold one name at different digests, requests go to the nodes of one digest only: the one
- * that most nodes hold, the newest among equals. `version` moves whenever an answer of `resolve` may differ.
+ * that most nodes hold, the newest among equals; another one's only while none of those is up. `version` moves whenever an
+ * answer of `resolve` may differ.
  */
 import type { Clock } from '../base/clock.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
@@ -24,7 +25,7 @@ export interface Catalogue {
   resolve(model: string): ResolvedModel
   /** A node that lists `model` answered 404 for it. */
   noteMissing(node: FleetNode, model: string, nowMs: number): void
-  /** A node's list, or the node list itself, changed. */
+  /** A node's list, whether it is up or drains, or the node list itself, changed. */
   invalidate(): void
   /** Names held at more than one digest, with the nodes of each. */
   drift(): ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>
@@ -88,7 +89,10 @@ class FleetCatalogue implements Catalogue {
     const canonical = canonicalModelName(requested)
     const name = this.#aliases.get(canonical) ?? canonical
     const listing = this.#deps.nodes().filter((node) => node.models.has(name) && !this.#isMissing(node, name))
-    const digest = chooseDigest(listing, name)
+    const usable = listing.filter((node) => node.up !== false && !node.draining)
+    const favourite = chooseDigest(listing, name)
+    const isServed = usable.length === 0 || usable.some((node) => node.models.get(name)?.digest === favourite)
+    const digest = isServed ? favourite : chooseDigest(usable, name)
     const holders = listing.filter((node) => node.models.get(name)?.digest === digest && !node.draining)
     return { name, requested, holders, digest, known: listing.length > 0 }
   }

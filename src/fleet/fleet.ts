@@ -216,9 +216,11 @@ export class Fleet {
 
   #onNodeChange(node: FleetNode, change: NodeChange): void {
     const nowMs = this.#deps.clock.nowMs()
-    if (change === 'down') this.#active.forEach((attempt) => attempt.check(nowMs))
-    if (change === 'down') this.pools.forgetResidency(node)
-    if (change === 'models') this.catalogue.invalidate()
+    if (change !== 'loaded') this.catalogue.invalidate()
+    if (change === 'down') {
+      this.pools.forgetResidency(node)
+      this.#active.forEach((attempt) => attempt.check(nowMs))
+    }
     if (change === 'loaded') {
       this.#pricing.sawLoaded(node)
       for (const runner of this.pools.use(node).runners.values()) runner.noteListed()

@@ -74,6 +74,28 @@ describe('digest drift', () => {
     expect(holders(catalogue, 'm')).toEqual(['b'])
   })
 
+  test('another digest answers while no node of the chosen one is up, and gives way when one returns', () => {
+    const nodes = ['a', 'b', 'c'].map((name) => bareNode(name, { 'm:latest': { digest: name === 'c' ? 'new' : 'old' } }))
+    const { catalogue } = setUp(nodes)
+    const [a, b] = nodes
+    for (const node of nodes.slice(0, 2)) node.up = false
+    catalogue.invalidate()
+    expect(holders(catalogue, 'm')).toEqual(['c'])
+    expect(catalogue.resolve('m').digest).toBe('new')
+    if (a !== undefined) a.up = true
+    if (b !== undefined) b.draining = true
+    catalogue.invalidate()
+    expect(holders(catalogue, 'm')).toEqual(['a'])
+  })
+
+  test('while no holder at all is up the choice stays', () => {
+    const nodes = ['a', 'b', 'c'].map((name) => bareNode(name, { 'm:latest': { digest: name === 'c' ? 'new' : 'old' } }))
+    const { catalogue } = setUp(nodes)
+    for (const node of nodes) node.up = false
+    catalogue.invalidate()
+    expect(holders(catalogue, 'm')).toEqual(['a', 'b'])
+  })
+
   test('each state of drift is told once, and told anew after it was over', () => {
     const b = bareNode('b', { 'm:latest': { digest: 'new' } })
     const { catalogue, drifts } = setUp([bareNode('a', { 'm:latest': { digest: 'old' } }), b])

@@ -245,7 +245,7 @@ describe('what a node holds', () => {
     expect(reply.node).toBe('node-3')
   })
 
-  test('nodes at another digest of the name are not balanced over', async () => {
+  test('nodes at another digest of the name are not balanced over, and answer when all others are down', async () => {
     const model = {
       name: 'llama3.2:3b',
       sizeBytes: 1e9,
@@ -263,5 +263,11 @@ describe('what a node holds', () => {
     expect(replies.every(isComplete)).toBe(true)
     expect(asked(gateway, 'node-2', chat)).toBe(0)
     expect([...gateway.app.fleet.catalogue.drift().keys()]).toEqual(['llama3.2:3b'])
+    for (const name of ['node-1', 'node-3']) await gateway.sim(name).kill()
+    const rest = await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    expect(rest.map(({ node, text }) => node ?? text)).toEqual(Array(4).fill('node-2'))
+    await gateway.sim('node-1').restart()
+    await until(() => nodeOf(gateway, 'node-1').up === true, 'it is back')
+    expect((await ask(`${gateway.url}${chat}`, chatBody())).node).toBe('node-1')
   })
 })
