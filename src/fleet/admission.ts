@@ -156,7 +156,12 @@ export class Admission {
     const { slowStartMs } = this.#deps.options().breaker
     const { conversationKey } = wish
     const memory = conversationKey === null ? null : this.#deps.affinity.find(conversationKey, nowMs)
+    let peerSlots = 0
+    for (const { stats, fleetNode } of candidates) {
+      if (!stats.slotsLearned && fleetNode.options.slots === undefined && stats.slots > peerSlots) peerSlots = stats.slots
+    }
     for (const runner of candidates) {
+      runner.peerSlots = peerSlots
       const cachedTokens = memory !== null && memory.node === runner.node ? memory.tokens : 0
       runner.view(wish.runner, { nowMs, slowStartMs, cachedTokens })
       if (runner.residency === 'cold') runner.priceLoad(this.#deps.pricing.price(runner, nowMs))

@@ -97,6 +97,8 @@ export class Runner implements Candidate {
   penalty = 0
   cachedTokens = 0
   evictionMs = 0
+  /** Most slots found on a node of the same pool whose number is not contradicted. */
+  peerSlots = 0
 
   constructor(fleetNode: FleetNode, model: string, use: NodeUse, stats: ModelStats, bounded: boolean) {
     this.fleetNode = fleetNode
@@ -111,8 +113,14 @@ export class Runner implements Candidate {
     return this.use.inFlight
   }
 
+  /**
+   * Learned where waits have shown it. Where nothing contradicts it, what a peer was found to run is taken for this node, too:
+   * equal nodes would drift apart by which of them happened to be full first.
+   */
   get slots(): number {
-    return this.bounded ? this.stats.slots : Number.MAX_SAFE_INTEGER
+    if (!this.bounded) return Number.MAX_SAFE_INTEGER
+    const { slots, slotsLearned } = this.stats
+    return slotsLearned || this.fleetNode.options.slots !== undefined ? slots : Math.max(slots, this.peerSlots)
   }
 
   /** Half of a request for each that is served, a whole one for each that waits in the node. */
@@ -229,7 +237,7 @@ export class Runner implements Candidate {
   }
 
   #inFlightMax(request: RunnerRequest): number {
-    const { slots } = this.stats
+    const { slots } = this
     if (request.operation === 'other' || this.fleetNode.options.slots !== undefined) return slots
     return Math.min(slots, embedInFlightMax)
   }
