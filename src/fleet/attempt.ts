@@ -25,7 +25,7 @@ export interface Failure {
   readonly error: CorralError
   /** The node's own answer, to be passed on when nobody else can do better. */
   readonly response: { readonly status: number; readonly headers: ResponseHeaders; readonly body: Buffer } | null
-  readonly kind: Judgement['kind'] | 'connect' | 'reset' | 'timeout' | 'protocol' | 'truncated' | 'stalled'
+  readonly kind: Judgement['kind'] | 'connect' | 'local' | 'reset' | 'timeout' | 'protocol' | 'truncated' | 'stalled'
   readonly retry: 'elsewhere' | 'never'
   /** A keep-alive race: the same node may be asked once more. */
   readonly reusedSocket: boolean
@@ -328,9 +328,9 @@ export class Attempt implements ResponseHandler, Listed {
       this.#endStream({ kind: 'broken', error })
       return
     }
-    const code = cause.kind === 'timeout' ? 'node_timeout' : 'node_failed'
+    const code = cause.kind === 'local' ? 'no_node' : cause.kind === 'timeout' ? 'node_timeout' : 'node_failed'
     const error = new CorralError(code, `${node}: ${cause.message}`, { node, cause })
-    const kind = cause.kind === 'connect' || cause.kind === 'protocol' ? cause.kind : 'reset'
+    const kind = cause.kind === 'connect' || cause.kind === 'local' || cause.kind === 'protocol' ? cause.kind : 'reset'
     const fresh = this.status === 0
     this.#fail({ error, response: null, kind, retry: 'elsewhere', reusedSocket: fresh && cause.reusedSocket })
   }

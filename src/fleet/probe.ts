@@ -198,6 +198,8 @@ class NodeProber implements Prober {
   }
 
   #onMiss(node: FleetNode, watch: Watch, error: TransportError): void {
+    // No file descriptor or port left here: that is no news of a node.
+    if (error.kind === 'local' && node.up !== null) return
     watch.misses += 1
     watch.recheck = error.kind === 'timeout'
     const certain = error.kind === 'connect' || node.up === null

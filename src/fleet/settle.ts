@@ -91,6 +91,9 @@ export function settleFailure(deps: SettleDeps, attempt: Attempt, failure: Failu
       ticket?.settle('neutral', nowMs)
       if (runner.bounded) deps.catalogue.noteMissing(node, runner.model, nowMs)
       return
+    case 'local':
+      ticket?.settle('neutral', nowMs)
+      return
     case 'connect':
       ticket?.settle('fail', nowMs)
       deps.connectFailed(node, failure.error.message)

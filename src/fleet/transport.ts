@@ -13,7 +13,7 @@ import { Pool, type Dispatcher } from 'undici'
 import type { CallSignal } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 
-export type TransportErrorKind = 'connect' | 'reset' | 'protocol' | 'timeout' | 'too_large' | 'aborted'
+export type TransportErrorKind = 'connect' | 'local' | 'reset' | 'protocol' | 'timeout' | 'too_large' | 'aborted'
 
 /** How an exchange with a node failed below HTTP. */
 export class TransportError extends Error {
@@ -93,22 +93,25 @@ const connectCodes = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'EHOSTDOWN',
-  'EADDRNOTAVAIL',
   'ETIMEDOUT',
-  'EMFILE',
   'UND_ERR_CONNECT_TIMEOUT',
 ])
+
+/** This machine has no file descriptor, port or memory left for a connection: that tells nothing of the node. */
+const localCodes = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM'])
 
 interface SocketFacts {
   readonly bytesRead?: number
 }
 
-function toTransportError(error: Error): TransportError {
+/** What an error of undici or of a socket means. */
+export function toTransportError(error: Error): TransportError {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   const socket: SocketFacts | undefined = 'socket' in error ? (error.socket as SocketFacts) : undefined
   const reusedSocket = (socket?.bytesRead ?? 0) > 0
   const message = describe(error, code)
   if (code === 'UND_ERR_ABORTED') return new TransportError('aborted', message, { cause: error })
+  if (localCodes.has(code)) return new TransportError('local', message, { cause: error })
   if (connectCodes.has(code) || code.startsWith('ERR_TLS') || code.includes('CERT') || code.includes('SIGNATURE')) {
     return new TransportError('connect', message, { cause: error })
   }
@@ -129,6 +132,8 @@ const descriptions: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'connect timeout',
   UND_ERR_CONNECT_TIMEOUT: 'connect timeout',
   UND_ERR_SOCKET: 'connection closed',
+  EMFILE: 'this process has no file descriptor left',
+  EADDRNOTAVAIL: 'this machine has no port left',
 }
 
 function describe(error: Error, code: string): string {
