@@ -51,6 +51,8 @@ export interface FleetDeps {
 
 /** How often deadlines, queues and the watchdog are looked at. */
 const sweepEveryMs = 100
+/** A sweep later than this comes after a stall of this process: what nodes sent meanwhile is still unread. */
+const stallMs = 200
 
 export class Fleet {
   readonly #deps: FleetDeps
@@ -66,6 +68,7 @@ export class Fleet {
   readonly #pricing: LoadPricing
   readonly #relays: Readonly<Partial<Record<Placement, Relay>>>
   #sweep: Timer | null = null
+  #stalled = false
 
   constructor(deps: FleetDeps) {
     this.#deps = deps
@@ -205,9 +208,12 @@ export class Fleet {
   }
 
   #scheduleSweep(): void {
+    const dueAtMs = this.#deps.clock.nowMs() + sweepEveryMs
     this.#sweep = this.#deps.clock.after(sweepEveryMs, () => {
       const nowMs = this.#deps.clock.nowMs()
-      this.#active.forEach((attempt) => attempt.check(nowMs))
+      // Once: a process that is always late must not wait for ever.
+      this.#stalled = !this.#stalled && nowMs - dueAtMs > stallMs
+      if (!this.#stalled) this.#active.forEach((attempt) => attempt.check(nowMs))
       this.#admission.tick(nowMs)
       this.watchdog.tick(nowMs)
       this.#scheduleSweep()

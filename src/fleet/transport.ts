@@ -185,6 +185,9 @@ class Bridge implements Dispatcher.DispatchHandler, Exchange {
   }
 }
 
+/** Timers run before sockets are read: after a stall of this process an answer in time may lie there unread for this long. */
+const unreadMs = 20
+
 /** Collects a body for `request`, under a size cap and a deadline. */
 function readWhole(
   open: (handler: ResponseHandler) => Exchange,
@@ -205,10 +208,13 @@ function readWhole(
       exchange.abort(String(reason))
       reject(new TransportError('aborted', String(reason)))
     }
-    const timer = clock.after(timeoutMs, () => {
+    const expire = (): void => {
       settle()
       exchange.abort('timeout')
       reject(new TransportError('timeout', `no answer within ${timeoutMs} ms`))
+    }
+    let timer = clock.after(timeoutMs, () => {
+      timer = clock.after(unreadMs, expire)
     })
     const exchange = open({
       onHead(headStatus, headHeaders) {

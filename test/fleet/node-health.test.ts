@@ -116,6 +116,28 @@ describe('a node that freezes whole', () => {
   })
 })
 
+test('a stall of the gateway itself is taken for no silence of the nodes', async () => {
+  const gateway = await openGateway({
+    nodes: 2,
+    speed: 2,
+    fleet: { probe: { intervalMs: 20, timeoutMs: 100, missesUntilDown: 1 }, deadlines: { idleMsMin: 200, idleMsMax: 200 } },
+  })
+  const downs = gateway.app.fleet.nodes.map(({ downReason }) => downReason)
+  const running = start(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 60 } }))
+  await running.head
+  for (let time = 0; time < 4; time += 1) {
+    const endMs = systemClock.nowMs() + 600
+    while (systemClock.nowMs() < endMs);
+    downs.push(...gateway.app.fleet.nodes.map(({ downReason }) => downReason))
+    await systemClock.sleep(60)
+    downs.push(...gateway.app.fleet.nodes.map(({ downReason }) => downReason))
+  }
+  const reply = await running.reply
+  expect(isComplete(reply), reply.text.slice(-200)).toBe(true)
+  expect(new Set(downs)).toEqual(new Set([null]))
+  expect(gateway.app.fleet.nodes.map(({ upSinceMs }) => upSinceMs)).toEqual([-Infinity, -Infinity])
+})
+
 describe('drain', () => {
   test('a draining node gets nothing new while its stream ends by itself', async () => {
     const gateway = await openGateway({ nodes: 2, speed: 2 })
