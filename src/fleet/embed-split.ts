@@ -115,7 +115,6 @@ interface Copy {
 interface Shard {
   readonly request: InferenceRequest
   readonly items: number
-  readonly startedAtMs: number
   readonly copies: Copy[]
   part: EmbeddingPart | null
   failures: number
@@ -144,7 +143,6 @@ class Batch {
     this.#shards = plan.shards.map(({ inputJson, items }) => ({
       request: shardRequest(request, inputJson),
       items,
-      startedAtMs: this.#startedAtMs,
       copies: [],
       part: null,
       failures: 0,
@@ -155,8 +153,9 @@ class Batch {
   run(): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#finish = { resolve, reject }
-      this.#call.signal.on(this.#onAbort)
       for (const shard of this.#shards) this.#send(shard, [])
+      // Last: a client that is gone already ends what was just begun.
+      this.#call.signal.on(this.#onAbort)
       this.#watch()
     })
   }

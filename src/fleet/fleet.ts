@@ -66,6 +66,7 @@ export class Fleet {
   readonly operations: Operations
   readonly #admission: Admission
   readonly #pricing: LoadPricing
+  readonly #affinity = new Affinity()
   readonly #relays: Readonly<Partial<Record<Placement, Relay>>>
   #sweep: Timer | null = null
   #stalled = false
@@ -87,9 +88,8 @@ export class Fleet {
       onChange: (node, change) => this.#onNodeChange(node, change),
     })
     this.#pricing = new LoadPricing({ nodes, use: (node) => this.pools.use(node), clock })
-    const affinity = new Affinity()
-    this.#admission = this.#createAdmission(affinity)
-    const one = this.#createOne(affinity)
+    this.#admission = this.#createAdmission()
+    const one = this.#createOne()
     const split = createEmbedSplit({
       one: (request, call) => this.operations.one(request, call),
       pools: this.pools,
@@ -139,22 +139,22 @@ export class Fleet {
     }
   }
 
-  #createAdmission(affinity: Affinity): Admission {
+  #createAdmission(): Admission {
     const { options, clock, random, events } = this.#deps
     const { generate, embed } = loadRoutes()
     const loader = new Loader({ clock, options, events, routes: { generate, embed } })
     const policy = () => policies[options().policy]
-    return new Admission({ pools: this.pools, loader, affinity, pricing: this.#pricing, policy, options, clock, random, events })
+    return new Admission({ pools: this.pools, loader, affinity: this.#affinity, pricing: this.#pricing, policy, options, clock, random, events })
   }
 
-  #createOne(affinity: Affinity): Relay {
+  #createOne(): Relay {
     const { options, clock, events, addCallHeaders } = this.#deps
     return createDispatch({
       admission: this.#admission,
       budget: this.budget,
       catalogue: this.catalogue,
       numCtx: new NumCtxPolicy(() => options().numCtx),
-      affinity,
+      affinity: this.#affinity,
       tracksConversations: () => options().policy === 'expected-completion',
       clock,
       options,
@@ -221,12 +221,15 @@ export class Fleet {
   }
 
   #onNodeChange(node: FleetNode, change: NodeChange): void {
+    // A probe of a node that was taken out may still end.
+    if (!this.#nodes.includes(node)) return
     const nowMs = this.#deps.clock.nowMs()
     if (change !== 'loaded') this.catalogue.invalidate()
-    if (change === 'down') {
+    if (change === 'down' || change === 'replaced') {
       this.pools.forgetResidency(node)
-      this.#active.forEach((attempt) => attempt.check(nowMs))
+      this.#affinity.forget(node.name, nowMs)
     }
+    if (change === 'down') this.#active.forEach((attempt) => attempt.check(nowMs))
     if (change === 'loaded') {
       this.#pricing.sawLoaded(node)
       for (const runner of this.pools.use(node).runners.values()) runner.noteListed()

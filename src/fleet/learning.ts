@@ -192,11 +192,19 @@ const affinityMs = 30 * 60_000
 /** Which node answered a conversation last, and how many of its tokens it then held. */
 export class Affinity {
   readonly #memories = new Map<string, Memory>()
+  /** Monotonic ms at which a node lost its caches, by node name. */
+  readonly #lostAtMs = new Map<string, number>()
 
   /** The node that answered the conversation last, with the tokens it probably still has in its prefix cache; null: none. */
   find(key: string, nowMs: number): Memory | null {
     const memory = this.#memories.get(key)
-    return memory !== undefined && nowMs - memory.atMs < affinityMs ? memory : null
+    if (memory === undefined || nowMs - memory.atMs >= affinityMs) return null
+    return memory.atMs > (this.#lostAtMs.get(memory.node) ?? -Infinity) ? memory : null
+  }
+
+  /** The node went down or is another one now: its prefix cache is gone. */
+  forget(node: string, nowMs: number): void {
+    this.#lostAtMs.set(node, nowMs)
   }
 
   note(key: string, { node, tokens, nowMs }: { node: string; tokens: number; nowMs: number }): void {

@@ -120,10 +120,10 @@ export class PoolTable<W extends Waiting> {
     return runner
   }
 
-  /** The node went down: what it had in memory is unknown again, and a load there may never be answered. */
+  /** The node went down or is another one: what it had in memory is unknown again, and a load there may never be answered. */
   forgetResidency(node: FleetNode): void {
     for (const runner of this.use(node).runners.values()) {
-      runner.loadSignal?.abort('the node went down')
+      runner.loadSignal?.abort('the node went down or was replaced')
       runner.lastServedMs = -Infinity
       runner.fingerprint = null
     }

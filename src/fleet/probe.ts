@@ -19,7 +19,8 @@ export interface ProbeEvents {
 }
 
 export type ProbeKind = 'version' | 'tags' | 'ps'
-export type NodeChange = 'up' | 'down' | 'models' | 'loaded'
+/** `replaced`: it answers with another version, so its process is another one. */
+export type NodeChange = 'up' | 'down' | 'replaced' | 'models' | 'loaded'
 
 export interface ProberDeps {
   readonly nodes: () => readonly FleetNode[]
@@ -179,11 +180,16 @@ class NodeProber implements Prober {
       this.#onMiss(node, watch, new TransportError('protocol', 'GET /api/version is no Ollama answer'))
       return
     }
+    const replaced = node.version !== null && node.version !== version && node.up === true
     node.version = version
     node.lastSeenMs = this.#deps.clock.nowMs()
     watch.misses = 0
     watch.recheck = false
     if (fresh && node.up !== true) this.#up(node)
+    if (!replaced) return
+    this.#deps.onChange(node, 'replaced')
+    void this.#run(node, 'tags')
+    void this.#run(node, 'ps')
   }
 
   #up(node: FleetNode): void {

@@ -56,9 +56,11 @@ export interface WishDeps {
 
 /** Resolves aliases and runner options of `request`. */
 export function prepareRequest(deps: WishDeps, original: InferenceRequest): PreparedRequest {
-  const target = original.model === null ? null : deps.catalogue.resolve(original.model).name
+  const resolved = original.model === null ? null : deps.catalogue.resolve(original.model)
+  const target = resolved === null ? null : resolved.name
   const named = target === null || target === original.model ? original : withModel(original, target)
-  const request = target === null ? named : withNumCtx(deps.numCtx, named, target)
+  // The policy remembers models: not those that clients make up.
+  const request = resolved?.known === true ? withNumCtx(deps.numCtx, named, resolved.name) : named
   return { request, wish: toWish(deps, request, target), contextChanged: request !== named }
 }
 

@@ -24,7 +24,7 @@ interface Part {
   fail(error: Error): Promise<void>
 }
 
-function setUp(embed: Record<string, unknown> = {}) {
+function setUp(embed: Record<string, unknown> = {}, call = makeCall()) {
   const clock = manualClock()
   const options = fleetOptions.parse({ embed })
   const nodes = [bareNode('a', { 'm:latest': {} }), bareNode('b', { 'm:latest': {} })]
@@ -67,7 +67,6 @@ function setUp(embed: Record<string, unknown> = {}) {
     clock,
     onResend: (node, reason) => resent.push(`${reason} ${node ?? ''}`),
   })
-  const call = makeCall()
   const texts = Array.from({ length: 40 }, (_, index) => String(index))
   const answer = relay(makeRequest('/api/embed', { model: 'm', input: texts }), call)
   answer.catch(() => undefined)
@@ -125,6 +124,14 @@ describe('a batch of 40 over two nodes', () => {
     expect(parts.every((part) => part.call.signal.aborted)).toBe(true)
     expect(call.signal.listenerCount).toBe(0)
   })
+})
+
+test('a batch whose client is gone already ends at once', async () => {
+  const call = makeCall()
+  call.signal.abort('client gone')
+  const { parts, answer } = setUp({}, call)
+  await expect(answer).rejects.toMatchObject({ code: 'client_gone' })
+  expect(parts.every((part) => part.call.signal.aborted)).toBe(true)
 })
 
 describe('a late shard', () => {

@@ -227,6 +227,16 @@ describe('affinity', () => {
     expect(held(affinity, 'c1', 'a', 1_800_001)).toBe(0)
   })
 
+  test('a node that lost its caches is known for none of them, until it answers again', () => {
+    const affinity = new Affinity()
+    affinity.note('c1', { node: 'a', tokens: 500, nowMs: 0 })
+    affinity.note('c2', { node: 'b', tokens: 500, nowMs: 0 })
+    affinity.forget('a', 10)
+    expect([affinity.find('c1', 20), affinity.find('c2', 20)?.node]).toEqual([null, 'b'])
+    affinity.note('c1', { node: 'a', tokens: 600, nowMs: 30 })
+    expect(affinity.find('c1', 40)?.tokens).toBe(600)
+  })
+
   test('the longest unused of more than twenty thousand conversations is forgotten', () => {
     const affinity = new Affinity()
     for (let index = 0; index < 20_000; index += 1) affinity.note(`c${index}`, { node: 'a', tokens: 1, nowMs: 0 })

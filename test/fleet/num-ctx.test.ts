@@ -2,9 +2,14 @@
 
 import { describe, expect, test } from 'vitest'
 
+import { createCatalogue } from '../../src/fleet/catalogue.ts'
 import { NumCtxPolicy } from '../../src/fleet/num-ctx.ts'
 import { fleetOptions } from '../../src/fleet/options.ts'
 import { RetryBudget } from '../../src/fleet/retry-budget.ts'
+import { prepareRequest } from '../../src/fleet/wish.ts'
+import { bareNode } from './bare-node.ts'
+import { manualClock } from './manual-clock.ts'
+import { makeRequest } from './requests.ts'
 
 function policy(numCtx: Record<string, unknown>): NumCtxPolicy {
   const options = fleetOptions.parse({ numCtx }).numCtx
@@ -52,6 +57,22 @@ describe('num_ctx', () => {
     expect(bucket.decide('m', 5_000)).toEqual({ kind: 'keep' })
     expect(bucket.decide('m', null)).toEqual({ kind: 'keep' })
   })
+})
+
+test('names that clients make up are not remembered', () => {
+  const asked: string[] = []
+  const numCtx = new NumCtxPolicy(() => fleetOptions.parse({ numCtx: { policy: 'max' } }).numCtx)
+  const decide = numCtx.decide.bind(numCtx)
+  numCtx.decide = (model, requested) => {
+    asked.push(model)
+    return decide(model, requested)
+  }
+  const clock = manualClock()
+  const catalogue = createCatalogue({ nodes: () => [bareNode('a', { 'm:latest': {} })], aliases: () => ({}), clock, onDrift: () => undefined })
+  for (const model of ['m', 'made-up']) {
+    prepareRequest({ catalogue, numCtx, tracksConversations: () => false }, makeRequest('/api/chat', { model, messages: [] }))
+  }
+  expect(asked).toEqual(['m:latest'])
 })
 
 describe('retry budget', () => {

@@ -96,11 +96,4 @@ describe('Demand', () => {
     expect(demand.perMs('m', 1_500_000)).toBeLessThan(demand.perMs('m', 0) / 100)
     expect(demand.perMs('other', 0)).toBe(0)
   })
-
-  test('forgets a model', () => {
-    const demand = new Demand()
-    demand.note('m', 0)
-    demand.forget('m')
-    expect(demand.perMs('m', 0)).toBe(0)
-  })
 })

@@ -1,6 +1,6 @@
 /**
  * How often each model is asked for, as a decaying count: what came five minutes ago weighs a third of what comes now. Feeds
- * the eviction price. Holds one entry per model ever asked for; the caller forgets models that left the fleet.
+ * the eviction price. Holds one entry per model that the fleet ever held.
  */
 
 /** As long as Ollama's keep-alive: the stretch over which "wanted" decides whether a model stays in memory. */
@@ -29,10 +29,6 @@ export class Demand {
   perMs(model: string, nowMs: number): number {
     const count = this.#counts.get(model)
     return count === undefined ? 0 : decayed(count, nowMs) / tauMs
-  }
-
-  forget(model: string): void {
-    this.#counts.delete(model)
   }
 }
 
