@@ -208,6 +208,27 @@ describe('after the first frame', () => {
     expect(reply.totalMs).toBeLessThan(2_000)
   })
 
+  test('F24: bytes beyond the Content-Length never reach a client, nor the next answer', async () => {
+    const body = chatLine('hello') + chatEnd
+    const { reply, pair } = await fromBad((_, outgoing) => {
+      const head = `HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ncontent-length: ${body.length}\r\n\r\n`
+      outgoing.socket?.write(`${head}${body}{"secret":"of another answer"}\n`)
+    })
+    expect(reply.text).toBe(body)
+    const next = [await pair.ask(), await pair.ask(), await pair.ask()]
+    expect(next.filter(({ text }) => text !== body)).toEqual([])
+  })
+
+  test('F26: 100 trailers are left aside', async () => {
+    const { reply } = await fromBad((_, outgoing) => {
+      outgoing.writeHead(200, { ...ndjson, trailer: Array.from({ length: 100 }, (__, index) => `x-t${index}`).join() })
+      outgoing.addTrailers(Object.fromEntries(Array.from({ length: 100 }, (__, index) => [`x-t${index}`, 'x'.repeat(50)])))
+      outgoing.end(chatLine('hello') + chatEnd)
+    })
+    expect(reply.text).toBe(chatLine('hello') + chatEnd)
+    expect(Object.keys(reply.headers).filter((name) => name.startsWith('x-t'))).toEqual([])
+  })
+
   test('a body shorter than its Content-Length is told as truncated', async () => {
     const { reply } = await fromBad((_, outgoing) => {
       outgoing.writeHead(200, { ...ndjson, 'content-length': '10000' })
