@@ -32,13 +32,13 @@ function setUp(embed: Record<string, unknown> = {}, call = makeCall()) {
   const pools = new PoolTable<Waiter>({ catalogue, nodes: () => nodes, clock, options: () => options })
   const parts: Part[] = []
   const resent: string[] = []
-  const one = (request: InferenceRequest, call: Call) =>
+  const one = (request: InferenceRequest, ofShard: Call) =>
     new Promise<WholeAnswer>((resolve, reject) => {
       const node = request.avoid?.includes('a') === true ? 'b' : 'a'
-      call.progress.phase = 'waiting'
-      call.progress.node = node
-      call.progress.dispatchedAtMs = clock.nowMs()
-      call.signal.on(() => reject(new CorralError('client_gone', 'dropped')))
+      ofShard.progress.phase = 'waiting'
+      ofShard.progress.node = node
+      ofShard.progress.dispatchedAtMs = clock.nowMs()
+      ofShard.signal.on(() => reject(new CorralError('client_gone', 'dropped')))
       const { input } = JSON.parse(request.body.toString()) as { input: string[] }
       const dispatchedAtMs = clock.nowMs()
       const answer = (change: Partial<WholeAnswer> = {}): Promise<void> => {
@@ -58,7 +58,7 @@ function setUp(embed: Record<string, unknown> = {}, call = makeCall()) {
         reject(error)
         return settled()
       }
-      parts.push({ request, call, texts: input, answer, fail })
+      parts.push({ request, call: ofShard, texts: input, answer, fail })
     })
   const relay = createEmbedSplit({
     one,
