@@ -144,7 +144,17 @@ export class Fleet {
     const { generate, embed } = loadRoutes()
     const loader = new Loader({ clock, options, events, routes: { generate, embed } })
     const policy = () => policies[options().policy]
-    return new Admission({ pools: this.pools, loader, affinity: this.#affinity, pricing: this.#pricing, policy, options, clock, random, events })
+    return new Admission({
+      pools: this.pools,
+      loader,
+      affinity: this.#affinity,
+      pricing: this.#pricing,
+      policy,
+      options,
+      clock,
+      random,
+      events,
+    })
   }
 
   #createOne(): Relay {

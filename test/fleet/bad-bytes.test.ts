@@ -209,12 +209,12 @@ describe('after the first frame', () => {
   })
 
   test('F24: bytes beyond the Content-Length never reach a client, nor the next answer', async () => {
-    const body = chatLine('hello') + chatEnd
+    const declared = chatLine('hello') + chatEnd
     const { reply, pair } = await fromBad((_, outgoing) => {
-      const head = `HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ncontent-length: ${body.length}\r\n\r\n`
-      outgoing.socket?.write(`${head}${body}{"secret":"of another answer"}\n`)
+      const head = `HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ncontent-length: ${declared.length}\r\n\r\n`
+      outgoing.socket?.write(`${head}${declared}{"secret":"of another answer"}\n`)
     })
-    expect(reply.text).toBe(body)
+    expect(reply.text).toBe(declared)
     const next = [await pair.ask(), await pair.ask(), await pair.ask()]
     expect(next.filter(({ text }) => text !== body)).toEqual([])
   })

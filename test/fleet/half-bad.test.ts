@@ -9,7 +9,15 @@ import { asked, expectIdle, openGateway } from './gateway.ts'
 const chat = '/api/chat'
 
 describe('a burst of 64 requests', () => {
-  const faults: readonly FaultKind[] = ['rst-before-head', 'half-closed', 'instant-503', 'missing-model', 'server-error', 'error-line', 'truncate']
+  const faults: readonly FaultKind[] = [
+    'rst-before-head',
+    'half-closed',
+    'instant-503',
+    'missing-model',
+    'server-error',
+    'error-line',
+    'truncate',
+  ]
 
   test.each(faults)('is answered whole although four of eight nodes answer %s', async (kind) => {
     const gateway = await openGateway({ nodes: 8, numParallel: 16 })

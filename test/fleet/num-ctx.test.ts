@@ -68,7 +68,12 @@ test('names that clients make up are not remembered', () => {
     return decide(model, requested)
   }
   const clock = manualClock()
-  const catalogue = createCatalogue({ nodes: () => [bareNode('a', { 'm:latest': {} })], aliases: () => ({}), clock, onDrift: () => undefined })
+  const catalogue = createCatalogue({
+    nodes: () => [bareNode('a', { 'm:latest': {} })],
+    aliases: () => ({}),
+    clock,
+    onDrift: () => undefined,
+  })
   for (const model of ['m', 'made-up']) {
     prepareRequest({ catalogue, numCtx, tracksConversations: () => false }, makeRequest('/api/chat', { model, messages: [] }))
   }

@@ -38,7 +38,10 @@ describe('probes that fail', () => {
     ['connect', false],
     ['local', true],
   ])('for a reason of the kind %s leave the node up: %s', async (kind, up) => {
-    const node = { ...bareNode('a'), transport: { ...bareNode('a').transport, request: () => Promise.reject(new TransportError(kind, 'x')) } }
+    const node = {
+      ...bareNode('a'),
+      transport: { ...bareNode('a').transport, request: () => Promise.reject(new TransportError(kind, 'x')) },
+    }
     const ignore = (): void => undefined
     const prober = createProber({
       nodes: () => [node],
