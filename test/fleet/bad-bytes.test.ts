@@ -216,7 +216,7 @@ describe('after the first frame', () => {
     })
     expect(reply.text).toBe(declared)
     const next = [await pair.ask(), await pair.ask(), await pair.ask()]
-    expect(next.filter(({ text }) => text !== body)).toEqual([])
+    expect(next.filter(({ text }) => text !== declared)).toEqual([])
   })
 
   test('F26: 100 trailers are left aside', async () => {
