@@ -11,6 +11,8 @@ import type { Runner } from './runner.ts'
 const firstFrameFactor = 4
 /** Answers that a runner must have given before its figures count. */
 const samplesMin = 3
+/** Prompts up to this many times the largest one answered are read in about the same time. */
+const sizeFactor = 2
 /** A pause between frames may be this many times the longest pause seen in the same stream (F10). */
 const idleFactor = 10
 /** Tokens of a tool call or structured answer that a node may hold back before it sends a frame. */
@@ -32,7 +34,7 @@ export function firstFrameBudgetMs(runner: Runner, request: InferenceRequest, de
 function prefillBudgetMs({ stats }: Runner, promptTokens: number): number {
   if (stats.samples < samplesMin) return Infinity
   if (stats.prefillMsPerToken !== null) return promptTokens * stats.prefillMsPerToken
-  return promptTokens <= stats.promptTokensMax ? (stats.requestMs ?? Infinity) : Infinity
+  return promptTokens <= sizeFactor * stats.promptTokensMax ? (stats.requestMs ?? Infinity) : Infinity
 }
 
 function wholeAnswerMs(runner: Runner, request: InferenceRequest): number {

@@ -21,6 +21,8 @@ export interface Observation {
   /** Requests of this model under way on the node when this one was sent, itself included. */
   readonly inFlightAtDispatch: number
   readonly durationMs: number
+  /** Size of the prompt as it was estimated before it was sent. Counts where the node reports none, or counts less. */
+  readonly promptTokensEstimated?: number
 }
 
 /** Load time assumed for a model never loaded here (gateway-peers.md §5.2: a 7B model takes 3–10 s). */
@@ -67,7 +69,7 @@ export class ModelStats {
   #contradictions = 0
   slotsLearned = false
   samples = 0
-  /** Largest prompt answered. */
+  /** Largest prompt answered, estimated or reported, whichever is more. */
   promptTokensMax = 0
   requestMs: number | null = null
   prefillMsPerToken: number | null = null
@@ -94,13 +96,13 @@ export class ModelStats {
   observe(usage: Usage | null, observation: Observation): void {
     this.samples += 1
     this.requestMs = blend(this.requestMs, observation.durationMs)
+    this.promptTokensMax = Math.max(this.promptTokensMax, observation.promptTokensEstimated ?? 0, usage?.promptTokens ?? 0)
     if (usage === null) return
     this.#observeRates(usage)
     this.#observeWait(usage, observation)
   }
 
   #observeRates({ promptTokens, promptMs, outputTokens, outputMs }: Usage): void {
-    if (promptTokens !== null && promptTokens > this.promptTokensMax) this.promptTokensMax = promptTokens
     if (promptTokens !== null && promptMs !== null && promptTokens >= promptTokensMin && promptMs > 0) {
       const perToken = promptMs / promptTokens
       const cached = this.prefillMsPerToken !== null && perToken < this.prefillMsPerToken * cachedShare

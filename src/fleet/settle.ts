@@ -62,6 +62,7 @@ function learn(deps: SettleDeps, attempt: Attempt, nowMs: number): void {
     nowMs,
     inFlightAtDispatch: claim.inFlightAtDispatch,
     durationMs: nowMs - attempt.startedAtMs,
+    promptTokensEstimated: envelope.promptTokens,
   })
   const conversationKey = usage === null || !deps.tracksConversations() ? null : envelope.conversationKey
   if (conversationKey !== null && usage !== null) {
