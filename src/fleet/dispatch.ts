@@ -4,8 +4,8 @@
  *
  * Retries happen only before the first frame, on a node not yet tried, inside the deadline, at most `retriesMax`, from one
  * budget for the whole process. A refused connection, a keep-alive race, a model that a node lists and has not, and a 503
- * while others are not overloaded cost neither budget nor a try. The first lost connection or dead runner of a request costs
- * no budget: what dies loses all of its requests at once, and only those, only once.
+ * while others are not overloaded cost neither budget nor a try. The first lost connection, dead runner or hang of a request
+ * costs no budget while others are well: what dies or freezes loses all of its requests at once, and only those, only once.
  * When nobody else can do better the node's own answer is passed on untouched.
  */
 import type { ByteQueue } from '../base/byte-queue.ts'
@@ -238,7 +238,8 @@ class Dispatch implements AttemptSink {
   }
 
   #payRetry(failure: Failure): boolean {
-    if ((failure.kind === 'reset' || failure.kind === 'runner_died') && this.#retries === 0) return true
+    const lostTogether = failure.kind === 'reset' || failure.kind === 'runner_died' || failure.kind === 'timeout'
+    if (lostTogether && this.#retries === 0 && this.#deps.admission.canServe(this.#wish)) return true
     if (!this.#deps.budget.tryTake()) return false
     this.#budgetTaken += 1
     return true

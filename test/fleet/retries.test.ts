@@ -75,6 +75,20 @@ describe('before the first frame', () => {
     await expectIdle(gateway)
   })
 
+  test('a node that hangs costs none of the requests that wait there, however small the budget', async () => {
+    const gateway = await openGateway({
+      nodes: 3,
+      numParallel: 16,
+      fleet: { ...hasty, admission: { slotsAssumed: 16 }, retry: { budgetFloor: 0, budgetRatio: 0 } },
+    })
+    gateway.sim('node-1').control.set('hang-before-head', { path: chat })
+    for (const name of ['node-2', 'node-3']) gateway.sim(name).control.set('slow-head', { path: chat, delayMs: 100 })
+    const replies = await Promise.all(Array.from({ length: 30 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
+    expect(asked(gateway, 'node-1', chat)).toBeGreaterThan(5)
+    await expectIdle(gateway)
+  })
+
   test('a request whose fault is its own is passed on and never retried', async () => {
     const gateway = await openGateway()
     const reply = await ask(`${gateway.url}${chat}`, chatBody({ think: true }))

@@ -118,16 +118,19 @@ describe('silence before the first frame', () => {
     await expectIdle(gateway)
   })
 
-  test.each([chat, '/v1/chat/completions'])('a hang is found within the least budget on %s, where nothing is learned of prefill', async (path) => {
-    const gateway = await openGateway({ nodes: 2, fleet: learned })
-    const greet = () => ask(`${gateway.url}${path}`, chatBody({ stream: true, max_tokens: 5 }))
-    for (let time = 0; time < 4; time += 1) await Promise.all(Array.from({ length: 4 }, greet))
-    gateway.sim('node-1').control.set('hang-before-head', { path })
-    const replies = await Promise.all(Array.from({ length: 6 }, greet))
-    expect(replies.map(({ node, text }) => node ?? text)).toEqual(Array(6).fill('node-2'))
-    expect(Math.max(...replies.map(({ headMs }) => headMs))).toBeLessThan(1_500)
-    await expectIdle(gateway)
-  })
+  test.each([chat, '/v1/chat/completions'])(
+    'a hang is found within the least budget on %s, where nothing is learned of prefill',
+    async (path) => {
+      const gateway = await openGateway({ nodes: 2, fleet: learned })
+      const greet = () => ask(`${gateway.url}${path}`, chatBody({ stream: true, max_tokens: 5 }))
+      for (let time = 0; time < 4; time += 1) await Promise.all(Array.from({ length: 4 }, greet))
+      gateway.sim('node-1').control.set('hang-before-head', { path })
+      const replies = await Promise.all(Array.from({ length: 6 }, greet))
+      expect(replies.map(({ node, text }) => node ?? text)).toEqual(Array(6).fill('node-2'))
+      expect(Math.max(...replies.map(({ headMs }) => headMs))).toBeLessThan(1_500)
+      await expectIdle(gateway)
+    },
+  )
 
   test('a cold load of any length is no hang', async () => {
     const gateway = await openGateway({
