@@ -83,7 +83,7 @@ export class Scheduler {
   #loaded = new Map<string, Loaded>()
   #pending: Pending[] = []
   #head: Pending | null = null
-  /** The loader told a model to go and looks at nothing else until one is gone. */
+  /** The loader told a model to go and looks at nothing else until one is gone; requests that arrive meanwhile do not wake it. */
   #awaitsUnload = false
   #loading: { model: StoredModel; tick: Tick; abort(error: ScheduleError | null): void } | null = null
   loads = 0

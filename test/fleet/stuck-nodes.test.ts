@@ -8,23 +8,23 @@ import { asked, chatInTurn, expectIdle, type Gateway, openGateway, until } from 
 const chat = '/api/chat'
 
 /**
- * Four ordinary requests beside the gateway after which the node's loader waits for somebody's `keep_alive`; a cold model is
- * asked for through the gateway while they run.
+ * Three requests beside the gateway after which the node is idle, looks healthy and loads nothing until a `keep_alive` of ten
+ * minutes has passed: its loader waits for the first model to go, and the third request has renewed that model's session.
  */
-async function wedge(gateway: Gateway): Promise<Asking> {
+async function wedge(gateway: Gateway): Promise<void> {
   const { url } = gateway.sim('node-1')
   const direct = (num_ctx: number, num_predict: number) =>
     start(`${url}${chat}`, chatBody({ keep_alive: '10m', options: { num_ctx, num_predict } }))
-  await direct(2_048, 1).reply
   const long = direct(2_048, 80)
   await long.head
   direct(1_024, 1)
-  await until(() => asked(gateway, 'node-1', chat) === 3, 'the other arrived')
-  const cold = start(`${gateway.url}${chat}`, chatBody({ model: 'qwen3:8b' }))
-  await until(() => asked(gateway, 'node-1', '/api/generate') === 1, 'the load was sent')
+  await until(() => asked(gateway, 'node-1', chat) === 2, 'the other arrived')
   await direct(2_048, 1).reply
   await long.reply
-  return cold
+}
+
+function askCold(gateway: Gateway): Asking {
+  return start(`${gateway.url}${chat}`, chatBody({ model: 'qwen3:8b' }))
 }
 
 /** Slow enough that the four requests overlap. */
@@ -34,8 +34,8 @@ const quick = { watchdog: { wedgedAfterMs: 700, checkIntervalMs: 20 } }
 describe('a scheduler wedged by foreign clients', () => {
   test('is freed by the watchdog: a cold model is loaded long before the keep-alive ends', async () => {
     const gateway = await openGateway({ ...patient, fleet: quick })
-    const cold = await wedge(gateway)
-    const reply = await cold.reply
+    await wedge(gateway)
+    const reply = await askCold(gateway).reply
     expect(isComplete(reply), reply.text).toBe(true)
     expect(reply.totalMs).toBeLessThan(3_000)
     expect(gateway.app.fleet.watchdog.freed).toBe(1)
@@ -44,7 +44,11 @@ describe('a scheduler wedged by foreign clients', () => {
 
   test('stays wedged without the watchdog', async () => {
     const gateway = await openGateway({ ...patient, fleet: { ...quick, watchdog: { enabled: false } } })
-    const cold = await wedge(gateway)
+    await wedge(gateway)
+    const cold = askCold(gateway)
+    await until(() => asked(gateway, 'node-1', '/api/generate') === 1, 'the load was sent')
+    const loaded = await ask(`${gateway.sim('node-1').url}${chat}`, chatBody({ options: { num_ctx: 2_048, num_predict: 1 } }))
+    expect(isComplete(loaded), loaded.text).toBe(true)
     const answered = await Promise.race([cold.head.then(() => true), new Promise<false>((resolve) => setTimeout(resolve, 2_500, false))])
     expect(answered).toBe(false)
     cold.leave()
