@@ -1,0 +1,44 @@
+/**
+ * The one way to SQL. Two makers give the same type: `postgres` (a pool, safe behind PgBouncer in transaction mode) and
+ * `embedded` (PGlite in a worker thread). There is no query outside a transaction: tenancy, timeouts and retries of conflicts
+ * live in `tx`, so nobody can forget them. No session state, `LISTEN` or session locks (ARCHITECTURE §4, Store).
+ */
+
+/** A row as the driver gives it; decode it at the edge of the feature that asked. */
+export type Row = Readonly<Record<string, unknown>>
+
+export interface QueryResult {
+  readonly rows: readonly Row[]
+  /** Rows touched by a statement that returns none. */
+  readonly rowCount: number
+}
+
+export interface Transaction {
+  /** Runs one statement with `$1` parameters. `bigint` columns arrive as strings, `bytea` as Buffer, `timestamptz` as Date, `jsonb` parsed. */
+  query(text: string, values?: readonly unknown[]): Promise<QueryResult>
+}
+
+/**
+ * Whose rows a transaction sees: those of one tenant, held by row-level security, or all of them for the gateway's own
+ * upkeep (migrations, keys looked up before a tenant is known, batches over tenants).
+ */
+export type TransactionScope = { readonly tenant: string } | 'system'
+
+export interface TransactionOptions {
+  /** The server ends a statement after this long; default `store.statementTimeoutMs`. */
+  readonly statementTimeoutMs?: number
+  /** Refuses writes; lets a retry after a lost connection be safe. */
+  readonly readOnly?: boolean
+}
+
+export interface Database {
+  readonly kind: 'embedded' | 'postgres'
+  /**
+   * Runs `work` in one transaction: commits when it resolves, rolls back when it rejects. Serialization failures and deadlocks
+   * are retried at most 3 times with jitter, so `work` must have no effect but its queries. Throws `store_unavailable` (no connection in time,
+   * connection lost, disk full), `store_timeout`, or what `work` throws; a constraint violation arrives as `ConstraintError`.
+   */
+  tx<T>(scope: TransactionScope, work: (transaction: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** Ends running transactions, then the connections. */
+  close(): Promise<void>
+}
