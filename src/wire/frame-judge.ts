@@ -3,12 +3,18 @@
  * looks at the bytes of its frame only, so that the chunk a frame came in cannot change what it means.
  */
 
-/** What one frame means. `skip`: bytes that are no frame yet, such as a keep-alive. */
-export type FrameKind = 'data' | 'skip' | 'done' | 'error' | 'died' | 'malformed'
+/**
+ * What one frame means. `blank`: a line of nothing, which no client ever gets; `comment`: a keep-alive that clients may get
+ * once the answer has begun.
+ */
+export type FrameKind = 'data' | 'blank' | 'comment' | 'done' | 'error' | 'died' | 'malformed'
 
 export interface FrameJudge {
-  /** Length in bytes of the frame that begins at `start`, terminator included; -1 when it is not complete. */
-  frameLength(bytes: Buffer, start: number): number
+  /**
+   * Length in bytes of the frame that begins at `start`, terminator included; -1 when it is not complete. `seenTo`: these
+   * bytes were asked about before, up to there, and had no end.
+   */
+  frameLength(bytes: Buffer, start: number, seenTo: number): number
   judge(bytes: Buffer, start: number, end: number): FrameKind
   /** Message of the last frame judged `error`. */
   readonly message: string | null

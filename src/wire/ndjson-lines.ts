@@ -24,14 +24,14 @@ export class NdjsonLines implements FrameJudge {
     this.#terminator = terminator
   }
 
-  frameLength(bytes: Buffer, start: number): number {
-    const at = bytes.indexOf(newline, start)
+  frameLength(bytes: Buffer, start: number, seenTo: number): number {
+    const at = bytes.indexOf(newline, Math.max(start, seenTo))
     return at < 0 ? -1 : at + 1 - start
   }
 
   judge(bytes: Buffer, start: number, end: number): FrameKind {
     const first = skipSpace(bytes, start)
-    if (first >= end - 1) return 'skip'
+    if (first >= end - 1) return 'blank'
     if (bytes[first] !== openBrace) return 'malformed'
     if (this.#terminator === 'done' && endsWith(bytes, end - 1, notDone)) {
       this.#beforeLast = this.#last

@@ -33,8 +33,10 @@ export class SseEvents implements FrameJudge {
     this.#terminator = terminator
   }
 
-  frameLength(bytes: Buffer, start: number): number {
-    for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, at + 1)) {
+  frameLength(bytes: Buffer, start: number, seenTo: number): number {
+    // The end may have begun with the last two bytes seen.
+    const from = Math.max(start, seenTo - 2)
+    for (let at = bytes.indexOf(newline, from); at >= 0; at = bytes.indexOf(newline, at + 1)) {
       if (bytes[at + 1] === newline) return at + 2 - start
       if (bytes[at + 1] === carriageReturn && bytes[at + 2] === newline) return at + 3 - start
     }
@@ -43,7 +45,7 @@ export class SseEvents implements FrameJudge {
 
   judge(bytes: Buffer, start: number, end: number): FrameKind {
     const first = skipComments(bytes, start, end)
-    if (first === end) return 'skip'
+    if (first === end) return 'comment'
     if (startsWith(bytes, first, eventPrefix)) return this.#judgeNamed(bytes, first, end)
     return startsWith(bytes, first, dataPrefix) ? this.#judgeData(bytes, first, end) : 'malformed'
   }

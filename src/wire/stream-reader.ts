@@ -6,6 +6,7 @@
 import type { Usage } from '../core/relay.ts'
 import type { RouteFacts } from '../core/route.ts'
 import { type FrameJudge, type FrameKind, holds } from './frame-judge.ts'
+import { FrameRest } from './frame-rest.ts'
 import { NdjsonLines } from './ndjson-lines.ts'
 import { SseEvents } from './sse-events.ts'
 import { readUsage } from './usage.ts'
@@ -40,7 +41,7 @@ class FrameReader implements StreamReader {
   readonly #judge: FrameJudge
   readonly #frameBytesMax: number
   readonly #step: StreamStep = { forward: null, event: null, message: null }
-  #rest: Buffer | null = null
+  readonly #rest = new FrameRest()
   #started = false
   usage: Usage | null = null
   frames = 0
@@ -56,43 +57,47 @@ class FrameReader implements StreamReader {
     step.forward = null
     step.event = null
     step.message = null
-    const bytes = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk])
-    this.#rest = null
-    const end = this.#readFrames(bytes, step)
-    if (step.event === null && end < bytes.length) this.#keepRest(bytes, end, step)
+    const seenTo = this.#rest.length
+    const bytes = this.#rest.join(chunk)
+    const end = this.#readFrames(bytes, seenTo, step)
+    this.#rest.keep(bytes, end)
+    if (step.event === null && this.#rest.length > this.#frameBytesMax) step.event = 'oversize'
     return step
   }
 
-  /** Judges every complete frame; returns where the incomplete rest begins. */
-  #readFrames(bytes: Buffer, step: StreamStep): number {
+  /** Judges every complete frame; returns where the incomplete rest begins. No frame ends before `seenTo`. */
+  #readFrames(bytes: Buffer, seenTo: number, step: StreamStep): number {
+    /** What goes to the client begins here, behind `before`. */
     let from = 0
+    let before: Buffer | null = null
     let at = 0
-    while (at < bytes.length) {
-      const length = this.#judge.frameLength(bytes, at)
+    while (at < bytes.length && step.event === null) {
+      const length = this.#judge.frameLength(bytes, at, seenTo)
       if (length < 0) break
-      if (length > this.#frameBytesMax) {
-        step.event = 'oversize'
-        break
-      }
-      const kind = this.#judge.judge(bytes, at, at + length)
-      if (kind === 'skip' && !this.#started) {
-        from = at + length
-      } else if (kind === 'data' || kind === 'skip' || kind === 'done') {
-        this.#started = true
-        if (kind !== 'skip') this.frames += 1
-        this.#readUsageOf(bytes, at, at + length, kind)
+      const end = at + length
+      const kind = length > this.#frameBytesMax ? 'oversize' : this.#judge.judge(bytes, at, end)
+      if (kind === 'blank' || (kind === 'comment' && !this.#started)) {
+        if (at > from) before = joined(before, bytes.subarray(from, at))
+        from = end
+        at = end
+      } else if (kind === 'data' || kind === 'comment' || kind === 'done') {
+        this.#accept(bytes, at, end, kind)
+        if (kind === 'done') step.event = kind
+        at = end
       } else {
-        step.message = this.#judge.message
-      }
-      if (kind !== 'data' && kind !== 'skip') {
+        if (kind !== 'oversize') step.message = this.#judge.message
         step.event = kind
-        if (kind === 'done') at += length
-        break
       }
-      at += length
     }
-    if (at > from) step.forward = from === 0 && at === bytes.length ? bytes : bytes.subarray(from, at)
+    if (at === from) step.forward = before
+    else step.forward = joined(before, from === 0 && at === bytes.length ? bytes : bytes.subarray(from, at))
     return at
+  }
+
+  #accept(bytes: Buffer, start: number, end: number, kind: FrameKind): void {
+    this.#started = true
+    if (kind !== 'comment') this.frames += 1
+    this.#readUsageOf(bytes, start, end, kind)
   }
 
   #readUsageOf(bytes: Buffer, start: number, end: number, kind: FrameKind): void {
@@ -103,14 +108,14 @@ class FrameReader implements StreamReader {
     }
   }
 
-  #keepRest(bytes: Buffer, from: number, step: StreamStep): void {
-    this.#rest = bytes.subarray(from)
-    if (this.#rest.length > this.#frameBytesMax) step.event = 'oversize'
-  }
-
   end(): 'complete' | 'truncated' | 'silent' {
-    return this.#rest === null && this.#judge.repeated ? 'silent' : 'truncated'
+    return this.#rest.length === 0 && this.#judge.repeated ? 'silent' : 'truncated'
   }
+}
+
+/** Both as one. A copy is made only where something was left out between the two. */
+function joined(before: Buffer | null, bytes: Buffer): Buffer {
+  return before === null ? bytes : Buffer.concat([before, bytes])
 }
 
 /** Bytes of a route without known framing: all of them are the answer. */
