@@ -5,6 +5,8 @@
  * ejected in a row, jitter; streams that break count as their own, more telling kind.
  *
  * closed → open (failures) → half_open (after the ejection; one trial at a time) → closed (trial ok) or open again.
+ * A trial whose stream runs well need not end for that: `prove` closes the breaker, and the ticket then counts like any
+ * other of the closed state, so that a break later in the same stream is not lost.
  */
 import type { FleetOptions } from './options.ts'
 
@@ -14,6 +16,8 @@ export type TicketResult = 'ok' | 'fail' | 'broken_stream' | 'neutral'
 export interface Ticket {
   /** Reports the end. Only the first call counts. */
   settle(result: TicketResult, nowMs: number): void
+  /** The stream has run well for long enough (`attempt-silence.ts`) to decide a trial. No effect on other tickets. */
+  prove(nowMs: number): void
 }
 
 export interface Breaker {
@@ -22,7 +26,7 @@ export interface Breaker {
   acquire(nowMs: number): Ticket | null
   /** Milliseconds until a trial is allowed; 0 when not open. */
   ejectedForMs(nowMs: number): number
-  /** Closes it by the operator's will. */
+  /** Closes it by the operator's will; ejections are counted anew. */
   forceClose(nowMs: number): void
   onChange: (state: BreakerState) => void
 }
@@ -113,7 +117,15 @@ class NodeBreaker implements Breaker {
   }
 
   forceClose(nowMs: number): void {
+    this.#ejectionsInRow = 0
     this.#close(nowMs)
+  }
+
+  /** Called by a trial's ticket. The generation that it belongs to from now on; null: the trial is of an earlier one. */
+  proved(generation: number, nowMs: number): number | null {
+    if (generation !== this.#generation) return null
+    this.#close(nowMs)
+    return this.#generation
   }
 
   /** Called by a ticket. */
@@ -172,8 +184,8 @@ class NodeBreaker implements Breaker {
 
 class BreakerTicket implements Ticket {
   readonly #breaker: NodeBreaker
-  readonly #generation: number
-  readonly #trial: boolean
+  #generation: number
+  #trial: boolean
   #settled = false
 
   constructor(breaker: NodeBreaker, generation: number, trial: boolean) {
@@ -186,5 +198,13 @@ class BreakerTicket implements Ticket {
     if (this.#settled) return
     this.#settled = true
     this.#breaker.settled(result, { generation: this.#generation, trial: this.#trial, nowMs })
+  }
+
+  prove(nowMs: number): void {
+    if (this.#settled || !this.#trial) return
+    const generation = this.#breaker.proved(this.#generation, nowMs)
+    if (generation === null) return
+    this.#generation = generation
+    this.#trial = false
   }
 }

@@ -107,14 +107,4 @@ export class FairQueue<T extends Waiting> {
     yield* this.#lanes.interactive.inOrder()
     yield* this.#lanes.batch.inOrder()
   }
-
-  /** 1-based place of `item`; 0 when it does not wait here. */
-  positionOf(item: T): number {
-    let position = 0
-    for (const waiting of this.inOrder()) {
-      position += 1
-      if (waiting === item) return position
-    }
-    return 0
-  }
 }

@@ -270,9 +270,11 @@ export class Fleet {
     this.#admission.wake()
   }
 
+  /** An operator who puts a node back vouches for it: its breaker closes, whatever it was ejected for. Throws `node_not_found`. */
   setDraining(name: string, draining: boolean): FleetNode {
     const node = this.#find(name)
     node.draining = draining
+    if (!draining) node.breaker.forceClose(this.#deps.clock.nowMs())
     this.catalogue.invalidate()
     this.#admission.wake()
     return node

@@ -145,10 +145,75 @@ describe('open and half open', () => {
     expect(target.ejectedForMs(700)).toBe(300)
   })
 
-  test("the operator's will closes it", () => {
+  test("the operator's will closes it and forgives earlier ejections", () => {
     const target = opened()
-    target.forceClose(10)
-    expect(target.state(10)).toBe('closed')
+    settle(target, 'fail', 1_000)
+    target.forceClose(1_010)
+    expect(target.state(1_010)).toBe('closed')
+    fail(target, 5, 1_020)
+    expect(target.ejectedForMs(1_020)).toBe(1_000)
+  })
+})
+
+describe('a trial on a long stream', () => {
+  /** The ticket of a trial that began at 1,000. */
+  function trial(target: Breaker): Ticket {
+    const ticket = target.acquire(1_000)
+    if (ticket === null) throw new Error('no ticket')
+    return ticket
+  }
+
+  test('closes it as soon as the stream has proved itself', () => {
+    const target = opened()
+    const ticket = trial(target)
+    expect(target.state(1_500)).toBe('open')
+    ticket.prove(2_000)
+    expect(target.state(2_000)).toBe('closed')
+    expect(target.acquire(2_000)).not.toBeNull()
+  })
+
+  test('counts as a broken stream when it breaks after that', () => {
+    const target = opened()
+    const ticket = trial(target)
+    ticket.prove(2_000)
+    settle(target, 'broken_stream', 3_000)
+    expect(target.state(3_000)).toBe('closed')
+    ticket.settle('broken_stream', 4_000)
+    expect(target.state(4_000)).toBe('open')
+    expect(target.ejectedForMs(4_000)).toBe(2_000)
+  })
+
+  test('counts as a good answer when it ends well after that', () => {
+    const target = opened()
+    const ticket = trial(target)
+    ticket.prove(2_000)
+    fail(target, 4, 3_000)
+    ticket.settle('ok', 3_000)
+    fail(target, 1, 3_000)
+    expect(target.state(3_000)).toBe('closed')
+  })
+
+  test('proves nothing when it is over, or when the breaker was closed and opened meanwhile', () => {
+    const over = opened()
+    const done = trial(over)
+    done.settle('fail', 1_500)
+    done.prove(1_600)
+    expect(over.state(1_600)).toBe('open')
+
+    const moved = opened()
+    const old = trial(moved)
+    moved.forceClose(1_100)
+    fail(moved, 5, 1_200)
+    old.prove(1_300)
+    expect(moved.state(1_300)).toBe('open')
+  })
+
+  test('a stream that was no trial proves nothing', () => {
+    const target = breaker()
+    const ticket = target.acquire(0)
+    fail(target, 5, 0)
+    ticket?.prove(500)
+    expect(target.state(500)).toBe('open')
   })
 })
 
@@ -211,12 +276,14 @@ test('each change of state is told once', () => {
 
 type Step =
   | { readonly kind: 'ask' }
+  | { readonly kind: 'prove'; readonly which: number }
   | { readonly kind: 'end'; readonly which: number; readonly result: TicketResult }
   | { readonly kind: 'wait'; readonly ms: number }
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     fc.record({ kind: fc.constant('ask' as const) }),
+    fc.record({ kind: fc.constant('prove' as const), which: fc.nat(20) }),
     fc.record({
       kind: fc.constant('end' as const),
       which: fc.nat(20),
@@ -236,7 +303,14 @@ class Driver {
   run(step: Step): void {
     if (step.kind === 'wait') this.nowMs += step.ms
     else if (step.kind === 'end') this.#end(step.which, step.result)
+    else if (step.kind === 'prove') this.#prove(step.which)
     else this.#ask()
+  }
+
+  #prove(which: number): void {
+    const one = this.held[which % Math.max(1, this.held.length)]
+    one?.ticket.prove(this.nowMs)
+    if (one !== undefined) one.trial = false
   }
 
   #ask(): void {
