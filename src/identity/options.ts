@@ -1,0 +1,104 @@
+/** Options of identity. `config/default.yaml` explains each key. */
+import { z } from 'zod'
+
+import { durationMs } from '../core/options.ts'
+import { scopes } from '../core/principal.ts'
+
+/** Signature algorithms with two different keys; one with a shared key would let whoever can verify also sign. */
+export const jwtAlgorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+] as const
+
+const yearMs = 366 * 86_400_000
+
+/** https; plain http only towards this machine, where nobody is in between. */
+function isPinnedUrl(text: string): boolean {
+  const url = URL.parse(text)
+  if (url === null || url.username !== '' || url.password !== '') return false
+  return url.protocol === 'https:' || (url.protocol === 'http:' && ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname))
+}
+
+const scopeList = z.array(z.enum(scopes))
+
+export const issuerOptions = z.strictObject({
+  /** Exact value of `iss`. */
+  issuer: z.string().min(1).max(512),
+  /** A token must be meant for one of these. */
+  audience: z.array(z.string().min(1)).min(1),
+  /** Where the issuer's keys are. */
+  jwksUrl: z.string().refine(isPinnedUrl, 'expected an https URL without credentials (http only for 127.0.0.1)'),
+  algorithms: z
+    .array(z.enum(jwtAlgorithms))
+    .min(1)
+    .default(['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519']),
+  /** Expected `typ` of the header; null accepts any, for issuers that send none. */
+  typ: z.string().min(1).nullable().default('at+jwt'),
+  /** Claims without which a token is refused; `exp`, `iat` and `sub` always are. */
+  requiredClaims: z.array(z.string().min(1)).default([]),
+  tokenAgeMsMax: durationMs(86_400_000, { minMs: 1_000 }),
+  clockToleranceMs: durationMs(30_000, { maxMs: 300_000 }),
+  tenant: z
+    .strictObject({
+      /** A name at the top of the token, else a path with dots. */
+      claim: z.string().min(1).default('sub'),
+      /** Value of the claim to a tenant by name. A value that is not here gets a tenant of its own. */
+      map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)).default({}),
+      /** Whether a value that `map` does not have is refused. */
+      mappedOnly: z.boolean().default(false),
+    })
+    .prefault({}),
+  scopes: z
+    .strictObject({
+      claim: z.string().min(1).default('scope'),
+      /** A value of the claim (a word of a text, an item of a list) to scopes. Values that are not here give nothing. */
+      map: z.record(z.string(), scopeList).default({}),
+      /** Scopes of every token of this issuer. */
+      default: scopeList.default([]),
+    })
+    .prefault({}),
+})
+
+export const identityOptions = z.strictObject({
+  mode: z.enum(['open', 'keys', 'jwt', 'both']).default('open'),
+  /** Keys the digests, caches and cursors of an installation. Null: made and kept beside an embedded store. */
+  secret: z.string().min(32).nullable().default(null),
+  /** Former secrets, whose keys go on working. */
+  previousSecrets: z.array(z.string().min(32)).max(4).default([]),
+  /** A scraper's bearer token for `/metrics` alone. Null: a key with the scope `metrics`. */
+  metricsToken: z.string().min(16).nullable().default(null),
+  keys: z
+    .strictObject({
+      /** Life of a key for which none was asked. */
+      lifeMs: durationMs(90 * 86_400_000, { minMs: 60_000, maxMs: 10 * yearMs }),
+      /** How long a rotated key goes on working. */
+      overlapMs: durationMs(86_400_000, { maxMs: 90 * 86_400_000 }),
+      cacheMs: durationMs(60_000, { minMs: 1_000, maxMs: 60_000 }),
+      /** How much longer a key that was seen works while the store is down. */
+      outageMs: durationMs(60_000, { maxMs: 60_000 }),
+      cacheMax: z.int().min(16).max(1_000_000).default(10_000),
+    })
+    .prefault({}),
+  signatures: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      /** How far a signature's time may be from ours. */
+      windowMs: durationMs(60_000, { minMs: 1_000, maxMs: 300_000 }),
+      /** How long the same signature is taken again: clients sign whole seconds, so two requests of one second share it. */
+      replayMs: durationMs(2_000, { maxMs: 60_000 }),
+    })
+    .prefault({}),
+  issuers: z.array(issuerOptions).max(32).default([]),
+})
+
+export type IssuerOptions = z.infer<typeof issuerOptions>
+export type IdentityOptions = z.infer<typeof identityOptions>
