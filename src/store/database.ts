@@ -27,8 +27,29 @@ export type TransactionScope = { readonly tenant: string } | 'system'
 export interface TransactionOptions {
   /** The server ends a statement after this long; default `store.statementTimeoutMs`. */
   readonly statementTimeoutMs?: number
+  /** The whole transaction is rolled back after this long; default `store.transactionTimeoutMs`, and never under `statementTimeoutMs`. */
+  readonly transactionTimeoutMs?: number
   /** Refuses writes; lets a retry after a lost connection be safe. */
   readonly readOnly?: boolean
+}
+
+/** A rule of the schema that a write would have broken. */
+export type ConstraintKind = 'unique' | 'foreign_key' | 'check' | 'not_null' | 'exclusion'
+
+/** A constraint violation: an answer of the database that a feature may act on, not a failure of the store. */
+export class ConstraintError extends Error {
+  override readonly name = 'ConstraintError'
+  readonly kind: ConstraintKind
+  /** The constraint's name; of a `not_null`, the column's. */
+  readonly constraint: string
+  readonly table: string
+
+  constructor({ kind, constraint, table, cause }: { kind: ConstraintKind; constraint: string; table: string; cause?: unknown }) {
+    super(`${kind} constraint ${constraint} on ${table}`, { cause })
+    this.kind = kind
+    this.constraint = constraint
+    this.table = table
+  }
 }
 
 export interface Database {
