@@ -1,163 +1,120 @@
 /**
- * One bad node of eight under steady load: 16 clients, 50 ms of service (1 s streams for the reset in mid-stream).
- * The fault lasts from 2 s to 11 s; a killed node is back at 7 s. All faults but the kill and the refused connection
- * leave the health paths of the bad node healthy: what a node says of itself must not be trusted. Counted are the
- * requests that end during the fault, over all rounds, and the bad node's part of all arrivals.
+ * Nodes that fail under steady load, in the ways of fault-scenarios.ts (rounds of one pattern), faults-fleet.ts (courses
+ * of their own) and faults-prefill.ts (a slow node that must not be taken for a failed one). All faults but the kill,
+ * the refused connection and the signals leave the health paths of the bad nodes healthy: what a node says of itself
+ * must not be trusted. Counted are the requests that end from the fault on, over all rounds, and the bad nodes' part of
+ * all arrivals. A quick run plays each once with shorter faults, in about five minutes; `--only TEXT` picks some.
  */
-import { systemClock } from '../src/base/clock.ts'
-import { longPrefillChat, streamedChat, wholeChat } from './harness/bodies.ts'
+import type { Limits, Scenario } from './fault-scenarios.ts'
+import { scenariosOf } from './fault-scenarios.ts'
+import { fleetBars } from './faults-fleet.ts'
+import { prefillBars } from './faults-prefill.ts'
+import { playRound } from './harness/fault-round.ts'
+import type { Round } from './harness/fault-round.ts'
 import type { LoadWindow } from './harness/load-spec.ts'
-import type { MockFault, MockSettings } from './harness/mock-settings.ts'
 import { outcomeOf } from './harness/outcome.ts'
 import { atMost, benchResult, rounded } from './harness/result.ts'
 import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
 import { onStage } from './harness/stage.ts'
-import type { MockHerd, Stage } from './harness/stage.ts'
-import { lowDeadlines, prefillBars } from './faults-prefill.ts'
 
-const nodes = 8
-const badNode = 0
-const clients = 16
-const clientTimeoutMs = 5_000
-const shareFromMs = 2_000
-const returnMsMax = 1_100
+const roundsFull = 3
 
-interface Scenario {
-  readonly name: string
-  readonly fault: MockFault
-  readonly settings: Partial<MockSettings>
-  readonly body: string
-  readonly failedPercentMax: number
-  /** The node comes back during the load and must serve again soon. */
-  readonly restarts: boolean
-  /** Clients wait for as long as it takes, as Ollama's own do; a request that outlasts the fault by far has failed. */
-  readonly patient: boolean
+function countedOf({ countsBefore }: Scenario, rounds: readonly Round[]): LoadWindow[] {
+  return rounds.flatMap((round) => (countsBefore ? [round.before, round.during] : [round.during]))
 }
 
-const whole = { settings: { serviceMs: 50 }, body: wholeChat, restarts: false, patient: false }
-const streams = { settings: { frames: 20, frameIntervalMs: 50, rstAfterFrames: 5 }, body: streamedChat, restarts: false, patient: false }
-/** Before the first frame every request can go elsewhere, so none may be lost however long it takes to notice. */
-const patient = {
-  settings: { serviceMs: 50, frames: 3, frameIntervalMs: 1 },
-  body: streamedChat,
-  fault: 'hang-inference',
-  failedPercentMax: 0,
-  restarts: false,
-  patient: true,
-} as const
+function worst(rounds: readonly Round[], of: (round: Round) => number): number {
+  return rounded(Math.max(...rounds.map(of)))
+}
 
-const scenarios: readonly Scenario[] = [
-  { ...whole, name: '503', fault: '503', failedPercentMax: 0 },
-  { ...whole, name: 'refused', fault: 'refuse', failedPercentMax: 0 },
-  { ...whole, name: 'killed', fault: 'refuse', failedPercentMax: 0, restarts: true },
-  { ...whole, name: '404', fault: '404', failedPercentMax: 0 },
-  { ...whole, name: 'reset before head', fault: 'rst-before-head', failedPercentMax: 0 },
-  { ...whole, name: 'hang', fault: 'hang-inference', failedPercentMax: 0.1 },
-  { ...patient, name: 'hang, patient clients' },
-  { ...patient, name: 'hang, patient clients, longer prompts', body: longPrefillChat(100) },
-  { ...streams, name: 'reset in mid-stream', fault: 'rst-at-frame', failedPercentMax: 5 },
+/** Requests cut after their first frame, less those the bad node had when it failed. */
+function cutBeyondInFlight({ during, badInFlight }: Round): number {
+  return outcomeOf([during]).failed - during.failures.beforeFirstFrame - badInFlight
+}
+
+function badShare(rounds: readonly Round[]): number {
+  const total = rounds.reduce((sum, round) => sum + round.arrivals, 0)
+  return rounded((100 * rounds.reduce((sum, round) => sum + round.badArrivals, 0)) / Math.max(1, total))
+}
+
+type Figure = (rounds: readonly Round[], scenario: Scenario) => number
+
+/** What each limit is held against, in the order of the report. */
+const figures: Readonly<Record<keyof Limits, { readonly label: string; readonly of: Figure }>> = {
+  failedPercent: { label: 'failed %', of: (rounds, scenario) => rounded(100 * outcomeOf(countedOf(scenario, rounds)).failedShare) },
+  failedBeforeFirstFrame: {
+    label: 'failed before the first frame',
+    of: (rounds) => worst(rounds, ({ during }) => during.failures.beforeFirstFrame),
+  },
+  badSharePercent: { label: "bad nodes' share after 2 s, %", of: badShare },
+  servesAgainMs: { label: 'serves again after ms', of: (rounds) => worst(rounds, ({ returnMs }) => returnMs) },
+  worstTtfbMs: { label: 'worst time to the first frame, ms', of: (rounds) => worst(rounds, ({ during }) => during.firstFrameMs.max) },
+  addedTtfbMs: {
+    label: 'worst time to the first frame over the usual, ms',
+    of: (rounds) => worst(rounds, ({ before, during }) => during.firstFrameMs.max - before.firstFrameMs.p50),
+  },
+  lastFailureMs: {
+    label: 'last failure after the fault, ms',
+    of: (rounds) => worst(rounds, ({ during }) => during.failures.lastAfterMs),
+  },
+  cutBeyondInFlight: { label: 'cut beyond those in flight there', of: (rounds) => worst(rounds, cutBeyondInFlight) },
+}
+const limitNames: readonly (keyof Limits)[] = [
+  'failedPercent',
+  'failedBeforeFirstFrame',
+  'badSharePercent',
+  'servesAgainMs',
+  'worstTtfbMs',
+  'addedTtfbMs',
+  'lastFailureMs',
+  'cutBeyondInFlight',
 ]
 
-interface Times {
-  readonly beforeMs: number
-  readonly faultMs: number
-  readonly clientTimeoutMs: number
-  /** Wait for requests still under way at the end. */
-  readonly graceMs: number
-}
-
-/** The hang needs its full length even in a quick run: one timeout more or less is what it measures. */
-function timesOf(scenario: Scenario, isQuick: boolean): Times {
-  const beforeMs = isQuick ? 1_000 : 2_000
-  if (scenario.patient) return { beforeMs, faultMs: isQuick ? 6_000 : 30_000, clientTimeoutMs: 300_000, graceMs: isQuick ? 10_000 : 60_000 }
-  return { beforeMs, faultMs: isQuick && scenario.fault !== 'hang-inference' ? 6_000 : 9_000, clientTimeoutMs, graceMs: clientTimeoutMs }
-}
-
-interface Round {
-  readonly before: LoadWindow
-  readonly during: LoadWindow[]
-  readonly badArrivals: number
-  readonly arrivals: number
-  readonly returnMs: number
-}
-
-/** Milliseconds until the bad node gets its next request. */
-async function untilServed(herd: MockHerd): Promise<number> {
-  const startMs = systemClock.nowMs()
-  while (systemClock.nowMs() - startMs < 30_000) {
-    const counters = await herd.counters()
-    if ((counters[badNode]?.arrivals ?? 0) > 0) break
-    await systemClock.sleep(10)
-  }
-  return systemClock.nowMs() - startMs
-}
-
-async function playRound(stage: Stage, scenario: Scenario, isQuick: boolean): Promise<Round> {
-  const times = timesOf(scenario, isQuick)
-  const herd = await stage.mock(nodes, scenario.settings)
-  const gateway = await stage.gateway(herd.ports, scenario.patient && isQuick ? lowDeadlines : {})
-  const driver = await stage.driver()
-  await driver.start({ port: gateway.port, body: scenario.body, connections: clients, timeoutMs: times.clientTimeoutMs, rampMs: 200 })
-  await systemClock.sleep(times.beforeMs)
-  const before = await driver.mark()
-  await herd.set({ fault: scenario.fault }, [badNode])
-  await systemClock.sleep(shareFromMs)
-  await herd.reset()
-  await systemClock.sleep((scenario.restarts ? 5_000 : times.faultMs) - shareFromMs)
-  const counters = await herd.counters()
-  const during = scenario.restarts ? [] : [await driver.mark()]
-  await herd.reset()
-  await herd.set({ fault: 'none' }, [badNode])
-  const returnMs = scenario.restarts ? await untilServed(herd) : 0
-  if (scenario.restarts) {
-    await systemClock.sleep(Math.max(0, times.faultMs - 5_000))
-    during.push(await driver.mark())
-  }
-  const last = await driver.finish(times.graceMs)
-  if (scenario.patient) during.push(last)
-  const arrivals = counters.reduce((sum, node) => sum + node.arrivals, 0)
-  return { before, during, badArrivals: counters[badNode]?.arrivals ?? 0, arrivals, returnMs }
-}
-
 function barsOf(scenario: Scenario, rounds: readonly Round[]): Bar[] {
-  const during = outcomeOf(rounds.flatMap((round) => round.during))
-  const total = rounds.reduce((sum, round) => sum + round.arrivals, 0)
-  const bad = rounds.reduce((sum, round) => sum + round.badArrivals, 0)
-  const silent = during.kinds['truncated-silent'] ?? 0
-  return [
-    atMost(`${scenario.name}: failed %`, rounded(100 * during.failedShare), scenario.failedPercentMax),
-    atMost(`${scenario.name}: bad node's share after 2 s, %`, rounded((100 * bad) / Math.max(1, total)), 5),
-    ...(scenario.fault === 'rst-at-frame' ? [atMost(`${scenario.name}: cut silently`, silent, 0)] : []),
-    ...(scenario.restarts
-      ? [atMost(`${scenario.name}: serves again after ms`, rounded(Math.max(...rounds.map((round) => round.returnMs))), returnMsMax)]
-      : []),
-  ]
+  const silent = outcomeOf(countedOf(scenario, rounds)).kinds['truncated-silent'] ?? 0
+  const bars = limitNames.flatMap((name) => {
+    const limit = scenario.limits[name]
+    return limit === undefined ? [] : [atMost(`${scenario.name}: ${figures[name].label}`, figures[name].of(rounds, scenario), limit)]
+  })
+  return [...bars, atMost(`${scenario.name}: cut silently`, silent, 0)]
 }
 
-function figures(rounds: readonly Round[]): Record<string, unknown> {
+function dataOf(rounds: readonly Round[]): Record<string, unknown> {
   const before = outcomeOf(rounds.map((round) => round.before))
-  const during = outcomeOf(rounds.flatMap((round) => round.during))
-  const p99Ms = rounds.flatMap((round) => round.during.map((window) => rounded(window.latencyMs['ok']?.p99 ?? Number.NaN)))
+  const during = outcomeOf(rounds.map((round) => round.during))
   return {
     okPerSecond: [rounded(before.okPerSecond), rounded(during.okPerSecond)],
     ended: during.ok + during.failed,
     failures: during.kinds,
-    p99Ms,
+    causes: rounds.map((round) => round.during.failures.causes),
+    lastFailureMs: rounds.map((round) => rounded(round.during.failures.lastAfterMs)),
+    worstTtfbMs: rounds.map((round) => rounded(round.during.firstFrameMs.max)),
+    p99Ms: rounds.map((round) => rounded(round.during.latencyMs['ok']?.p99 ?? Number.NaN)),
+    badInFlight: rounds.map((round) => round.badInFlight),
   }
+}
+
+async function scenarioBars(scenario: Scenario, options: BenchOptions): Promise<Pick<BenchResult, 'bars' | 'data'>> {
+  const rounds: Round[] = []
+  for (let round = 0; round < (options.isQuick ? 1 : roundsFull); round += 1)
+    rounds.push(await onStage(options, (stage) => playRound(stage, scenario.plan)))
+  const bars = barsOf(scenario, rounds)
+  for (const bar of bars) options.log(`${bar.name}: ${bar.value} (${bar.limit})`)
+  return { bars, data: dataOf(rounds) }
 }
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const bars: Bar[] = []
   const data: Record<string, unknown> = {}
-  for (const scenario of scenarios.filter(({ name }) => name.includes(options.only))) {
-    const rounds: Round[] = []
-    for (let round = 0; round < (options.isQuick ? 1 : 3); round += 1)
-      rounds.push(await onStage(options, (stage) => playRound(stage, scenario, options.isQuick)))
-    const own = barsOf(scenario, rounds)
-    bars.push(...own)
-    data[scenario.name] = figures(rounds)
-    for (const bar of own) options.log(`${bar.name}: ${bar.value} (${bar.limit})`)
+  for (const scenario of scenariosOf(options.isQuick).filter(({ name }) => name.includes(options.only))) {
+    const part = await scenarioBars(scenario, options)
+    bars.push(...part.bars)
+    data[scenario.name] = part.data
   }
+  const fleet = await fleetBars(options)
   const prefill = 'prefill'.includes(options.only) ? await prefillBars(options) : { bars: [], data: {} }
-  return benchResult('faults', options, { bars: [...bars, ...prefill.bars], data: { ...data, prefill: prefill.data } })
+  return benchResult('faults', options, {
+    bars: [...bars, ...fleet.bars, ...prefill.bars],
+    data: { ...data, ...fleet.data, prefill: prefill.data },
+  })
 }

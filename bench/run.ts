@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT]`: runs benches one after another. Standard output holds
+ * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT] [--minutes N]`: runs benches one after another. Standard output holds
  * the result alone (a table, or one JSON document per run under `--json`); progress goes to standard error. Exit
  * code 1 when a bar does not hold, unless `--no-fail`; 2 for a wrong call.
  */
@@ -31,6 +31,7 @@ interface Call {
   readonly mayFail: boolean
   readonly target: BenchOptions['target']
   readonly only: string
+  readonly minutes: number | undefined
 }
 
 function readCall(): Call | undefined {
@@ -42,13 +43,16 @@ function readCall(): Call | undefined {
       'no-fail': { type: 'boolean' },
       target: { type: 'string', default: 'corral' },
       only: { type: 'string', default: '' },
+      minutes: { type: 'string' },
     },
   })
   const names = positionals.length === 1 && positionals[0] === 'all' ? Object.keys(benches) : positionals
   if (names.length === 0 || names.some((name) => !Object.hasOwn(benches, name))) return undefined
   const { target, only } = values
   if (target !== 'corral' && target !== 'bare') return undefined
-  return { names, target, only, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
+  const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
+  if (minutes !== undefined && !(minutes > 0)) return undefined
+  return { names, target, only, minutes, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
 }
 
 function say(line: string): void {
@@ -59,14 +63,15 @@ async function runBench(name: string, call: Call): Promise<BenchResult> {
   const load = benches[name]
   if (load === undefined) throw new Error(`no bench ${name}`)
   const bench = await load()
-  return bench.run({ isQuick: call.isQuick, target: call.target, only: call.only, log: (line) => say(`${name}: ${line}`) })
+  const { isQuick, target, only, minutes } = call
+  return bench.run({ isQuick, target, only, minutes, log: (line) => say(`${name}: ${line}`) })
 }
 
 async function main(): Promise<number> {
   const call = readCall()
   if (call === undefined) {
     say(
-      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
+      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
     )
     return 2
   }

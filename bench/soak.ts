@@ -1,17 +1,18 @@
 /**
- * Half an hour (quick: two minutes) of mixed load over a herd that never stops failing: streams, whole answers and
+ * Half an hour (quick: two minutes; `--minutes N`: so many) of mixed load over a herd that never stops failing: streams, whole answers and
  * clients that leave. Afterwards nothing may be held: no slot, no queued request, no socket and no timer more than at
  * rest before; and the heap after forced collections may not grow. A quick run is too short to say anything about
- * the heap, so it reports the slope without a bar.
+ * the heap, so it reports the slope without a bar. Failures are listed by kind of client and cause, beside what the
+ * fleet had to offer meanwhile.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { z } from 'zod'
-
 import { systemClock } from '../src/base/clock.ts'
 import { streamedChat, wholeChat } from './harness/bodies.ts'
+import { heldByFleet, watchFleet } from './harness/fleet-watch.ts'
+import type { FleetSeen } from './harness/fleet-watch.ts'
 import type { LoadWindow } from './harness/load-spec.ts'
 import { outcomeOf } from './harness/outcome.ts'
 import { nextReading, probeEveryMs, probeSettings, readingsOf } from './harness/probe-readings.ts'
@@ -31,19 +32,6 @@ const heapMbPerHourMax = 10
 /** Timers and sockets that come and go at rest: probes of nodes, the log's flush. */
 const restJitter = 16
 
-const fleet = z.object({
-  nodes: z.array(z.object({ inFlight: z.int() })),
-  pools: z.array(z.object({ queued: z.int() })),
-  activeAttempts: z.int(),
-})
-
-async function heldByFleet(port: number): Promise<number> {
-  const response = await fetch(`http://127.0.0.1:${port}/admin/fleet`)
-  const { nodes, pools, activeAttempts } = fleet.parse(await response.json())
-  const inFlight = nodes.reduce((sum, node) => sum + node.inFlight, 0)
-  return inFlight + activeAttempts + pools.reduce((sum, pool) => sum + pool.queued, 0)
-}
-
 /** Starts the three kinds of client. */
 async function startClients(stage: Stage, port: number): Promise<LoadDriver[]> {
   const [streaming, whole, leaving] = [await stage.driver(), await stage.driver(), await stage.driver()]
@@ -57,12 +45,20 @@ async function finishAll(drivers: readonly LoadDriver[]): Promise<LoadWindow[]> 
   return Promise.all(drivers.map((driver) => driver.finish(30_000)))
 }
 
+/** Shorter runs say nothing about the heap. */
+const heapMinutesMin = 20
+
+function minutesOf(options: BenchOptions): number {
+  return options.minutes ?? (options.isQuick ? 2 : 30)
+}
+
 interface Soaked {
   readonly before: Reading
   readonly after: Reading
   readonly readings: readonly Reading[]
   readonly windows: readonly LoadWindow[]
   readonly held: number
+  readonly fleet: FleetSeen
   readonly faults: number
 }
 
@@ -74,12 +70,15 @@ async function soak(stage: Stage, file: string, options: BenchOptions): Promise<
   const before = await nextReading(file)
   const first = readingsOf(file).length
   const drivers = await startClients(stage, gateway.port)
-  const faults = await rotateFaults(herd, systemClock.nowMs() + (options.isQuick ? 120_000 : 1_800_000))
+  options.log(`the gateway listens on ${gateway.port}`)
+  const fleetSeen = watchFleet(gateway.port)
+  const faults = await rotateFaults(herd, systemClock.nowMs() + minutesOf(options) * 60_000)
+  const fleet = fleetSeen()
   const readings = readingsOf(file).slice(first)
   const windows = await finishAll(drivers)
   await systemClock.sleep(restMs)
   const after = await nextReading(file)
-  return { before, after, readings, windows, held: await heldByFleet(gateway.port), faults }
+  return { before, after, readings, windows, held: await heldByFleet(gateway.port), fleet, faults }
 }
 
 function barsOf(soaked: Soaked, highMbPerHour: number, options: BenchOptions): Bar[] {
@@ -90,7 +89,9 @@ function barsOf(soaked: Soaked, highMbPerHour: number, options: BenchOptions): B
     atMost('sockets more than at rest before', after.sockets - before.sockets, restJitter),
     atMost('timers more than at rest before', after.timers - before.timers, restJitter),
     atMost('streams cut silently', silent, 0),
-    ...(options.isQuick ? [] : [atMost('heap growth, upper end of 95 %, MB/h', rounded(highMbPerHour), heapMbPerHourMax)]),
+    ...(minutesOf(options) < heapMinutesMin
+      ? []
+      : [atMost('heap growth, upper end of 95 %, MB/h', rounded(highMbPerHour), heapMbPerHourMax)]),
   ]
 }
 
@@ -100,12 +101,13 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const soaked = await onStage(options, (stage) => soak(stage, join(folder, 'readings'), options))
     const settled = soaked.readings.slice(Math.floor(soaked.readings.length * warmShare))
     const trend = trendOf(settled.map(({ heapBytes }, index) => ({ atMs: index * probeEveryMs, value: heapBytes / megabyte })))
-    const [streaming, whole, leaving] = soaked.windows.map((window) => outcomeOf([window]))
+    const [streaming, whole, leaving] = soaked.windows.map((window) => ({ ...outcomeOf([window]), causes: window.failures.causes }))
     const data = {
       heapMbPerHour: { slope: rounded(trend.perHour), low: rounded(trend.low), high: rounded(trend.high), readings: settled.length },
       heapMb: [soaked.before.heapBytes, soaked.after.heapBytes].map((bytes) => rounded(bytes / megabyte)),
       atRest: { before: soaked.before, after: soaked.after },
       clients: { streaming, whole, leaving },
+      fleet: soaked.fleet,
       faults: soaked.faults,
     }
     return benchResult('soak', options, { bars: barsOf(soaked, trend.high, options), data })

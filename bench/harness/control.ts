@@ -14,6 +14,8 @@ export type ControlHandler = (argument: unknown) => unknown
 export interface ControlledChild {
   readonly pid: number
   call(name: string, argument?: unknown): Promise<unknown>
+  /** Sends a signal to the process. */
+  signal(name: NodeJS.Signals): void
   stop(): Promise<void>
 }
 
@@ -69,7 +71,12 @@ export async function startChild(script: URL, settings: { readonly args?: readon
   return {
     pid: child.pid ?? 0,
     call: (name, argument) => callControl(port, name, argument),
+    signal: (name) => {
+      child.kill(name)
+    },
     stop: () => {
+      // A stopped process would not see its input end.
+      child.kill('SIGCONT')
       child.stdin.end()
       return exited
     },

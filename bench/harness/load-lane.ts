@@ -6,6 +6,7 @@
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 
+import { causeOf } from './failure-cause.ts'
 import type { LoadRecorder } from './load-recorder.ts'
 import { monotonicUs } from './monotonic.ts'
 import { ResponseReader } from './response-reader.ts'
@@ -28,6 +29,8 @@ export class LoadLane implements ResponseListener {
   #framesSeen = 0
   #isDone = false
   #isBroken = false
+  #hasRetryAfter = false
+  #errorText = ''
 
   constructor(port: number, owner: LaneOwner) {
     this.#port = port
@@ -54,6 +57,8 @@ export class LoadLane implements ResponseListener {
     this.#framesSeen = 0
     this.#isDone = false
     this.#isBroken = false
+    this.#hasRetryAfter = false
+    this.#errorText = ''
     const socket = this.#socket ?? this.#open()
     socket.write(request, 'latin1')
   }
@@ -66,13 +71,16 @@ export class LoadLane implements ResponseListener {
     if (this.#isBusy) this.#end(kind)
   }
 
-  onHead(status: number): void {
+  onHead(status: number, head: string): void {
     this.#status = status
+    this.#hasRetryAfter = status !== 200 && head.includes('\r\nretry-after:')
   }
 
   onData(text: string): void {
     if (text.includes('"done":true')) this.#isDone = true
-    if (text.includes('"error"')) this.#isBroken = true
+    const isError = text.includes('"error"')
+    if (isError) this.#isBroken = true
+    if (isError || this.#status !== 200) this.#errorText = text
     for (const [, index, stampUs] of text.matchAll(stampPattern)) this.#onFrame(Number(index), Number(stampUs))
   }
 
@@ -101,6 +109,10 @@ export class LoadLane implements ResponseListener {
   #end(kind: string): void {
     this.#isBusy = false
     this.#owner.recorder.onEnd(kind, (monotonicUs() - this.#sentUs) / 1_000)
+    if (kind !== 'ok') {
+      const isRetryAfterMissing = (this.#status === 503 || this.#status === 429) && !this.#hasRetryAfter
+      this.#owner.recorder.onFailure(causeOf(kind, this.#errorText), { isBeforeFirstFrame: this.#framesSeen === 0, isRetryAfterMissing })
+    }
     this.#owner.onLaneFree(this, kind)
   }
 

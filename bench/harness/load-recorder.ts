@@ -1,7 +1,14 @@
 /** Counts what the lanes of a driver see, window by window. */
-import type { LoadWindow, Spread } from './load-spec.ts'
+import type { Failures, LoadWindow, Spread } from './load-spec.ts'
 import { monotonicUs } from './monotonic.ts'
 import { Samples } from './samples.ts'
+
+/** Different causes told apart in one window; the rest falls under `others`. */
+const causesMax = 40
+
+function noFailures(): Failures {
+  return { beforeFirstFrame: 0, lastAfterMs: 0, retryAfterMissing: 0, causes: {} }
+}
 
 export class LoadRecorder {
   #startUs = monotonicUs()
@@ -9,6 +16,7 @@ export class LoadRecorder {
   #firstFrame = new Samples()
   #frameDelay = new Samples()
   #frames = 0
+  #failures = noFailures()
 
   onFrame(delayMs: number): void {
     this.#frames += 1
@@ -26,6 +34,16 @@ export class LoadRecorder {
     samples.add(latencyMs)
   }
 
+  onFailure(cause: string, facts: { readonly isBeforeFirstFrame: boolean; readonly isRetryAfterMissing: boolean }): void {
+    const failures = this.#failures
+    failures.lastAfterMs = (monotonicUs() - this.#startUs) / 1_000
+    if (facts.isBeforeFirstFrame) failures.beforeFirstFrame += 1
+    if (facts.isRetryAfterMissing) failures.retryAfterMissing += 1
+    const isFull = !Object.hasOwn(failures.causes, cause) && Object.keys(failures.causes).length >= causesMax
+    const name = isFull ? 'others' : cause
+    failures.causes[name] = (failures.causes[name] ?? 0) + 1
+  }
+
   /** The window so far; a new one begins. */
   take(inFlight: number): LoadWindow {
     const nowUs = monotonicUs()
@@ -38,12 +56,13 @@ export class LoadRecorder {
     }
     const durationMs = (nowUs - this.#startUs) / 1_000
     const window = { durationMs, kinds, latencyMs, firstFrameMs: this.#firstFrame.spread(), frameDelayMs: this.#frameDelay.spread() }
-    const taken: LoadWindow = { ...window, frames: this.#frames, inFlight }
+    const taken: LoadWindow = { ...window, failures: this.#failures, frames: this.#frames, inFlight }
     this.#startUs = nowUs
     this.#kinds = new Map()
     this.#firstFrame = new Samples()
     this.#frameDelay = new Samples()
     this.#frames = 0
+    this.#failures = noFailures()
     return taken
   }
 }

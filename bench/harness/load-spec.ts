@@ -25,6 +25,19 @@ export type LoadSpec = z.infer<typeof loadSpec>
 const spread = z.strictObject({ count: z.int(), p50: z.number(), p90: z.number(), p99: z.number(), max: z.number() })
 export type Spread = z.infer<typeof spread>
 
+/** What is known of the requests that did not end `ok`. */
+const failures = z.strictObject({
+  /** Those whose client had not had a frame yet: the gateway could still have gone elsewhere. */
+  beforeFirstFrame: z.int(),
+  /** Milliseconds from the window's start to the end of its last failure; 0 for none. */
+  lastAfterMs: z.number(),
+  /** Answers 429 and 503 that do not say when to come back. */
+  retryAfterMissing: z.int(),
+  /** By kind and first words of the error, numbers removed. */
+  causes: z.record(z.string(), z.int()),
+})
+export type Failures = z.infer<typeof failures>
+
 export const loadWindow = z.strictObject({
   durationMs: z.number(),
   /** Requests by how they ended: ok, http-NNN, refused, reset, truncated-visible, truncated-silent, in-band-error, timeout. */
@@ -35,6 +48,7 @@ export const loadWindow = z.strictObject({
   firstFrameMs: spread,
   /** Milliseconds from the mock's write of a frame to its arrival here. */
   frameDelayMs: spread,
+  failures,
   frames: z.int(),
   inFlight: z.int(),
 })

@@ -33,6 +33,9 @@ export function wholeAnswer(status: string, body: string): Buffer {
 
 const model = `"name":"m:latest","model":"m:latest","size":4900000000,"digest":"${'ab'.repeat(32)}","details":${details}`
 
+export const nothingLoadedAnswer = wholeAnswer('200 OK', '{"models":[]}')
+export const loadFailedAnswer = wholeAnswer('500 Internal Server Error', '{"error":"llama runner process has terminated: signal: killed"}')
+
 /** Answers of paths that need no work, by path. */
 export const fixedAnswers: ReadonlyMap<string, Buffer> = new Map([
   ['/', wholeAnswer('200 OK', 'Ollama is running')],

@@ -71,10 +71,11 @@ export class MockJob {
   }
 
   #sendFrame(): void {
-    const { frames, frameIntervalMs, fault, rstAfterFrames } = this.#settings
+    const { frames, frameIntervalMs, fault, faultAfterFrames } = this.#settings
     const index = this.#frame
     this.#frame += 1
-    if (fault === 'rst-at-frame' && index >= rstAfterFrames) {
+    if (fault === 'hang-at-frame' && index >= faultAfterFrames) return
+    if (fault === 'rst-at-frame' && index >= faultAfterFrames) {
       this.connection.socket.resetAndDestroy()
       return
     }

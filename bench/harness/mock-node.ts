@@ -6,7 +6,15 @@
 import { createServer } from 'node:net'
 import type { Server } from 'node:net'
 
-import { fixedAnswers, missingModelAnswer, missingPathAnswer, overloadedAnswer } from './mock-answers.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import {
+  fixedAnswers,
+  loadFailedAnswer,
+  missingModelAnswer,
+  missingPathAnswer,
+  nothingLoadedAnswer,
+  overloadedAnswer,
+} from './mock-answers.ts'
 import { MockConnection } from './mock-connection.ts'
 import type { MockConnectionOwner, MockRequest } from './mock-connection.ts'
 import { MockJob } from './mock-job.ts'
@@ -18,6 +26,7 @@ export class MockNode implements MockConnectionOwner {
   #settings: MockSettings
   #server: Server | undefined
   #port = 0
+  #isLoaded = false
   readonly #jobs = new Map<MockConnection, MockJob>()
   readonly #connections = new Set<MockConnection>()
   readonly #waiting: MockJob[] = []
@@ -73,6 +82,7 @@ export class MockNode implements MockConnectionOwner {
 
   onRequest(connection: MockConnection, request: MockRequest): void {
     if (inferencePaths.has(request.path)) this.#infer(connection, request)
+    else if (request.path === '/api/ps' && this.#isCold) connection.finish(nothingLoadedAnswer)
     else if (this.#settings.fault !== 'hang') connection.finish(fixedAnswers.get(request.path) ?? missingPathAnswer)
   }
 
@@ -82,6 +92,10 @@ export class MockNode implements MockConnectionOwner {
     if (job === undefined) return
     job.cancel()
     this.#forget(job)
+  }
+
+  get #isCold(): boolean {
+    return this.#settings.loadMs > 0 && !this.#isLoaded
   }
 
   #infer(connection: MockConnection, request: MockRequest): void {
@@ -94,6 +108,20 @@ export class MockNode implements MockConnectionOwner {
       connection.socket.resetAndDestroy()
       return
     }
+    if (this.#isCold) systemClock.after(this.#settings.loadMs, () => this.#loaded(connection, request), true)
+    else this.#enqueue(connection, request, slots)
+  }
+
+  /** A cold node's first requests wait for its load, each for the whole of it. */
+  #loaded(connection: MockConnection, request: MockRequest): void {
+    if (!this.#connections.has(connection)) return
+    const { fault, slots } = this.#settings
+    if (fault === 'load-500') return connection.finish(loadFailedAnswer)
+    this.#isLoaded = true
+    this.#enqueue(connection, request, slots)
+  }
+
+  #enqueue(connection: MockConnection, request: MockRequest, slots: number): void {
     const job = new MockJob(connection, request, { settings: this.#settings, onDone: this.#onDone })
     this.#counts.embedItems += job.inputs?.length ?? 0
     this.#jobs.set(connection, job)

@@ -5,7 +5,19 @@
 import { z } from 'zod'
 
 /** Ways a node can misbehave. All but `refuse` and `hang` leave the health paths healthy: the harder case. */
-export const mockFault = z.enum(['none', '503', '404', 'refuse', 'rst-before-head', 'rst-at-frame', 'hang', 'hang-inference', 'slow'])
+export const mockFault = z.enum([
+  'none',
+  '503',
+  '404',
+  'refuse',
+  'rst-before-head',
+  'rst-at-frame',
+  'hang',
+  'hang-inference',
+  'hang-at-frame',
+  'load-500',
+  'slow',
+])
 export type MockFault = z.infer<typeof mockFault>
 
 export const mockSettings = z.strictObject({
@@ -16,10 +28,12 @@ export const mockSettings = z.strictObject({
   serviceMs: z.number().min(0).default(0),
   /** Extra time before the first byte under the fault `slow`. */
   slowMs: z.number().min(0).default(2_000),
+  /** Time a node takes to load its model by the first request for it; under `load-500` it fails then. 0: loaded from the start. */
+  loadMs: z.number().min(0).default(0),
   frames: z.int().min(1).default(50),
   frameIntervalMs: z.number().min(0).default(20),
-  /** Frames sent before the connection is reset under `rst-at-frame`. */
-  rstAfterFrames: z.int().min(0).default(5),
+  /** Frames sent before the connection is reset under `rst-at-frame`, or falls silent under `hang-at-frame`. */
+  faultAfterFrames: z.int().min(0).default(5),
   /** Time an embedding batch takes for each of its items. */
   embedItemMs: z.number().min(0).default(0),
 })

@@ -3,7 +3,8 @@
  * nothing else. It holds the driver's verdict about completeness: `onEnd` comes only after the body's own end.
  */
 export interface ResponseListener {
-  onHead(status: number): void
+  /** `head` is in lower case. */
+  onHead(status: number, head: string): void
   onData(text: string): void
   /** The body is complete. `willClose`: the server closes the connection now. */
   onEnd(willClose: boolean): void
@@ -48,7 +49,7 @@ export class ResponseReader {
     const lengthAt = head.indexOf('\r\ncontent-length:')
     const left = lengthAt < 0 ? 0 : Number.parseInt(head.slice(lengthAt + 17, lengthAt + 36), 10)
     this.#state = lengthAt < 0 && head.includes('\r\ntransfer-encoding: chunked') ? { kind: 'chunk' } : { kind: 'length', left }
-    this.#listener.onHead(status)
+    this.#listener.onHead(status, head)
     if (this.#state.kind === 'length' && left === 0) this.#end()
     return true
   }

@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly target: 'corral' | 'bare'
   /** Only scenarios whose name holds this text, in benches that have several; '' for all. */
   readonly only: string
+  /** Length of a run that has one (`soak`), in minutes; the bench's own when absent. */
+  readonly minutes?: number | undefined
   /** Progress for people. */
   readonly log: (line: string) => void
 }

@@ -45,6 +45,11 @@ export class MockHerd {
     await this.#child.call('reset')
   }
 
+  /** Sends a signal to the process of all its nodes. A herd that is stopped or dead answers no call. */
+  signal(name: NodeJS.Signals): void {
+    this.#child.signal(name)
+  }
+
   /** One node as a target of its own: the road without any proxy. */
   direct(): Target {
     return { name: 'direct', pid: 0, port: this.ports[0] ?? 0 }
