@@ -204,12 +204,12 @@ export class Admission {
     return ejected ?? eligible
   }
 
-  /** Whether a node that this request has not tried is up, not ejected and not overloaded. */
-  canServe(wish: Wish): boolean {
+  /** Whether a node that this request has not tried, other than `except`, is up, not ejected and not overloaded. */
+  canServe(wish: Wish, except: string | null = null): boolean {
     const nowMs = this.#deps.clock.nowMs()
     return this.#deps.pools.get(wish.model).runners.some(({ fleetNode: node }) => {
       const usable = node.up !== false && !node.draining && node.overloadedUntilMs <= nowMs
-      return usable && !wish.tried.has(node.name) && node.breaker.state(nowMs) !== 'open'
+      return usable && node.name !== except && !wish.tried.has(node.name) && node.breaker.state(nowMs) !== 'open'
     })
   }
 

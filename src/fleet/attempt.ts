@@ -1,7 +1,7 @@
 /**
  * One try of a request on one node, from the first byte sent to the true end of the answer. It reads the node's bytes,
- * decides when the head is certain, watches the terminator and the deadlines, and reports exactly one end. It never retries
- * and never touches health: `dispatch.ts` does, by what is reported here.
+ * decides when the head is certain, watches the terminator, and reports exactly one end (`attempt-report.ts`). Its deadlines
+ * are `attempt-watch.ts`'s. It never retries and never touches health: `dispatch.ts` does, by what is reported here.
  *
  * The node is always drained: frames go into the client's bounded queue without waiting; a client that lets it run full is
  * dropped, so that its slowness never keeps a slot taken.
@@ -9,43 +9,16 @@
 import { ByteQueue } from '../base/byte-queue.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Listed, LiveList } from '../base/live-list.ts'
-import { formatDuration } from '../base/units.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError, type ErrorCode } from '../core/errors.ts'
 import type { InferenceRequest, Usage } from '../core/relay.ts'
-import { type Judgement, judgeResponse } from '../wire/blame.ts'
 import { checkWholeBody, createStreamReader, readWholeUsage, type StreamReader } from '../wire/stream-reader.ts'
 import type { Claim } from './admission.ts'
-import { firstFrameBudgetMs, idleBudgetMs } from './deadlines.ts'
+import { isStreamHead, problemOfHead } from './answer-head.ts'
+import { type AttemptSink, type Failure, failureOfConnection, failureOfFrame, failureOfStatus, type StreamEnd } from './attempt-report.ts'
+import { AttemptWatch, type Overdue } from './attempt-watch.ts'
 import type { FleetOptions } from './options.ts'
 import type { Exchange, ResponseHandler, ResponseHeaders, TransportError } from './transport.ts'
-
-/** Why a try failed, and what follows from it. */
-export interface Failure {
-  readonly error: CorralError
-  /** The node's own answer, to be passed on when nobody else can do better. */
-  readonly response: { readonly status: number; readonly headers: ResponseHeaders; readonly body: Buffer } | null
-  readonly kind: Judgement['kind'] | 'connect' | 'local' | 'reset' | 'timeout' | 'protocol' | 'truncated' | 'stalled'
-  readonly retry: 'elsewhere' | 'never'
-  /** A keep-alive race: the same node may be asked once more. */
-  readonly reusedSocket: boolean
-}
-
-/** How a stream ended after its head was sent. */
-export interface StreamEnd {
-  readonly kind: 'ok' | 'broken' | 'client_gone' | 'client_too_slow' | 'silent'
-  readonly error: CorralError | null
-  /** True when the node said that its runner died. */
-  readonly runnerDied?: boolean
-}
-
-/** What a try tells its dispatcher. Exactly one of `onWhole`, `onFailure`, or `onFirstFrame` then `onStreamEnd`. */
-export interface AttemptSink {
-  onFirstFrame(attempt: Attempt, frames: ByteQueue): void
-  onWhole(attempt: Attempt, body: Buffer): void
-  onFailure(attempt: Attempt, failure: Failure): void
-  onStreamEnd(attempt: Attempt, end: StreamEnd): void
-}
 
 export interface AttemptDeps {
   readonly clock: Clock
@@ -54,11 +27,6 @@ export interface AttemptDeps {
   readonly active: LiveList<Attempt>
   readonly sink: AttemptSink
 }
-
-/** A node that is down by its probes and silent for this long has lost its streams, too. */
-const silentOnDownNodeMs = 1_500
-/** How long a node may keep a body open after its last frame. */
-const unendedBodyMs = 1_000
 
 export class Attempt implements ResponseHandler, Listed {
   place = 0
@@ -78,12 +46,7 @@ export class Attempt implements ResponseHandler, Listed {
   #chunks: Buffer[] = []
   #state: 'open' | 'streaming' | 'ended' = 'open'
   #terminated = false
-  #headAtMs = 0
-  #lastByteMs: number
-  /** Differs from the last byte's on a node that drips a frame which it never completes. */
-  #lastFrameMs: number
-  #longestPauseMs = 0
-  readonly #firstFrameBudgetMs: number
+  readonly #watch: AttemptWatch
 
   constructor(deps: AttemptDeps, request: InferenceRequest, call: Call, claim: Claim) {
     this.#deps = deps
@@ -91,9 +54,7 @@ export class Attempt implements ResponseHandler, Listed {
     this.call = call
     this.claim = claim
     this.startedAtMs = deps.clock.nowMs()
-    this.#lastByteMs = this.startedAtMs
-    this.#lastFrameMs = this.startedAtMs
-    this.#firstFrameBudgetMs = firstFrameBudgetMs(claim.runner, request, deps.options.deadlines)
+    this.#watch = new AttemptWatch(claim.runner, request, { deadlines: deps.options.deadlines, nowMs: this.startedAtMs })
   }
 
   get frameCount(): number {
@@ -104,6 +65,11 @@ export class Attempt implements ResponseHandler, Listed {
     return this.#state === 'streaming'
   }
 
+  /** A report was made, or `abort` made one needless: what still comes is nobody's any more. */
+  get #ended(): boolean {
+    return this.#state === 'ended'
+  }
+
   /** Sends the request. `headers` are complete. */
   start(headers: string[]): void {
     const { request } = this
@@ -111,13 +77,13 @@ export class Attempt implements ResponseHandler, Listed {
     const body = request.body.length === 0 ? null : request.body
     const wire = { method: request.method, path: request.target, headers, body }
     const exchange = this.claim.runner.fleetNode.transport.open(wire, this)
-    if (this.#state === 'ended') exchange.abort('ended')
+    if (this.#ended) exchange.abort('ended')
     else this.#exchange = exchange
   }
 
   /** Stops the upstream without a report: the dispatcher knows why. Safe at any time. */
   abort(reason: string): void {
-    if (this.#state === 'ended') return
+    if (this.#ended) return
     this.#end()
     this.#exchange?.abort(reason)
   }
@@ -130,37 +96,19 @@ export class Attempt implements ResponseHandler, Listed {
   onHead(status: number, headers: ResponseHeaders): void {
     this.status = status
     this.headers = headers
-    this.#headAtMs = this.#deps.clock.nowMs()
-    this.#lastByteMs = this.#headAtMs
-    const encoding = headers['content-encoding']
-    if (encoding !== undefined && encoding !== 'identity') {
-      this.#failProtocol(`a body in content-encoding ${String(encoding)}`)
-      return
-    }
-    if (status >= 300 && status < 400) {
-      this.#failProtocol(`a redirect (${status})`)
-      return
-    }
-    if (status === 200 && this.#isStream(headers)) {
+    this.#watch.noteHead(this.#deps.clock.nowMs())
+    const problem = problemOfHead(status, headers)
+    if (problem !== null) {
+      this.#failProtocol(problem)
+    } else if (isStreamHead(this.request.route, status, headers)) {
       this.#reader = createStreamReader(this.request.route, { frameBytesMax: this.#deps.options.frameBytesMax })
     }
   }
 
-  #isStream(headers: ResponseHeaders): boolean {
-    const { route } = this.request
-    if (!route.streams) return false
-    const type = String(headers['content-type'] ?? '')
-    if (route.framing === 'ndjson') return type.startsWith('application/x-ndjson')
-    if (route.framing === 'sse') return type.startsWith('text/event-stream')
-    return true
-  }
-
   onData(chunk: Buffer): void {
+    if (this.#ended) return
     const nowMs = this.#deps.clock.nowMs()
-    if (this.#state === 'streaming' && nowMs - this.#lastByteMs > this.#longestPauseMs) {
-      this.#longestPauseMs = nowMs - this.#lastByteMs
-    }
-    this.#lastByteMs = nowMs
+    this.#watch.noteBytes(nowMs, this.streaming)
     this.bytes += chunk.length
     if (this.#reader === null) this.#collect(chunk)
     else this.#read(this.#reader, chunk, nowMs)
@@ -181,8 +129,9 @@ export class Attempt implements ResponseHandler, Listed {
     }
     const step = reader.push(chunk)
     if (step.forward !== null) {
-      this.#lastFrameMs = nowMs
-      if (!this.#forward(step.forward, nowMs)) return
+      this.#watch.noteFrame(nowMs)
+      // Whoever takes the frame may end the try.
+      if (!this.#forward(step.forward, nowMs) || this.#ended) return
     }
     switch (step.event) {
       case null:
@@ -222,7 +171,7 @@ export class Attempt implements ResponseHandler, Listed {
   }
 
   #clientLeft(kind: 'client_gone' | 'client_too_slow', message: string): void {
-    if (this.#state === 'ended') return
+    if (this.#ended) return
     this.abort(message)
     const error = new CorralError(kind, message)
     this.usage = this.#reader?.usage ?? null
@@ -230,14 +179,11 @@ export class Attempt implements ResponseHandler, Listed {
   }
 
   #errorFrame(message: string, event: 'error' | 'died'): void {
-    const { runner } = this.claim
-    const judgement = judgeResponse(this.request.route, this.#frames === null ? 500 : 200, JSON.stringify({ error: message }))
-    const code: ErrorCode = judgement.fault === 'client' ? 'invalid_request' : 'node_failed'
-    const error = new CorralError(code, `${runner.node}: ${judgement.message}`, { node: runner.node })
+    const { failure, fault } = failureOfFrame(this.request.route, this.claim.runner.node, { message, event, begun: this.#frames !== null })
     this.#exchange?.abort('error frame')
-    const kind = event === 'died' ? 'runner_died' : judgement.kind
-    if (this.#frames === null) this.#fail({ error, response: null, kind, retry: judgement.retry })
-    else this.#endStream({ kind: judgement.fault === 'client' ? 'silent' : 'broken', error, runnerDied: kind === 'runner_died' })
+    if (this.#frames === null) this.#fail(failure)
+    else
+      this.#endStream({ kind: fault === 'client' ? 'silent' : 'broken', error: failure.error, runnerDied: failure.kind === 'runner_died' })
   }
 
   /** The answer is complete but the node does not end its body: the connection is of no use any more. */
@@ -247,7 +193,7 @@ export class Attempt implements ResponseHandler, Listed {
   }
 
   onEnd(): void {
-    if (this.#state === 'ended') return
+    if (this.#ended) return
     if (this.#reader === null) this.#endWhole()
     else this.#endReader(this.#reader)
   }
@@ -261,7 +207,7 @@ export class Attempt implements ResponseHandler, Listed {
     }
     const { node } = this.claim.runner
     const error = new CorralError('stream_truncated', `${node} ended the stream without its last frame`, { node })
-    if (this.#frames === null) this.#fail({ error, response: null, kind: 'truncated', retry: 'elsewhere' })
+    if (this.#frames === null) this.#fail({ error, response: null, kind: 'truncated', retry: 'elsewhere', reusedSocket: false })
     else this.#endStream({ kind: end === 'silent' && this.request.route.framing === 'ndjson' ? 'silent' : 'broken', error })
   }
 
@@ -276,7 +222,7 @@ export class Attempt implements ResponseHandler, Listed {
     const body = this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks)
     const { route } = this.request
     if (this.status >= 400) {
-      this.#failStatus(body)
+      this.#fail(failureOfStatus(route, this.claim.runner.node, { status: this.status, headers: this.headers, body }))
       return
     }
     if (checkWholeBody(route, this.status, body) === 'malformed') {
@@ -288,14 +234,6 @@ export class Attempt implements ResponseHandler, Listed {
     this.#deps.sink.onWhole(this, body)
   }
 
-  #failStatus(body: Buffer): void {
-    const judgement = judgeResponse(this.request.route, this.status, body.toString('utf8', 0, 65_536))
-    const { node } = this.claim.runner
-    const error = new CorralError('node_failed', `${node}: ${judgement.message}`, { node, status: this.status })
-    const response = { status: this.status, headers: this.headers, body }
-    this.#fail({ error, response, kind: judgement.kind, retry: judgement.retry })
-  }
-
   #failProtocol(what: string): void {
     this.#exchange?.abort('protocol')
     this.#broken('node_protocol', `sent ${what}`, 'protocol')
@@ -303,36 +241,30 @@ export class Attempt implements ResponseHandler, Listed {
 
   /** A failure by the node's fault, before or after the head. */
   #broken(code: ErrorCode, what: string, kind: Failure['kind']): void {
-    if (this.#state === 'ended') return
+    if (this.#ended) return
     const { node } = this.claim.runner
     const error = new CorralError(code, `${node} ${what}`, { node })
     this.#exchange?.abort(kind)
     if (this.#frames !== null) this.#endStream({ kind: 'broken', error })
-    else this.#fail({ error, response: null, kind, retry: 'elsewhere' })
+    else this.#fail({ error, response: null, kind, retry: 'elsewhere', reusedSocket: false })
   }
 
-  #fail(failure: Omit<Failure, 'reusedSocket'> & { reusedSocket?: boolean }): void {
+  #fail(failure: Failure): void {
     this.#end()
-    this.#deps.sink.onFailure(this, { ...failure, reusedSocket: failure.reusedSocket ?? false })
+    this.#deps.sink.onFailure(this, failure)
   }
 
   onError(cause: TransportError): void {
-    if (this.#state === 'ended') return
+    if (this.#ended) return
     const { node } = this.claim.runner
-    if (this.#frames !== null) {
-      if (this.#terminated) {
-        this.#endStream({ kind: 'ok', error: null })
-        return
-      }
+    if (this.#frames === null) {
+      this.#fail(failureOfConnection(cause, node, this.status === 0))
+    } else if (this.#terminated) {
+      this.#endStream({ kind: 'ok', error: null })
+    } else {
       const error = new CorralError('stream_truncated', `${node} broke off the stream: ${cause.message}`, { node, cause })
       this.#endStream({ kind: 'broken', error })
-      return
     }
-    const code = cause.kind === 'local' ? 'no_node' : cause.kind === 'timeout' ? 'node_timeout' : 'node_failed'
-    const error = new CorralError(code, `${node}: ${cause.message}`, { node, cause })
-    const kind = cause.kind === 'connect' || cause.kind === 'local' || cause.kind === 'protocol' ? cause.kind : 'reset'
-    const fresh = this.status === 0
-    this.#fail({ error, response: null, kind, retry: 'elsewhere', reusedSocket: fresh && cause.reusedSocket })
   }
 
   /** Looks at the deadlines; called by the sweep some times a second. */
@@ -342,48 +274,47 @@ export class Attempt implements ResponseHandler, Listed {
   }
 
   #checkOpen(nowMs: number): void {
-    const silentMs = nowMs - this.#lastByteMs
-    const budgetMs = this.#firstFrameBudgetMs
-    const { firstFrameMsMax, wholeBodyMsMax } = this.#deps.options.deadlines
-    if (this.claim.runner.fleetNode.up === false) {
-      this.#broken('node_failed', 'went down before it answered', 'reset')
-    } else if (nowMs - this.startedAtMs > budgetMs && silentMs > budgetMs) {
-      this.#broken('node_timeout', `sent nothing for ${formatDuration(silentMs)}`, 'timeout')
-    } else if (this.#reader !== null && nowMs - this.#headAtMs > firstFrameMsMax) {
-      this.#broken('node_timeout', `sent no whole frame for ${formatDuration(nowMs - this.#headAtMs)}`, 'timeout')
-    } else if (this.#headAtMs > 0 && nowMs - this.#headAtMs > wholeBodyMsMax) {
-      this.#broken('node_timeout', `did not end its answer for ${formatDuration(nowMs - this.#headAtMs)}`, 'timeout')
-    }
+    const watch = this.#watch
+    const overdue = watch.checkOpen(nowMs, this.#reader !== null)
+    if (overdue !== null) this.#onOverdue(overdue)
+    else if (watch.isSuspect(nowMs) && this.#deps.sink.shouldMove(this)) this.#onOverdue(watch.hung(nowMs))
   }
 
   #checkStream(nowMs: number): void {
-    const silentMs = nowMs - this.#lastByteMs
-    if (this.#terminated) {
-      if (silentMs > unendedBodyMs) this.#endTerminated('body not ended')
-      return
+    const { firstFrameAtMs, frameCount } = this
+    const overdue = this.#watch.checkStream(nowMs, { firstFrameAtMs, terminated: this.#terminated })
+    if (overdue !== null) this.#onOverdue(overdue)
+    else if (this.#watch.hasJustProven(nowMs, { firstFrameAtMs, frames: frameCount })) this.#deps.sink.onProven(this)
+  }
+
+  #onOverdue({ kind, what }: Overdue): void {
+    switch (kind) {
+      case 'down':
+        this.#broken('node_failed', what, 'reset')
+        return
+      case 'hung':
+        this.#broken('node_timeout', what, 'timeout')
+        return
+      case 'stalled':
+        this.#broken('stream_stalled', what, 'stalled')
+        return
+      case 'unended':
+        this.#endTerminated(what)
+        return
+      case 'endless':
+        this.#endless(what)
     }
-    const { runner } = this.claim
-    const { deadlines } = this.#deps.options
-    const idleMs = idleBudgetMs(runner, this.#longestPauseMs, this.#holdsBack, deadlines)
-    const unframedMs = nowMs - this.#lastFrameMs
-    if (silentMs > idleMs) this.#broken('stream_stalled', `sent nothing for ${formatDuration(silentMs)}`, 'stalled')
-    else if (unframedMs > Math.max(idleMs, deadlines.idleMsMax)) {
-      this.#broken('stream_stalled', `sent no whole frame for ${formatDuration(unframedMs)}`, 'stalled')
-    } else if (runner.fleetNode.up === false && silentMs > silentOnDownNodeMs) {
-      this.#broken('stream_stalled', 'went down mid-stream', 'stalled')
-    } else if (nowMs - this.firstFrameAtMs > deadlines.streamMsMax) this.#endless(nowMs)
   }
 
   /** A model that never stops (`num_predict: -1`) is nobody's fault. */
-  #endless(nowMs: number): void {
+  #endless(what: string): void {
     const { node } = this.claim.runner
-    const message = `${node} streamed for ${formatDuration(nowMs - this.firstFrameAtMs)}, longer than is allowed`
     this.#exchange?.abort('endless')
-    this.#endStream({ kind: 'silent', error: new CorralError('node_timeout', message, { node }) })
+    this.#endStream({ kind: 'silent', error: new CorralError('node_timeout', `${node} ${what}`, { node }) })
   }
 
-  get #holdsBack(): boolean {
-    const { fields } = this.request.envelope
-    return fields.has('tools') || fields.has('format') || fields.has('response_format')
+  /** Whether the node was silent for so long that this alone is a failure, whoever ends the try. */
+  isHung(nowMs: number): boolean {
+    return this.#state === 'open' && this.#watch.isSuspect(nowMs)
   }
 }

@@ -16,7 +16,7 @@ export type TicketResult = 'ok' | 'fail' | 'broken_stream' | 'neutral'
 export interface Ticket {
   /** Reports the end. Only the first call counts. */
   settle(result: TicketResult, nowMs: number): void
-  /** The stream has run well for long enough (`attempt-silence.ts`) to decide a trial. No effect on other tickets. */
+  /** The stream has run well for long enough (`attempt-watch.ts`) to decide a trial. No effect on other tickets. */
   prove(nowMs: number): void
 }
 

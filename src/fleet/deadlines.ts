@@ -1,7 +1,7 @@
 /**
  * How long an attempt may stay silent. A node that hangs and a node that reads a long prompt look alike from outside; what
  * tells them apart is what this runner needed before: the budget is a multiple of the learned expectation, and generous
- * while nothing is learned. All results are durations in ms.
+ * while nothing is learned. What follows when it runs out is `attempt-watch.ts`'s. All results are durations in ms.
  */
 import type { InferenceRequest } from '../core/relay.ts'
 import type { FleetOptions } from './options.ts'
@@ -17,17 +17,34 @@ const sizeFactor = 2
 const idleFactor = 10
 /** Tokens of a tool call or structured answer that a node may hold back before it sends a frame. */
 const heldBackTokens = 2_048
+/** Tokens of a common tool call, which comes as one frame when it is complete (verified notes §k). */
+const toolCallTokens = 128
 
 type Deadlines = FleetOptions['deadlines']
 
-/** Until the first frame of a stream, or the end of a body that comes whole. */
+/**
+ * Until the first frame of a stream, or the end of a body that comes whole: a multiple of what is expected, at least
+ * `firstFrameMsMin`, and `firstFrameMsMax` while nothing is learned. Longer than this is suspect, not yet a failure.
+ */
 export function firstFrameBudgetMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
+  if (isLookup(runner, request)) return Math.min(deadlines.firstFrameMsMin, deadlines.lookupMsMax)
   const { stats } = runner
   const prefillMs = prefillBudgetMs(runner, request.envelope.promptTokens)
   const waitMs = Math.max(0, runner.inFlight - 1) * (stats.requestMs ?? 0)
-  const expectedMs = prefillMs + waitMs + (request.stream ? 0 : wholeAnswerMs(runner, request))
+  const answerMs = request.stream ? toolCallMs(runner, request) : wholeAnswerMs(runner, request)
+  const expectedMs = prefillMs + waitMs + answerMs
   if (!Number.isFinite(expectedMs)) return deadlines.firstFrameMsMax
   return Math.min(deadlines.firstFrameMsMax, Math.max(deadlines.firstFrameMsMin, firstFrameFactor * expectedMs))
+}
+
+/** The same where nobody else can take the request, or one that was moved for its silence already: longer than this fails. */
+export function firstFramePatienceMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
+  return isLookup(runner, request) ? deadlines.lookupMsMax : deadlines.firstFrameMsMax
+}
+
+/** What a node answers from its lists and files, without a model in memory. */
+function isLookup({ bounded }: Runner, { route: { operation } }: InferenceRequest): boolean {
+  return !bounded && (operation === 'show' || operation === 'list')
 }
 
 /** Reading the prompt: by the learned rate, or as long as whole answers took to prompts of this size; `Infinity` while unknown. */
@@ -37,6 +54,10 @@ function prefillBudgetMs({ stats }: Runner, promptTokens: number): number {
   return promptTokens <= sizeFactor * stats.promptTokensMax ? (stats.requestMs ?? Infinity) : Infinity
 }
 
+function toolCallMs({ stats }: Runner, { envelope }: InferenceRequest): number {
+  return envelope.fields.has('tools') ? toolCallTokens * (stats.decodeMsPerToken ?? 0) : 0
+}
+
 function wholeAnswerMs(runner: Runner, request: InferenceRequest): number {
   if (request.route.operation === 'embed') return runner.stats.requestMs ?? 0
   const tokens = request.envelope.outputTokensMax
@@ -44,7 +65,12 @@ function wholeAnswerMs(runner: Runner, request: InferenceRequest): number {
   return tokens === null || perToken === null ? Infinity : tokens * perToken
 }
 
-/** Between two frames. Streams with tools or a format may hold back a whole call (verified notes §k). */
+/** Whether frames of the stream may stay out while a whole call or document is made (verified notes §k). */
+export function holdsBack({ stream, envelope: { fields } }: InferenceRequest): boolean {
+  return stream && (fields.has('tools') || fields.has('format') || fields.has('response_format'))
+}
+
+/** Between two frames. */
 export function idleBudgetMs(runner: Runner, longestPauseMs: number, holdsBack: boolean, deadlines: Deadlines): number {
   const adaptive = Math.min(deadlines.idleMsMax, Math.max(deadlines.idleMsMin, idleFactor * longestPauseMs))
   if (!holdsBack) return adaptive

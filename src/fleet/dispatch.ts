@@ -17,11 +17,12 @@ import type { Answer, InferenceRequest, Outcome, Provenance, Relay } from '../co
 import { responseHeaders } from '../wire/request-headers.ts'
 import { renderStreamError } from '../wire/render-error.ts'
 import type { Admission, Claim } from './admission.ts'
-import { Attempt, type AttemptSink, type Failure, type StreamEnd } from './attempt.ts'
+import { Attempt } from './attempt.ts'
+import type { AttemptSink, Failure, StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { FleetOptions } from './options.ts'
 import type { RetryBudget } from './retry-budget.ts'
-import { settleFailure, settleStream, settleWhole, type SettleDeps } from './settle.ts'
+import { outrun, settleFailure, settleOutrun, settleStream, settleWhole, type SettleDeps } from './settle.ts'
 import { prepareRequest, type Wish } from './wish.ts'
 import type { NumCtxPolicy } from './num-ctx.ts'
 
@@ -113,15 +114,16 @@ class Dispatch implements AttemptSink {
     this.#next(false)
   }
 
-  readonly #onAbort = (): void => {
+  readonly #onAbort = (reason: unknown): void => {
     const attempt = this.#attempt
     if (attempt === null) return
     if (this.#frames !== null) {
       this.#frames.cancel('call aborted')
       return
     }
+    if (reason === outrun) settleOutrun(this.#deps, attempt)
+    else settleStream(this.#deps, attempt, clientGone)
     attempt.abort('the client left')
-    settleStream(this.#deps, attempt, clientGone)
     this.#close(attempt, 'client_gone')
     this.#reject(new CorralError('client_gone', 'the client left before the first frame'))
   }
@@ -184,6 +186,10 @@ class Dispatch implements AttemptSink {
     })
   }
 
+  onProven(attempt: Attempt): void {
+    attempt.claim.ticket?.prove(this.#deps.clock.nowMs())
+  }
+
   onStreamEnd(attempt: Attempt, end: StreamEnd): void {
     attempt.claim.runner.streaming -= 1
     const kind = outcomeKind(end)
@@ -216,6 +222,14 @@ class Dispatch implements AttemptSink {
     this.#deps.events.retried(attempt.claim.runner.node, failure.kind)
     if (failure.kind === 'missing_model') this.#retryMissing(attempt, failure)
     else this.#next(true)
+  }
+
+  /** Only the first time: the second node may be as slow, and then it is the prompt. The move must not cost the request itself. */
+  shouldMove(attempt: Attempt): boolean {
+    const { retry } = this.#deps.options()
+    if (!retry.enabled || this.#retries > 0 || retry.retriesMax === 0) return false
+    if (this.#deps.clock.nowMs() >= this.#call.deadlineAtMs) return false
+    return this.#deps.admission.canServe(this.#wish, attempt.claim.runner.node)
   }
 
   /** Decides on another try and takes its price. */

@@ -17,6 +17,7 @@ import { replaceField } from '../wire/splice.ts'
 import type { FleetOptions } from './options.ts'
 import type { Pool, PoolTable } from './pool.ts'
 import type { Waiter } from './admission.ts'
+import { outrun } from './settle.ts'
 
 export interface EmbedSplitDeps {
   readonly one: Relay
@@ -110,6 +111,8 @@ function cut(items: readonly string[], count: number): Plan['shards'] {
 
 interface Copy {
   readonly call: Call
+  /** Another copy was sent because this one was late. */
+  late: boolean
 }
 
 interface Shard {
@@ -166,7 +169,7 @@ class Batch {
 
   #send(shard: Shard, avoid: readonly string[]): void {
     const call = shardCall(this.#call)
-    shard.copies.push({ call })
+    shard.copies.push({ call, late: false })
     this.#deps.one({ ...shard.request, avoid }, call).then(
       (answer) => this.#onAnswer(shard, answer, call),
       (error: unknown) => this.#onError(shard, error),
@@ -192,7 +195,7 @@ class Batch {
     this.#provenance = answer.provenance
     this.#headers = answer.headers
     this.#durationsMs.push(this.#deps.clock.nowMs() - answer.provenance.dispatchedAtMs)
-    for (const copy of shard.copies) if (copy.call !== call) copy.call.signal.abort('answered elsewhere')
+    for (const copy of shard.copies) if (copy.call !== call) copy.call.signal.abort(copy.late ? outrun : 'answered elsewhere')
     this.#open -= 1
     if (this.#open === 0) this.#settle(this.#join())
   }
@@ -235,12 +238,14 @@ class Batch {
     const { hedge, hedgeAfterMs } = this.#deps.options().embed
     const lateMs = this.#lateAfterMs()
     for (const shard of this.#shards) {
-      const first = shard.copies[0]?.call.progress
-      if (shard.part !== null || shard.copies.length !== 1 || first === undefined || first.node === null) continue
-      if (first.phase !== 'waiting') continue
+      const [copy] = shard.copies
+      if (shard.part !== null || shard.copies.length !== 1 || copy === undefined) continue
+      const first = copy.call.progress
+      if (first.phase !== 'waiting' || first.node === null) continue
       const sinceMs = nowMs - (first.dispatchedAtMs ?? nowMs)
       const reason = sinceMs > lateMs ? 'straggler' : hedge && sinceMs > hedgeAfterMs ? 'hedge' : null
       if (reason === null) continue
+      copy.late = reason === 'straggler'
       this.#deps.onResend(first.node, reason)
       this.#send(shard, [first.node])
     }

@@ -67,8 +67,9 @@ export const fleetOptions = z.strictObject({
     .prefault({}),
   deadlines: z
     .strictObject({
-      firstFrameMsMin: durationMs(20_000),
+      firstFrameMsMin: durationMs(3_000),
       firstFrameMsMax: durationMs(600_000),
+      lookupMsMax: durationMs(10_000),
       loadMsMax: durationMs(360_000),
       idleMsMin: durationMs(5_000),
       idleMsMax: durationMs(60_000),

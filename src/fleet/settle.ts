@@ -3,7 +3,8 @@
  * a stale catalogue is not illness, a client that leaves is nobody's fault; streams that break count most.
  */
 import type { Clock } from '../base/clock.ts'
-import type { Attempt, Failure, StreamEnd } from './attempt.ts'
+import type { Attempt } from './attempt.ts'
+import type { Failure, StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { Affinity } from './learning.ts'
 import type { FleetNode } from './node.ts'
@@ -40,6 +41,21 @@ export function settleStream(deps: SettleDeps, attempt: Attempt, end: Pick<Strea
     case 'client_too_slow':
       ticket?.settle('neutral', nowMs)
   }
+}
+
+/** Why a call is given up when a copy of it, sent later to another node, was answered first. */
+export const outrun = Symbol('outrun by its copy')
+
+/**
+ * After a try that was outrun. A node that was silent past its own expectation is hung, as if its deadline had found it. One
+ * that is only slower than others is not ill and never ejected for it, but looks busier for a while, so that what follows
+ * goes to the faster ones. Nothing is counted for a good answer: there was none.
+ */
+export function settleOutrun(deps: SettleDeps, attempt: Attempt): void {
+  const nowMs = deps.clock.nowMs()
+  const { ticket, runner } = attempt.claim
+  ticket?.settle(attempt.isHung(nowMs) ? 'fail' : 'neutral', nowMs)
+  runner.noteFailure(nowMs)
 }
 
 /** After a complete body. */
