@@ -12,6 +12,7 @@ import { Pool, type Dispatcher } from 'undici'
 
 import type { CallSignal } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
+import { AddressBook, type Resolve } from './address-book.ts'
 
 export type TransportErrorKind = 'connect' | 'local' | 'reset' | 'protocol' | 'timeout' | 'too_large' | 'aborted'
 
@@ -73,6 +74,8 @@ export interface TransportOptions {
   readonly connectTimeoutMs: number
   readonly caFile?: string | undefined
   readonly clock: Clock
+  /** Asks for the addresses of the node's name; the system's resolver when absent. */
+  readonly resolve?: Resolve
 }
 
 export interface Transport {
@@ -244,11 +247,16 @@ function readWhole(
   })
 }
 
+/** The part of the connect timeout that a look-up of the node's name may take while an earlier answer is at hand. */
+const resolveShare = 0.25
+
 /** A pool of keep-alive connections to one node. `url` may carry a path prefix. Throws when the CA file cannot be read. */
 export function createTransport(options: TransportOptions): Transport {
   const url = new URL(options.url)
   const prefix = url.pathname.replace(/\/+$/, '')
   const nodeHeaders = Object.entries(options.headers).flat()
+  const { clock, resolve, connectTimeoutMs } = options
+  const book = new AddressBook({ clock, resolveMsMax: resolveShare * connectTimeoutMs, ...(resolve === undefined ? {} : { resolve }) })
   const pool = new Pool(url.origin, {
     connections: null,
     pipelining: 1,
@@ -256,7 +264,8 @@ export function createTransport(options: TransportOptions): Transport {
     bodyTimeout: 0,
     allowH2: false,
     connect: {
-      timeout: options.connectTimeoutMs,
+      timeout: connectTimeoutMs,
+      lookup: book.lookup,
       ...(options.caFile === undefined ? {} : { ca: readFileSync(options.caFile) }),
     },
   })
@@ -272,7 +281,7 @@ export function createTransport(options: TransportOptions): Transport {
   return {
     url: options.url,
     open,
-    request: (request, whole) => readWhole((handler) => open(request, handler), options.clock, whole),
+    request: (request, whole) => readWhole((handler) => open(request, handler), clock, whole),
     close: () => pool.destroy(),
     closeWhenIdle: () => pool.close(),
   }
