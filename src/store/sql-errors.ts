@@ -20,8 +20,10 @@ const constraintKinds: Readonly<Record<string, ConstraintKind>> = {
 const conflictStates = new Set(['40P01', '40001'])
 /** query_canceled (statement_timeout), lock_not_available, idle_in_transaction and transaction timeout. */
 const timeoutStates = new Set(['57014', '55P03', '25P03', '25P04'])
-/** admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, too_many_connections, read-only after a failover. */
-const awayStates = new Set(['57P01', '57P02', '57P03', '57P04', '53300', '25006'])
+/** admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, too_many_connections. */
+const awayStates = new Set(['57P01', '57P02', '57P03', '57P04', '53300'])
+/** A write was refused because the transaction, or the whole server, only reads. */
+export const readOnlyState = '25006'
 /** disk_full, and Linux's own word for it from the embedded file system. */
 const fullStates = new Set(['53100', 'ENOSPC', 'EDQUOT'])
 const socketCodes = /^E[A-Z]+$/

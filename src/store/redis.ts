@@ -1,0 +1,192 @@
+/**
+ * Redis as Corral uses it: never load-bearing (ARCHITECTURE §4). Whatever happens to Redis, a caller gets the verdict `skipped`,
+ * within `commandTimeoutMs` and at once while the breaker is open, and goes on by itself: limits count locally, caches miss.
+ *
+ * Invariants: no command waits for a connection, none is sent twice (a lost answer may have taken effect, so callers make
+ * their commands idempotent), and at most `callsMax` calls plus one probe are unanswered: a timed-out command stays in the client's
+ * queue (reference/reliability-security.md F36), so sending stops. Leaves the meaning of keys and scripts to its users; every key and
+ * channel begins with `prefix`.
+ */
+import { createHash } from 'node:crypto'
+
+import type { Clock } from '../base/clock.ts'
+import { parseRedisAddress } from './redis-address.ts'
+import { createRedisBreaker, type RedisBreaker, type RedisState } from './redis-breaker.ts'
+import { createRedisClient, type RedisClient } from './redis-client.ts'
+import { RedisFailure, redisFailure } from './redis-failure.ts'
+import type { RedisOptions } from './redis-options.ts'
+import { RedisSubscriber, type RedisListener } from './redis-subscriber.ts'
+
+export type { RedisState } from './redis-breaker.ts'
+export type { RedisListener } from './redis-subscriber.ts'
+
+/** The verdict when Redis was not asked or did not answer: go on without it. */
+export const skipped = 'skipped'
+export type Skipped = typeof skipped
+
+export type RedisArgument = string | number | Buffer
+
+/** What `work` may do. A command that fails rejects with an error that only `run` understands: do not catch it. */
+export interface RedisCommands {
+  /** One command, e.g. `command('SET', key, value, 'PX', 1000, 'NX')`; texts arrive as strings, integers as numbers. */
+  command(name: string, ...values: readonly RedisArgument[]): Promise<unknown>
+  /** The same with every text as a Buffer. */
+  commandBuffer(name: string, ...values: readonly RedisArgument[]): Promise<unknown>
+}
+
+/** A Lua script, sent by its hash and in full only when Redis does not know it (restart, SCRIPT FLUSH). */
+export interface RedisScript {
+  /** Keys of one call share a hash tag. A key of the wrong type is deleted, counted, and the call is skipped (F39). */
+  run(keys: readonly string[], values: readonly RedisArgument[]): Promise<unknown> | Skipped
+}
+
+export interface RedisStats {
+  /** Calls that were answered, including with an error about their key. */
+  readonly answered: number
+  /** Calls not sent, or without a usable answer. */
+  readonly skipped: number
+  /** Calls that met a value they could not use, or a script's own error. */
+  readonly dataErrors: number
+  readonly underWay: number
+}
+
+export interface RedisStore {
+  readonly prefix: string
+  readonly state: RedisState
+  readonly stats: RedisStats
+  /**
+   * Runs `work` against Redis. `skipped`, synchronously, while Redis is left alone or too much is under way; resolves `skipped`
+   * when a command failed. Rejects only with what `work` itself throws, which is a bug.
+   */
+  run<T>(work: (commands: RedisCommands) => Promise<T>): Promise<T | Skipped> | Skipped
+  script(lua: string): RedisScript
+  /** At most once, to whoever listens now; resolves with the number of listeners. `channel` is given without the prefix. */
+  publish(channel: string, message: string): Promise<number | Skipped> | Skipped
+  /** Listens on a connection of its own, opened by the first listener; returns the way to stop. Messages can be lost: see `onGap`. */
+  subscribe(channel: string, listener: RedisListener): () => void
+  /** Connects. Never waits: until the connection is ready every call is skipped. */
+  start(): void
+  close(): Promise<void>
+}
+
+export interface RedisDeps {
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  /** Told of every change, with the failure that caused it, for the log and a gauge. */
+  readonly onState?: (state: RedisState, cause: string | null) => void
+}
+
+/** A store for `options.url`, not connected yet. Throws when there is no valid URL or `caFile` cannot be read. */
+export function createRedis(options: RedisOptions, deps: RedisDeps): RedisStore {
+  const address = parseRedisAddress(options.url ?? '')
+  if (address === null) throw new Error('redis.url is no Redis URL')
+  const connect = (): RedisClient => createRedisClient(address, options, deps)
+  return new BoundedRedis(options, deps, connect)
+}
+
+class BoundedRedis implements RedisStore {
+  readonly prefix: string
+  readonly #options: RedisOptions
+  readonly #client: RedisClient
+  readonly #breaker: RedisBreaker
+  readonly #commands: RedisCommands
+  readonly #subscriber: RedisSubscriber
+  #underWay = 0
+  #answered = 0
+  #skipped = 0
+  #dataErrors = 0
+
+  constructor(options: RedisOptions, deps: RedisDeps, connect: () => RedisClient) {
+    this.prefix = options.prefix
+    this.#options = options
+    this.#client = connect()
+    const client = this.#client
+    this.#commands = {
+      command: (name, ...values) => client.call(name, values).catch(rejectWithFailure),
+      commandBuffer: (name, ...values) => client.callBuffer(name, values).catch(rejectWithFailure),
+    }
+    this.#breaker = createRedisBreaker(client, options, deps)
+    this.#subscriber = new RedisSubscriber(connect)
+  }
+
+  get state(): RedisState {
+    return this.#breaker.state
+  }
+
+  get stats(): RedisStats {
+    return { answered: this.#answered, skipped: this.#skipped, dataErrors: this.#dataErrors, underWay: this.#underWay }
+  }
+
+  run<T>(work: (commands: RedisCommands) => Promise<T>): Promise<T | Skipped> | Skipped {
+    if (this.#breaker.state !== 'up' || this.#underWay >= this.#options.callsMax) {
+      this.#skipped += 1
+      return skipped
+    }
+    return this.#attempt(work)
+  }
+
+  async #attempt<T>(work: (commands: RedisCommands) => Promise<T>): Promise<T | Skipped> {
+    this.#underWay += 1
+    try {
+      const result = await this.#breaker.fire(() => work(this.#commands))
+      this.#answered += 1
+      return result
+    } catch (error) {
+      if (error instanceof RedisFailure && error.kind === 'data') this.#dataErrors += 1
+      else if (!(error instanceof RedisFailure) && !this.#breaker.isOwn(error)) throw error
+      this.#skipped += 1
+      return skipped
+    } finally {
+      this.#underWay -= 1
+    }
+  }
+
+  script(lua: string): RedisScript {
+    const digest = createHash('sha1').update(lua).digest('hex')
+    return { run: (keys, values) => this.run((commands) => runScript(commands, { lua, digest, keys, values })) }
+  }
+
+  publish(channel: string, message: string): Promise<number | Skipped> | Skipped {
+    return this.run(async ({ command }) => Number(await command('PUBLISH', `${this.prefix}:${channel}`, message)))
+  }
+
+  subscribe(channel: string, listener: RedisListener): () => void {
+    return this.#subscriber.subscribe(`${this.prefix}:${channel}`, listener)
+  }
+
+  start(): void {
+    this.#client.connect()
+  }
+
+  close(): Promise<void> {
+    this.#breaker.close()
+    this.#subscriber.close()
+    this.#client.close()
+    return Promise.resolve()
+  }
+}
+
+function rejectWithFailure(thrown: unknown): never {
+  throw redisFailure(thrown)
+}
+
+interface ScriptCall {
+  readonly lua: string
+  readonly digest: string
+  readonly keys: readonly string[]
+  readonly values: readonly RedisArgument[]
+}
+
+/** NOSCRIPT means that nothing ran, so sending the whole script is no second execution. */
+async function runScript({ command }: RedisCommands, { lua, digest, keys, values }: ScriptCall): Promise<unknown> {
+  try {
+    return await command('EVALSHA', digest, keys.length, ...keys, ...values).catch((error: unknown) => {
+      if (error instanceof RedisFailure && error.reply === 'NOSCRIPT') return command('EVAL', lua, keys.length, ...keys, ...values)
+      throw error
+    })
+  } catch (error) {
+    if (error instanceof RedisFailure && error.message.includes('WRONGTYPE')) await command('UNLINK', ...keys)
+    throw error
+  }
+}
