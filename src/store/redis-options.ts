@@ -11,7 +11,10 @@ export const redisOptions = z.strictObject({
   /** `redis://`, `rediss://` (TLS), `redis+sentinel://h:p,h:p/name`, `redis+cluster://h:p,h:p`; absent: no Redis. */
   url: z
     .string()
-    .refine((url) => parseRedisAddress(url) !== null, 'expected redis://, rediss://, redis+sentinel://h:p,h:p/name or redis+cluster://h:p,h:p')
+    .refine(
+      (url) => parseRedisAddress(url) !== null,
+      'expected redis://, rediss://, redis+sentinel://h:p,h:p/name or redis+cluster://h:p,h:p',
+    )
     .optional(),
   /** First part of every key and channel, so that two installations can share one Redis. */
   prefix: z
