@@ -1,0 +1,219 @@
+/**
+ * The audit log: every act of an operator, in the transaction of the act itself, and every denial, gathered for a second so
+ * that a flood of them costs one row per kind. Rows are never changed; each holds the hash of the one before, so a row that
+ * was altered or taken out behind the database's back is found by `verify`. Never credentials, bodies or paths.
+ */
+import { hash } from 'node:crypto'
+
+import { z } from 'zod'
+
+import type { Clock, Timer } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Database, Row, Transaction, TransactionScope } from '../store/database.ts'
+
+/** One thing that happened. */
+export interface AuditEntry {
+  readonly tenant: string
+  /** Key id, hashed subject, or a word such as `anonymous`. */
+  readonly actor: string
+  readonly action: string
+  /** What was acted on: a key id, a node's name, a route's pattern. */
+  readonly target: string
+  readonly decision: 'allowed' | 'denied'
+  readonly requestId: string
+  readonly address: string
+}
+
+/** A stored entry. `count`: how many alike it stands for. */
+export interface AuditRow extends AuditEntry {
+  readonly seq: number
+  /** ISO 8601, UTC. */
+  readonly at: string
+  readonly count: number
+  /** SHA-256 over the row and the hash before it, in hex. */
+  readonly hash: string
+}
+
+/** Kinds of denials gathered between two writes. */
+const gatheredMax = 1_000
+const flushMs = 1_000
+/** Rows per page of an export. */
+const pageRows = 500
+const textMax = 200
+
+const rowShape = z.object({
+  seq: z.coerce.number(),
+  tenant: z.string(),
+  at: z.string(),
+  actor: z.string(),
+  action: z.string(),
+  target: z.string(),
+  decision: z.enum(['allowed', 'denied']),
+  request_id: z.string(),
+  address: z.string(),
+  count: z.number(),
+  hash: z.string(),
+})
+
+const headShape = z.object({ seq: z.coerce.number(), hash: z.string() })
+
+interface Gathered {
+  readonly entry: AuditEntry
+  readonly at: string
+  count: number
+}
+
+export class AuditLog {
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #onFailure: (error: CorralError) => void
+  #gathered = new Map<string, Gathered>()
+  #timer: Timer | null = null
+  #writing: Promise<void> = Promise.resolve()
+
+  constructor(deps: { readonly database: Database; readonly clock: Clock; readonly onFailure: (error: CorralError) => void }) {
+    this.#database = deps.database
+    this.#clock = deps.clock
+    this.#onFailure = deps.onFailure
+  }
+
+  /** Writes an act in the transaction of the act; it must be a system transaction. */
+  async append(transaction: Transaction, entry: AuditEntry): Promise<void> {
+    await this.#insert(transaction, [{ entry, at: this.#now(), count: 1 }])
+  }
+
+  /** Notes a denial. Costs no query by itself and never fails. */
+  deny(entry: AuditEntry): void {
+    const { tenant, actor, action, target, address } = entry
+    const kind = [tenant, actor, action, target, address].join('\n')
+    const known = this.#gathered.get(kind) ?? (this.#gathered.size >= gatheredMax ? this.#gathered.get(overflow) : undefined)
+    if (known !== undefined) {
+      known.count += 1
+      return
+    }
+    const full = this.#gathered.size >= gatheredMax
+    const kept = full ? { ...entry, actor: 'anonymous', target: 'more than can be listed', address: '' } : entry
+    this.#gathered.set(full ? overflow : kind, { entry: kept, at: this.#now(), count: 1 })
+    this.#timer ??= this.#clock.after(flushMs, () => void this.flush())
+  }
+
+  /** Writes what was gathered; on failure it is kept for the next time. */
+  flush(): Promise<void> {
+    this.#timer?.cancel()
+    this.#timer = null
+    this.#writing = this.#writing.then(() => this.#write())
+    return this.#writing
+  }
+
+  async #write(): Promise<void> {
+    const batch = this.#gathered
+    if (batch.size === 0) return
+    this.#gathered = new Map()
+    try {
+      await this.#database.tx('system', (transaction) => this.#insert(transaction, [...batch.values()]))
+    } catch (thrown) {
+      if (!(thrown instanceof CorralError)) throw thrown
+      this.#putBack(batch)
+      this.#onFailure(thrown)
+    }
+  }
+
+  #putBack(batch: ReadonlyMap<string, Gathered>): void {
+    for (const [kind, gathered] of this.#gathered) {
+      const before = batch.get(kind)
+      if (before !== undefined) before.count += gathered.count
+    }
+    const merged = new Map(batch)
+    for (const [kind, gathered] of this.#gathered) if (!merged.has(kind) && merged.size <= gatheredMax) merged.set(kind, gathered)
+    this.#gathered = merged
+    this.#timer ??= this.#clock.after(flushMs, () => void this.flush())
+  }
+
+  async #insert(transaction: Transaction, batch: readonly Gathered[]): Promise<void> {
+    const { rows } = await transaction.query('select seq, hash from audit_head for update')
+    let head = headShape.parse(rows[0])
+    const stored: AuditRow[] = []
+    for (const { entry, at, count } of batch) {
+      const row = link(shorten(entry), { at, count, seq: head.seq + 1, before: head.hash })
+      stored.push(row)
+      head = row
+    }
+    await transaction.query(insertText, [JSON.stringify(stored)])
+    await transaction.query('update audit_head set seq = $1, hash = $2', [head.seq, head.hash])
+  }
+
+  /** Stored entries in order, beginning behind `after`, of one tenant or of all. */
+  async *read(scope: TransactionScope, after = 0): AsyncGenerator<readonly AuditRow[]> {
+    let last = after
+    for (;;) {
+      const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(pageText, [last, pageRows]), { readOnly: true })
+      if (rows.length === 0) return
+      const page = rows.map(decodeRow)
+      yield page
+      last = page.at(-1)?.seq ?? last
+      if (page.length < pageRows) return
+    }
+  }
+
+  /** The number of the first entry that does not fit the one before it; null when all up to now do. */
+  async verify(): Promise<number | null> {
+    const { rows } = await this.#database.tx('system', (transaction) => transaction.query('select seq, hash from audit_head'))
+    const head = headShape.parse(rows[0])
+    let before = ''
+    let expected = 1
+    for await (const page of this.read('system')) {
+      for (const row of page) {
+        if (expected > head.seq) return null
+        if (row.seq !== expected || link(row, { ...row, before }).hash !== row.hash) return expected
+        before = row.hash
+        expected += 1
+      }
+    }
+    return head.seq === expected - 1 && head.hash === before ? null : expected
+  }
+
+  async close(): Promise<void> {
+    await this.flush()
+    this.#timer?.cancel()
+  }
+
+  #now(): string {
+    return new Date(this.#clock.wallMs()).toISOString()
+  }
+}
+
+const overflow = 'overflow'
+
+const insertText = `
+insert into audit_log (seq, tenant, at, actor, action, target, decision, request_id, address, count, hash)
+select e.seq, e.tenant, e.at, e.actor, e.action, e.target, e.decision, e."requestId", e.address, e.count, e.hash
+from jsonb_to_recordset($1::jsonb) as e (seq bigint, tenant text, at text, actor text, action text, target text, decision text,
+  "requestId" text, address text, count integer, hash text)`
+
+const pageText = `
+select seq, tenant, at, actor, action, target, decision, request_id, address, count, hash
+from audit_log where seq > $1 order by seq limit $2`
+
+/** Texts from outside are cut, and lose what Postgres cannot store. */
+function shorten(entry: AuditEntry): AuditEntry {
+  const cut = (text: string): string => text.slice(0, textMax).replaceAll('\0', '').toWellFormed()
+  return { ...entry, actor: cut(entry.actor), target: cut(entry.target), address: cut(entry.address) }
+}
+
+interface Position {
+  readonly seq: number
+  readonly at: string
+  readonly count: number
+  /** Hash of the entry before; empty for the first. */
+  readonly before: string
+}
+
+function link({ tenant, actor, action, target, decision, requestId, address }: AuditEntry, { seq, at, count, before }: Position): AuditRow {
+  const framed = JSON.stringify([before, seq, at, tenant, actor, action, target, decision, requestId, address, count])
+  return { tenant, actor, action, target, decision, requestId, address, seq, at, count, hash: hash('sha256', framed, 'hex') }
+}
+
+function decodeRow(row: Row): AuditRow {
+  const { request_id: requestId, ...rest } = rowShape.parse(row)
+  return { ...rest, requestId }
+}

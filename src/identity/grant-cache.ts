@@ -1,0 +1,131 @@
+/**
+ * What is known of credentials, by the full SHA-256 of each (never a part of one: CVE-2026-35030). Good ones are kept until
+ * they expire or for `freshMs`, and are asked for again in the background at half of it, so that a hit never waits. Bad ones
+ * are kept for a few seconds in a bounded list of their own, so that guesses never push good ones out. One look-up per
+ * credential is under way at a time. While the store is down, what was good stays good for `outageMs` more.
+ */
+import { LRUCache } from 'lru-cache'
+
+import type { Clock } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Checked, Denied, Grant, Granted, Verdict } from './verdict.ts'
+
+export interface GrantCacheOptions {
+  readonly freshMs: number
+  readonly outageMs: number
+  /** Credentials kept, of each of the two kinds. */
+  readonly max: number
+}
+
+/** How long a refusal is kept. */
+const refusalMs = 5_000
+/** Look-ups under way at once. */
+const pendingMax = 1_000
+/** After a failed look-up the store is left alone for this long. */
+const restMs = 1_000
+
+interface Kept extends Granted {
+  readonly expiresAtWallMs: number
+  readonly freshUntilMs: number
+  /** When it is asked for again though it is still good. */
+  renewAtMs: number
+}
+
+interface Refused {
+  readonly verdict: Denied
+  readonly untilMs: number
+}
+
+export class GrantCache {
+  readonly #options: GrantCacheOptions
+  readonly #clock: Clock
+  readonly #kept: LRUCache<string, Kept>
+  readonly #refused: LRUCache<string, Refused>
+  readonly #pending = new Map<string, Promise<Verdict>>()
+  /** Grows with every `clear`: what was looked up before is not kept after. */
+  #generation = 0
+  #restUntilMs = -Infinity
+
+  constructor(options: GrantCacheOptions, clock: Clock) {
+    this.#options = options
+    this.#clock = clock
+    this.#kept = new LRUCache({ max: options.max })
+    this.#refused = new LRUCache({ max: options.max })
+  }
+
+  /** The verdict on the credential of this hash, at once or by `check`. `check` may throw a `CorralError`: the verdict is undecided. */
+  resolve(hash: string, check: () => Promise<Checked>): Verdict | Promise<Verdict> {
+    const kept = this.#kept.get(hash)
+    if (kept === undefined) {
+      const refused = this.#refused.get(hash)
+      if (refused !== undefined && this.#clock.nowMs() < refused.untilMs) return refused.verdict
+      return this.#look(hash, check)
+    }
+    if (this.#clock.wallMs() >= kept.expiresAtWallMs) return { kind: 'denied', reason: 'expired' }
+    const nowMs = this.#clock.nowMs()
+    if (nowMs < kept.renewAtMs) return kept
+    if (nowMs < kept.freshUntilMs) {
+      kept.renewAtMs = nowMs + restMs
+      void this.#look(hash, check)
+      return kept
+    }
+    const lasts = nowMs < kept.freshUntilMs + this.#options.outageMs
+    if (lasts && nowMs < this.#restUntilMs) return kept
+    return this.#lookAgain(hash, check, lasts ? kept : null)
+  }
+
+  /** Forgets all: a key, a tenant or an issuer's keys have changed. */
+  clear(): void {
+    this.#generation += 1
+    this.#kept.clear()
+    this.#refused.clear()
+    this.#pending.clear()
+  }
+
+  async #lookAgain(hash: string, check: () => Promise<Checked>, kept: Kept | null): Promise<Verdict> {
+    const verdict = await this.#look(hash, check)
+    return verdict.kind === 'undecided' && kept !== null ? kept : verdict
+  }
+
+  #look(hash: string, check: () => Promise<Checked>): Promise<Verdict> {
+    const running = this.#pending.get(hash)
+    if (running !== undefined) return running
+    if (this.#pending.size >= pendingMax) {
+      const error = new CorralError('overloaded', `${pendingMax} credentials are being looked up at once`, { retryAfterMs: 1_000 })
+      return Promise.resolve({ kind: 'undecided', error })
+    }
+    const look = this.#ask(hash, check, this.#generation).finally(() => {
+      if (this.#pending.get(hash) === look) this.#pending.delete(hash)
+    })
+    this.#pending.set(hash, look)
+    return look
+  }
+
+  async #ask(hash: string, check: () => Promise<Checked>, generation: number): Promise<Verdict> {
+    try {
+      const checked = await check()
+      this.#restUntilMs = -Infinity
+      if (generation !== this.#generation) return checked
+      return checked.kind === 'granted' ? this.#keep(hash, checked) : this.#refuse(hash, checked)
+    } catch (thrown) {
+      if (!(thrown instanceof CorralError)) throw thrown
+      this.#restUntilMs = this.#clock.nowMs() + restMs
+      return { kind: 'undecided', error: thrown }
+    }
+  }
+
+  #keep(hash: string, { principal, expiresAtWallMs, final }: Grant): Verdict {
+    const nowMs = this.#clock.nowMs()
+    const freshMs = final ? Infinity : this.#options.freshMs
+    const kept: Kept = { kind: 'granted', principal, expiresAtWallMs, freshUntilMs: nowMs + freshMs, renewAtMs: nowMs + freshMs / 2 }
+    this.#refused.delete(hash)
+    this.#kept.set(hash, kept)
+    return kept
+  }
+
+  #refuse(hash: string, verdict: Denied): Verdict {
+    this.#kept.delete(hash)
+    this.#refused.set(hash, { verdict, untilMs: this.#clock.nowMs() + refusalMs })
+    return verdict
+  }
+}

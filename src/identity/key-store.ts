@@ -1,0 +1,252 @@
+/**
+ * Keys in the database: make, list, rotate, revoke, find. A key's whole text exists only in the answer that makes it. Every change
+ * writes its audit entry and moves the version on in the same transaction; replicas that see another version forget what they
+ * cached. An operator acts on all tenants, any other admin on its own, held by the transaction's scope besides the checks here.
+ */
+import type { Clock } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Principal } from '../core/principal.ts'
+import type { Database, Transaction, TransactionScope } from '../store/database.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { FillRandom } from './base62.ts'
+import { excessOf, type Grants, isOperator } from './grants.ts'
+import { decodeKey, decodeStoredKey, keyColumns, type KeyView, type StoredKey } from './key-rows.ts'
+import { makeKey, makeKeyId } from './key.ts'
+import type { Peppers } from './pepper.ts'
+import { fingerprintOf } from './signing-key.ts'
+
+/** Who asks for a change, for the audit log. */
+export interface Act {
+  readonly by: Principal
+  readonly requestId: string
+  readonly address: string
+}
+
+export interface KeyWish extends Grants {
+  readonly tenant: string
+  readonly title: string
+  /** Milliseconds it lives; `never` has to be said. */
+  readonly lifeMs: number | 'never'
+  /** Raw ed25519 public key, 32 bytes, of a client that signs; null: a secret is made. */
+  readonly publicKey: Buffer | null
+}
+
+export interface MadeKey {
+  readonly view: KeyView
+  /** The whole key, shown this once; null for one that signs. */
+  readonly text: string | null
+}
+
+export interface KeyStoreDeps {
+  readonly database: Database
+  readonly audit: AuditLog
+  readonly peppers: Peppers
+  readonly clock: Clock
+  readonly fill: FillRandom
+  /** Hears of every change once it is stored. */
+  readonly onChanged: () => void
+}
+
+/** Keys of a list. */
+const listMax = 1_000
+
+export class KeyStore {
+  readonly #deps: KeyStoreDeps
+
+  constructor(deps: KeyStoreDeps) {
+    this.#deps = deps
+  }
+
+  /** Throws `insufficient_scope` when it would get more than its maker has, `conflict` when the tenant is unknown or the public key taken. */
+  async create(wish: KeyWish, act: Act): Promise<MadeKey> {
+    checkGrant(wish, act.by)
+    const made = await this.#deps.database.tx('system', async (transaction) => {
+      const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: null })
+      await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id })
+      return key
+    })
+    this.#deps.onChanged()
+    return made
+  }
+
+  /** Keys of the caller's tenants, newest first. */
+  async list(by: Principal, tenant: string | null = null): Promise<readonly KeyView[]> {
+    const text = `select ${keyColumns} from api_keys where $1::text is null or tenant = $1 order by created_at desc, id limit ${listMax}`
+    const query = (transaction: Transaction) => transaction.query(text, [tenant])
+    const { rows } = await this.#deps.database.tx(scopeOf(by), query, { readOnly: true })
+    return rows.map(decodeKey)
+  }
+
+  /** Throws `key_not_found`, for a key of another tenant too. */
+  async get(id: string, by: Principal): Promise<KeyView> {
+    return this.#deps.database.tx(scopeOf(by), (transaction) => findView(transaction, id), { readOnly: true })
+  }
+
+  /**
+   * Makes a key with the same rights and life; the old one goes on for `overlapMs`. Throws `conflict` for a key that is revoked, expired or signs.
+   */
+  async rotate(id: string, { overlapMs, lifeMs }: { overlapMs: number; lifeMs: number | null }, act: Act): Promise<MadeKey> {
+    await this.get(id, act.by)
+    const made = await this.#deps.database.tx('system', async (transaction) => {
+      const old = await findView(transaction, id, 'for update')
+      this.#refuseRotation(old)
+      checkGrant(old, act.by)
+      const life = lifeMs ?? lifeOf(old)
+      const wish = { ...old, lifeMs: life, publicKey: null }
+      const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: id })
+      const endsAt = new Date(this.#deps.clock.wallMs() + overlapMs).toISOString()
+      await transaction.query('update api_keys set expires_at = least(coalesce(expires_at, $2::timestamptz), $2::timestamptz) where id = $1', [
+        id,
+        endsAt,
+      ])
+      await this.#record(transaction, act, { tenant: old.tenant, action: 'rotate key', target: id })
+      return key
+    })
+    this.#deps.onChanged()
+    return made
+  }
+
+  /** Takes a key out at once. Doing it again changes nothing. */
+  async revoke(id: string, reason: string, act: Act): Promise<KeyView> {
+    await this.get(id, act.by)
+    const revoked = await this.#deps.database.tx('system', async (transaction) => {
+      const now = new Date(this.#deps.clock.wallMs()).toISOString()
+      const text = 'update api_keys set revoked_at = $2::timestamptz, revoked_reason = $3 where id = $1 and revoked_at is null'
+      await transaction.query(text, [id, now, reason])
+      const view = await findView(transaction, id)
+      await this.#record(transaction, act, { tenant: view.tenant, action: 'revoke key', target: id })
+      return view
+    })
+    this.#deps.onChanged()
+    return revoked
+  }
+
+  /** The key of this id that has a secret; null when there is none. */
+  findSecret(id: string): Promise<StoredKey | null> {
+    return this.#find(`${findText} where k.kind = 'secret' and k.id = $1`, id)
+  }
+
+  /** The key in use with this ed25519 fingerprint. */
+  findSigner(fingerprintHex: string): Promise<StoredKey | null> {
+    return this.#find(`${findText} where k.kind = 'ed25519' and k.revoked_at is null and k.digest = decode($1, 'hex')`, fingerprintHex)
+  }
+
+  /** Whether any key is there that may administer and is in use. */
+  async hasAdmin(): Promise<boolean> {
+    const now = new Date(this.#deps.clock.wallMs()).toISOString()
+    const text = `select 1 from api_keys where scopes ? 'admin' and revoked_at is null and (expires_at is null or expires_at > $1::timestamptz) limit 1`
+    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now]), { readOnly: true })
+    return rows.length > 0
+  }
+
+  /** The version of all keys and tenants; another one means that something changed. */
+  async version(): Promise<string> {
+    const text = 'select version from identity_version'
+    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), { readOnly: true })
+    return String(rows[0]?.['version'])
+  }
+
+  /** Notes when keys were used last: epoch ms by id. */
+  async markUsed(usedAt: ReadonlyMap<string, number>): Promise<void> {
+    const list = [...usedAt].map(([id, wallMs]) => [id, new Date(wallMs).toISOString()])
+    await this.#deps.database.tx('system', (transaction) => transaction.query(usedText, [JSON.stringify(list)]))
+  }
+
+  async #find(text: string, value: string): Promise<StoredKey | null> {
+    const query = (transaction: Transaction) => transaction.query(text, [value])
+    const { rows } = await this.#deps.database.tx('system', query, { readOnly: true })
+    return rows[0] === undefined ? null : decodeStoredKey(rows[0])
+  }
+
+  async #insert(
+    transaction: Transaction,
+    wish: KeyWish,
+    { createdBy, rotatedFrom }: { createdBy: string | null; rotatedFrom: string | null },
+  ): Promise<MadeKey> {
+    const { clock, fill, peppers } = this.#deps
+    await requireTenant(transaction, wish.tenant)
+    if (wish.publicKey !== null) await requireFree(transaction, fingerprintOf(wish.publicKey))
+    const made = wish.publicKey === null ? makeKey(fill) : null
+    const digest = made === null ? null : peppers.digest(made.secret)
+    const nowMs = clock.wallMs()
+    const { rows } = await transaction.query(insertText, [
+      made?.id ?? makeKeyId(fill),
+      wish.tenant,
+      wish.publicKey === null ? 'secret' : 'ed25519',
+      digest?.bytes.toString('hex') ?? fingerprintOf(wish.publicKey ?? noKey),
+      digest?.version ?? '',
+      wish.title,
+      JSON.stringify(wish.scopes),
+      wish.models === null ? null : JSON.stringify(wish.models),
+      wish.nodeGroup,
+      JSON.stringify(wish.limits),
+      new Date(nowMs).toISOString(),
+      createdBy,
+      wish.lifeMs === 'never' ? null : new Date(nowMs + wish.lifeMs).toISOString(),
+      rotatedFrom,
+    ])
+    return { view: decodeKey(rows[0] ?? {}), text: made?.text ?? null }
+  }
+
+  async #record(transaction: Transaction, { by, requestId, address }: Act, what: { tenant: string; action: string; target: string }) {
+    await transaction.query('update identity_version set version = version + 1')
+    await this.#deps.audit.append(transaction, { ...what, actor: by.subject ?? by.method, decision: 'allowed', requestId, address })
+  }
+
+  #refuseRotation(key: KeyView): void {
+    const over = key.expiresAt !== null && Date.parse(key.expiresAt) <= this.#deps.clock.wallMs()
+    if (key.revokedAt !== null || over) throw new CorralError('conflict', `key ${key.id} is no longer in use: make a new one`)
+    if (key.kind === 'ed25519') throw new CorralError('conflict', `key ${key.id} signs: register the new public key and revoke this one`)
+  }
+}
+
+const noKey = Buffer.alloc(0)
+
+const findText = `
+select ${keyColumns
+  .split(', ')
+  .map((column) => `k.${column}`)
+  .join(', ')}, k.pepper, encode(k.digest, 'hex') as digest_hex, t.limits as tenant_limits, t.suspended_at
+from api_keys k join tenants t on t.tenant = k.tenant`
+
+const insertText = `
+insert into api_keys (id, tenant, kind, digest, pepper, title, scopes, models, node_group, limits, created_at, created_by, expires_at, rotated_from)
+values ($1, $2, $3, decode($4, 'hex'), $5, $6, $7::jsonb, $8::jsonb, $9, $10::jsonb, $11::timestamptz, $12, $13::timestamptz, $14)
+returning ${keyColumns}`
+
+const usedText = `
+update api_keys set last_used_at = greatest(last_used_at, used.at)
+from (select e->>0 as id, (e->>1)::timestamptz as at from jsonb_array_elements($1::jsonb) as e) as used
+where api_keys.id = used.id`
+
+/** Which rows the caller sees. */
+export function scopeOf(by: Principal): TransactionScope {
+  return isOperator(by) ? 'system' : { tenant: by.tenant }
+}
+
+function checkGrant(wish: Grants & { readonly tenant: string }, by: Principal): void {
+  if (wish.tenant !== by.tenant && !isOperator(by)) throw new CorralError('insufficient_scope', 'keys of another tenant are not yours to make')
+  const excess = excessOf(wish, by)
+  if (excess !== null) throw new CorralError('insufficient_scope', `a key cannot be given what its maker does not have: ${excess}`)
+}
+
+function lifeOf({ createdAt, expiresAt }: KeyView): number | 'never' {
+  return expiresAt === null ? 'never' : Date.parse(expiresAt) - Date.parse(createdAt)
+}
+
+async function findView(transaction: Transaction, id: string, lock: '' | 'for update' = ''): Promise<KeyView> {
+  const { rows } = await transaction.query(`select ${keyColumns} from api_keys where id = $1 ${lock}`, [id])
+  if (rows[0] === undefined) throw new CorralError('key_not_found', `no key ${id.slice(0, 20)}`)
+  return decodeKey(rows[0])
+}
+
+async function requireTenant(transaction: Transaction, tenant: string): Promise<void> {
+  const { rows } = await transaction.query('select 1 from tenants where tenant = $1', [tenant])
+  if (rows.length === 0) throw new CorralError('conflict', `no tenant ${tenant.slice(0, 63)}: make it first`)
+}
+
+async function requireFree(transaction: Transaction, fingerprintHex: string): Promise<void> {
+  const text = `select id from api_keys where kind = 'ed25519' and revoked_at is null and digest = decode($1, 'hex')`
+  const { rows } = await transaction.query(text, [fingerprintHex])
+  if (rows.length > 0) throw new CorralError('conflict', 'this public key is registered already')
+}
