@@ -2,11 +2,12 @@
 
 import { describe, expect, test } from 'vitest'
 
-import { firstFrameBudgetMs, idleBudgetMs } from '../../src/fleet/deadlines.ts'
+import { AttemptWatch } from '../../src/fleet/attempt-watch.ts'
+import { firstFrameBudgetMs, firstFramePatienceMs, idleBudgetMs } from '../../src/fleet/deadlines.ts'
 import { ModelStats } from '../../src/fleet/learning.ts'
 import { fleetOptions } from '../../src/fleet/options.ts'
 import { NodeUse, Runner } from '../../src/fleet/runner.ts'
-import { bareNode } from './bare-node.ts'
+import { bareNode, load } from './bare-node.ts'
 import { makeRequest } from './requests.ts'
 
 const { deadlines } = fleetOptions.parse({})
@@ -65,6 +66,54 @@ describe('first frame', () => {
 
   test('a whole answer without a limit gets the largest budget', () => {
     expect(firstFrameBudgetMs(runner(), chat(4, { stream: false }), deadlines)).toBe(deadlines.firstFrameMsMax)
+  })
+})
+
+describe('what a budget is spared', () => {
+  test('a tool call that comes as one frame gets time to be made', () => {
+    const tools = { tools: [{ type: 'function', function: { name: 'f' } }] }
+    const budgetMs = firstFrameBudgetMs(runner(), chat(4, tools), deadlines)
+    expect(budgetMs).toBeGreaterThan(4 * 128 * 20)
+    expect(budgetMs).toBeLessThan(4 * 128 * 20 + 1_000)
+  })
+
+  test('a request that needs no model in memory has a deadline of its own, unknown models have the largest', () => {
+    const stats = new ModelStats({ slotsConfigured: null, slotsAssumed: 4, slotsMax: 4_096 })
+    const anyNode = new Runner(bareNode('a'), '*', new NodeUse(), stats, false)
+    const show = makeRequest('/api/show', { model: 'm' })
+    expect(firstFrameBudgetMs(anyNode, show, deadlines)).toBe(deadlines.firstFrameMsMin)
+    expect(firstFramePatienceMs(anyNode, show, deadlines)).toBe(deadlines.lookupMsMax)
+    expect(firstFrameBudgetMs(anyNode, chat(4), deadlines)).toBe(deadlines.firstFrameMsMax)
+    expect(firstFramePatienceMs(runner(), chat(4), deadlines)).toBe(deadlines.firstFrameMsMax)
+  })
+})
+
+describe('the watch of one try', () => {
+  const watch = (target: Runner) => new AttemptWatch(target, chat(4), { deadlines, nowMs: 0 })
+
+  test('suspects a silent node after the budget and fails it after the largest only', () => {
+    const one = watch(runner())
+    expect([one.isSuspect(deadlines.firstFrameMsMin), one.isSuspect(deadlines.firstFrameMsMin + 1)]).toEqual([false, true])
+    expect(one.checkOpen(deadlines.firstFrameMsMax, false)).toBeNull()
+    expect(one.checkOpen(deadlines.firstFrameMsMax + 1, false)).toMatchObject({ kind: 'hung' })
+  })
+
+  test('does not suspect a node that is loading the model', () => {
+    const target = runner()
+    const one = watch(target)
+    load(target.fleetNode, {}, 2_000)
+    expect(one.isSuspect(60_000)).toBe(false)
+    load(target.fleetNode, { 'm:latest': 1 }, 4_000)
+    expect(one.isSuspect(60_000)).toBe(true)
+  })
+
+  test('a stream has proved itself after twenty frames and a second, once, and not while it is silent', () => {
+    const one = watch(runner())
+    const proven = (nowMs: number, frames: number) => one.hasJustProven(nowMs, { firstFrameAtMs: 100, frames })
+    one.noteFrame(1_000)
+    expect([proven(1_099, 20), proven(1_100, 19), proven(2_001, 20)]).toEqual([false, false, false])
+    one.noteFrame(2_000)
+    expect([proven(2_001, 20), proven(2_002, 21)]).toEqual([true, false])
   })
 })
 

@@ -136,6 +136,94 @@ describe('silence before the first frame', () => {
     },
   )
 
+  /** Two nodes that have answered enough for a short budget, and wait up to `firstFrameMsMax` otherwise. */
+  async function learnedPair(firstFrameMsMax: number, nodes = 2): Promise<Gateway> {
+    const gateway = await openGateway({ nodes, fleet: { deadlines: { firstFrameMsMin: 300, firstFrameMsMax } } })
+    for (let time = 0; time < 4; time += 1) await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    return gateway
+  }
+  const askedOf = (gateway: Gateway): number => gateway.sims.reduce((sum, sim) => sum + (sim.stats().byPath[chat] ?? 0), 0)
+
+  test('of both nodes for longer than expected costs one retry and no failure', async () => {
+    const gateway = await learnedPair(60_000)
+    for (const sim of gateway.sims) sim.control.set('slow-head', { path: chat, delayMs: 900 })
+    const before = askedOf(gateway)
+    const reply = await ask(`${gateway.url}${chat}`, chatBody())
+    expect(isComplete(reply), reply.text).toBe(true)
+    expect(askedOf(gateway)).toBe(before + 2)
+    expect(reply.headMs).toBeGreaterThan(1_200)
+    await expectIdle(gateway)
+  })
+
+  test('is waited for where no other node can take the request', async () => {
+    const gateway = await learnedPair(60_000, 1)
+    gateway.sim('node-1').control.set('slow-head', { path: chat, delayMs: 900 })
+    const before = askedOf(gateway)
+    expect(isComplete(await ask(`${gateway.url}${chat}`, chatBody()))).toBe(true)
+    expect(askedOf(gateway)).toBe(before + 1)
+  })
+
+  test('is waited for while the other is drained, and ends once that one is back', async () => {
+    const gateway = await learnedPair(60_000)
+    gateway.app.fleet.setDraining('node-2', true)
+    gateway.sim('node-1').control.set('hang-before-head', { path: chat })
+    const asking = start(`${gateway.url}${chat}`, chatBody())
+    await new Promise((resolve) => setTimeout(resolve, 600))
+    expect(gateway.app.fleet.activeAttempts).toBe(1)
+    gateway.app.fleet.setDraining('node-2', false)
+    const reply = await asking.reply
+    expect([reply.node, isComplete(reply)]).toEqual(['node-2', true])
+    expect(reply.totalMs).toBeLessThan(1_500)
+    await expectIdle(gateway)
+  })
+
+  test('of the second node too ends at the last deadline, with an error', async () => {
+    const gateway = await learnedPair(900)
+    for (const sim of gateway.sims) sim.control.set('hang-before-head', { path: chat })
+    const reply = await ask(`${gateway.url}${chat}`, chatBody())
+    expect(reply.status).toBe(504)
+    expect(reply.text).toContain('sent nothing for')
+    expect(reply.totalMs).toBeGreaterThan(1_200)
+    await expectIdle(gateway)
+  })
+
+  test('with retries switched off ends at the last deadline only', async () => {
+    const gateway = await openGateway({ fleet: { ...learned, retry: { enabled: false } } })
+    for (let time = 0; time < 4; time += 1) await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    for (const sim of gateway.sims) sim.control.set('slow-head', { path: chat, delayMs: 900 })
+    expect(isComplete(await ask(`${gateway.url}${chat}`, chatBody()))).toBe(true)
+  })
+
+  test('is found within the budget and 100 ms, whatever the moment', async () => {
+    const gateway = await learnedPair(60_000, 3)
+    gateway.sim('node-1').control.set('hang-before-head', { path: chat })
+    const replies = []
+    for (let time = 0; time < 3; time += 1) {
+      replies.push(...(await Promise.all(Array.from({ length: 3 }, () => ask(`${gateway.url}${chat}`, chatBody())))))
+    }
+    const moved = replies.filter(({ headers }) => String(headers['x-corral-route']).startsWith('retry'))
+    expect(replies.every(isComplete)).toBe(true)
+    expect(moved.length).toBeGreaterThan(0)
+    // The budget, half of 100 ms for the sweep, and the answer of the other node.
+    for (const { headMs } of moved) expect(headMs).toBeLessThan(300 + 100 + 100)
+  })
+
+  test('of a node that is asked about a model is found within its own deadline and answered elsewhere', async () => {
+    const gateway = await openGateway({ fleet: { deadlines: { firstFrameMsMin: 300, firstFrameMsMax: 60_000, lookupMsMax: 700 } } })
+    const show = '/api/show'
+    gateway.sim('node-1').control.set('hang-before-head', { path: show })
+    const replies = await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${show}`, { model: 'llama3.2:3b' })))
+    expect(replies.map(({ status, node }) => [status, node])).toEqual(Array(4).fill([200, 'node-2']))
+    expect(asked(gateway, 'node-1', show)).toBeGreaterThan(0)
+    expect(Math.max(...replies.map(({ headMs }) => headMs))).toBeLessThan(600)
+
+    gateway.sim('node-2').control.set('hang-before-head', { path: show })
+    const reply = await ask(`${gateway.url}${show}`, { model: 'llama3.2:3b' })
+    expect(reply.status).toBe(504)
+    expect(reply.totalMs).toBeLessThan(2_500)
+    await expectIdle(gateway)
+  })
+
   test('a cold load of any length is no hang', async () => {
     const gateway = await openGateway({
       nodes: 1,

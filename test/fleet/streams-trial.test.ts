@@ -1,0 +1,99 @@
+// A breaker's trial on a long stream, and a copy of an embedding shard that outran the first: what each says of its node.
+
+import { describe, expect, test } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { ask, chatBody, isComplete, start } from './ask.ts'
+import { expectIdle, type Gateway, openGateway, until } from './gateway.ts'
+
+const chat = '/api/chat'
+
+function breakerOf({ app }: Gateway, index = 0) {
+  const state = () => app.fleet.nodes[index]?.breaker.state(systemClock.nowMs())
+  return { state }
+}
+
+describe('a trial on a long stream', () => {
+  /** One node, ejected for 100 ms by two broken streams. */
+  async function ejected(): Promise<Gateway> {
+    const gateway = await openGateway({
+      nodes: 1,
+      numParallel: 4,
+      speed: 1,
+      answerTokens: [200, 200],
+      fleet: { breaker: { ejectMs: 100, ejectMsMax: 100 } },
+    })
+    gateway.sim('node-1').control.set('rst-at-frame', { path: chat, atFrame: 2, count: 2 })
+    for (let time = 0; time < 2; time += 1) await ask(`${gateway.url}${chat}`, chatBody())
+    expect(breakerOf(gateway).state()).toBe('open')
+    await until(() => breakerOf(gateway).state() === 'half_open', 'the ejection is over')
+    return gateway
+  }
+
+  test('closes the breaker while it still runs', async () => {
+    const gateway = await ejected()
+    const trial = start(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 200 } }))
+    let ended = false
+    void trial.reply.then(() => (ended = true))
+    await trial.head
+    expect(breakerOf(gateway).state()).toBe('open')
+    await until(() => breakerOf(gateway).state() === 'closed', 'the stream has proved itself')
+    expect(ended).toBe(false)
+    expect(isComplete(await trial.reply)).toBe(true)
+    await expectIdle(gateway)
+  })
+
+  test('that breaks early opens it again', async () => {
+    const gateway = await ejected()
+    gateway.sim('node-1').control.set('rst-at-frame', { path: chat, atFrame: 10 })
+    const reply = await ask(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 200 } }))
+    expect(isComplete(reply)).toBe(false)
+    expect(breakerOf(gateway).state()).toBe('open')
+  })
+})
+
+test("an operator's undrain closes the breaker of a node that was ejected", async () => {
+  const gateway = await openGateway({ nodes: 1 })
+  gateway.sim('node-1').control.set('rst-at-frame', { path: chat, atFrame: 2, count: 2 })
+  for (let time = 0; time < 2; time += 1) await ask(`${gateway.url}${chat}`, chatBody())
+  expect(breakerOf(gateway).state()).toBe('open')
+  gateway.app.fleet.setDraining('node-1', false)
+  expect(breakerOf(gateway).state()).toBe('closed')
+})
+
+describe('a shard that is late while its copy is answered', () => {
+  const model = 'nomic-embed-text:latest'
+  const input = Array.from({ length: 32 }, (_, index) => `text ${index}`)
+
+  async function outrunBatches(gateway: Gateway, count: number): Promise<void> {
+    for (let time = 0; time < 15; time += 1) await ask(`${gateway.url}/api/embed`, { model, input })
+    gateway.sim('node-1').control.set('hang-before-head', { path: '/api/embed' })
+    for (let time = 0; time < count; time += 1) {
+      const reply = await ask(`${gateway.url}/api/embed`, { model, input: input.map((text) => `${text} again ${time}`) })
+      expect(reply.status, reply.text).toBe(200)
+    }
+  }
+
+  /** Looks busier for failures of late: what later shards are weighed by. */
+  function hasFailedLately({ app }: Gateway): boolean[] {
+    const nowMs = systemClock.nowMs()
+    return app.fleet.nodes.map((node) => app.fleet.pools.use(node).find(model)?.hasFailedLately(nowMs) === true)
+  }
+
+  test('makes its node look busier and ejects nobody, for slow is not ill', async () => {
+    const gateway = await openGateway({ nodes: 2 })
+    await outrunBatches(gateway, 6)
+    expect(hasFailedLately(gateway)).toEqual([true, false])
+    expect([breakerOf(gateway, 0).state(), breakerOf(gateway, 1).state()]).toEqual(['closed', 'closed'])
+    await expectIdle(gateway)
+  })
+
+  // Without retries, so that it is the copy that ends the wait, and not the deadline.
+  test('counts as the hang that it is once its node is silent past its own budget', async () => {
+    const fleet = { breaker: { consecutiveFailures: 1 }, deadlines: { firstFrameMsMin: 20 }, retry: { enabled: false } }
+    const gateway = await openGateway({ nodes: 2, fleet })
+    await outrunBatches(gateway, 6)
+    expect([breakerOf(gateway, 0).state(), breakerOf(gateway, 1).state()]).toEqual(['open', 'closed'])
+    await expectIdle(gateway)
+  })
+})
