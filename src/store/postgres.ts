@@ -7,12 +7,12 @@
  */
 import pg, { type PoolClient } from 'pg'
 
-import { type Database, type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
+import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { type StoreOptions } from './options.ts'
 import { retried } from './retried.ts'
 import { codeOf, unavailable } from './sql-errors.ts'
 import { type OpenableDatabase, type StoreDeps } from './store.ts'
-import { transact, type TransactionLimits, type TransactVerdict } from './transact.ts'
+import { limitsOf, transact, type TransactSettings, type TransactVerdict } from './transact.ts'
 
 export type PostgresOptions = Omit<StoreOptions, 'url'> & { readonly url: string }
 
@@ -71,7 +71,7 @@ class Postgres implements OpenableDatabase {
     return retried(() => this.#attempt(work, { scope, limits, readOnly, clock }), { readOnly, clock, random })
   }
 
-  async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: Parameters<typeof transact>[2]): Promise<TransactVerdict<T>> {
+  async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {
     const lease = new Lease(await this.#acquire())
     this.#leases.add(lease)
     const verdict = await transact(lease.client, work, settings)
@@ -123,17 +123,7 @@ function refuse(error: unknown): never {
   throw unavailable(`cannot connect to the database (${code === '' ? 'no answer' : code})`, error)
 }
 
-/** The limits of one transaction: its own, else those of the options. */
-export function limitsOf(defaults: TransactionLimits, { statementTimeoutMs, transactionTimeoutMs }: TransactionOptions): TransactionLimits {
-  const statementMs = statementTimeoutMs ?? defaults.statementTimeoutMs
-  return {
-    statementTimeoutMs: statementMs,
-    lockTimeoutMs: defaults.lockTimeoutMs,
-    transactionTimeoutMs: Math.max(transactionTimeoutMs ?? defaults.transactionTimeoutMs, statementMs),
-  }
-}
-
 /** A pool on `options.url`. Connects with the first transaction. */
-export function createPostgres(options: PostgresOptions, deps: StoreDeps): OpenableDatabase & Database {
+export function createPostgres(options: PostgresOptions, deps: StoreDeps): OpenableDatabase {
   return new Postgres(options, deps)
 }

@@ -5,7 +5,7 @@
  */
 import { type Clock } from '../base/clock.ts'
 import { type TransactVerdict } from './transact.ts'
-import { isConflict, isConnectionLost, storeError, unavailable } from './sql-errors.ts'
+import { codeOf, isConflict, isConnectionLost, readOnlyState, storeError, unavailable } from './sql-errors.ts'
 
 const conflictRetriesMax = 3
 /** A pool may hand out several connections that died together. */
@@ -41,6 +41,7 @@ export async function retried<T>(attempt: () => Promise<TransactVerdict<T>>, { r
       if (phase === 'commit' && !verdict.usable && !readOnly) {
         throw unavailable('the connection to the database was lost during the commit: whether it took effect is not known', error)
       }
+      if (codeOf(error) === readOnlyState && !readOnly) throw unavailable('the database only reads at present', error)
       throw storeError(error)
     }
   }

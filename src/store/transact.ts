@@ -8,7 +8,7 @@
  */
 import { type Clock } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
-import { type QueryResult, type Transaction, type TransactionScope } from './database.ts'
+import { type QueryResult, type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { codeOf, isConnectionLost, readOnlyState, storeError } from './sql-errors.ts'
 import { scopeSettings, setting } from './tenancy.ts'
 
@@ -30,6 +30,16 @@ export interface TransactionLimits {
   readonly statementTimeoutMs: number
   readonly lockTimeoutMs: number
   readonly transactionTimeoutMs: number
+}
+
+/** The limits of one transaction: its own, else those of the options. */
+export function limitsOf(defaults: TransactionLimits, { statementTimeoutMs, transactionTimeoutMs }: TransactionOptions): TransactionLimits {
+  const statementMs = statementTimeoutMs ?? defaults.statementTimeoutMs
+  return {
+    statementTimeoutMs: statementMs,
+    lockTimeoutMs: defaults.lockTimeoutMs,
+    transactionTimeoutMs: Math.max(transactionTimeoutMs ?? defaults.transactionTimeoutMs, statementMs),
+  }
 }
 
 export interface TransactSettings {
