@@ -55,6 +55,8 @@ export const restartKeys: readonly string[] = [
   'http.headersTimeoutMs',
   'http.headerBytesMax',
   'http.connectionsMax',
+  'http.memoryBytesMax',
+  'http.drainDelayMs',
   'http.origins',
   'http.hosts',
   'observe.log.format',

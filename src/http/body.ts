@@ -11,6 +11,8 @@ import { CorralError } from '../core/errors.ts'
 
 export interface BodyLimits {
   readonly bytesMax: number
+  /** Whose limit that is, as the client is told: a key of the configuration, or what the body is for. */
+  readonly bytesMaxName: string
   /** For all bodies being read together: many clients must not fill the memory that one alone may not. */
   readonly bytesMaxTogether: number
   readonly pauseMsMax: number
@@ -29,12 +31,12 @@ export interface BodyTaker {
 
 /** Reads the body and hands it to `taker`. */
 export function readBody(incoming: IncomingMessage, limits: BodyLimits, taker: BodyTaker): void {
-  if (limits.declaredBytes !== null && Number(limits.declaredBytes) > limits.bytesMax) taker.onBodyError(tooLarge(limits.bytesMax))
+  if (limits.declaredBytes !== null && Number(limits.declaredBytes) > limits.bytesMax) taker.onBodyError(tooLarge(limits))
   else new BodyReader(incoming, limits, taker).start()
 }
 
-function tooLarge(bytesMax: number): CorralError {
-  return new CorralError('body_too_large', `the request body is over ${bytesMax} bytes (http.bodyBytesMax)`)
+function tooLarge({ bytesMax, bytesMaxName }: BodyLimits): CorralError {
+  return new CorralError('body_too_large', `the request body is over ${bytesMax} bytes (${bytesMaxName})`)
 }
 
 /** The slowest link that is still a link: below it a body is an attack (a slow drip, F60). Counts after one full pause. */
@@ -133,7 +135,7 @@ class BodyReader implements Listed {
     this.#watch.bytes += chunk.length
     const { bytesMax, bytesMaxTogether } = this.#limits
     if (this.#bytes > bytesMax) {
-      this.#fail(tooLarge(bytesMax))
+      this.#fail(tooLarge(this.#limits))
       return
     }
     if (this.#watch.bytes > bytesMaxTogether) {

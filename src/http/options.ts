@@ -16,6 +16,8 @@ export const httpOptions = z.strictObject({
   bodyBytesMax: byteSize(128 * 1_048_576),
   /** Bytes of all bodies that are being read at the same time. */
   bodiesBytesMax: byteSize(1_073_741_824),
+  /** Resident bytes of the process, the measure of the memory ladder; 0: what the container may use. */
+  memoryBytesMax: byteSize(0),
   jsonDepthMax: z.int().min(16).max(100_000).default(10_000),
   jsonKeysMax: z.int().min(16).max(1_000_000).default(10_000),
   connectionsMax: z.int().min(1).max(1_000_000).default(20_000),
@@ -25,6 +27,8 @@ export const httpOptions = z.strictObject({
   /** A client that takes no byte for this long is dropped. */
   stallMs: durationMs(60_000),
   drainMs: durationMs(30_000),
+  /** How long new connections are still served after readiness said no. */
+  drainDelayMs: durationMs(0, { maxMs: 600_000 }),
   origins: z.array(z.string()).default([]),
   hosts: z.array(z.string()).default([]),
   routeHeaders: z.boolean().default(true),

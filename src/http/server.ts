@@ -15,6 +15,7 @@ import { dialectOfPath } from '../wire/routes.ts'
 import type { CallRegistry } from './call-registry.ts'
 import { type Arrival, boundBody, condemn, isCondemned } from './connection.ts'
 import { admit, type FrontOptions } from './front.ts'
+import { type MemoryEvents, MemoryGuard, processMemory } from './memory-guard.ts'
 import type { HttpOptions } from './options.ts'
 import { sendError } from './send-error.ts'
 
@@ -31,11 +32,16 @@ export interface HttpServerDeps {
   readonly front: FrontOptions
   readonly calls: CallRegistry
   readonly clock: Clock
+  /** Hears of a shortage of memory; left out, nobody does. */
+  readonly memoryEvents?: MemoryEvents
 }
 
 export interface HttpServer {
   listen(): Promise<{ readonly host: string; readonly port: number }>
-  /** Stops accepting, lets answers end for at most `graceMs`, then cuts the rest. */
+  /**
+   * Says so by `draining`, serves new connections for `http.drainDelayMs` more, stops accepting, lets answers end for at most
+   * `graceMs`, then cuts the rest.
+   */
   close(graceMs: number): Promise<void>
   readonly draining: boolean
 }
@@ -45,14 +51,42 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   let draining = false
   const listener = getRequestListener(deps.ownRoutes.fetch, { overrideGlobalObjects: false, autoCleanupIncoming: false })
   const door = { ...deps.front, clock: deps.clock }
+  const memory = new MemoryGuard({
+    clock: deps.clock,
+    limitBytes: options.memoryBytesMax,
+    reader: processMemory,
+    events: deps.memoryEvents ?? null,
+  })
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     if (isCondemned(incoming)) return
-    if (draining) condemn(incoming, outgoing)
+    if (draining || memory.shedsConnections) condemn(incoming, outgoing)
     const arrival = { incoming, outgoing, headers: readRequestHeaders(incoming.rawHeaders) }
-    if (!admit(arrival, door) || deps.answer(arrival)) return
+    if (!admit(arrival, door) || !admitByMemory(arrival, memory, deps) || deps.answer(arrival)) return
     if (!boundBody(arrival, deps.clock, () => refuseBody(arrival, deps))) return
     void listener(incoming, outgoing)
   }
+  const server = createServer(deps, onRequest)
+  return {
+    async listen() {
+      const address = await listen(server, options)
+      memory.start()
+      return address
+    },
+    async close(graceMs) {
+      draining = true
+      if (server.listening && options.drainDelayMs > 0) await deps.clock.sleep(options.drainDelayMs)
+      await closeServer(server, deps, graceMs)
+      memory.stop()
+    },
+    get draining() {
+      return draining
+    },
+  }
+}
+
+/** A server with its limits, and with the strict reading of `Expect`. */
+function createServer(deps: HttpServerDeps, onRequest: (incoming: IncomingMessage, outgoing: ServerResponse) => void): Server {
+  const { options } = deps
   const server = createNodeServer(
     {
       keepAliveTimeout: options.keepAliveTimeoutMs,
@@ -85,16 +119,17 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
     })
     onRequest(incoming, outgoing)
   })
-  return {
-    listen: () => listen(server, options),
-    close: (graceMs) => {
-      draining = true
-      return closeServer(server, deps, graceMs)
-    },
-    get draining() {
-      return draining
-    },
-  }
+  return server
+}
+
+/** False: the process is too short of memory for this request, and it was answered here. */
+function admitByMemory({ incoming, outgoing, headers }: Arrival, memory: MemoryGuard, { calls, clock, front }: HttpServerDeps): boolean {
+  if (memory.step === 'normal') return true
+  const target = incoming.url ?? '/'
+  const error = memory.refusal({ method: incoming.method ?? 'GET', target, priority: headers.priority }, calls.size > 0)
+  if (error === null) return true
+  sendError({ incoming, outgoing, clock }, dialectOfPath(target), error, front.newId())
+  return false
 }
 
 function refuseBody({ incoming, outgoing }: Arrival, { clock, front }: HttpServerDeps): void {

@@ -67,6 +67,10 @@ export interface Observer {
   breakerChanged(node: string, state: 'closed' | 'open' | 'half_open'): void
   wedgeFreed(node: string, model: string): void
   digestDrift(model: string, digests: ReadonlyMap<string, readonly string[]>): void
+  /** Another step of what is given up for want of memory; `level` is 0 when nothing is. */
+  memoryStepChanged(step: string, level: number, bytes: { readonly used: number; readonly limit: number }): void
+  /** A request was turned away for want of memory. */
+  memoryRefused(step: string): void
   /** A configuration was taken (`error` null), or refused. */
   configLoaded(error: string | null): void
   /** The log file was renamed: a new one is opened. */

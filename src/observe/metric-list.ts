@@ -101,6 +101,8 @@ function processFamilies() {
   return {
     bugs: counter('corral_internal_errors_total', 'Unexpected errors in Corral itself.'),
     buildInfo: gauge('corral_build_info', 'Always 1; the version is a label.', ['version', 'node_version']),
+    memoryLevel: gauge('corral_memory_pressure_level', 'What is given up for want of memory: 0 nothing, 3 all new requests.'),
+    memoryRefused: counter('corral_memory_refused_total', 'Requests turned away for want of memory.', ['step']),
     configOk: gauge('corral_config_last_reload_successful', 'Whether the last reload of the configuration was taken.'),
     configAt: gauge('corral_config_last_reload_timestamp_seconds', 'When the configuration was last taken.'),
     overflow: counter('corral_metric_label_overflow_total', 'Updates counted under "other" because a label had too many values.', [

@@ -19,7 +19,7 @@ export function createObserver(deps: ObserverDeps): Observer {
 
 function processEvents({ deps, metrics, logs, quiet }: EventContext) {
   const { logger, sink } = logs
-  const { configOk, configAt } = metrics.families
+  const { configOk, configAt, memoryLevel, memoryRefused } = metrics.families
   return {
     logger,
     metrics,
@@ -29,6 +29,15 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
       const { level } = deps.options().log
       if (logger.level !== level) logger.level = level
       if (error !== null) logger.error({ error }, 'configuration refused, the previous one stays in force')
+    }),
+    memoryStepChanged: quiet((...[step, level, { used, limit }]: Parameters<Observer['memoryStepChanged']>) => {
+      memoryLevel.child().value = level
+      const fields = { step, usedBytes: used, limitBytes: limit }
+      if (level === 0) logger.info(fields, 'memory suffices again')
+      else logger.warn(fields, 'short of memory')
+    }),
+    memoryRefused: quiet((step: string) => {
+      memoryRefused.at(step).value += 1
     }),
     reopenLog: quiet(() => sink.reopen()),
     flush: () => sink.flush(),

@@ -69,6 +69,23 @@ describe('size', () => {
   })
 })
 
+describe('the limit that a 413 names', () => {
+  const chunked = (path: string, bytes: number): string =>
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${bytes.toString(16)}\r\n${'a'.repeat(bytes)}`
+
+  test.each([
+    ['/api/chat', 64_001, 'the request body is over 64000 bytes (http.bodyBytesMax)'],
+    ['/admin/nodes', 65_537, 'the request body is over 65536 bytes (the limit of operator routes)'],
+  ])('is the one of %s', async (path, bytes, words) => {
+    const client = await RawClient.open(gateway.port)
+    client.send(chunked(path, bytes))
+    const { status, body } = await client.answer()
+    expect([status, body]).toEqual([413, expect.stringContaining(words)])
+    client.destroy()
+    await gateway.assertHealthy()
+  })
+})
+
 describe('bodies together', () => {
   test('over their bound the next byte gets 503 with Retry-After, and the place is free again when the others leave', async () => {
     const small = await startGateway({ http: { bodyBytesMax: 64_000, bodiesBytesMax: 100_000 } })
@@ -114,6 +131,17 @@ describe('Content-Encoding', () => {
       if (name !== 'an empty body') expect(typeof JSON.parse(answer.body).error.message).toBe('string')
     }
     await gateway.assertHealthy()
+  })
+
+  test('a zstd body over a limit is told which one', async () => {
+    const ask = async (to: Gateway, bytes: number): Promise<unknown> => {
+      const body = zstdCompressSync(Buffer.alloc(bytes, 0x20))
+      return JSON.parse((await to.ask('POST', '/v1/chat/completions', { headers: zstd, body })).body).error.message
+    }
+    expect(await ask(gateway, 64_001)).toContain('over 64000 bytes (http.bodyBytesMax)')
+    const large = await startGateway()
+    expect(await ask(large, 21 * mebibyte)).toContain("over 20971520 bytes (Ollama's own limit)")
+    await large.close()
   })
 
   test('B37: a duplicate key inside a zstd body is seen', async () => {

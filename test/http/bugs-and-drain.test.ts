@@ -176,6 +176,45 @@ describe('shutdown', () => {
     await closed
   })
 
+  test('F50: readiness says no at once; new connections are served with Connection: close for drainDelayMs, then refused', async () => {
+    const drainDelayMs = 400
+    gateway = await startGateway({ http: { drainDelayMs } })
+    const { port, app } = gateway
+    const kept = await RawClient.open(port)
+    kept.send(requestBytes('GET', '/livez'))
+    expect((await kept.answer()).headers['connection']).toBe('keep-alive')
+    const startMs = performance.now()
+    const closed = app.close(5_000)
+    const ready = await gateway.ask('GET', '/readyz')
+    expect([ready.status, ready.headers['connection'], ready.body]).toEqual([503, 'close', expect.stringContaining('shutting down')])
+    const chat = await gateway.ask('POST', '/api/chat', { body: goodChat })
+    expect([chat.status, chat.headers['connection']]).toEqual([200, 'close'])
+    expect(chat.body).toContain('"done":true')
+    kept.send(requestBytes('POST', '/api/chat', { body: goodChat }))
+    expect((await kept.answer()).headers['connection']).toBe('close')
+    await kept.closed
+    await closed
+    const tookMs = performance.now() - startMs
+    expect(tookMs).toBeGreaterThanOrEqual(drainDelayMs - 5)
+    expect(tookMs).toBeLessThan(drainDelayMs + 1_000)
+    await expect(RawClient.open(port)).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('F50: the grace of a stream begins after drainDelayMs', async () => {
+    gateway = await startGateway({ http: { drainDelayMs: 300 } })
+    gateway.node.script = (_incoming, outgoing) => {
+      outgoing.writeHead(200, { 'content-type': 'application/x-ndjson' }).write(chatLine('one'))
+    }
+    const client = await RawClient.open(gateway.port)
+    client.send(requestBytes('POST', '/api/chat', { body: goodChat }))
+    await client.until('one')
+    const startMs = performance.now()
+    const closed = gateway.app.close(200)
+    expect((await client.answer()).body).toContain('shutting down')
+    expect(performance.now() - startMs).toBeGreaterThanOrEqual(490)
+    await closed
+  })
+
   test('F51: connections that sent nothing, or half a head, do not hold the process', async () => {
     gateway = await startGateway()
     const idle = await RawClient.open(gateway.port)

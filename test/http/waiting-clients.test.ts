@@ -91,6 +91,21 @@ describe('after an early head', () => {
     await assertHealthy()
   })
 
+  test.each([
+    ['/api/chat', /^ +\{"model":"small","message":\{"content":"all"\},"done":true\}\n$/],
+    ['/v1/chat/completions', /^(: keep-alive\n\n)+data: \{"error":\{"message":"[^"]*whole body[^}]*"code":"node_protocol"\}\}\n\n$/],
+    ['/v1/responses', /^(: keep-alive\n\n)+event: error\ndata: \{.*whole body.*\}\n\nevent: response\.failed\ndata: \{.*\}\n\n$/],
+    ['/v1/messages', /^(: keep-alive\n\n)+event: error\ndata: \{"type":"error".*whole body.*\}\n\n$/],
+  ])('a whole answer to a request for a stream is a line on lines and an error on events: %s', async (path, shape) => {
+    const { port, assertHealthy } = await start((_incoming, outgoing) =>
+      sendJson(outgoing, 200, { model: 'small', message: { content: 'all' }, done: true }),
+    )
+    const { text, client } = await ask(port, path)
+    expect(text).toMatch(shape)
+    client.destroy()
+    await assertHealthy()
+  })
+
   test('an HTTP/1.0 client gets the same bytes without chunks', async () => {
     const { port, assertHealthy } = await start(lines)
     const { text, client } = await ask(port, '/api/chat', 'HTTP/1.0')

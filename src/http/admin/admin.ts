@@ -121,6 +121,7 @@ async function readNode(context: Context<NodeBindings>, clock: Clock): Promise<N
       context.env.incoming,
       {
         bytesMax: bodyBytesMax,
+        bytesMaxName: 'the limit of operator routes',
         bytesMaxTogether: Infinity,
         pauseMsMax: bodyPauseMsMax,
         declaredBytes: null,

@@ -24,7 +24,8 @@ export function handleInference(deps: InferenceDeps, exchange: Exchange): void {
   const declaredBytes = exchange.headers.contentLength
   const { clock } = deps
   const { receivedAtMs: arrivedAtMs } = run.call
-  readBody(exchange.incoming, { bytesMax, bytesMaxTogether, pauseMsMax, declaredBytes, clock, arrivedAtMs }, run)
+  const bytesMaxName = 'http.bodyBytesMax'
+  readBody(exchange.incoming, { bytesMax, bytesMaxName, bytesMaxTogether, pauseMsMax, declaredBytes, clock, arrivedAtMs }, run)
 }
 
 /** After these the rest of the body is never read. */

@@ -61,10 +61,12 @@ function openEnvelope(facts: RouteFacts, body: Buffer, { jsonDepthMax, jsonKeysM
 }
 
 /** Nodes get the plain JSON, so that the envelope's ranges hold for what is sent. */
-function decompress(body: Buffer, bytesMax: number): Buffer {
+function decompress(body: Buffer, bodyBytesMax: number): Buffer {
+  const limit =
+    bodyBytesMax < decompressedBytesMax ? `${bodyBytesMax} bytes (http.bodyBytesMax)` : `${decompressedBytesMax} bytes (Ollama's own limit)`
   try {
-    return zstdDecompressSync(body, { maxOutputLength: Math.min(bytesMax, decompressedBytesMax) })
+    return zstdDecompressSync(body, { maxOutputLength: Math.min(bodyBytesMax, decompressedBytesMax) })
   } catch (cause) {
-    throw new CorralError('invalid_request', 'the zstd request body cannot be decompressed, or is over 20 MiB', { cause })
+    throw new CorralError('invalid_request', `the zstd request body cannot be decompressed, or is over ${limit}`, { cause })
   }
 }

@@ -60,6 +60,11 @@ function inBand(answer: WholeAnswer, request: InferenceRequest, call: Call): Buf
     const message = decodeErrorMessage(answer.body)
     return renderStreamError(request.route, new CorralError('node_failed', message, { status: answer.status }), call.id)
   }
+  // A whole object has none of the fields that a client of events reads: it would end in a crash there, or in an empty answer.
+  if (request.route.framing === 'sse') {
+    const error = new CorralError('node_protocol', 'the node answered with a whole body where a stream of events was asked for')
+    return renderStreamError(request.route, error, call.id)
+  }
   return answer.body.at(-1) === 0x0a ? answer.body : Buffer.concat([answer.body, Buffer.from('\n')])
 }
 
