@@ -27,7 +27,7 @@ USER node
 EXPOSE 11435
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.CORRAL_HTTP__PORT||11435)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
+  CMD ["node", "dist/main.js", "health", "--pid", "1"]
 # A container's own loopback is reachable by nobody, so the listener binds every address. As long as Corral has no authentication it refuses
 # that until the operator says that it is meant: docker run -e CORRAL_HTTP__INSECURE_NO_AUTH=true -p 127.0.0.1:11435:11435 …
 ENTRYPOINT ["node", "dist/main.js"]

@@ -1,15 +1,17 @@
 /**
  * The command line: names, options and help. A command's code loads only when it runs, so that `serve` starts fast.
  */
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError } from 'commander'
 
 import { nearest } from '../config/problem.ts'
 import type { CheckOptions } from './check.ts'
 import type { CommandTree } from './completion.ts'
 import type { ShowOptions } from './config-command.ts'
+import { withConfig } from './config-flags.ts'
 import type { DoctorOptions } from './doctor.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 import { addGatewayCommands } from './gateway-commands.ts'
+import type { HealthOptions } from './health.ts'
 import { endOnClosedPipe, painter, printData, printMessage } from './output.ts'
 import type { ConfigOptions } from './settings.ts'
 import { corralVersion, versionCommand } from './version.ts'
@@ -22,19 +24,6 @@ Examples:
   corral top
 
 Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 some nodes failed, 130 interrupted`
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
-
-/** Options of commands that read the configuration. */
-function withConfig(command: Command): Command {
-  return command
-    .option('-c, --config <file>', 'configuration file (else CORRAL_CONFIG, else ./corral.yaml)')
-    .option('--host <address>', 'address to bind (http.host)')
-    .option('--port <port>', 'port to bind (http.port)')
-    .addOption(new Option('--node <url>', 'Ollama server, repeatable (fleet.nodes)').argParser(collect))
-    .option('--insecure-no-auth', 'allow an address that other machines can reach')
-    .addOption(new Option('--set <key=value>', 'any key, repeatable: --set fleet.retry.enabled=false').argParser(collect))
-}
 
 function addServe(program: Command): void {
   const serve = program.command('serve', { isDefault: true }).description('run the gateway (the default command)')
@@ -74,6 +63,9 @@ function addChecks(program: Command): void {
   withConfig(program.command('doctor').description('look for everything that commonly goes wrong, with hints'))
     .option('--json', 'print JSON')
     .action(async (options: DoctorOptions) => (await import('./doctor.ts')).doctorCommand(options))
+  withConfig(program.command('health').description('does the gateway of this configuration live; for container health checks'))
+    .option('--pid <pid>', 'take the flags from the command line of this process (Linux)')
+    .action(async (options: HealthOptions) => (await import('./health.ts')).healthCommand(options))
 }
 
 function addRest(program: Command): void {

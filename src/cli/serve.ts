@@ -40,6 +40,11 @@ export interface ServedApp {
 const bannerExtraMs = 250
 const bannerPollMs = 25
 
+/** The configuration in force: a reload changes it. */
+interface InForce {
+  config: Config
+}
+
 type Say = (level: 'info' | 'warn' | 'error', lines: readonly string[], fields?: Readonly<Record<string, unknown>>) => void
 
 /** Text on a terminal or when asked for, JSON lines else. */
@@ -48,10 +53,11 @@ function saysText({ observe }: Config): boolean {
   return format === 'pretty' || (format === 'auto' && process.stderr.isTTY)
 }
 
-function speaker(config: Config): Say {
-  if (config.observe.log.level === 'silent') return () => {}
-  const isText = saysText(config)
+/** Follows the log level of the configuration in force; the format waits for a restart, as that of the log does. */
+function speaker(inForce: InForce): Say {
+  const isText = saysText(inForce.config)
   return (level, lines, fields = {}) => {
+    if (inForce.config.observe.log.level === 'silent') return
     if (isText) {
       for (const line of lines) printMessage(line)
       return
@@ -100,8 +106,7 @@ interface Serving {
   readonly say: Say
   readonly settings: Settings
   readonly address: Address
-  /** The configuration in force: a reload changes it. */
-  config: Config
+  readonly inForce: InForce
 }
 
 function announceListening({ say, settings, address }: Serving): void {
@@ -134,16 +139,16 @@ function isTerminalGone(): boolean {
 
 /** SIGHUP means "read your configuration", and also "your terminal was closed": then it ends as with SIGTERM. */
 function onHangup(serving: Serving, options: ConfigOptions): void {
-  const { app, say } = serving
+  const { app, say, inForce } = serving
   const report = (result: ReloadResult): void => {
     if (result.kind === 'applied') say('info', reloadLines(result))
     else for (const problem of result.problems) app.observer.configLoaded(problemText(problem))
   }
   const apply = async (config: Config): Promise<void> => {
     await app.reload(config)
-    serving.config = config
+    inForce.config = config
   }
-  const reload = createReloader({ current: serving.config, load: () => tryLoad(options), apply, report })
+  const reload = createReloader({ current: inForce.config, load: () => tryLoad(options), apply, report })
   const onTerminal = hasTerminal()
   process.on('SIGHUP', () => {
     if (onTerminal && isTerminalGone()) {
@@ -156,9 +161,11 @@ function onHangup(serving: Serving, options: ConfigOptions): void {
   })
 }
 
-async function drain({ app, say, config }: Serving, signal: NodeJS.Signals): Promise<ExitCode> {
-  const { drainMs } = config.http
-  say('info', [`${signal}: no new requests, running ones have ${formatDuration(drainMs)} to end; once more to stop at once`])
+async function drain({ app, say, inForce, settings }: Serving, signal: NodeJS.Signals): Promise<ExitCode> {
+  const { drainMs } = inForce.config.http
+  const { drainDelayMs } = settings.config.http
+  const first = drainDelayMs === 0 ? 'no new requests' : `not ready any more, no new requests in ${formatDuration(drainDelayMs)}`
+  say('info', [`${signal}: ${first}, running ones have ${formatDuration(drainMs)} to end; once more to stop at once`])
   try {
     await app.close(drainMs)
     return exitCodes.ok
@@ -195,7 +202,8 @@ export async function serveCommand(options: ConfigOptions): Promise<never> {
     await app.close(0).catch(() => {})
     throw bindError(error, config.http)
   }
-  const serving: Serving = { app, say: speaker(config), settings, address, config }
+  const inForce: InForce = { config }
+  const serving: Serving = { app, say: speaker(inForce), settings, address, inForce }
   // A crash still ends the process, with the last lines of the log written.
   process.on('uncaughtExceptionMonitor', () => app.observer.flushSync())
   const ended = untilSignalled(serving)

@@ -110,6 +110,14 @@ test('something else than a gateway at the URL is said so', async () => {
   expect([code, stderr]).toEqual([1, expect.stringContaining('this is no Corral gateway, or features.admin is off')])
 })
 
+test('a signal says how long new connections are still served', async () => {
+  const { running, url } = await serve(['--node', await closedUrl(), '--set', 'http.drainDelayMs=300ms'])
+  running.child.kill('SIGTERM')
+  await running.until(/SIGTERM: not ready any more, no new requests in 300ms, running ones have 30\.0s to end/)
+  expect((await fetch(`${url}/livez`)).headers.get('connection')).toBe('close')
+  expect((await running.ended).code).toBe(0)
+})
+
 test('a signal drains and ends with 0; a second one ends at once with 130', async () => {
   const { running } = await serve(['--node', await closedUrl()])
   running.child.kill('SIGTERM')
@@ -146,6 +154,25 @@ test('SIGHUP applies a valid file, keeps the old one otherwise and says what nee
   await running.until(/corral\.yaml:1:10: fleet\.nods: unknown key; did you mean nodes\?/)
   await running.until(/corral\.yaml:2:18: http\.drainMs: expected a duration/)
   expect(await names()).toMatchObject([{ name: 'two' }])
+})
+
+test('SIGHUP switches what is said on stderr with the log level', async () => {
+  const yaml = (level: string): void => writeFileSync(join(cwd, 'corral.yaml'), `observe: { log: { level: ${level} } }\n`)
+  const cwd = createFolder({})
+  yaml('info')
+  const { running, url } = await serve(['--node', await closedUrl()], { cwd })
+  await running.until(/no node answers/)
+  const scrape = async (): Promise<string> => (await fetch(`${url}/metrics`)).text()
+  const takenAt = async (): Promise<string | undefined> => /^corral_config_last_reload_timestamp_seconds (.*)$/m.exec(await scrape())?.[1]
+  const before = await takenAt()
+  yaml('silent')
+  running.child.kill('SIGHUP')
+  await expect.poll(takenAt).not.toBe(before)
+  expect(running.stderr).not.toContain('configuration reloaded')
+
+  yaml('warn')
+  running.child.kill('SIGHUP')
+  await running.until(/configuration reloaded, changed: observe\.log\.level/)
 })
 
 test('SIGHUP with a file that cannot be opened keeps all of the old configuration; the log is opened anew all the same', async () => {
