@@ -1,6 +1,8 @@
 /**
  * Finds the first JSON value of a body and, when there is none, says why in the words of Go's `encoding/json`. Works on
  * one character per byte (latin1), because Go names the offending byte. Only used when `JSON.parse` refuses a body.
+ * Written apart from `wire/json-scan.ts` on purpose: that one is lenient and has no words for an error, and a node that
+ * shared it would accept whatever the gateway lets through by mistake.
  */
 export type Scan = { readonly end: number } | { readonly error: string }
 

@@ -1,6 +1,8 @@
 /**
  * Model names as Ollama reads them: `[host/][namespace/]model[:tag]`, defaults `registry.ollama.ai`, `library`, `latest`;
  * compared without regard to case. A `:cloud` or `-cloud` tag stands for a model served by ollama.com.
+ * Written apart from `wire/model-name.ts` on purpose: a node judges names and takes them apart, the gateway only folds their
+ * spellings, and a node that shared its code could not show where the two differ.
  */
 export interface ModelName {
   readonly host: string
