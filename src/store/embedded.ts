@@ -1,0 +1,222 @@
+/**
+ * The embedded Postgres: PGlite in a worker thread, behind the lock of its folder. It has one connection, so transactions take turns
+ * in a bounded queue, each with a deadline. It ignores `statement_timeout`, so a statement over its deadline is given some seconds
+ * more for itself and then the worker is ended and Postgres started anew, as after a crash. Its only user is a superuser, so tenants'
+ * transactions step down to another role (tenancy.ts). It has no checkpointer, so this file asks for checkpoints.
+ *
+ * Durable against the end of the process at any moment; not against power loss, since PGlite does not flush the disk's cache.
+ */
+import pg, { type Client } from 'pg'
+
+import { CorralError } from '../core/errors.ts'
+import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
+import { databaseFolder, ensureDatabase } from './embedded-folder.ts'
+import { EmbeddedStream } from './embedded-stream.ts'
+import { EmbeddedThread } from './embedded-thread.ts'
+import { type FolderLock, lockFolder } from './folder-lock.ts'
+import { type StoreOptions } from './options.ts'
+import { retried } from './retried.ts'
+import { unavailable } from './sql-errors.ts'
+import { type OpenableDatabase, type StoreDeps } from './store.ts'
+import { limitsOf, transact, type TransactSettings, type TransactVerdict } from './transact.ts'
+import { TurnQueue } from './turn-queue.ts'
+
+export type EmbeddedOptions = Omit<StoreOptions, 'dataDir'> & { readonly dataDir: string }
+
+/** The maker's own type: it has the folder besides. */
+export interface Embedded extends OpenableDatabase {
+  readonly kind: 'embedded'
+  readonly dataDir: string
+}
+
+/** How long a statement over its deadline may go on before its worker is ended. */
+const stuckGraceMs = 5_000
+/** How long `close` waits for the running transaction, and then for a clean shutdown. */
+const closeGraceMs = 5_000
+/** Pause after a start that failed. */
+const restartPauseMs = 1_000
+/** initdb takes longer than a start: 9 s were seen where a start took 1.6. */
+const initdbShare = 3
+/** How often, in writing transactions, the size of the log is looked at. */
+const checkpointCheckEvery = 100
+/** Over this a checkpoint is due (12 ms measured); recovery of 172 MB took 0.45 s. */
+const logBytesMax = 64 * 1_048_576
+const logSizeQuery = `select pg_wal_lsn_diff(pg_current_wal_lsn(), redo_lsn) > ${logBytesMax} as is_due from pg_control_checkpoint()`
+
+interface Line {
+  readonly thread: EmbeddedThread
+  readonly client: Client
+}
+
+class EmbeddedDatabase implements Embedded {
+  readonly kind = 'embedded'
+  readonly dataDir: string
+  readonly #options: EmbeddedOptions
+  readonly #deps: StoreDeps
+  readonly #turns: TurnQueue
+  #lock: FolderLock | null = null
+  #opening: Promise<void> | null = null
+  #line: Promise<Line> | null = null
+  #failedAtMs = -Infinity
+  #writes = 0
+  #closing: Promise<void> | null = null
+
+  constructor(options: EmbeddedOptions, deps: StoreDeps) {
+    this.#options = options
+    this.#deps = deps
+    this.dataDir = options.dataDir
+    const { queueMax, queueTimeoutMs } = options.embedded
+    this.#turns = new TurnQueue({ clock: deps.clock, waitersMax: queueMax, waitMs: queueTimeoutMs })
+  }
+
+  open(): Promise<void> {
+    this.#opening ??= this.#open()
+    return this.#opening
+  }
+
+  async #open(): Promise<void> {
+    const { clock, random, report } = this.#deps
+    const onLost = (): void => {
+      report(`the lock of ${this.dataDir} was taken away: the store is closed`, null)
+      void this.close()
+    }
+    this.#lock = lockFolder(this.dataDir, { clock, random, onLost })
+    try {
+      await ensureDatabase(this.dataDir, { clock, timeoutMs: this.#options.embedded.openTimeoutMs * initdbShare })
+      await this.#connected()
+    } catch (error) {
+      this.#lock.release()
+      this.#lock = null
+      throw error
+    }
+  }
+
+  async tx<T>(scope: TransactionScope, work: (transaction: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    const { readOnly = false } = options
+    const { clock, random } = this.#deps
+    const settings: TransactSettings = { scope, limits: limitsOf(this.#options, options), readOnly, clock }
+    await this.#turns.take()
+    try {
+      return await retried(() => this.#attempt(work, settings), { readOnly, clock, random })
+    } finally {
+      this.#turns.next()
+    }
+  }
+
+  async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {
+    const line = await this.#lineInTime()
+    const verdict = await transact(line.client, work, settings)
+    if (verdict.kind === 'failed' && !verdict.usable) this.#replace(this.#recovered(line))
+    else if (!settings.readOnly) await this.#checkpoint(line)
+    return verdict
+  }
+
+  /** The line to Postgres, waited for as long as a turn is. */
+  async #lineInTime(): Promise<Line> {
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const { queueTimeoutMs } = this.#options.embedded
+    const timer = this.#deps.clock.after(queueTimeoutMs, () => reject(unavailable('the embedded database is starting')))
+    try {
+      if (this.#lock === null) throw unavailable('the embedded database is not open')
+      return await Promise.race([this.#connected(), late])
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  #connected(): Promise<Line> {
+    if (this.#line === null) {
+      if (this.#deps.clock.nowMs() - this.#failedAtMs < restartPauseMs) throw unavailable('the embedded database does not start')
+      this.#line = this.#start()
+    }
+    return this.#line
+  }
+
+  async #start(): Promise<Line> {
+    const { clock } = this.#deps
+    try {
+      const timeoutMs = this.#options.embedded.openTimeoutMs
+      const thread = await EmbeddedThread.start(databaseFolder(this.dataDir), { clock, timeoutMs, onExit: (error) => this.#onExit(error) })
+      return await connected(thread)
+    } catch (error) {
+      this.#failedAtMs = clock.nowMs()
+      this.#line = null
+      throw error instanceof CorralError ? error : unavailable('the embedded database does not start', error)
+    }
+  }
+
+  /** A worker that ended by itself is started anew at once, not only when somebody asks. */
+  #onExit(error: Error): void {
+    if (this.#closing !== null) return
+    this.#deps.report('the embedded database ended and is started anew', error)
+    this.#replace(this.#start())
+  }
+
+  /** The next line, which nobody may be waiting for yet. */
+  #replace(line: Promise<Line>): void {
+    this.#line = line
+    line.catch((problem: unknown) => {
+      if (this.#line === line) this.#line = null
+      this.#deps.report('the embedded database does not start', problem)
+    })
+  }
+
+  /** A line whose driver gave up: the worker keeps running when it can still answer. */
+  async #recovered(line: Line): Promise<Line> {
+    line.client.end().catch(() => {})
+    if (await line.thread.idle(this.#deps.clock, stuckGraceMs)) {
+      const next = await connected(line.thread)
+      await next.client.query('rollback')
+      return next
+    }
+    const before = this.#line
+    await line.thread.terminate()
+    // `#onExit` has put the next line in place, unless the worker had ended before.
+    return this.#line === before || this.#line === null ? this.#start() : this.#line
+  }
+
+  async #checkpoint({ client }: Line): Promise<void> {
+    this.#writes += 1
+    if (this.#writes % checkpointCheckEvery !== 0) return
+    try {
+      const { rows } = await client.query<{ is_due: boolean }>(logSizeQuery)
+      if (rows[0]?.is_due === true) await client.query('checkpoint')
+    } catch (error) {
+      this.#deps.report('a checkpoint of the embedded database failed', error)
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const { clock } = this.#deps
+    this.#turns.close()
+    const line = await this.#line?.catch(() => null)
+    if (line !== null && line !== undefined) await line.thread.close(clock, closeGraceMs)
+    this.#lock?.release()
+    this.#lock = null
+  }
+}
+
+/** A driver on the worker; the worker ends when there is none. */
+async function connected(thread: EmbeddedThread): Promise<Line> {
+  const stream = (): EmbeddedStream => new EmbeddedStream((bytes) => thread.exchange(bytes))
+  const client = new pg.Client({ user: 'postgres', database: 'postgres', host: 'embedded', port: 0, ssl: false, stream })
+  // What happens to it is heard by the next statement.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return { thread, client }
+  } catch (error) {
+    await thread.terminate()
+    throw error
+  }
+}
+
+/** The embedded store in `options.dataDir`. Touches nothing before `open`. */
+export function createEmbedded(options: EmbeddedOptions, deps: StoreDeps): Embedded {
+  return new EmbeddedDatabase(options, deps)
+}
