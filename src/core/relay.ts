@@ -48,7 +48,12 @@ export interface Outcome {
   readonly bytes: number
   /** The failure that ended it, already rendered into the stream where there was one. */
   readonly error: CorralError | null
+  /** True: nothing was generated for this request; `usage` was booked by the one it shares its answer with. */
+  readonly cached?: boolean
 }
+
+/** `X-Corral-Cache`: served from a layer · first asker · shares the answer of one under way · not cacheable. */
+export type CacheRole = 'hit' | 'miss' | 'joined' | 'bypass'
 
 /** Where an answer came from, for `X-Corral-Node` and `X-Corral-Route`. */
 export interface Provenance {
@@ -59,6 +64,8 @@ export interface Provenance {
   readonly attempts: number
   /** Monotonic ms when the last attempt was dispatched. */
   readonly dispatchedAtMs: number
+  /** What the cache had to do with it; absent where it was not asked. */
+  readonly cache?: CacheRole
 }
 
 interface AnswerHead {

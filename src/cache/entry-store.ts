@@ -1,0 +1,178 @@
+/**
+ * The layers of all kinds as one: memory at once, slower layers behind it, writes behind the answer. It knows bytes, tags and
+ * times and nothing of what is inside; a kind brings its own check of what comes back from outside this process.
+ *
+ * Entries are never changed in place. `find` promotes into memory with the age that the slower layer told, so an age never
+ * jumps back.
+ */
+import type { Clock } from '../base/clock.ts'
+import { MemoryLayer, type MemoryItem } from './memory-layer.ts'
+import type { FoundEntry, SecondLayer } from './second-layer.ts'
+import { type ResolvedSelector, selects, type Tags } from './tags.ts'
+import { WriteQueue, type WriteQueueStats } from './write-queue.ts'
+
+export interface EntryStoreDeps {
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly memoryBytes: number
+  /** How long stale entries are kept. */
+  readonly staleMs: number
+  /** From the nearest to the slowest. */
+  readonly layers: readonly SecondLayer[]
+}
+
+/** An entry and which layer had it. */
+export interface Found {
+  readonly item: MemoryItem
+  readonly layer: string
+}
+
+export interface PutFacts {
+  readonly tags: Tags
+  /** Mean time until it is stale; the real one differs by up to a tenth, so that entries made together do not end together. */
+  readonly ttlMs: number
+  readonly originMs: number
+}
+
+export interface LayerStats {
+  readonly name: string
+  readonly hits: number
+  readonly misses: number
+  readonly skips: number
+  readonly corrupt: number
+  readonly writes: WriteQueueStats
+}
+
+const ttlJitter = 0.1
+
+interface Slower {
+  readonly layer: SecondLayer
+  readonly writes: WriteQueue
+  hits: number
+  misses: number
+  skips: number
+  corrupt: number
+}
+
+export class EntryStore {
+  readonly #deps: EntryStoreDeps
+  readonly #memory: MemoryLayer
+  readonly #slower: readonly Slower[]
+  #stored = 0
+
+  constructor(deps: EntryStoreDeps) {
+    this.#deps = deps
+    this.#memory = new MemoryLayer({ budgetBytes: deps.memoryBytes, staleMs: deps.staleMs, clock: deps.clock })
+    this.#slower = deps.layers.map((layer) => ({ layer, writes: new WriteQueue(), hits: 0, misses: 0, skips: 0, corrupt: 0 }))
+  }
+
+  /** What memory holds, fresh or stale; null: nothing. */
+  peek(key: string): MemoryItem | null {
+    return this.#memory.get(key)
+  }
+
+  /** Looks in the slower layers, nearest first. Null without a promise when none can be asked now. Never rejects. */
+  find(key: string, tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<Found | null> | null {
+    return this.#findFrom(0, key, { tags, isIntact })
+  }
+
+  #findFrom(
+    index: number,
+    key: string,
+    wanted: { readonly tags: Tags; readonly isIntact: (bytes: Buffer) => boolean },
+  ): Promise<Found | null> | null {
+    const slower = this.#slower[index]
+    if (slower === undefined) return null
+    const asked = slower.layer.get(key)
+    if (asked === null) {
+      slower.skips += 1
+      return this.#findFrom(index + 1, key, wanted)
+    }
+    return asked.then(
+      (found) => this.#promote(slower, key, found, wanted) ?? this.#findFrom(index + 1, key, wanted),
+      () => this.#findFrom(index + 1, key, wanted),
+    )
+  }
+
+  #promote(
+    slower: Slower,
+    key: string,
+    found: FoundEntry | null,
+    { tags, isIntact }: { readonly tags: Tags; readonly isIntact: (bytes: Buffer) => boolean },
+  ): Found | null {
+    if (found === null) {
+      slower.misses += 1
+      return null
+    }
+    if (!isIntact(found.bytes)) {
+      slower.corrupt += 1
+      slower.layer.delete(key)?.catch(() => undefined)
+      return null
+    }
+    slower.hits += 1
+    const nowMs = this.#deps.clock.nowMs()
+    const item = { bytes: found.bytes, bornAtMs: nowMs - found.ageMs, expiresAtMs: nowMs + found.freshForMs, tags }
+    this.#memory.set(key, item)
+    return { item, layer: slower.layer.name }
+  }
+
+  /** Keeps an entry that was made now: in memory at once, elsewhere soon. */
+  put(key: string, bytes: Buffer, { tags, ttlMs, originMs }: PutFacts): MemoryItem {
+    const nowMs = this.#deps.clock.nowMs()
+    const freshForMs = ttlMs * (1 - ttlJitter + 2 * ttlJitter * this.#deps.random())
+    const item = { bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags }
+    this.#stored += 1
+    this.#memory.set(key, item)
+    for (const { layer, writes } of this.#slower) {
+      writes.add({ bytes: bytes.length, run: () => layer.put(key, bytes, this.#storedFacts(item, originMs)) })
+    }
+    return item
+  }
+
+  /** Keeps in memory what was derived from another entry, with that one's times. */
+  putDerived(key: string, bytes: Buffer, { bornAtMs, expiresAtMs, tags }: MemoryItem): MemoryItem {
+    const item = { bytes, bornAtMs, expiresAtMs, tags }
+    this.#memory.set(key, item)
+    return item
+  }
+
+  #storedFacts({ bornAtMs, expiresAtMs, tags }: MemoryItem, originMs: number): Parameters<SecondLayer['put']>[2] {
+    const nowMs = this.#deps.clock.nowMs()
+    return { ageMs: nowMs - bornAtMs, freshForMs: expiresAtMs - nowMs, staleMs: this.#deps.staleMs, originMs, tags }
+  }
+
+  /** How many entries of memory a selector means; deletes them unless `countOnly`. */
+  purgeMemory(selector: ResolvedSelector, { countOnly }: { readonly countOnly: boolean }): number {
+    return this.#memory.deleteWhere((key, tags) => selects(selector, key, tags), { countOnly })
+  }
+
+  /** Deletes from the slower layers; null entries of those that cannot say how many. Never rejects. */
+  async purgeSlower(selector: ResolvedSelector): Promise<Readonly<Record<string, number | null>>> {
+    const counts: Record<string, number | null> = {}
+    for (const { layer } of this.#slower) {
+      try {
+        counts[layer.name] = await (layer.purge(selector) ?? null)
+      } catch {
+        counts[layer.name] = null
+      }
+    }
+    return counts
+  }
+
+  get stats(): { readonly memory: MemoryLayer['stats']; readonly stored: number; readonly layers: readonly LayerStats[] } {
+    const layers = this.#slower.map(({ layer, writes, hits, misses, skips, corrupt }) => {
+      return { name: layer.name, hits, misses, skips, corrupt, writes: writes.stats }
+    })
+    return { memory: this.#memory.stats, stored: this.#stored, layers }
+  }
+
+  /** Resolves when all queued writes are through. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#slower.map(({ writes }) => writes.idle()))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#slower.map(({ writes }) => writes.close()))
+  }
+}

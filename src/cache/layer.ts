@@ -1,0 +1,203 @@
+/**
+ * The caches as the rest of the program sees them: the relay layer, purging, figures, explanations. One store of entries for
+ * all kinds; each kind brings its identity, its codec and its rules.
+ */
+import { hash, randomBytes } from 'node:crypto'
+
+import type { Clock, Timer } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
+import type { InferenceRequest, RelayLayer } from '../core/relay.ts'
+import type { Counters } from './counters.ts'
+import { EntryStore } from './entry-store.ts'
+import { Epochs, type EpochStore } from './epochs.ts'
+import { InferenceCache } from './inference-cache.ts'
+import { ScopeTable } from './key.ts'
+import type { CacheOptions } from './options.ts'
+import { Planner } from './plan.ts'
+import { bypassReason, type BypassReason, type CacheMode } from './policy.ts'
+import { shapeOf, slotOf } from './route-shape.ts'
+import type { SecondLayer } from './second-layer.ts'
+import { type PurgeSelector, type ResolvedSelector, selects } from './tags.ts'
+
+/** How far this process may lag behind a purge on another one. */
+const epochPollMs = 1_000
+
+export interface CacheDeps {
+  readonly options: () => CacheOptions
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  /** See `cacheSecret`. */
+  readonly secret: Buffer
+  /** Digest of the model that would answer, by canonical name; null when unknown (then nothing is cached). */
+  readonly digestOf: (model: string) => string | null
+  /** Changes whenever the engine may answer otherwise, e.g. Ollama's major and minor version over all nodes. */
+  readonly engineEpoch: () => string
+  /** From the nearest to the slowest. */
+  readonly layers?: readonly SecondLayer[]
+  /** Needed as soon as a layer outlives this process. */
+  readonly epochStore?: EpochStore
+  /** Policy of the caller's credential; null: nothing said. */
+  readonly modeOf?: (call: Call) => CacheMode | null
+}
+
+export interface PurgeResult {
+  readonly dryRun: boolean
+  /** Entries of memory that were meant. */
+  readonly memory: number
+  /** Answers under way that were meant: they reach who waits and are not stored. */
+  readonly flights: number
+  /** Entries deleted in the slower layers, by name; null where unknown. Empty in a dry run. */
+  readonly layers: Readonly<Record<string, number | null>>
+  /** Whether the other replicas were told (true without any). Else they hear of it at the next poll that succeeds. */
+  readonly shared: boolean
+}
+
+export type CacheStats = Counters & EntryStore['stats'] & { readonly flightsUnderWay: number }
+
+export interface Explanation {
+  /** Null: it may be cached. */
+  readonly bypass: BypassReason | 'route' | null
+  /** For `purge`; null when it has none. */
+  readonly key: string | null
+  /** What is in the key beside route, model, engine and epochs: names, and digests of the values. */
+  readonly parts: readonly { readonly name: string; readonly sha256: string }[]
+  readonly inMemory: boolean
+}
+
+export interface Cache {
+  readonly layer: RelayLayer
+  /** For kinds beside inference: entries, scopes, epochs. */
+  readonly store: EntryStore
+  readonly scopes: ScopeTable
+  readonly epochs: Epochs
+  /** Loads the shared epochs and follows them. Rejects when they cannot be read: then no slower layer may be trusted. */
+  start(): Promise<void>
+  purge(selector: PurgeSelector, how: { readonly dryRun: boolean }): Promise<PurgeResult>
+  stats(): CacheStats
+  explain(request: InferenceRequest, call: Call): Explanation
+  /** Resolves when all queued writes are through. */
+  idle(): Promise<void>
+  close(): Promise<void>
+}
+
+/** The secret of all keys: from the options, else random for this process. */
+export function cacheSecret({ secret }: CacheOptions): Buffer {
+  return secret === undefined ? randomBytes(32) : Buffer.from(secret)
+}
+
+export function createCache(deps: CacheDeps): Cache {
+  return new Caches(deps)
+}
+
+class Caches implements Cache {
+  readonly store: EntryStore
+  readonly scopes: ScopeTable
+  readonly epochs = new Epochs()
+  readonly layer: RelayLayer
+  readonly #deps: CacheDeps
+  readonly #planner: Planner
+  readonly #inference: InferenceCache
+  /** Counters that the shared store does not know of yet. */
+  readonly #untold = new Set<string>()
+  #poll: Timer | null = null
+  #closed = false
+
+  constructor(deps: CacheDeps) {
+    const { clock, random, options, secret } = deps
+    this.#deps = deps
+    this.scopes = new ScopeTable(secret)
+    const { layers: flags, memoryBytes, staleMs } = options()
+    this.store = new EntryStore({ clock, random, memoryBytes: flags.memory ? memoryBytes : 0, staleMs, layers: deps.layers ?? [] })
+    this.#planner = new Planner({ secret, epochs: this.epochs, digestOf: deps.digestOf, engineEpoch: deps.engineEpoch })
+    const modeOf = deps.modeOf ?? (() => null)
+    this.#inference = new InferenceCache({ options, clock, random, store: this.store, planner: this.#planner, scopes: this.scopes, modeOf })
+    this.layer = this.#inference.layer
+  }
+
+  async start(): Promise<void> {
+    const { epochStore } = this.#deps
+    if (epochStore === undefined) return
+    this.epochs.merge(await epochStore.load())
+    this.#schedulePoll()
+  }
+
+  #schedulePoll(): void {
+    if (!this.#closed) this.#poll = this.#deps.clock.after(epochPollMs, () => void this.#follow())
+  }
+
+  /** Tells what could not be told before, and takes over what others did. */
+  async #follow(): Promise<void> {
+    const { epochStore } = this.#deps
+    if (epochStore === undefined) return
+    try {
+      const untold = [...this.#untold]
+      this.epochs.merge(untold.length > 0 ? await epochStore.raise(untold) : await epochStore.load())
+      for (const name of untold) this.#untold.delete(name)
+    } catch {
+      // The store is away: what is known stands, and the next poll tries again.
+    }
+    this.#schedulePoll()
+  }
+
+  async purge(selector: PurgeSelector, { dryRun }: { readonly dryRun: boolean }): Promise<PurgeResult> {
+    const resolved = this.#resolve(selector)
+    if (dryRun) {
+      const memory = this.store.purgeMemory(resolved, { countOnly: true })
+      return { dryRun, memory, flights: 0, layers: {}, shared: true }
+    }
+    const shared = resolved.key !== null || (await this.#raise(resolved))
+    const flights = this.#inference.disown((slot, { tags }) => selects(resolved, slot, tags))
+    const memory = this.store.purgeMemory(resolved, { countOnly: false })
+    return { dryRun, memory, flights, layers: await this.store.purgeSlower(resolved), shared }
+  }
+
+  #resolve({ tenant, kind, model, key }: PurgeSelector): ResolvedSelector {
+    const digest = model === undefined ? null : (this.#deps.digestOf(model) ?? model)
+    return { tenant: tenant ?? null, kind: kind ?? null, digest, key: key ?? null }
+  }
+
+  /** Makes what is meant unreachable; true when all replicas will hear of it within a poll. */
+  async #raise(selector: ResolvedSelector): Promise<boolean> {
+    const { epochStore, random } = this.#deps
+    const name = this.epochs.nameFor(selector)
+    if (epochStore === undefined) {
+      this.epochs.raise(name)
+      return true
+    }
+    // At once here, by a value of our own; the shared one follows and is larger.
+    this.epochs.raise(name, 0.001 + random() * 0.998)
+    try {
+      this.epochs.merge(await epochStore.raise([name]))
+      return true
+    } catch {
+      this.#untold.add(name)
+      return false
+    }
+  }
+
+  stats(): CacheStats {
+    return { ...this.#inference.counters, ...this.store.stats, flightsUnderWay: this.#inference.flightsUnderWay }
+  }
+
+  explain(request: InferenceRequest, call: Call): Explanation {
+    const shape = shapeOf(request.route.pattern)
+    if (shape === undefined) return { bypass: 'route', key: null, parts: [], inMemory: false }
+    const { routes, mode, bodyBytesMax } = this.#deps.options()
+    const bypass = bypassReason(request, routes[request.route.pattern] ?? mode, bodyBytesMax)
+    const plan = this.#planner.plan(request, shape, this.scopes.ofTenant(call.tenant))
+    const parts = (this.#planner.partsOf(request) ?? []).map(({ name, text }) => ({ name, sha256: hash('sha256', text, 'hex') }))
+    if (typeof plan === 'string') return { bypass: bypass ?? plan, key: null, parts, inMemory: false }
+    return { bypass, key: plan.key, parts, inMemory: this.store.peek(plan.key + slotOf(shape, request)) !== null }
+  }
+
+  idle(): Promise<void> {
+    return this.store.idle()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#poll?.cancel()
+    await this.store.close()
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * From a request to its key. The second of two equal requests costs one SHA-256 of its body: keys are remembered by it,
+ * together with everything else that is in them (scope, route, query, model digest, engine, epochs).
+ */
+import { hash } from 'node:crypto'
+
+import { LRUCache } from 'lru-cache'
+
+import type { InferenceRequest } from '../core/relay.ts'
+import { DigestCache } from './digest-cache.ts'
+import type { Epochs } from './epochs.ts'
+import { identityParts, type IdentityPart } from './identity.ts'
+import { CacheKey, type CacheScope } from './key.ts'
+import type { BypassReason } from './policy.ts'
+import type { RouteShape } from './route-shape.ts'
+import type { Tags } from './tags.ts'
+
+const plansMax = 10_000
+
+/** How a request is found in the cache. */
+export interface Plan {
+  /** 64 hex digits; the form of the answer is a suffix behind it. */
+  readonly key: string
+  readonly tags: Tags
+  readonly digest: string
+  /** The epochs that are in the key. */
+  readonly stamp: string
+}
+
+export interface PlanDeps {
+  readonly secret: Buffer
+  readonly epochs: Epochs
+  /** Digest of the model that would answer; null when unknown. */
+  readonly digestOf: (model: string) => string | null
+  /** Changes whenever the engine behind the models may answer otherwise, e.g. Ollama's major and minor version. */
+  readonly engineEpoch: () => string
+}
+
+export class Planner {
+  readonly #deps: PlanDeps
+  readonly #plans = new LRUCache<string, Plan | 'unkeyable'>({ max: plansMax })
+  readonly #digests = new DigestCache()
+
+  constructor(deps: PlanDeps) {
+    this.#deps = deps
+  }
+
+  /** The plan, or why there is none. */
+  plan(request: InferenceRequest, shape: RouteShape, scope: CacheScope): Plan | BypassReason {
+    const digest = request.model === null ? null : this.#deps.digestOf(request.model)
+    if (digest === null) return 'no-digest'
+    const memo = this.#memoKey(request, scope, digest)
+    const known = this.#plans.get(memo)
+    if (known !== undefined) return known
+    const plan = this.#make(request, shape, { scope, digest }) ?? 'unkeyable'
+    this.#plans.set(memo, plan)
+    return plan
+  }
+
+  #memoKey({ body, target }: InferenceRequest, scope: CacheScope, digest: string): string {
+    const { epochs, engineEpoch } = this.#deps
+    return `${hash('sha256', body, 'base64')}\n${scope.id}\n${digest}\n${epochs.version}\n${engineEpoch()}\n${target}`
+  }
+
+  #make(
+    request: InferenceRequest,
+    shape: RouteShape,
+    { scope, digest }: { readonly scope: CacheScope; readonly digest: string },
+  ): Plan | null {
+    const identity = this.partsOf(request)
+    if (identity === null) return null
+    const tags: Tags = { tenant: scope.tenant, kind: 'inference', digest }
+    const stamp = this.#deps.epochs.stampOf(tags)
+    // A fixed number of parts, then pairs: no two requests can give one list.
+    const parts = [request.target, digest, this.#deps.engineEpoch(), stamp, shape.modelFirst ? '' : (request.envelope.model ?? '')]
+    for (const { name, text } of identity) parts.push(name, text)
+    return { key: new CacheKey(this.#deps.secret, scope, 'inference', parts).text, tags, digest, stamp }
+  }
+
+  /** What is in the key of a request's body; null when it has none. */
+  partsOf(request: InferenceRequest): readonly IdentityPart[] | null {
+    return identityParts(request, this.#digests)
+  }
+
+  /** Whether an answer asked for under `plan` may still be found under it. */
+  holds({ tags, stamp, digest }: Plan, model: string | null): boolean {
+    return stamp === this.#deps.epochs.stampOf(tags) && model !== null && this.#deps.digestOf(model) === digest
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Whether a request may be answered from the cache at all. `auto`: only when its sampling is pinned, by temperature 0 or a
+ * seed; `on`: always; `off`: never. Never, whatever is set: requests that load or unload, cloud models, requests that ask a
+ * node for something other than an answer.
+ */
+import type { InferenceRequest } from '../core/relay.ts'
+import { scanObject } from '../wire/json-scan.ts'
+import { isCloudModel } from '../wire/model-name.ts'
+
+export type CacheMode = 'auto' | 'on' | 'off'
+
+/** Why a request passes by the cache, a closed set (metric label, and `detail` of `Cache-Status`). */
+export type BypassReason = 'off' | 'no-store' | 'sampling' | 'empty' | 'cloud' | 'no-model' | 'no-digest' | 'unkeyable' | 'too-large'
+
+const unlimited = { depthMax: Infinity, keysMax: Infinity }
+
+/** Null: may be cached. Looks at bytes only, parses nothing. */
+export function bypassReason(request: InferenceRequest, mode: CacheMode, bodyBytesMax: number): BypassReason | null {
+  if (mode === 'off') return 'off'
+  const { envelope, model } = request
+  if (mode === 'auto' && !isPinned(request)) return 'sampling'
+  if (model === null) return 'no-model'
+  if (isCloudModel(model)) return 'cloud'
+  if (envelope.empty) return 'empty'
+  return request.body.length > bodyBytesMax ? 'too-large' : null
+}
+
+/** Whether two answers to this request are meant to be the same: temperature 0 or a seed. */
+export function isPinned({ route, body, envelope }: InferenceRequest): boolean {
+  if (route.dialect !== 'ollama') {
+    return isZero(body, envelope.fields.get('temperature')) || isSeed(body, envelope.fields.get('seed'))
+  }
+  const options = envelope.fields.get('options')
+  if (options?.kind !== 'object') return false
+  let pinned = false
+  scanObject(body, options.start, unlimited, (key, value) => {
+    pinned = (key === 'temperature' && isZero(body, value)) || (key === 'seed' && isSeed(body, value))
+    return !pinned
+  })
+  return pinned
+}
+
+type Field = { readonly kind: string; readonly start: number; readonly end: number } | undefined
+
+function isZero(body: Buffer, field: Field): boolean {
+  return field?.kind === 'number' && Number(body.latin1Slice(field.start, field.end)) === 0
+}
+
+/** Negative seeds mean a random one. */
+function isSeed(body: Buffer, field: Field): boolean {
+  return field?.kind === 'number' && Number(body.latin1Slice(field.start, field.end)) >= 0
+}

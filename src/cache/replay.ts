@@ -1,0 +1,84 @@
+/**
+ * From a stored entry to an answer: at once, in one write as fast as the socket takes it, or paced like the stream that was
+ * stored (each gap at most `gapMsMax`). Nothing is generated for it, so its usage is booked as cached.
+ */
+import { ByteQueue } from '../base/byte-queue.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Answer, InferenceRequest, Outcome, Provenance } from '../core/relay.ts'
+import type { CachedAnswer } from './entry.ts'
+import { withFreshIds, withModel, withoutUsageFrame } from './restamp.ts'
+import { type RouteShape, wantsUsage } from './route-shape.ts'
+
+/** A paced replay waits no longer than this between two chunks. */
+const gapMsMax = 5
+
+export interface ReplayOptions {
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly paced: boolean
+  readonly freshIds: boolean
+}
+
+export interface Replayed {
+  readonly answer: CachedAnswer
+  readonly shape: RouteShape
+  readonly request: InferenceRequest
+  readonly headers: Answer['headers']
+}
+
+/** The answer to `request` out of an entry of its form. */
+export function replay({ answer, shape, request, headers }: Replayed, options: ReplayOptions): Answer {
+  const body = restamped(answer, shape, request, options)
+  const nowMs = options.clock.nowMs()
+  const provenance: Provenance = { node: null, reason: 'cache', attempts: 0, dispatchedAtMs: nowMs, cache: 'hit' }
+  const outcome: Outcome = { kind: 'ok', usage: answer.usage, frames: answer.frames, bytes: body.length, error: null, cached: true }
+  const head = { status: answer.status, headers, provenance }
+  if (answer.form === 'whole') return { kind: 'whole', ...head, body, outcome }
+  // Changed bodies have other lengths than their table says.
+  if (options.paced && body.length === answer.body.length)
+    return { kind: 'stream', ...head, ...pacedFrames({ ...answer, body }, options.clock, outcome) }
+  const frames = new ByteQueue(body.length)
+  frames.push(body)
+  frames.end()
+  return { kind: 'stream', ...head, frames, outcome: Promise.resolve(outcome) }
+}
+
+function restamped(answer: CachedAnswer, shape: RouteShape, request: InferenceRequest, { freshIds, random }: ReplayOptions): Buffer {
+  let { body } = answer
+  if (freshIds && shape.idPrefixes.length > 0) body = withFreshIds(body, shape.idPrefixes, random)
+  const model = request.envelope.model ?? answer.model
+  if (model !== answer.model) body = withModel(body, answer.model, model)
+  if (answer.form === 'stream' && shape.usage === 'frame' && !wantsUsage(request)) body = withoutUsageFrame(body)
+  return body
+}
+
+function pacedFrames(
+  { body, chunks }: CachedAnswer,
+  clock: Clock,
+  outcome: Outcome,
+): { readonly frames: ByteQueue; readonly outcome: Promise<Outcome> } {
+  const frames = new ByteQueue(body.length)
+  return {
+    frames,
+    outcome: new Promise((resolve) => {
+      let index = 0
+      let at = 0
+      const step = (): void => {
+        if (!frames.open) return resolve({ ...outcome, kind: 'client_gone', bytes: at })
+        // Chunks that were no further apart than a timer can tell go out together.
+        let end = at
+        do {
+          end += chunks.lengthAt(index)
+          index += 1
+        } while (index < chunks.count && chunks.gapMsAt(index) < 1)
+        frames.push(body.subarray(at, end))
+        at = end
+        if (index < chunks.count) return void clock.after(Math.min(gapMsMax, chunks.gapMsAt(index)), step)
+        frames.end()
+        return resolve(outcome)
+      }
+      step()
+    }),
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The answer to one key while it is being got: looked up in slower layers, else asked from upstream once, for all who join.
+ * At its end it is stored, in the same tick in which it leaves the map of flights, if it is one to keep.
+ */
+import type { Call } from '../core/call.ts'
+import type { CorralError } from '../core/errors.ts'
+import type { Answer, InferenceRequest, Relay } from '../core/relay.ts'
+import { scanEnvelope } from '../wire/envelope.ts'
+import { replaceField } from '../wire/splice.ts'
+import { type ForwardReason, forwardedHeaders, joinedHeaders } from './answer-headers.ts'
+import { count } from './counters.ts'
+import { encodeEntry, noChunks } from './entry.ts'
+import { Flight, type FlightEnd, type FlightOwner } from './flight.ts'
+import type { Asker, InferenceCache } from './inference-cache.ts'
+import type { JoinView } from './joiner.ts'
+import type { Plan } from './plan.ts'
+import { withoutUsageFrame } from './restamp.ts'
+import { wantsUsage } from './route-shape.ts'
+import { type Refusal, refusal } from './storable.ts'
+
+/** The body passed its limits already. */
+const unlimited = { depthMax: Infinity, keysMax: Infinity }
+
+export class SharedAnswer implements FlightOwner {
+  readonly #cache: InferenceCache
+  /** Who asked first: key, form and options are the same for all who join. */
+  readonly #first: Asker
+  readonly #flight: Flight
+  #looking = false
+  #disowned = false
+
+  constructor(cache: InferenceCache, first: Asker) {
+    this.#cache = cache
+    this.#first = first
+    const { graceMs, bytesMax, lagBytesMax } = first.options.flight
+    const options = { clock: cache.deps.clock, graceMs, flightBytesMax: bytesMax, queueBytesMax: lagBytesMax }
+    this.#flight = new Flight(options, this, withUsage(first))
+  }
+
+  get plan(): Plan {
+    return this.#first.plan
+  }
+
+  /** Gets the answer on behalf of `asker`, its first. */
+  start(upstream: Relay, asker: Asker, reason: ForwardReason): Promise<Answer> {
+    const answered = this.#flight.join(asker.call, viewOf(asker, 'miss', reason))
+    const lookup = asker.directives.noCache ? null : this.#cache.find(asker)
+    if (lookup === null) {
+      this.#fly(upstream, asker.call)
+      return answered
+    }
+    this.#looking = true
+    lookup.then(
+      (found) => {
+        this.#looking = false
+        if (found === null || this.#disowned || !this.#cache.usable(asker, found.item)) {
+          this.#fly(upstream, asker.call)
+          return
+        }
+        this.#cache.forget(asker.slot, this)
+        this.#flight.fulfil(({ view }) => this.#cache.hit({ ...asker, request: view.request }, found))
+      },
+      () => {
+        this.#looking = false
+        this.#fly(upstream, asker.call)
+      },
+    )
+    return answered
+  }
+
+  #fly(upstream: Relay, call: Call): void {
+    if (this.#flight.over) return
+    this.#cache.counters.flights += 1
+    this.#cache.counters.misses += 1
+    this.#flight.start(upstream, call)
+  }
+
+  /** Takes part; null when this asker may not: it bounds an age that a lookup under way may not keep. */
+  join(asker: Asker): Promise<Answer> | null {
+    const { maxAgeSeconds, minFreshSeconds } = asker.directives
+    if (this.#flight.over || (this.#looking && (maxAgeSeconds !== null || minFreshSeconds !== null))) return null
+    this.#cache.counters.joined += 1
+    return this.#flight.join(asker.call, viewOf(asker, 'joined', 'miss'))
+  }
+
+  /** A purge meant it: who waits gets the answer, nobody else ever does. */
+  disown(): void {
+    this.#disowned = true
+  }
+
+  closed(): void {
+    this.#cache.forget(this.#first.slot, this)
+  }
+
+  ended(_: Flight, end: FlightEnd | null, error: CorralError | null): void {
+    const { slot, options } = this.#first
+    const { counters, failures } = this.#cache
+    if (error?.code === 'client_gone' && end === null) counters.abandoned += 1
+    if (error !== null) {
+      counters.failures += 1
+      failures.add(slot, error, options.flight.failureMs)
+    }
+    if (end !== null) {
+      const reason = this.#keep(end)
+      if (reason !== null) count(counters.refusals, reason)
+    }
+    this.#cache.forget(slot, this)
+  }
+
+  /** Stores the answer; null when it did, else why not. */
+  #keep({ answer, outcome, recording, originMs }: FlightEnd): Refusal | null {
+    const { request, plan, slot, options } = this.#first
+    const { planner, store, clock } = this.#cache.deps
+    const body = answer.kind === 'whole' ? answer.body : (recording?.bytes ?? null)
+    if (body === null || body.length > options.entryBytesMax) return 'too-large'
+    // A stream's request may be answered by a whole error and the like: what came is what counts.
+    if ((answer.kind === 'stream') !== request.stream) return 'status'
+    const { outputTokensMax } = request.envelope
+    const refused = refusal({ route: request.route, status: answer.status, outcome, body, form: answer.kind, outputTokensMax })
+    if (refused !== null) return refused
+    if (this.#disowned || !planner.holds(plan, request.model)) return 'purged'
+    const entry = encodeEntry({
+      form: answer.kind,
+      status: answer.status,
+      createdAtWallMs: clock.wallMs(),
+      originMs,
+      usage: outcome.usage,
+      frames: outcome.frames,
+      contentType: contentTypeOf(answer),
+      route: request.route.pattern,
+      model: request.envelope.model ?? '',
+      body,
+      chunks: recording ?? noChunks,
+    })
+    store.put(slot, entry, { tags: plan.tags, ttlMs: options.ttlMs.inference, originMs })
+    return null
+  }
+}
+
+function contentTypeOf({ headers }: Answer): string {
+  const type = headers['content-type']
+  return typeof type === 'string' ? type : 'application/json'
+}
+
+/** The request as it goes upstream: usage is always asked for, so that the entry serves those who want it and those who do not. */
+function withUsage({ request, shape }: Asker): InferenceRequest {
+  if (!request.stream || shape.usage !== 'frame' || wantsUsage(request)) return request
+  const body = replaceField(request.body, request.envelope, 'stream_options', '{"include_usage":true}')
+  return { ...request, body, envelope: scanEnvelope(body, unlimited) }
+}
+
+function viewOf({ request, shape }: Asker, cache: 'miss' | 'joined', reason: ForwardReason): JoinView {
+  const trims = request.stream && shape.usage === 'frame' && !wantsUsage(request)
+  return {
+    request,
+    cache,
+    headers: cache === 'joined' ? joinedHeaders : forwardedHeaders(reason),
+    transform: trims ? withoutUsageFrame : null,
+  }
+}

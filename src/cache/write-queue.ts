@@ -1,0 +1,115 @@
+/**
+ * Writes to a slower layer, behind the answers: no request ever waits for one. Bounded in items and bytes; when full the
+ * oldest write is dropped and counted, because a cache may forget. A few writes are under way at once.
+ */
+const itemsMax = 1_000
+const bytesMax = 32 * 1_048_576
+const underWayMax = 4
+
+export interface QueuedWrite {
+  readonly bytes: number
+  /** Null: the layer does not take writes now; the write is dropped. Must not reject for long: the layer has its own timeout. */
+  run(): Promise<void> | null
+}
+
+export interface WriteQueueStats {
+  readonly queued: number
+  readonly queuedBytes: number
+  readonly written: number
+  readonly dropped: number
+  readonly failed: number
+}
+
+export class WriteQueue {
+  #writes: QueuedWrite[] = []
+  #head = 0
+  #queuedBytes = 0
+  #underWay = 0
+  #written = 0
+  #dropped = 0
+  #failed = 0
+  #onIdle: (() => void)[] = []
+  #closed = false
+
+  add(write: QueuedWrite): void {
+    if (this.#closed || write.bytes > bytesMax) {
+      this.#dropped += 1
+      return
+    }
+    this.#writes.push(write)
+    this.#queuedBytes += write.bytes
+    while (this.#writes.length - this.#head > itemsMax || this.#queuedBytes > bytesMax) {
+      this.#take()
+      this.#dropped += 1
+    }
+    this.#pump()
+  }
+
+  #take(): QueuedWrite | undefined {
+    const write = this.#writes[this.#head]
+    if (write === undefined) return undefined
+    this.#head += 1
+    this.#queuedBytes -= write.bytes
+    if (this.#head > itemsMax) {
+      this.#writes = this.#writes.slice(this.#head)
+      this.#head = 0
+    }
+    return write
+  }
+
+  #pump(): void {
+    while (this.#underWay < underWayMax) {
+      const write = this.#take()
+      if (write === undefined) break
+      this.#run(write)
+    }
+    if (this.#underWay > 0 || this.#head < this.#writes.length) return
+    const waiting = this.#onIdle
+    this.#onIdle = []
+    for (const done of waiting) done()
+  }
+
+  #run(write: QueuedWrite): void {
+    const writing = write.run()
+    if (writing === null) {
+      this.#dropped += 1
+      return
+    }
+    this.#underWay += 1
+    writing.then(
+      () => this.#ended('written'),
+      () => this.#ended('failed'),
+    )
+  }
+
+  #ended(how: 'written' | 'failed'): void {
+    this.#underWay -= 1
+    if (how === 'written') this.#written += 1
+    else this.#failed += 1
+    this.#pump()
+  }
+
+  /** Takes no more writes and resolves when those under way and queued are through. */
+  close(): Promise<void> {
+    this.#closed = true
+    return this.idle()
+  }
+
+  /** Resolves when nothing is queued or under way. */
+  idle(): Promise<void> {
+    if (this.#underWay === 0 && this.#head === this.#writes.length) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve)
+    })
+  }
+
+  get stats(): WriteQueueStats {
+    return {
+      queued: this.#writes.length - this.#head,
+      queuedBytes: this.#queuedBytes,
+      written: this.#written,
+      dropped: this.#dropped,
+      failed: this.#failed,
+    }
+  }
+}
