@@ -2,7 +2,8 @@
  * What the `faults` bench plays in rounds of one pattern (harness/fault-round.ts) and the bars for each. Three casts: the
  * issue's, 16 clients and one bad node of 8; half of the pool bad; and the setup the peers were measured in
  * (reliability-security.md §4.1): 30 clients, 3 nodes, streams of 10 tokens at 20 ms, where percentages are of the whole
- * run, its clean start and end included. Faults by a signal hit a process of its own.
+ * run, its clean start and end included, and so keep their full length in a quick run. Faults by a signal hit a process
+ * of its own.
  */
 import { longPrefillChat, streamedChat, wholeChat } from './harness/bodies.ts'
 import type { Fault, RoundPlan } from './harness/fault-round.ts'
@@ -47,7 +48,8 @@ function signal(name: NodeJS.Signals): Fault {
 const patience = { clientTimeoutMs: 300_000, graceMs: 60_000 }
 const shortStreams = { serviceMs: 50, frames: 3, frameIntervalMs: 1 }
 const secondStreams = { frames: 20, frameIntervalMs: 50, faultAfterFrames: 5 }
-const peerStreams = { frames: 10, frameIntervalMs: 20, faultAfterFrames: 5 }
+/** The first token takes as long as the others, so that some requests have no head yet when the fault comes. */
+const peerStreams = { serviceMs: 20, frames: 10, frameIntervalMs: 20, faultAfterFrames: 5 }
 const sharePercent = 5
 /** What follows within this time of the fault is the fault itself. */
 const ejectedMs = 1_000
@@ -58,12 +60,16 @@ function issuePlan(scale: Scale, parts: PlanParts): RoundPlan {
   return { nodes: 8, badNodes: 1, clients: 16, settings: { serviceMs: 50 }, body: wholeChat, gateway: {}, ...times, ...parts }
 }
 
-function peerPlan(scale: Scale, fault: Fault): RoundPlan {
-  const times = { beforeMs: 2_000, faultMs: scale(6_000, 4_000), afterMs: scale(4_000, 2_000), ...patience }
+function peerPlan(fault: Fault): RoundPlan {
+  const times = { beforeMs: 2_000, faultMs: 6_000, afterMs: 4_000, ...patience }
   return { nodes: 3, badNodes: 1, clients: 30, fault, settings: peerStreams, body: streamedChat, gateway: {}, ...times }
 }
 
-/** The rows of the issue: before the first frame nothing may be lost, however long it takes to notice. */
+/**
+ * The rows of the issue: before the first frame nothing may be lost, however long it takes to notice. Only clients that give
+ * up after 5 s lose whole answers to a hang, for which there is no deadline: those on the node when it stopped, and those
+ * that take their places.
+ */
 function issueRows(scale: Scale): Scenario[] {
   const row = (name: string, parts: PlanParts, limits: Limits): Scenario => ({
     name,
@@ -80,7 +86,8 @@ function issueRows(scale: Scale): Scenario[] {
     row('killed', { fault: setting('refuse'), faultMs: 5_000, afterMs: 4_000 }, { ...none, servesAgainMs: 1_100 }),
     row('404', { fault: setting('404') }, none),
     row('reset before head', { fault: setting('rst-before-head') }, none),
-    row('hang', { fault: setting('hang-inference'), faultMs: 9_000 }, { failedPercent: 0.1 }),
+    row('hang', { fault: setting('hang-inference'), faultMs: 9_000, graceMs: 0 }, { failedPercent: 0.1 }),
+    row('hang, clients that come back', { fault: setting('hang-inference'), faultMs: 30_000 }, { failedPercent: 0.1 }),
     row('hang, patient clients', hang, { ...none, worstTtfbMs: 3_500 }),
     row('hang, patient clients, longer prompts', { ...hang, body: longPrefillChat(100) }, none),
     row('reset in mid-stream', { fault: setting('rst-at-frame'), settings: secondStreams, body: streamedChat }, { failedPercent: 5 }),
@@ -95,7 +102,7 @@ function issueRows(scale: Scale): Scenario[] {
 
 /** Faults that only a process of its own can have. */
 function signalRows(scale: Scale): Scenario[] {
-  const parts = { settings: peerStreams, body: streamedChat, faultMs: scale(9_000, 6_000), ...patience }
+  const parts = { settings: peerStreams, body: streamedChat, faultMs: 9_000, ...patience }
   const stop = { ...parts, fault: signal('SIGSTOP') }
   const term = { ...parts, settings: secondStreams, fault: signal('SIGTERM') }
   return [
@@ -120,10 +127,10 @@ function halfRows(scale: Scale): Scenario[] {
   }))
 }
 
-function peerRows(scale: Scale): Scenario[] {
+function peerRows(): Scenario[] {
   const row = (name: string, fault: Fault, limits: Limits): Scenario => ({
     name: `peers' setup: ${name}`,
-    plan: peerPlan(scale, fault),
+    plan: peerPlan(fault),
     limits: { failedBeforeFirstFrame: 0, ...limits },
     countsBefore: true,
   })
@@ -143,5 +150,5 @@ function peerRows(scale: Scale): Scenario[] {
 /** All scenarios; a quick run has shorter faults. */
 export function scenariosOf(isQuick: boolean): Scenario[] {
   const scale: Scale = (full, quick) => (isQuick ? quick : full)
-  return [...issueRows(scale), ...signalRows(scale), ...halfRows(scale), ...peerRows(scale)]
+  return [...issueRows(scale), ...signalRows(scale), ...halfRows(scale), ...peerRows()]
 }

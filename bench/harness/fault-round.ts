@@ -26,7 +26,7 @@ export interface RoundPlan {
   /** Load after the fault has gone; requests that end then count as well. */
   readonly afterMs: number
   readonly clientTimeoutMs: number
-  /** Waits so long for requests still under way at the end; they count. */
+  /** Waits so long for requests still under way at the end; they count. 0: only those that end by then. */
   readonly graceMs: number
 }
 
@@ -51,7 +51,6 @@ export interface Cast {
 }
 
 const shareFromMs = 2_000
-const returnMsMax = 30_000
 const rampMs = 200
 
 /** Starts the herds and a gateway in front of both, bad nodes first, and a driver that is still at rest. */
@@ -66,11 +65,11 @@ async function arrivalsAt(herd: MockHerd): Promise<number> {
   return (await herd.counters()).reduce((sum, node) => sum + node.arrivals, 0)
 }
 
-/** Milliseconds until `herd` gets its next request; its counters begin anew. */
-export async function untilServed(herd: MockHerd): Promise<number> {
+/** Milliseconds until `herd` gets its next request, at most `withinMs`; its counters begin anew. */
+export async function untilServed(herd: MockHerd, withinMs: number): Promise<number> {
   await herd.reset()
   const startMs = systemClock.nowMs()
-  while (systemClock.nowMs() - startMs < returnMsMax && (await arrivalsAt(herd)) === 0) await systemClock.sleep(10)
+  while (systemClock.nowMs() - startMs < withinMs && (await arrivalsAt(herd)) === 0) await systemClock.sleep(10)
   return systemClock.nowMs() - startMs
 }
 
@@ -111,8 +110,10 @@ export async function playRound(stage: Stage, plan: RoundPlan): Promise<Round> {
   const share = await shares(cast, plan)
   await end(bad, plan.fault)
   const startMs = systemClock.nowMs()
-  const returnMs = plan.fault.by === 'setting' && plan.afterMs > 0 ? await untilServed(bad) : 0
+  const returnMs = plan.fault.by === 'setting' && plan.afterMs > 0 ? await untilServed(bad, plan.afterMs) : 0
   await systemClock.sleep(Math.max(0, plan.afterMs - (systemClock.nowMs() - startMs)))
-  const during = await driver.finish(plan.graceMs)
+  const marked = plan.graceMs === 0 ? await driver.mark() : undefined
+  const last = await driver.finish(plan.graceMs)
+  const during = marked ?? last
   return { before, during, ...share, badInFlight, returnMs }
 }
