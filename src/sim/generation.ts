@@ -51,7 +51,8 @@ grass cloud mountain valley forest bridge market engine wheel paper ink book sto
     /\s+/,
   )
 
-const emptyPiece: Piece = { content: '', thinking: '', toolCalls: [], logprobs: null }
+/** A piece with nothing in it. */
+export const emptyPiece: Piece = { content: '', thinking: '', toolCalls: [], logprobs: null }
 
 function content(text: string): Piece {
   return { ...emptyPiece, content: text }

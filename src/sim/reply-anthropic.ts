@@ -3,9 +3,9 @@
  * body without a word, as the real server does it.
  */
 import type { Answer } from './answer.ts'
-import type { Piece } from './generation.ts'
+import { emptyPiece, type Piece } from './generation.ts'
 import { sortKeys, writeJson, type JsonObject, type JsonValue } from './json-value.ts'
-import type { FailureOrigin, Outcome, Reply } from './reply.ts'
+import { type FailureOrigin, idleOutcome, type Outcome, refuse, type Reply } from './reply.ts'
 
 /** An error in Anthropic's shape. */
 export function anthropicError(status: number, message: string, requestId: string): string {
@@ -84,17 +84,16 @@ export class AnthropicReply implements Reply {
   }
 
   loaded(): void {
-    this.loadedWith({ content: '', thinking: '', toolCalls: [], logprobs: null })
+    this.loadedWith(emptyPiece)
   }
 
   private loadedWith(whole: Piece): void {
-    const outcome = { doneReason: 'load', totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }
+    const outcome = idleOutcome('load')
     this.finish(outcome, whole)
   }
 
   fail(status: number, message: string, origin: FailureOrigin): void {
-    const body = `${anthropicError(status, message, this.#options.requestId)}\n`
-    this.answer.whole(status, body, origin === 'runner' && this.stream ? { streamed: 'application/json' } : 'application/json')
+    refuse(this, { status, body: anthropicError(status, message, this.#options.requestId) }, origin)
   }
 
   broke(): void {

@@ -3,7 +3,7 @@
  * built once per line from precomputed text, because this is the hot path of every load test.
  */
 import type { Answer } from './answer.ts'
-import type { Piece, ToolCall } from './generation.ts'
+import { emptyPiece, type Piece, type ToolCall } from './generation.ts'
 import { sortKeys, writeJson, type JsonObject, type JsonValue } from './json-value.ts'
 import { nanos, nativeError, timestamp, type FailureOrigin, type Outcome, type Reply } from './reply.ts'
 import type { Ticker } from './ticker.ts'
@@ -41,7 +41,7 @@ export class NativeReply implements Reply {
   }
 
   finish(outcome: Outcome, whole: Piece): void {
-    const shown: Piece = this.stream ? { content: '', thinking: '', toolCalls: [], logprobs: null } : whole
+    const shown: Piece = this.stream ? emptyPiece : whole
     const body = this.#final(shown, outcome)
     if (!this.stream) {
       this.answer.whole(200, body, jsonType)
@@ -58,7 +58,7 @@ export class NativeReply implements Reply {
   }
 
   loaded(reason: 'load' | 'unload'): void {
-    const body = `${this.#prefix}${this.#now()}",${this.#text({ content: '', thinking: '', toolCalls: [], logprobs: null })},"done":true,"done_reason":"${reason}"}`
+    const body = `${this.#prefix}${this.#now()}",${this.#text(emptyPiece)},"done":true,"done_reason":"${reason}"}`
     this.answer.whole(200, body, jsonType)
   }
 

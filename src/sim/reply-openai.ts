@@ -3,9 +3,9 @@
  * death one chunk with an empty model name is all that follows, as the real server does it.
  */
 import type { Answer } from './answer.ts'
-import type { Piece, ToolCall } from './generation.ts'
+import { emptyPiece, type Piece, type ToolCall } from './generation.ts'
 import { sortKeys, writeJson, type JsonObject, type JsonValue } from './json-value.ts'
-import type { FailureOrigin, Outcome, Reply } from './reply.ts'
+import { type FailureOrigin, idleOutcome, type Outcome, refuse, type Reply } from './reply.ts'
 
 /** An error in OpenAI's shape. */
 export function openAiError(status: number, message: string): string {
@@ -73,28 +73,21 @@ export class OpenAiReply implements Reply {
 
   abandon(whole: Piece): void {
     if (this.stream) this.answer.end()
-    else
-      this.finish({ doneReason: '', totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }, whole)
+    else this.finish(idleOutcome(''), whole)
   }
 
   loaded(reason: 'load' | 'unload'): void {
-    const outcome = { doneReason: reason, totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }
-    const nothing: Piece = { content: '', thinking: '', toolCalls: [], logprobs: null }
-    if (this.stream) this.finish(outcome, nothing)
-    else this.answer.whole(200, `${this.#whole(outcome, nothing, reason)}\n`, 'application/json')
+    const outcome = idleOutcome(reason)
+    if (this.stream) this.finish(outcome, emptyPiece)
+    else this.answer.whole(200, `${this.#whole(outcome, emptyPiece, reason)}\n`, 'application/json')
   }
 
   fail(status: number, message: string, origin: FailureOrigin): void {
-    this.answer.whole(
-      status,
-      `${openAiError(status, message)}\n`,
-      origin === 'runner' && this.stream ? { streamed: 'application/json' } : 'application/json',
-    )
+    refuse(this, { status, body: openAiError(status, message) }, origin)
   }
 
   broke(): void {
-    const empty: Piece = { content: '', thinking: '', toolCalls: [], logprobs: null }
-    this.answer.frames([`data: ${this.#chunk(this.#choice(empty), '', null)}\n\n`])
+    this.answer.frames([`data: ${this.#chunk(this.#choice(emptyPiece), '', null)}\n\n`])
     this.answer.end()
   }
 

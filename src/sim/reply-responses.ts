@@ -3,10 +3,10 @@
  * order of the struct. A runner's death ends the body without a word.
  */
 import type { Answer } from './answer.ts'
-import type { Piece, ToolCall } from './generation.ts'
+import { emptyPiece, type Piece, type ToolCall } from './generation.ts'
 import { sortKeys, writeJson, type JsonObject, type JsonValue } from './json-value.ts'
 import { openAiError } from './reply-openai.ts'
-import type { FailureOrigin, Outcome, Reply } from './reply.ts'
+import { type FailureOrigin, idleOutcome, type Outcome, refuse, type Reply } from './reply.ts'
 
 /** Fields of a response that echo the request. */
 export interface ResponsesEcho {
@@ -72,21 +72,16 @@ export class ResponsesReply implements Reply {
 
   abandon(whole: Piece): void {
     if (this.stream) this.answer.end()
-    else
-      this.finish({ doneReason: '', totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }, whole)
+    else this.finish(idleOutcome(''), whole)
   }
 
   loaded(): void {
-    const outcome = { doneReason: 'load', totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }
-    this.finish(outcome, { content: '', thinking: '', toolCalls: [], logprobs: null })
+    const outcome = idleOutcome('load')
+    this.finish(outcome, emptyPiece)
   }
 
   fail(status: number, message: string, origin: FailureOrigin): void {
-    this.answer.whole(
-      status,
-      `${openAiError(status, message)}\n`,
-      origin === 'runner' && this.stream ? { streamed: 'application/json' } : 'application/json',
-    )
+    refuse(this, { status, body: openAiError(status, message) }, origin)
   }
 
   broke(): void {

@@ -38,6 +38,16 @@ export interface Reply {
   broke(message: string): void
 }
 
+/** The end of a request for which nothing was read or generated. */
+export function idleOutcome(doneReason: string): Outcome {
+  return { doneReason, totalMs: 0, loadMs: 0, promptTokens: 0, promptMs: 0, evalTokens: 0, evalMs: 0, context: null }
+}
+
+/** Refuses with `body` on a route below `/v1`: there the runner's refusal of a stream comes in chunks. */
+export function refuse({ answer, stream }: Reply, { status, body }: { status: number; body: string }, origin: FailureOrigin): void {
+  answer.whole(status, `${body}\n`, origin === 'runner' && stream ? { streamed: 'application/json' } : 'application/json')
+}
+
 /** RFC 3339 with nine digits; `wallMs` is milliseconds since 1970. */
 export function timestamp(wallMs: number, nowMs: number): string {
   const micros = Math.floor((nowMs % 1) * 1e6)
