@@ -12,8 +12,10 @@ import { manageable } from './fleet/operations/operations.ts'
 import { addFleetGauges } from './fleet/snapshot.ts'
 import { CallRegistry } from './http/call-registry.ts'
 import type { InferenceDeps } from './http/inference/exchange.ts'
+import { createGuard } from './http/auth/guard.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
+import type { Identity } from './identity/identity.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { recorded } from './observe/recorded.ts'
 import { addTraceHeaders, createTracer } from './observe/trace.ts'
@@ -25,6 +27,8 @@ export interface AppDeps {
   readonly version: string
   /** Whether the standard output is a terminal. */
   readonly terminal?: boolean
+  /** Already started; left out, everybody may do everything. */
+  readonly identity?: Identity
   /** In [0, 1). */
   readonly random?: () => number
 }
@@ -42,7 +46,7 @@ export interface App {
 }
 
 /** Builds the gateway. Throws when a file that the configuration names cannot be opened. */
-export function createApp({ config: initial, clock, version, terminal = false, random = Math.random }: AppDeps): App {
+export function createApp({ config: initial, clock, version, terminal = false, identity, random = Math.random }: AppDeps): App {
   let config = initial
   const ids = createIdSource()
   const newId = (): string => ids.requestId()
@@ -67,7 +71,8 @@ export function createApp({ config: initial, clock, version, terminal = false, r
     },
   })
   addFleetGauges(observer.metrics, fleet, clock)
-  const layers: readonly RelayLayer[] = [recorded(observer, clock), manageable(() => config.features.modelOperations)]
+  const allowed = identity === undefined ? [] : [identity.modelAccess]
+  const layers: readonly RelayLayer[] = [recorded(observer, clock), ...allowed, manageable(() => config.features.modelOperations)]
   const layered = (innermost: Relay): Relay => layers.reduceRight((next, layer) => layer(next), innermost)
   const inference: InferenceDeps = {
     relay: layered(fleet.relay),
@@ -80,6 +85,7 @@ export function createApp({ config: initial, clock, version, terminal = false, r
     onRefused: observer.requestRefused,
     onBug: observer.bug,
   }
+  const guard = createGuard(identity ?? null)
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
@@ -89,15 +95,21 @@ export function createApp({ config: initial, clock, version, terminal = false, r
       clock,
       newId,
       enabled: () => config.features.admin,
-      onChange: (action, target) => observer.logger.info({ action, target }, 'changed by an operator'),
+      guard,
+      onChange: (action, target, act) => {
+        observer.logger.info({ action, target, by: act.by.subject }, 'changed by an operator')
+        identity?.audit.noteAct(action, target, act)
+      },
       onBug: (error) => observer.bug(error, null),
     },
+    identity: identity ?? null,
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,
       metricsEnabled: () => config.observe.metrics.enabled,
       renderMetrics: () => observer.metrics.render(),
     },
+    guard,
     onBug: (error) => observer.bug(error, null),
   }
   const { origins, hosts, host } = config.http
@@ -106,8 +118,10 @@ export function createApp({ config: initial, clock, version, terminal = false, r
     ownRoutes: createOwnRoutes(surface),
     options: config.http,
     front: { origins, hosts, loopback: isLoopback(host), hopId, newId },
+    guard,
     calls,
     clock,
+    onBug: surface.onBug,
   })
 
   return {

@@ -1,5 +1,6 @@
 /** One request's life as everything below the edge sees it: who, how urgent, until when, and where it stands. */
 import type { CallSignal } from '../base/abort.ts'
+import type { Principal } from './principal.ts'
 
 export type Priority = 'interactive' | 'batch'
 
@@ -38,8 +39,10 @@ export interface Call {
   /** Monotonic milliseconds after which nobody waits for the first frame any more; `Infinity` for none. */
   readonly deadlineAtMs: number
   readonly priority: Priority
-  /** Isolation and fairness unit; `local` in open mode. */
+  /** Isolation and fairness unit, that of `principal`; `local` in open mode. */
   readonly tenant: string
+  /** Who asks and what they may do. */
+  readonly principal: Principal
   /** Aborted when the client leaves or an operator cancels. */
   readonly signal: CallSignal
   readonly trace: TraceContext | null

@@ -3,6 +3,8 @@
  * route; everything below the edge reads the facts and never switches on a path or protocol name.
  */
 
+import type { Scope } from './principal.ts'
+
 /** Whose shapes a route speaks: it picks the error renderer and the keep-alive bytes. `problem` is RFC 9457 (our own API). */
 export type Dialect = 'ollama' | 'openai' | 'anthropic' | 'problem'
 
@@ -42,6 +44,8 @@ export interface RouteFacts {
   /** Whether the route can stream at all. */
   readonly streams: boolean
   readonly body: 'json' | 'bytes' | 'multipart' | 'none'
+  /** What a caller must be allowed; null: anybody may. */
+  readonly scope: Scope | null
   /** Ollama decodes `Content-Encoding: zstd` request bodies here. */
   readonly acceptsZstd: boolean
 }

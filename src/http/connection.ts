@@ -46,6 +46,8 @@ export interface Arrival {
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
   readonly headers: RequestHeaders
+  /** A key that stood in the path and was taken out of it. */
+  readonly pathKey: string | null
 }
 
 /** One exchange, and the clock of its timers. */

@@ -13,6 +13,9 @@ import { CorralError } from '../core/errors.ts'
 import { readRequestHeaders } from '../wire/request-headers.ts'
 import { dialectOfPath } from '../wire/routes.ts'
 import type { CallRegistry } from './call-registry.ts'
+import { type Guard, type Passage } from './auth/guard.ts'
+import { wantedOfOwn } from './auth/own-routes.ts'
+import { takePathKey } from './auth/path-key.ts'
 import { type Arrival, boundBody, condemn, isCondemned } from './connection.ts'
 import { admit, type FrontOptions } from './front.ts'
 import { type MemoryEvents, MemoryGuard, processMemory } from './memory-guard.ts'
@@ -30,8 +33,11 @@ export interface HttpServerDeps {
   readonly ownRoutes: Hono<NodeBindings>
   readonly options: HttpOptions
   readonly front: FrontOptions
+  readonly guard: Guard
   readonly calls: CallRegistry
   readonly clock: Clock
+  /** A bug in what answers Corral's own routes. */
+  readonly onBug: (error: unknown) => void
   /** Hears of a shortage of memory; left out, nobody does. */
   readonly memoryEvents?: MemoryEvents
 }
@@ -60,10 +66,12 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     if (isCondemned(incoming)) return
     if (draining || memory.shedsConnections) condemn(incoming, outgoing)
-    const arrival = { incoming, outgoing, headers: readRequestHeaders(incoming.rawHeaders) }
+    const pathKey = deps.guard.closed ? takePathKey(incoming) : null
+    const arrival = { incoming, outgoing, headers: readRequestHeaders(incoming.rawHeaders), pathKey }
     if (!admit(arrival, door) || !admitByMemory(arrival, memory, deps) || deps.answer(arrival)) return
-    if (!boundBody(arrival, deps.clock, () => refuseBody(arrival, deps))) return
-    void listener(incoming, outgoing)
+    admitOwn(arrival, deps, () => {
+      if (boundBody(arrival, deps.clock, () => refuseBody(arrival, deps))) void listener(incoming, outgoing)
+    })
   }
   const server = createServer(deps, onRequest)
   return {
@@ -130,6 +138,30 @@ function admitByMemory({ incoming, outgoing, headers }: Arrival, memory: MemoryG
   if (error === null) return true
   sendError({ incoming, outgoing, clock }, dialectOfPath(target), error, front.newId())
   return false
+}
+
+/** Goes on with a request for one of Corral's own routes when the guard lets it in. */
+function admitOwn(arrival: Arrival, { guard, clock, front, onBug }: HttpServerDeps, goOn: () => void): void {
+  const { incoming, outgoing } = arrival
+  const target = incoming.url ?? '/'
+  const query = target.indexOf('?')
+  const wanted = wantedOfOwn(query < 0 ? target : target.slice(0, query))
+  const passed = (passage: Passage): void => {
+    if (outgoing.destroyed) return
+    if (!('kind' in passage)) {
+      goOn()
+      return
+    }
+    const requestId = front.newId()
+    passage.note(requestId)
+    sendError({ incoming, outgoing, clock }, wanted.dialect, passage.error, requestId)
+  }
+  const passage = guard.admit(arrival, wanted)
+  if (passage instanceof Promise) passage.then(passed).catch((error: unknown) => {
+      onBug(error)
+      outgoing.destroy()
+    })
+  else passed(passage)
 }
 
 function refuseBody({ incoming, outgoing }: Arrival, { clock, front }: HttpServerDeps): void {

@@ -5,20 +5,27 @@
  */
 import { Hono } from 'hono'
 
+import { openPrincipal } from '../core/principal.ts'
+import type { Identity } from '../identity/identity.ts'
 import { matchRoute, type RouteMatch, unknownRouteFor } from '../wire/routes.ts'
 import { type AdminDeps, mountAdmin } from './admin/admin.ts'
+import { mountKeys } from './admin/keys.ts'
+import type { Guard, Passage } from './auth/guard.ts'
 import { answerUnread, type Arrival, type Exchange } from './connection.ts'
 import { type HealthDeps, mountHealth } from './health/health.ts'
 import { type BlobDeps, handleBlobUpload } from './inference/blob.ts'
-import type { InferenceDeps } from './inference/exchange.ts'
-import { handleInference } from './inference/handler.ts'
+import type { Exchange as InferenceExchange, InferenceDeps } from './inference/exchange.ts'
+import { handleInference, refuseInference } from './inference/handler.ts'
 import type { NodeBindings } from './server.ts'
 
 export interface SurfaceDeps {
   readonly inference: InferenceDeps
   readonly blobs: BlobDeps
   readonly admin: AdminDeps
+  /** Null: there is no store of keys, and no routes for them. */
+  readonly identity: Identity | null
   readonly health: HealthDeps
+  readonly guard: Guard
   readonly onBug: (error: unknown) => void
 }
 
@@ -26,9 +33,10 @@ export interface SurfaceDeps {
 const plain = { 'content-type': 'text/plain' }
 
 /** Corral's own routes. */
-export function createOwnRoutes(deps: Pick<SurfaceDeps, 'admin' | 'health' | 'onBug'>): Hono<NodeBindings> {
+export function createOwnRoutes(deps: Pick<SurfaceDeps, 'admin' | 'identity' | 'health' | 'onBug'>): Hono<NodeBindings> {
   const app = new Hono<NodeBindings>()
   mountHealth(app, deps.health)
+  if (deps.identity !== null) mountKeys(app, { ...deps.admin, identity: deps.identity })
   mountAdmin(app, deps.admin)
   app.notFound((context) => context.body('404 page not found', 404, plain))
   app.onError((error) => {
@@ -43,12 +51,15 @@ export function answerOllamaRoute(deps: SurfaceDeps, arrival: Arrival): boolean 
   try {
     return dispatch(deps, arrival)
   } catch (error) {
-    const { incoming, outgoing } = arrival
-    deps.onBug(error)
-    if (outgoing.headersSent) outgoing.destroy()
-    else answerUnread({ incoming, outgoing, clock: deps.inference.clock }, { status: 500, headers: {}, body: '' })
+    failed(deps, arrival, error)
     return true
   }
+}
+
+function failed({ onBug, inference }: SurfaceDeps, { incoming, outgoing }: Arrival, error: unknown): void {
+  onBug(error)
+  if (outgoing.headersSent) outgoing.destroy()
+  else answerUnread({ incoming, outgoing, clock: inference.clock }, { status: 500, headers: {}, body: '' })
 }
 
 /** False: the path is none of Ollama's. */
@@ -71,7 +82,7 @@ function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
       return true
     case 'unknown':
       if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
-      handleInference(deps.inference, { ...arrival, facts: unknownRouteFor(path), path, pathModel: null })
+      answerGuarded(deps, arrival, { facts: unknownRouteFor(path), path, pathModel: null }, handleInference)
       return true
   }
 }
@@ -82,7 +93,7 @@ function answerRoute(
   { path, match }: { path: string; match: Extract<RouteMatch, { kind: 'route' }> },
 ): void {
   const { facts, parameter } = match
-  const { incoming, outgoing, headers } = arrival
+  const { incoming, outgoing } = arrival
   const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
   if (facts.placement === 'local') {
     answerUnread(exchange, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'Ollama is running' })
@@ -93,9 +104,37 @@ function answerRoute(
     answerUnread(exchange, { status: 404, headers: plain, body: '404 page not found' })
     return
   }
-  const matched = { incoming, outgoing, headers, facts, path, pathModel }
-  if (facts.placement === 'blob' && incoming.method === 'POST') handleBlobUpload(deps.blobs, matched)
-  else handleInference(deps.inference, matched)
+  const isUpload = facts.placement === 'blob' && incoming.method === 'POST'
+  const upload = (_: InferenceDeps, exchange: InferenceExchange): void => handleBlobUpload(deps.blobs, exchange)
+  answerGuarded(deps, arrival, { facts, path, pathModel }, isUpload ? upload : handleInference)
+}
+
+type Matched = Pick<InferenceExchange, 'facts' | 'path' | 'pathModel'>
+type Answerer = (deps: InferenceDeps, exchange: InferenceExchange) => void
+
+/** Answers when the guard lets the request in; the body is not touched before. */
+function answerGuarded(deps: SurfaceDeps, arrival: Arrival, matched: Matched, answer: Answerer): void {
+  const { pattern, scope, dialect } = matched.facts
+  const { incoming, outgoing, headers } = arrival
+  const passed = (passage: Passage): void => {
+    const isRefused = 'kind' in passage
+    const exchange = { incoming, outgoing, headers, ...matched, principal: isRefused ? openPrincipal : passage }
+    if (isRefused) refuseInference(deps.inference, exchange, passage)
+    else answer(deps.inference, exchange)
+  }
+  const passage = deps.guard.admit(arrival, { pattern, scope, operatorOnly: false, dialect })
+  if (!(passage instanceof Promise)) passed(passage)
+  else whenPassed(deps, arrival, passage, passed)
+}
+
+/** As `answerOllamaRoute` does for what is thrown at once; a client that left meanwhile gets nothing. */
+function whenPassed(deps: SurfaceDeps, arrival: Arrival, passage: Promise<Passage>, passed: (passage: Passage) => void): void {
+  const { outgoing } = arrival
+  passage
+    .then((settled) => {
+      if (!outgoing.destroyed) passed(settled)
+    })
+    .catch((error: unknown) => failed(deps, arrival, error))
 }
 
 /** As Go's mux and gin answer: a link for a GET, nothing else for other methods (transcripts 024–028). */

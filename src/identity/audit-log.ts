@@ -9,6 +9,7 @@ import { z } from 'zod'
 
 import type { Clock, Timer } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
+import type { Principal } from '../core/principal.ts'
 import type { Database, Row, Transaction, TransactionScope } from '../store/database.ts'
 
 /** One thing that happened. */
@@ -57,6 +58,13 @@ const rowShape = z.object({
 
 const headShape = z.object({ seq: z.coerce.number(), hash: z.string() })
 
+/** Who did something: an `Act` of the key store. */
+export interface AuditedAct {
+  readonly by: Principal
+  readonly requestId: string
+  readonly address: string
+}
+
 interface Gathered {
   readonly entry: AuditEntry
   readonly at: string
@@ -82,10 +90,19 @@ export class AuditLog {
     await this.#insert(transaction, [{ entry, at: this.#now(), count: 1 }])
   }
 
+  /** Notes an act that was done outside of the store, in the actor's own tenant. */
+  noteAct(action: string, target: string, { by, requestId, address }: AuditedAct): void {
+    this.#note({ tenant: by.tenant, actor: by.subject ?? by.method, action, target, decision: 'allowed', requestId, address })
+  }
+
   /** Notes a denial. Costs no query by itself and never fails. */
   deny(entry: AuditEntry): void {
-    const { tenant, actor, action, target, address } = entry
-    const kind = [tenant, actor, action, target, address].join('\n')
+    this.#note(entry)
+  }
+
+  #note(entry: AuditEntry): void {
+    const { tenant, actor, action, target, address, decision } = entry
+    const kind = decision === 'denied' ? [tenant, actor, action, target, address].join('\n') : entry.requestId
     const known = this.#gathered.get(kind) ?? (this.#gathered.size >= gatheredMax ? this.#gathered.get(overflow) : undefined)
     if (known !== undefined) {
       known.count += 1

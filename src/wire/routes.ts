@@ -3,6 +3,7 @@
  * does it: exact words, one parameter per pattern at most, redirects for slashes and dot segments, `Allow` for a wrong
  * method. Pure data and functions.
  */
+import type { Scope } from '../core/principal.ts'
 import type { Dialect, Framing, Operation, Placement, RouteFacts, Terminator } from '../core/route.ts'
 
 interface RouteRow {
@@ -42,8 +43,20 @@ function toFacts(pattern: string, row: RouteRow): RouteFacts {
     streamsByDefault: streams && dialect === 'ollama',
     streams,
     body,
+    scope: row.placement === 'local' ? null : scopeOf[row.operation],
     acceptsZstd: zstdRoutes.has(pattern),
   }
+}
+
+/** What each operation asks of a caller's credential. */
+const scopeOf: Readonly<Record<Operation, Scope>> = {
+  chat: 'chat',
+  generate: 'chat',
+  embed: 'embed',
+  show: 'models:read',
+  list: 'models:read',
+  manage: 'models:write',
+  other: 'relay',
 }
 
 /** Routes that decode `Content-Encoding: zstd` (ollama-contract.md §1.2). */
@@ -166,6 +179,7 @@ export function unknownRouteFor(path: string): RouteFacts {
       streamsByDefault: true,
       streams: true,
       body: 'json',
+      scope: scopeOf.other,
       acceptsZstd: false,
     }
     unknownFacts.set(dialect, facts)

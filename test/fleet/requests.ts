@@ -1,6 +1,7 @@
 /** Requests as the edge hands them to the fleet, made from a path and a body. */
 import { newProgress, type Call } from '../../src/core/call.ts'
 import { CallSignal } from '../../src/base/abort.ts'
+import { openPrincipal } from '../../src/core/principal.ts'
 import type { InferenceRequest } from '../../src/core/relay.ts'
 import { scanEnvelope } from '../../src/wire/envelope.ts'
 import { canonicalModelName } from '../../src/wire/model-name.ts'
@@ -34,6 +35,7 @@ export function makeCall(change: Partial<Call> = {}): Call {
     deadlineAtMs: Infinity,
     priority: 'interactive',
     tenant: 'local',
+    principal: openPrincipal,
     signal: new CallSignal(),
     trace: null,
     progress: newProgress(),

@@ -2,6 +2,7 @@
 import { CallSignal } from '../../src/base/abort.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { type Call, newProgress } from '../../src/core/call.ts'
+import { openPrincipal } from '../../src/core/principal.ts'
 import type { InferenceRequest, Outcome, Usage } from '../../src/core/relay.ts'
 import type { RouteFacts } from '../../src/core/route.ts'
 import type { LineSink } from '../../src/observe/line-sink.ts'
@@ -27,6 +28,7 @@ export function makeCall(id = 'call-1'): Call {
     deadlineAtMs: Infinity,
     priority: 'interactive',
     tenant: 'local',
+    principal: openPrincipal,
     signal: new CallSignal(),
     trace: { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', sampled: true, state: null },
     progress: newProgress(),

@@ -9,6 +9,7 @@ import { CallRegistry } from '../../src/http/call-registry.ts'
 import { mountAdmin } from '../../src/http/admin/admin.ts'
 import { mountHealth } from '../../src/http/health/health.ts'
 import { httpOptions } from '../../src/http/options.ts'
+import { openGuard } from '../../src/http/auth/guard.ts'
 import { createHttpServer, type HttpServer, type NodeBindings } from '../../src/http/server.ts'
 import { facts, makeCall, makeObserver, sample } from './fixtures.ts'
 import { giveModel, makeFleet, makeNode, type TestFleet } from './fleet-fixture.ts'
@@ -42,6 +43,7 @@ beforeEach(async () => {
     renderMetrics: () => observer.metrics.render(),
   })
   mountAdmin(app, {
+    guard: openGuard,
     fleet,
     calls,
     clock: systemClock,
@@ -51,7 +53,10 @@ beforeEach(async () => {
   })
   const options = httpOptions.parse({ port: 0 })
   const front = { origins: [], hosts: [], loopback: true, hopId: 'hop', newId: () => 'request-1' }
-  server = createHttpServer({ answer: () => false, ownRoutes: app, options, front, calls, clock: systemClock })
+  const onBug = (error: unknown): void => {
+    throw error
+  }
+  server = createHttpServer({ answer: () => false, ownRoutes: app, options, front, guard: openGuard, calls, clock: systemClock, onBug })
   const { host, port } = await server.listen()
   origin = `http://${host}:${port}`
 })

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
 import type { CorralError } from '../../core/errors.ts'
+import type { Principal } from '../../core/principal.ts'
 import type { Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import type { Tracer } from '../../observe/trace.ts'
@@ -33,6 +34,7 @@ export interface Exchange {
   readonly facts: RouteFacts
   /** Canonical path of the matched route with its parameters, without query. */
   readonly path: string
+  readonly principal: Principal
   /** Model named in the path, if the route has one there. */
   readonly pathModel: string | null
 }

@@ -7,6 +7,7 @@ import { type ErrorCode, toCorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import { renderStreamError } from '../../wire/render-error.ts'
+import type { Refused } from '../auth/guard.ts'
 import { type BodyTaker, readBody } from '../body.ts'
 import type { ListedCall } from '../call-registry.ts'
 import { condemn } from '../connection.ts'
@@ -38,6 +39,15 @@ export function handleUnread(deps: InferenceDeps, exchange: Exchange, relay: Rel
   new ExchangeRun(deps, exchange, relay).onBody(noBody)
 }
 
+/** Answers a request that the guard turned away: a call that begins and ends here, with its body unread. */
+export function refuseInference(deps: InferenceDeps, exchange: Exchange, { error, note }: Pick<Refused, 'error' | 'note'>): void {
+  const { incoming, outgoing, headers, facts, principal } = exchange
+  const call = startCall(deps, headers, principal)
+  note(call.id)
+  deps.onRefused({ facts, method: incoming.method ?? '' }, error, call)
+  sendError({ incoming, outgoing, clock: deps.clock }, facts.dialect, error, call.id)
+}
+
 /** One request from its first byte to the last of its answer. */
 class ExchangeRun implements BodyTaker, ListedCall {
   readonly #deps: InferenceDeps
@@ -54,7 +64,7 @@ class ExchangeRun implements BodyTaker, ListedCall {
     this.#deps = deps
     this.#exchange = exchange
     this.#relay = relay
-    const call = startCall(deps, exchange.headers)
+    const call = startCall(deps, exchange.headers, exchange.principal)
     this.call = call
     exchange.outgoing.on('close', () => {
       if (!exchange.outgoing.writableFinished) call.signal.abort('client gone')

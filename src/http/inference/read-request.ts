@@ -5,6 +5,7 @@ import { CallSignal } from '../../base/abort.ts'
 import { type Call, newProgress } from '../../core/call.ts'
 import { type Envelope } from '../../core/envelope.ts'
 import { CorralError } from '../../core/errors.ts'
+import type { Principal } from '../../core/principal.ts'
 import type { InferenceRequest } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import { emptyEnvelope, scanEnvelope } from '../../wire/envelope.ts'
@@ -17,14 +18,15 @@ import type { Exchange, InferenceDeps } from './exchange.ts'
 const decompressedBytesMax = 20 * 1_048_576
 
 /** The life of a request that begins now. */
-export function startCall(deps: InferenceDeps, headers: RequestHeaders): Call {
+export function startCall(deps: InferenceDeps, headers: RequestHeaders, principal: Principal): Call {
   const nowMs = deps.clock.nowMs()
   return {
     id: deps.newId(),
     receivedAtMs: nowMs,
     deadlineAtMs: nowMs + deps.deadlineMs(),
     priority: headers.priority === 'batch' ? 'batch' : 'interactive',
-    tenant: 'local',
+    tenant: principal.tenant,
+    principal,
     signal: new CallSignal(),
     trace: deps.tracer.start(headers.traceparent ?? undefined, headers.tracestate ?? undefined),
     progress: newProgress(),

@@ -1,0 +1,108 @@
+/**
+ * What all of the operator's routes share: errors as problem documents, a JSON body read within bounds and held against a shape,
+ * and the rule that a foreign web page cannot make a change with a plain form.
+ */
+import type { Context } from 'hono'
+import type { z } from 'zod'
+
+import type { Clock } from '../../base/clock.ts'
+import { CorralError, toCorralError } from '../../core/errors.ts'
+import type { Act } from '../../identity/key-store.ts'
+import { renderError } from '../../wire/render-error.ts'
+import { addressOf, type Guard } from '../auth/guard.ts'
+import { readBody } from '../body.ts'
+import type { NodeBindings } from '../server.ts'
+
+export type Handler = (context: Context<NodeBindings>) => Response | Promise<Response>
+
+export interface OperatorRouteDeps {
+  readonly newId: () => string
+  /** False: the routes answer as if they were not there. */
+  readonly enabled: () => boolean
+  readonly onBug?: (error: unknown) => void
+}
+
+/** Bytes of a request body; what an operator sends is small. */
+const bodyBytesMax = 65_536
+const bodyPauseMsMax = 10_000
+
+const noStore = { 'cache-control': 'no-store' }
+
+/** An answer that no cache keeps. */
+export function json(context: Context<NodeBindings>, value: object, status: 200 | 201 = 200): Response {
+  return context.json(value, status, noStore)
+}
+
+export function parameter(context: Context<NodeBindings>, name: string): string {
+  return context.req.param(name) ?? ''
+}
+
+/** Turns whatever a handler throws into a problem document. */
+export function operatorRoute(deps: OperatorRouteDeps, handler: Handler): Handler {
+  return async (context) => {
+    try {
+      if (!deps.enabled()) throw new CorralError('route_not_found', 'the operator routes are switched off (features.admin)')
+      return await handler(context)
+    } catch (thrown) {
+      const error = toCorralError(thrown)
+      if (error.code === 'internal') deps.onBug?.(thrown)
+      const requestId = deps.newId()
+      const { status, headers, body } = renderError('problem', error, requestId)
+      return new Response(new Uint8Array(body), { status, headers: { ...headers, 'x-request-id': requestId, ...noStore } })
+    }
+  }
+}
+
+/** A change needs a JSON content type or no `Origin`. */
+export function sameSite(handler: Handler): Handler {
+  return (context) => {
+    const isJson = (context.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() === 'application/json'
+    if (context.req.header('origin') !== undefined && !isJson) {
+      throw new CorralError('origin_refused', 'a change from a web page needs the content type application/json')
+    }
+    return handler(context)
+  }
+}
+
+/** Who makes a change, for the audit log. */
+export function actOf(context: Context<NodeBindings>, { guard, newId }: { readonly guard: Guard; readonly newId: () => string }): Act {
+  const { incoming } = context.env
+  return { by: guard.principalOf(incoming), requestId: newId(), address: addressOf(incoming) }
+}
+
+export interface JsonReading<T> {
+  readonly clock: Clock
+  /** What is described, for messages. */
+  readonly what: string
+  readonly shape: z.ZodType<T>
+}
+
+/** The body as what `shape` describes; an empty body counts as `{}`. Throws `invalid_request`. */
+export async function readJson<T>(context: Context<NodeBindings>, { clock, what, shape }: JsonReading<T>): Promise<T> {
+  const body = await readBytes(context, clock)
+  const parsed = shape.safeParse(parse(body.toString()))
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new CorralError('invalid_request', `${what}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is invalid'}`)
+}
+
+function parse(text: string): unknown {
+  try {
+    return text === '' ? {} : JSON.parse(text)
+  } catch {
+    throw new CorralError('invalid_request', 'the body is no JSON')
+  }
+}
+
+function readBytes(context: Context<NodeBindings>, clock: Clock): Promise<Buffer> {
+  const limits = {
+    bytesMax: bodyBytesMax,
+    bytesMaxName: 'the limit of operator routes',
+    bytesMaxTogether: Infinity,
+    pauseMsMax: bodyPauseMsMax,
+    declaredBytes: null,
+    clock,
+    arrivedAtMs: clock.nowMs(),
+  }
+  return new Promise((onBody, onBodyError) => readBody(context.env.incoming, limits, { onBody, onBodyError }))
+}

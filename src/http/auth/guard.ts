@@ -1,0 +1,170 @@
+/**
+ * Who may pass: asked once per request, after the strict door and before a byte of the body is read. It turns what a request
+ * presents into a principal, holds it against the scope of the matched route, and says no in the same words whatever the
+ * reason was. In open mode it costs one call and looks at nothing.
+ */
+import type { IncomingMessage } from 'node:http'
+
+import { CorralError } from '../../core/errors.ts'
+import { openPrincipal, type Principal, type Scope } from '../../core/principal.ts'
+import type { Dialect } from '../../core/route.ts'
+import { isOperator } from '../../identity/grants.ts'
+import type { Identity } from '../../identity/identity.ts'
+import { type Presented, readPresented } from '../../identity/presented.ts'
+import type { DenialReason, Verdict } from '../../identity/verdict.ts'
+import type { Arrival } from '../connection.ts'
+
+/** What a route asks of whoever calls it. */
+export interface Wanted {
+  /** Pattern of the matched route, for the audit log. */
+  readonly pattern: string
+  /** Null: anybody may. */
+  readonly scope: Scope | null
+  /** True: the scope counts only in the tenant that runs the gateway. */
+  readonly operatorOnly: boolean
+  readonly dialect: Dialect
+}
+
+/** A refusal, to be answered by whoever asked. */
+export interface Refused {
+  readonly kind: 'refused'
+  readonly error: CorralError
+  /** Puts it in the audit log under the id that the client gets to see. */
+  note(requestId: string): void
+}
+
+export type Passage = Principal | Refused
+
+/** Limits addresses that send no good credentials. Held against every request before its credential is looked at. */
+export interface AddressLimit {
+  /** Milliseconds until the address may try again; 0: now. */
+  waitMs(address: string): number
+  /** Notes a try that failed. */
+  charge(address: string): void
+}
+
+export interface Guard {
+  /** False: everybody is let in unseen. */
+  readonly closed: boolean
+  /** Decides on a request; at once for credentials that are known. */
+  admit(arrival: Arrival, wanted: Wanted): Passage | Promise<Passage>
+  /** Who was let in with this request. Throws for a request that nobody let in. */
+  principalOf(incoming: IncomingMessage): Principal
+}
+
+/** Lets everybody in. */
+export const openGuard: Guard = { closed: false, admit: () => openPrincipal, principalOf: () => openPrincipal }
+
+/** The guard of a gateway that wants credentials, or the open one. */
+export function createGuard(identity: Identity | null, limit: AddressLimit | null = null): Guard {
+  return identity === null || identity.mode === 'open' ? openGuard : new ClosedGuard(identity, limit)
+}
+
+/** Nobody in particular, on routes that are open to all. */
+const anonymous: Principal = { ...openPrincipal, subject: 'anonymous', scopes: new Set() }
+/** Whoever has the scraper's token. */
+const scraper: Principal = { ...openPrincipal, subject: 'metrics-token', scopes: new Set<Scope>(['metrics']) }
+
+class ClosedGuard implements Guard {
+  readonly closed = true
+  readonly #identity: Identity
+  readonly #limit: AddressLimit | null
+  readonly #admitted = new WeakMap<IncomingMessage, Principal>()
+
+  constructor(identity: Identity, limit: AddressLimit | null) {
+    this.#identity = identity
+    this.#limit = limit
+  }
+
+  admit(arrival: Arrival, wanted: Wanted): Passage | Promise<Passage> {
+    if (wanted.scope === null) return anonymous
+    const address = addressOf(arrival.incoming)
+    const waitMs = this.#limit?.waitMs(address) ?? 0
+    if (waitMs > 0) return this.#refuse(arrival, wanted, tooMany(waitMs), { action: 'limit address', by: null })
+    const presented = readPresented(arrival.incoming.rawHeaders, arrival.pathKey)
+    if (presented.kind === 'ambiguous') return this.#refuse(arrival, wanted, twoCredentials(), { action: 'refuse two credentials', by: null })
+    if (wanted.scope === 'metrics' && presented.kind === 'token' && this.#identity.isMetricsToken(presented.text)) return scraper
+    const verdict = this.#ask(arrival, presented)
+    if (verdict instanceof Promise) return verdict.then((settled) => this.#judge(arrival, wanted, settled))
+    return this.#judge(arrival, wanted, verdict)
+  }
+
+  principalOf(incoming: IncomingMessage): Principal {
+    const principal = this.#admitted.get(incoming)
+    if (principal === undefined) throw new Error('a request that nobody let in')
+    return principal
+  }
+
+  #ask({ incoming }: Arrival, presented: Presented): Verdict | Promise<Verdict> {
+    const target = incoming.url ?? '/'
+    const query = target.indexOf('?')
+    const method = incoming.method ?? 'GET'
+    const parts = query < 0 ? { method, path: target, query: '' } : { method, path: target.slice(0, query), query: target.slice(query + 1) }
+    return this.#identity.authenticate(presented, parts)
+  }
+
+  #judge(arrival: Arrival, wanted: Wanted, verdict: Verdict): Passage {
+    switch (verdict.kind) {
+      case 'granted': {
+        const { principal } = verdict
+        const { scope, operatorOnly } = wanted
+        if (scope === null || !principal.scopes.has(scope) || (operatorOnly && !isOperator(principal))) {
+          return this.#refuse(arrival, wanted, tooLittle(wanted), { action: 'refuse scope', by: principal })
+        }
+        this.#admitted.set(arrival.incoming, principal)
+        return principal
+      }
+      case 'denied':
+        this.#limit?.charge(addressOf(arrival.incoming))
+        return this.#refuse(arrival, wanted, unknownCaller(arrival, wanted, verdict.reason), { action: `refuse ${verdict.reason}`, by: null })
+      case 'undecided':
+        return { kind: 'refused', error: verdict.error, note: () => undefined }
+    }
+  }
+
+  #refuse({ incoming }: Arrival, { pattern }: Wanted, error: CorralError, { action, by }: { action: string; by: Principal | null }): Refused {
+    const target = `${incoming.method ?? 'GET'} ${pattern}`
+    const entry = { tenant: by?.tenant ?? anonymous.tenant, actor: by?.subject ?? 'anonymous', action, target, address: addressOf(incoming) }
+    return {
+      kind: 'refused',
+      error,
+      note: (requestId) => this.#identity.audit.deny({ ...entry, decision: 'denied', requestId }),
+    }
+  }
+}
+
+/** The peer of the connection: what a client writes about itself in `X-Forwarded-For` counts for nothing (B54). */
+export function addressOf({ socket }: IncomingMessage): string {
+  return socket.remoteAddress ?? 'unknown'
+}
+
+function tooMany(waitMs: number): CorralError {
+  return new CorralError('rate_limited', 'too many requests without a valid credential from this address', { retryAfterMs: waitMs })
+}
+
+function twoCredentials(): CorralError {
+  return new CorralError('invalid_request', 'the request carries two different credentials: send one')
+}
+
+function tooLittle({ scope, operatorOnly }: Wanted): CorralError {
+  const message = operatorOnly ? `this needs the scope ${scope} in the operator's tenant` : `this needs the scope ${scope}`
+  return new CorralError('insufficient_scope', message, {
+    headers: { 'www-authenticate': `Bearer realm="corral", error="insufficient_scope", scope="${scope}"` },
+  })
+}
+
+const help = 'no valid credential: send an API key as "Authorization: Bearer corral_..."'
+const cliHelp =
+  'Corral does not know you: set OLLAMA_HOST=http://HOST:PORT/k/YOUR_KEY, or have ~/.ollama/id_ed25519.pub registered and set OLLAMA_AUTH=1'
+
+/**
+ * One text for every reason. The Ollama CLI prints advice of its own for any 401 and hides the error's words, so it gets them
+ * with a 403 (ollama-contract.md §4.1).
+ */
+function unknownCaller({ incoming }: Arrival, { dialect }: Wanted, reason: DenialReason): CorralError {
+  if (dialect === 'ollama' && incoming.headers['user-agent']?.startsWith('ollama/') === true) {
+    return new CorralError('unauthenticated', cliHelp, { status: 403 })
+  }
+  const challenge = reason === 'missing' ? 'Bearer realm="corral"' : 'Bearer realm="corral", error="invalid_token"'
+  return new CorralError('unauthenticated', help, { headers: { 'www-authenticate': challenge } })
+}

@@ -1,0 +1,20 @@
+/**
+ * What Corral's own routes ask of a caller. Health is open, since balancers have no keys; everything that is not listed here
+ * asks for the operator, so a route that somebody adds and forgets is closed.
+ */
+import { dialectOfPath } from '../../wire/routes.ts'
+import type { Wanted } from './guard.ts'
+
+const open = new Set(['/livez', '/readyz'])
+/** Routes on which an admin of any tenant acts, within that tenant. */
+const ofEveryAdmin = ['/admin/keys', '/admin/tenants', '/admin/audit', '/admin/usage']
+
+/** What a request for this path, without its query, must be allowed. */
+export function wantedOfOwn(path: string): Wanted {
+  const dialect = dialectOfPath(path)
+  if (open.has(path)) return { pattern: path, scope: null, operatorOnly: false, dialect }
+  if (path === '/metrics') return { pattern: path, scope: 'metrics', operatorOnly: false, dialect }
+  const shared = ofEveryAdmin.find((base) => path === base || path.startsWith(`${base}/`))
+  if (shared !== undefined) return { pattern: `${shared}/*`, scope: 'admin', operatorOnly: false, dialect }
+  return { pattern: path.startsWith('/admin/') ? '/admin/*' : '/*', scope: 'admin', operatorOnly: true, dialect }
+}

@@ -1,0 +1,129 @@
+/**
+ * From a credential to a verdict, at once for one that is known. It picks who can judge a credential by its form alone, keeps
+ * what was said, and counts. It never reads a request and never decides what a caller may do.
+ */
+import { hash, type KeyObject } from 'node:crypto'
+
+import type { Clock } from '../base/clock.ts'
+import { GrantCache } from './grant-cache.ts'
+import { checkKey, grantOf, type KeyCheckDeps, readKey } from './key-check.ts'
+import type { StoredKey } from './key-rows.ts'
+import { keyPrefix } from './key.ts'
+import { checkToken, isToken, type JwtCheckDeps } from './jwt.ts'
+import type { IdentityOptions } from './options.ts'
+import { isSignedBy, readSignature, ReplayGuard, type SignedParts, type SignedRequest } from './signature.ts'
+import { toKeyObject } from './signing-key.ts'
+import { type Checked, denied, type Verdict } from './verdict.ts'
+
+export interface AuthenticatorDeps {
+  readonly options: IdentityOptions
+  readonly clock: Clock
+  readonly keys: KeyCheckDeps & { readonly findSigner: (fingerprint: string) => Promise<StoredKey | null> }
+  readonly tokens: JwtCheckDeps
+}
+
+/** Keys used since the last write of their times. */
+const usedMax = 10_000
+/** Signers whose key objects are kept. */
+const signersMax = 10_000
+
+export class Authenticator {
+  readonly #deps: AuthenticatorDeps
+  readonly #cache: GrantCache
+  readonly #signers: GrantCache
+  readonly #replays: ReplayGuard
+  readonly #signerKeys = new Map<string, KeyObject>()
+  readonly #takesKeys: boolean
+  readonly #takesTokens: boolean
+  #used = new Map<string, number>()
+
+  constructor(deps: AuthenticatorDeps) {
+    const { mode, keys, signatures } = deps.options
+    const kept = { freshMs: keys.cacheMs, outageMs: keys.outageMs, max: keys.cacheMax }
+    this.#deps = deps
+    this.#cache = new GrantCache(kept, deps.clock)
+    this.#signers = new GrantCache(kept, deps.clock)
+    this.#replays = new ReplayGuard(signatures, deps.clock)
+    this.#takesKeys = mode === 'keys' || mode === 'both'
+    this.#takesTokens = mode === 'jwt' || mode === 'both'
+  }
+
+  /** The verdict on a key or a signed token. */
+  token(text: string): Verdict | Promise<Verdict> {
+    const verdict = text.startsWith(keyPrefix) ? this.#key(text) : this.#jwt(text)
+    if (verdict instanceof Promise) return verdict.then(this.#noteUse)
+    return this.#noteUse(verdict)
+  }
+
+  /** The verdict on a request signed the way of the Ollama CLI. */
+  signature(text: string, parts: SignedParts): Verdict | Promise<Verdict> {
+    if (!this.#takesKeys || !this.#deps.options.signatures.enabled) return denied('method_off')
+    const signed = readSignature(text, parts)
+    if ('kind' in signed) return signed
+    if (!this.#replays.isTimely(signed)) return denied('stale_signature')
+    const signer = this.#signers.resolve(signed.fingerprint, () => this.#findSigner(signed.fingerprint))
+    if (signer instanceof Promise) return signer.then((verdict) => this.#judgeSigned(verdict, signed))
+    return this.#judgeSigned(signer, signed)
+  }
+
+  /** Forgets every verdict: something was revoked or changed. */
+  forget(): void {
+    this.#cache.clear()
+    this.#signers.clear()
+  }
+
+  /** Forgets the verdicts on tokens: an issuer's keys have changed. */
+  readonly forgetTokens = (): void => this.#cache.clear()
+
+  /** Keys used since this was asked last, with epoch ms. */
+  takeUsed(): ReadonlyMap<string, number> {
+    const used = this.#used
+    this.#used = new Map()
+    return used
+  }
+
+  #key(text: string): Verdict | Promise<Verdict> {
+    if (!this.#takesKeys) return denied('method_off')
+    return this.#cache.resolve(hash('sha256', text, 'base64'), () => this.#checkKey(text))
+  }
+
+  async #checkKey(text: string): Promise<Checked> {
+    const key = readKey(text)
+    return 'kind' in key ? key : checkKey(key, this.#deps.keys)
+  }
+
+  #jwt(text: string): Verdict | Promise<Verdict> {
+    if (!isToken(text)) return denied('malformed')
+    if (!this.#takesTokens) return denied('method_off')
+    return this.#cache.resolve(hash('sha256', text, 'base64'), () => checkToken(text, this.#deps.tokens))
+  }
+
+  async #findSigner(fingerprint: string): Promise<Checked> {
+    const stored = await this.#deps.keys.findSigner(fingerprint)
+    return stored === null ? denied('unknown_signer') : grantOf(stored, this.#deps.clock.wallMs())
+  }
+
+  #judgeSigned(verdict: Verdict, signed: SignedRequest): Verdict {
+    if (verdict.kind !== 'granted') return verdict
+    if (!isSignedBy(signed, this.#signerKey(signed))) return denied('bad_signature')
+    if (!this.#replays.admit(signed)) return denied('replayed')
+    return this.#noteUse(verdict)
+  }
+
+  #signerKey({ fingerprint, publicKey }: SignedRequest): KeyObject {
+    const known = this.#signerKeys.get(fingerprint)
+    if (known !== undefined) return known
+    if (this.#signerKeys.size >= signersMax) this.#signerKeys.clear()
+    const key = toKeyObject(publicKey)
+    this.#signerKeys.set(fingerprint, key)
+    return key
+  }
+
+  readonly #noteUse = (verdict: Verdict): Verdict => {
+    if (verdict.kind !== 'granted') return verdict
+    const { method, subject } = verdict.principal
+    if (method === 'jwt' || subject === null) return verdict
+    if (this.#used.size < usedMax || this.#used.has(subject)) this.#used.set(subject, this.#deps.clock.wallMs())
+    return verdict
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * Identity as the rest of the gateway sees it: verdicts on credentials, the stores behind the admin API, the audit log, and the
+ * upkeep in between (a look at the store's version each second, last-used times each minute, the issuers' keys). In open mode it
+ * authenticates nobody, but keys can be made already.
+ */
+import { hash, randomFillSync, timingSafeEqual } from 'node:crypto'
+
+import type { Clock, Timer } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
+import { noLimits, openPrincipal, scopes } from '../core/principal.ts'
+import type { RelayLayer } from '../core/relay.ts'
+import type { Database } from '../store/database.ts'
+import { AuditLog } from './audit-log.ts'
+import { Authenticator } from './authenticator.ts'
+import type { FillRandom } from './base62.ts'
+import { operatorTenant } from './grants.ts'
+import { fetchText } from './jwks-fetch.ts'
+import { type FetchText, Jwks } from './jwks.ts'
+import type { TrustedIssuer } from './jwt.ts'
+import { type Act, KeyStore } from './key-store.ts'
+import { modelAccess } from './model-access.ts'
+import type { IdentityOptions } from './options.ts'
+import { Peppers } from './pepper.ts'
+import type { Presented } from './presented.ts'
+import type { SignedParts } from './signature.ts'
+import { TenantStore } from './tenant-store.ts'
+import { denied, type DenialReason, type Verdict } from './verdict.ts'
+
+const versionPollMs = 1_000
+const usedFlushMs = 60_000
+
+/** What identity tells about itself; nothing of it may throw. */
+export interface IdentityEvents {
+  /** Each decision on a credential, known ones too. `result`: granted, undecided, or why it was denied. */
+  readonly decided: (method: 'key' | 'jwt' | 'signature' | 'none', result: 'granted' | 'undecided' | DenialReason) => void
+  /** Upkeep that failed and is tried again: a key set, the version, last-used times, the audit log. */
+  readonly upkeepFailed: (what: string, reason: string) => void
+}
+
+export interface IdentityDeps {
+  readonly options: IdentityOptions
+  readonly database: Database
+  /** See `loadSecret`. */
+  readonly secret: string
+  readonly clock: Clock
+  readonly events: IdentityEvents
+  /** Default: Node's own https. */
+  readonly fetchText?: FetchText
+  /** Default: the system's. */
+  readonly fill?: FillRandom
+  /** Hears that something was revoked or changed here, to tell other replicas at once. */
+  readonly onRevoked?: () => void
+}
+
+export interface Identity {
+  readonly mode: IdentityOptions['mode']
+  readonly options: IdentityOptions
+  readonly keys: KeyStore
+  readonly tenants: TenantStore
+  readonly audit: AuditLog
+  /** Holds callers to their models: a layer for the relay. */
+  readonly modelAccess: RelayLayer
+  /** The verdict on what a request presents; at once for what is known. Not to be asked in open mode. */
+  authenticate(presented: Presented, parts: SignedParts): Verdict | Promise<Verdict>
+  /** Whether `text` is the scraper's own token. */
+  isMetricsToken(text: string): boolean
+  /** Another replica revoked or changed something. */
+  forget(): void
+  /** Reads tenants, fetches the issuers' keys, begins the upkeep. Rejects when the store cannot be reached. */
+  start(): Promise<void>
+  /** In keys mode without any admin key: makes one and returns its text, once. Null otherwise. */
+  makeFirstKey(): Promise<string | null>
+  close(): Promise<void>
+}
+
+/** Puts the parts together. Throws `invalid_request` for a secret that is too short. */
+export function createIdentity(deps: IdentityDeps): Identity {
+  const { options, database, clock, events } = deps
+  const fill = deps.fill ?? ((bytes: Uint8Array) => void randomFillSync(bytes))
+  const peppers = new Peppers(deps.secret, options.previousSecrets)
+  const failed = (what: string) => (error: CorralError) => events.upkeepFailed(what, error.message)
+  const audit = new AuditLog({ database, clock, onFailure: failed('audit log') })
+  const onChanged = (): void => {
+    authenticator.forget()
+    deps.onRevoked?.()
+  }
+  const keys = new KeyStore({ database, audit, peppers, clock, fill, onChanged })
+  const tenants = new TenantStore({ database, audit, clock, onChanged })
+  const keySets: Jwks[] = []
+  const issuers = new Map<string, TrustedIssuer>()
+  for (const issuer of options.issuers) {
+    const keySet = new Jwks({
+      url: issuer.jwksUrl,
+      fetchText: deps.fetchText ?? fetchText,
+      clock,
+      onFailure: (reason) => events.upkeepFailed(`keys of ${issuer.issuer}`, reason),
+      onKeysRemoved: () => authenticator.forgetTokens(),
+    })
+    keySets.push(keySet)
+    issuers.set(issuer.issuer, { options: issuer, keys: keySet })
+  }
+  const authenticator = new Authenticator({
+    options,
+    clock,
+    keys: { findSecret: (id) => keys.findSecret(id), findSigner: (fingerprint) => keys.findSigner(fingerprint), peppers, clock },
+    tokens: { issuers, clock, limitsOf: tenants.limitsOf, isSuspended: tenants.isSuspended },
+  })
+  const upkeep = new Upkeep({ keys, tenants, authenticator, clock, events })
+  const metricsDigest = options.metricsToken === null ? null : hash('sha256', options.metricsToken, 'buffer')
+
+  return {
+    mode: options.mode,
+    options,
+    keys,
+    tenants,
+    audit,
+    modelAccess: modelAccess(({ route }, { principal, id }) => {
+      const { tenant, subject } = principal
+      const entry = { tenant, actor: subject ?? 'anonymous', action: 'refuse model', target: route.pattern, address: '' }
+      audit.deny({ ...entry, decision: 'denied', requestId: id })
+    }),
+    authenticate: (presented, parts) => counted(decide(authenticator, presented, parts), presented, events),
+    isMetricsToken: (text) => metricsDigest !== null && timingSafeEqual(hash('sha256', text, 'buffer'), metricsDigest),
+    forget: () => authenticator.forget(),
+    async start() {
+      await tenants.ensureOperator()
+      await Promise.all([upkeep.start(), ...keySets.map((keySet) => keySet.start())])
+    },
+    async makeFirstKey() {
+      if ((options.mode !== 'keys' && options.mode !== 'both') || (await keys.hasAdmin())) return null
+      return (await keys.create(firstKey(options), firstAct)).text
+    },
+    async close() {
+      for (const keySet of keySets) keySet.close()
+      await upkeep.close()
+      await audit.close()
+    },
+  }
+}
+
+function firstKey({ keys }: IdentityOptions) {
+  const rights = { scopes: [...scopes], models: null, nodeGroup: null, limits: noLimits }
+  return { ...rights, tenant: operatorTenant, title: 'made at the first start', lifeMs: keys.lifeMs, publicKey: null }
+}
+
+const firstAct: Act = { by: openPrincipal, requestId: '-', address: 'first start' }
+
+function decide(authenticator: Authenticator, presented: Presented, parts: SignedParts): Verdict | Promise<Verdict> {
+  switch (presented.kind) {
+    case 'token':
+      return authenticator.token(presented.text)
+    case 'signature':
+      return authenticator.signature(presented.text, parts)
+    case 'none':
+      return denied('missing')
+    case 'malformed':
+    case 'ambiguous':
+      return denied('malformed')
+  }
+}
+
+function counted(verdict: Verdict | Promise<Verdict>, presented: Presented, { decided }: IdentityEvents): Verdict | Promise<Verdict> {
+  const count = (settled: Verdict): Verdict => {
+    if (settled.kind === 'granted') {
+      const { method } = settled.principal
+      decided(method === 'open' ? 'none' : method, 'granted')
+    } else {
+      const method = presented.kind === 'signature' ? 'signature' : presented.kind === 'token' ? methodOf(presented.text) : 'none'
+      decided(method, settled.kind === 'undecided' ? 'undecided' : settled.reason)
+    }
+    return settled
+  }
+  return verdict instanceof Promise ? verdict.then(count) : count(verdict)
+}
+
+function methodOf(text: string): 'key' | 'jwt' {
+  return text.startsWith('corral_') ? 'key' : 'jwt'
+}
+
+interface UpkeepDeps {
+  readonly keys: KeyStore
+  readonly tenants: TenantStore
+  readonly authenticator: Authenticator
+  readonly clock: Clock
+  readonly events: IdentityEvents
+}
+
+/** What is done from time to time, each failure told and tried again. */
+class Upkeep {
+  readonly #deps: UpkeepDeps
+  #version: string | null = null
+  #pollTimer: Timer | null = null
+  #usedTimer: Timer | null = null
+  #closed = false
+
+  constructor(deps: UpkeepDeps) {
+    this.#deps = deps
+  }
+
+  async start(): Promise<void> {
+    this.#version = await this.#deps.keys.version()
+    await this.#deps.tenants.load()
+    this.#schedule()
+    this.#scheduleUsed()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#pollTimer?.cancel()
+    this.#usedTimer?.cancel()
+    await this.#tried('last-used times', () => this.#writeUsed())
+  }
+
+  #schedule(): void {
+    if (this.#closed) return
+    this.#pollTimer = this.#deps.clock.after(versionPollMs, () => {
+      void this.#tried('version of keys', () => this.#poll()).then(() => this.#schedule())
+    })
+  }
+
+  #scheduleUsed(): void {
+    if (this.#closed) return
+    this.#usedTimer = this.#deps.clock.after(usedFlushMs, () => {
+      void this.#tried('last-used times', () => this.#writeUsed()).then(() => this.#scheduleUsed())
+    })
+  }
+
+  async #poll(): Promise<void> {
+    const { keys, tenants, authenticator } = this.#deps
+    const version = await keys.version()
+    if (version === this.#version) return
+    await tenants.load()
+    this.#version = version
+    authenticator.forget()
+  }
+
+  async #writeUsed(): Promise<void> {
+    const used = this.#deps.authenticator.takeUsed()
+    if (used.size > 0) await this.#deps.keys.markUsed(used)
+  }
+
+  async #tried(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (thrown) {
+      if (!(thrown instanceof CorralError)) throw thrown
+      this.#deps.events.upkeepFailed(what, thrown.message)
+    }
+  }
+}
