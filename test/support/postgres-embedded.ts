@@ -12,6 +12,11 @@ import { ensureDatabase } from '../../src/store/embedded-folder.ts'
 const template = join(tmpdir(), `corral-test-pglite-0.5.14-${process.getuid?.() ?? 0}`)
 const initdbTimeoutMs = 60_000
 
+const folders: string[] = []
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
 /** A folder with an empty database, as after a first start. */
 export async function embeddedFolder(): Promise<string> {
   if (!existsSync(template)) {
@@ -31,6 +36,6 @@ export async function embeddedFolder(): Promise<string> {
 /** An empty folder. */
 export function unusedFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'corral-store-'))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return folder
 }

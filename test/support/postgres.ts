@@ -90,10 +90,15 @@ export function serverFolder(name: string): string {
   return folder
 }
 
+const children: ChildProcess[] = []
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
 /** Starts a server program; resolves when its log says `ready`. */
 export async function startServer(program: string, args: readonly string[], ready: string): Promise<ChildProcess> {
   const child = spawn(program, args, { ...serverUser, stdio: ['ignore', 'ignore', 'pipe'] })
-  process.once('exit', () => child.kill('SIGKILL'))
+  children.push(child)
   let log = ''
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   child.stderr.on('data', (chunk: Buffer) => {
@@ -121,15 +126,32 @@ export async function asSuperuser(url: string, ...statements: readonly string[])
   await client.end()
 }
 
+/** A fresh cluster. One is made per machine and copied: initdb takes seconds. */
+function makeCluster(programs: string, data: string): void {
+  const template = join(tmpdir(), `corral-test-cluster-18-${process.getuid?.() ?? 0}`)
+  if (!existsSync(template)) {
+    const unfinished = serverFolder('cluster')
+    const made = spawnSync(join(programs, 'initdb'), ['-D', join(unfinished, 'data'), '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8'], {
+      ...serverUser,
+      encoding: 'utf8',
+    })
+    if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`)
+    try {
+      renameSync(unfinished, template)
+    } catch {
+      rmSync(unfinished, { recursive: true, force: true }) // another test file was faster
+    }
+  }
+  const copied = spawnSync('cp', ['-R', join(template, 'data'), data], { ...serverUser, encoding: 'utf8' })
+  if (copied.status !== 0) throw new Error(copied.stderr)
+}
+
 export async function startPostgres(): Promise<TestPostgres> {
   const programs = readablePrograms()
   const folder = serverFolder('postgres')
   const data = join(folder, 'data')
-  const made = spawnSync(join(programs, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8'], {
-    ...serverUser,
-    encoding: 'utf8',
-  })
-  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`)
+  makeCluster(programs, data)
+  chmodSync(data, 0o700)
   const port = await freePort()
   const settings = { listen_addresses: '127.0.0.1', port, unix_socket_directories: folder, fsync: 'off', shared_buffers: '16MB', deadlock_timeout: '100ms' }
   const args = ['-D', data, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])]

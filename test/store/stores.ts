@@ -1,0 +1,102 @@
+/** The three ways to a database, so that one suite runs on each: embedded, a real Postgres, and the same through PgBouncer. */
+import { afterAll, beforeAll, describe, onTestFinished } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { createEmbedded } from '../../src/store/embedded.ts'
+import { storeOptions, type StoreOptions } from '../../src/store/options.ts'
+import { createPostgres } from '../../src/store/postgres.ts'
+import { type OpenableDatabase, type StoreDeps } from '../../src/store/store.ts'
+import { embeddedFolder } from '../support/postgres-embedded.ts'
+import { startPgbouncer, type TestPgbouncer } from '../support/postgres-pgbouncer.ts'
+import { hasPostgres, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts'
+
+export type Overrides = Partial<Omit<StoreOptions, 'pool' | 'embedded'>> & {
+  readonly pool?: Partial<StoreOptions['pool']>
+  readonly embedded?: Partial<StoreOptions['embedded']>
+}
+
+export const storeKinds = hasPostgres() ? (['embedded', 'postgres', 'pgbouncer'] as const) : (['embedded'] as const)
+export type StoreKind = (typeof storeKinds)[number]
+export const serverKinds: readonly ('postgres' | 'pgbouncer')[] = storeKinds.filter((kind) => kind !== 'embedded')
+
+/** The dependencies of a store under test; what it reports is collected. */
+export function storeDeps(): StoreDeps & { readonly reports: string[] } {
+  const reports: string[] = []
+  return { clock: systemClock, random: Math.random, report: (message) => reports.push(message), reports }
+}
+
+export function optionsWith({ pool = {}, embedded = {}, ...rest }: Overrides = {}): StoreOptions {
+  const defaults = storeOptions.parse({})
+  return { ...defaults, ...rest, pool: { ...defaults.pool, ...pool }, embedded: { ...defaults.embedded, ...embedded } }
+}
+
+export function embeddedOn(dataDir: string, overrides: Overrides = {}) {
+  return createEmbedded({ ...optionsWith(overrides), dataDir }, storeDeps())
+}
+
+export function postgresOn(url: string, overrides: Overrides = {}) {
+  return createPostgres({ ...optionsWith(overrides), url }, storeDeps())
+}
+
+/** The servers of a `describe` block, started once for it. */
+export class Servers {
+  readonly kind: StoreKind
+  #postgres: TestPostgres | null = null
+  #pgbouncer: TestPgbouncer | null = null
+
+  constructor(kind: StoreKind) {
+    this.kind = kind
+  }
+
+  async start(): Promise<void> {
+    if (this.kind === 'embedded') return
+    this.#postgres = await startPostgres()
+    if (this.kind === 'pgbouncer') this.#pgbouncer = await startPgbouncer(this.#postgres)
+  }
+
+  async remove(): Promise<void> {
+    await this.#pgbouncer?.remove()
+    await this.#postgres?.remove()
+  }
+
+  get postgres(): TestPostgres {
+    if (this.#postgres === null) throw new Error('no Postgres in this block')
+    return this.#postgres
+  }
+
+  get pgbouncer(): TestPgbouncer {
+    if (this.#pgbouncer === null) throw new Error('no PgBouncer in this block')
+    return this.#pgbouncer
+  }
+
+  urlOf(database: TestDatabase): string {
+    return this.kind === 'pgbouncer' ? this.pgbouncer.through(database) : database.url
+  }
+
+  /** A new, empty database, opened. The caller closes it. */
+  async open(overrides: Overrides = {}): Promise<OpenableDatabase> {
+    const database =
+      this.kind === 'embedded'
+        ? embeddedOn(await embeddedFolder(), overrides)
+        : postgresOn(this.urlOf(await this.postgres.createDatabase()), overrides)
+    await database.open()
+    return database
+  }
+
+  /** A new, empty database until the end of the test. */
+  async openForTest(overrides: Overrides = {}): Promise<OpenableDatabase> {
+    const database = await this.open(overrides)
+    onTestFinished(() => database.close())
+    return database
+  }
+}
+
+/** Runs `body` once for each of `kinds`, with its servers running. */
+export function describeStores<K extends StoreKind>(kinds: readonly K[], body: (servers: Servers) => void): void {
+  describe.each(kinds)('%s', (kind) => {
+    const servers = new Servers(kind)
+    beforeAll(() => servers.start(), 60_000)
+    afterAll(() => servers.remove())
+    body(servers)
+  })
+}
