@@ -19,6 +19,13 @@ export interface Overdue {
   readonly what: string
 }
 
+/** What each silence that is a node's failure is reported as. */
+export const overdueFailures = {
+  down: { code: 'node_failed', as: 'reset' },
+  hung: { code: 'node_timeout', as: 'timeout' },
+  stalled: { code: 'stream_stalled', as: 'stalled' },
+} as const
+
 /** A node that is down by its probes and silent for this long has lost its streams, too. */
 const silentOnDownNodeMs = 1_500
 /** How long a node may keep a body open after its last frame. */

@@ -16,7 +16,7 @@ import { checkWholeBody, createStreamReader, readWholeUsage, type StreamReader }
 import type { Claim } from './admission.ts'
 import { isStreamHead, problemOfHead } from './answer-head.ts'
 import { type AttemptSink, type Failure, failureOfConnection, failureOfFrame, failureOfStatus, type StreamEnd } from './attempt-report.ts'
-import { AttemptWatch, type Overdue } from './attempt-watch.ts'
+import { AttemptWatch, type Overdue, overdueFailures } from './attempt-watch.ts'
 import type { FleetOptions } from './options.ts'
 import type { Exchange, ResponseHandler, ResponseHeaders, TransportError } from './transport.ts'
 
@@ -108,18 +108,12 @@ export class Attempt implements ResponseHandler, Listed {
   onData(chunk: Buffer): void {
     if (this.#ended) return
     const nowMs = this.#deps.clock.nowMs()
+    const { wholeBytesMax } = this.#deps.options
     this.#watch.noteBytes(nowMs, this.streaming)
     this.bytes += chunk.length
-    if (this.#reader === null) this.#collect(chunk)
-    else this.#read(this.#reader, chunk, nowMs)
-  }
-
-  #collect(chunk: Buffer): void {
-    if (this.bytes > this.#deps.options.wholeBytesMax) {
-      this.#failProtocol(`an answer over ${this.#deps.options.wholeBytesMax} bytes`)
-      return
-    }
-    this.#chunks.push(chunk)
+    if (this.#reader !== null) this.#read(this.#reader, chunk, nowMs)
+    else if (this.bytes > wholeBytesMax) this.#failProtocol(`an answer over ${wholeBytesMax} bytes`)
+    else this.#chunks.push(chunk)
   }
 
   #read(reader: StreamReader, chunk: Buffer, nowMs: number): void {
@@ -144,10 +138,10 @@ export class Attempt implements ResponseHandler, Listed {
         this.#errorFrame(step.message ?? 'the runner died', step.event)
         return
       case 'malformed':
-        this.#broken('node_protocol', `sent a malformed frame${step.message === null ? '' : `: ${step.message}`}`, 'protocol')
+        this.#failProtocol(`a malformed frame${step.message === null ? '' : `: ${step.message}`}`)
         return
       case 'oversize':
-        this.#broken('node_protocol', `sent a frame over ${this.#deps.options.frameBytesMax} bytes`, 'protocol')
+        this.#failProtocol(`a frame over ${this.#deps.options.frameBytesMax} bytes`)
     }
   }
 
@@ -172,18 +166,17 @@ export class Attempt implements ResponseHandler, Listed {
 
   #clientLeft(kind: 'client_gone' | 'client_too_slow', message: string): void {
     if (this.#ended) return
-    this.abort(message)
-    const error = new CorralError(kind, message)
-    this.usage = this.#reader?.usage ?? null
-    this.#deps.sink.onStreamEnd(this, { kind, error })
+    this.#exchange?.abort(message)
+    this.#endStream({ kind, error: new CorralError(kind, message) })
   }
 
   #errorFrame(message: string, event: 'error' | 'died'): void {
-    const { failure, fault } = failureOfFrame(this.request.route, this.claim.runner.node, { message, event, begun: this.#frames !== null })
+    const begun = this.#frames !== null
+    const { failure, fault } = failureOfFrame(this.request.route, this.claim.runner.node, { message, event, begun })
+    const { error, kind } = failure
     this.#exchange?.abort('error frame')
-    if (this.#frames === null) this.#fail(failure)
-    else
-      this.#endStream({ kind: fault === 'client' ? 'silent' : 'broken', error: failure.error, runnerDied: failure.kind === 'runner_died' })
+    if (begun) this.#endStream({ kind: fault === 'client' ? 'silent' : 'broken', error, runnerDied: kind === 'runner_died' })
+    else this.#fail(failure)
   }
 
   /** The answer is complete but the node does not end its body: the connection is of no use any more. */
@@ -221,21 +214,19 @@ export class Attempt implements ResponseHandler, Listed {
     const only = this.#chunks[0]
     const body = this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks)
     const { route } = this.request
-    if (this.status >= 400) {
-      this.#fail(failureOfStatus(route, this.claim.runner.node, { status: this.status, headers: this.headers, body }))
-      return
-    }
-    if (checkWholeBody(route, this.status, body) === 'malformed') {
+    const { status, headers } = this
+    if (status >= 400) {
+      this.#fail(failureOfStatus(route, this.claim.runner.node, { status, headers, body }))
+    } else if (checkWholeBody(route, status, body) === 'malformed') {
       this.#failProtocol('a body that is no JSON')
-      return
+    } else {
+      this.usage = readWholeUsage(route, body)
+      this.#end()
+      this.#deps.sink.onWhole(this, body)
     }
-    this.usage = readWholeUsage(route, body)
-    this.#end()
-    this.#deps.sink.onWhole(this, body)
   }
 
   #failProtocol(what: string): void {
-    this.#exchange?.abort('protocol')
     this.#broken('node_protocol', `sent ${what}`, 'protocol')
   }
 
@@ -259,12 +250,10 @@ export class Attempt implements ResponseHandler, Listed {
     const { node } = this.claim.runner
     if (this.#frames === null) {
       this.#fail(failureOfConnection(cause, node, this.status === 0))
-    } else if (this.#terminated) {
-      this.#endStream({ kind: 'ok', error: null })
-    } else {
-      const error = new CorralError('stream_truncated', `${node} broke off the stream: ${cause.message}`, { node, cause })
-      this.#endStream({ kind: 'broken', error })
+      return
     }
+    const error = new CorralError('stream_truncated', `${node} broke off the stream: ${cause.message}`, { node, cause })
+    this.#endStream(this.#terminated ? { kind: 'ok', error: null } : { kind: 'broken', error })
   }
 
   /** Looks at the deadlines; called by the sweep some times a second. */
@@ -288,29 +277,17 @@ export class Attempt implements ResponseHandler, Listed {
   }
 
   #onOverdue({ kind, what }: Overdue): void {
-    switch (kind) {
-      case 'down':
-        this.#broken('node_failed', what, 'reset')
-        return
-      case 'hung':
-        this.#broken('node_timeout', what, 'timeout')
-        return
-      case 'stalled':
-        this.#broken('stream_stalled', what, 'stalled')
-        return
-      case 'unended':
-        this.#endTerminated(what)
-        return
-      case 'endless':
-        this.#endless(what)
+    if (kind === 'unended') {
+      this.#endTerminated(what)
+    } else if (kind === 'endless') {
+      // A model that never stops (`num_predict: -1`) is nobody's fault.
+      const { node } = this.claim.runner
+      this.#exchange?.abort(kind)
+      this.#endStream({ kind: 'silent', error: new CorralError('node_timeout', `${node} ${what}`, { node }) })
+    } else {
+      const { code, as } = overdueFailures[kind]
+      this.#broken(code, what, as)
     }
-  }
-
-  /** A model that never stops (`num_predict: -1`) is nobody's fault. */
-  #endless(what: string): void {
-    const { node } = this.claim.runner
-    this.#exchange?.abort('endless')
-    this.#endStream({ kind: 'silent', error: new CorralError('node_timeout', `${node} ${what}`, { node }) })
   }
 
   /** Whether the node was silent for so long that this alone is a failure, whoever ends the try. */

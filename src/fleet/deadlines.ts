@@ -71,8 +71,8 @@ export function holdsBack({ stream, envelope: { fields } }: InferenceRequest): b
 }
 
 /** Between two frames. */
-export function idleBudgetMs(runner: Runner, longestPauseMs: number, holdsBack: boolean, deadlines: Deadlines): number {
+export function idleBudgetMs(runner: Runner, longestPauseMs: number, heldBack: boolean, deadlines: Deadlines): number {
   const adaptive = Math.min(deadlines.idleMsMax, Math.max(deadlines.idleMsMin, idleFactor * longestPauseMs))
-  if (!holdsBack) return adaptive
+  if (!heldBack) return adaptive
   return Math.max(deadlines.idleMsMax, heldBackTokens * (runner.stats.decodeMsPerToken ?? 0))
 }

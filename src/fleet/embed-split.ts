@@ -16,7 +16,7 @@ import { scanEnvelope } from '../wire/envelope.ts'
 import { replaceField } from '../wire/splice.ts'
 import type { FleetOptions } from './options.ts'
 import type { Pool, PoolTable } from './pool.ts'
-import type { Waiter } from './admission.ts'
+import type { Waiter } from './waiting-line.ts'
 import { outrun } from './settle.ts'
 
 export interface EmbedSplitDeps {

@@ -10,7 +10,7 @@ import type { Call } from '../core/call.ts'
 import type { Relay } from '../core/relay.ts'
 import type { Placement } from '../core/route.ts'
 import { routes } from '../wire/routes.ts'
-import { Admission, type AdmissionEvents, type Waiter } from './admission.ts'
+import { Admission } from './admission.ts'
 import type { Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
@@ -28,10 +28,11 @@ import { PoolTable } from './pool.ts'
 import { createProber, type NodeChange, type ProbeEvents, type Prober } from './probe.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { createTransport } from './transport.ts'
+import type { LineEvents, Waiter } from './waiting-line.ts'
 import { Watchdog } from './watchdog.ts'
 
 /** What the fleet reports; all of it is optional to hear and none of it may throw. */
-export interface FleetEvents extends AdmissionEvents, LoaderEvents, DispatchEvents, ProbeEvents {
+export interface FleetEvents extends LineEvents, LoaderEvents, DispatchEvents, ProbeEvents {
   breakerChanged(node: string, state: 'closed' | 'open' | 'half_open'): void
   wedgeFreed(node: string, model: string): void
   digestDrift(model: string, digests: ReadonlyMap<string, readonly string[]>): void

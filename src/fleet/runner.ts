@@ -242,6 +242,11 @@ export class Runner implements Candidate {
     return Math.min(slots, embedInFlightMax)
   }
 
+  /** Whether no request at all may be sent at this moment, whatever its runner options. */
+  isFull(): boolean {
+    return this.bounded && (this.load !== null || this.inFlight >= this.slots)
+  }
+
   /** Whether a request may be sent at this moment without waiting inside the node. */
   isFree(request: RunnerRequest): boolean {
     if (!this.bounded) return true

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 
-import type { Waiter } from '../../src/fleet/admission.ts'
+import type { Waiter } from '../../src/fleet/waiting-line.ts'
 import type { Call } from '../../src/core/call.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import type { InferenceRequest, WholeAnswer } from '../../src/core/relay.ts'

@@ -213,7 +213,7 @@ describe('silence before the first frame', () => {
     const show = '/api/show'
     gateway.sim('node-1').control.set('hang-before-head', { path: show })
     const replies = await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${show}`, { model: 'llama3.2:3b' })))
-    expect(replies.map(({ status, node }) => [status, node])).toEqual(Array(4).fill([200, 'node-2']))
+    expect(replies.map(({ status, node }) => [status, node])).toEqual(Array.from({ length: 4 }, () => [200, 'node-2']))
     expect(asked(gateway, 'node-1', show)).toBeGreaterThan(0)
     expect(Math.max(...replies.map(({ headMs }) => headMs))).toBeLessThan(600)
 

@@ -1,7 +1,7 @@
 // Nodes without probes or traffic: real catalogue, pools and breakers under the operator routes and the fleet gauges.
 import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
-import type { Waiter } from '../../src/fleet/admission.ts'
+import type { Waiter } from '../../src/fleet/waiting-line.ts'
 import { createBreaker } from '../../src/fleet/breaker.ts'
 import { type Catalogue, createCatalogue } from '../../src/fleet/catalogue.ts'
 import type { FleetNode } from '../../src/fleet/node.ts'
