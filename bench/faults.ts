@@ -3,7 +3,7 @@
  * of their own) and faults-prefill.ts (a slow node that must not be taken for a failed one). All faults but the kill,
  * the refused connection and the signals leave the health paths of the bad nodes healthy: what a node says of itself
  * must not be trusted. Counted are the requests that end from the fault on, over all rounds, and the bad nodes' part of
- * all arrivals. A quick run plays each once with shorter faults, in about five minutes; `--only TEXT` picks some.
+ * all arrivals. A quick run plays each once with shorter faults, in about seven minutes; `--only TEXT` picks some.
  */
 import type { Limits, Scenario } from './fault-scenarios.ts'
 import { scenariosOf } from './fault-scenarios.ts'
