@@ -7,7 +7,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
-import type { Ticket } from './breaker.ts'
+import type { Claim } from './claim.ts'
 import { canServe, canStillLoad, Eligibility, noNodeError } from './eligibility.ts'
 import type { Affinity } from './learning.ts'
 import type { Loader } from './loader.ts'
@@ -18,16 +18,6 @@ import { anyModel, type Pool, type PoolTable } from './pool.ts'
 import type { Runner, RunnerRequest } from './runner.ts'
 import { type LineEvents, type Waiter, WaitingLine } from './waiting-line.ts'
 import type { Wish } from './wish.ts'
-
-/** A place on a node, held until the end of the answer. */
-export interface Claim {
-  readonly runner: Runner
-  readonly ticket: Ticket | null
-  readonly reason: string
-  /** Requests of this model under way on the node, this one included. */
-  readonly inFlightAtDispatch: number
-  readonly waitedMs: number
-}
 
 export interface AdmissionDeps {
   readonly pools: PoolTable<Waiter>

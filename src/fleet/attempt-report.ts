@@ -6,7 +6,6 @@ import type { ByteQueue } from '../base/byte-queue.ts'
 import { CorralError, type ErrorCode } from '../core/errors.ts'
 import type { RouteFacts } from '../core/route.ts'
 import { type Judgement, judgeResponse } from '../wire/blame.ts'
-import type { Attempt } from './attempt.ts'
 import type { ResponseHeaders, TransportError } from './transport.ts'
 
 /** Why a try failed, and what follows from it. */
@@ -34,16 +33,16 @@ export interface StreamEnd {
   readonly runnerDied?: boolean
 }
 
-/** What a try tells its dispatcher. Exactly one of `onWhole`, `onFailure`, or `onFirstFrame` then `onStreamEnd`. */
-export interface AttemptSink {
-  onFirstFrame(attempt: Attempt, frames: ByteQueue): void
+/** What a try `A` tells its dispatcher. Exactly one of `onWhole`, `onFailure`, or `onFirstFrame` then `onStreamEnd`. */
+export interface AttemptSink<A> {
+  onFirstFrame(attempt: A, frames: ByteQueue): void
   /** The stream has run well for long enough to speak for its node. At most once, between first frame and end. */
-  onProven(attempt: Attempt): void
-  onWhole(attempt: Attempt, body: Buffer): void
-  onFailure(attempt: Attempt, failure: Failure): void
-  onStreamEnd(attempt: Attempt, end: StreamEnd): void
+  onProven(attempt: A): void
+  onWhole(attempt: A, body: Buffer): void
+  onFailure(attempt: A, failure: Failure): void
+  onStreamEnd(attempt: A, end: StreamEnd): void
   /** Whether a try that is silent for longer than expected is better given up, because another node can take it. */
-  shouldMove(attempt: Attempt): boolean
+  shouldMove(attempt: A): boolean
 }
 
 /** Bytes of an error's body that are read for its message. */

@@ -13,7 +13,7 @@ import type { Call } from '../core/call.ts'
 import { CorralError, type ErrorCode } from '../core/errors.ts'
 import type { InferenceRequest, Usage } from '../core/relay.ts'
 import { checkWholeBody, createStreamReader, readWholeUsage, type StreamReader } from '../wire/stream-reader.ts'
-import type { Claim } from './admission.ts'
+import type { Claim } from './claim.ts'
 import { isStreamHead, problemOfHead } from './answer-head.ts'
 import { type AttemptSink, type Failure, failureOfConnection, failureOfFrame, failureOfStatus, type StreamEnd } from './attempt-report.ts'
 import { AttemptWatch, type Overdue, overdueFailures } from './attempt-watch.ts'
@@ -25,7 +25,7 @@ export interface AttemptDeps {
   readonly options: FleetOptions
   /** Attempts that the sweep looks after. */
   readonly active: LiveList<Attempt>
-  readonly sink: AttemptSink
+  readonly sink: AttemptSink<Attempt>
 }
 
 export class Attempt implements ResponseHandler, Listed {

@@ -16,10 +16,11 @@ import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance, Relay } from '../core/relay.ts'
 import { responseHeaders } from '../wire/request-headers.ts'
 import { renderStreamError } from '../wire/render-error.ts'
-import type { Admission, Claim } from './admission.ts'
+import type { Admission } from './admission.ts'
 import { Attempt } from './attempt.ts'
 import type { AttemptSink, Failure, StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
+import type { Claim } from './claim.ts'
 import type { FleetOptions } from './options.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import { outrun, settleFailure, settleOutrun, settleStream, settleWhole, type SettleDeps } from './settle.ts'
@@ -73,7 +74,7 @@ interface Settle {
   reject(error: unknown): void
 }
 
-class Dispatch implements AttemptSink {
+class Dispatch implements AttemptSink<Attempt> {
   readonly #deps: DispatchDeps
   readonly #request: InferenceRequest
   readonly #call: Call

@@ -15,7 +15,7 @@ export interface EligibleOptions {
   readonly ejectedShareMax: number
 }
 
-const none: readonly Runner[] = []
+const nobody: readonly Runner[] = []
 
 /** Nodes by how willingly they are asked. One per admission: each `of` writes over the last result, so that it costs no array. */
 export class Eligibility {
@@ -44,7 +44,7 @@ export class Eligibility {
       if (isOpen) open += 1
       this.#sort(runner, wish, { isOpen, nowMs })
     }
-    const ejected: readonly Runner[] = this.#ejected ?? none
+    const ejected: readonly Runner[] = this.#ejected ?? nobody
     if (eligible.length === 0) return this.#doubtful ?? (ejected.length > 0 ? ejected : eligible)
     if (open > usable * ejectedShareMax) eligible.push(...ejected)
     return eligible

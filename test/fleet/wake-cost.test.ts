@@ -2,8 +2,9 @@
 
 import { describe, expect, test } from 'vitest'
 
-import { Admission, type Claim } from '../../src/fleet/admission.ts'
+import { Admission } from '../../src/fleet/admission.ts'
 import { createCatalogue } from '../../src/fleet/catalogue.ts'
+import type { Claim } from '../../src/fleet/claim.ts'
 import { Affinity } from '../../src/fleet/learning.ts'
 import { Loader } from '../../src/fleet/loader.ts'
 import { LoadPricing } from '../../src/fleet/load-pricing.ts'

@@ -1,0 +1,13 @@
+/** What a request holds while a node works on it. `admission.ts` makes claims and takes them back; who holds one settles its ticket. */
+import type { Ticket } from './breaker.ts'
+import type { Runner } from './runner.ts'
+
+/** A place on a node, held until the end of the answer. */
+export interface Claim {
+  readonly runner: Runner
+  readonly ticket: Ticket | null
+  readonly reason: string
+  /** Requests of this model under way on the node, this one included. */
+  readonly inFlightAtDispatch: number
+  readonly waitedMs: number
+}
