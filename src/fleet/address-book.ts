@@ -5,7 +5,7 @@
  * node which really moved is found as soon as its old address refuses. A name that was outside of this machine never turns
  * into an address of this machine or of its link: rebinding leads nowhere. One book per node, one look-up at a time.
  */
-import dns, { type LookupAddress, type LookupAllOptions } from 'node:dns'
+import dns, { type LookupAddress, type LookupAllOptions, type LookupOptions } from 'node:dns'
 import { BlockList, type LookupFunction } from 'node:net'
 
 import type { Clock } from '../base/clock.ts'
@@ -75,23 +75,25 @@ export class AddressBook {
 
   /** As `dns.lookup`. Errors: those of the name service, when no good address is younger than `keepMs`. */
   readonly lookup: LookupFunction = (host, options, callback) => {
-    this.#addresses(host, { all: true, hints: options.hints, family: options.family }).then(
-      (addresses) => {
-        const [first] = addresses
-        if (options.all === true) callback(null, [...addresses])
-        else if (first !== undefined) callback(null, first.address, first.family)
-        else callback(failure(host, 'ENOTFOUND', 'the name has no address'), '')
-      },
-      (error: NodeJS.ErrnoException) => callback(error, ''),
-    )
+    void this.#answer(host, options, callback)
   }
 
-  async #addresses(host: string, options: LookupAllOptions): Promise<readonly LookupAddress[]> {
+  async #answer(host: string, options: LookupOptions, callback: Parameters<LookupFunction>[2]): Promise<void> {
+    const found = await this.#addresses(host, { all: true, hints: options.hints, family: options.family })
+    if (found instanceof Error) return callback(found, '')
+    const [first] = found
+    if (options.all === true) callback(null, [...found])
+    else if (first !== undefined) callback(null, first.address, first.family)
+    else callback(failure(host, 'ENOTFOUND', 'the name has no address'), '')
+  }
+
+  /** Never rejects: the failure is the result. */
+  async #addresses(host: string, options: LookupAllOptions): Promise<readonly LookupAddress[] | Error> {
     try {
       return this.#merge(host, await this.#ask(host, options))
     } catch (error) {
       if (this.#isGoodKept()) return this.#good
-      throw error
+      return error instanceof Error ? error : new Error(String(error))
     }
   }
 

@@ -40,7 +40,14 @@ const dialects: readonly Dialect[] = [
     contentType: 'text/event-stream',
     body: [
       event('message_start', {
-        message: { id: 'msg_1', type: 'message', role: 'assistant', model: 'small', content: [], usage: { input_tokens: 3, output_tokens: 0 } },
+        message: {
+          id: 'msg_1',
+          type: 'message',
+          role: 'assistant',
+          model: 'small',
+          content: [],
+          usage: { input_tokens: 3, output_tokens: 0 },
+        },
       }),
       event('content_block_start', { index: 0, content_block: { type: 'text', text: '' } }),
       event('content_block_delta', { index: 0, delta: { type: 'text_delta', text: 'Grüße 👩‍🚀 字' } }),
@@ -54,7 +61,9 @@ const dialects: readonly Dialect[] = [
 /** The whole exchange below HTTP: head, and the body in transfer chunks that cut characters. */
 function wireBytes({ contentType, body }: Dialect): Buffer {
   const bytes = Buffer.from(body)
-  const parts: Buffer[] = [Buffer.from(`HTTP/1.1 200 OK\r\ncontent-type: ${contentType}\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n`)]
+  const parts: Buffer[] = [
+    Buffer.from(`HTTP/1.1 200 OK\r\ncontent-type: ${contentType}\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n`),
+  ]
   for (let at = 0; at < bytes.length; at += 61) {
     const part = bytes.subarray(at, at + 61)
     parts.push(Buffer.from(`${part.length.toString(16)}\r\n`), part, Buffer.from('\r\n'))
