@@ -1,0 +1,13 @@
+// A process that writes to the embedded store and says on stdout which rows were acknowledged: for tests that kill it.
+import { embeddedOn } from './stores.ts'
+
+const dataDir = process.argv[2]
+if (dataDir === undefined) throw new Error('usage: writer-process FOLDER')
+const database = embeddedOn(dataDir)
+await database.open()
+await database.tx('system', (transaction) => transaction.query('create table if not exists written (key bigint primary key)'))
+const { rows } = await database.tx('system', (transaction) => transaction.query('select coalesce(max(key), 0)::int as last from written'))
+for (let key = Number(rows[0]?.['last']) + 1; ; key += 1) {
+  await database.tx('system', (transaction) => transaction.query('insert into written values ($1)', [key]))
+  process.stdout.write(`${key}\n`)
+}
