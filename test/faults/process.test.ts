@@ -171,6 +171,13 @@ test('F66: without a file descriptor left it accepts nobody, serves whom it has,
   const idle: Socket[] = Array.from({ length: 100 }, () => connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined))
   onTestFinished(() => idle.forEach((socket) => socket.destroy()))
   await systemClock.sleep(300)
+  const late = start(`${url}/livez`, undefined, { method: 'GET' })
+  const end = late.reply.then(
+    () => 'served',
+    () => 'refused',
+  )
+  expect(await Promise.race([end, systemClock.sleep(300)])).not.toBe('served')
+  late.leave()
   for (let time = 0; time < 20; time += 1) expect(await isServed()).toBe(true)
   await systemClock.sleep(1_500)
   expect(await isServed()).toBe(true)
