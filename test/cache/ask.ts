@@ -1,0 +1,75 @@
+/** Requests and calls as the edge would make them, and what came of an answer. */
+import { CallSignal } from '../../src/base/abort.ts'
+import type { ByteQueue } from '../../src/base/byte-queue.ts'
+import { type Call, newProgress } from '../../src/core/call.ts'
+import type { Answer, InferenceRequest, Outcome } from '../../src/core/relay.ts'
+import { scanEnvelope } from '../../src/wire/envelope.ts'
+import { canonicalModelName } from '../../src/wire/model-name.ts'
+import { routes } from '../../src/wire/routes.ts'
+
+/** A body of text, bytes, or fields. */
+export type Body = string | Buffer | Readonly<Record<string, unknown>>
+
+/** `headers`: a flat list, names in lower case. */
+export function requestOf(path: string, body: Body, headers: readonly string[] = []): InferenceRequest {
+  const route = routes.find(({ pattern }) => pattern === path)
+  if (route === undefined) throw new Error(`no route ${path}`)
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
+  const envelope = scanEnvelope(bytes, { depthMax: 20_000, keysMax: 10_000 })
+  const model = envelope.model === null ? null : canonicalModelName(envelope.model)
+  const stream = route.streams && (envelope.stream ?? route.streamsByDefault)
+  return { route, method: 'POST', target: path, headers, body: bytes, envelope, model, stream }
+}
+
+export interface CallOptions {
+  readonly tenant?: string
+  readonly deadlineAtMs?: number
+}
+
+let calls = 0
+
+export function newCall({ tenant = 'a', deadlineAtMs = Infinity }: CallOptions = {}): Call {
+  calls += 1
+  return {
+    id: `call-${calls}`,
+    receivedAtMs: 0,
+    deadlineAtMs,
+    priority: 'interactive',
+    tenant,
+    signal: new CallSignal(),
+    trace: null,
+    progress: newProgress(),
+  }
+}
+
+/** All bytes of a stream, when it ended. */
+export function readAll(frames: ByteQueue): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    frames.attach({
+      take(chunk) {
+        chunks.push(chunk)
+        return true
+      },
+      end: () => resolve(Buffer.concat(chunks)),
+    })
+  })
+}
+
+export interface Taken {
+  readonly status: number
+  readonly headers: Answer['headers']
+  readonly text: string
+  readonly outcome: Outcome
+  readonly cache: Answer['provenance']['cache']
+}
+
+/** Takes an answer to its end. */
+export async function take(answering: Promise<Answer>): Promise<Taken> {
+  const answer = await answering
+  const { status, headers } = answer
+  const { cache } = answer.provenance
+  if (answer.kind === 'whole') return { status, headers, cache, text: answer.body.toString(), outcome: answer.outcome }
+  const bytes = await readAll(answer.frames)
+  return { status, headers, cache, text: bytes.toString(), outcome: await answer.outcome }
+}
