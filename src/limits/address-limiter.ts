@@ -1,0 +1,105 @@
+/**
+ * How many requests an address may make without showing a valid credential: asked before any hash, signature or database work,
+ * so that guessing keys costs the guesser and not the gateway. An IPv6 address counts with its /64, which is what one customer
+ * gets. Fails closed: a full table of active addresses counts newcomers together. Pure: time is an argument.
+ */
+import { isIPv6 } from 'node:net'
+
+import { drained, partsPerUnit, waitUs } from './gcra.ts'
+
+interface Bucket {
+  parts: number
+  atUs: number
+}
+
+export interface AddressVerdict {
+  readonly admitted: boolean
+  /** Milliseconds until one more fits; 0 when admitted. */
+  readonly waitMs: number
+}
+
+export interface AddressLimits {
+  readonly enabled: boolean
+  readonly unauthenticatedPerMinute: number
+  readonly addressesMax: number
+}
+
+const admittedVerdict: AddressVerdict = { admitted: true, waitMs: 0 }
+/** Addresses looked at for an idle one when the table is full. */
+const looksPerInsert = 32
+const together = 'others'
+
+export class AddressLimiter {
+  readonly #limits: () => AddressLimits
+  readonly #buckets = new Map<string, Bucket>()
+
+  constructor(limits: () => AddressLimits) {
+    this.#limits = limits
+  }
+
+  get size(): number {
+    return this.#buckets.size
+  }
+
+  /** Takes one request of `address` at monotonic `nowMs`. */
+  admit(address: string, nowMs: number): AddressVerdict {
+    const { enabled, unauthenticatedPerMinute: limit } = this.#limits()
+    if (!enabled) return admittedVerdict
+    const nowUs = Math.floor(nowMs * 1_000)
+    const bucket = this.#bucket(networkOf(address), nowUs)
+    const wait = waitUs(bucket.parts, limit, 1)
+    if (wait > 0) return { admitted: false, waitMs: wait / 1_000 }
+    bucket.parts += partsPerUnit
+    return admittedVerdict
+  }
+
+  /** Gives one back: the request turned out to carry a valid credential. */
+  giveBack(address: string): void {
+    const bucket = this.#buckets.get(networkOf(address))
+    if (bucket !== undefined) bucket.parts = Math.max(0, bucket.parts - partsPerUnit)
+  }
+
+  #bucket(network: string, nowUs: number): Bucket {
+    const { unauthenticatedPerMinute: limit, addressesMax } = this.#limits()
+    const full = this.#buckets.size >= addressesMax
+    const key = this.#buckets.has(network) || !full || this.#dropIdle(nowUs, limit) ? network : together
+    const bucket = this.#buckets.get(key) ?? { parts: 0, atUs: nowUs }
+    bucket.parts = drained(bucket.parts, limit, nowUs - bucket.atUs)
+    bucket.atUs = nowUs
+    this.#buckets.delete(key)
+    this.#buckets.set(key, bucket)
+    return bucket
+  }
+
+  /** The map is in order of last use: if the oldest ones are active, so are the rest. */
+  #dropIdle(nowUs: number, limit: number): boolean {
+    let looks = 0
+    for (const [key, { parts, atUs }] of this.#buckets) {
+      if (drained(parts, limit, nowUs - atUs) === 0) {
+        this.#buckets.delete(key)
+        return true
+      }
+      looks += 1
+      if (looks >= looksPerInsert) return false
+    }
+    return false
+  }
+}
+
+/** What counts as one place: an IPv4 address, or the first 64 bits of an IPv6 address. */
+export function networkOf(address: string): string {
+  const plain = address.split('%', 1)[0] ?? address
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain)
+  if (mapped?.[1] !== undefined) return mapped[1]
+  if (!isIPv6(plain)) return plain
+  const [head = '', tail] = plain.toLowerCase().split('::', 2)
+  const first = head === '' ? [] : head.split(':')
+  const last = tail === undefined || tail === '' ? [] : tail.split(':')
+  const lastWords = last.length + (tail?.includes('.') === true ? 1 : 0)
+  const zeros = tail === undefined ? 0 : 8 - first.length - lastWords
+  const words = [...first, ...Array.from({ length: zeros }, () => '0'), ...last]
+  return words
+    .slice(0, 4)
+    .map((word) => word.replace(/^0+(?=.)/, ''))
+    .join(':')
+}

@@ -1,0 +1,146 @@
+/**
+ * The relay layer that limits. It asks the budgets (in memory) and the limiter before anything goes to a node, and settles what
+ * was reserved exactly once, at the true end of the answer. A denial is a `CorralError` with `Retry-After`, spread by jitter
+ * so that denied clients do not come back together (F64). A caller without limits costs one look-up.
+ */
+import type { Call } from '../core/call.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Principal } from '../core/principal.ts'
+import type { Answer, InferenceRequest, Outcome, Relay, RelayLayer } from '../core/relay.ts'
+import type { Budgets } from './budget.ts'
+import { limitHeaders } from './headers.ts'
+import type { Decision, Limiter, Reservation } from './limiter.ts'
+import type { LimitsOptions } from './options.ts'
+import { PlanBook, type Plan, type Scope } from './plan.ts'
+import { tokensToReserve, tokensUsed } from './token-cost.ts'
+import type { Denied, Dimension, Standings } from './verdict.ts'
+
+export interface LimitedDeps {
+  readonly options: () => LimitsOptions
+  readonly principalOf: (call: Call) => Principal
+  readonly limiter: Limiter
+  /** Null: budgets are not kept. */
+  readonly budgets: Budgets | null
+  /** In [0, 1). */
+  readonly random: () => number
+  /** Told of every denial, for metrics and the audit log. */
+  readonly onDenied?: (call: Call, denial: { readonly dimension: Dimension | 'gpu'; readonly scope: Scope }) => void
+}
+
+interface Admission {
+  readonly request: InferenceRequest
+  readonly call: Call
+  readonly next: Relay
+  readonly plan: Plan
+  readonly tokens: number
+}
+
+/** The layer; put it outside the caches, so that a cached answer costs a request but no tokens. */
+export function limited(deps: LimitedDeps): RelayLayer {
+  const gate = new Gate(deps)
+  return (next) => (request, call) => {
+    const plan = gate.planFor(request, call)
+    return plan === null ? next(request, call) : gate.pass(next, request, { call, plan })
+  }
+}
+
+class Gate {
+  readonly #deps: LimitedDeps
+  #options: LimitsOptions
+  #book: PlanBook
+
+  constructor(deps: LimitedDeps) {
+    this.#deps = deps
+    this.#options = deps.options()
+    this.#book = new PlanBook(this.#options)
+  }
+
+  /** Null when nothing limits the call. A changed configuration makes new plans; what was counted stays. */
+  planFor(request: InferenceRequest, call: Call): Plan | null {
+    const options = this.#deps.options()
+    if (options !== this.#options) {
+      this.#options = options
+      this.#book = new PlanBook(options)
+    }
+    return options.enabled ? this.#book.planFor(this.#deps.principalOf(call), request.model) : null
+  }
+
+  async pass(next: Relay, request: InferenceRequest, { call, plan }: { call: Call; plan: Plan }): Promise<Answer> {
+    this.#checkBudgets(plan, call)
+    if (plan.meters.length === 0) return next(request, call)
+    const tokens = plan.countsTokens ? tokensToReserve(request, this.#options.outputTokensAssumed) : 0
+    const admission: Admission = { request, call, next, plan, tokens: this.#fitting(request, plan, tokens) }
+    const decided = this.#deps.limiter.admit(plan, call.id, admission.tokens)
+    return this.#run(admission, decided instanceof Promise ? await decided : decided)
+  }
+
+  /** A maximum that the client did not set must not be what denies it for ever. */
+  #fitting({ envelope }: InferenceRequest, { meters }: Plan, tokens: number): number {
+    if (envelope.outputTokensMax !== null) return tokens
+    let least = tokens
+    for (const { tokensPerMinute } of meters) if (tokensPerMinute !== null) least = Math.min(least, tokensPerMinute)
+    return Math.max(least, Math.min(tokens, envelope.promptTokens))
+  }
+
+  #checkBudgets(plan: Plan, call: Call): void {
+    const spent = plan.budgets.length === 0 ? null : (this.#deps.budgets?.findSpent(plan.budgets) ?? null)
+    if (spent === null) return
+    this.#deps.onDenied?.(call, { dimension: 'gpu', scope: spent.scope })
+    const { scope, period, limitSeconds, resetMs } = spent
+    throw new CorralError('budget_exhausted', `the ${scope}'s budget of ${limitSeconds} GPU seconds per ${period} is used up`, {
+      retryAfterMs: resetMs + this.#deps.random() * budgetSpreadMs,
+    })
+  }
+
+  async #run({ request, call, next, tokens }: Admission, { verdict, reservation }: Decision): Promise<Answer> {
+    if (!verdict.admitted) throw this.#denial(verdict, call, tokens)
+    let answer: Answer
+    try {
+      answer = await next(request, call)
+    } catch (error) {
+      reservation?.settle(0)
+      throw error
+    }
+    settleAtEnd(answer, reservation, (outcome) => tokensUsed(request, tokens, outcome))
+    return withHeaders(answer, verdict.standings)
+  }
+
+  #denial(denied: Denied, call: Call, tokens: number): CorralError {
+    const { meter, dimension, waitMs, standings } = denied
+    this.#deps.onDenied?.(call, { dimension, scope: meter.scope })
+    const headers = limitHeaders(standings)
+    const retryAfterMs = Number.isFinite(waitMs) ? waitMs + this.#deps.random() * spreadMs(waitMs) : undefined
+    return new CorralError('rate_limited', denialText(denied, tokens), { headers, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
+  }
+}
+
+const budgetSpreadMs = 60_000
+
+/** Denied clients are spread over a quarter of their wait, and at least two seconds: `Retry-After` counts whole seconds. */
+function spreadMs(waitMs: number): number {
+  return Math.max(2_000, waitMs / 4)
+}
+
+function denialText({ meter, dimension, waitMs }: Denied, tokens: number): string {
+  const { scope, requestsPerMinute, tokensPerMinute, concurrency } = meter
+  if (dimension === 'requests') return `the ${scope}'s limit of ${requestsPerMinute} requests per minute is reached`
+  if (dimension === 'concurrency') return `the ${scope}'s limit of ${concurrency} requests at once is reached`
+  const limit = `the ${scope}'s limit of ${tokensPerMinute} tokens per minute`
+  if (Number.isFinite(waitMs)) return `${limit} is reached; this request may take ${tokens}`
+  return `this request may take ${tokens} tokens, which is over ${limit}: send a shorter prompt or a lower maximum`
+}
+
+function settleAtEnd(answer: Answer, reservation: Reservation | null, used: (outcome: Outcome) => number): void {
+  if (reservation === null) return
+  if (answer.kind === 'whole') reservation.settle(used(answer.outcome))
+  else
+    answer.outcome.then(
+      (outcome) => reservation.settle(used(outcome)),
+      () => reservation.settle(0),
+    )
+}
+
+function withHeaders(answer: Answer, standings: Standings): Answer {
+  if (standings.requests === null && standings.tokens === null) return answer
+  return { ...answer, headers: { ...answer.headers, ...limitHeaders(standings) } }
+}

@@ -1,0 +1,149 @@
+/**
+ * The one limiter that the relay layer asks. With Redis its verdict counts for all replicas, and the process's own table is kept
+ * informed; without, or while Redis is away, the own table decides over this replica's share. It is never off.
+ */
+import type { Clock } from '../base/clock.ts'
+import { skipped, type RedisStore } from '../store/redis.ts'
+import { MemoryLimiter, type Hold, type MemoryLimiterStats } from './memory-limiter.ts'
+import type { LimitsOptions } from './options.ts'
+import type { Plan } from './plan.ts'
+import { RedisLimiter, type SharedHold } from './redis-limiter.ts'
+import { Replicas } from './replicas.ts'
+import type { Verdict } from './verdict.ts'
+
+export interface Decision {
+  readonly verdict: Verdict
+  /** What has to be settled at the end; null when nothing is held. */
+  readonly reservation: Reservation | null
+}
+
+/** What one admitted request holds. */
+export interface Reservation {
+  /** Gives back what was reserved and charges `usedTokens`; only the first call counts. */
+  settle(usedTokens: number): void
+}
+
+export interface LimiterStats extends MemoryLimiterStats {
+  /** Decisions made without Redis although there is one. */
+  readonly decidedAlone: number
+  readonly replicas: number
+}
+
+export interface Limiter {
+  readonly stats: LimiterStats
+  /** Takes one request and `tokens` of every meter of the plan, or nothing. A promise only when Redis is asked. */
+  admit(plan: Plan, id: string, tokens: number): Decision | Promise<Decision>
+  start(): void
+  close(): Promise<void>
+}
+
+export interface LimiterDeps {
+  readonly clock: Clock
+  readonly options: () => LimitsOptions
+  /** Null: this process counts alone. */
+  readonly redis: RedisStore | null
+  /** Unique to this process; also makes reservation ids unique across replicas. */
+  readonly replica: string
+}
+
+/** A limiter for all meters of this process, shared by Redis where there is one. */
+export function createLimiter(deps: LimiterDeps): Limiter {
+  const memory = new MemoryLimiter(deps.clock, () => deps.options().placesMax)
+  return deps.redis === null ? new LocalLimiter(memory) : new SharedLimiter(memory, deps.redis, deps)
+}
+
+class LocalLimiter implements Limiter {
+  readonly #memory: MemoryLimiter
+
+  constructor(memory: MemoryLimiter) {
+    this.#memory = memory
+  }
+
+  get stats(): LimiterStats {
+    return { ...this.#memory.stats, decidedAlone: 0, replicas: 1 }
+  }
+
+  admit(plan: Plan, _id: string, tokens: number): Decision {
+    const { verdict, hold } = this.#memory.admit(plan, tokens)
+    const reservation = hold !== null && plan.holds ? new HeldReservation(this.#memory, hold, null) : null
+    return { verdict, reservation }
+  }
+
+  start(): void {}
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+class SharedLimiter implements Limiter {
+  readonly #memory: MemoryLimiter
+  readonly #shared: RedisLimiter
+  readonly #replicas: Replicas
+  readonly #replica: string
+  #decidedAlone = 0
+
+  constructor(memory: MemoryLimiter, redis: RedisStore, { clock, options, replica }: LimiterDeps) {
+    this.#memory = memory
+    this.#shared = new RedisLimiter({ redis, clock, leaseMs: () => options().reservationMs })
+    this.#replicas = new Replicas(redis, clock, replica)
+    this.#replica = replica
+  }
+
+  get stats(): LimiterStats {
+    return { ...this.#memory.stats, decidedAlone: this.#decidedAlone, replicas: this.#replicas.alive }
+  }
+
+  admit(plan: Plan, id: string, tokens: number): Decision | Promise<Decision> {
+    const hold: SharedHold = { plan, id: `${this.#replica}:${id}`, tokens }
+    const asked = this.#shared.admit(hold)
+    if (asked === skipped) return this.#decideAlone(plan, tokens, null)
+    return asked.then((verdict) => {
+      if (verdict === skipped) return this.#decideAlone(plan, tokens, hold)
+      if (!verdict.admitted) return { verdict, reservation: null }
+      const own = this.#memory.record(plan, tokens, this.#replicas.alive)
+      return { verdict, reservation: plan.holds ? new HeldReservation(this.#memory, own, { limiter: this.#shared, hold }) : null }
+    })
+  }
+
+  start(): void {
+    this.#shared.start()
+    this.#replicas.start()
+  }
+
+  async close(): Promise<void> {
+    this.#shared.close()
+    await this.#replicas.close()
+  }
+
+  /** `sent`: what Redis may have taken although its answer did not come; it is settled like the rest. */
+  #decideAlone(plan: Plan, tokens: number, sent: SharedHold | null): Decision {
+    this.#decidedAlone += 1
+    const { verdict, hold } = this.#memory.admit(plan, tokens, this.#replicas.alive)
+    if (!plan.holds) return { verdict, reservation: null }
+    const shared = sent === null ? null : { limiter: this.#shared, hold: sent }
+    if (hold !== null) return { verdict, reservation: new HeldReservation(this.#memory, hold, shared) }
+    if (sent !== null) this.#shared.settle(sent, 0)
+    return { verdict, reservation: null }
+  }
+}
+
+class HeldReservation implements Reservation {
+  readonly #memory: MemoryLimiter
+  readonly #hold: Hold
+  readonly #shared: { readonly limiter: RedisLimiter; readonly hold: SharedHold } | null
+  #settled = false
+
+  constructor(memory: MemoryLimiter, hold: Hold, shared: { readonly limiter: RedisLimiter; readonly hold: SharedHold } | null) {
+    this.#memory = memory
+    this.#hold = hold
+    this.#shared = shared
+  }
+
+  settle(usedTokens: number): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#memory.settle(this.#hold, usedTokens)
+    this.#shared?.limiter.settle(this.#shared.hold, usedTokens)
+  }
+}

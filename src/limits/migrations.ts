@@ -1,0 +1,47 @@
+/** Tables of usage, numbers 200–299. Rows are closed by tenant; `usage_batches` holds no tenant's data, only which batches were written. */
+import type { Migration } from '../store/migration.ts'
+import { tenantTable } from '../store/tenancy.ts'
+
+export const limitsMigrations: readonly Migration[] = [
+  {
+    number: 200,
+    name: 'usage',
+    sql: `
+create table usage_records (
+  tenant text not null,
+  subject text,
+  request text not null,
+  at timestamptz not null,
+  model text,
+  node text,
+  route text not null,
+  status integer not null,
+  outcome text not null,
+  cache text,
+  prompt_tokens bigint not null,
+  output_tokens bigint not null,
+  cached_prompt_tokens bigint not null,
+  gpu_us bigint not null
+);
+create index usage_records_tenant on usage_records (tenant, at);
+create index usage_records_at on usage_records (at);
+${tenantTable('usage_records')}
+
+create table gpu_usage (
+  tenant text not null,
+  place text not null,
+  period text not null,
+  gpu_us bigint not null,
+  updated_at timestamptz not null,
+  primary key (tenant, place, period)
+);
+create index gpu_usage_updated on gpu_usage (updated_at);
+${tenantTable('gpu_usage')}
+
+create table usage_batches (
+  id text primary key,
+  at timestamptz not null
+);
+`,
+  },
+]

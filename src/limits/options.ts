@@ -1,0 +1,59 @@
+/** Options of limits, budgets and the usage ledger. `config/default.yaml` explains each key. */
+import { z } from 'zod'
+
+import { durationMs } from '../core/options.ts'
+import { perMinuteMax } from './gcra.ts'
+
+const perMinute = z.int().min(1).max(perMinuteMax).nullable().default(null)
+const gpuSeconds = z.number().positive().max(1e9).nullable().default(null)
+
+const limitSet = z.strictObject({
+  requestsPerMinute: perMinute,
+  tokensPerMinute: perMinute,
+  /** Requests under way at once. */
+  concurrency: z.int().min(1).max(1_000_000).nullable().default(null),
+  gpuSecondsPerDay: gpuSeconds,
+  gpuSecondsPerMonth: gpuSeconds,
+})
+
+const modelClass = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'expected lower-case letters, digits and - (at most 32)'),
+  /** Canonical model names; `*` stands for any text. */
+  models: z.array(z.string().min(1).max(256)).min(1).max(64),
+  limits: limitSet.prefault({}),
+})
+
+export const limitsOptions = z.strictObject({
+  enabled: z.boolean().default(true),
+  /** For every tenant that has none of its own. */
+  tenant: limitSet.prefault({}),
+  /** For every credential that has none of its own. */
+  credential: limitSet.prefault({}),
+  /** The first class that covers a model counts it, per tenant. */
+  modelClasses: z.array(modelClass).max(32).default([]),
+  /** Output tokens reserved for a request that sets no maximum. */
+  outputTokensAssumed: z.int().min(1).max(1_000_000).default(1_024),
+  /** Places (tenants, credentials, classes) counted at once. */
+  placesMax: z.int().min(100).max(10_000_000).default(100_000),
+  /** After this long without a sign of its replica a reservation in Redis is given back. */
+  reservationMs: durationMs(60_000, { minMs: 200 }),
+  address: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      /** Requests per minute from one address without a valid credential. */
+      unauthenticatedPerMinute: z.int().min(1).max(perMinuteMax).default(120),
+      addressesMax: z.int().min(100).max(10_000_000).default(50_000),
+    })
+    .prefault({}),
+  usage: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      flushMs: durationMs(1_000, { minMs: 10, maxMs: 60_000 }),
+      rowsPerFlush: z.int().min(1).max(2_000).default(500),
+      rowsBufferedMax: z.int().min(1).max(1_000_000).default(20_000),
+    })
+    .prefault({}),
+})
+
+export type LimitsOptions = z.infer<typeof limitsOptions>
+export type PartialLimits = z.infer<typeof limitSet>

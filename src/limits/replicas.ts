@@ -1,0 +1,51 @@
+/**
+ * How many replicas are alive: each writes a sign of life into Redis and counts the others'. While Redis is away the last
+ * known number stands, because each replica then grants its share of every limit.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { skipped, type RedisScript, type RedisStore } from '../store/redis.ts'
+import { heartbeatScript } from './scripts.ts'
+
+const beatMs = 1_000
+const lifeMs = 5_000
+
+export class Replicas {
+  readonly #redis: RedisStore
+  readonly #clock: Clock
+  readonly #name: string
+  readonly #script: RedisScript
+  #timer: Timer | null = null
+  #closed = false
+  /** At least 1: oneself. */
+  alive = 1
+
+  /** `name` is unique to this process. */
+  constructor(redis: RedisStore, clock: Clock, name: string) {
+    this.#redis = redis
+    this.#clock = clock
+    this.#name = name
+    this.#script = redis.script(heartbeatScript)
+  }
+
+  start(): void {
+    void this.#beat()
+  }
+
+  /** Tells the others at once that this replica is gone. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#timer?.cancel()
+    await this.#redis.run(({ command }) => command('ZREM', this.#key, this.#name))
+  }
+
+  get #key(): string {
+    return `${this.#redis.prefix}:replicas`
+  }
+
+  async #beat(): Promise<void> {
+    const alive = await this.#script.run([this.#key], [this.#name, lifeMs])
+    if (alive !== skipped && typeof alive === 'number') this.alive = Math.max(1, alive)
+    if (this.#closed) return
+    this.#timer = this.#clock.after(this.#redis.state === 'up' ? beatMs : beatMs / 10, () => void this.#beat())
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The Lua that counts for all replicas. One run takes every meter of a request or none. Time is Redis's own, so no replica's clock
+ * matters; all keys of a run share the hash tag `{tenant}` and always expire; numbers are whole microseconds and parts (`gcra.ts`).
+ *
+ * A meter is a hash `r` request parts, `t` token parts, `a` when both were brought up to date, `h` tokens held; and a sorted set of
+ * the reservations under way, member `id|tokens`, score when it lapses. A reservation that nobody renews (its replica died)
+ * lapses with the next run and what it held is free again. Settling removes the member first: who finds none changes nothing.
+ */
+
+const prelude = `
+local PARTS = 60000000
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local function read(hash, rl, tl)
+  local v = redis.call('HMGET', hash, 'r', 't', 'a', 'h')
+  local elapsed = math.min(math.max(now - (tonumber(v[3]) or now), 0), PARTS)
+  local r, t = tonumber(v[1]) or 0, tonumber(v[2]) or 0
+  if rl > 0 then r = math.max(0, r - rl * elapsed) end
+  if tl > 0 then t = math.max(0, t - tl * elapsed) end
+  return r, t, tonumber(v[4]) or 0
+end
+local function whole(number) return string.format('%.0f', number) end
+local function write(hash, r, t, h, lease)
+  redis.call('HSET', hash, 'r', whole(r), 't', whole(t), 'a', whole(now), 'h', whole(h))
+  redis.call('PEXPIRE', hash, whole(math.max(120000, lease * 2)))
+end
+`
+
+/**
+ * KEYS: hash and set of each meter. ARGV: member, tokens, lease ms, then per meter the limits of requests, tokens and concurrency (-1: none).
+ * Gives [0 or the meter (from 1) that denies, dimension (1 requests, 2 tokens, 3 concurrency), wait in µs (-1: unknown),
+ * then per meter: request parts, token parts, held tokens].
+ */
+export const admitScript = `${prelude}
+local member, tokens, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local meters, count = {}, #KEYS / 2
+local denier, dimension, longest = 0, 0, 0
+local function deny(index, which, wait)
+  if denier == 0 or wait > longest then denier, dimension, longest = index, which, wait end
+end
+for i = 1, count do
+  local hash, set = KEYS[2 * i - 1], KEYS[2 * i]
+  local rl, tl, cl = tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2]), tonumber(ARGV[3 * i + 3])
+  local r, t, h = read(hash, rl, tl)
+  local active = 0
+  if tl > 0 or cl > 0 then
+    local lapsed = redis.call('ZRANGEBYSCORE', set, '-inf', whole(now), 'LIMIT', 0, 500)
+    for _, each in ipairs(lapsed) do
+      h = h - (tonumber(string.match(each, '|(%d+)$')) or 0)
+      redis.call('ZREM', set, each)
+    end
+    active = redis.call('ZCARD', set)
+    if active == 0 or h < 0 then h = 0 end
+    if #lapsed > 0 then write(hash, r, t, h, lease) end
+  end
+  if rl > 0 and r + PARTS > rl * PARTS then deny(i, 1, math.ceil((r + PARTS - rl * PARTS) / rl)) end
+  if tl > 0 and t + (h + tokens) * PARTS > tl * PARTS then
+    local wait = -1
+    if h + tokens <= tl then wait = math.ceil((t + (h + tokens - tl) * PARTS) / tl) end
+    deny(i, 2, wait)
+  end
+  if cl > 0 and active >= cl then deny(i, 3, -1) end
+  meters[i] = { r, t, h, rl, tl, cl }
+end
+if denier == 0 then
+  for i = 1, count do
+    local m = meters[i]
+    if m[4] > 0 then m[1] = m[1] + PARTS end
+    if m[5] > 0 then m[3] = m[3] + tokens end
+    write(KEYS[2 * i - 1], m[1], m[2], m[3], lease)
+    if m[5] > 0 or m[6] > 0 then
+      redis.call('ZADD', KEYS[2 * i], whole(now + lease * 1000), member)
+      redis.call('PEXPIRE', KEYS[2 * i], whole(lease + 1000))
+    end
+  end
+end
+local reply = { denier, dimension, longest }
+for i = 1, count do
+  local m = meters[i]
+  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = m[1], m[2], m[3]
+end
+return reply
+`
+
+/** KEYS as above. ARGV: member, tokens reserved, tokens used, lease ms, then per meter the limits of requests and tokens. Gives how many meters still knew it. */
+export const settleScript = `${prelude}
+local member, reserved, used, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local settled = 0
+for i = 1, #KEYS / 2 do
+  local hash, set = KEYS[2 * i - 1], KEYS[2 * i]
+  local rl, tl = tonumber(ARGV[2 * i + 3]), tonumber(ARGV[2 * i + 4])
+  if redis.call('ZREM', set, member) == 1 then
+    settled = settled + 1
+    if tl > 0 then
+      local r, t, h = read(hash, rl, tl)
+      write(hash, r, t + used * PARTS, math.max(0, h - reserved), lease)
+    end
+  end
+end
+return settled
+`
+
+/** KEYS: sets. ARGV: member, lease ms. Only what has not lapsed is prolonged. */
+export const renewScript = `${prelude}
+local lease = tonumber(ARGV[2])
+for i = 1, #KEYS do
+  redis.call('ZADD', KEYS[i], 'XX', whole(now + lease * 1000), ARGV[1])
+  redis.call('PEXPIRE', KEYS[i], whole(lease + 1000))
+end
+return 1
+`
+
+/** KEYS: the set of replicas. ARGV: own name, lifetime ms. Gives how many are alive. */
+export const heartbeatScript = `${prelude}
+local life = tonumber(ARGV[2])
+redis.call('ZADD', KEYS[1], whole(now + life * 1000), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(now))
+redis.call('PEXPIRE', KEYS[1], whole(life * 2))
+return redis.call('ZCARD', KEYS[1])
+`

@@ -1,0 +1,231 @@
+/**
+ * Who used what: one record per request that reached the gateway's inside, written in batches (every `flushMs` or `rowsPerFlush`),
+ * and the GPU budgets with them. A request never waits for it. While the store is away records wait in a bounded buffer; beyond
+ * it the oldest are dropped and counted. Denials by a limit are not recorded: a flood of them must not become a flood of rows.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
+import { toCorralError } from '../core/errors.ts'
+import type { Principal } from '../core/principal.ts'
+import type { Answer, InferenceRequest, Outcome, RelayLayer } from '../core/relay.ts'
+import type { Database } from '../store/database.ts'
+import type { Budgets, StoredCounter } from './budget.ts'
+import { forgetBatches, readCounters, writeBatch, type UsageBatch } from './ledger-writer.ts'
+import type { LimitsOptions } from './options.ts'
+import { failureRecordOf, recordOf, type UsageRecord } from './usage-record.ts'
+
+export interface LedgerStats {
+  readonly written: number
+  readonly dropped: number
+  readonly buffered: number
+  /** Attempts to write a batch that failed and are repeated. */
+  readonly failures: number
+}
+
+export interface UsageLedger {
+  readonly stats: LedgerStats
+  /** Records what passes; put it outside the limits and the caches. */
+  readonly layer: RelayLayer
+  /** Reads today's and this month's counters, then writes and reads on. Rejects when the store cannot be read. */
+  start(): Promise<void>
+  /** Writes all that is buffered. Rejects when the store does not take it. */
+  flush(): Promise<void>
+  /** Writes what is left, if the store takes it. */
+  close(): Promise<void>
+}
+
+export interface LedgerDeps {
+  readonly database: Database
+  readonly clock: Clock
+  readonly options: () => LimitsOptions
+  readonly principalOf: (call: Call) => Principal
+  /** The model class of a canonical name; '' for none. */
+  readonly classOf: (model: string | null) => string
+  readonly budgets: Budgets
+  /** Unique to this process and start: part of every batch's id. */
+  readonly replica: string
+  /** Told of a batch that could not be written (it is repeated) or is dropped. */
+  readonly onTrouble?: (error: unknown, dropped: number) => void
+}
+
+interface Entry {
+  readonly record: UsageRecord
+  readonly spent: readonly StoredCounter[]
+}
+
+const retryMsMax = 10_000
+/** How often counters that other replicas changed are read, and how far back. */
+const rereadMs = 5_000
+const rereadSeconds = 30
+const batchesBetweenCleaning = 1_000
+/** A batch that fails this often while the store works is no use. */
+const triesMax = 100
+
+/** A ledger that writes to the store. */
+export function createUsageLedger(deps: LedgerDeps): UsageLedger {
+  return new BatchedLedger(deps)
+}
+
+class BatchedLedger implements UsageLedger {
+  readonly #deps: LedgerDeps
+  #entries: Entry[] = []
+  #batch: UsageBatch | null = null
+  #tries = 0
+  #batches = 0
+  #written = 0
+  #dropped = 0
+  #failures = 0
+  #timer: Timer | null = null
+  #reread: Timer | null = null
+  #writing: Promise<void> | null = null
+  #closed = false
+
+  constructor(deps: LedgerDeps) {
+    this.#deps = deps
+  }
+
+  get stats(): LedgerStats {
+    const buffered = this.#entries.length + (this.#batch?.records.length ?? 0)
+    return { written: this.#written, dropped: this.#dropped, buffered, failures: this.#failures }
+  }
+
+  readonly layer: RelayLayer = (next) => (request, call) => {
+    const answered = next(request, call)
+    if (!this.#deps.options().usage.enabled) return answered
+    const fail = (thrown: unknown): void => this.#failed(request, call, thrown)
+    answered.then((answer) => {
+      if (answer.kind === 'whole') this.#ended(request, answer, { outcome: answer.outcome, call })
+      else answer.outcome.then((outcome) => this.#ended(request, answer, { outcome, call }), fail)
+    }, fail)
+    return answered
+  }
+
+  async start(): Promise<void> {
+    const { database, budgets } = this.#deps
+    budgets.synchronise([], await readCounters(database, budgets.periods()))
+    this.#schedule(this.#deps.options().usage.flushMs)
+    if (database.kind === 'postgres') this.#scheduleReread()
+  }
+
+  async flush(): Promise<void> {
+    while (this.#writing !== null || this.#batch !== null || this.#entries.length > 0) {
+      await (this.#writing ?? this.#write())
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#timer?.cancel()
+    this.#reread?.cancel()
+    try {
+      await this.flush()
+    } catch (error) {
+      this.#deps.onTrouble?.(error, this.stats.buffered)
+    }
+  }
+
+  #ended(request: InferenceRequest, answer: Answer, { outcome, call }: { outcome: Outcome; call: Call }): void {
+    this.#add(recordOf(request, answer, outcome, { call, principal: this.#deps.principalOf(call), wallMs: this.#deps.clock.wallMs() }))
+  }
+
+  #failed(request: InferenceRequest, call: Call, thrown: unknown): void {
+    const error = toCorralError(thrown)
+    if (error.code === 'rate_limited' || error.code === 'budget_exhausted') return
+    this.#add(failureRecordOf(request, error, { call, principal: this.#deps.principalOf(call), wallMs: this.#deps.clock.wallMs() }))
+  }
+
+  #add(record: UsageRecord): void {
+    const { rowsBufferedMax, rowsPerFlush } = this.#deps.options().usage
+    const spent = this.#deps.budgets.spend(record.tenant, this.#placesOf(record), record.gpu_us)
+    if (this.#entries.length >= rowsBufferedMax) this.#dropOldest(rowsPerFlush)
+    this.#entries.push({ record, spent })
+    if (this.#entries.length === rowsPerFlush && this.#writing === null && this.#tries === 0) this.#schedule(0)
+  }
+
+  #placesOf({ subject, model }: UsageRecord): string[] {
+    const places = ['t']
+    if (subject !== null) places.push(`c:${subject}`)
+    const modelClass = this.#deps.classOf(model)
+    if (modelClass !== '') places.push(`m:${modelClass}`)
+    return places
+  }
+
+  /** A share at once, because shifting a long array costs its length. */
+  #dropOldest(count: number): void {
+    this.#dropped += this.#entries.splice(0, count).length
+  }
+
+  #schedule(delayMs: number): void {
+    this.#timer?.cancel()
+    if (this.#closed) return
+    this.#timer = this.#deps.clock.after(delayMs, () => void this.#tick())
+  }
+
+  async #tick(): Promise<void> {
+    const { flushMs, rowsPerFlush } = this.#deps.options().usage
+    try {
+      await (this.#writing ?? this.#write())
+      this.#schedule(this.#entries.length >= rowsPerFlush ? 0 : flushMs)
+    } catch (error) {
+      this.#deps.onTrouble?.(error, 0)
+      this.#schedule(Math.min(flushMs * 2 ** Math.min(this.#tries, 10), retryMsMax))
+    }
+  }
+
+  #write(): Promise<void> {
+    const writing = this.#writeNext().finally(() => {
+      this.#writing = null
+    })
+    this.#writing = writing
+    return writing
+  }
+
+  async #writeNext(): Promise<void> {
+    this.#batch ??= this.#nextBatch()
+    if (this.#batch === null) return
+    const { budgets, database } = this.#deps
+    const { records, spent } = this.#batch
+    try {
+      budgets.synchronise(spent, await writeBatch(database, this.#batch))
+      this.#written += records.length
+      this.#batch = null
+      this.#tries = 0
+    } catch (error) {
+      this.#failures += 1
+      this.#tries += 1
+      if (this.#tries >= triesMax && toCorralError(error).code !== 'store_unavailable') this.#giveUp(error, records.length)
+      throw error
+    }
+    if (this.#batches % batchesBetweenCleaning === 0) await forgetBatches(database)
+  }
+
+  #giveUp(error: unknown, count: number): void {
+    this.#batch = null
+    this.#tries = 0
+    this.#dropped += count
+    this.#deps.onTrouble?.(error, count)
+  }
+
+  #nextBatch(): UsageBatch | null {
+    const entries = this.#entries.splice(0, this.#deps.options().usage.rowsPerFlush)
+    if (entries.length === 0) return null
+    this.#batches += 1
+    const id = `${this.#deps.replica}:${this.#batches}`
+    return { id, records: entries.map(({ record }) => record), spent: entries.flatMap(({ spent }) => spent) }
+  }
+
+  #scheduleReread(): void {
+    if (this.#closed) return
+    this.#reread = this.#deps.clock.after(rereadMs, () => void this.#readAgain())
+  }
+
+  async #readAgain(): Promise<void> {
+    const { database, budgets, onTrouble } = this.#deps
+    try {
+      budgets.synchronise([], await readCounters(database, budgets.periods(), rereadSeconds))
+    } catch (error) {
+      onTrouble?.(error, 0)
+    }
+    this.#scheduleReread()
+  }
+}

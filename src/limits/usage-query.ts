@@ -1,0 +1,109 @@
+/**
+ * Sums over the usage records, for `/admin/usage` and `corral usage`. A tenant sees its own rows (row-level security holds it);
+ * the operator sees all. Sums are exact: whole tokens and microseconds.
+ */
+import { z } from 'zod'
+
+import { CorralError } from '../core/errors.ts'
+import type { Database, Row } from '../store/database.ts'
+
+const groups = ['tenant', 'subject', 'model', 'node', 'route', 'cache', 'day'] as const
+
+export type UsageGroup = (typeof groups)[number]
+
+const columns: Readonly<Record<UsageGroup, string>> = {
+  tenant: 'tenant',
+  subject: 'subject',
+  model: 'model',
+  node: 'node',
+  route: 'route',
+  cache: 'cache',
+  day: `to_char(at at time zone 'UTC', 'YYYY-MM-DD')`,
+}
+
+const rowsMax = 10_000
+
+const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text))
+
+/** Query parameters of `/admin/usage`. */
+export const usageQuery = z.strictObject({
+  tenant: z.string().min(1).max(64).optional(),
+  subject: z.string().min(1).max(256).optional(),
+  model: z.string().min(1).max(256).optional(),
+  from: time.optional(),
+  /** Not included. */
+  to: time.optional(),
+  /** Comma-separated; none: one sum over all. */
+  by: z
+    .string()
+    .transform((text) => text.split(',').filter((part) => part !== ''))
+    .pipe(z.array(z.enum(groups)).max(groups.length))
+    .optional(),
+})
+
+export type UsageQuery = z.infer<typeof usageQuery>
+
+export interface UsageSum {
+  /** Values of the groups asked for. */
+  readonly group: Readonly<Partial<Record<UsageGroup, string | null>>>
+  readonly requests: number
+  /** Requests answered from a cache or together with another. */
+  readonly cachedRequests: number
+  readonly promptTokens: number
+  readonly cachedPromptTokens: number
+  readonly outputTokens: number
+  readonly gpuSeconds: number
+}
+
+/** Reads query parameters. Throws `invalid_request`. */
+export function parseUsageQuery(parameters: Readonly<Record<string, string>>): UsageQuery {
+  const parsed = usageQuery.safeParse(parameters)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new CorralError('invalid_request', `${issue?.path.join('.') ?? 'query'}: ${issue?.message ?? 'invalid'}`)
+}
+
+/** The sums, largest GPU time first. `within`: the tenant whose rows may be seen; null: all. Throws what `tx` throws. */
+export async function sumUsage(database: Database, query: UsageQuery, within: string | null): Promise<UsageSum[]> {
+  const by = query.by ?? []
+  const values: unknown[] = []
+  const conditions: string[] = []
+  const add = (condition: string, value: unknown): void => {
+    if (value === undefined || value === null) return
+    values.push(value)
+    conditions.push(`${condition} $${values.length}`)
+  }
+  add('tenant =', within)
+  add('tenant =', query.tenant)
+  add('subject =', query.subject)
+  add('model =', query.model)
+  add('at >=', query.from)
+  add('at <', query.to)
+  const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
+  const text = `select ${by.map((group) => `${columns[group]} as "by_${group}",`).join(' ')} ${sums} from usage_records ${where}
+    ${by.length === 0 ? '' : `group by ${by.map((_, index) => index + 1).join(', ')}`} order by gpu_us desc, requests desc limit ${rowsMax}`
+  const scope = within === null ? 'system' : { tenant: within }
+  const { rows } = await database.tx(scope, (transaction) => transaction.query(text, values), { readOnly: true })
+  return rows.map((row) => sumOf(row, by))
+}
+
+const sums = `count(*) as requests, count(*) filter (where cache in ('hit', 'joined')) as cached_requests,
+  coalesce(sum(prompt_tokens), 0) as prompt_tokens, coalesce(sum(cached_prompt_tokens), 0) as cached_prompt_tokens,
+  coalesce(sum(output_tokens), 0) as output_tokens, coalesce(sum(gpu_us), 0) as gpu_us`
+
+function sumOf(row: Row, by: readonly UsageGroup[]): UsageSum {
+  const group: Partial<Record<UsageGroup, string | null>> = {}
+  for (const name of by) {
+    const value = row[`by_${name}`]
+    group[name] = typeof value === 'string' ? value : null
+  }
+  return {
+    group,
+    requests: Number(row['requests']),
+    cachedRequests: Number(row['cached_requests']),
+    promptTokens: Number(row['prompt_tokens']),
+    cachedPromptTokens: Number(row['cached_prompt_tokens']),
+    outputTokens: Number(row['output_tokens']),
+    gpuSeconds: Number(row['gpu_us']) / 1_000_000,
+  }
+}
