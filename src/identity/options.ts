@@ -70,9 +70,7 @@ export const issuerOptions = z.strictObject({
 
 export const identityOptions = z.strictObject({
   mode: z.enum(['open', 'keys', 'jwt', 'both']).default('open'),
-  /** Keys the digests, caches and cursors of an installation. Null: made and kept beside an embedded store. */
-  secret: z.string().min(32).nullable().default(null),
-  /** Former secrets, whose keys go on working. */
+  /** Former values of `secret`, whose keys go on working. */
   previousSecrets: z.array(z.string().min(32)).max(4).default([]),
   /** A scraper's bearer token for `/metrics` alone. Null: a key with the scope `metrics`. */
   metricsToken: z.string().min(16).nullable().default(null),
