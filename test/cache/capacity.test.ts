@@ -1,0 +1,147 @@
+/** caching.md §11 Capacity: B1 and B4; and the codec of entries. */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+import { describe, expect, it } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { decodeEntry, encodeEntry, isIntact } from '../../src/cache/entry.ts'
+import { MemoryLayer } from '../../src/cache/memory-layer.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
+import { newCall, requestOf } from './ask.ts'
+import { cached } from './cached.ts'
+
+const tags = { tenant: 'a', kind: 'inference', digest: 'd' } as const
+const mebibyte = 1_048_576
+
+function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+describe('the layer in memory', () => {
+  it('B1: a million inserts of log-normal sizes never pass the budget', () => {
+    const budgetBytes = 16 * mebibyte
+    const layer = new MemoryLayer({ budgetBytes, staleMs: 0, clock: manualClock() })
+    const random = seeded(5)
+    const pool = Buffer.alloc(512 * 1_024)
+    let refused = 0
+    for (let index = 0; index < 1_000_000; index += 1) {
+      const normal = Math.sqrt(-2 * Math.log(random() + 1e-12)) * Math.cos(2 * Math.PI * random())
+      const size = Math.min(pool.length, Math.ceil(Math.exp(8 + 1.2 * normal)))
+      const item = { bytes: pool.subarray(0, size), bornAtMs: 0, expiresAtMs: Infinity, tags }
+      if (!layer.set(`key ${index}`, item)) refused += 1
+      if (index % 7 === 0) layer.get(`key ${Math.floor(index * random())}`)
+      if (index % 1_000 === 0) expect(layer.stats.bytes).toBeLessThanOrEqual(budgetBytes)
+    }
+    expect(layer.stats.bytes).toBeGreaterThan(budgetBytes * 0.4)
+    expect(refused).toBeGreaterThan(0)
+    expect(layer.stats.refusals).toBe(refused)
+  })
+
+  it('B1: an entry over a hundredth of the budget is refused', () => {
+    const layer = new MemoryLayer({ budgetBytes: mebibyte, staleMs: 0, clock: manualClock() })
+    const item = (size: number) => ({ bytes: Buffer.alloc(size), bornAtMs: 0, expiresAtMs: Infinity, tags })
+    expect(layer.set('small', item(10_000))).toBe(true)
+    expect(layer.set('large', item(10_486))).toBe(false)
+    expect(layer.get('large')).toBeNull()
+  })
+
+  it('keeps what is asked for again against a scan of what is asked for once', () => {
+    const layer = new MemoryLayer({ budgetBytes: mebibyte, staleMs: 0, clock: manualClock() })
+    const item = { bytes: Buffer.alloc(800), bornAtMs: 0, expiresAtMs: Infinity, tags }
+    for (let index = 0; index < 100; index += 1) {
+      layer.set(`hot ${index}`, item)
+      layer.get(`hot ${index}`)
+    }
+    for (let index = 0; index < 100_000; index += 1) layer.set(`once ${index}`, item)
+    const kept = Array.from({ length: 100 }, (_, index) => layer.get(`hot ${index}`)).filter((found) => found !== null)
+    expect(kept).toHaveLength(100)
+  })
+
+  it('gives what falls out of the protected half a last chance', () => {
+    const layer = new MemoryLayer({ budgetBytes: 200_000, staleMs: 0, clock: manualClock() })
+    const item = { bytes: Buffer.alloc(790), bornAtMs: 0, expiresAtMs: Infinity, tags }
+    for (let index = 0; index < 120; index += 1) {
+      layer.set(`key ${index}`, item)
+      layer.get(`key ${index}`)
+    }
+    expect(layer.get('key 0')).not.toBeNull()
+  })
+
+  it('forgets what expired, and stale entries after their time', () => {
+    const clock = manualClock(0)
+    const layer = new MemoryLayer({ budgetBytes: mebibyte, staleMs: 500, clock })
+    layer.set('key', { bytes: Buffer.alloc(1), bornAtMs: 0, expiresAtMs: 1_000, tags })
+    clock.advance(1_499)
+    expect(layer.get('key')).not.toBeNull()
+    clock.advance(1)
+    expect(layer.get('key')).toBeNull()
+    expect(layer.stats).toMatchObject({ entries: 0, bytes: 0 })
+  })
+})
+
+describe('long prompts', () => {
+  it('B4: keying prompts of 200 KB holds the event loop for less than 10 ms at the 99th percentile', async () => {
+    const { cache } = cached({ clock: manualClock() })
+    const history = Array.from({ length: 400 }, (_, index) => ({
+      role: index % 2 === 0 ? 'user' : 'assistant',
+      content: `${index} ${'words and "quotes" \n '.repeat(25)}`,
+    }))
+    const requests = Array.from({ length: 150 }, (_, turn) => {
+      const messages = [...history, { role: 'user', content: `turn ${turn}` }]
+      return requestOf('/api/chat', { model: 'llama3', messages, options: { temperature: 0 } })
+    })
+    expect(requests[0]?.body.length).toBeGreaterThan(200_000)
+    const times: number[] = []
+    const delay = monitorEventLoopDelay({ resolution: 1 })
+    delay.enable()
+    for (const request of requests) {
+      const start = systemClock.nowMs()
+      expect(cache.explain(request, newCall()).key).not.toBeNull()
+      times.push(systemClock.nowMs() - start)
+      await systemClock.sleep(0)
+    }
+    delay.disable()
+    const sorted = times.toSorted((a, b) => a - b)
+    expect(sorted[Math.floor(sorted.length * 0.5)]).toBeLessThan(5)
+    expect(sorted[Math.floor(sorted.length * 0.98)]).toBeLessThan(10)
+  })
+})
+
+describe('entries', () => {
+  const answer = {
+    form: 'stream',
+    status: 200,
+    createdAtWallMs: 1_764_000_000_123,
+    originMs: 812.25,
+    usage: { promptTokens: 7, cachedPromptTokens: null, outputTokens: 3, loadMs: 0, promptMs: null, outputMs: 3.5, totalMs: 9 },
+    frames: 3,
+    contentType: 'application/x-ndjson',
+    route: '/api/chat',
+    model: 'Llämä:3b',
+    body: Buffer.from('one\ntwo\nthree\n'),
+    chunks: { count: 2, lengthAt: (index: number) => [4, 10][index] ?? 0, gapMsAt: (index: number) => [0, 99_999][index] ?? 0 },
+  } as const
+
+  it('come back as they were, gaps up to a minute', () => {
+    const { chunks, ...rest } = decodeEntry(encodeEntry(answer))
+    const { chunks: _, ...expected } = answer
+    expect(rest).toEqual(expected)
+    expect([chunks.count, chunks.lengthAt(0), chunks.lengthAt(1), chunks.gapMsAt(1)]).toEqual([2, 4, 10, 65_535])
+    expect(decodeEntry(encodeEntry({ ...answer, usage: null })).usage).toBeNull()
+  })
+
+  it('show every flipped bit and every cut', () => {
+    const entry = encodeEntry(answer)
+    expect(isIntact(entry)).toBe(true)
+    for (let bit = 0; bit < entry.length * 8; bit += 1) {
+      const flipped = Buffer.from(entry)
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      expect(isIntact(flipped)).toBe(false)
+    }
+    for (let length = 0; length < entry.length; length += 1) expect(isIntact(entry.subarray(0, length))).toBe(false)
+  })
+})

@@ -1,0 +1,185 @@
+/** caching.md §11 HTTP: H1 and H3. Every directive against every state of an entry. */
+import { describe, expect, it } from 'vitest'
+
+import { readDirectives } from '../../src/cache/directives.ts'
+import { CorralError } from '../../src/core/errors.ts'
+import { take, type Taken } from './ask.ts'
+import { cached, type Cached, chat } from './cached.ts'
+import { chatLines } from './scripted.ts'
+
+const text = chatLines(['stored']).join('')
+const anew = chatLines(['anew']).join('')
+
+type State = 'fresh' | 'stale' | 'miss' | 'in flight'
+
+/** An entry of 60 s in the given state; `fresh`: 30 s old, `stale`: 20 s over. */
+async function inState(state: State): Promise<Cached> {
+  const built = cached({ options: { ttlMs: { inference: '60s' }, staleMs: '60s' } })
+  if (state === 'miss') return built
+  const first = take(built.ask(chat('hi')))
+  if (state === 'in flight') return built
+  built.upstream.at(0).begin(text).end()
+  await first
+  built.clock.advance(state === 'fresh' ? 30_000 : 80_000)
+  return built
+}
+
+/** Asks with a `Cache-Control`; what upstream calls are open then answer. */
+async function ask(built: Cached, control: string): Promise<Taken | { readonly status: number; readonly code: string }> {
+  const answer = take(built.ask(chat('hi'), { headers: control === '' ? [] : ['cache-control', control] })).catch((thrown: unknown) => {
+    if (!(thrown instanceof CorralError)) throw thrown
+    return { status: thrown.status, code: thrown.code }
+  })
+  for (const call of built.upstream.calls) if (call.call.progress.phase !== 'streaming') call.begin(anew).end()
+  return await answer
+}
+
+interface Expected {
+  readonly status?: number
+  readonly line: string | null
+  readonly age?: string
+}
+
+const hit = (age: string, ttl: number): Expected => ({ line: `corral;hit;ttl=${ttl};detail=memory`, age })
+const forwarded = (how: string): Expected => ({ line: `corral;fwd=${how}` })
+const refused: Expected = { status: 504, line: null }
+const joined = forwarded('uri-miss;collapsed')
+
+const table: readonly [string, State, Expected][] = [
+  ['', 'fresh', hit('30', 30)],
+  ['', 'stale', forwarded('stale')],
+  ['', 'miss', forwarded('uri-miss')],
+  ['', 'in flight', joined],
+  ['no-store', 'fresh', forwarded('request')],
+  ['no-store', 'stale', forwarded('request')],
+  ['no-store', 'miss', forwarded('request')],
+  ['no-store', 'in flight', forwarded('request')],
+  ['no-cache', 'fresh', forwarded('request')],
+  ['no-cache', 'stale', forwarded('request')],
+  ['no-cache', 'miss', forwarded('request')],
+  ['no-cache', 'in flight', forwarded('request')],
+  ['only-if-cached', 'fresh', hit('30', 30)],
+  ['only-if-cached', 'stale', refused],
+  ['only-if-cached', 'miss', refused],
+  ['only-if-cached', 'in flight', refused],
+  ['only-if-cached, max-stale', 'stale', hit('80', -20)],
+  ['max-age=40', 'fresh', hit('30', 30)],
+  ['max-age=20', 'fresh', forwarded('request')],
+  ['max-age=20', 'miss', forwarded('uri-miss')],
+  ['max-age=20', 'in flight', joined],
+  ['max-age=0', 'fresh', forwarded('request')],
+  ['min-fresh=20', 'fresh', hit('30', 30)],
+  ['min-fresh=40', 'fresh', forwarded('request')],
+  ['max-stale', 'stale', hit('80', -20)],
+  ['max-stale=30', 'stale', hit('80', -20)],
+  ['max-stale=10', 'stale', forwarded('stale')],
+  ['max-stale=30', 'fresh', hit('30', 30)],
+  ['stale-if-error=30', 'stale', forwarded('stale')],
+  ['unheard-of=1', 'fresh', hit('30', 30)],
+]
+
+describe('H1: directives', () => {
+  it.each(table)('H1: "%s" on an entry that is %s', async (control, state, { status = 200, line, age }) => {
+    const built = await inState(state)
+    const answer = await ask(built, control)
+    expect(answer.status).toBe(status)
+    if (!('headers' in answer)) {
+      expect(line).toBeNull()
+      return
+    }
+    expect(answer.headers['cache-status']).toBe(line)
+    expect(answer.headers.age).toBe(age)
+    expect(answer.text).toBe(age === undefined ? anew : text)
+  })
+
+  it('H1: no-cache stores what it got, for all who come later', async () => {
+    const built = await inState('fresh')
+    await ask(built, 'no-cache')
+    expect(await ask(built, '')).toMatchObject({ text: anew, headers: { age: '0' } })
+  })
+
+  it('H1: no-store stores nothing', async () => {
+    const built = await inState('miss')
+    await ask(built, 'no-store')
+    expect(built.cache.stats().stored).toBe(0)
+  })
+
+  it('H1: a stale entry stands in for a failure when asked to, and only then', async () => {
+    for (const [control, code] of [
+      ['stale-if-error=30', null],
+      ['stale-if-error=10', 'node_failed'],
+      ['', 'node_failed'],
+    ] as const) {
+      const built = await inState('stale')
+      const answer = take(built.ask(chat('hi'), { headers: ['cache-control', control] }))
+      built.upstream.at(-1).fail(new CorralError('node_failed', 'broken'))
+      if (code !== null) await expect(answer).rejects.toMatchObject({ code })
+      else expect(await answer).toMatchObject({ text, headers: { 'cache-status': 'corral;hit;ttl=-20;detail=stale-if-error', age: '80' } })
+    }
+  })
+
+  it('H1: X-Corral-Cache switches a request on and off', async () => {
+    const built = cached()
+    const open = { ...chat('hi'), options: {} }
+    for (const headers of [['x-corral-cache', 'on']]) {
+      const first = take(built.ask(open, { headers }))
+      built.upstream.at(-1).begin(text).end()
+      await first
+      expect((await take(built.ask(open, { headers }))).cache).toBe('hit')
+    }
+    const off = take(built.ask(chat('hi'), { headers: ['x-corral-cache', 'off'] }))
+    built.upstream.at(-1).begin(text).end()
+    expect((await off).headers).toMatchObject({ 'x-corral-cache': 'bypass', 'cache-status': 'corral;fwd=bypass;detail=off' })
+  })
+
+  it('H1: a route that is off stays off, and clients have no say where the operator took it', async () => {
+    for (const options of [{ routes: { '/api/chat': 'off' } }, { mode: 'off', clientControl: false }]) {
+      const built = cached({ options })
+      const answer = take(built.ask(chat('hi'), { headers: ['x-corral-cache', 'on'] }))
+      built.upstream.at(-1).begin(text).end()
+      expect((await answer).cache).toBe('bypass')
+    }
+  })
+
+  it('H1: the policy of a credential counts before the route’s', async () => {
+    const built = cached({ modeOf: (call) => (call.tenant === 'b' ? 'on' : null) })
+    const answer = take(built.ask({ ...chat('hi'), options: {} }, { tenant: 'b' }))
+    built.upstream.at(-1).begin(text).end()
+    expect((await answer).cache).toBe('miss')
+  })
+
+  it('H1: every Cache-Status has hit or fwd, never both', async () => {
+    for (const [control, state] of table) {
+      const answer = await ask(await inState(state), control)
+      if (!('headers' in answer)) continue
+      const status = String(answer.headers['cache-status'])
+      const [name, ...parameters] = status.split(';')
+      expect(name).toBe('corral')
+      for (const parameter of parameters) expect(parameter).toMatch(/^(?:hit|collapsed|ttl=-?\d+|fwd=[a-z-]+|detail=[a-z-]+)$/)
+      expect(parameters.filter((parameter) => /^(?:hit|fwd=)/.test(parameter))).toHaveLength(1)
+    }
+  })
+})
+
+describe('H3: odd directives', () => {
+  it.each([
+    ['max-age=-1', { maxAgeSeconds: null }],
+    ['max-age=', { maxAgeSeconds: null }],
+    ['max-age', { maxAgeSeconds: null }],
+    ['max-age=99999999999999', { maxAgeSeconds: 2 ** 31 }],
+    ['max-age="7"', { maxAgeSeconds: 7 }],
+    ['max-age=7, max-age=3', { maxAgeSeconds: 3 }],
+    ['min-fresh=7, min-fresh=3', { minFreshSeconds: 7 }],
+    ['MAX-AGE=4', { maxAgeSeconds: 4 }],
+    ['max-stale', { maxStaleSeconds: Infinity }],
+    ['max-stale=abc', { maxStaleSeconds: null }],
+    [' no-cache ,, no-store', { noCache: true, noStore: true }],
+    [`max-age=1${' '.repeat(2_000)}`, { noStore: true }],
+  ])('H3: %s', (control, expected) => {
+    expect(readDirectives(['accept', 'x', 'cache-control', control])).toMatchObject(expected)
+  })
+
+  it('H3: several Cache-Control headers are one', () => {
+    expect(readDirectives(['cache-control', 'max-age=9', 'cache-control', 'no-cache'])).toMatchObject({ maxAgeSeconds: 9, noCache: true })
+  })
+})

@@ -1,0 +1,220 @@
+/** Layers behind memory, and caching.md §11 Consistency: C1 and C6; of HTTP H2; what a layer may do wrong. */
+import { describe, expect, it } from 'vitest'
+
+import { take } from './ask.ts'
+import { cached, type Cached, chat, settle } from './cached.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
+import { chatLines } from './scripted.ts'
+import { sharedEpochs, sharedLayer } from './shared-layer.ts'
+
+const text = chatLines(['One', ' two']).join('')
+
+async function fill({ ask, upstream, cache }: Cached, body = chat('hi')): Promise<void> {
+  const answer = take(ask(body))
+  await settle()
+  upstream.at(-1).begin(text).end()
+  await answer
+  await cache.idle()
+}
+
+describe('a layer behind memory', () => {
+  it('serves what another replica stored, and memory has it from then on', async () => {
+    const layer = sharedLayer(manualClock())
+    const [one, other] = [cached({ layers: [layer] }), cached({ layers: [layer] })]
+    await fill(one)
+    const hit = await take(other.ask(chat('hi')))
+    expect(hit).toMatchObject({ text, cache: 'hit', headers: { 'cache-status': expect.stringMatching(/detail=redis$/) } })
+    expect(hit.outcome.cached).toBe(true)
+    const gets = layer.gets
+    expect((await take(other.ask(chat('hi')))).headers['cache-status']).toMatch(/detail=memory$/)
+    expect(layer.gets).toBe(gets)
+    expect(other.upstream.calls).toHaveLength(0)
+  })
+
+  it('is asked once for all that come meanwhile', async () => {
+    const layer = sharedLayer(manualClock())
+    const [one, other] = [cached({ layers: [layer] }), cached({ layers: [layer] })]
+    await fill(one)
+    const before = layer.gets
+    const all = await Promise.all(Array.from({ length: 20 }, () => take(other.ask(chat('hi')))))
+    expect(layer.gets - before).toBe(1)
+    expect(new Set(all.map((taken) => taken.text))).toEqual(new Set([text]))
+  })
+
+  it('adds up a stream of another replica for a request without one', async () => {
+    const layer = sharedLayer(manualClock())
+    const [one, other] = [cached({ layers: [layer] }), cached({ layers: [layer] })]
+    await fill(one)
+    const whole = await take(other.ask(chat('hi', { stream: false })))
+    expect(whole.cache).toBe('hit')
+    expect(JSON.parse(whole.text)).toMatchObject({ message: { content: 'One two' } })
+  })
+
+  it.each(['skip', 'reject'] as const)('that is down (%s) costs no request', async (mode) => {
+    const layer = sharedLayer(manualClock())
+    const built = cached({ layers: [layer] })
+    layer.mode = mode
+    await fill(built)
+    expect((await take(built.ask(chat('hi')))).cache).toBe('hit')
+    expect(built.upstream.calls).toHaveLength(1)
+  })
+
+  it('is passed over for the next one', async () => {
+    const [near, far] = [sharedLayer(manualClock()), sharedLayer(manualClock(), 'postgres')]
+    const [one, other] = [cached({ layers: [near, far] }), cached({ layers: [near, far] })]
+    await fill(one)
+    near.mode = 'skip'
+    expect((await take(other.ask(chat('hi')))).headers['cache-status']).toMatch(/detail=postgres$/)
+  })
+
+  it('that gives back changed bytes is a miss, and the entry goes', async () => {
+    for (let at = 0; at < 40; at += 1) {
+      const layer = sharedLayer(manualClock())
+      const [one, other] = [cached({ layers: [layer] }), cached({ layers: [layer] })]
+      await fill(one)
+      const [[key, kept] = []] = layer.kept
+      if (key === undefined || kept === undefined) throw new Error('nothing stored')
+      kept.bytes = Buffer.from(kept.bytes)
+      const place = Math.floor((at * kept.bytes.length) / 40)
+      kept.bytes[place] = (kept.bytes[place] ?? 0) ^ 1
+      const answer = take(other.ask(chat('hi')))
+      await settle()
+      other.upstream
+        .at(0)
+        .begin(chatLines(['anew']).join(''))
+        .end()
+      expect((await answer).text).toContain('anew')
+      expect(other.cache.stats().layers[0]?.corrupt).toBe(1)
+    }
+  })
+
+  it.each([['half'], ['empty'], ['garbage']])('that gives back %s bytes is a miss', async (how) => {
+    const layer = sharedLayer(manualClock())
+    const [one, other] = [cached({ layers: [layer] }), cached({ layers: [layer] })]
+    await fill(one)
+    for (const kept of layer.kept.values()) {
+      kept.bytes = how === 'half' ? kept.bytes.subarray(0, kept.bytes.length / 2) : Buffer.from(how === 'empty' ? '' : 'x'.repeat(300))
+    }
+    const answer = take(other.ask(chat('hi')))
+    await settle()
+    other.upstream.at(0).begin(text).end()
+    expect((await answer).cache).toBe('miss')
+  })
+
+  it('gets its writes behind the answers, a bounded number of them', async () => {
+    const layer = sharedLayer(manualClock())
+    const held: (() => void)[] = []
+    const slow = { ...layer, put: () => new Promise<void>((resolve) => void held.push(resolve)) }
+    const built = cached({ layers: [slow] })
+    for (let index = 0; index < 1_100; index += 1) {
+      const answer = take(built.ask(chat(`question ${index}`)))
+      await settle()
+      built.upstream.at(-1).begin(text).end()
+      await answer
+    }
+    expect(built.cache.stats().layers[0]?.writes).toMatchObject({ queued: 1_000, dropped: 96, written: 0 })
+    const idle = built.cache.idle()
+    while (built.cache.stats().layers[0]?.writes.written !== 1_004) {
+      for (const done of held.splice(0)) done()
+      await settle()
+    }
+    await idle
+  })
+
+  it('H2: the age goes on from there, never back', async () => {
+    const clocks = [manualClock(), manualClock(5_000_000), manualClock(77)] as const
+    const layer = sharedLayer(clocks[2])
+    const [one, other] = [cached({ layers: [layer], clock: clocks[0] }), cached({ layers: [layer], clock: clocks[1] })]
+    await fill(one)
+    let last = 0
+    for (let step = 0; step < 6; step += 1) {
+      for (const clock of clocks) clock.advance(1_700)
+      const ages = [await take(one.ask(chat('hi'))), await take(other.ask(chat('hi')))].map(({ headers }) => Number(headers.age))
+      expect(ages[1]).toBe(ages[0])
+      expect(ages[0]).toBeGreaterThanOrEqual(last)
+      last = ages[0] ?? 0
+    }
+    expect(last).toBe(10)
+  })
+
+  it.each([-3_600_000, 3_600_000])('C6: wall clocks %d ms apart change no decision', async (apartMs) => {
+    const host = manualClock()
+    const here = manualClock()
+    const skewed = { ...here, wallMs: () => here.nowMs() + apartMs }
+    const layer = sharedLayer(host)
+    const options = { ttlMs: { inference: 10_000 }, staleMs: 10_000 }
+    const [one, other] = [cached({ layers: [layer], clock: host, options }), cached({ layers: [layer], clock: skewed, options })]
+    await fill(one)
+    host.advance(9_000)
+    here.advance(9_000)
+    expect((await take(other.ask(chat('hi')))).headers).toMatchObject({ age: '9' })
+    host.advance(2_000)
+    here.advance(2_000)
+    const stale = take(other.ask(chat('hi')))
+    await settle()
+    other.upstream.at(0).begin(text).end()
+    expect((await stale).headers['cache-status']).toBe('corral;fwd=stale')
+  })
+})
+
+describe('C1: replicas and purges', () => {
+  it('C1: no answer is older than a purge that was told two polls ago, whatever the order of events', async () => {
+    for (let seed = 1; seed <= 40; seed += 1) await play(seed)
+  })
+
+  it('C1: a replica that cannot tell the others purges itself at once and tells them later', async () => {
+    const epochStore = sharedEpochs()
+    const clock = manualClock()
+    const [one, other] = [cached({ clock, epochStore }), cached({ clock, epochStore })]
+    await Promise.all([one.cache.start(), other.cache.start()])
+    await Promise.all([fill(one), fill(other)])
+    epochStore.up = false
+    expect(await one.cache.purge({ tenant: 'a' }, { dryRun: false })).toMatchObject({ shared: false })
+    expect((await take(other.ask(chat('hi')))).cache).toBe('hit')
+    await fill(one)
+    expect(one.upstream.calls).toHaveLength(2)
+    epochStore.up = true
+    for (let poll = 0; poll < 2; poll += 1) {
+      clock.advance(1_001)
+      await settle()
+    }
+    await fill(other)
+    expect(other.upstream.calls).toHaveLength(2)
+  })
+})
+
+/** Three replicas, one slow layer and one store of epochs, which is away now and then; the upstream says how many purges there were. */
+async function play(seed: number): Promise<void> {
+  let state = seed
+  const random = (): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+  const clock = manualClock()
+  const layer = sharedLayer(clock)
+  const epochStore = sharedEpochs()
+  const version = { now: 0 }
+  const told: { readonly atMs: number; readonly version: number }[] = []
+  const onCall: NonNullable<Parameters<typeof cached>[0]>['onCall'] = (call) => call.begin(chatLines([`v${version.now}.`]).join('')).end()
+  const replicas = [1, 2, 3].map(() => cached({ clock, layers: [layer], epochStore, onCall }))
+  await Promise.all(replicas.map(({ cache }) => cache.start()))
+  for (let step = 0; step < 60; step += 1) {
+    const replica = replicas[Math.floor(random() * replicas.length)]
+    if (replica === undefined) continue
+    epochStore.up = random() > 0.1
+    if (random() < 0.15) {
+      version.now += 1
+      const { shared } = await replica.cache.purge({ tenant: 'a' }, { dryRun: false })
+      if (shared) told.push({ atMs: clock.nowMs(), version: version.now })
+      const { text: own } = await take(replica.ask(chat('hi')))
+      expect(own).toContain(`v${version.now}.`)
+    } else {
+      const { text: got } = await take(replica.ask(chat('hi')))
+      const known = told.filter(({ atMs }) => atMs < clock.nowMs() - 2_100).at(-1)?.version ?? 0
+      expect(Number(/v(\d+)\./.exec(got)?.[1])).toBeGreaterThanOrEqual(known)
+    }
+    epochStore.up = true
+    clock.advance(Math.floor(random() * 900))
+    await settle()
+  }
+}
