@@ -112,10 +112,13 @@ export class AttemptWatch {
   }
 
   /** After the first frame. Null: all is well. */
-  checkStream(nowMs: number, { firstFrameAtMs, terminated }: { firstFrameAtMs: number; terminated: boolean }): Overdue | null {
+  checkStream(
+    nowMs: number,
+    { firstFrameAtMs, terminated, bytes }: { firstFrameAtMs: number; terminated: boolean; bytes: number },
+  ): Overdue | null {
     const silentMs = this.silentMs(nowMs)
     if (terminated) return silentMs > unendedBodyMs ? { kind: 'unended', what: 'did not end its body' } : null
-    const { idleMsMax, streamMsMax } = this.#deadlines
+    const { idleMsMax, streamMsMax, streamBytesMax } = this.#deadlines
     const idleMs = idleBudgetMs(this.#runner, this.#longestPauseMs, this.#holdsBack, this.#deadlines)
     const unframedMs = nowMs - this.#lastFrameMs
     const streamedMs = nowMs - firstFrameAtMs
@@ -124,6 +127,7 @@ export class AttemptWatch {
       return { kind: 'stalled', what: `sent no whole frame for ${formatDuration(unframedMs)}` }
     }
     if (this.#runner.fleetNode.up === false && silentMs > silentOnDownNodeMs) return { kind: 'stalled', what: 'went down mid-stream' }
+    if (bytes > streamBytesMax) return { kind: 'endless', what: `streamed ${bytes} bytes, more than is allowed` }
     if (streamedMs <= streamMsMax) return null
     return { kind: 'endless', what: `streamed for ${formatDuration(streamedMs)}, longer than is allowed` }
   }

@@ -271,7 +271,7 @@ export class Attempt implements ResponseHandler, Listed {
 
   #checkStream(nowMs: number): void {
     const { firstFrameAtMs, frameCount } = this
-    const overdue = this.#watch.checkStream(nowMs, { firstFrameAtMs, terminated: this.#terminated })
+    const overdue = this.#watch.checkStream(nowMs, { firstFrameAtMs, terminated: this.#terminated, bytes: this.bytes })
     if (overdue !== null) this.#onOverdue(overdue)
     else if (this.#watch.hasJustProven(nowMs, { firstFrameAtMs, frames: frameCount })) this.#deps.sink.onProven(this)
   }

@@ -75,6 +75,7 @@ export const fleetOptions = z.strictObject({
       idleMsMax: durationMs(60_000),
       wholeBodyMsMax: durationMs(3_600_000),
       streamMsMax: durationMs(6 * 3_600_000),
+      streamBytesMax: byteSize(256 * 1_048_576, { minBytes: 1_024 }),
     })
     .prefault({}),
   loads: z

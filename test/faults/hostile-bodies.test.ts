@@ -34,6 +34,16 @@ test.each(endings)(
   },
 )
 
+test('F25: an answer of more bytes than streamBytesMax is ended as incomplete, and its node keeps its good name', async () => {
+  const gateway = await openGateway({ nodes: 2, answerTokens: [20_000, 20_000], fleet: { deadlines: { streamBytesMax: 4_096 } } })
+  const { text, totalMs } = await ask(`${gateway.url}/api/chat`, chatBody({ stream: true, options: { num_predict: -1 } }))
+  expect(text).toMatch(/\n\{"error":"node-\d streamed \d+ bytes, more than is allowed"\}\n$/)
+  expect(text).not.toContain('"done":true')
+  expect(totalMs).toBeLessThan(5_000)
+  await expectIdle(gateway)
+  expect(gateway.app.fleet.nodes.map(({ breaker }) => breaker.state(systemClock.nowMs()))).toEqual(['closed', 'closed'])
+})
+
 /** 64 MiB of zeros behind 64 KiB. */
 const bomb = gzipSync(Buffer.alloc(64 * 1_048_576))
 
