@@ -3,6 +3,8 @@
  * logic; it reads top to bottom as the way of a request, outermost first.
  */
 import type { Clock } from './base/clock.ts'
+import { addCacheMetrics } from './cache/cache-metrics.ts'
+import { createCache } from './cache/layer.ts'
 import { createIdSource } from './base/ids.ts'
 import type { Relay, RelayLayer } from './core/relay.ts'
 import type { Config } from './config/index.ts'
@@ -15,11 +17,22 @@ import type { InferenceDeps } from './http/inference/exchange.ts'
 import { createGuard } from './http/auth/guard.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
-import type { Identity } from './identity/identity.ts'
+import { createIdentity, type Identity } from './identity/identity.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { recorded } from './observe/recorded.ts'
 import { addTraceHeaders, createTracer } from './observe/trace.ts'
+import type { OpenableDatabase } from './store/store.ts'
+import type { RedisStore } from './store/redis.ts'
 import { hopHeaders } from './wire/request-headers.ts'
+
+/** What outlives a request (`durable.ts`), not started yet. */
+export interface AppStores {
+  readonly secret: string
+  readonly database: OpenableDatabase | null
+  readonly redis: RedisStore | null
+  start(): Promise<void>
+  close(): Promise<void>
+}
 
 export interface AppDeps {
   readonly config: Config
@@ -27,8 +40,8 @@ export interface AppDeps {
   readonly version: string
   /** Whether the standard output is a terminal. */
   readonly terminal?: boolean
-  /** Already started; left out, everybody may do everything. */
-  readonly identity?: Identity
+  /** Left out: nothing is kept, and everybody may do everything. */
+  readonly stores?: AppStores
   /** In [0, 1). */
   readonly random?: () => number
 }
@@ -37,16 +50,23 @@ export interface App {
   readonly fleet: Fleet
   readonly observer: Observer
   readonly calls: CallRegistry
+  /** Null where nothing is kept. */
+  readonly identity: Identity | null
   /** Listens and starts the probes. Rejects when the address cannot be bound. */
   listen(): Promise<{ readonly host: string; readonly port: number }>
+  /** Opens the stores and what stands on them, after `listen`. Rejects when they cannot be had; all else goes on. */
+  openStores(): Promise<void>
   /** Takes no new requests, lets running ones end for at most `graceMs`, then stops. */
   close(graceMs: number): Promise<void>
   /** Applies a new configuration to everything but the listening socket. Rejects and keeps the old one when it cannot. */
   reload(config: Config): Promise<void>
 }
 
+/** How long the last lines of the log may take to be written. */
+const flushMsMax = 500
+
 /** Builds the gateway. Throws when a file that the configuration names cannot be opened. */
-export function createApp({ config: initial, clock, version, terminal = false, identity, random = Math.random }: AppDeps): App {
+export function createApp({ config: initial, clock, version, terminal = false, stores, random = Math.random }: AppDeps): App {
   let config = initial
   const ids = createIdSource()
   const newId = (): string => ids.requestId()
@@ -71,8 +91,22 @@ export function createApp({ config: initial, clock, version, terminal = false, i
     },
   })
   addFleetGauges(observer.metrics, fleet, clock)
-  const allowed = identity === undefined ? [] : [identity.modelAccess]
-  const layers: readonly RelayLayer[] = [recorded(observer, clock), ...allowed, manageable(() => config.features.modelOperations)]
+  const identity = createAppIdentity(initial, { stores, clock, observer })
+  const cache = createCache({
+    options: () => config.cache,
+    clock,
+    random,
+    secret: Buffer.from(stores?.secret ?? ids.traceId()),
+    digestOf: (model) => fleet.digestOf(model),
+    engineEpoch: () => fleet.engine,
+  })
+  addCacheMetrics(observer.metrics, cache)
+  const layers: readonly RelayLayer[] = [
+    recorded(observer, clock),
+    ...(identity === null ? [] : [identity.modelAccess]),
+    manageable(() => config.features.modelOperations),
+    cache.layer,
+  ]
   const layered = (innermost: Relay): Relay => layers.reduceRight((next, layer) => layer(next), innermost)
   const inference: InferenceDeps = {
     relay: layered(fleet.relay),
@@ -85,7 +119,7 @@ export function createApp({ config: initial, clock, version, terminal = false, i
     onRefused: observer.requestRefused,
     onBug: observer.bug,
   }
-  const guard = createGuard(identity ?? null)
+  const guard = createGuard(identity)
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
@@ -102,7 +136,7 @@ export function createApp({ config: initial, clock, version, terminal = false, i
       },
       onBug: (error) => observer.bug(error, null),
     },
-    identity: identity ?? null,
+    identity,
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,
@@ -121,6 +155,7 @@ export function createApp({ config: initial, clock, version, terminal = false, i
     guard,
     calls,
     clock,
+    memoryEvents: observer,
     onBug: surface.onBug,
   })
 
@@ -128,16 +163,26 @@ export function createApp({ config: initial, clock, version, terminal = false, i
     fleet,
     observer,
     calls,
+    identity,
     async listen() {
       const address = await server.listen()
       fleet.start()
       observer.configLoaded(null)
       return address
     },
+    async openStores() {
+      await stores?.start()
+      await identity?.start()
+      await cache.start()
+    },
     async close(graceMs) {
       await server.close(graceMs)
+      await cache.close()
+      await identity?.close()
       await fleet.close()
-      await observer.flush()
+      await stores?.close()
+      // A log that nobody reads must not keep the process (F65).
+      await Promise.race([observer.flush(), clock.sleep(flushMsMax)])
     },
     async reload(next) {
       const before = config
@@ -151,4 +196,13 @@ export function createApp({ config: initial, clock, version, terminal = false, i
       observer.configLoaded(null)
     },
   }
+}
+
+function createAppIdentity(
+  { identity: options }: Config,
+  { stores, clock, observer }: { stores: AppStores | undefined; clock: Clock; observer: Observer },
+): Identity | null {
+  if (stores === undefined || stores.database === null) return null
+  const { database, secret } = stores
+  return createIdentity({ options, database, secret, clock, events: observer })
 }

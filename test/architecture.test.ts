@@ -20,6 +20,8 @@ const LEVELS: Readonly<Record<string, number>> = {
   answer: 4,
   http: 5,
   config: 6,
+  'migrations.ts': 6,
+  'durable.ts': 7,
   'app.ts': 7,
   'main.ts': 8,
   cli: 8,

@@ -2,7 +2,7 @@
  * The caches as the rest of the program sees them: the relay layer, purging, figures, explanations. One store of entries for
  * all kinds; each kind brings its identity, its codec and its rules.
  */
-import { hash, randomBytes } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
@@ -27,7 +27,7 @@ export interface CacheDeps {
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
-  /** See `cacheSecret`. */
+  /** Keys the HMAC behind all cache keys; entries outlive this process only where it does. */
   readonly secret: Buffer
   /** Digest of the model that would answer, by canonical name; null when unknown (then nothing is cached). */
   readonly digestOf: (model: string) => string | null
@@ -79,11 +79,6 @@ export interface Cache {
   /** Resolves when all queued writes are through. */
   idle(): Promise<void>
   close(): Promise<void>
-}
-
-/** The secret of all keys: from the options, else random for this process. */
-export function cacheSecret({ secret }: CacheOptions): Buffer {
-  return secret === undefined ? randomBytes(32) : Buffer.from(secret)
 }
 
 export function createCache(deps: CacheDeps): Cache {

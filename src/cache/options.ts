@@ -7,8 +7,6 @@ const mode = z.enum(['auto', 'on', 'off'])
 
 export const cacheOptions = z.strictObject({
   enabled: z.boolean().default(true),
-  /** Key of the HMAC behind all cache keys; random per process when absent, so then no layer outlives it. */
-  secret: z.string().min(32).optional(),
   kinds: z
     .strictObject({
       inference: z.boolean().default(true),

@@ -18,6 +18,8 @@ export type Environment = Readonly<Record<string, string | undefined>>
 const prefix = 'CORRAL_'
 const fileSuffix = '_FILE'
 const nodesName = 'CORRAL_NODES'
+/** Names that platforms give to the addresses of their services. A `CORRAL_…` name for the same key is stronger. */
+const platformNames: Readonly<Record<string, Path>> = { DATABASE_URL: ['store', 'url'], REDIS_URL: ['redis', 'url'] }
 const ownNames: ReadonlySet<string> = new Set(['CORRAL_CONFIG'])
 const setByClusters = /^CORRAL_(SERVICE_(HOST|PORT)|PORT)(_|$)/
 
@@ -82,6 +84,10 @@ export function readEnvironment(env: Environment): SourceResult {
   const assignments: Assignment[] = []
   const problems: Problem[] = []
   const warnings: string[] = []
+  for (const [name, path] of Object.entries(platformNames)) {
+    const text = env[name]
+    if (text !== undefined && text !== '') assignments.push({ path, value: text, origin: { kind: 'env', name } })
+  }
   for (const name of Object.keys(env).toSorted()) {
     const text = env[name]
     if (text === undefined || !name.startsWith(prefix) || ownNames.has(name) || setByClusters.test(name)) continue

@@ -5,9 +5,14 @@
  */
 import { z } from 'zod'
 
+import { cacheOptions } from '../cache/options.ts'
 import { fleetOptions } from '../fleet/options.ts'
 import { httpOptions } from '../http/options.ts'
+import { identityOptions } from '../identity/options.ts'
+import { limitsOptions } from '../limits/options.ts'
 import { observeOptions } from '../observe/options.ts'
+import { storeOptions } from '../store/options.ts'
+import { redisOptions } from '../store/redis-options.ts'
 
 export const featureOptions = z.strictObject({
   /** The routes below /admin, which `corral nodes` and `corral top` use. */
@@ -20,6 +25,13 @@ export const configSchema = z.strictObject({
   fleet: fleetOptions.prefault({}),
   http: httpOptions.prefault({}),
   observe: observeOptions.prefault({}),
+  identity: identityOptions.prefault({}),
+  limits: limitsOptions.prefault({}),
+  cache: cacheOptions.prefault({}),
+  store: storeOptions.prefault({}),
+  redis: redisOptions.prefault({}),
+  /** Keys the digests of API keys, the caches and the cursors; the same on all replicas. */
+  secret: z.string().min(32).optional(),
   features: featureOptions.prefault({}),
 })
 
@@ -39,6 +51,18 @@ export const featureKeys = {
   metrics: 'observe.metrics.enabled',
   trace: 'observe.trace.enabled',
   accessLog: 'observe.log.access',
+  limits: 'limits.enabled',
+  addressLimit: 'limits.address.enabled',
+  usage: 'limits.usage.enabled',
+  signatures: 'identity.signatures.enabled',
+  cache: 'cache.enabled',
+  cacheInference: 'cache.kinds.inference',
+  cacheEmbedding: 'cache.kinds.embedding',
+  cacheMemory: 'cache.layers.memory',
+  cacheFlight: 'cache.layers.flight',
+  cacheRedis: 'cache.layers.redis',
+  cachePostgres: 'cache.layers.postgres',
+  store: 'store.enabled',
   admin: 'features.admin',
   modelOperations: 'features.modelOperations',
 } as const satisfies Record<string, string>
@@ -62,6 +86,12 @@ export const restartKeys: readonly string[] = [
   'observe.log.format',
   'observe.log.file',
   'fleet.connectTimeoutMs',
+  'identity',
+  'cache.memoryBytes',
+  'cache.staleMs',
+  'store',
+  'redis',
+  'secret',
 ]
 
 /** Whether a change of `key` waits for a restart. */

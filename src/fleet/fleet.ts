@@ -199,6 +199,18 @@ export class Fleet {
     return known ? name : null
   }
 
+  /** Digest of the build that answers for `model`; null when no node is known to hold it. */
+  digestOf(model: string): string | null {
+    return this.catalogue.resolve(model).digest
+  }
+
+  /** What decides beside the model what a node answers: the versions in the fleet (major and minor) and what is done to `num_ctx`. */
+  get engine(): string {
+    const versions = new Set(this.#nodes.map(({ version }) => version?.split('.', 2).join('.') ?? ''))
+    const { policy, value } = this.#deps.options().numCtx
+    return `${[...versions].toSorted().join()};${policy}${value ?? ''}`
+  }
+
   get nodes(): readonly FleetNode[] {
     return this.#nodes
   }

@@ -71,6 +71,10 @@ export interface Observer {
   memoryStepChanged(step: string, level: number, bytes: { readonly used: number; readonly limit: number }): void
   /** A request was turned away for want of memory. */
   memoryRefused(step: string): void
+  /** A decision on a credential. `result`: granted, undecided, or why it was denied. */
+  decided(method: 'key' | 'jwt' | 'signature' | 'none', result: string): void
+  /** Upkeep of identity that failed and is tried again. */
+  upkeepFailed(what: string, reason: string): void
   /** A configuration was taken (`error` null), or refused. */
   configLoaded(error: string | null): void
   /** The log file was renamed: a new one is opened. */

@@ -10,7 +10,7 @@ const node = ['node']
 
 /** Fresh families, all empty. */
 export function createFamilies() {
-  return { ...requestFamilies(), ...dispatchFamilies(), ...nodeFamilies(), ...stateFamilies(), ...processFamilies() }
+  return { ...requestFamilies(), ...dispatchFamilies(), ...nodeFamilies(), ...stateFamilies(), ...guardFamilies(), ...processFamilies() }
 }
 
 /** What requests do: counted at their end. */
@@ -93,6 +93,19 @@ function stateFamilies() {
     modelLoaded: gauge('corral_node_model_loaded', 'Models in memory.', ['node', 'model']),
     modelVram: gauge('corral_node_model_vram_bytes', 'Graphics memory of a loaded model.', ['node', 'model']),
     modelExpiry: gauge('corral_node_model_expiry_timestamp_seconds', 'When a loaded model may be unloaded.', ['node', 'model']),
+  }
+}
+
+/** Who is let in, and what need not be computed twice. */
+function guardFamilies() {
+  return {
+    authentications: counter('corral_authentications_total', 'Decisions on credentials.', ['method', 'result']),
+    cacheRequests: counter('corral_cache_requests_total', 'Requests by what the cache had to do with them.', ['kind', 'result']),
+    cacheLayer: counter('corral_cache_layer_lookups_total', 'Lookups in the layers behind memory.', ['layer', 'result']),
+    cacheSavedTokens: counter('corral_cache_saved_tokens_total', 'Output tokens that nobody had to generate.'),
+    cacheBytes: gauge('corral_cache_bytes', 'Bytes held by the cache in memory.'),
+    cacheEntries: gauge('corral_cache_entries', 'Entries held by the cache in memory.'),
+    cacheFlights: gauge('corral_cache_flights', 'Shared answers under way.'),
   }
 }
 

@@ -19,7 +19,7 @@ export function createObserver(deps: ObserverDeps): Observer {
 
 function processEvents({ deps, metrics, logs, quiet }: EventContext) {
   const { logger, sink } = logs
-  const { configOk, configAt, memoryLevel, memoryRefused } = metrics.families
+  const { authentications, configOk, configAt, memoryLevel, memoryRefused } = metrics.families
   return {
     logger,
     metrics,
@@ -29,6 +29,12 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
       const { level } = deps.options().log
       if (logger.level !== level) logger.level = level
       if (error !== null) logger.error({ error }, 'configuration refused, the previous one stays in force')
+    }),
+    decided: quiet((...[method, result]: Parameters<Observer['decided']>) => {
+      authentications.at(method, result).value += 1
+    }),
+    upkeepFailed: quiet((what: string, reason: string) => {
+      logger.warn({ what, reason }, 'upkeep failed, it is tried again')
     }),
     memoryStepChanged: quiet((...[step, level, { used, limit }]: Parameters<Observer['memoryStepChanged']>) => {
       memoryLevel.child().value = level

@@ -46,7 +46,7 @@ test('config/default.yaml holds every key with its default value and no other', 
   const written = new Set(assignments.map(({ path }) => pathText(path)))
   // A key without a default stands there as a comment.
   const isThere = (path: readonly (string | number)[]): boolean =>
-    written.has(pathText(path)) || new RegExp(`^ +# ${String(path[path.length - 1])}: `, 'm').test(text)
+    written.has(pathText(path)) || new RegExp(`^ *# ${String(path[path.length - 1])}: `, 'm').test(text)
   expect(
     leafPaths()
       .filter((path) => !isThere(path))

@@ -1,0 +1,22 @@
+/** The cache's counters as metrics, copied at each scrape: the cache counts anyway, and counts once. */
+import type { Metrics } from '../observe/metrics.ts'
+import type { Cache } from './layer.ts'
+
+/** Makes each scrape show the cache as it is then. */
+export function addCacheMetrics(metrics: Metrics, cache: Pick<Cache, 'stats'>): void {
+  const { cacheRequests, cacheLayer, cacheSavedTokens, cacheBytes, cacheEntries, cacheFlights } = metrics.families
+  metrics.addSource(() => {
+    const stats = cache.stats()
+    const hits = Object.values(stats.hits).reduce((sum, count) => sum + count, 0)
+    const bypasses = Object.values(stats.bypasses).reduce((sum, count) => sum + count, 0)
+    const results = { hit: hits, miss: stats.misses, joined: stats.joined, bypass: bypasses, stale: stats.stoodIn }
+    for (const [result, count] of Object.entries(results)) cacheRequests.at('inference', result).value = count
+    for (const layer of stats.layers) {
+      for (const result of ['hits', 'misses', 'skips', 'corrupt'] as const) cacheLayer.at(layer.name, result).value = layer[result]
+    }
+    cacheSavedTokens.child().value = stats.tokensSaved
+    cacheBytes.child().value = stats.memory.bytes
+    cacheEntries.child().value = stats.memory.entries
+    cacheFlights.child().value = stats.flightsUnderWay
+  })
+}
