@@ -18,6 +18,7 @@ import { createGuard } from './http/auth/guard.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
+import type { FetchText } from './identity/jwks.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { recorded } from './observe/recorded.ts'
 import { addTraceHeaders, createTracer } from './observe/trace.ts'
@@ -30,6 +31,8 @@ export interface AppStores {
   readonly secret: string
   readonly database: OpenableDatabase | null
   readonly redis: RedisStore | null
+  /** How the key sets of issuers are fetched; left out: by Node's own https. */
+  readonly fetchText?: FetchText
   start(): Promise<void>
   close(): Promise<void>
 }
@@ -203,6 +206,6 @@ function createAppIdentity(
   { stores, clock, observer }: { stores: AppStores | undefined; clock: Clock; observer: Observer },
 ): Identity | null {
   if (stores === undefined || stores.database === null) return null
-  const { database, secret } = stores
-  return createIdentity({ options, database, secret, clock, events: observer })
+  const { database, secret, fetchText } = stores
+  return createIdentity({ options, database, secret, clock, events: observer, ...(fetchText === undefined ? {} : { fetchText }) })
 }

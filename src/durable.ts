@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 
 import type { Clock } from './base/clock.ts'
+import { CorralError } from './core/errors.ts'
 import { dataFolder } from './config/data-folder.ts'
 import type { Config } from './config/index.ts'
 import { loadSecret } from './identity/secret.ts'
@@ -16,6 +17,8 @@ import { migrate } from './store/migrate.ts'
 import type { RedisStore } from './store/redis.ts'
 import { createDatabase, type OpenableDatabase } from './store/store.ts'
 
+const retryMs = 1_000
+
 export interface Durable {
   readonly secret: string
   /** Null: switched off, or of no use (then `trouble` says why). */
@@ -23,7 +26,10 @@ export interface Durable {
   readonly redis: RedisStore | null
   /** Why there is no database although one was wanted. */
   readonly trouble: string | null
-  /** Opens the database and brings its schema up to date. Rejects when that cannot be done. */
+  /**
+   * Opens the database and brings its schema up to date; waits for a server that is not there yet. Rejects for what waiting does not
+   * mend: a folder in use, a schema of a newer Corral.
+   */
   start(): Promise<void>
   close(): Promise<void>
 }
@@ -39,10 +45,11 @@ export interface DurableDeps {
 
 /** Makes what `config` asks for. Throws when an authenticating gateway cannot have its database, or a shared store has no secret. */
 export async function createDurable(deps: DurableDeps): Promise<Durable> {
-  const { config, clock } = deps
+  const { config } = deps
   const made = await createStored(deps)
   const { secret, database, trouble } = made
   const redis = config.redis.url === undefined ? null : await connectRedis(deps)
+  let closed = false
   return {
     secret,
     database,
@@ -52,12 +59,46 @@ export async function createDurable(deps: DurableDeps): Promise<Durable> {
       redis?.start()
       if (database === null) return
       await database.open()
-      await migrate(database, migrations, clock)
+      await untilThere(
+        () => migrateBy(deps, database),
+        deps,
+        () => closed,
+      )
     },
     async close() {
+      closed = true
       await redis?.close()
       await database?.close()
     },
+  }
+}
+
+/** Past PgBouncer where there is a way: a migration may last longer than a pooler allows. */
+async function migrateBy({ config, clock, random, report }: DurableDeps, database: OpenableDatabase): Promise<void> {
+  const { directUrl } = config.store
+  if (directUrl === null) {
+    await migrate(database, migrations, clock)
+    return
+  }
+  const direct = await createDatabase({ ...config.store, url: directUrl, dataDir: '' }, { clock, random, report })
+  try {
+    await migrate(direct, migrations, clock)
+  } finally {
+    await direct.close()
+  }
+}
+
+/** Tries until the database is there or this process stops. */
+async function untilThere(work: () => Promise<void>, { clock, report }: DurableDeps, isClosed: () => boolean): Promise<void> {
+  for (let failures = 0; !isClosed(); failures += 1) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (!(error instanceof CorralError) || error.code === 'store_full') throw error
+      if (failures === 0) report(`the database is not there yet, it is tried again: ${error.message}`, null)
+      await clock.sleep(retryMs)
+    }
   }
 }
 

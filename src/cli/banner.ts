@@ -34,7 +34,7 @@ export function listeningLines({ config, file }: Settings, address: { readonly h
   const url = urlOf(address.host, address.port)
   const open =
     address.host === '0.0.0.0' || address.host === '::'
-      ? `  ${paint('yellow', `on all interfaces (${address.host}), without authentication`)}`
+      ? `  ${paint('yellow', `on all interfaces (${address.host})${config.identity.mode === 'open' ? ', without authentication' : ''}`)}`
       : ''
   return [
     `${paint('bold', `corral ${corralVersion}`)}  node ${process.versions.node}  config: ${from}`,
@@ -63,4 +63,13 @@ export function nodeLines(nodes: readonly NodeSight[], url: string): readonly st
     return [...lines, `try       ${paint('dim', `OLLAMA_HOST=${url.replace('http://', '')} ollama list`)}`]
   }
   return [...lines, paint('yellow', noNodeText)]
+}
+
+/** The first key of an installation, said this once. */
+export function firstKeyLines(key: string, url: string): readonly string[] {
+  return [
+    `admin key ${paint('bold', key)}`,
+    '          It may do everything and is not shown again. Make others with it:',
+    `          CORRAL_API_KEY=${key} corral keys create --url ${url}`,
+  ]
 }

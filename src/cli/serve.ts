@@ -7,9 +7,10 @@ import { isatty } from 'node:tty'
 
 import { systemClock } from '../base/clock.ts'
 import { formatDuration } from '../base/units.ts'
+import { CorralError } from '../core/errors.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { createReloader, type ReloadResult, reloadLines } from '../config/reload.ts'
-import { listeningLines, nodeLines, type NodeSight, noNodeText, urlOf } from './banner.ts'
+import { firstKeyLines, listeningLines, nodeLines, type NodeSight, noNodeText, urlOf } from './banner.ts'
 import { CliError, type ExitCode, exitCodes } from './exit-code.ts'
 import { goOnWithoutReaders, printMessage } from './output.ts'
 import { type ConfigOptions, type Settings, settingsOf, tryLoad } from './settings.ts'
@@ -25,9 +26,13 @@ export interface ServedApp {
   listen(): Promise<Address>
   close(graceMs: number): Promise<void>
   reload(config: Config): Promise<void>
+  /** Opens what is kept; rejects when it cannot be had. */
+  openStores(): Promise<void>
+  readonly identity: { readonly makeFirstKey: () => Promise<string | null> } | null
   readonly fleet: { readonly nodes: readonly NodeSight[] }
   /** Hears of a refused reload, logs and counts it. */
   readonly observer: {
+    readonly logger: { warn(fields: object, message: string): void }
     configLoaded(error: string | null): void
     /** The log file may have been renamed: opens it anew. */
     reopenLog(): void
@@ -67,11 +72,17 @@ function speaker(inForce: InForce): Say {
   }
 }
 
-async function createServedApp(config: Config): Promise<ServedApp> {
+async function createServedApp(config: Config): Promise<{ readonly app: ServedApp; readonly trouble: string | null }> {
   const { createApp } = await import('../app.ts')
+  const { createDurable } = await import('../durable.ts')
+  let app: ServedApp | null = null
+  const report = (message: string, cause: unknown): void => app?.observer.logger.warn(cause === null ? {} : { err: cause }, message)
   try {
-    return createApp({ config, clock: systemClock, version: corralVersion, terminal: process.stdout.isTTY })
+    const stores = await createDurable({ config, clock: systemClock, random: Math.random, report })
+    app = createApp({ config, clock: systemClock, version: corralVersion, terminal: process.stdout.isTTY, stores })
+    return { app, trouble: stores.trouble }
   } catch (error) {
+    if (error instanceof CorralError) throw new CliError(exitCodes.usage, error.message)
     if (error instanceof Error && 'path' in error) {
       throw new CliError(exitCodes.usage, `a file that the configuration names cannot be opened: ${error.message}`)
     }
@@ -121,6 +132,27 @@ async function announceNodes({ app, say, settings, address }: Serving): Promise<
   const { nodes } = app.fleet
   if (saysText(config)) say('info', nodeLines(nodes, urlOf(address.host, address.port)))
   else if (!nodes.some((node) => node.up === true)) say('warn', [noNodeText])
+}
+
+/**
+ * Opens what is kept, in its own time. Where everybody may ask, a store that cannot be had costs what would have been kept; where keys
+ * are wanted nobody could be let in, so the process ends. The first key of an installation is said once, here.
+ */
+async function openStores({ app, say, settings, address }: Serving): Promise<void> {
+  try {
+    await app.openStores()
+    const key = (await app.identity?.makeFirstKey()) ?? null
+    if (key !== null) say('info', firstKeyLines(key, urlOf(address.host, address.port)))
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    if (settings.config.identity.mode === 'open') {
+      say('warn', [`nothing is kept, neither keys nor usage: ${message}`])
+      return
+    }
+    say('error', [`cannot open the store: ${message}`])
+    await app.close(0)
+    process.exit(exitCodes.failure)
+  }
 }
 
 /** Whether the process has a terminal to lose: a service or `nohup` has none. Asked early, a lost one is none any more. */
@@ -194,7 +226,7 @@ export async function serveCommand(options: ConfigOptions): Promise<never> {
   goOnWithoutReaders()
   const settings = await settingsOf(options)
   const { config } = settings
-  const app = await createServedApp(config)
+  const { app, trouble } = await createServedApp(config)
   let address: Address
   try {
     address = await app.listen()
@@ -209,7 +241,9 @@ export async function serveCommand(options: ConfigOptions): Promise<never> {
   const ended = untilSignalled(serving)
   onHangup(serving, options)
   announceListening(serving)
+  if (trouble !== null) serving.say('warn', [trouble])
   void announceNodes(serving)
+  void openStores(serving)
   const exitCode = await ended
   app.observer.flushSync()
   process.exit(exitCode)

@@ -111,15 +111,34 @@ export function isLoopback(host: string): boolean {
 type OriginAt = (path: Path) => Origin
 
 function crossChecks(config: Config, originAt: OriginAt): Problem[] {
-  return [...bindProblems(config, originAt), ...nodeProblems(config, originAt), ...rangeProblems(config, originAt)]
+  return [
+    ...bindProblems(config, originAt),
+    ...identityProblems(config, originAt),
+    ...nodeProblems(config, originAt),
+    ...rangeProblems(config, originAt),
+  ]
 }
 
-function bindProblems({ http }: Config, originAt: OriginAt): Problem[] {
-  if (isLoopback(http.host) || http.insecureNoAuth) return []
+function bindProblems({ http, identity }: Config, originAt: OriginAt): Problem[] {
+  if (isLoopback(http.host) || http.insecureNoAuth || identity.mode !== 'open') return []
   const message =
-    `http.host: ${http.host} can be reached from other machines and Corral has no authentication yet: ` +
-    'bind 127.0.0.1, or pass --insecure-no-auth (http.insecureNoAuth: true) when a firewall or a proxy guards this port'
+    `http.host: ${http.host} can be reached from other machines and nobody is asked for a credential: bind 127.0.0.1, ` +
+    'or set identity.mode: keys, or pass --insecure-no-auth (http.insecureNoAuth: true) when a firewall or a proxy guards this port'
   return [problemAt(originAt(['http', 'host']), message)]
+}
+
+function identityProblems({ identity, store }: Config, originAt: OriginAt): Problem[] {
+  if (identity.mode === 'open') return []
+  const problems: Problem[] = []
+  if (!store.enabled) {
+    const message = `store.enabled: needed by identity.mode ${identity.mode}, which keeps keys, tenants and the audit log there`
+    problems.push(problemAt(originAt(['store', 'enabled']), message))
+  }
+  if (identity.mode !== 'keys' && identity.issuers.length === 0) {
+    const message = `identity.issuers: identity.mode ${identity.mode} takes the tokens of these issuers, and there is none`
+    problems.push(problemAt(originAt(['identity', 'mode']), message))
+  }
+  return problems
 }
 
 function nodeProblems({ fleet }: Config, originAt: OriginAt): Problem[] {

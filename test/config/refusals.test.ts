@@ -88,10 +88,18 @@ test.each(['0.0.0.0', '::', '192.168.1.4', 'gateway.lan'])('an address that othe
   const [problem, ...more] = await loadRefused({ flags: { host } })
   expect(more).toEqual([])
   expect(problem).toBe(
-    `flag --host: http.host: ${host} can be reached from other machines and Corral has no authentication yet: bind 127.0.0.1, ` +
-      'or pass --insecure-no-auth (http.insecureNoAuth: true) when a firewall or a proxy guards this port',
+    `flag --host: http.host: ${host} can be reached from other machines and nobody is asked for a credential: bind 127.0.0.1, ` +
+      'or set identity.mode: keys, or pass --insecure-no-auth (http.insecureNoAuth: true) when a firewall or a proxy guards this port',
   )
   expect((await loadOk({ flags: { host, insecureNoAuth: true } })).config.http.host).toBe(host)
+  expect((await loadOk({ flags: { host, set: ['identity.mode=keys'] } })).config.http.host).toBe(host)
+})
+
+test('asking for credentials needs a store, and tokens need an issuer', async () => {
+  expect(await loadRefused({ yaml: 'identity:\n  mode: both\nstore:\n  enabled: false\n' })).toEqual([
+    'corral.yaml:2:9: identity.issuers: identity.mode both takes the tokens of these issuers, and there is none',
+    'corral.yaml:4:12: store.enabled: needed by identity.mode both, which keeps keys, tenants and the audit log there',
+  ])
 })
 
 test.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost', '::ffff:127.0.0.1'])('the loopback address %s needs none', async (host) => {
