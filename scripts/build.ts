@@ -11,7 +11,9 @@ const out = join(root, 'dist')
 rmSync(out, { recursive: true, force: true })
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: ['src/main.ts'],
+  // The store's worker thread and child process are programs of their own (src/store/entry-point.ts), beside the file that starts them.
+  entryPoints: ['src/main.ts', 'src/store/embedded-worker.ts', 'src/store/initdb-process.ts'],
+  entryNames: '[name]',
   outdir: out,
   bundle: true,
   splitting: true,

@@ -12,6 +12,7 @@ import type { DoctorOptions } from './doctor.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 import { addGatewayCommands } from './gateway-commands.ts'
 import type { HealthOptions } from './health.ts'
+import type { MigrateStatusOptions, MigrateUpOptions } from './migrate.ts'
 import { endOnClosedPipe, painter, printData, printMessage } from './output.ts'
 import type { ConfigOptions } from './settings.ts'
 import { corralVersion, versionCommand } from './version.ts'
@@ -68,6 +69,32 @@ function addChecks(program: Command): void {
     .action(async (options: HealthOptions) => (await import('./health.ts')).healthCommand(options))
 }
 
+function addStore(program: Command): void {
+  const migrate = withConfig(program.command('migrate').description("the store's schema: status, up; or move it to a server"))
+    .option('--to <url>', 'copy the embedded store into an empty Postgres database')
+    .action(async (options: ConfigOptions & { readonly to?: string }, command: Command) => {
+      const { to } = options
+      if (to === undefined) return command.help({ error: true })
+      await (await import('./migrate.ts')).migrateToCommand({ ...options, to })
+    })
+  withConfig(migrate.command('status').description('what is applied, what is pending'))
+    .option('--json', 'print JSON')
+    .action(async (_options, command: Command) =>
+      (await import('./migrate.ts')).migrateStatusCommand(command.optsWithGlobals<MigrateStatusOptions>()),
+    )
+  withConfig(migrate.command('up').description('apply what is pending'))
+    .option('--dry-run', 'print the SQL instead')
+    .action(async (_options, command: Command) =>
+      (await import('./migrate.ts')).migrateUpCommand(command.optsWithGlobals<MigrateUpOptions>()),
+    )
+  withConfig(program.command('backup').description('write the embedded store to a file'))
+    .argument('<file>')
+    .action(async (file: string, options: ConfigOptions) => (await import('./backup.ts')).backupCommand(file, options))
+  withConfig(program.command('restore').description('put a backup in place of the embedded store'))
+    .argument('<file>')
+    .action(async (file: string, options: ConfigOptions) => (await import('./backup.ts')).restoreCommand(file, options))
+}
+
 function addRest(program: Command): void {
   program
     .command('bench')
@@ -108,6 +135,7 @@ function createProgram(): Command {
   addChecks(program)
   addConfig(program)
   addGatewayCommands(program)
+  addStore(program)
   addRest(program)
   program.hook('preAction', (_program, command) => {
     // `serve` drains on an interrupt and outlives its readers; every other command just ends.

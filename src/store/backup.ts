@@ -14,14 +14,25 @@ import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
 import { z } from 'zod'
 
-import { copyLimits, finishTarget, prepareTarget, readRows, readSequences, tableShapes, writeRows, writeSequences } from './copy.ts'
+import {
+  copyLimits,
+  finishTarget,
+  prepareTarget,
+  readRows,
+  readSequences,
+  type TableShape,
+  tableShapes,
+  type TextRow,
+  writeRows,
+  writeSequences,
+} from './copy.ts'
 import { type Database, type Transaction } from './database.ts'
 import { createEmbedded, type EmbeddedOptions } from './embedded.ts'
 import { databaseFolder } from './embedded-folder.ts'
 import { lockFolder } from './folder-lock.ts'
 import { applyPending, checksumOf, migrate, MigrationError, migrationStatus } from './migrate.ts'
 import { type Migration } from './migration.ts'
-import { compareCount, type MoveDeps, type MovedTable } from './move.ts'
+import { compareCount, type MovedTable } from './move.ts'
 import { type StoreDeps } from './store.ts'
 
 const formatVersion = 1
@@ -111,17 +122,17 @@ export interface RestoreDeps extends StoreDeps {
  */
 export async function restore(options: EmbeddedOptions, file: string, deps: RestoreDeps): Promise<Restored> {
   const { dataDir } = options
-  const { clock, random, report } = deps
+  const { clock, random } = deps
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => {})
   const onLost = (): void => lost.reject(new BackupError(`the lock of ${dataDir} was taken away`))
   const lock = lockFolder(dataDir, { clock, random, onLost })
   const workshop = join(dataDir, `restore.new-${process.pid}`)
   try {
+    await checkFile(file, deps.migrations)
     rmSync(workshop, { recursive: true, force: true })
     mkdirSync(workshop, { mode: 0o700 })
-    const database = createEmbedded({ ...options, dataDir: workshop }, { clock, random, report })
-    const tables = await Promise.race([load(database, file, deps), lost.promise]).finally(() => database.close())
+    const tables = await Promise.race([build({ ...options, dataDir: workshop }, file, deps), lost.promise])
     return { tables, before: takePlace(databaseFolder(workshop), databaseFolder(dataDir), clock.wallMs()) }
   } finally {
     rmSync(workshop, { recursive: true, force: true })
@@ -137,8 +148,26 @@ function takePlace(from: string, to: string, wallMs: number): string | null {
   return before
 }
 
-async function load(database: ReturnType<typeof createEmbedded>, file: string, deps: RestoreDeps & MoveDeps): Promise<readonly MovedTable[]> {
-  await database.open()
+/** Reads the whole file once before anything is made, so that a bad one costs nothing. */
+async function checkFile(file: string, migrations: readonly Migration[]): Promise<void> {
+  const lines = linesOf(file)
+  const head = parseLine(headLine, (await lines.next()).value, file)
+  migrationsOf(head, migrations)
+  for await (const batch of batchesOf(lines, head, file)) void batch
+}
+
+/** Makes a database in `options.dataDir` out of the file, closed at the end. */
+async function build(options: EmbeddedOptions, file: string, deps: RestoreDeps): Promise<readonly MovedTable[]> {
+  const database = createEmbedded(options, deps)
+  try {
+    await database.open()
+    return await load(database, file, deps)
+  } finally {
+    await database.close()
+  }
+}
+
+async function load(database: Database, file: string, deps: RestoreDeps): Promise<readonly MovedTable[]> {
   const fill = async (to: Transaction): Promise<readonly MovedTable[]> => {
     const lines = linesOf(file)
     const head = parseLine(headLine, (await lines.next()).value, file)
@@ -154,6 +183,19 @@ async function load(database: ReturnType<typeof createEmbedded>, file: string, d
 async function fillTables(to: Transaction, head: Head, { lines, file }: { lines: AsyncGenerator<string>; file: string }): Promise<void> {
   const names = head.tables.map(({ name }) => name)
   await prepareTarget(to, names)
+  for await (const { shape, rows } of batchesOf(lines, head, file)) await writeRows(to, shape, rows)
+  await writeSequences(to, head.sequences)
+  await finishTarget(to, names)
+  for (const shape of head.tables) await compareCount(to, shape)
+}
+
+interface Batch {
+  readonly shape: TableShape
+  readonly rows: readonly TextRow[]
+}
+
+/** The rows behind the head, up to the end, which has to be there and to be the last. */
+async function* batchesOf(lines: AsyncGenerator<string>, head: Head, file: string): AsyncGenerator<Batch> {
   let isWhole = false
   for await (const line of lines) {
     if (isWhole) throw new BackupError(`${file} goes on behind its end`)
@@ -164,12 +206,9 @@ async function fillTables(to: Transaction, head: Head, { lines, file }: { lines:
     }
     const shape = head.tables[value.table]
     if (shape === undefined) throw new BackupError(`${file} has rows of a table that it does not name`)
-    await writeRows(to, shape, value.rows)
+    yield { shape, rows: value.rows }
   }
   if (!isWhole) throw new BackupError(`${file} is cut short`)
-  await writeSequences(to, head.sequences)
-  await finishTarget(to, names)
-  for (const shape of head.tables) await compareCount(to, shape)
 }
 
 /** The migrations that had been applied when the backup was written: its rows fit those. */
@@ -191,6 +230,8 @@ async function* linesOf(file: string): AsyncGenerator<string> {
     await read
   } catch (error) {
     throw new BackupError(`${file} cannot be read: ${error instanceof Error ? error.message : 'no gzip'}`, { cause: error })
+  } finally {
+    unzipped.destroy()
   }
 }
 

@@ -60,7 +60,10 @@ export async function tableShapes(transaction: Transaction): Promise<readonly Ta
 }
 
 /** Parents before children; tables that refer to each other in a ring come last, as they are. */
-export function inOrder(tables: readonly string[], references: readonly { readonly child: string; readonly parent: string }[]): readonly string[] {
+export function inOrder(
+  tables: readonly string[],
+  references: readonly { readonly child: string; readonly parent: string }[],
+): readonly string[] {
   const open = new Set(tables)
   const order: string[] = []
   for (;;) {

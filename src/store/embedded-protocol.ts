@@ -3,6 +3,4 @@
 export type WorkerRequest = { readonly kind: 'exchange'; readonly bytes: Uint8Array<ArrayBuffer> } | { readonly kind: 'close' }
 
 export type WorkerReply =
-  | { readonly kind: 'open' }
-  | { readonly kind: 'answer'; readonly bytes: Uint8Array<ArrayBuffer> }
-  | { readonly kind: 'closed' }
+  { readonly kind: 'open' } | { readonly kind: 'answer'; readonly bytes: Uint8Array<ArrayBuffer> } | { readonly kind: 'closed' }

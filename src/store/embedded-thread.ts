@@ -44,7 +44,10 @@ export class EmbeddedThread {
   }
 
   /** Starts Postgres in `folder`; throws `store_unavailable` after `timeoutMs`. */
-  static async start(folder: string, { clock, timeoutMs, onExit }: { clock: Clock; timeoutMs: number; onExit: (error: Error) => void }): Promise<EmbeddedThread> {
+  static async start(
+    folder: string,
+    { clock, timeoutMs, onExit }: { clock: Clock; timeoutMs: number; onExit: (error: Error) => void },
+  ): Promise<EmbeddedThread> {
     const thread = new EmbeddedThread(folder, onExit)
     const timer = clock.after(timeoutMs, () => void thread.terminate())
     try {

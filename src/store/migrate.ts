@@ -72,7 +72,11 @@ export async function applyPending(transaction: Transaction, migrations: readonl
   for (const migration of pending) {
     await transaction.query(migration.sql)
     const { number, name } = migration
-    await transaction.query('insert into corral_migrations (number, name, checksum) values ($1, $2, $3)', [number, name, checksumOf(migration)])
+    await transaction.query('insert into corral_migrations (number, name, checksum) values ($1, $2, $3)', [
+      number,
+      name,
+      checksumOf(migration),
+    ])
   }
   await transaction.query(grantSql)
   return pending
@@ -84,7 +88,9 @@ async function statusIn(transaction: Transaction, migrations: readonly Migration
   for (const { number, name, checksum } of applied) {
     const migration = known.get(number)
     if (migration === undefined) {
-      throw new MigrationError(`the database has migration ${number} (${name}), which this Corral does not know: start the newer Corral that applied it`)
+      throw new MigrationError(
+        `the database has migration ${number} (${name}), which this Corral does not know: start the newer Corral that applied it`,
+      )
     }
     if (checksumOf(migration) !== checksum) {
       throw new MigrationError(`migration ${number} (${name}) is not the one that was applied: its text was changed since`)

@@ -32,8 +32,7 @@ export interface MoveDeps {
 /** Copies `source` into `target` and returns what went over. Throws `MigrationError`; then the target is as it was. */
 export async function moveTo(source: Database, target: Database, { clock, migrations }: MoveDeps): Promise<readonly MovedTable[]> {
   await migrate(source, migrations, clock)
-  const read = (from: Transaction): Promise<readonly MovedTable[]> =>
-    target.tx('system', (to) => copyAll(from, to, migrations), copyLimits)
+  const read = (from: Transaction): Promise<readonly MovedTable[]> => target.tx('system', (to) => copyAll(from, to, migrations), copyLimits)
   return source.tx('system', read, { ...copyLimits, readOnly: true })
 }
 

@@ -3,7 +3,10 @@ import { z } from 'zod'
 
 import { durationMs } from '../core/options.ts'
 
-const postgresUrl = z.url({ protocol: /^postgres(ql)?$/ }).nullable().default(null)
+const postgresUrl = z
+  .url({ protocol: /^postgres(ql)?$/ })
+  .nullable()
+  .default(null)
 
 export const storeOptions = z.strictObject({
   enabled: z.boolean().default(true),

@@ -28,7 +28,8 @@ export const readOnlyState = '25006'
 const fullStates = new Set(['53100', 'ENOSPC', 'EDQUOT'])
 const socketCodes = /^E[A-Z]+$/
 /** pg's own errors of a connection that ended have no code. */
-const connectionLostText = /connection (terminated|ended|closed)|client (was closed|has encountered a connection error)|not queryable|timeout expired/i
+const connectionLostText =
+  /connection (terminated|ended|closed)|client (was closed|has encountered a connection error)|not queryable|timeout expired/i
 
 function textOf(error: object, field: string): string {
   const value: unknown = Reflect.get(error, field)

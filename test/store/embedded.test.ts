@@ -55,7 +55,9 @@ test('a first start makes the database, a second finds what was written', async 
 test('pgvector and pg_textsearch are there', async () => {
   const database = await opened(await embeddedFolder())
   await database.tx('system', (transaction) => transaction.query('create extension vector; create extension pg_textsearch'))
-  const { rows } = await database.tx('system', (transaction) => transaction.query(`select ('[1,2]'::vector <-> '[1,4]'::vector) as distance`))
+  const { rows } = await database.tx('system', (transaction) =>
+    transaction.query(`select ('[1,2]'::vector <-> '[1,4]'::vector) as distance`),
+  )
   expect(rows).toEqual([{ distance: 2 }])
 })
 
@@ -83,7 +85,10 @@ test('a second process on the same folder is refused by name and pid, and harms 
   await wrote(3)
   const refused = embeddedOn(dataDir).open()
   await expect(refused).rejects.toBeInstanceOf(FolderInUseError)
-  await expect(refused).rejects.toMatchObject({ pid: child.pid, message: expect.stringContaining(`${dataDir} is in use by process ${child.pid}`) })
+  await expect(refused).rejects.toMatchObject({
+    pid: child.pid,
+    message: expect.stringContaining(`${dataDir} is in use by process ${child.pid}`),
+  })
   await wrote(20)
 })
 
@@ -150,7 +155,9 @@ test('a statement that does not end costs its worker, not the process: Postgres 
   onTestFinished(() => database.close())
   await database.tx('system', (transaction) => transaction.query('create table written as select 1 as key'), { statementTimeoutMs: 5_000 })
   const startMs = performance.now()
-  await expect(database.tx('system', (transaction) => transaction.query('select pg_sleep(60)'))).rejects.toMatchObject({ code: 'store_timeout' })
+  await expect(database.tx('system', (transaction) => transaction.query('select pg_sleep(60)'))).rejects.toMatchObject({
+    code: 'store_timeout',
+  })
   await expect(database.tx('system', (transaction) => transaction.query('select 1'))).rejects.toMatchObject({ code: 'store_unavailable' })
   await expect.poll(() => count(database).catch(() => null), { timeout: 15_000 }).toBe(1)
   expect(performance.now() - startMs).toBeLessThan(12_000)

@@ -15,9 +15,9 @@ export type Overrides = Partial<Omit<StoreOptions, 'pool' | 'embedded'>> & {
   readonly embedded?: Partial<StoreOptions['embedded']>
 }
 
-export const storeKinds = hasPostgres() ? (['embedded', 'postgres', 'pgbouncer'] as const) : (['embedded'] as const)
-export type StoreKind = (typeof storeKinds)[number]
-export const serverKinds: readonly ('postgres' | 'pgbouncer')[] = storeKinds.filter((kind) => kind !== 'embedded')
+export type StoreKind = 'embedded' | 'postgres' | 'pgbouncer'
+export const serverKinds: readonly ('postgres' | 'pgbouncer')[] = hasPostgres() ? ['postgres', 'pgbouncer'] : []
+export const storeKinds: readonly StoreKind[] = ['embedded', ...serverKinds]
 
 /** The dependencies of a store under test; what it reports is collected. */
 export function storeDeps(): StoreDeps & { readonly reports: string[] } {
@@ -92,7 +92,7 @@ export class Servers {
 }
 
 /** Runs `body` once for each of `kinds`, with its servers running. */
-export function describeStores<K extends StoreKind>(kinds: readonly K[], body: (servers: Servers) => void): void {
+export function describeStores(kinds: readonly StoreKind[], body: (servers: Servers) => void): void {
   describe.each(kinds)('%s', (kind) => {
     const servers = new Servers(kind)
     beforeAll(() => servers.start(), 60_000)

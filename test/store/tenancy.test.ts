@@ -18,10 +18,12 @@ const migrations: readonly Migration[] = [
   },
 ]
 
-const north: TransactionScope = { tenant: 'north' }
-const south: TransactionScope = { tenant: "so'u\\th" }
-const write = (tenant: string, text: string) => (transaction: Transaction) => transaction.query('insert into notes (tenant, text) values ($1, $2)', [tenant, text])
-const all = async (transaction: Transaction) => (await transaction.query('select text from notes order by text')).rows.map(({ text }) => text)
+const north = { tenant: 'north' } as const satisfies TransactionScope
+const south = { tenant: "so'u\\th" } as const satisfies TransactionScope
+const write = (tenant: string, text: string) => (transaction: Transaction) =>
+  transaction.query('insert into notes (tenant, text) values ($1, $2)', [tenant, text])
+const all = async (transaction: Transaction) =>
+  (await transaction.query('select text from notes order by text')).rows.map(({ text }) => text)
 
 /** The cases that hold for each kind of user: one bound by policies, and one that has to step down. */
 function cases(database: () => Database): void {
@@ -44,11 +46,14 @@ function cases(database: () => Database): void {
   })
 
   test('what a transaction was told is gone with it, committed or not', async () => {
-    const look = async (transaction: Transaction) => (await transaction.query(`select current_setting('app.tenant', true) as tenant, current_user as who`)).rows[0]
+    const look = async (transaction: Transaction) =>
+      (await transaction.query(`select current_setting('app.tenant', true) as tenant, current_user as who`)).rows[0]
     const before = await database().tx('system', look)
     for (let round = 0; round < 8; round += 1) {
       await database().tx(north, all)
-      await database().tx(south, () => Promise.reject(new Error('no'))).catch(() => {})
+      await database()
+        .tx(south, () => Promise.reject(new Error('no')))
+        .catch(() => {})
       expect(await database().tx('system', look)).toEqual(before)
       expect(await database().tx('system', all)).toHaveLength(2)
     }

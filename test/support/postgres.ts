@@ -131,10 +131,14 @@ function makeCluster(programs: string, data: string): void {
   const template = join(tmpdir(), `corral-test-cluster-18-${process.getuid?.() ?? 0}`)
   if (!existsSync(template)) {
     const unfinished = serverFolder('cluster')
-    const made = spawnSync(join(programs, 'initdb'), ['-D', join(unfinished, 'data'), '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8'], {
-      ...serverUser,
-      encoding: 'utf8',
-    })
+    const made = spawnSync(
+      join(programs, 'initdb'),
+      ['-D', join(unfinished, 'data'), '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8'],
+      {
+        ...serverUser,
+        encoding: 'utf8',
+      },
+    )
     if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`)
     try {
       renameSync(unfinished, template)
@@ -153,7 +157,14 @@ export async function startPostgres(): Promise<TestPostgres> {
   makeCluster(programs, data)
   chmodSync(data, 0o700)
   const port = await freePort()
-  const settings = { listen_addresses: '127.0.0.1', port, unix_socket_directories: folder, fsync: 'off', shared_buffers: '16MB', deadlock_timeout: '100ms' }
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    port,
+    unix_socket_directories: folder,
+    fsync: 'off',
+    shared_buffers: '16MB',
+    deadlock_timeout: '100ms',
+  }
   const args = ['-D', data, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])]
   let child: ChildProcess | null = null
   const start = async (): Promise<void> => {
@@ -170,6 +181,8 @@ export async function startPostgres(): Promise<TestPostgres> {
       count += 1
       const name = `test_${count}`
       await asSuperuser(url('postgres', 'postgres'), `create database ${name} owner ${owner}`)
+      // Not a trusted extension here, so the owner could not.
+      await asSuperuser(url('postgres', name), 'create extension vector')
       return { name, url: url(owner, name), superuserUrl: url('postgres', name) }
     },
     stop: (mode) => endServer(child, mode === 'fast' ? 'SIGINT' : 'SIGQUIT'),
