@@ -5,7 +5,6 @@
  */
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
-import type { Principal } from '../core/principal.ts'
 import type { Answer, InferenceRequest, Outcome, Relay, RelayLayer } from '../core/relay.ts'
 import type { Budgets } from './budget.ts'
 import { limitHeaders } from './headers.ts'
@@ -17,7 +16,6 @@ import type { Denied, Dimension, Standings } from './verdict.ts'
 
 export interface LimitedDeps {
   readonly options: () => LimitsOptions
-  readonly principalOf: (call: Call) => Principal
   readonly limiter: Limiter
   /** Null: budgets are not kept. */
   readonly budgets: Budgets | null
@@ -62,7 +60,7 @@ class Gate {
       this.#options = options
       this.#book = new PlanBook(options)
     }
-    return options.enabled ? this.#book.planFor(this.#deps.principalOf(call), request.model) : null
+    return options.enabled ? this.#book.planFor(call.principal, request.model) : null
   }
 
   async pass(next: Relay, request: InferenceRequest, { call, plan }: { call: Call; plan: Plan }): Promise<Answer> {

@@ -6,7 +6,6 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { toCorralError } from '../core/errors.ts'
-import type { Principal } from '../core/principal.ts'
 import type { Answer, InferenceRequest, Outcome, RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
 import type { Budgets, StoredCounter } from './budget.ts'
@@ -38,7 +37,6 @@ export interface LedgerDeps {
   readonly database: Database
   readonly clock: Clock
   readonly options: () => LimitsOptions
-  readonly principalOf: (call: Call) => Principal
   /** The model class of a canonical name; '' for none. */
   readonly classOf: (model: string | null) => string
   readonly budgets: Budgets
@@ -125,13 +123,13 @@ class BatchedLedger implements UsageLedger {
   }
 
   #ended(request: InferenceRequest, answer: Answer, { outcome, call }: { outcome: Outcome; call: Call }): void {
-    this.#add(recordOf(request, answer, outcome, { call, principal: this.#deps.principalOf(call), wallMs: this.#deps.clock.wallMs() }))
+    this.#add(recordOf(request, answer, outcome, { call, wallMs: this.#deps.clock.wallMs() }))
   }
 
   #failed(request: InferenceRequest, call: Call, thrown: unknown): void {
     const error = toCorralError(thrown)
     if (error.code === 'rate_limited' || error.code === 'budget_exhausted') return
-    this.#add(failureRecordOf(request, error, { call, principal: this.#deps.principalOf(call), wallMs: this.#deps.clock.wallMs() }))
+    this.#add(failureRecordOf(request, error, { call, wallMs: this.#deps.clock.wallMs() }))
   }
 
   #add(record: UsageRecord): void {

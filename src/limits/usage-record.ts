@@ -1,7 +1,6 @@
 /** What one request used, as the ledger keeps it: counts and names, never a text. */
 import type { Call } from '../core/call.ts'
 import type { CorralError } from '../core/errors.ts'
-import type { Principal } from '../core/principal.ts'
 import type { Answer, InferenceRequest, Outcome } from '../core/relay.ts'
 
 export interface UsageRecord {
@@ -25,7 +24,6 @@ export interface UsageRecord {
 
 interface Ended {
   readonly call: Call
-  readonly principal: Principal
   readonly wallMs: number
 }
 
@@ -51,10 +49,10 @@ export function failureRecordOf(request: InferenceRequest, error: CorralError, e
   return { ...namesOf(request, ended), node: error.node, status: error.status, outcome: 'rejected', cache: null, ...nothing }
 }
 
-function namesOf({ model, route }: InferenceRequest, { call, principal, wallMs }: Ended) {
+function namesOf({ model, route }: InferenceRequest, { call, wallMs }: Ended) {
   return {
-    tenant: principal.tenant,
-    subject: principal.subject,
+    tenant: call.principal.tenant,
+    subject: call.principal.subject,
     request: call.id,
     at: new Date(wallMs).toISOString(),
     model: model === null ? null : storable(model),

@@ -1,0 +1,55 @@
+// Requests without a credential, by address: bounded, by /64, and closed when the table is full.
+import { expect, test } from 'vitest'
+
+import { AddressLimiter, networkOf } from '../../src/limits/address-limiter.ts'
+
+const limits = { enabled: true, unauthenticatedPerMinute: 3, addressesMax: 100 }
+
+function admittedOf(limiter: AddressLimiter, addresses: readonly string[], nowMs = 0): number {
+  return addresses.filter((address) => limiter.admit(address, nowMs).admitted).length
+}
+
+test('an address has its limit, another has its own', () => {
+  const limiter = new AddressLimiter(() => limits)
+  expect(
+    admittedOf(
+      limiter,
+      Array.from({ length: 5 }, () => '192.0.2.1'),
+    ),
+  ).toBe(3)
+  expect(limiter.admit('192.0.2.2', 0).admitted).toBe(true)
+  expect(limiter.admit('192.0.2.1', 0)).toEqual({ admitted: false, waitMs: 20_000 })
+  expect(limiter.admit('192.0.2.1', 20_000).admitted).toBe(true)
+})
+
+test('an IPv6 address counts with its /64', () => {
+  expect(networkOf('2001:db8:1:2:aaaa::1')).toBe(networkOf('2001:0DB8:1:2::ffff'))
+  expect(networkOf('2001:db8::1')).toBe(networkOf('2001:db8:0:0:5::'))
+  expect(networkOf('2001:db8:1:2::')).not.toBe(networkOf('2001:db8:1:3::'))
+  expect(networkOf('fe80::1%eth0')).toBe(networkOf('fe80::2'))
+  expect(networkOf('::ffff:192.0.2.1')).toBe('192.0.2.1')
+  expect(networkOf('64:ff9b::192.0.2.1')).toBe('64:ff9b:0:0')
+})
+
+test('a flood of addresses neither grows the table nor frees one that is limited', () => {
+  const limiter = new AddressLimiter(() => limits)
+  expect(
+    admittedOf(
+      limiter,
+      Array.from({ length: 4 }, () => '192.0.2.1'),
+    ),
+  ).toBe(3)
+  const flood = Array.from({ length: 1_000 }, (_, index) => `10.0.${index >> 8}.${index & 255}`)
+  expect(admittedOf(limiter, flood)).toBeLessThanOrEqual(limits.addressesMax + limits.unauthenticatedPerMinute)
+  expect(limiter.size).toBeLessThanOrEqual(limits.addressesMax + 1)
+  expect(limiter.admit('192.0.2.1', 0).admitted).toBe(false)
+  expect(admittedOf(limiter, ['172.16.0.1'], 120_000)).toBe(1)
+})
+
+test('a request that proves to be authenticated is given back', () => {
+  const limiter = new AddressLimiter(() => limits)
+  for (let round = 0; round < 20; round += 1) {
+    expect(limiter.admit('192.0.2.1', 0).admitted).toBe(true)
+    limiter.giveBack('192.0.2.1')
+  }
+})
