@@ -32,9 +32,11 @@ const together = 'others'
 export class AddressLimiter {
   readonly #limits: () => AddressLimits
   readonly #buckets = new Map<string, Bucket>()
+  #search: MapIterator<[string, Bucket]>
 
   constructor(limits: () => AddressLimits) {
     this.#limits = limits
+    this.#search = this.#buckets.entries()
   }
 
   get size(): number {
@@ -63,24 +65,29 @@ export class AddressLimiter {
     const { unauthenticatedPerMinute: limit, addressesMax } = this.#limits()
     const full = this.#buckets.size >= addressesMax
     const key = this.#buckets.has(network) || !full || this.#dropIdle(nowUs, limit) ? network : together
-    const bucket = this.#buckets.get(key) ?? { parts: 0, atUs: nowUs }
+    let bucket = this.#buckets.get(key)
+    if (bucket === undefined) {
+      bucket = { parts: 0, atUs: nowUs }
+      this.#buckets.set(key, bucket)
+    }
     bucket.parts = drained(bucket.parts, limit, nowUs - bucket.atUs)
     bucket.atUs = nowUs
-    this.#buckets.delete(key)
-    this.#buckets.set(key, bucket)
     return bucket
   }
 
-  /** The map is in order of last use: if the oldest ones are active, so are the rest. */
+  /** Goes on where the last search ended: starting over would walk past all that was dropped before. */
   #dropIdle(nowUs: number, limit: number): boolean {
-    let looks = 0
-    for (const [key, { parts, atUs }] of this.#buckets) {
-      if (drained(parts, limit, nowUs - atUs) === 0) {
-        this.#buckets.delete(key)
-        return true
+    for (let looks = 0; looks < looksPerInsert; looks += 1) {
+      let { value, done } = this.#search.next()
+      if (done === true) {
+        this.#search = this.#buckets.entries()
+        ;({ value, done } = this.#search.next())
       }
-      looks += 1
-      if (looks >= looksPerInsert) return false
+      if (value === undefined) return false
+      const [key, { parts, atUs }] = value
+      if (drained(parts, limit, nowUs - atUs) > 0) continue
+      this.#buckets.delete(key)
+      return true
     }
     return false
   }
