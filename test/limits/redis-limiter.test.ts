@@ -173,6 +173,27 @@ test('while Redis is frozen each replica admits its share, and Redis decides aga
   expect(one.limiter.stats.decidedAlone).toBe(alone)
 }, 20_000)
 
+test('a Redis that comes and goes each second is left alone, so what is admitted does not swing (F37)', async () => {
+  const server = await startRedis()
+  const one = await replica(server.url, { redis: { commandTimeoutMs: 25, flappingHoldMs: 5_000 } })
+  const plan = planOf({ own: { requestsPerMinute: 1_000 } })
+  const states: string[] = []
+  for (let round = 0; round < 4; round += 1) {
+    server.freeze()
+    const frozenUntilMs = systemClock.nowMs() + 500
+    while (systemClock.nowMs() < frozenUntilMs) {
+      await Promise.race([admit(one, plan), systemClock.sleep(30)])
+      states.push(one.store.state)
+      await systemClock.sleep(5)
+    }
+    server.thaw()
+    await systemClock.sleep(500)
+    states.push(one.store.state)
+  }
+  const changes = states.filter((state, index) => index > 0 && (state === 'up') !== (states[index - 1] === 'up')).length
+  expect(changes).toBeLessThanOrEqual(3)
+}, 20_000)
+
 test('what Redis admitted counts against the share when Redis is lost', async () => {
   const server = await startRedis()
   const one = await replica(server.url)

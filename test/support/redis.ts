@@ -3,7 +3,7 @@
  * It can be killed, started again on the same port, and stopped in its tracks; the process always ends with the test.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createConnection, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -66,6 +66,22 @@ export async function startRedis({ arguments: extra = [], keepOpen = false }: Re
     },
     stop,
   }
+}
+
+/** A Sentinel that watches the server on `port` under the name `main`; gives its own port. It ends with the test. */
+export async function startSentinel(port: number): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'corral-sentinel-'))
+  const own = await freePort()
+  const file = join(folder, 'sentinel.conf')
+  await writeFile(file, `port ${own}\nbind 127.0.0.1\ndir ${folder}\nsentinel monitor main 127.0.0.1 ${port} 1\n`)
+  const child = spawn('redis-server', [file, '--sentinel'], { stdio: 'ignore' })
+  onTestFinished(async () => {
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    if (child.kill('SIGKILL')) await ended
+    await rm(folder, { recursive: true, force: true })
+  })
+  await untilAnswers(own, child)
+  return own
 }
 
 function launch(port: number, folder: string, extra: readonly string[]): ChildProcess {
