@@ -154,6 +154,7 @@ function admitOwn(arrival: Arrival, { guard, clock, front, onBug }: HttpServerDe
     }
     const requestId = front.newId()
     passage.note(requestId)
+    if (passage.error.code === 'internal') onBug(passage.error.cause)
     sendError({ incoming, outgoing, clock }, wanted.dialect, passage.error, requestId)
   }
   const passage = guard.admit(arrival, wanted)

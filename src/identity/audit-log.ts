@@ -8,7 +8,6 @@ import { hash } from 'node:crypto'
 import { z } from 'zod'
 
 import type { Clock, Timer } from '../base/clock.ts'
-import { CorralError } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Database, Row, Transaction, TransactionScope } from '../store/database.ts'
 
@@ -74,12 +73,12 @@ interface Gathered {
 export class AuditLog {
   readonly #database: Database
   readonly #clock: Clock
-  readonly #onFailure: (error: CorralError) => void
+  readonly #onFailure: (error: Error) => void
   #gathered = new Map<string, Gathered>()
   #timer: Timer | null = null
   #writing: Promise<void> = Promise.resolve()
 
-  constructor(deps: { readonly database: Database; readonly clock: Clock; readonly onFailure: (error: CorralError) => void }) {
+  constructor(deps: { readonly database: Database; readonly clock: Clock; readonly onFailure: (error: Error) => void }) {
     this.#database = deps.database
     this.#clock = deps.clock
     this.#onFailure = deps.onFailure
@@ -129,9 +128,8 @@ export class AuditLog {
     try {
       await this.#database.tx('system', (transaction) => this.#insert(transaction, [...batch.values()]))
     } catch (thrown) {
-      if (!(thrown instanceof CorralError)) throw thrown
       this.#putBack(batch)
-      this.#onFailure(thrown)
+      this.#onFailure(thrown instanceof Error ? thrown : new Error(String(thrown)))
     }
   }
 

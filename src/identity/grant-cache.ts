@@ -7,7 +7,7 @@
 import { LRUCache } from 'lru-cache'
 
 import type { Clock } from '../base/clock.ts'
-import { CorralError } from '../core/errors.ts'
+import { CorralError, toCorralError } from '../core/errors.ts'
 import type { Checked, Denied, Grant, Granted, Verdict } from './verdict.ts'
 
 export interface GrantCacheOptions {
@@ -53,7 +53,7 @@ export class GrantCache {
     this.#refused = new LRUCache({ max: options.max })
   }
 
-  /** The verdict on the credential of this hash, at once or by `check`. `check` may throw a `CorralError`: the verdict is undecided. */
+  /** The verdict on the credential of this hash, at once or by `check`. When `check` throws, the verdict is undecided. */
   resolve(hash: string, check: () => Promise<Checked>): Verdict | Promise<Verdict> {
     const kept = this.#kept.get(hash)
     if (kept === undefined) {
@@ -108,9 +108,10 @@ export class GrantCache {
       if (generation !== this.#generation) return checked
       return checked.kind === 'granted' ? this.#keep(hash, checked) : this.#refuse(hash, checked)
     } catch (thrown) {
-      if (!(thrown instanceof CorralError)) throw thrown
+      const error = toCorralError(thrown)
+      if (error.code === 'internal') return { kind: 'undecided', error }
       this.#restUntilMs = this.#clock.nowMs() + restMs
-      return { kind: 'undecided', error: thrown }
+      return { kind: 'undecided', error }
     }
   }
 

@@ -6,7 +6,6 @@
 import { hash, randomFillSync, timingSafeEqual } from 'node:crypto'
 
 import type { Clock, Timer } from '../base/clock.ts'
-import { CorralError } from '../core/errors.ts'
 import { noLimits, openPrincipal, scopes } from '../core/principal.ts'
 import type { RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
@@ -78,7 +77,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
   const { options, database, clock, events } = deps
   const fill = deps.fill ?? ((bytes: Uint8Array) => void randomFillSync(bytes))
   const peppers = new Peppers(deps.secret, options.previousSecrets)
-  const failed = (what: string) => (error: CorralError) => events.upkeepFailed(what, error.message)
+  const failed = (what: string) => (error: Error) => events.upkeepFailed(what, error.message)
   const audit = new AuditLog({ database, clock, onFailure: failed('audit log') })
   const onChanged = (): void => {
     authenticator.forget()
@@ -192,6 +191,9 @@ class Upkeep {
   #pollTimer: Timer | null = null
   #usedTimer: Timer | null = null
   #closed = false
+  /** What is under way; `close` waits for it. */
+  #polling: Promise<void> = Promise.resolve()
+  #writing: Promise<void> = Promise.resolve()
 
   constructor(deps: UpkeepDeps) {
     this.#deps = deps
@@ -208,20 +210,21 @@ class Upkeep {
     this.#closed = true
     this.#pollTimer?.cancel()
     this.#usedTimer?.cancel()
+    await Promise.all([this.#polling, this.#writing])
     await this.#tried('last-used times', () => this.#writeUsed())
   }
 
   #schedule(): void {
     if (this.#closed) return
     this.#pollTimer = this.#deps.clock.after(versionPollMs, () => {
-      void this.#tried('version of keys', () => this.#poll()).then(() => this.#schedule())
+      this.#polling = this.#tried('version of keys', () => this.#poll()).then(() => this.#schedule())
     })
   }
 
   #scheduleUsed(): void {
     if (this.#closed) return
     this.#usedTimer = this.#deps.clock.after(usedFlushMs, () => {
-      void this.#tried('last-used times', () => this.#writeUsed()).then(() => this.#scheduleUsed())
+      this.#writing = this.#tried('last-used times', () => this.#writeUsed()).then(() => this.#scheduleUsed())
     })
   }
 
@@ -243,8 +246,8 @@ class Upkeep {
     try {
       await work()
     } catch (thrown) {
-      if (!(thrown instanceof CorralError)) throw thrown
-      this.#deps.events.upkeepFailed(what, thrown.message)
+      // Whatever it was, a bug too: upkeep that fails is told, and takes down no gateway.
+      this.#deps.events.upkeepFailed(what, thrown instanceof Error ? thrown.message : String(thrown))
     }
   }
 }

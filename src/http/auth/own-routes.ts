@@ -14,7 +14,7 @@ export function wantedOfOwn(path: string): Wanted {
   const dialect = dialectOfPath(path)
   if (open.has(path)) return { pattern: path, scope: null, operatorOnly: false, dialect }
   if (path === '/metrics') return { pattern: path, scope: 'metrics', operatorOnly: false, dialect }
-  const shared = ofEveryAdmin.find((base) => path === base || path.startsWith(`${base}/`))
+  const shared = path.includes('/.') ? undefined : ofEveryAdmin.find((base) => path === base || path.startsWith(`${base}/`))
   if (shared !== undefined) return { pattern: `${shared}/*`, scope: 'admin', operatorOnly: false, dialect }
   return { pattern: path.startsWith('/admin/') ? '/admin/*' : '/*', scope: 'admin', operatorOnly: true, dialect }
 }

@@ -44,6 +44,7 @@ export function refuseInference(deps: InferenceDeps, exchange: Exchange, { error
   const { incoming, outgoing, headers, facts, principal } = exchange
   const call = startCall(deps, headers, principal)
   note(call.id)
+  if (error.code === 'internal') deps.onBug(error.cause, call)
   deps.onRefused({ facts, method: incoming.method ?? '' }, error, call)
   sendError({ incoming, outgoing, clock: deps.clock }, facts.dialect, error, call.id)
 }

@@ -1,0 +1,249 @@
+// Every route with what it asks for. A route that is added must be added here, by somebody who thought of who may use it; the
+// matrix below then tries it as every kind of caller, in two tenants.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { type Scope, scopes } from '../../src/core/principal.ts'
+import { openGuard } from '../../src/http/auth/guard.ts'
+import { wantedOfOwn } from '../../src/http/auth/own-routes.ts'
+import { CallRegistry } from '../../src/http/call-registry.ts'
+import { createOwnRoutes } from '../../src/http/surface.ts'
+import { routes, unknownRouteFor } from '../../src/wire/routes.ts'
+import { makeFleet } from '../observe/fleet-fixture.ts'
+import { operatorAct } from './fixture.ts'
+import { type ClosedGateway, startClosedGateway } from './gateway.ts'
+
+interface Listed {
+  readonly method: string
+  readonly pattern: string
+  /** The scope, with `operator` where it counts only in the operator's tenant; `open`: nothing is asked. */
+  readonly asks: string
+}
+
+let gateway: ClosedGateway
+beforeAll(async () => {
+  gateway = await startClosedGateway()
+}, 30_000)
+afterAll(() => gateway.close())
+
+function ollamaRoutes(): Listed[] {
+  const known = [...routes, unknownRouteFor('/api/x'), unknownRouteFor('/v1/x')]
+  return known.flatMap(({ pattern, methods, scope }) => methods.map((method) => ({ method, pattern, asks: scope ?? 'open' })))
+}
+
+function ownRoutes(): Listed[] {
+  const app = createOwnRoutes({
+    admin: { fleet: makeFleet([]), calls: new CallRegistry(), clock: systemClock, newId: () => 'id', enabled: () => true, guard: openGuard },
+    identity: gateway.identity,
+    health: { nodes: () => [], draining: () => false, metricsEnabled: () => true, renderMetrics: () => Promise.reject(new Error('none')) },
+    onBug: () => undefined,
+  })
+  return app.routes.map(({ method, path }) => {
+    const { scope, operatorOnly } = wantedOfOwn(path)
+    return { method, pattern: path, asks: scope === null ? 'open' : operatorOnly ? `${scope}, operator` : scope }
+  })
+}
+
+/** Changed by hand, with the route. */
+const inventory = `
+ALL /admin/*: admin, operator
+DELETE /admin/nodes/:name: admin, operator
+DELETE /admin/requests/:id: admin, operator
+DELETE /api/*: relay
+DELETE /api/delete: models:write
+DELETE /api/user/keys/:encodedKey: relay
+DELETE /v1/*: relay
+GET /: open
+GET /admin/audit: admin
+GET /admin/fleet: admin, operator
+GET /admin/keys/:id: admin
+GET /admin/keys: admin
+GET /admin/requests: admin, operator
+GET /admin/tenants: admin
+GET /api/*: relay
+GET /api/experimental/model-recommendations: relay
+GET /api/ps: models:read
+GET /api/status: models:read
+GET /api/tags: models:read
+GET /api/version: models:read
+GET /livez: open
+GET /metrics: metrics
+GET /readyz: open
+GET /v1/*: relay
+GET /v1/models/:model: models:read
+GET /v1/models: models:read
+HEAD /: open
+HEAD /api/*: relay
+HEAD /api/blobs/:digest: models:write
+HEAD /api/tags: models:read
+HEAD /api/version: models:read
+HEAD /v1/*: relay
+PATCH /api/*: relay
+PATCH /v1/*: relay
+POST /admin/keys/:id/revoke: admin
+POST /admin/keys/:id/rotate: admin
+POST /admin/keys: admin
+POST /admin/nodes/:name/drain: admin, operator
+POST /admin/nodes/:name/undrain: admin, operator
+POST /admin/nodes: admin, operator
+POST /api/*: relay
+POST /api/blobs/:digest: models:write
+POST /api/chat: chat
+POST /api/copy: models:write
+POST /api/create: models:write
+POST /api/embed: embed
+POST /api/embeddings: embed
+POST /api/experimental/web_fetch: relay
+POST /api/experimental/web_search: relay
+POST /api/generate: chat
+POST /api/me: relay
+POST /api/pull: models:write
+POST /api/push: models:write
+POST /api/show: models:read
+POST /api/signout: relay
+POST /v1/*: relay
+POST /v1/audio/transcriptions: relay
+POST /v1/chat/completions: chat
+POST /v1/completions: chat
+POST /v1/embeddings: embed
+POST /v1/messages: chat
+POST /v1/responses: chat
+PUT /admin/tenants/:tenant: admin
+PUT /api/*: relay
+PUT /v1/*: relay
+`
+  .trim()
+  .split('\n')
+
+function lineOf({ method, pattern, asks }: Listed): string {
+  return `${method} ${pattern}: ${asks}`
+}
+
+test('every route stands in the inventory with what it asks for, and nothing else does', () => {
+  expect([...ollamaRoutes(), ...ownRoutes()].map(lineOf).toSorted()).toEqual(inventory.toSorted())
+})
+
+test.each(['/admin', '/admin/', '/admin/anything', '/console', '/metrics/', '/livez/', '/Livez', '/admin/keys/../fleet', '/admin/keysx', '/'])(
+  '%s, which is no route, asks for the operator',
+  (path) => {
+    const { scope, operatorOnly } = wantedOfOwn(path)
+    expect({ scope, operatorOnly }).toEqual({ scope: 'admin', operatorOnly: true })
+  },
+)
+
+interface Caller {
+  readonly name: string
+  readonly tenant: string
+  readonly scopes: readonly Scope[]
+}
+
+const callers: readonly Caller[] = [
+  { name: 'anonymous', tenant: '', scopes: [] },
+  ...['acme', 'rival'].flatMap((tenant) => [
+    { name: `chat of ${tenant}`, tenant, scopes: ['chat'] as const },
+    { name: `embedder of ${tenant}`, tenant, scopes: ['embed'] as const },
+    { name: `reader of ${tenant}`, tenant, scopes: ['models:read', 'rag:read', 'metrics'] as const },
+    { name: `writer of ${tenant}`, tenant, scopes: ['models:write', 'rag:write', 'relay'] as const },
+    { name: `admin of ${tenant}`, tenant, scopes: ['admin'] as const },
+    { name: `everything of ${tenant}`, tenant, scopes },
+  ]),
+  { name: 'user of the operator', tenant: 'local', scopes: ['chat', 'embed', 'models:read'] },
+  { name: 'operator', tenant: 'local', scopes },
+]
+
+function isLetIn(asks: string, { tenant, scopes: granted }: Caller): boolean {
+  if (asks === 'open') return true
+  const [scope, operator] = asks.split(', ')
+  return granted.some((each) => each === scope) && (operator === undefined || tenant === 'local')
+}
+
+/** A path of the pattern; ids are of nothing. */
+function pathOf(pattern: string): string {
+  return pattern
+    .replace(':digest', `sha256:${'a'.repeat(64)}`)
+    .replace(':model', 'small')
+    .replace(/:\w+/g, 'nosuchthing0')
+    .replace('*', 'nosuchroute')
+}
+
+async function wasLetIn({ method, pattern }: Listed, key: string | null): Promise<boolean> {
+  const verb = method === 'ALL' ? 'GET' : method
+  const headers = ['Content-Type: application/json', ...(key === null ? [] : [`Authorization: Bearer ${key}`])]
+  const body = verb === 'GET' || verb === 'HEAD' ? {} : { body: '{"model":"small","input":"x","messages":[],"prompt":"x"}' }
+  const answer = await gateway.ask(verb, pathOf(pattern), { headers, ...body })
+  if (answer.status === 401) return false
+  return !(answer.status === 403 && answer.headers['www-authenticate']?.includes('insufficient_scope') === true)
+}
+
+describe('the matrix', () => {
+  const keys = new Map<string, string | null>()
+  beforeAll(async () => {
+    for (const tenant of ['acme', 'rival']) await gateway.identity.tenants.put(tenant, { title: `the house of ${tenant}` }, operatorAct)
+    for (const { name, tenant, scopes: granted } of callers) {
+      keys.set(name, tenant === '' ? null : await gateway.key({ tenant, scopes: [...granted], title: `marked ${tenant}` }))
+    }
+  })
+
+  test.each(callers.map((caller) => [caller.name, caller] as const))('%s is let in where it may, and nowhere else', async (name, caller) => {
+    const wrong: string[] = []
+    for (const route of [...ollamaRoutes(), ...ownRoutes()]) {
+      const letIn = await wasLetIn(route, keys.get(name) ?? null)
+      if (letIn !== isLetIn(route.asks, caller)) wrong.push(`${lineOf(route)} ${letIn ? 'let in' : 'kept out'}`)
+    }
+    expect(wrong).toEqual([])
+  })
+
+  test.each([
+    ['acme', 'rival'],
+    ['rival', 'acme'],
+  ])('an admin of %s gets no byte of %s on any route, whatever id he names', async (own, other) => {
+    const key = keys.get(`everything of ${own}`) ?? ''
+    const foreign = (keys.get(`chat of ${other}`) ?? '').slice(7, 19)
+    const mine = (keys.get(`chat of ${own}`) ?? '').slice(7, 19)
+    const headers = ['Content-Type: application/json', `Authorization: Bearer ${key}`]
+    let seen = ''
+    for (const { method, pattern } of ownRoutes()) {
+      const verb = method === 'ALL' ? 'GET' : method
+      for (const id of [foreign, mine, other]) {
+        const path = pattern.replace(/:\w+/g, id).replace('*', 'x')
+        for (const query of ['', `?tenant=${other}`]) {
+          const body = verb === 'GET' ? {} : { body: '{}' }
+          const answer = await gateway.ask(verb, path + query, { headers, ...body })
+          // What he wrote himself may come back in an error.
+          if (answer.status < 400) seen += answer.body
+        }
+      }
+    }
+    expect(seen).toContain(`marked ${own}`)
+    expect(seen).not.toContain(`marked ${other}`)
+    expect(seen).not.toContain(`"${other}"`)
+    expect(seen).not.toContain(foreign)
+    const after = await gateway.identity.keys.list({ ...operatorAct.by }, other)
+    expect(after.every(({ revokedAt }) => revokedAt === null)).toBe(true)
+  })
+
+  test('keys of two tenants keep their own through 100,000 requests in random order, with revocations in between', async () => {
+    const owned: { text: string; tenant: string; revoked: boolean }[] = []
+    for (let index = 0; index < 60; index += 1) {
+      const tenant = index % 2 === 0 ? 'acme' : 'rival'
+      owned.push({ text: await gateway.key({ tenant }), tenant, revoked: false })
+    }
+    let state = 42
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+      return Math.floor((state / 2 ** 32) * below)
+    }
+    for (let turn = 0; turn < 100_000; turn += 1) {
+      const owner = owned[random(owned.length)]
+      if (owner === undefined) throw new Error('no owner')
+      if (turn % 2_500 === 2_499) {
+        await gateway.identity.keys.revoke(owner.text.slice(7, 19), 'random', operatorAct)
+        owner.revoked = true
+      }
+      const verdict = await gateway.identity.authenticate({ kind: 'token', text: owner.text }, { method: 'GET', path: '/', query: '' })
+      const tenant = verdict.kind === 'granted' ? verdict.principal.tenant : null
+      if (tenant !== (owner.revoked ? null : owner.tenant)) throw new Error(`turn ${turn}: ${String(tenant)} for ${owner.tenant}`)
+    }
+    expect(owned.filter(({ revoked }) => revoked).length).toBeGreaterThan(10)
+  }, 30_000)
+})
