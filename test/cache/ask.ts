@@ -2,6 +2,7 @@
 import { CallSignal } from '../../src/base/abort.ts'
 import type { ByteQueue } from '../../src/base/byte-queue.ts'
 import { type Call, newProgress } from '../../src/core/call.ts'
+import { openPrincipal } from '../../src/core/principal.ts'
 import type { Answer, InferenceRequest, Outcome } from '../../src/core/relay.ts'
 import { scanEnvelope } from '../../src/wire/envelope.ts'
 import { canonicalModelName } from '../../src/wire/model-name.ts'
@@ -36,6 +37,7 @@ export function newCall({ tenant = 'a', deadlineAtMs = Infinity }: CallOptions =
     deadlineAtMs,
     priority: 'interactive',
     tenant,
+    principal: { ...openPrincipal, tenant },
     signal: new CallSignal(),
     trace: null,
     progress: newProgress(),

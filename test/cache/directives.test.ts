@@ -31,7 +31,7 @@ async function ask(built: Cached, control: string): Promise<Taken | { readonly s
     return { status: thrown.status, code: thrown.code }
   })
   for (const call of built.upstream.calls) if (call.call.progress.phase !== 'streaming') call.begin(anew).end()
-  return await answer
+  return answer
 }
 
 interface Expected {

@@ -210,7 +210,7 @@ async function play(seed: number): Promise<void> {
       expect(own).toContain(`v${version.now}.`)
     } else {
       const { text: got } = await take(replica.ask(chat('hi')))
-      const known = told.filter(({ atMs }) => atMs < clock.nowMs() - 2_100).at(-1)?.version ?? 0
+      const known = told.findLast(({ atMs }) => atMs < clock.nowMs() - 2_100)?.version ?? 0
       expect(Number(/v(\d+)\./.exec(got)?.[1])).toBeGreaterThanOrEqual(known)
     }
     epochStore.up = true

@@ -16,7 +16,7 @@ async function fill(
 ): Promise<Taken> {
   const answer = take(ask(body, { path }))
   upstream.at(-1).begin(frames, { 'content-type': type }).end()
-  return await answer
+  return answer
 }
 
 const sse = 'text/event-stream'

@@ -1,0 +1,134 @@
+/** The cache in a whole gateway before simulated nodes: what clients see on the wire, and what nodes are asked. */
+import { describe, expect, it } from 'vitest'
+
+import { ask, type Reply, start } from '../fleet/ask.ts'
+import { expectIdle, type Gateway, openGateway, until } from '../fleet/gateway.ts'
+
+const model = 'llama3.2:3b'
+const pinned = { temperature: 0, num_predict: 400 }
+const question = [{ role: 'user', content: 'Tell me of herds.' }]
+const chat = { model, messages: question, options: pinned }
+
+/** Requests that all nodes got on a path. */
+function askedAll({ sims }: Gateway, path: string): number {
+  return sims.reduce((sum, sim) => sum + (sim.stats().byPath[path] ?? 0), 0)
+}
+
+type Case = readonly [path: string, body: object]
+
+const dialects: readonly Case[] = [
+  ['/api/chat', chat],
+  ['/api/generate', { model, prompt: 'Tell me of herds.', options: pinned }],
+  ['/v1/chat/completions', { model, messages: question, temperature: 0, stream: true }],
+  ['/v1/completions', { model, prompt: 'Tell me of herds.', temperature: 0, stream: true }],
+  ['/v1/messages', { model, messages: question, max_tokens: 500, temperature: 0, stream: true }],
+  ['/v1/responses', { model, input: 'Tell me of herds.', temperature: 0, stream: true }],
+]
+
+const wholes: readonly Case[] = dialects.map(([path, body]) => [path, { ...body, stream: false }])
+
+/** Fresh ids are all that two replays may differ in. */
+function withoutIds(text: string): string {
+  return text.replaceAll(/"(chatcmpl-|cmpl-|msg_|resp_|rs_)[\w-]+"/g, '"$1"')
+}
+
+describe('a gateway with its cache', () => {
+  it.each([...dialects, ...wholes])('S9: %s %o is answered twice and generated once', async (path, body) => {
+    const gateway = await openGateway()
+    const before = askedAll(gateway, path)
+    const live = await ask(gateway.url + path, body)
+    const hit = await ask(gateway.url + path, body)
+    expect(live.status, live.text).toBe(200)
+    expect([live, hit].map(({ headers }) => headers['x-corral-cache'])).toEqual(['miss', 'hit'])
+    expect(hit.headers).toMatchObject({ age: '0', 'cache-control': 'private, no-store', 'x-corral-route': 'cache' })
+    expect(hit.headers['content-type']).toBe(live.headers['content-type'])
+    expect(hit.node).toBeNull()
+    expect(withoutIds(hit.text)).toBe(withoutIds(live.text))
+    expect(askedAll(gateway, path) - before).toBe(1)
+    await expectIdle(gateway)
+  })
+
+  it.each(['/v1/chat/completions', '/v1/messages', '/v1/completions', '/v1/responses'])(
+    'S9: %s gets a fresh id each time',
+    async (path) => {
+      const gateway = await openGateway()
+      const [, body] = dialects.find(([pattern]) => pattern === path) ?? []
+      const replies: Reply[] = []
+      for (let turn = 0; turn < 6; turn += 1) replies.push(await ask(gateway.url + path, body))
+      const ids = replies.map(({ text }) => /"id":"((?:chatcmpl|cmpl|msg|resp)[-_]\w+)"/.exec(text)?.[1])
+      expect(ids).not.toContain(undefined)
+      expect(new Set(ids).size).toBeGreaterThan(1)
+    },
+  )
+
+  it('S1: 100 clients at once and late ones share one generation, byte for byte', async () => {
+    const gateway = await openGateway({ speed: 4 })
+    const askings = Array.from({ length: 100 }, () => start(`${gateway.url}/api/chat`, chat))
+    await Promise.all(askings.map(({ head }) => head))
+    for (let turn = 0; turn < 10; turn += 1) askings.push(start(`${gateway.url}/api/chat`, chat))
+    const replies = await Promise.all(askings.map(({ reply }) => reply))
+    expect(new Set(replies.map(({ text }) => text)).size).toBe(1)
+    expect(askedAll(gateway, '/api/chat')).toBe(1)
+    const roles = replies.map(({ headers }) => headers['x-corral-cache'])
+    expect(roles.filter((role) => role === 'miss')).toHaveLength(1)
+    expect(roles.filter((role) => role === 'joined').length).toBeGreaterThanOrEqual(99)
+    await expectIdle(gateway)
+  })
+
+  it('S2 and S3: the first client leaving costs nobody anything; all leaving stops the node', async () => {
+    const gateway = await openGateway({ speed: 4, answerTokens: [250, 300] })
+    const [first, second] = [start(`${gateway.url}/api/chat`, chat), start(`${gateway.url}/api/chat`, chat)]
+    await Promise.all([first.head, second.head])
+    first.leave()
+    expect((await second.reply).text).toContain('"done":true')
+    const other = { ...chat, messages: [{ role: 'user', content: 'Tell me of fences.' }] }
+    const both = [start(`${gateway.url}/api/chat`, other), start(`${gateway.url}/api/chat`, other)]
+    await Promise.all(both.map(({ head }) => head))
+    for (const asking of both) asking.leave()
+    await until(() => gateway.sims.some((sim) => sim.stats().aborted === 1), 'the node’s stream was aborted')
+    await expectIdle(gateway)
+  })
+
+  it('S6: a runner that dies in the middle shows as the same error to all', async () => {
+    const gateway = await openGateway({ nodes: 1, speed: 4 })
+    gateway.sims[0]?.control.set('runner-death', { atFrame: 4, count: 1 })
+    const askings = [1, 2, 3].map(() => start(`${gateway.url}/api/chat`, chat))
+    const replies = await Promise.all(askings.map(({ reply }) => reply))
+    expect(new Set(replies.map(({ text }) => text)).size).toBe(1)
+    expect(replies[0]?.text).toMatch(/\{"error":/)
+    expect(askedAll(gateway, '/api/chat')).toBe(1)
+    await until(() => gateway.app.fleet.nodes.every(({ up }) => up !== false), 'the node is up')
+    const refused = await ask(`${gateway.url}/api/chat`, chat)
+    expect(refused.headers['x-corral-cache']).not.toBe('hit')
+  })
+
+  it('S8 and H1: only-if-cached is refused with 504 in the dialect of the route, then served', async () => {
+    const gateway = await openGateway()
+    const headers = { 'cache-control': 'only-if-cached' }
+    const refused = await ask(`${gateway.url}/api/chat`, chat, { headers })
+    expect(refused.status).toBe(504)
+    expect(JSON.parse(refused.text)).toMatchObject({ error: expect.stringContaining('only-if-cached') })
+    expect(refused.headers['cache-status']).toBeUndefined()
+    await ask(`${gateway.url}/api/chat`, chat)
+    expect((await ask(`${gateway.url}/api/chat`, chat, { headers })).status).toBe(200)
+  })
+
+  it('K7: other weights under the same name are asked for anew', async () => {
+    const gateway = await openGateway({ nodes: 1, fleet: { probe: { modelsIntervalMs: 50 } } })
+    await ask(`${gateway.url}/api/chat`, chat)
+    expect((await ask(`${gateway.url}/api/chat`, chat)).headers['x-corral-cache']).toBe('hit')
+    const before = gateway.app.fleet.digestOf(model)
+    gateway.sims[0]?.control.set('digest-drift')
+    await until(() => gateway.app.fleet.digestOf(model) !== before, 'the gateway saw the other digest')
+    expect((await ask(`${gateway.url}/api/chat`, chat)).headers['x-corral-cache']).toBe('miss')
+  })
+
+  it('S10: an answer at its limit is generated each time', async () => {
+    const gateway = await openGateway()
+    const short = { ...chat, options: { temperature: 0, num_predict: 3 } }
+    const roles = [await ask(`${gateway.url}/api/chat`, short), await ask(`${gateway.url}/api/chat`, short)].map(
+      ({ headers }) => headers['x-corral-cache'],
+    )
+    expect(roles).toEqual(['miss', 'miss'])
+  })
+})
