@@ -1,6 +1,7 @@
 /** `corral backup FILE` and `corral restore FILE`: the embedded store as one file. */
-import { backup, restore } from '../store/backup.ts'
+import { backup } from '../store/backup.ts'
 import { type MovedTable } from '../store/move.ts'
+import { restore } from '../store/restore.ts'
 import { type Config } from '../config/index.ts'
 import { migrations } from '../migrations.ts'
 import { CliError, exitCodes } from './exit-code.ts'

@@ -2,7 +2,7 @@
 import { systemClock } from '../base/clock.ts'
 import { dataFolder } from '../config/data-folder.ts'
 import { type Config } from '../config/index.ts'
-import { BackupError } from '../store/backup.ts'
+import { BackupError } from '../store/backup-file.ts'
 import { FolderInUseError } from '../store/folder-lock.ts'
 import { MigrationError } from '../store/migrate.ts'
 import { createDatabase, type OpenableDatabase, type StoreDeps } from '../store/store.ts'

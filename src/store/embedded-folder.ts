@@ -15,6 +15,8 @@ import { entryPoint } from './entry-point.ts'
 const postgresMajor = '18'
 const errorBytesMax = 4_096
 const unfinishedPrefix = 'postgres.new-'
+/** The child of a process that was killed may still be writing for a moment. */
+const removal = { recursive: true, force: true, maxRetries: 10, retryDelay: 100 } as const
 
 export function databaseFolder(dataDir: string): string {
   return join(dataDir, 'postgres')
@@ -24,7 +26,7 @@ export function databaseFolder(dataDir: string): string {
 export async function ensureDatabase(dataDir: string, { clock, timeoutMs }: { clock: Clock; timeoutMs: number }): Promise<void> {
   const folder = databaseFolder(dataDir)
   for (const name of readdirSync(dataDir)) {
-    if (name.startsWith(unfinishedPrefix)) rmSync(join(dataDir, name), { recursive: true, force: true })
+    if (name.startsWith(unfinishedPrefix)) rmSync(join(dataDir, name), removal)
   }
   if (existsSync(folder)) {
     checkVersion(folder)

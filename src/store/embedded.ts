@@ -6,19 +6,18 @@
  *
  * Durable against the end of the process at any moment; not against power loss, since PGlite does not flush the disk's cache.
  */
-import pg, { type Client } from 'pg'
-
 import { CorralError } from '../core/errors.ts'
 import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { databaseFolder, ensureDatabase } from './embedded-folder.ts'
-import { EmbeddedStream } from './embedded-stream.ts'
+import { checkpointWhenDue, connected, type Line } from './embedded-line.ts'
 import { EmbeddedThread } from './embedded-thread.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { type StoreOptions } from './options.ts'
+import { limitsOf, type TransactSettings } from './open-transaction.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
-import { type OpenableDatabase, type StoreDeps } from './store.ts'
-import { limitsOf, transact, type TransactSettings, type TransactVerdict } from './transact.ts'
+import { type OpenableDatabase, type StoreDeps } from './openable.ts'
+import { transact, type TransactVerdict } from './transact.ts'
 import { TurnQueue } from './turn-queue.ts'
 
 export type EmbeddedOptions = Omit<StoreOptions, 'dataDir'> & { readonly dataDir: string }
@@ -39,14 +38,6 @@ const restartPauseMs = 1_000
 const initdbShare = 3
 /** How often, in writing transactions, the size of the log is looked at. */
 const checkpointCheckEvery = 100
-/** Over this a checkpoint is due (12 ms measured); recovery of 172 MB took 0.45 s. */
-const logBytesMax = 64 * 1_048_576
-const logSizeQuery = `select pg_wal_lsn_diff(pg_current_wal_lsn(), redo_lsn) > ${logBytesMax} as is_due from pg_control_checkpoint()`
-
-interface Line {
-  readonly thread: EmbeddedThread
-  readonly client: Client
-}
 
 class EmbeddedDatabase implements Embedded {
   readonly kind = 'embedded'
@@ -179,8 +170,7 @@ class EmbeddedDatabase implements Embedded {
     this.#writes += 1
     if (this.#writes % checkpointCheckEvery !== 0) return
     try {
-      const { rows } = await client.query<{ is_due: boolean }>(logSizeQuery)
-      if (rows[0]?.is_due === true) await client.query('checkpoint')
+      await checkpointWhenDue(client)
     } catch (error) {
       this.#deps.report('a checkpoint of the embedded database failed', error)
     }
@@ -198,21 +188,6 @@ class EmbeddedDatabase implements Embedded {
     if (line !== null && line !== undefined) await line.thread.close(clock, closeGraceMs)
     this.#lock?.release()
     this.#lock = null
-  }
-}
-
-/** A driver on the worker; the worker ends when there is none. */
-async function connected(thread: EmbeddedThread): Promise<Line> {
-  const stream = (): EmbeddedStream => new EmbeddedStream((bytes) => thread.exchange(bytes))
-  const client = new pg.Client({ user: 'postgres', database: 'postgres', host: 'embedded', port: 0, ssl: false, stream })
-  // What happens to it is heard by the next statement.
-  client.on('error', () => {})
-  try {
-    await client.connect()
-    return { thread, client }
-  } catch (error) {
-    await thread.terminate()
-    throw error
   }
 }
 

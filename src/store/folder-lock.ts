@@ -6,11 +6,12 @@
  * never robbed. A pid that was given to another process since, or to this one after a restart of its container, is told by the start time.
  * From another place (a shared volume) only the heartbeat can tell.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
-import { hostname } from 'node:os'
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { z } from 'zod'
 
 import { type Clock, type Timer } from '../base/clock.ts'
+import { isCode, isRunning, ownPlace, startOf } from './process-identity.ts'
 
 const heartbeatMs = 5_000
 /** From another place: an owner that has not been heard of for so long is gone. */
@@ -19,12 +20,8 @@ const silentOwnerMs = 60_000
 const unreadableOwnerMs = 5_000
 const takeTriesMax = 5
 
-interface Owner {
-  readonly pid: number
-  readonly startedAt: string
-  readonly place: string
-  readonly token: string
-}
+const ownerText = z.object({ pid: z.int(), startedAt: z.string(), place: z.string(), token: z.string() })
+type Owner = Readonly<z.infer<typeof ownerText>>
 
 /** Another process has the folder. The message names both, for the person at the terminal. */
 export class FolderInUseError extends Error {
@@ -131,15 +128,12 @@ function readLock(file: string): string | null {
   }
 }
 
+/** Null when it is no lock of ours: then its age decides. */
 function ownerOf(content: string): Owner | null {
   try {
-    const parsed: unknown = JSON.parse(content)
-    if (typeof parsed !== 'object' || parsed === null) return null
-    const { pid, startedAt, place, token } = parsed as Partial<Record<keyof Owner, unknown>>
-    if (typeof pid !== 'number' || typeof startedAt !== 'string' || typeof place !== 'string' || typeof token !== 'string') return null
-    return { pid, startedAt, place, token }
+    return ownerText.safeParse(JSON.parse(content)).data ?? null
   } catch {
-    return null // not JSON: judged by its age
+    return null // not JSON, or not yet all of it
   }
 }
 
@@ -160,37 +154,6 @@ function ageMs(file: string, clock: Clock): number {
   }
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return isCode(error, 'EPERM')
-  }
-}
-
-/** Boot and start time of a process, so that a reused pid is told from its first bearer; null where there is no /proc. */
-function startOf(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The name in parentheses may hold spaces; start time is the 20th field behind it (proc(5)).
-    const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}:${startTicks ?? ''}`
-  } catch {
-    return null // another operating system, or the process has just ended
-  }
-}
-
-function ownPlace(): string {
-  let namespace = ''
-  try {
-    namespace = readlinkSync('/proc/self/ns/pid')
-  } catch {
-    // another operating system: the host's name alone
-  }
-  return `${hostname()} ${namespace}`.trim()
-}
-
 /** Takes a stale lock away, unless somebody else did and wrote a new one meanwhile: that one is put back. */
 function removeStale(file: string, content: string, token: string): void {
   const aside = `${file}.${token}`
@@ -202,8 +165,4 @@ function removeStale(file: string, content: string, token: string): void {
   }
   if (readLock(aside) === content) rmSync(aside)
   else renameSync(aside, file)
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

@@ -9,10 +9,11 @@ import pg, { type PoolClient } from 'pg'
 
 import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { type StoreOptions } from './options.ts'
+import { limitsOf, type TransactSettings } from './open-transaction.ts'
 import { retried } from './retried.ts'
 import { codeOf, unavailable } from './sql-errors.ts'
-import { type OpenableDatabase, type StoreDeps } from './store.ts'
-import { limitsOf, transact, type TransactSettings, type TransactVerdict } from './transact.ts'
+import { type OpenableDatabase, type StoreDeps } from './openable.ts'
+import { transact, type TransactVerdict } from './transact.ts'
 
 export type PostgresOptions = Omit<StoreOptions, 'url'> & { readonly url: string }
 

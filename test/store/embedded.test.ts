@@ -140,6 +140,20 @@ test('what a first start that was killed left behind is removed', async () => {
   expect(existsSync(join(dataDir, 'postgres.new-1'))).toBe(false)
 })
 
+test('a first start that is killed while it makes the database leaves a folder that the next start can use', async () => {
+  const dataDir = unusedFolder()
+  const { child } = startWriter(dataDir)
+  await expect
+    .poll(() => readdirSync(dataDir).some((name) => name.startsWith('postgres.new-')), { timeout: 10_000, interval: 5 })
+    .toBe(true)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  expect(existsSync(join(dataDir, 'postgres'))).toBe(false)
+  const database = await opened(dataDir)
+  await database.tx('system', (transaction) => transaction.query('create table written as select 1 as key'))
+  expect(await count(database)).toBe(1)
+}, 40_000)
+
 test('files of another Postgres are refused with what to do', async () => {
   const dataDir = unusedFolder()
   mkdirSync(join(dataDir, 'postgres'))

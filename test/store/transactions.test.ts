@@ -89,6 +89,26 @@ describeStores(storeKinds, (servers) => {
     })
   })
 
+  test.each([
+    ['53100', 'store_full'],
+    ['57014', 'store_timeout'],
+    ['55P03', 'store_timeout'],
+  ])('answers SQLSTATE %s with %s', async (state, code) => {
+    const fail = (transaction: Transaction) => transaction.query(`do $$ begin raise using errcode = '${state}'; end $$`)
+    await expect(database.tx('system', fail)).rejects.toMatchObject({ code })
+    expect(await database.tx('system', countOf(1))).toBe(1)
+  })
+
+  test.each(['40001', '40P01'])('tries a transaction that ends with SQLSTATE %s three times more', async (state) => {
+    let runs = 0
+    const fail = (transaction: Transaction) => {
+      runs += 1
+      return transaction.query(`do $$ begin raise using errcode = '${state}'; end $$`)
+    }
+    await expect(database.tx('system', fail)).rejects.toMatchObject({ code: 'store_unavailable' })
+    expect(runs).toBe(4)
+  })
+
   test('refuses to write in a transaction that only reads', async () => {
     await expect(database.tx('system', insert(4), { readOnly: true })).rejects.toMatchObject({ code: '25006' })
   })

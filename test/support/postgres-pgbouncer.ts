@@ -3,7 +3,7 @@ import { type ChildProcess } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { endServer, freePort, serverFolder, startServer, type TestDatabase, type TestPostgres } from './postgres.ts'
+import { endServer, freePort, pgbouncerProgram, serverFolder, startServer, type TestDatabase, type TestPostgres } from './postgres.ts'
 
 export const poolSize = 4
 
@@ -39,7 +39,7 @@ server_login_retry = 0.1
   )
   let child: ChildProcess | null = null
   const start = async (): Promise<void> => {
-    child = await startServer('pgbouncer', [file], 'process up')
+    child = await startServer(pgbouncerProgram, [file], 'process up')
   }
   await start()
   return {

@@ -13,6 +13,8 @@ import pg from 'pg'
 
 /** Postgres and PgBouncer refuse to run as root. */
 export const serverUser = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
+/** Looked for in PATH. */
+export const pgbouncerProgram = 'pgbouncer'
 /** Owns the databases of the tests, and may nothing else. */
 const owner = 'corral_owner'
 
@@ -40,7 +42,7 @@ function programsFolder(): string {
 
 function missing(): string | null {
   if (!existsSync(join(programsFolder(), 'postgres'))) return 'there is no Postgres 18: run scripts/fetch-postgres.sh'
-  if (spawnSync('pgbouncer', ['--version']).error !== undefined) return 'there is no pgbouncer: install the package of this name'
+  if (spawnSync(pgbouncerProgram, ['--version']).error !== undefined) return 'there is no pgbouncer: install the package of this name'
   return null
 }
 

@@ -1,0 +1,20 @@
+/** What both makers of a database are given, and what they add to `Database`: an opening, for whoever puts the application together. */
+import { type Clock } from '../base/clock.ts'
+import { type Database } from './database.ts'
+
+/** A database that is opened once. */
+export interface OpenableDatabase extends Database {
+  /**
+   * Embedded: takes the folder's lock, makes the database on the first start and starts it; throws `FolderInUseError` when another
+   * process has it, `store_unavailable` when it cannot be opened. Postgres: nothing, since it may well come later.
+   */
+  open(): Promise<void>
+}
+
+export interface StoreDeps {
+  readonly clock: Clock
+  /** From 0 to 1, for jitter. */
+  readonly random: () => number
+  /** Hears of what no caller hears of: an idle connection that died, a worker that was started anew. */
+  readonly report: (message: string, cause: unknown) => void
+}
