@@ -9,38 +9,10 @@
  * A request whose tokens fit the limit but not the share is admitted when nothing else is held, and its excess is owed.
  */
 import type { Clock } from '../base/clock.ts'
-import { drained, partsPerUnit, standing, waitUs, type Standing } from './gcra.ts'
-import type { Meter, Plan } from './plan.ts'
-import { isTighter, type Dimension, type Verdict } from './verdict.ts'
-
-/** What one place has used and promised. */
-class Place {
-  atUs: number
-  requestParts = 0
-  tokenParts = 0
-  heldTokens = 0
-  underWay = 0
-  requestsLimit = 0
-  tokensLimit = 0
-
-  constructor(atUs: number) {
-    this.atUs = atUs
-  }
-
-  /** Drains both buckets up to `nowUs`, at the limits in force since. */
-  advance(nowUs: number): void {
-    const elapsedUs = nowUs - this.atUs
-    if (this.requestParts > 0) this.requestParts = drained(this.requestParts, this.requestsLimit, elapsedUs)
-    if (this.tokenParts > 0) this.tokenParts = drained(this.tokenParts, this.tokensLimit, elapsedUs)
-    this.atUs = nowUs
-  }
-
-  isIdle(nowUs: number): boolean {
-    if (this.underWay > 0 || this.heldTokens > 0) return false
-    this.advance(nowUs)
-    return this.requestParts === 0 && this.tokenParts === 0
-  }
-}
+import { partsPerUnit } from './gcra.ts'
+import { findDenial, holds, Place, shareOf, take, tightest } from './place.ts'
+import type { Plan } from './plan.ts'
+import type { Verdict } from './verdict.ts'
 
 /** What an admitted request holds until it is settled, once. */
 export interface Hold {
@@ -81,7 +53,7 @@ export class MemoryLimiter {
   admit(plan: Plan, tokens: number, shares = 1): { readonly verdict: Verdict; readonly hold: Hold | null } {
     const nowUs = this.#nowUs()
     const places = this.#placesOf(plan, nowUs, shares)
-    const denied = findDenial(plan, places, tokens, shares)
+    const denied = findDenial(plan, places, { tokens, shares })
     if (denied === null) take(plan, places, tokens)
     const standings = tightest(plan, places)
     if (denied !== null) return { verdict: { admitted: false, ...denied, standings }, hold: null }
@@ -154,90 +126,4 @@ export class MemoryLimiter {
     }
     return false
   }
-}
-
-/** A replica's part of a limit, at least 1 where there is one. */
-function shareOf(limit: number, shares: number): number {
-  if (limit === 0 || shares <= 1) return limit
-  return Math.max(1, Math.floor(limit / shares))
-}
-
-function take({ meters }: Plan, places: readonly Place[], tokens: number): void {
-  for (let index = 0; index < places.length; index += 1) {
-    const place = places[index]
-    const meter = meters[index]
-    if (place === undefined || meter === undefined) continue
-    if (meter.requestsPerMinute !== null) place.requestParts += partsPerUnit
-    if (meter.tokensPerMinute !== null) place.heldTokens += tokens
-    if (holds(meter)) place.underWay += 1
-  }
-}
-
-/** Whether a request keeps something of this meter until it is settled. */
-function holds({ tokensPerMinute, concurrency }: Meter): boolean {
-  return tokensPerMinute !== null || concurrency !== null
-}
-
-interface Denial {
-  readonly meter: Meter
-  readonly dimension: Dimension
-  readonly waitMs: number
-}
-
-/** The denial that lasts longest, or null. */
-function findDenial({ meters }: Plan, places: readonly Place[], tokens: number, shares: number): Denial | null {
-  let longest: Denial | null = null
-  for (let index = 0; index < places.length; index += 1) {
-    const place = places[index]
-    const meter = meters[index]
-    if (place === undefined || meter === undefined) continue
-    const denial = denialBy(meter, place, tokens, shares)
-    if (denial !== null && (longest === null || denial.waitMs > longest.waitMs)) longest = denial
-  }
-  return longest
-}
-
-/** How long a caller is told to wait for a place among those under way: nobody knows when one ends. */
-export const concurrencyWaitMs = 1_000
-
-function denialBy(meter: Meter, place: Place, tokens: number, shares: number): Denial | null {
-  const { requestsPerMinute, tokensPerMinute, concurrency } = meter
-  if (tokensPerMinute !== null) {
-    const asked = tokens > tokensPerMinute ? tokens : Math.min(tokens, place.tokensLimit)
-    const wait = waitUs(place.tokenParts, place.tokensLimit, place.heldTokens + asked)
-    if (wait > 0) return { meter, dimension: 'tokens', waitMs: tokenWaitMs(wait, tokens, tokensPerMinute) }
-  }
-  if (requestsPerMinute !== null) {
-    const wait = waitUs(place.requestParts, place.requestsLimit, 1)
-    if (wait > 0) return { meter, dimension: 'requests', waitMs: wait / 1_000 }
-  }
-  if (concurrency !== null && place.underWay >= shareOf(concurrency, shares)) {
-    return { meter, dimension: 'concurrency', waitMs: concurrencyWaitMs }
-  }
-  return null
-}
-
-/** Infinite only for a request that is over the limit by itself; one that is in the way of held tokens can wait for them. */
-export function tokenWaitMs(wait: number, tokens: number, limit: number): number {
-  if (tokens > limit) return Number.POSITIVE_INFINITY
-  return Number.isFinite(wait) ? wait / 1_000 : concurrencyWaitMs
-}
-
-function tightest({ meters }: Plan, places: readonly Place[]): { readonly requests: Standing | null; readonly tokens: Standing | null } {
-  let requests: Standing | null = null
-  let tokens: Standing | null = null
-  for (let index = 0; index < places.length; index += 1) {
-    const place = places[index]
-    const meter = meters[index]
-    if (place === undefined || meter === undefined) continue
-    if (meter.requestsPerMinute !== null) {
-      const now = standing(place.requestParts, place.requestsLimit)
-      if (isTighter(now, requests)) requests = now
-    }
-    if (meter.tokensPerMinute !== null) {
-      const now = standing(place.tokenParts, place.tokensLimit, place.heldTokens)
-      if (isTighter(now, tokens)) tokens = now
-    }
-  }
-  return { requests, tokens }
 }

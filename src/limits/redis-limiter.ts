@@ -6,10 +6,10 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import { skipped, type RedisScript, type RedisStore, type Skipped } from '../store/redis.ts'
 import { standing, type Standing } from './gcra.ts'
-import { concurrencyWaitMs, tokenWaitMs } from './memory-limiter.ts'
+import { concurrencyWaitMs, tokenWaitMs } from './place.ts'
 import type { Meter, Plan } from './plan.ts'
 import { admitScript, renewScript, settleScript } from './scripts.ts'
-import { isTighter, type Dimension, type Verdict } from './verdict.ts'
+import { isTighter, type Dimension, type Standings, type Verdict } from './verdict.ts'
 
 /** A reservation as Redis knows it. */
 export interface SharedHold {
@@ -161,7 +161,7 @@ function waitMsOf({ tokensPerMinute }: Meter, dimension: Dimension, { waitUs, to
   return tokenWaitMs(waitUs < 0 ? Number.POSITIVE_INFINITY : waitUs, tokens, tokensPerMinute ?? 0)
 }
 
-function standingsOf({ meters }: Plan, parts: readonly number[]): { readonly requests: Standing | null; readonly tokens: Standing | null } {
+function standingsOf({ meters }: Plan, parts: readonly number[]): Standings {
   let requests: Standing | null = null
   let tokens: Standing | null = null
   for (const [index, { requestsPerMinute, tokensPerMinute }] of meters.entries()) {

@@ -123,7 +123,7 @@ class BatchedLedger implements UsageLedger {
   }
 
   #ended(request: InferenceRequest, answer: Answer, { outcome, call }: { outcome: Outcome; call: Call }): void {
-    this.#add(recordOf(request, answer, outcome, { call, wallMs: this.#deps.clock.wallMs() }))
+    this.#add(recordOf(request, answer, { outcome, call, wallMs: this.#deps.clock.wallMs() }))
   }
 
   #failed(request: InferenceRequest, call: Call, thrown: unknown): void {

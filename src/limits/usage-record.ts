@@ -28,7 +28,11 @@ interface Ended {
 }
 
 /** The record of an answer at its end. One that shares another's generation used nothing itself. */
-export function recordOf(request: InferenceRequest, answer: Answer, outcome: Outcome, ended: Ended): UsageRecord {
+export function recordOf(
+  request: InferenceRequest,
+  answer: Answer,
+  { outcome, ...ended }: Ended & { readonly outcome: Outcome },
+): UsageRecord {
   const usage = outcome.cached === true ? null : outcome.usage
   return {
     ...namesOf(request, ended),
