@@ -145,7 +145,10 @@ export class InferenceCache {
     count(this.counters.hits, layer)
     this.counters.tokensSaved += answer.usage?.outputTokens ?? 0
     const headers = hitHeaders(answer.contentType, { ...this.#age(item), detail: layer })
-    return replay({ answer, shape, request, headers }, { clock: this.deps.clock, random: this.deps.random, ...options.replay })
+    return replay(
+      { entry: item.bytes, answer, shape, request, headers },
+      { clock: this.deps.clock, random: this.deps.random, ...options.replay },
+    )
   }
 
   /** A slower layer's entry for the asker; null without a promise when none can be asked. */

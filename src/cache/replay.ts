@@ -4,9 +4,10 @@
  */
 import { ByteQueue } from '../base/byte-queue.ts'
 import type { Clock } from '../base/clock.ts'
+import type { ByteRange } from '../core/envelope.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance } from '../core/relay.ts'
 import type { CachedAnswer } from './entry.ts'
-import { withFreshIds, withModel, withoutUsageFrame } from './restamp.ts'
+import { findIds, findUsageFrame, type IdPlaces, withFreshIds, withModel, without } from './restamp.ts'
 import { type RouteShape, wantsUsage } from './route-shape.ts'
 
 /** A paced replay waits no longer than this between two chunks. */
@@ -21,6 +22,8 @@ export interface ReplayOptions {
 }
 
 export interface Replayed {
+  /** The buffer that `answer` was read from. */
+  readonly entry: Buffer
   readonly answer: CachedAnswer
   readonly shape: RouteShape
   readonly request: InferenceRequest
@@ -28,8 +31,9 @@ export interface Replayed {
 }
 
 /** The answer to `request` out of an entry of its form. */
-export function replay({ answer, shape, request, headers }: Replayed, options: ReplayOptions): Answer {
-  const body = restamped(answer, shape, request, options)
+export function replay(replayed: Replayed, options: ReplayOptions): Answer {
+  const { answer, headers } = replayed
+  const body = restamped(replayed, options)
   const nowMs = options.clock.nowMs()
   const provenance: Provenance = { node: null, reason: 'cache', attempts: 0, dispatchedAtMs: nowMs, cache: 'hit' }
   const outcome: Outcome = { kind: 'ok', usage: answer.usage, frames: answer.frames, bytes: body.length, error: null, cached: true }
@@ -44,13 +48,34 @@ export function replay({ answer, shape, request, headers }: Replayed, options: R
   return { kind: 'stream', ...head, frames, outcome: Promise.resolve(outcome) }
 }
 
-function restamped(answer: CachedAnswer, shape: RouteShape, request: InferenceRequest, { freshIds, random }: ReplayOptions): Buffer {
+/** What is looked for in an entry, found once and remembered as long as the entry is. */
+interface Marks {
+  readonly ids: readonly IdPlaces[]
+  readonly usageFrame: ByteRange | null
+}
+
+const marksByEntry = new WeakMap<Buffer, Marks>()
+
+function marksOf({ entry, answer, shape }: Replayed): Marks {
+  let marks = marksByEntry.get(entry)
+  if (marks === undefined) {
+    const hasFrame = answer.form === 'stream' && shape.usage === 'frame'
+    marks = { ids: findIds(answer.body, shape.idPrefixes), usageFrame: hasFrame ? findUsageFrame(answer.body) : null }
+    marksByEntry.set(entry, marks)
+  }
+  return marks
+}
+
+function restamped(replayed: Replayed, { freshIds, random }: ReplayOptions): Buffer {
+  const { answer, shape, request } = replayed
   let { body } = answer
-  if (freshIds && shape.idPrefixes.length > 0) body = withFreshIds(body, shape.idPrefixes, random)
+  if (shape.idPrefixes.length > 0) {
+    const { ids, usageFrame } = marksOf(replayed)
+    if (freshIds) body = withFreshIds(body, ids, random)
+    if (!wantsUsage(request)) body = without(body, usageFrame)
+  }
   const model = request.envelope.model ?? answer.model
-  if (model !== answer.model) body = withModel(body, answer.model, model)
-  if (answer.form === 'stream' && shape.usage === 'frame' && !wantsUsage(request)) body = withoutUsageFrame(body)
-  return body
+  return model === answer.model ? body : withModel(body, answer.model, model)
 }
 
 function pacedFrames(

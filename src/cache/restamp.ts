@@ -2,45 +2,66 @@
  * Makes a stored answer one of its own: fresh ids, the asker's spelling of the model, usage as asked for. It works on bytes;
  * what it looks for has bare quotes and so cannot stand inside a text. Ids keep their length.
  */
+import type { ByteRange } from '../core/envelope.ts'
+
 const quote = 0x22
 const newline = 0x0a
 /** Ids stand near the beginning of an answer; of a stream, in its first frames. */
 const idSearchBytes = 4_096
-const idDigits = '0123456789'
-const idLetters = 'abcdefghijklmnopqrstuvwxyz0123456789'
+const digits = '0123456789'
+const hexDigits = '0123456789abcdef'
+const letters = 'abcdefghijklmnopqrstuvwxyz0123456789'
 
-/** A copy in which each id with one of `prefixes` is a new one, the same everywhere. The body itself when it has none. */
-export function withFreshIds(body: Buffer, prefixes: readonly string[], random: () => number): Buffer {
-  let copy: Buffer | null = null
+/** An id and where its part behind the prefix begins, each time it stands in the body. */
+export interface IdPlaces {
+  readonly tail: string
+  readonly at: readonly number[]
+}
+
+/** Ids with one of `prefixes` in an answer, with all their places. */
+export function findIds(body: Buffer, prefixes: readonly string[]): readonly IdPlaces[] {
+  const found: IdPlaces[] = []
   for (const prefix of prefixes) {
-    const known = new Set<string>()
     const opening = Buffer.from(`"${prefix}`)
+    const known = new Set<string>()
     for (let at = body.indexOf(opening); at >= 0 && (known.size === 0 || at < idSearchBytes); at = body.indexOf(opening, at + 1)) {
       const end = body.indexOf(quote, at + 1)
       if (end < 0) break
       const id = body.latin1Slice(at + 1, end)
       if (known.has(id) || !/^[\w-]+$/.test(id)) continue
       known.add(id)
-      copy ??= Buffer.from(body)
-      replaceAll(copy, body, { from: `"${id}"`, to: `"${freshId(id, prefix, random)}"` })
+      found.push({ tail: id.slice(prefix.length), at: placesOf(body, `"${id}"`).map((place) => place + opening.length) })
     }
   }
-  return copy ?? body
+  return found
 }
 
-/** Overwrites in `copy` what stands in `body`; both texts have one length. */
-function replaceAll(copy: Buffer, body: Buffer, { from, to }: { readonly from: string; readonly to: string }): void {
-  const wanted = Buffer.from(from, 'latin1')
-  const put = Buffer.from(to, 'latin1')
-  for (let at = body.indexOf(wanted); at >= 0; at = body.indexOf(wanted, at + wanted.length)) put.copy(copy, at)
+function placesOf(body: Buffer, text: string): readonly number[] {
+  const wanted = Buffer.from(text, 'latin1')
+  const places: number[] = []
+  for (let at = body.indexOf(wanted); at >= 0; at = body.indexOf(wanted, at + wanted.length)) places.push(at)
+  return places
 }
 
-function freshId(id: string, prefix: string, random: () => number): string {
-  const tail = id.slice(prefix.length)
-  const alphabet = /^\d+$/.test(tail) ? idDigits : /^[0-9a-f]+$/.test(tail) ? '0123456789abcdef' : idLetters
-  let fresh = prefix
-  for (const character of tail)
-    fresh += character === '_' || character === '-' ? character : (alphabet[Math.floor(random() * alphabet.length)] ?? '0')
+/** A copy of the body in which each id is a new one, the same everywhere. */
+export function withFreshIds(body: Buffer, ids: readonly IdPlaces[], random: () => number): Buffer {
+  const copy = Buffer.allocUnsafe(body.length)
+  body.copy(copy)
+  for (const { tail, at } of ids) {
+    const fresh = freshTail(tail, random)
+    for (const place of at) for (let index = 0; index < fresh.length; index += 1) copy[place + index] = fresh[index] ?? 0
+  }
+  return copy
+}
+
+/** Characters of the same kind as those of `tail`. */
+function freshTail(tail: string, random: () => number): readonly number[] {
+  const alphabet = /^\d+$/.test(tail) ? digits : /^[0-9a-f]+$/.test(tail) ? hexDigits : letters
+  const fresh: number[] = []
+  for (const character of tail) {
+    const kept = character === '_' || character === '-'
+    fresh.push(kept ? character.charCodeAt(0) : alphabet.charCodeAt(Math.floor(random() * alphabet.length)))
+  }
   return fresh
 }
 
@@ -67,12 +88,16 @@ const usageMark = Buffer.from('"choices":[],')
 const frameEnd = Buffer.from('\n\n')
 const dataStart = Buffer.from('data: {')
 
-/** Whole frames without the one that only carries usage. */
-export function withoutUsageFrame(frames: Buffer): Buffer {
+/** Where the frame stands that only carries usage; null when there is none. */
+export function findUsageFrame(frames: Buffer): ByteRange | null {
   const at = frames.indexOf(usageMark)
-  if (at < 0) return frames
+  if (at < 0) return null
   const start = frames.lastIndexOf(dataStart, at)
   const end = frames.indexOf(frameEnd, at)
-  if (start < 0 || end < 0) return frames
-  return Buffer.concat([frames.subarray(0, start), frames.subarray(end + frameEnd.length)])
+  return start < 0 || end < 0 ? null : { start, end: end + frameEnd.length }
+}
+
+/** Whole frames without the bytes at `range`. */
+export function without(frames: Buffer, range: ByteRange | null): Buffer {
+  return range === null ? frames : Buffer.concat([frames.subarray(0, range.start), frames.subarray(range.end)])
 }

@@ -14,7 +14,7 @@ import { Flight, type FlightEnd, type FlightOwner } from './flight.ts'
 import type { Asker, InferenceCache } from './inference-cache.ts'
 import type { JoinView } from './joiner.ts'
 import type { Plan } from './plan.ts'
-import { withoutUsageFrame } from './restamp.ts'
+import { findUsageFrame, without } from './restamp.ts'
 import { wantsUsage } from './route-shape.ts'
 import { type Refusal, refusal } from './storable.ts'
 
@@ -155,6 +155,6 @@ function viewOf({ request, shape }: Asker, cache: 'miss' | 'joined', reason: For
     request,
     cache,
     headers: cache === 'joined' ? joinedHeaders : forwardedHeaders(reason),
-    transform: trims ? withoutUsageFrame : null,
+    transform: trims ? (frames) => without(frames, findUsageFrame(frames)) : null,
   }
 }

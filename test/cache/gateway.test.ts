@@ -62,7 +62,7 @@ describe('a gateway with its cache', () => {
   )
 
   it('S1: 100 clients at once and late ones share one generation, byte for byte', async () => {
-    const gateway = await openGateway({ speed: 4 })
+    const gateway = await openGateway({ speed: 2, answerTokens: [250, 300] })
     const askings = Array.from({ length: 100 }, () => start(`${gateway.url}/api/chat`, chat))
     await Promise.all(askings.map(({ head }) => head))
     for (let turn = 0; turn < 10; turn += 1) askings.push(start(`${gateway.url}/api/chat`, chat))
