@@ -91,6 +91,15 @@ export class Budgets {
     }
   }
 
+  /** Nobody will write `spent`: it counts here alone, until the process ends. */
+  keep(spent: readonly StoredCounter[]): void {
+    for (const counter of spent) {
+      const kept = this.#counter(counter)
+      kept.pendingUs -= counter.gpuUs
+      kept.storedUs += counter.gpuUs
+    }
+  }
+
   /** Seconds used so far. */
   usedSeconds(tenant: string, place: string, period: Period): number {
     return this.#usedUs(scopeKey(tenant, place), this.#today(this.#clock.wallMs())[period]) / usPerSecond

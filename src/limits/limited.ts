@@ -10,12 +10,14 @@ import type { Budgets } from './budget.ts'
 import { limitHeaders } from './headers.ts'
 import type { Decision, Limiter, Reservation } from './limiter.ts'
 import type { LimitsOptions } from './options.ts'
-import { PlanBook, type Plan, type Scope } from './plan.ts'
+import type { Plan, PlanBook, Scope } from './plan.ts'
 import { tokensToReserve, tokensUsed } from './token-cost.ts'
 import type { Denied, Dimension, Standings } from './verdict.ts'
 
 export interface LimitedDeps {
   readonly options: () => LimitsOptions
+  /** The plans of the options in force. */
+  readonly book: () => PlanBook
   readonly limiter: Limiter
   /** Null: budgets are not kept. */
   readonly budgets: Budgets | null
@@ -44,29 +46,20 @@ export function limited(deps: LimitedDeps): RelayLayer {
 
 class Gate {
   readonly #deps: LimitedDeps
-  #options: LimitsOptions
-  #book: PlanBook
 
   constructor(deps: LimitedDeps) {
     this.#deps = deps
-    this.#options = deps.options()
-    this.#book = new PlanBook(this.#options)
   }
 
-  /** Null when nothing limits the call. A changed configuration makes new plans; what was counted stays. */
+  /** Null when nothing limits the call. */
   planFor(request: InferenceRequest, call: Call): Plan | null {
-    const options = this.#deps.options()
-    if (options !== this.#options) {
-      this.#options = options
-      this.#book = new PlanBook(options)
-    }
-    return options.enabled ? this.#book.planFor(call.principal, request.model) : null
+    return this.#deps.options().enabled ? this.#deps.book().planFor(call.principal, request.model) : null
   }
 
   async pass(next: Relay, request: InferenceRequest, { call, plan }: { call: Call; plan: Plan }): Promise<Answer> {
     this.#checkBudgets(plan, call)
     if (plan.meters.length === 0) return next(request, call)
-    const tokens = plan.countsTokens ? tokensToReserve(request, this.#options.outputTokensAssumed) : 0
+    const tokens = plan.countsTokens ? tokensToReserve(request, this.#deps.options().outputTokensAssumed) : 0
     const admission: Admission = { request, call, next, plan, tokens: this.#fitting(request, plan, tokens) }
     const decided = this.#deps.limiter.admit(plan, call.id, admission.tokens)
     return this.#run(admission, decided instanceof Promise ? await decided : decided)

@@ -25,7 +25,7 @@ export interface UsageLedger {
   readonly stats: LedgerStats
   /** Records what passes; put it outside the limits and the caches. */
   readonly layer: RelayLayer
-  /** Reads today's and this month's counters, then writes and reads on. Rejects when the store cannot be read. */
+  /** Writes from now on, and reads this day's and month's counters. Rejects when they cannot be read; writing goes on. */
   start(): Promise<void>
   /** Writes all that is buffered. Rejects when the store does not take it. */
   flush(): Promise<void>
@@ -34,7 +34,8 @@ export interface UsageLedger {
 }
 
 export interface LedgerDeps {
-  readonly database: Database
+  /** Null: nothing is kept, and budgets count in memory alone. */
+  readonly database: Database | null
   readonly clock: Clock
   readonly options: () => LimitsOptions
   /** The model class of a canonical name; '' for none. */
@@ -47,7 +48,8 @@ export interface LedgerDeps {
 }
 
 interface Entry {
-  readonly record: UsageRecord
+  /** Null where only the budgets are kept. */
+  readonly record: UsageRecord | null
   readonly spent: readonly StoredCounter[]
 }
 
@@ -89,7 +91,6 @@ class BatchedLedger implements UsageLedger {
 
   readonly layer: RelayLayer = (next) => (request, call) => {
     const answered = next(request, call)
-    if (!this.#deps.options().usage.enabled) return answered
     const fail = (thrown: unknown): void => this.#failed(request, call, thrown)
     answered.then((answer) => {
       if (answer.kind === 'whole') this.#ended(request, answer, { outcome: answer.outcome, call })
@@ -99,10 +100,11 @@ class BatchedLedger implements UsageLedger {
   }
 
   async start(): Promise<void> {
-    const { database, budgets } = this.#deps
-    budgets.synchronise([], await readCounters(database, budgets.periods()))
-    this.#schedule(this.#deps.options().usage.flushMs)
+    const { database, budgets, options } = this.#deps
+    if (database === null) return
+    this.#schedule(options().usage.flushMs)
     if (database.kind === 'postgres') this.#scheduleReread()
+    budgets.synchronise([], await readCounters(database, budgets.periods()))
   }
 
   async flush(): Promise<void> {
@@ -133,10 +135,12 @@ class BatchedLedger implements UsageLedger {
   }
 
   #add(record: UsageRecord): void {
-    const { rowsBufferedMax, rowsPerFlush } = this.#deps.options().usage
+    const { enabled, rowsBufferedMax, rowsPerFlush } = this.#deps.options().usage
     const spent = this.#deps.budgets.spend(record.tenant, this.#placesOf(record), record.gpu_us)
+    if (this.#deps.database === null) return this.#deps.budgets.keep(spent)
+    if (!enabled && spent.length === 0) return
     if (this.#entries.length >= rowsBufferedMax) this.#dropOldest(rowsPerFlush)
-    this.#entries.push({ record, spent })
+    this.#entries.push({ record: enabled ? record : null, spent })
     if (this.#entries.length === rowsPerFlush && this.#writing === null && this.#tries === 0) this.#schedule(0)
   }
 
@@ -150,7 +154,9 @@ class BatchedLedger implements UsageLedger {
 
   /** A share at once, because shifting a long array costs its length. */
   #dropOldest(count: number): void {
-    this.#dropped += this.#entries.splice(0, count).length
+    const dropped = this.#entries.splice(0, count)
+    this.#dropped += dropped.length
+    for (const { spent } of dropped) this.#deps.budgets.keep(spent)
   }
 
   #schedule(delayMs: number): void {
@@ -179,9 +185,10 @@ class BatchedLedger implements UsageLedger {
   }
 
   async #writeNext(): Promise<void> {
+    const { budgets, database } = this.#deps
+    if (database === null) return
     this.#batch ??= this.#nextBatch()
     if (this.#batch === null) return
-    const { budgets, database } = this.#deps
     const { records, spent } = this.#batch
     try {
       budgets.synchronise(spent, await writeBatch(database, this.#batch))
@@ -198,6 +205,7 @@ class BatchedLedger implements UsageLedger {
   }
 
   #giveUp(error: unknown, count: number): void {
+    this.#deps.budgets.keep(this.#batch?.spent ?? [])
     this.#batch = null
     this.#tries = 0
     this.#dropped += count
@@ -209,7 +217,7 @@ class BatchedLedger implements UsageLedger {
     if (entries.length === 0) return null
     this.#batches += 1
     const id = `${this.#deps.replica}:${this.#batches}`
-    return { id, records: entries.map(({ record }) => record), spent: entries.flatMap(({ spent }) => spent) }
+    return { id, records: entries.flatMap(({ record }) => (record === null ? [] : [record])), spent: entries.flatMap(({ spent }) => spent) }
   }
 
   #scheduleReread(): void {
@@ -219,6 +227,7 @@ class BatchedLedger implements UsageLedger {
 
   async #readAgain(): Promise<void> {
     const { database, budgets, onTrouble } = this.#deps
+    if (database === null) return
     try {
       budgets.synchronise([], await readCounters(database, budgets.periods(), rereadSeconds))
     } catch (error) {

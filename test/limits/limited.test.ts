@@ -10,6 +10,7 @@ import { limited } from '../../src/limits/limited.ts'
 import { createLimiter, type Limiter } from '../../src/limits/limiter.ts'
 import { manualClock, type ManualClock } from '../fleet/manual-clock.ts'
 import { makeCall, makeRequest } from '../fleet/requests.ts'
+import { PlanBook } from '../../src/limits/plan.ts'
 import { options, principal, type Who } from './plans.ts'
 
 const messages = [{ role: 'user', content: 'hello there' }]
@@ -41,10 +42,11 @@ interface Bench {
 function bench(next: Relay = () => Promise.resolve(whole()), given: Readonly<Record<string, unknown>> = {}): Bench {
   const clock = manualClock(1_700_000_000_000)
   const parsed = options(given)
+  const book = new PlanBook(parsed)
   const limiter = createLimiter({ clock, options: () => parsed, redis: null, replica: 'r' })
   const budgets = new Budgets(clock, () => 1_000)
   let asked = 0
-  const relay = limited({ options: () => parsed, limiter, budgets, random: () => 0.5 })((request, call) => {
+  const relay = limited({ options: () => parsed, book: () => book, limiter, budgets, random: () => 0.5 })((request, call) => {
     asked += 1
     return next(request, call)
   })
@@ -74,8 +76,9 @@ test('without limits the very promise of the next layer is handed on', () => {
   const answered = Promise.resolve(whole())
   const parsed = options()
   const clock = manualClock()
+  const book = new PlanBook(parsed)
   const limiter = createLimiter({ clock, options: () => parsed, redis: null, replica: 'r' })
-  const relay = limited({ options: () => parsed, limiter, budgets: null, random: () => 0 })(() => answered)
+  const relay = limited({ options: () => parsed, book: () => book, limiter, budgets: null, random: () => 0 })(() => answered)
   expect(relay(makeRequest('/api/chat', { model: 'm', messages: [] }), makeCall())).toBe(answered)
 })
 
@@ -194,6 +197,7 @@ test('clients that retry when told do not come back together (F64)', async () =>
   const waits = new Set<number>()
   const parsed = options({ tenant: { requestsPerMinute: 10 } })
   const clock = manualClock()
+  const book = new PlanBook(parsed)
   const limiter = createLimiter({ clock, options: () => parsed, redis: null, replica: 'r' })
   let seed = 1
   const random = (): number => {
@@ -201,7 +205,7 @@ test('clients that retry when told do not come back together (F64)', async () =>
     return seed / 2_147_483_647
   }
   let passed = 0
-  const relay = limited({ options: () => parsed, limiter, budgets: null, random })(() => {
+  const relay = limited({ options: () => parsed, book: () => book, limiter, budgets: null, random })(() => {
     passed += 1
     return Promise.resolve(whole())
   })

@@ -33,7 +33,7 @@ interface Used {
 
 let replicas = 0
 
-function ledgerOn(database: Database, given: Readonly<Record<string, unknown>> = {}): Ledger {
+function ledgerOn(database: Database | null, given: Readonly<Record<string, unknown>> = {}): Ledger {
   replicas += 1
   const parsed = options({ usage: { flushMs: 20, ...given } })
   const budgets = new Budgets(systemClock, () => 1_000)
@@ -180,6 +180,18 @@ describeStores(storeKinds, (servers) => {
     expect(ledger.stats.written + ledger.stats.dropped).toBe(500)
   })
 
+  test('with rows switched off the budgets are kept all the same', async () => {
+    await emptied()
+    const { ledger, use: ask } = ledgerOn(database, { enabled: false })
+    await ask('k', { promptTokens: 5, gpuMs: 100 })
+    await ask('k', { promptTokens: 5 })
+    await ledger.flush()
+    expect(await sumsBy('')).toMatchObject([{ requests: 0 }])
+    const restarted = ledgerOn(database)
+    await restarted.ledger.start()
+    expect(restarted.budgets.usedSeconds('acme', 'c:k', 'day')).toBe(0.1)
+  })
+
   test('a model name that no column takes is stored without what cannot be stored', async () => {
     await emptied()
     const { ledger, use: ask } = ledgerOn(database)
@@ -192,4 +204,12 @@ describeStores(storeKinds, (servers) => {
 test('a query that names no known group is the client’s fault', () => {
   expect(() => parseUsageQuery({ by: 'tenant,prompt' })).toThrow(CorralError)
   expect(() => parseUsageQuery({ from: 'yesterday' })).toThrow(CorralError)
+})
+
+test('without a store budgets count in memory', async () => {
+  const { ledger, budgets, use: ask } = ledgerOn(null)
+  await ledger.start()
+  await ask('k', { gpuMs: 2_000 })
+  expect(budgets.usedSeconds('acme', 'c:k', 'month')).toBe(2)
+  expect(ledger.stats.buffered).toBe(0)
 })

@@ -1,0 +1,107 @@
+/**
+ * Limits as the rest of the program sees them: the two relay layers (what is recorded, what is limited), the limit for addresses without
+ * a credential, and the upkeep between this process, Redis and the store.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
+import type { RelayLayer } from '../core/relay.ts'
+import type { Database } from '../store/database.ts'
+import type { RedisStore } from '../store/redis.ts'
+import { AddressLimiter } from './address-limiter.ts'
+import { Budgets } from './budget.ts'
+import { limited } from './limited.ts'
+import { createLimiter, type LimiterStats } from './limiter.ts'
+import type { LimitsOptions } from './options.ts'
+import { PlanBook } from './plan.ts'
+import { createUsageLedger, type LedgerStats } from './usage-ledger.ts'
+
+export interface LimitsDeps {
+  readonly options: () => LimitsOptions
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  /** Null: usage is not kept, and budgets last as long as the process. */
+  readonly database: Database | null
+  /** Null: this process counts alone. */
+  readonly redis: RedisStore | null
+  /** Unique to this process and start. */
+  readonly replica: string
+  readonly events: LimitsEvents
+}
+
+/** What limits tell about themselves; nothing of it may throw. */
+export interface LimitsEvents {
+  /** A request was turned away. `dimension`: requests, tokens, concurrency or gpu; `scope`: tenant, credential or class. */
+  readonly limited: (dimension: string, scope: string, call: Call) => void
+  /** Usage could not be written and is tried again, or (`dropped` rows) is lost. */
+  readonly usageTrouble: (error: unknown, dropped: number) => void
+}
+
+export interface Limits {
+  /** Records what passes: outside the limits and the caches. */
+  readonly recording: RelayLayer
+  readonly limiting: RelayLayer
+  /** Held against addresses before a credential of theirs is looked at. */
+  readonly addresses: { waitMs(address: string): number; charge(address: string): void }
+  readonly stats: { readonly limiter: LimiterStats; readonly usage: LedgerStats; readonly addresses: number }
+  /** Begins to write usage, and reads what was used before. Rejects when that cannot be read; all else goes on. */
+  start(): Promise<void>
+  /** Writes all usage that waits. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+export function createLimits(deps: LimitsDeps): Limits {
+  const { options, clock, random, database, redis, replica, events } = deps
+  const book = latest(options, (current) => new PlanBook(current))
+  const budgets = new Budgets(clock, () => options().placesMax)
+  const limiter = createLimiter({ clock, options, redis, replica })
+  const addresses = new AddressLimiter(() => options().address)
+  const classOf = (model: string | null): string => book().classOf(model)
+  const ledger = createUsageLedger({ database, clock, options, classOf, budgets, replica, onTrouble: events.usageTrouble })
+  return {
+    recording: ledger.layer,
+    limiting: limited({
+      options,
+      book,
+      limiter,
+      budgets,
+      random,
+      onDenied: (call, { dimension, scope }) => events.limited(dimension, scope, call),
+    }),
+    addresses: {
+      waitMs(address) {
+        const verdict = addresses.admit(address, clock.nowMs())
+        if (verdict.admitted) addresses.giveBack(address)
+        return verdict.waitMs
+      },
+      charge: (address) => void addresses.admit(address, clock.nowMs()),
+    },
+    get stats() {
+      return { limiter: limiter.stats, usage: ledger.stats, addresses: addresses.size }
+    },
+    start() {
+      limiter.start()
+      return ledger.start()
+    },
+    flush: () => ledger.flush(),
+    async close() {
+      await ledger.close()
+      await limiter.close()
+    },
+  }
+}
+
+/** What is made from options, made anew when they are others. */
+function latest<O, T>(options: () => O, make: (current: O) => T): () => T {
+  let current = options()
+  let made = make(current)
+  return () => {
+    const next = options()
+    if (next !== current) {
+      current = next
+      made = make(next)
+    }
+    return made
+  }
+}
