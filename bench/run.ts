@@ -22,6 +22,8 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   overload: () => import('./overload.ts'),
   routing: () => import('./routing.ts'),
   soak: () => import('./soak.ts'),
+  cache: () => import('./cache.ts'),
+  coalesce: () => import('./coalesce.ts'),
 }
 
 interface Call {

@@ -26,6 +26,8 @@ export interface Gateway {
   readonly port: number
   /** From the start of the process to its first answer. */
   readonly firstAnswerMs: number
+  /** The last it wrote to standard error. */
+  said(): string
   stop(): Promise<void>
 }
 
@@ -46,7 +48,7 @@ const startMsMax = 30_000
 const stopMsMax = 5_000
 
 /** A port nobody listens on at this moment. */
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)
@@ -71,11 +73,15 @@ function answers(port: number, path: string): Promise<boolean> {
   })
 }
 
-function gatewayEnv(ports: readonly number[], port: number, logFile: string): Record<string, string> {
+/** No store unless a bench asks for one: making a database takes seconds of a core. */
+function gatewayEnv(ports: readonly number[], port: number, folder: string): Record<string, string> {
   return {
+    PATH: '/usr/bin:/bin',
+    XDG_DATA_HOME: folder,
+    CORRAL_STORE__ENABLED: 'false',
     CORRAL_NODES: ports.map((node) => `http://127.0.0.1:${node}`).join(','),
     CORRAL_HTTP__PORT: String(port),
-    CORRAL_OBSERVE__LOG__FILE: logFile,
+    CORRAL_OBSERVE__LOG__FILE: join(folder, 'access.log'),
     CORRAL_OBSERVE__LOG__ACCESS: 'true',
   }
 }
@@ -122,7 +128,7 @@ export async function startGateway(ports: readonly number[], settings: GatewaySe
   build()
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'corral-bench-'))
-  const env = { PATH: '/usr/bin:/bin', ...gatewayEnv(ports, port, join(folder, 'access.log')), ...settings.env }
+  const env = { ...gatewayEnv(ports, port, folder), ...settings.env }
   const startUs = monotonicUs()
   const child = spawn(process.execPath, [...(settings.nodeArgs ?? []), entry, 'serve'], {
     env,
@@ -136,7 +142,7 @@ export async function startGateway(ports: readonly number[], settings: GatewaySe
     await untilAnswered(port, '/livez', { child, said: () => said })
     const firstAnswerMs = (monotonicUs() - startUs) / 1_000
     await untilAnswered(port, '/readyz', { child, said: () => said })
-    return { name: 'corral', pid: child.pid ?? 0, port, firstAnswerMs, stop }
+    return { name: 'corral', pid: child.pid ?? 0, port, firstAnswerMs, said: () => said, stop }
   } catch (error) {
     await stop()
     throw error

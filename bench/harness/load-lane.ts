@@ -17,6 +17,7 @@ export interface LaneOwner {
   onLaneFree(lane: LoadLane, kind: string): void
 }
 
+const cachePattern = /\r\nx-corral-cache: *([a-z]+)/
 const stampPattern = /"content":"(\d+) (\d+)"/g
 
 export class LoadLane implements ResponseListener {
@@ -31,6 +32,7 @@ export class LoadLane implements ResponseListener {
   #isBroken = false
   #hasRetryAfter = false
   #errorText = ''
+  #cache: string | undefined
 
   constructor(port: number, owner: LaneOwner) {
     this.#port = port
@@ -59,6 +61,7 @@ export class LoadLane implements ResponseListener {
     this.#isBroken = false
     this.#hasRetryAfter = false
     this.#errorText = ''
+    this.#cache = undefined
     const socket = this.#socket ?? this.#open()
     socket.write(request, 'latin1')
   }
@@ -73,11 +76,13 @@ export class LoadLane implements ResponseListener {
 
   onHead(status: number, head: string): void {
     this.#status = status
+    this.#cache = cachePattern.exec(head)?.[1]
     this.#hasRetryAfter = status !== 200 && head.includes('\r\nretry-after:')
   }
 
   onData(text: string): void {
-    if (text.includes('"done":true')) this.#isDone = true
+    // An embedding answer has no other mark; its length tells when it is whole.
+    if (text.includes('"done":true') || text.includes('"embeddings":')) this.#isDone = true
     const isError = text.includes('"error"')
     if (isError) this.#isBroken = true
     if (isError || this.#status !== 200) this.#errorText = text
@@ -108,7 +113,9 @@ export class LoadLane implements ResponseListener {
 
   #end(kind: string): void {
     this.#isBusy = false
-    this.#owner.recorder.onEnd(kind, (monotonicUs() - this.#sentUs) / 1_000)
+    const latencyMs = (monotonicUs() - this.#sentUs) / 1_000
+    this.#owner.recorder.onEnd(kind, latencyMs)
+    if (this.#cache !== undefined && kind === 'ok') this.#owner.recorder.onCache(this.#cache, latencyMs)
     if (kind !== 'ok') {
       const isRetryAfterMissing = (this.#status === 503 || this.#status === 429) && !this.#hasRetryAfter
       this.#owner.recorder.onFailure(causeOf(kind, this.#errorText), { isBeforeFirstFrame: this.#framesSeen === 0, isRetryAfterMissing })

@@ -10,6 +10,17 @@ function noFailures(): Failures {
   return { beforeFirstFrame: 0, lastAfterMs: 0, retryAfterMissing: 0, causes: {} }
 }
 
+function addTo(samplesOf: Map<string, Samples>, name: string, value: number): void {
+  const known = samplesOf.get(name)
+  const samples = known ?? new Samples()
+  if (known === undefined) samplesOf.set(name, samples)
+  samples.add(value)
+}
+
+function spreadsOf(samplesOf: ReadonlyMap<string, Samples>): Record<string, Spread> {
+  return Object.fromEntries([...samplesOf].map(([name, samples]) => [name, samples.spread()]))
+}
+
 export class LoadRecorder {
   #startUs = monotonicUs()
   #kinds = new Map<string, Samples>()
@@ -17,6 +28,7 @@ export class LoadRecorder {
   #frameDelay = new Samples()
   #frames = 0
   #failures = noFailures()
+  #cache = new Map<string, Samples>()
 
   onFrame(delayMs: number): void {
     this.#frames += 1
@@ -28,10 +40,12 @@ export class LoadRecorder {
   }
 
   onEnd(kind: string, latencyMs: number): void {
-    const known = this.#kinds.get(kind)
-    const samples = known ?? new Samples()
-    if (known === undefined) this.#kinds.set(kind, samples)
-    samples.add(latencyMs)
+    addTo(this.#kinds, kind, latencyMs)
+  }
+
+  /** An answer that ended well and said what the cache did. */
+  onCache(outcome: string, latencyMs: number): void {
+    addTo(this.#cache, outcome, latencyMs)
   }
 
   onFailure(cause: string, facts: { readonly isBeforeFirstFrame: boolean; readonly isRetryAfterMissing: boolean }): void {
@@ -47,22 +61,18 @@ export class LoadRecorder {
   /** The window so far; a new one begins. */
   take(inFlight: number): LoadWindow {
     const nowUs = monotonicUs()
-    const kinds: Record<string, number> = {}
-    const latencyMs: Record<string, Spread> = {}
-    for (const [kind, samples] of this.#kinds) {
-      const spread = samples.spread()
-      kinds[kind] = spread.count
-      latencyMs[kind] = spread
-    }
+    const latencyMs = spreadsOf(this.#kinds)
+    const kinds = Object.fromEntries(Object.entries(latencyMs).map(([kind, { count }]) => [kind, count]))
     const durationMs = (nowUs - this.#startUs) / 1_000
     const window = { durationMs, kinds, latencyMs, firstFrameMs: this.#firstFrame.spread(), frameDelayMs: this.#frameDelay.spread() }
-    const taken: LoadWindow = { ...window, failures: this.#failures, frames: this.#frames, inFlight }
+    const taken: LoadWindow = { ...window, failures: this.#failures, cache: spreadsOf(this.#cache), frames: this.#frames, inFlight }
     this.#startUs = nowUs
     this.#kinds = new Map()
     this.#firstFrame = new Samples()
     this.#frameDelay = new Samples()
     this.#frames = 0
     this.#failures = noFailures()
+    this.#cache = new Map()
     return taken
   }
 }

@@ -9,27 +9,18 @@ import type { LaneOwner } from './load-lane.ts'
 import { LoadRecorder } from './load-recorder.ts'
 import type { LoadSpec, LoadWindow } from './load-spec.ts'
 import { monotonicUs } from './monotonic.ts'
+import { requestSource } from './request-source.ts'
+import type { RequestSource } from './request-source.ts'
 
 const restAfterFailureMs = 5
 const sweepEveryMs = 100
 
-/** The request as it goes over the wire. */
-export function requestText(spec: LoadSpec): string {
-  const extra = Object.entries(spec.headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  const method = spec.body === '' ? 'GET' : 'POST'
-  const length = spec.body === '' ? '' : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(spec.body)}\r\n`
-  return `${method} ${spec.path} HTTP/1.1\r\nhost: 127.0.0.1:${spec.port}\r\n${length}${extra.join('')}\r\n${spec.body}`
-}
-
-/** A place in the request that each one fills with its own number: no two prompts are alike, as in life. */
-export const numberPlace = '########'
-
 export class LoadRun implements LaneOwner {
   readonly recorder = new LoadRecorder()
   readonly #spec: LoadSpec
-  readonly #before: string
-  readonly #after: string | undefined
+  readonly #source: RequestSource
   readonly #lanes: LoadLane[]
+  readonly #indices: ReadonlyMap<LoadLane, number>
   readonly #free: LoadLane[] = []
   readonly #backlogUs: number[] = []
   readonly #startUs = monotonicUs()
@@ -40,10 +31,9 @@ export class LoadRun implements LaneOwner {
 
   constructor(spec: LoadSpec) {
     this.#spec = spec
-    const [before = '', after] = requestText(spec).split(numberPlace)
-    this.#before = before
-    this.#after = after
+    this.#source = requestSource(spec)
     this.#lanes = Array.from({ length: spec.connections }, () => new LoadLane(spec.port, this))
+    this.#indices = new Map(this.#lanes.map((lane, index) => [lane, index]))
     if (spec.rate > 0) {
       this.#free.push(...this.#lanes)
       this.#pace()
@@ -93,8 +83,7 @@ export class LoadRun implements LaneOwner {
 
   #send(lane: LoadLane, dueUs: number): void {
     this.#sent += 1
-    const number = this.#after === undefined ? '' : String(this.#sent).padStart(numberPlace.length, '0')
-    lane.send(this.#after === undefined ? this.#before : this.#before + number + this.#after, dueUs)
+    lane.send(this.#source(this.#sent, this.#indices.get(lane) ?? 0), dueUs)
   }
 
   #startClosed(): void {

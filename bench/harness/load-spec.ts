@@ -4,10 +4,12 @@
  */
 import { z } from 'zod'
 
+import { workloadSpec } from './workload.ts'
+
 export const loadSpec = z.strictObject({
   port: z.int(),
   path: z.string().default('/api/chat'),
-  body: z.string(),
+  body: z.string().default(''),
   /** Connections, each with one request at a time. */
   connections: z.int().min(1),
   /** Requests per second, sent whether or not earlier ones have ended. 0: each connection sends when it is free. */
@@ -19,6 +21,10 @@ export const loadSpec = z.strictObject({
   /** First requests of the connections are spread over this time. */
   rampMs: z.number().min(0).default(0),
   headers: z.record(z.string(), z.string()).default({}),
+  /** Values of `authorization` that the connections take in turn, one each; none when empty. */
+  credentials: z.array(z.string()).default([]),
+  /** Bodies that differ from request to request, in order, instead of `body`; its end ends the load. */
+  workload: workloadSpec.optional(),
 })
 export type LoadSpec = z.infer<typeof loadSpec>
 
@@ -49,6 +55,8 @@ export const loadWindow = z.strictObject({
   /** Milliseconds from the mock's write of a frame to its arrival here. */
   frameDelayMs: spread,
   failures,
+  /** Milliseconds to the last byte of the answers that were `ok`, by what their header `x-corral-cache` says. */
+  cache: z.record(z.string(), spread),
   frames: z.int(),
   inFlight: z.int(),
 })

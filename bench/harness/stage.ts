@@ -126,6 +126,13 @@ export class Stage {
     return new LoadDriver(await this.#start('./load-process.ts', []))
   }
 
+  /** A server that ends with the stage. */
+  async service<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
+    const service = await starting
+    this.#stops.push(() => service.stop())
+    return service
+  }
+
   async close(): Promise<void> {
     for (const stop of this.#stops.toReversed()) await stop()
   }
@@ -139,6 +146,7 @@ export class Stage {
       pid: child.pid,
       port: z.int().parse(await child.call('port')),
       firstAnswerMs,
+      said: () => '',
       stop: once(() => child.stop()),
     }
     this.#stops.push(() => gateway.stop())
