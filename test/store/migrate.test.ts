@@ -74,7 +74,7 @@ describeStores(storeKinds, (servers) => {
 describeStores(serverKinds, (servers) => {
   test('ten replicas that start at once apply each once', async () => {
     const at = await servers.postgres.createDatabase()
-    const replicas = Array.from({ length: 10 }, () => postgresOn(servers.urlOf(at), { pool: { acquireTimeoutMs: 5_000 } }))
+    const replicas = Array.from({ length: 10 }, () => postgresOn(servers.urlOf(at)))
     onTestFinished(async () => {
       await Promise.all(replicas.map((replica) => replica.close()))
     })

@@ -142,7 +142,7 @@ describeStores(
 
     test('forty clients share four server connections without an error', async () => {
       const { database, at } = await withCounter(servers)
-      const others = [1, 2].map(() => postgresOn(servers.urlOf(at), { pool: { acquireTimeoutMs: 5_000 } }))
+      const others = [1, 2].map(() => postgresOn(servers.urlOf(at)))
       const work = others.flatMap((other) =>
         Array.from({ length: 150 }, () => other.tx('system', increment, { statementTimeoutMs: 10_000 })),
       )
@@ -160,7 +160,7 @@ describe('a network that swallows everything', () => {
     await once(hole, 'listening')
     const address = hole.address()
     if (address === null || typeof address === 'string') throw new Error('no port')
-    const database = postgresOn(`postgres://corral@127.0.0.1:${address.port}/corral`)
+    const database = postgresOn(`postgres://corral@127.0.0.1:${address.port}/corral`, { pool: { acquireTimeoutMs: 500 } })
     const startMs = performance.now()
     await expect(database.tx('system', read)).rejects.toMatchObject({ code: 'store_unavailable' })
     expect(performance.now() - startMs).toBeLessThan(2_000)

@@ -25,9 +25,17 @@ export function storeDeps(): StoreDeps & { readonly reports: string[] } {
   return { clock: systemClock, random: Math.random, report: (message) => reports.push(message), reports }
 }
 
+/** Other tests share the machine: waiting is no failure here unless the test says so. */
+const busyMs = 5_000
+
 export function optionsWith({ pool = {}, embedded = {}, ...rest }: Overrides = {}): StoreOptions {
   const defaults = storeOptions.parse({})
-  return { ...defaults, ...rest, pool: { ...defaults.pool, ...pool }, embedded: { ...defaults.embedded, ...embedded } }
+  return {
+    ...defaults,
+    ...rest,
+    pool: { ...defaults.pool, acquireTimeoutMs: busyMs, ...pool },
+    embedded: { ...defaults.embedded, queueTimeoutMs: busyMs, ...embedded },
+  }
 }
 
 export function embeddedOn(dataDir: string, overrides: Overrides = {}) {
