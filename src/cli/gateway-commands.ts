@@ -1,8 +1,11 @@
 /** The commands that ask a running gateway, as commander sees them. Their code loads when they run. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 
 import type { GatewayOptions } from './gateway.ts'
+import type { CreateOptions, ListOptions, RotateOptions } from './keys.ts'
+import { withLimits } from './limit-flags.ts'
 import type { AddOptions } from './nodes.ts'
+import type { TenantSetOptions } from './tenants.ts'
 
 /** Options of commands that ask a running gateway. */
 function withGateway(command: Command): Command {
@@ -44,10 +47,52 @@ function addModels(program: Command): void {
   )
 }
 
-/** Adds `nodes`, `models` and `top`. */
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+
+function addKeys(program: Command): void {
+  const keys = program.command('keys').description('API keys of a running gateway: create, ls, rotate, revoke (as the key in CORRAL_API_KEY)')
+  const load = () => import('./keys.ts')
+  withLimits(withGateway(keys.command('create').description('make a key and print it, this once')))
+    .option('--title <text>', 'what it is for')
+    .addOption(new Option('--scope <scope>', 'repeatable (else chat, embed, models:read)').argParser(collect))
+    .addOption(new Option('--model <name>', 'model or pattern with *, repeatable (else all)').argParser(collect))
+    .option('--tenant <name>', 'whose key (else your own tenant)')
+    .option('--node-group <name>', 'nodes it is served by (else all)')
+    .option('--expires <duration>', 'such as 90d, or never (else identity.keys.lifeMs)')
+    .option('--public-key <file>', 'register an Ollama client that signs: its ~/.ollama/id_ed25519.pub')
+    .action(async (options: CreateOptions) => (await load()).keysCreateCommand(options))
+  withGateway(keys.command('ls').description('list keys'))
+    .option('--tenant <name>', 'only of this tenant')
+    .option('--all', 'revoked and expired ones too')
+    .action(async (options: ListOptions) => (await load()).keysLsCommand(options))
+  withGateway(keys.command('rotate').description('make a successor; the old key goes on for a while').argument('<id>'))
+    .option('--overlap <duration>', 'how long the old one goes on (else identity.keys.overlapMs)')
+    .option('--expires <duration>', 'life of the new one (else as long as the old one had)')
+    .action(async (id: string, options: RotateOptions) => (await load()).keysRotateCommand(id, options))
+  withGateway(keys.command('revoke').description('refuse a key from now on').argument('<id>'))
+    .requiredOption('--reason <text>', 'kept with the key and in the audit log')
+    .action(async (id: string, options: GatewayOptions & { reason: string }) => (await load()).keysRevokeCommand(id, options))
+}
+
+function addTenants(program: Command): void {
+  const tenants = program.command('tenants').description('tenants of a running gateway: ls, set')
+  const load = () => import('./tenants.ts')
+  withGateway(tenants.command('ls').description('list tenants')).action(async (options: GatewayOptions) =>
+    (await load()).tenantsLsCommand(options),
+  )
+  withLimits(withGateway(tenants.command('set').description('make a tenant, or change it').argument('<name>')))
+    .option('--title <text>', 'who it is')
+    .option('--suspend', 'let none of its credentials in')
+    .option('--resume', 'let them in again')
+    .action(async (name: string, options: TenantSetOptions) => (await load()).tenantsSetCommand(name, options))
+}
+
+/** Adds `nodes`, `models`, `keys`, `tenants` and `top`. */
 export function addGatewayCommands(program: Command): void {
   addNodes(program)
   addModels(program)
+  addKeys(program)
+  addTenants(program)
   withGateway(program.command('top').description('the fleet, live in the terminal')).action(async (options: GatewayOptions) =>
     (await import('./top.ts')).topCommand(options),
   )

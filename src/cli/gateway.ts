@@ -2,6 +2,7 @@
  * A running gateway as the commands use it. Whatever keeps an answer from coming is exit code 3 with a sentence that says
  * what to do; an answer that is an error is exit code 1 with the gateway's own words.
  */
+import { apiKey } from '../config/environment.ts'
 import { urlOf } from './banner.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 import { type FleetView, fleetView } from './fleet-view.ts'
@@ -16,10 +17,17 @@ export interface GatewayOptions {
 
 const answerTimeoutMs = 15_000
 
+interface GatewayRequest {
+  readonly method: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly signal?: AbortSignal
+}
+
 export interface Gateway {
   readonly url: string
   /** Sends and reads a JSON answer; null for an empty one. */
-  request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown>
+  request(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<unknown>
   /** Sends JSON and hands out the answer as it comes. Without a deadline: a pull takes as long as it takes. */
   open(path: string, body: unknown): Promise<Response>
   fleet(): Promise<FleetView>
@@ -39,14 +47,16 @@ function normalUrl(text: string): string {
 }
 
 function createGateway(url: string): Gateway {
-  const send = async (path: string, init: RequestInit): Promise<Response> => {
-    const response = await fetch(url + path, init).catch((error: unknown) => {
+  const key = apiKey()
+  const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
+  const send = async (path: string, init: GatewayRequest): Promise<Response> => {
+    const response = await fetch(url + path, { ...init, headers: { ...headers, ...init.headers } }).catch((error: unknown) => {
       throw unreachable(url, error)
     })
     if (!response.ok) throw await answeredError(response, path)
     return response
   }
-  const jsonBody = (method: string, body: unknown): RequestInit =>
+  const jsonBody = (method: string, body: unknown): GatewayRequest =>
     body === undefined ? { method } : { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
   const request: Gateway['request'] = async (method, path, body) => {
     const response = await send(path, { ...jsonBody(method, body), signal: AbortSignal.timeout(answerTimeoutMs) })
@@ -91,6 +101,10 @@ async function answeredError(response: Response, path: string): Promise<CliError
   const words = wordsOf(text)
   if (response.status === 404 && path.startsWith('/admin') && words === null) {
     return new CliError(exitCodes.failure, `${response.url} is not there: this is no Corral gateway, or features.admin is off`)
+  }
+  if (response.status === 401) {
+    const advice = apiKey() === null ? 'set CORRAL_API_KEY to a key with the scope admin' : 'the key in CORRAL_API_KEY is not valid there'
+    return new CliError(exitCodes.failure, `the gateway wants a credential: ${advice}`)
   }
   const exitCode = text.includes('partial_failure') ? exitCodes.partial : exitCodes.failure
   return new CliError(exitCode, words ?? `the gateway answered ${response.status}`)

@@ -142,7 +142,12 @@ async function openStores({ app, say, settings, address }: Serving): Promise<voi
   try {
     await app.openStores()
     const key = (await app.identity?.makeFirstKey()) ?? null
-    if (key !== null) say('info', firstKeyLines(key, urlOf(address.host, address.port)))
+    if (key !== null) {
+      const lines = firstKeyLines(key, urlOf(address.host, address.port))
+      // It cannot be had again, so it is said to those who want silence too.
+      if (settings.config.observe.log.level === 'silent') printMessage(lines.join('\n'))
+      else say('info', lines)
+    }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     if (settings.config.identity.mode === 'open') {

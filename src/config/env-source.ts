@@ -20,7 +20,7 @@ const fileSuffix = '_FILE'
 const nodesName = 'CORRAL_NODES'
 /** Names that platforms give to the addresses of their services. A `CORRAL_…` name for the same key is stronger. */
 const platformNames: Readonly<Record<string, Path>> = { DATABASE_URL: ['store', 'url'], REDIS_URL: ['redis', 'url'] }
-const ownNames: ReadonlySet<string> = new Set(['CORRAL_CONFIG'])
+const ownNames: ReadonlySet<string> = new Set(['CORRAL_CONFIG', 'CORRAL_API_KEY'])
 const setByClusters = /^CORRAL_(SERVICE_(HOST|PORT)|PORT)(_|$)/
 
 interface Target {

@@ -5,6 +5,12 @@ export function processEnvironment(): Environment {
   return process.env
 }
 
+/** The credential with which commands speak to a gateway; null when none is set. */
+export function apiKey(env: Environment = processEnvironment()): string | null {
+  const key = env['CORRAL_API_KEY']?.trim() ?? ''
+  return key === '' ? null : key
+}
+
 /** Colours are wanted: a terminal, and neither `NO_COLOR` nor `TERM=dumb`. */
 export function wantsColour(stream: { readonly isTTY?: boolean | undefined }, env: Environment = processEnvironment()): boolean {
   const refused = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb'

@@ -68,5 +68,7 @@ export function leafPaths(shape: KeyShape = rootShape, path: Path = []): Path[] 
 /** Values that no output may show: headers of nodes, and every key named like a credential. */
 export function isSecret(path: Path): boolean {
   if (path[path.length - 2] === 'headers') return true
-  return /(secret|password|token|apikey)$/i.test(String(path[path.length - 1] ?? ''))
+  // An item of a list is as secret as the list.
+  const named = path.findLast((step) => typeof step === 'string') ?? ''
+  return /(secrets?|password|token|apikey)$/i.test(String(named))
 }
