@@ -23,7 +23,9 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   routing: () => import('./routing.ts'),
   soak: () => import('./soak.ts'),
   cache: () => import('./cache.ts'),
+  'cache-hit': () => import('./cache-hit.ts'),
   coalesce: () => import('./coalesce.ts'),
+  auth: () => import('./auth.ts'),
 }
 
 interface Call {

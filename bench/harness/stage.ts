@@ -114,6 +114,13 @@ export class Stage {
     return { name: 'bare', pid: child.pid, port: z.int().parse(await child.call('port')) }
   }
 
+  /** A server that knows no more than one answer. */
+  async bareAnswer(answer: { readonly headers: Readonly<Record<string, string>>; readonly body: string }): Promise<Target> {
+    const child = await this.#start('./bare-answer-process.ts', [])
+    await child.call('set', answer)
+    return { name: 'bare-answer', pid: child.pid, port: z.int().parse(await child.call('port')) }
+  }
+
   /** The gateway in front of `ports`, ready for requests; under `--target bare` the bare proxy in its place. */
   async gateway(ports: readonly number[], settings: GatewaySettings = {}): Promise<Gateway> {
     if (this.#target === 'bare') return this.#bareInPlace(ports)
