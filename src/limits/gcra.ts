@@ -25,8 +25,7 @@ export interface Standing {
 
 /** The parts still in a bucket that held `parts` at `atUs`. A clock that went back drains nothing. */
 export function drained(parts: number, limit: number, elapsedUs: number): number {
-  if (elapsedUs <= 0) return parts
-  return Math.max(0, parts - limit * Math.min(elapsedUs, partsPerUnit))
+  return elapsedUs <= 0 ? parts : Math.max(0, parts - limit * elapsedUs)
 }
 
 /** Microseconds until `cost` units fit beside `parts`; 0 when they fit now, Infinity when they never do. */

@@ -1,6 +1,8 @@
 /**
  * The one limiter that the relay layer asks. With Redis its verdict counts for all replicas, and the process's own table is kept
- * informed; without, or while Redis is away, the own table decides over this replica's share. It is never off.
+ * informed; without, or while Redis is away, the own table decides over this replica's share. It is never off, and what was used
+ * meanwhile is charged in Redis with the next request of the same plan. An answer that was lost may have been a charge, so that
+ * request is not charged again.
  */
 import type { Clock } from '../base/clock.ts'
 import { skipped, type RedisStore } from '../store/redis.ts'
@@ -96,8 +98,12 @@ class SharedLimiter implements Limiter {
 
   admit(plan: Plan, id: string, tokens: number): Decision | Promise<Decision> {
     const hold: SharedHold = { plan, id: `${this.#replica}:${id}`, tokens }
-    const asked = this.#shared.admit(hold)
-    if (asked === skipped) return this.#decideAlone(plan, tokens, null)
+    const owed = this.#memory.takeOwed(plan)
+    const asked = this.#shared.admit(hold, owed)
+    if (asked === skipped) {
+      if (owed !== null) this.#memory.oweAgain(plan, owed)
+      return this.#decideAlone(plan, tokens, null)
+    }
     return asked.then((verdict) => {
       if (verdict === skipped) return this.#decideAlone(plan, tokens, hold)
       if (!verdict.admitted) return { verdict, reservation: null }
@@ -119,7 +125,8 @@ class SharedLimiter implements Limiter {
   /** `sent`: what Redis may have taken although its answer did not come; it is settled like the rest. */
   #decideAlone(plan: Plan, tokens: number, sent: SharedHold | null): Decision {
     this.#decidedAlone += 1
-    const { verdict, hold } = this.#memory.admit(plan, tokens, this.#replicas.alive)
+    const alive = this.#replicas.alive
+    const { verdict, hold } = sent === null ? this.#memory.admitOwing(plan, tokens, alive) : this.#memory.admit(plan, tokens, alive)
     if (!plan.holds) return { verdict, reservation: null }
     const shared = sent === null ? null : { limiter: this.#shared, hold: sent }
     if (hold !== null) return { verdict, reservation: new HeldReservation(this.#memory, hold, shared) }

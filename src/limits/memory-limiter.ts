@@ -19,7 +19,17 @@ export interface Hold {
   readonly plan: Plan
   readonly tokens: number
   readonly places: readonly Place[]
+  /** Whether it was admitted while Redis was not asked: what it uses is owed to Redis. */
+  readonly owing: boolean
 }
+
+/** What one meter owes to Redis, in parts (`gcra.ts`). */
+export interface Owed {
+  readonly requestParts: number
+  readonly tokenParts: number
+}
+
+const nothingOwed: Owed = { requestParts: 0, tokenParts: 0 }
 
 export interface MemoryLimiterStats {
   readonly places: number
@@ -37,6 +47,7 @@ export class MemoryLimiter {
   readonly #common: Place
   #sweep: MapIterator<[string, Place]>
   #shared = 0
+  #owing = false
 
   constructor(clock: Clock, placesMax: () => number) {
     this.#clock = clock
@@ -57,7 +68,46 @@ export class MemoryLimiter {
     if (denied === null) take(plan, places, tokens)
     const standings = tightest(plan, places)
     if (denied !== null) return { verdict: { admitted: false, ...denied, standings }, hold: null }
-    return { verdict: { admitted: true, standings }, hold: { plan, tokens, places } }
+    return { verdict: { admitted: true, standings }, hold: { plan, tokens, places, owing: false } }
+  }
+
+  /** The same while Redis is away: what is taken is owed to it. */
+  admitOwing(plan: Plan, tokens: number, shares: number): { readonly verdict: Verdict; readonly hold: Hold | null } {
+    const { verdict, hold } = this.admit(plan, tokens, shares)
+    if (hold === null) return { verdict, hold }
+    this.#owing = true
+    for (const [index, place] of hold.places.entries()) {
+      if (plan.meters[index]?.requestsPerMinute !== null) place.owedRequestParts += partsPerUnit
+    }
+    return { verdict, hold: { ...hold, owing: true } }
+  }
+
+  /** Request and token parts that each meter of the plan owes to Redis, no longer owed from now on; null when nothing is. */
+  takeOwed({ meters }: Plan): readonly Owed[] | null {
+    if (!this.#owing) return null
+    const nowUs = this.#nowUs()
+    let sum = 0
+    const owed = meters.map(({ key }) => {
+      const place = this.#places.get(key)
+      if (place === undefined) return nothingOwed
+      place.advance(nowUs)
+      const { owedRequestParts: requestParts, owedTokenParts: tokenParts } = place
+      place.owedRequestParts = 0
+      place.owedTokenParts = 0
+      sum += requestParts + tokenParts
+      return { requestParts, tokenParts }
+    })
+    return sum === 0 ? null : owed
+  }
+
+  /** Redis did not take it after all. */
+  oweAgain({ meters }: Plan, owed: readonly Owed[]): void {
+    for (const [index, { key }] of meters.entries()) {
+      const place = this.#places.get(key)
+      if (place === undefined) continue
+      place.owedRequestParts += owed[index]?.requestParts ?? 0
+      place.owedTokenParts += owed[index]?.tokenParts ?? 0
+    }
   }
 
   /** Counts a request that was admitted elsewhere, so that this table knows where it stands when it has to decide; at most a full share. */
@@ -68,11 +118,11 @@ export class MemoryLimiter {
       place.requestParts = Math.min(place.requestParts, place.requestsLimit * partsPerUnit)
       place.tokenParts = Math.min(place.tokenParts, place.tokensLimit * partsPerUnit)
     }
-    return { plan, tokens, places }
+    return { plan, tokens, places, owing: false }
   }
 
   /** Ends a hold: gives back what was reserved and charges what was used. Call it once; needless where `plan.holds` is false. */
-  settle({ plan, tokens, places }: Hold, usedTokens: number): void {
+  settle({ plan, tokens, places, owing }: Hold, usedTokens: number): void {
     const nowUs = this.#nowUs()
     for (let index = 0; index < places.length; index += 1) {
       const place = places[index]
@@ -83,6 +133,7 @@ export class MemoryLimiter {
       place.advance(nowUs)
       place.heldTokens -= tokens
       place.tokenParts += usedTokens * partsPerUnit
+      if (owing) place.owedTokenParts += usedTokens * partsPerUnit
     }
   }
 

@@ -15,6 +15,9 @@ export class Place {
   underWay = 0
   requestsLimit = 0
   tokensLimit = 0
+  /** Of what is in the buckets, the part that Redis does not know. */
+  owedRequestParts = 0
+  owedTokenParts = 0
 
   constructor(atUs: number) {
     this.atUs = atUs
@@ -25,6 +28,8 @@ export class Place {
     const elapsedUs = nowUs - this.atUs
     if (this.requestParts > 0) this.requestParts = drained(this.requestParts, this.requestsLimit, elapsedUs)
     if (this.tokenParts > 0) this.tokenParts = drained(this.tokenParts, this.tokensLimit, elapsedUs)
+    if (this.owedRequestParts > 0) this.owedRequestParts = drained(this.owedRequestParts, this.requestsLimit, elapsedUs)
+    if (this.owedTokenParts > 0) this.owedTokenParts = drained(this.owedTokenParts, this.tokensLimit, elapsedUs)
     this.atUs = nowUs
   }
 

@@ -6,6 +6,7 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import { skipped, type RedisScript, type RedisStore, type Skipped } from '../store/redis.ts'
 import { standing, type Standing } from './gcra.ts'
+import type { Owed } from './memory-limiter.ts'
 import { concurrencyWaitMs, tokenWaitMs } from './place.ts'
 import type { Meter, Plan } from './plan.ts'
 import { admitScript, renewScript, settleScript } from './scripts.ts'
@@ -64,12 +65,13 @@ export class RedisLimiter {
     this.#upkeep?.cancel()
   }
 
-  /** Takes every meter of the plan or none. */
-  admit(hold: SharedHold): Promise<Verdict | Skipped> | Skipped {
+  /** Takes every meter of the plan or none. `owed`, per meter, is charged in any case. */
+  admit(hold: SharedHold, owed: readonly Owed[] | null): Promise<Verdict | Skipped> | Skipped {
     const { plan, tokens } = hold
     const values: (string | number)[] = [member(hold), tokens, this.#deps.leaseMs()]
-    for (const { requestsPerMinute, tokensPerMinute, concurrency } of plan.meters) {
-      values.push(requestsPerMinute ?? -1, tokensPerMinute ?? -1, concurrency ?? -1)
+    for (const [index, { requestsPerMinute, tokensPerMinute, concurrency }] of plan.meters.entries()) {
+      const { requestParts = 0, tokenParts = 0 } = owed?.[index] ?? {}
+      values.push(requestsPerMinute ?? -1, tokensPerMinute ?? -1, concurrency ?? -1, requestParts, tokenParts)
     }
     const answer = this.#admit.run(this.#keys(plan), values)
     return answer === skipped ? skipped : answer.then((reply) => this.#understand(hold, reply))

@@ -13,7 +13,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local function read(hash, rl, tl)
   local v = redis.call('HMGET', hash, 'r', 't', 'a', 'h')
-  local elapsed = math.min(math.max(now - (tonumber(v[3]) or now), 0), PARTS)
+  local elapsed = math.max(now - (tonumber(v[3]) or now), 0)
   local r, t = tonumber(v[1]) or 0, tonumber(v[2]) or 0
   if rl > 0 then r = math.max(0, r - rl * elapsed) end
   if tl > 0 then t = math.max(0, t - tl * elapsed) end
@@ -27,7 +27,8 @@ end
 `
 
 /**
- * KEYS: hash and set of each meter. ARGV: member, tokens, lease ms, then per meter the limits of requests, tokens and concurrency (-1: none).
+ * KEYS: hash and set of each meter. ARGV: member, tokens, lease ms, then per meter the limits of requests, tokens and concurrency (-1: none),
+ * and the request and token parts that the replica owes since Redis was away: they are charged whatever the verdict.
  * Gives [0 or the meter (from 1) that denies, dimension (1 requests, 2 tokens, 3 concurrency), wait in µs (-1: unknown),
  * then per meter: request parts, token parts, held tokens].
  */
@@ -40,8 +41,14 @@ local function deny(index, which, wait)
 end
 for i = 1, count do
   local hash, set = KEYS[2 * i - 1], KEYS[2 * i]
-  local rl, tl, cl = tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2]), tonumber(ARGV[3 * i + 3])
+  local first = 5 * i - 1
+  local rl, tl, cl = tonumber(ARGV[first]), tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
   local r, t, h = read(hash, rl, tl)
+  local owedR, owedT = tonumber(ARGV[first + 3]), tonumber(ARGV[first + 4])
+  if owedR > 0 or owedT > 0 then
+    r, t = r + owedR, t + owedT
+    write(hash, r, t, h, lease)
+  end
   local active = 0
   if tl > 0 or cl > 0 then
     local lapsed = redis.call('ZRANGEBYSCORE', set, '-inf', whole(now), 'LIMIT', 0, 500)

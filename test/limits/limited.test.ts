@@ -8,6 +8,7 @@ import type { Answer, Outcome, Relay, StreamAnswer, Usage } from '../../src/core
 import { Budgets } from '../../src/limits/budget.ts'
 import { limited } from '../../src/limits/limited.ts'
 import { createLimiter, type Limiter } from '../../src/limits/limiter.ts'
+import { renderError } from '../../src/wire/render-error.ts'
 import { manualClock, type ManualClock } from '../fleet/manual-clock.ts'
 import { makeCall, makeRequest } from '../fleet/requests.ts'
 import { PlanBook } from '../../src/limits/plan.ts'
@@ -99,6 +100,20 @@ test('a refused request never reaches the next layer, and says when to come back
     'x-ratelimit-reset-requests': '1m0s',
   })
 })
+
+test.each(['ollama', 'openai', 'anthropic', 'problem'] as const)(
+  'a denial is a 429 with its headers in the dialect %s',
+  async (dialect) => {
+    const { ask } = bench()
+    const who = { own: { requestsPerMinute: 1 } }
+    await ask(who)
+    const { status, headers, body } = renderError(dialect, await refusal(ask(who)), 'req_1')
+    expect(status).toBe(429)
+    expect(headers).toMatchObject({ 'ratelimit-policy': '"requests";q=1;w=60', 'x-ratelimit-remaining-requests': '0' })
+    expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(60)
+    expect(body.toString()).toContain('limit of 1 requests per minute is reached')
+  },
+)
 
 test('an answer tells where the caller stands, besides its own headers', async () => {
   const { ask } = bench()

@@ -204,6 +204,25 @@ test('what Redis admitted counts against the share when Redis is lost', async ()
   expect(await countAdmitted(one, plan, 100)).toBe(40)
 })
 
+test('what was admitted while Redis was away is charged when it is back', async () => {
+  const server = await startRedis()
+  const [one, two] = await Promise.all([replica(server.url), replica(server.url)])
+  await until(() => one.limiter.stats.replicas === 2 && two.limiter.stats.replicas === 2, 'each knows of both')
+  const plan = planOf({ own: { requestsPerMinute: 100, tokensPerMinute: 10_000 } })
+  await server.kill()
+  await until(() => one.store.state !== 'up' && two.store.state !== 'up', 'the loss is seen')
+  const decisions = await Promise.all(Array.from({ length: 60 }, async () => admit(one, plan, 10)))
+  expect(decisions.filter(({ verdict }) => verdict.admitted)).toHaveLength(50)
+  for (const { reservation } of decisions) reservation?.settle(7)
+  await server.restart()
+  await until(() => one.store.state === 'up' && two.store.state === 'up', 'Redis is up again')
+  const { verdict } = await admit(one, plan, 0)
+  expect(verdict.standings.requests?.remaining).toBeLessThanOrEqual(51)
+  expect(verdict.standings.tokens?.remaining).toBeLessThanOrEqual(9_750)
+  expect(await countAdmitted(two, plan, 100)).toBeLessThanOrEqual(52)
+  expect((await admit(one, plan, 0)).verdict.admitted).toBe(false)
+})
+
 test.each([
   ['full', 'CONFIG SET maxmemory 1'],
   ['a replica', 'REPLICAOF 127.0.0.1 1'],
