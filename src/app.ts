@@ -19,6 +19,7 @@ import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
 import type { FetchText } from './identity/jwks.ts'
+import { createLimits } from './limits/limits.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { recorded } from './observe/recorded.ts'
 import { addTraceHeaders, createTracer } from './observe/trace.ts'
@@ -104,10 +105,21 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     engineEpoch: () => fleet.engine,
   })
   addCacheMetrics(observer.metrics, cache)
+  const limits = createLimits({
+    options: () => config.limits,
+    clock,
+    random,
+    database: stores?.database ?? null,
+    redis: stores?.redis ?? null,
+    replica: hopId,
+    events: observer,
+  })
   const layers: readonly RelayLayer[] = [
     recorded(observer, clock),
+    limits.recording,
     ...(identity === null ? [] : [identity.modelAccess]),
     manageable(() => config.features.modelOperations),
+    limits.limiting,
     cache.layer,
   ]
   const layered = (innermost: Relay): Relay => layers.reduceRight((next, layer) => layer(next), innermost)
@@ -122,7 +134,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     onRefused: observer.requestRefused,
     onBug: observer.bug,
   }
-  const guard = createGuard(identity)
+  const guard = createGuard(identity, limits.addresses)
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
@@ -140,6 +152,8 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       onBug: (error) => observer.bug(error, null),
     },
     identity,
+    cache,
+    usage: stores === undefined || stores.database === null ? null : { database: stores.database, flush: limits.flush },
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,
@@ -176,11 +190,13 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     async openStores() {
       await stores?.start()
       await identity?.start()
+      await limits.start()
       await cache.start()
     },
     async close(graceMs) {
       await server.close(graceMs)
       await cache.close()
+      await limits.close()
       await identity?.close()
       await fleet.close()
       await stores?.close()
@@ -205,7 +221,11 @@ function createAppIdentity(
   { identity: options }: Config,
   { stores, clock, observer }: { stores: AppStores | undefined; clock: Clock; observer: Observer },
 ): Identity | null {
-  if (stores === undefined || stores.database === null) return null
+  if (stores === undefined || stores.database === null) {
+    // The configuration was checked for this; a caller that forgets the stores must not open the doors.
+    if (options.mode !== 'open') throw new Error(`identity.mode ${options.mode} without a store`)
+    return null
+  }
   const { database, secret, fetchText } = stores
   return createIdentity({ options, database, secret, clock, events: observer, ...(fetchText === undefined ? {} : { fetchText }) })
 }

@@ -5,11 +5,15 @@
  */
 import { Hono } from 'hono'
 
+import type { Cache } from '../cache/layer.ts'
 import { openPrincipal } from '../core/principal.ts'
 import type { Identity } from '../identity/identity.ts'
+import type { Database } from '../store/database.ts'
 import { matchRoute, type RouteMatch, unknownRouteFor } from '../wire/routes.ts'
 import { type AdminDeps, mountAdmin } from './admin/admin.ts'
+import { mountCache } from './admin/cache.ts'
 import { mountKeys } from './admin/keys.ts'
+import { mountUsage } from './admin/usage.ts'
 import type { Guard, Passage } from './auth/guard.ts'
 import { answerUnread, type Arrival, type Exchange } from './connection.ts'
 import { type HealthDeps, mountHealth } from './health/health.ts'
@@ -24,6 +28,9 @@ export interface SurfaceDeps {
   readonly admin: AdminDeps
   /** Null: there is no store of keys, and no routes for them. */
   readonly identity: Identity | null
+  readonly cache: Cache
+  /** Null: usage is not kept. */
+  readonly usage: { readonly database: Database; readonly flush: () => Promise<void> } | null
   readonly health: HealthDeps
   readonly guard: Guard
   readonly onBug: (error: unknown) => void
@@ -33,10 +40,12 @@ export interface SurfaceDeps {
 const plain = { 'content-type': 'text/plain' }
 
 /** Corral's own routes. */
-export function createOwnRoutes(deps: Pick<SurfaceDeps, 'admin' | 'identity' | 'health' | 'onBug'>): Hono<NodeBindings> {
+export function createOwnRoutes(deps: Omit<SurfaceDeps, 'inference' | 'blobs' | 'guard'>): Hono<NodeBindings> {
   const app = new Hono<NodeBindings>()
   mountHealth(app, deps.health)
   if (deps.identity !== null) mountKeys(app, { ...deps.admin, identity: deps.identity })
+  if (deps.usage !== null) mountUsage(app, { ...deps.admin, ...deps.usage })
+  mountCache(app, { ...deps.admin, cache: deps.cache })
   mountAdmin(app, deps.admin)
   app.notFound((context) => context.body('404 page not found', 404, plain))
   app.onError((error) => {

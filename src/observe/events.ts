@@ -75,6 +75,10 @@ export interface Observer {
   decided(method: 'key' | 'jwt' | 'signature' | 'none', result: string): void
   /** Upkeep of identity that failed and is tried again. */
   upkeepFailed(what: string, reason: string): void
+  /** A request was turned away by a limit. */
+  limited(dimension: string, scope: string, call: Call): void
+  /** Usage could not be written and is tried again, or (`dropped` rows) is lost. */
+  usageTrouble(error: unknown, dropped: number): void
   /** A configuration was taken (`error` null), or refused. */
   configLoaded(error: string | null): void
   /** The log file was renamed: a new one is opened. */

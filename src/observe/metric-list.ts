@@ -100,6 +100,8 @@ function stateFamilies() {
 function guardFamilies() {
   return {
     authentications: counter('corral_authentications_total', 'Decisions on credentials.', ['method', 'result']),
+    limited: counter('corral_limited_total', 'Requests turned away by a limit.', ['limit', 'scope']),
+    usageDropped: counter('corral_usage_dropped_total', 'Usage records that were lost because the store was away for too long.'),
     cacheRequests: counter('corral_cache_requests_total', 'Requests by what the cache had to do with them.', ['kind', 'result']),
     cacheLayer: counter('corral_cache_layer_lookups_total', 'Lookups in the layers behind memory.', ['layer', 'result']),
     cacheSavedTokens: counter('corral_cache_saved_tokens_total', 'Output tokens that nobody had to generate.'),

@@ -19,7 +19,7 @@ export function createObserver(deps: ObserverDeps): Observer {
 
 function processEvents({ deps, metrics, logs, quiet }: EventContext) {
   const { logger, sink } = logs
-  const { authentications, configOk, configAt, memoryLevel, memoryRefused } = metrics.families
+  const { authentications, limited, usageDropped, configOk, configAt, memoryLevel, memoryRefused } = metrics.families
   return {
     logger,
     metrics,
@@ -32,6 +32,13 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
     }),
     decided: quiet((...[method, result]: Parameters<Observer['decided']>) => {
       authentications.at(method, result).value += 1
+    }),
+    limited: quiet((...[dimension, scope]: Parameters<Observer['limited']>) => {
+      limited.at(dimension, scope).value += 1
+    }),
+    usageTrouble: quiet((error: unknown, dropped: number) => {
+      usageDropped.child().value += dropped
+      logger.warn({ err: error, dropped }, dropped > 0 ? 'usage was lost' : 'usage could not be written, it is tried again')
     }),
     upkeepFailed: quiet((what: string, reason: string) => {
       logger.warn({ what, reason }, 'upkeep failed, it is tried again')

@@ -10,6 +10,7 @@ import { CorralError } from '../../src/core/errors.ts'
 import { noLimits, openPrincipal } from '../../src/core/principal.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { migrations } from '../../src/migrations.ts'
+import type { Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import { type FakeNode, startFakeNode } from '../http/fake-node.ts'
@@ -27,6 +28,7 @@ export interface ClosedGateway {
   readonly url: string
   readonly app: App
   readonly identity: Identity
+  readonly database: Database
   readonly issuer: TestIssuer
   readonly node: FakeNode
   /** A request over a connection of its own, as it is. */
@@ -82,6 +84,7 @@ export async function startClosedGateway(): Promise<ClosedGateway> {
     url: `http://127.0.0.1:${port}`,
     app,
     identity,
+    database: inner,
     issuer,
     node,
     ask: (method, target, options) => exchange(port, requestBytes(method, target, options), { head: method === 'HEAD' }),

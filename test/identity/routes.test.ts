@@ -3,6 +3,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
+import { createCache } from '../../src/cache/layer.ts'
+import { cacheOptions } from '../../src/cache/options.ts'
 import { type Scope, scopes } from '../../src/core/principal.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
 import { wantedOfOwn } from '../../src/http/auth/own-routes.ts'
@@ -31,10 +33,21 @@ function ollamaRoutes(): Listed[] {
   return known.flatMap(({ pattern, methods, scope }) => methods.map((method) => ({ method, pattern, asks: scope ?? 'open' })))
 }
 
+const cache = createCache({
+  options: () => cacheOptions.parse({}),
+  clock: systemClock,
+  random: () => 0.5,
+  secret: Buffer.alloc(32),
+  digestOf: () => null,
+  engineEpoch: () => '',
+})
+
 function ownRoutes(): Listed[] {
   const app = createOwnRoutes({
     admin: { fleet: makeFleet([]), calls: new CallRegistry(), clock: systemClock, newId: () => 'id', enabled: () => true, guard: openGuard },
     identity: gateway.identity,
+    cache,
+    usage: { database: gateway.database, flush: () => Promise.resolve() },
     health: { nodes: () => [], draining: () => false, metricsEnabled: () => true, renderMetrics: () => Promise.reject(new Error('none')) },
     onBug: () => undefined,
   })
@@ -55,11 +68,13 @@ DELETE /api/user/keys/:encodedKey: relay
 DELETE /v1/*: relay
 GET /: open
 GET /admin/audit: admin
+GET /admin/cache: admin, operator
 GET /admin/fleet: admin, operator
 GET /admin/keys/:id: admin
 GET /admin/keys: admin
 GET /admin/requests: admin, operator
 GET /admin/tenants: admin
+GET /admin/usage: admin
 GET /api/*: relay
 GET /api/experimental/model-recommendations: relay
 GET /api/ps: models:read
@@ -80,6 +95,7 @@ HEAD /api/version: models:read
 HEAD /v1/*: relay
 PATCH /api/*: relay
 PATCH /v1/*: relay
+POST /admin/cache/purge: admin, operator
 POST /admin/keys/:id/revoke: admin
 POST /admin/keys/:id/rotate: admin
 POST /admin/keys: admin

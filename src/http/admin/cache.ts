@@ -1,0 +1,58 @@
+/**
+ * `/admin/cache`: what the caches hold and did, and taking things out. A purge that does not say `"dryRun": false` only counts, and one
+ * without a condition means everything and must say so.
+ */
+import type { Hono } from 'hono'
+import { z } from 'zod'
+
+import type { Clock } from '../../base/clock.ts'
+import type { Cache } from '../../cache/layer.ts'
+import { CorralError } from '../../core/errors.ts'
+import type { Act } from '../../identity/key-store.ts'
+import { canonicalModelName } from '../../wire/model-name.ts'
+import type { Guard } from '../auth/guard.ts'
+import type { NodeBindings } from '../server.ts'
+import { actOf, json, operatorRoute, type OperatorRouteDeps, readJson, sameSite } from './operator-route.ts'
+
+export interface CacheRoutesDeps extends OperatorRouteDeps {
+  readonly cache: Pick<Cache, 'stats' | 'purge'>
+  readonly guard: Guard
+  readonly clock: Clock
+  readonly onChange?: (action: string, target: string, act: Act) => void
+}
+
+const purgeShape = z.strictObject({
+  tenant: z.string().min(1).max(64).exactOptional(),
+  model: z.string().min(1).max(350).exactOptional(),
+  kind: z.enum(['inference', 'embedding']).exactOptional(),
+  key: z.string().min(1).max(128).exactOptional(),
+  /** Stands for "no condition". */
+  all: z.boolean().default(false),
+  dryRun: z.boolean().default(true),
+})
+
+/** Adds the routes. Must come before `/admin/*` as a whole. */
+export function mountCache(app: Hono<NodeBindings>, deps: CacheRoutesDeps): void {
+  app.get(
+    '/admin/cache',
+    operatorRoute(deps, (context) => json(context, deps.cache.stats())),
+  )
+  app.post(
+    '/admin/cache/purge',
+    operatorRoute(
+      deps,
+      sameSite(async (context) => {
+        const { dryRun, all, model, ...conditions } = await readJson(context, { clock: deps.clock, what: 'purge', shape: purgeShape })
+        const selector = { ...conditions, ...(model === undefined ? {} : { model: canonicalModelName(model) }) }
+        const isWide = Object.keys(selector).length === 0
+        if (isWide !== all) {
+          const advice = isWide ? 'name a tenant, model, kind or key, or say "all": true' : '"all" goes with no other condition'
+          throw new CorralError('invalid_request', `purge: ${advice}`)
+        }
+        const result = await deps.cache.purge(selector, { dryRun })
+        if (!dryRun) deps.onChange?.('purge cache', JSON.stringify(selector), actOf(context, deps))
+        return json(context, result)
+      }),
+    ),
+  )
+}
