@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { MemoryLayer, type MemoryItem } from './memory-layer.ts'
-import type { FoundEntry, SecondLayer } from './second-layer.ts'
+import type { FoundEntry, KeyedBytes, SecondLayer } from './second-layer.ts'
 import { type ResolvedSelector, selects, type Tags } from './tags.ts'
 import { WriteQueue, type WriteQueueStats } from './write-queue.ts'
 
@@ -33,6 +33,8 @@ export interface PutFacts {
   /** Mean time until it is stale; the real one differs by up to a tenth, so that entries made together do not end together. */
   readonly ttlMs: number
   readonly originMs: number
+  /** Called once when no slower layer will get it any more that has not got it yet. */
+  readonly onSettled?: () => void
 }
 
 export interface LayerStats {
@@ -84,7 +86,7 @@ export class EntryStore {
   ): Promise<Found | null> | null {
     const slower = this.#slower[index]
     if (slower === undefined) return null
-    const asked = slower.layer.get(key)
+    const asked = slower.layer.get(key, wanted.tags)
     if (asked === null) {
       slower.skips += 1
       return this.#findFrom(index + 1, key, wanted)
@@ -107,7 +109,7 @@ export class EntryStore {
     }
     if (!isIntact(found.bytes)) {
       slower.corrupt += 1
-      slower.layer.delete(key)?.catch(() => undefined)
+      slower.layer.delete(key, tags)?.catch(() => undefined)
       return null
     }
     slower.hits += 1
@@ -117,16 +119,70 @@ export class EntryStore {
     return { item, layer: slower.layer.name }
   }
 
+  /** Looks for several, each layer for what the nearer ones had not. Null without a promise when none can be asked now. Never rejects. */
+  findMany(
+    keys: readonly string[],
+    tags: Tags,
+    isIntact: (bytes: Buffer) => boolean,
+  ): Promise<ReadonlyMap<string, Found>> | null {
+    const many = this.#slower.filter(({ layer }) => layer.getMany !== undefined)
+    return many.length === 0 || keys.length === 0 ? null : this.#findManyIn(many, keys, { tags, isIntact })
+  }
+
+  async #findManyIn(
+    layers: readonly Slower[],
+    keys: readonly string[],
+    wanted: { readonly tags: Tags; readonly isIntact: (bytes: Buffer) => boolean },
+  ): Promise<ReadonlyMap<string, Found>> {
+    const all = new Map<string, Found>()
+    let left = keys
+    for (const slower of layers) {
+      if (left.length === 0) break
+      const asked = slower.layer.getMany?.(left, wanted.tags) ?? null
+      if (asked === null) slower.skips += 1
+      const entries = await asked?.catch(() => null)
+      if (entries === undefined || entries === null) continue
+      for (const key of left) {
+        const found = this.#promote(slower, key, entries.get(key) ?? null, wanted)
+        if (found !== null) all.set(key, found)
+      }
+      left = left.filter((key) => !all.has(key))
+    }
+    return all
+  }
+
+  /** Keeps several entries that were made now, as one write per layer. */
+  putMany(entries: readonly KeyedBytes[], { tags, ttlMs, originMs }: PutFacts): void {
+    const [first] = entries
+    if (first === undefined) return
+    const nowMs = this.#deps.clock.nowMs()
+    const freshForMs = ttlMs * (1 - ttlJitter + 2 * ttlJitter * this.#deps.random())
+    const item = { bytes: first.bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags }
+    this.#stored += entries.length
+    for (const { key, bytes } of entries) this.#memory.set(key, { ...item, bytes })
+    const size = entries.reduce((sum, { bytes }) => sum + bytes.length, 0)
+    for (const { layer, writes } of this.#slower) {
+      if (layer.putMany === undefined) continue
+      writes.add({ bytes: size, run: () => layer.putMany?.(entries, this.#storedFacts(item, originMs)) ?? null })
+    }
+  }
+
   /** Keeps an entry that was made now: in memory at once, elsewhere soon. */
-  put(key: string, bytes: Buffer, { tags, ttlMs, originMs }: PutFacts): MemoryItem {
+  put(key: string, bytes: Buffer, { tags, ttlMs, originMs, onSettled }: PutFacts): MemoryItem {
     const nowMs = this.#deps.clock.nowMs()
     const freshForMs = ttlMs * (1 - ttlJitter + 2 * ttlJitter * this.#deps.random())
     const item = { bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags }
     this.#stored += 1
     this.#memory.set(key, item)
-    for (const { layer, writes } of this.#slower) {
-      writes.add({ bytes: bytes.length, run: () => layer.put(key, bytes, this.#storedFacts(item, originMs)) })
+    let left = this.#slower.length
+    const onEnd = (): void => {
+      left -= 1
+      if (left === 0) onSettled?.()
     }
+    for (const { layer, writes } of this.#slower) {
+      writes.add({ bytes: bytes.length, run: () => layer.put(key, bytes, this.#storedFacts(item, originMs)), onEnd })
+    }
+    if (left === 0 && this.#slower.length === 0) onSettled?.()
     return item
   }
 

@@ -19,6 +19,7 @@ import type { Plan, Planner } from './plan.ts'
 import { bypassReason, type BypassReason, type CacheMode } from './policy.ts'
 import { replay } from './replay.ts'
 import { type RouteShape, shapeOf, slotOf } from './route-shape.ts'
+import type { FlightLease } from './second-layer.ts'
 import { SharedAnswer } from './shared-answer.ts'
 
 export interface InferenceCacheDeps {
@@ -31,6 +32,8 @@ export interface InferenceCacheDeps {
   readonly scopes: ScopeTable
   /** What the caller's credential says; null: nothing. */
   readonly modeOf: (call: Call) => CacheMode | null
+  /** Null: each replica asks upstream itself. */
+  readonly lease: FlightLease | null
 }
 
 /** A request with all that is known of it here. */

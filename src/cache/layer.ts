@@ -16,7 +16,7 @@ import type { CacheOptions } from './options.ts'
 import { Planner } from './plan.ts'
 import { bypassReason, type BypassReason, type CacheMode } from './policy.ts'
 import { shapeOf, slotOf } from './route-shape.ts'
-import type { SecondLayer } from './second-layer.ts'
+import type { FlightLease, SecondLayer } from './second-layer.ts'
 import { type PurgeSelector, type ResolvedSelector, selects } from './tags.ts'
 
 /** How far this process may lag behind a purge on another one. */
@@ -35,6 +35,8 @@ export interface CacheDeps {
   readonly engineEpoch: () => string
   /** From the nearest to the slowest. */
   readonly layers?: readonly SecondLayer[]
+  /** One upstream call over all replicas; needs a layer that they share. */
+  readonly lease?: FlightLease
   /** Needed as soon as a layer outlives this process. */
   readonly epochStore?: EpochStore
   /** Policy of the caller's credential; null: nothing said. */
@@ -106,7 +108,9 @@ class Caches implements Cache {
     this.store = new EntryStore({ clock, random, memoryBytes: flags.memory ? memoryBytes : 0, staleMs, layers: deps.layers ?? [] })
     this.#planner = new Planner({ secret, epochs: this.epochs, digestOf: deps.digestOf, engineEpoch: deps.engineEpoch })
     const modeOf = deps.modeOf ?? (() => null)
-    this.#inference = new InferenceCache({ options, clock, random, store: this.store, planner: this.#planner, scopes: this.scopes, modeOf })
+    const { store, scopes } = this
+    const lease = deps.lease ?? null
+    this.#inference = new InferenceCache({ options, clock, random, store, planner: this.#planner, scopes, modeOf, lease })
     this.layer = this.#inference.layer
   }
 

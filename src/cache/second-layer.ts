@@ -25,15 +25,37 @@ export interface StoredFacts {
   readonly tags: Tags
 }
 
+/** Whose turn it is to ask upstream, among all replicas. */
+export type Turn =
+  /** Ours. `release` when the answer is stored where the others look, or will never be; the lease ends by itself when we die. */
+  | { readonly isOurs: true; release(): void }
+  /** Another's. `over` resolves, never rejects, when that one released it or its lease ran out. */
+  | { readonly isOurs: false; readonly over: Promise<void> }
+
+/** One upstream call per key over all replicas. Never load-bearing: where it cannot be asked, each replica asks upstream itself. */
+export interface FlightLease {
+  /** Null without a promise: cannot be asked now. A rejection counts as that too. */
+  acquire(key: string): Promise<Turn> | null
+}
+
+export interface KeyedBytes {
+  readonly key: string
+  readonly bytes: Buffer
+}
+
 export interface SecondLayer {
   /** Short and closed: `detail` of `Cache-Status` and metric label, e.g. `redis`, `postgres`. */
   readonly name: string
-  /** Null without a promise: the layer is down, skip it. A failure is a miss. */
-  get(key: string): Promise<FoundEntry | null> | null
+  /** Null without a promise: the layer is down, skip it. A failure is a miss. `tags`: those of the entry that is looked for. */
+  get(key: string, tags: Tags): Promise<FoundEntry | null> | null
+  /** Several at once, for kinds whose entries come in batches: those that are there, by key. */
+  getMany?(keys: readonly string[], tags: Tags): Promise<ReadonlyMap<string, FoundEntry>> | null
   /** Keeps the entry, unless there is one (the first writer wins, so that all see one answer). A failure is its own affair. */
   put(key: string, bytes: Buffer, facts: StoredFacts): Promise<void> | null
+  /** Several of the same tags and times. */
+  putMany?(entries: readonly KeyedBytes[], facts: StoredFacts): Promise<void> | null
   /** Deletes one entry, e.g. a corrupt one. */
-  delete(key: string): Promise<void> | null
+  delete(key: string, tags: Tags): Promise<void> | null
   /** Deletes what the selector means, as far as the layer can find it; resolves with how many, null when it cannot say. */
   purge(selector: ResolvedSelector): Promise<number | null> | null
 }

@@ -10,12 +10,14 @@ import { replaceField } from '../wire/splice.ts'
 import { type ForwardReason, forwardedHeaders, joinedHeaders } from './answer-headers.ts'
 import { count } from './counters.ts'
 import { encodeEntry, noChunks } from './entry.ts'
+import type { Found } from './entry-store.ts'
 import { Flight, type FlightEnd, type FlightOwner } from './flight.ts'
 import type { Asker, InferenceCache } from './inference-cache.ts'
 import type { JoinView } from './joiner.ts'
 import type { Plan } from './plan.ts'
 import { findUsageFrame, without } from './restamp.ts'
 import { wantsUsage } from './route-shape.ts'
+import type { Turn } from './second-layer.ts'
 import { type Refusal, refusal } from './storable.ts'
 
 /** The body passed its limits already. */
@@ -28,6 +30,7 @@ export class SharedAnswer implements FlightOwner {
   readonly #flight: Flight
   #looking = false
   #disowned = false
+  #release: (() => void) | null = null
 
   constructor(cache: InferenceCache, first: Asker) {
     this.#cache = cache
@@ -45,27 +48,57 @@ export class SharedAnswer implements FlightOwner {
   start(upstream: Relay, asker: Asker, reason: ForwardReason): Promise<Answer> {
     const answered = this.#flight.join(asker.call, viewOf(asker, 'miss', reason))
     const lookup = asker.directives.noCache ? null : this.#cache.find(asker)
-    if (lookup === null) {
-      this.#fly(upstream, asker.call)
-      return answered
-    }
-    this.#looking = true
-    lookup.then(
-      (found) => {
-        this.#looking = false
-        if (found === null || this.#disowned || !this.#cache.usable(asker, found.item)) {
-          this.#fly(upstream, asker.call)
-          return
-        }
-        this.#cache.forget(asker.slot, this)
-        this.#flight.fulfil(({ view }) => this.#cache.hit({ ...asker, request: view.request }, found))
-      },
-      () => {
-        this.#looking = false
-        this.#fly(upstream, asker.call)
-      },
-    )
+    if (lookup === null) this.#fly(upstream, asker.call)
+    else void this.#lookThenFly(lookup, upstream, asker)
     return answered
+  }
+
+  /** Asks upstream only when no layer has it and, where replicas take turns, when it is our turn. `find` never rejects. */
+  async #lookThenFly(lookup: Promise<Found | null>, upstream: Relay, asker: Asker): Promise<void> {
+    this.#looking = true
+    let found = this.#fitting(await lookup, asker)
+    if (found === null && !this.#flight.over) {
+      const turn = await this.#acquire(asker.slot)
+      if (turn !== null) {
+        if (turn.isOurs) this.#keepTurn(() => turn.release())
+        else await turn.over
+        // Another's answer may have come between the look and the turn, too.
+        found = this.#fitting(await (this.#cache.find(asker) ?? null), asker)
+      }
+    }
+    this.#looking = false
+    if (found === null) this.#fly(upstream, asker.call)
+    else this.#land(found, asker)
+  }
+
+  #fitting(found: Found | null, asker: Asker): Found | null {
+    return found !== null && !this.#disowned && this.#cache.usable(asker, found.item) ? found : null
+  }
+
+  async #acquire(slot: string): Promise<Turn | null> {
+    try {
+      return await (this.#cache.deps.lease?.acquire(slot) ?? null)
+    } catch {
+      return null
+    }
+  }
+
+  /** Our turn lasts until the flight ended, which it may have while we were asking for it. */
+  #keepTurn(release: () => void): void {
+    if (this.#flight.over) release()
+    else this.#release = release
+  }
+
+  /** A slower layer had it. */
+  #land(found: Found, asker: Asker): void {
+    this.#endTurn()
+    this.#cache.forget(asker.slot, this)
+    this.#flight.fulfil(({ view }) => this.#cache.hit({ ...asker, request: view.request }, found))
+  }
+
+  readonly #endTurn = (): void => {
+    this.#release?.()
+    this.#release = null
   }
 
   #fly(upstream: Relay, call: Call): void {
@@ -100,10 +133,10 @@ export class SharedAnswer implements FlightOwner {
       counters.failures += 1
       failures.add(slot, error, options.flight.failureMs)
     }
-    if (end !== null) {
-      const reason = this.#keep(end)
-      if (reason !== null) count(counters.refusals, reason)
-    }
+    const reason = end === null ? null : this.#keep(end)
+    if (reason !== null) count(counters.refusals, reason)
+    // An answer that was stored ends the turn when the others can find it.
+    if (end === null || reason !== null) this.#endTurn()
     this.#cache.forget(slot, this)
   }
 
@@ -132,7 +165,7 @@ export class SharedAnswer implements FlightOwner {
       body,
       chunks: recording ?? noChunks,
     })
-    store.put(slot, entry, { tags: plan.tags, ttlMs: options.ttlMs.inference, originMs })
+    store.put(slot, entry, { tags: plan.tags, ttlMs: options.ttlMs.inference, originMs, onSettled: this.#endTurn })
     return null
   }
 }

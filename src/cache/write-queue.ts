@@ -10,6 +10,8 @@ export interface QueuedWrite {
   readonly bytes: number
   /** Null: the layer does not take writes now; the write is dropped. Must not reject for long: the layer has its own timeout. */
   run(): Promise<void> | null
+  /** Called once when nothing more will come of it: it was written, failed or was dropped. */
+  readonly onEnd?: () => void
 }
 
 export interface WriteQueueStats {
@@ -33,16 +35,20 @@ export class WriteQueue {
 
   add(write: QueuedWrite): void {
     if (this.#closed || write.bytes > bytesMax) {
-      this.#dropped += 1
+      this.#drop(write)
       return
     }
     this.#writes.push(write)
     this.#queuedBytes += write.bytes
     while (this.#writes.length - this.#head > itemsMax || this.#queuedBytes > bytesMax) {
-      this.#take()
-      this.#dropped += 1
+      this.#drop(this.#take())
     }
     this.#pump()
+  }
+
+  #drop(write: QueuedWrite | undefined): void {
+    this.#dropped += 1
+    write?.onEnd?.()
   }
 
   #take(): QueuedWrite | undefined {
@@ -72,20 +78,21 @@ export class WriteQueue {
   #run(write: QueuedWrite): void {
     const writing = write.run()
     if (writing === null) {
-      this.#dropped += 1
+      this.#drop(write)
       return
     }
     this.#underWay += 1
     writing.then(
-      () => this.#ended('written'),
-      () => this.#ended('failed'),
+      () => this.#ended(write, 'written'),
+      () => this.#ended(write, 'failed'),
     )
   }
 
-  #ended(how: 'written' | 'failed'): void {
+  #ended(write: QueuedWrite, how: 'written' | 'failed'): void {
     this.#underWay -= 1
     if (how === 'written') this.#written += 1
     else this.#failed += 1
+    write.onEnd?.()
     this.#pump()
   }
 

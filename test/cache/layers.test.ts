@@ -1,11 +1,13 @@
 /** Layers behind memory, and caching.md §11 Consistency: C1 and C6; of HTTP H2; what a layer may do wrong. */
 import { describe, expect, it } from 'vitest'
 
-import { take } from './ask.ts'
+import { CorralError } from '../../src/core/errors.ts'
+import type { Tags } from '../../src/cache/tags.ts'
+import { newCall, take } from './ask.ts'
 import { cached, type Cached, chat, settle } from './cached.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { chatLines } from './scripted.ts'
-import { sharedEpochs, sharedLayer } from './shared-layer.ts'
+import { sharedEpochs, sharedLayer, sharedLease } from './shared-layer.ts'
 
 const text = chatLines(['One', ' two']).join('')
 
@@ -154,6 +156,98 @@ describe('a layer behind memory', () => {
     await settle()
     other.upstream.at(0).begin(text).end()
     expect((await stale).headers['cache-status']).toBe('corral;fwd=stale')
+  })
+})
+
+describe('a lease among replicas', () => {
+  it('four replicas make one upstream call, and all get its answer', async () => {
+    const [layer, lease] = [sharedLayer(manualClock()), sharedLease()]
+    const replicas = Array.from({ length: 4 }, () => cached({ layers: [layer], lease }))
+    const all = replicas.flatMap(({ ask }) => [take(ask(chat('hi'))), take(ask(chat('hi')))])
+    await settle()
+    const calls = replicas.flatMap(({ upstream }) => upstream.calls)
+    expect(calls).toHaveLength(1)
+    calls[0]?.begin(text).end()
+    expect(new Set((await Promise.all(all)).map((taken) => taken.text))).toEqual(new Set([text]))
+    expect(replicas.flatMap(({ upstream }) => upstream.calls)).toHaveLength(1)
+    expect(lease.held.size).toBe(0)
+  })
+
+  it('an answer that is not stored, a failure and a leaving client give the turn to another', async () => {
+    for (const how of ['limit', 'failure', 'leave'] as const) {
+      const [layer, lease] = [sharedLayer(manualClock()), sharedLease()]
+      const [one, other] = [cached({ layers: [layer], lease }), cached({ layers: [layer], lease })]
+      const call = newCall()
+      const first = take(one.ask(chat('hi'), { call })).catch(() => null)
+      await settle()
+      const second = take(other.ask(chat('hi')))
+      await settle()
+      expect(other.upstream.calls).toHaveLength(0)
+      if (how === 'limit')
+        one.upstream
+          .at(0)
+          .begin(chatLines(['One'], { reason: 'length' }).join(''))
+          .end()
+      else if (how === 'failure') one.upstream.at(0).fail(new CorralError('node_failed', 'broken'))
+      else call.signal.abort('client gone')
+      one.clock.advance(250)
+      await first
+      await settle()
+      expect(other.upstream.calls, how).toHaveLength(1)
+      other.upstream.at(0).begin(text).end()
+      expect((await second).text).toBe(text)
+      await other.cache.idle()
+      expect(lease.held.size).toBe(0)
+    }
+  })
+
+  it('an answer that came between the look and the turn is not asked for again', async () => {
+    const [layer, lease] = [sharedLayer(manualClock()), sharedLease()]
+    const one = cached({ layers: [layer], lease })
+    let isFirst = true
+    const late = {
+      ...layer,
+      get: (key: string, tags: Tags) => {
+        if (!isFirst) return layer.get(key, tags)
+        isFirst = false
+        return Promise.resolve(null)
+      },
+    }
+    await fill(one)
+    const reader = cached({ layers: [late], lease })
+    expect((await take(reader.ask(chat('hi')))).cache).toBe('hit')
+    expect(reader.upstream.calls).toHaveLength(0)
+    expect(lease.held.size).toBe(0)
+  })
+
+  it.each(['skip', 'reject'] as const)('that cannot be asked (%s) leaves each replica to itself', async (mode) => {
+    const [layer, lease] = [sharedLayer(manualClock()), sharedLease()]
+    lease.mode = mode
+    const replicas = [cached({ layers: [layer], lease }), cached({ layers: [layer], lease })]
+    const all = replicas.map(({ ask }) => take(ask(chat('hi'))))
+    await settle()
+    for (const { upstream } of replicas) {
+      expect(upstream.calls).toHaveLength(1)
+      upstream.at(0).begin(text).end()
+    }
+    await Promise.all(all)
+  })
+
+  it('a look-up under way is not joined by who bounds an age', async () => {
+    const host = manualClock()
+    const layer = sharedLayer(host)
+    const [one, other] = [cached({ layers: [layer], clock: host }), cached({ layers: [layer], clock: host })]
+    await fill(one)
+    host.advance(60_000)
+    const old = take(other.ask(chat('hi')))
+    const strict = take(other.ask(chat('hi'), { headers: ['cache-control', 'max-age=30'] }))
+    await settle()
+    other.upstream
+      .at(0)
+      .begin(chatLines(['anew']).join(''))
+      .end()
+    expect((await old).headers.age).toBe('60')
+    expect((await strict).text).toContain('anew')
   })
 })
 

@@ -1,7 +1,7 @@
 /** A layer behind memory, as Redis would be one: its own clock, its own failures, shared by several caches. */
 import type { Clock } from '../../src/base/clock.ts'
 import type { EpochStore } from '../../src/cache/epochs.ts'
-import type { FoundEntry, SecondLayer, StoredFacts } from '../../src/cache/second-layer.ts'
+import type { FlightLease, FoundEntry, SecondLayer, StoredFacts } from '../../src/cache/second-layer.ts'
 import { selects } from '../../src/cache/tags.ts'
 
 interface Kept {
@@ -74,4 +74,34 @@ export function sharedEpochs(): SharedEpochs {
     },
   }
   return store
+}
+
+export interface SharedLease extends FlightLease {
+  /** Keys that somebody asks upstream for. */
+  readonly held: Map<string, Promise<void>>
+  mode: 'up' | 'skip' | 'reject'
+}
+
+export function sharedLease(): SharedLease {
+  const held = new Map<string, Promise<void>>()
+  const lease: SharedLease = {
+    held,
+    mode: 'up',
+    acquire(key) {
+      if (lease.mode === 'skip') return null
+      if (lease.mode === 'reject') return Promise.reject(new Error('down'))
+      const over = held.get(key)
+      if (over !== undefined) return Promise.resolve({ isOurs: false, over })
+      const released = Promise.withResolvers<void>()
+      held.set(key, released.promise)
+      return Promise.resolve({
+        isOurs: true,
+        release() {
+          held.delete(key)
+          released.resolve()
+        },
+      })
+    },
+  }
+  return lease
 }
