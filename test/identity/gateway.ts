@@ -71,6 +71,8 @@ export async function startClosedGateway(): Promise<ClosedGateway> {
     observe: { log: { level: 'debug', access: true, format: 'json', file } },
     identity: { mode: 'both', metricsToken, issuers: [issuerSection(issuer)] },
     cache: { enabled: false },
+    // Most of what these tests send has no good credential.
+    limits: { address: { unauthenticatedPerMinute: 100_000 } },
   })
   const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()
