@@ -26,6 +26,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   'cache-hit': () => import('./cache-hit.ts'),
   coalesce: () => import('./coalesce.ts'),
   auth: () => import('./auth.ts'),
+  limits: () => import('./limits.ts'),
 }
 
 interface Call {
