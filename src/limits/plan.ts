@@ -100,20 +100,6 @@ export class PlanBook {
   }
 }
 
-/** The book of the options in force; a changed configuration makes a new one, and what was counted stays. */
-export function followOptions(options: () => LimitsOptions): () => PlanBook {
-  let used = options()
-  let book = new PlanBook(used)
-  return () => {
-    const now = options()
-    if (now !== used) {
-      used = now
-      book = new PlanBook(now)
-    }
-    return book
-  }
-}
-
 /** Distinct model names whose class is remembered. */
 const modelsRemembered = 4_096
 
