@@ -105,11 +105,10 @@ class Writer {
     refuseFoldedTwins(keys)
     if (ordered) refuseMovedKeys(keys)
     else keys.sort()
-    const fields = object as Readonly<Record<string, unknown>>
     let text = '{'
     for (const key of keys) {
       const inside = { ordered: ordered || orderedBelow.has(key), depth: depth + 1 }
-      text += `${text.length === 1 ? '' : ','}${this.#string(key)}:${this.value(fields[key], inside)}`
+      text += `${text.length === 1 ? '' : ','}${this.#string(key)}:${this.value(Reflect.get(object, key), inside)}`
     }
     return `${text}}`
   }

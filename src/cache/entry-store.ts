@@ -92,16 +92,15 @@ export class EntryStore {
       return this.#findFrom(index + 1, key, wanted)
     }
     return asked.then(
-      (found) => this.#promote(slower, key, found, wanted) ?? this.#findFrom(index + 1, key, wanted),
+      (found) => this.#promote(slower, found, { ...wanted, key }) ?? this.#findFrom(index + 1, key, wanted),
       () => this.#findFrom(index + 1, key, wanted),
     )
   }
 
   #promote(
     slower: Slower,
-    key: string,
     found: FoundEntry | null,
-    { tags, isIntact }: { readonly tags: Tags; readonly isIntact: (bytes: Buffer) => boolean },
+    { key, tags, isIntact }: { readonly key: string; readonly tags: Tags; readonly isIntact: (bytes: Buffer) => boolean },
   ): Found | null {
     if (found === null) {
       slower.misses += 1
@@ -120,11 +119,7 @@ export class EntryStore {
   }
 
   /** Looks for several, each layer for what the nearer ones had not. Null without a promise when none can be asked now. Never rejects. */
-  findMany(
-    keys: readonly string[],
-    tags: Tags,
-    isIntact: (bytes: Buffer) => boolean,
-  ): Promise<ReadonlyMap<string, Found>> | null {
+  findMany(keys: readonly string[], tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<ReadonlyMap<string, Found>> | null {
     const many = this.#slower.filter(({ layer }) => layer.getMany !== undefined)
     return many.length === 0 || keys.length === 0 ? null : this.#findManyIn(many, keys, { tags, isIntact })
   }
@@ -143,7 +138,7 @@ export class EntryStore {
       const entries = await asked?.catch(() => null)
       if (entries === undefined || entries === null) continue
       for (const key of left) {
-        const found = this.#promote(slower, key, entries.get(key) ?? null, wanted)
+        const found = this.#promote(slower, entries.get(key) ?? null, { ...wanted, key })
         if (found !== null) all.set(key, found)
       }
       left = left.filter((key) => !all.has(key))

@@ -37,17 +37,13 @@ export class Epochs {
     return this.#version
   }
 
-  /** The counters that hold for an entry, as one text for its key. */
+  /** The counters that hold for an entry (of each combination of its conditions), as one text for its key. */
   stampOf({ tenant, kind, digest }: Tags): string {
     if (this.#counters.size === 0) return ''
-    let stamp = this.#part(everything)
-    for (const ofTenant of [tenant, null]) {
-      for (const ofKind of [kind, null]) {
-        for (const ofDigest of [digest, null]) {
-          if (ofTenant === null && ofKind === null && ofDigest === null) continue
-          stamp += this.#part(epochName({ tenant: ofTenant, kind: ofKind, digest: ofDigest }))
-        }
-      }
+    let stamp = ''
+    for (let given = 0; given < 8; given += 1) {
+      const selector = { tenant: given & 4 ? tenant : null, kind: given & 2 ? kind : null, digest: given & 1 ? digest : null }
+      stamp += this.#part(epochName(selector))
     }
     return stamp
   }

@@ -86,7 +86,7 @@ export class Flight implements JoinerHost {
     this.#grace?.cancel()
     this.#grace = null
     return new Promise<Answer>((resolve, reject) => {
-      const joiner = new Joiner(this, call, view, { resolve, reject })
+      const joiner = new Joiner(this, { call, view }, { resolve, reject })
       if (joiner.done) return
       this.#joiners.add(joiner)
       this.#progress.add(call.progress)

@@ -62,9 +62,6 @@ const identities: Readonly<Record<string, DialectIdentity>> = {
   '/v1/messages': anthropic,
 }
 
-/** Routes whose answers can be cached. */
-export const inferenceRoutes: readonly string[] = Object.keys(identities)
-
 /** Lists whose items are hashed one by one: the history of a conversation repeats, item by item, in every later turn. */
 const lists: ReadonlySet<string> = new Set(['messages', 'input'])
 /** Bodies up to this size are keyed field by field; longer ones item by item with remembered digests. */
@@ -87,20 +84,25 @@ export function identityParts(request: InferenceRequest, digests: DigestCache): 
     if (identity.excluded.has(name)) continue
     const field = envelope.fields.get(name)
     if (field === undefined || field.kind === 'null') continue
-    const text = fieldText(request.body, name, field, digests)
+    const text = fieldText(request.body, { name, field }, digests)
     if (text === null) return null
     if (identity.defaults[name]?.includes(text) !== true) parts.push({ name, text })
   }
   return parts
 }
 
-function fieldText(body: Buffer, name: string, field: EnvelopeField, digests: DigestCache): string | null {
-  if (field.kind === 'array' && lists.has(name)) return listText(body, name, field, digests)
+interface NamedField {
+  readonly name: string
+  readonly field: EnvelopeField
+}
+
+function fieldText(body: Buffer, { name, field }: NamedField, digests: DigestCache): string | null {
+  if (field.kind === 'array' && lists.has(name)) return listText(body, { name, field }, digests)
   return canonicalSlice(body, field, { name, edit: name === 'images' ? hashImages : undefined })
 }
 
 /** Digests of the items, each exactly 64 digits: joined, they tell where one ends. */
-function listText(body: Buffer, name: string, field: EnvelopeField, digests: DigestCache): string | null {
+function listText(body: Buffer, { name, field }: NamedField, digests: DigestCache): string | null {
   const remember = body.length >= itemwiseBytesMin
   let text = ''
   let count = 0
@@ -144,7 +146,7 @@ function replaceImages(value: unknown, inImages: boolean): unknown {
   if (typeof value === 'string') return inImages ? imageText(value) : value
   if (Array.isArray(value)) return value.some(isContainerOrText) ? value.map((item: unknown) => replaceImages(item, inImages)) : value
   if (typeof value !== 'object' || value === null) return value
-  const copy: Record<string, unknown> = Object.create(null) as Record<string, unknown>
+  const copy: Record<string, unknown> = Object.create(null)
   for (const [key, field] of Object.entries(value)) copy[key] = replaceImages(field, imageKeys.has(key))
   return copy
 }

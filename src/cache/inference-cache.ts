@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay, RelayLayer } from '../core/relay.ts'
+import type { AnswerHost, Asker } from './asker.ts'
 import { bypassHeaders, type ForwardReason, hitHeaders } from './answer-headers.ts'
 import { count, type Counters, newCounters } from './counters.ts'
 import { type Directives, type EntryAge, judgeAge, mayStandIn, noDirectives, readDirectives } from './directives.ts'
@@ -36,19 +37,7 @@ export interface InferenceCacheDeps {
   readonly lease: FlightLease | null
 }
 
-/** A request with all that is known of it here. */
-export interface Asker {
-  readonly request: InferenceRequest
-  readonly call: Call
-  readonly shape: RouteShape
-  readonly plan: Plan
-  readonly directives: Directives
-  readonly options: CacheOptions
-  /** Key of the layers: the plan's key and the form of the answer. */
-  readonly slot: string
-}
-
-export class InferenceCache {
+export class InferenceCache implements AnswerHost {
   readonly deps: InferenceCacheDeps
   readonly counters: Counters = newCounters()
   readonly failures: Failures
@@ -187,7 +176,7 @@ export class InferenceCache {
   }
 
   /** Takes a flight out of the map, unless a newer one is there. */
-  forget(slot: string, shared: SharedAnswer): void {
+  forget(slot: string, shared: object): void {
     if (this.#flights.get(slot) === shared) this.#flights.delete(slot)
   }
 

@@ -37,8 +37,7 @@ export class Joiner {
 
   constructor(
     host: JoinerHost,
-    call: Call,
-    view: JoinView,
+    { call, view }: { readonly call: Call; readonly view: JoinView },
     { resolve, reject }: { resolve: (answer: Answer) => void; reject: (error: unknown) => void },
   ) {
     this.call = call

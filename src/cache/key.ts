@@ -58,7 +58,11 @@ export class CacheKey {
   readonly kind: CacheKind
 
   /** Keys `parts` for `scope`. Two lists of parts give one key only when they are equal, item by item. */
-  constructor(secret: Buffer, scope: CacheScope, kind: CacheKind, parts: readonly (string | Buffer)[]) {
+  constructor(
+    secret: Buffer,
+    scope: CacheScope,
+    { kind, parts }: { readonly kind: CacheKind; readonly parts: readonly (string | Buffer)[] },
+  ) {
     if (!scope.genuine) throw new Error('a cache scope comes from cacheScope()')
     this.kind = kind
     this.text = sign(secret, [String(keySchema), scope.id, kind, ...parts])

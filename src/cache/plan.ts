@@ -74,7 +74,7 @@ export class Planner {
     // A fixed number of parts, then pairs: no two requests can give one list.
     const parts = [request.target, digest, this.#deps.engineEpoch(), stamp, shape.modelFirst ? '' : (request.envelope.model ?? '')]
     for (const { name, text } of identity) parts.push(name, text)
-    return { key: new CacheKey(this.#deps.secret, scope, 'inference', parts).text, tags, digest, stamp }
+    return { key: new CacheKey(this.#deps.secret, scope, { kind: 'inference', parts }).text, tags, digest, stamp }
   }
 
   /** What is in the key of a request's body; null when it has none. */

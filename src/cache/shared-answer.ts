@@ -8,11 +8,11 @@ import type { Answer, InferenceRequest, Relay } from '../core/relay.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
 import { replaceField } from '../wire/splice.ts'
 import { type ForwardReason, forwardedHeaders, joinedHeaders } from './answer-headers.ts'
+import type { AnswerHost, Asker } from './asker.ts'
 import { count } from './counters.ts'
 import { encodeEntry, noChunks } from './entry.ts'
 import type { Found } from './entry-store.ts'
 import { Flight, type FlightEnd, type FlightOwner } from './flight.ts'
-import type { Asker, InferenceCache } from './inference-cache.ts'
 import type { JoinView } from './joiner.ts'
 import type { Plan } from './plan.ts'
 import { findUsageFrame, without } from './restamp.ts'
@@ -24,7 +24,7 @@ import { type Refusal, refusal } from './storable.ts'
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
 
 export class SharedAnswer implements FlightOwner {
-  readonly #cache: InferenceCache
+  readonly #cache: AnswerHost
   /** Who asked first: key, form and options are the same for all who join. */
   readonly #first: Asker
   readonly #flight: Flight
@@ -32,7 +32,7 @@ export class SharedAnswer implements FlightOwner {
   #disowned = false
   #release: (() => void) | null = null
 
-  constructor(cache: InferenceCache, first: Asker) {
+  constructor(cache: AnswerHost, first: Asker) {
     this.#cache = cache
     this.#first = first
     const { graceMs, bytesMax, lagBytesMax } = first.options.flight

@@ -358,12 +358,12 @@ describe('images', () => {
 describe('scopes', () => {
   it('I2: a key needs a scope that only cacheScope makes', () => {
     const scope = cacheScope(secret, 'a', tenantWide)
-    expect(new CacheKey(secret, scope, 'inference', ['x']).text).toMatch(/^[0-9a-f]{64}$/)
+    expect(new CacheKey(secret, scope, { kind: 'inference', parts: ['x'] }).text).toMatch(/^[0-9a-f]{64}$/)
     const forged = { tenant: 'a', id: scope.id, genuine: true }
     // @ts-expect-error -- a look-alike is no scope
-    const withForged = (): CacheKey => new CacheKey(secret, forged, 'inference', ['x'])
+    const withForged = (): CacheKey => new CacheKey(secret, forged, { kind: 'inference', parts: ['x'] })
     // @ts-expect-error -- a key without a scope cannot be written down
-    const without = (): CacheKey => new CacheKey(secret, 'inference', ['x'])
+    const without = (): CacheKey => new CacheKey(secret, { kind: 'inference', parts: ['x'] })
     expect(withForged).toBeTypeOf('function')
     expect(without).toThrow(/scope/)
     expect(() => cacheScope(secret, '', tenantWide)).toThrow(/tenant/)
