@@ -1,6 +1,7 @@
 /** The driver's connection to the worker of the embedded store, and the upkeep that a server would do by itself. */
 import pg, { type Client } from 'pg'
 
+import { type Clock } from '../base/clock.ts'
 import { EmbeddedStream } from './embedded-stream.ts'
 import { type EmbeddedThread } from './embedded-thread.ts'
 
@@ -25,6 +26,18 @@ export async function connected(thread: EmbeddedThread): Promise<Line> {
   } catch (error) {
     await thread.terminate()
     throw error
+  }
+}
+
+/** A new driver on a worker whose transaction was given up; null when it does not answer in time or cannot roll back. */
+export async function rolledBack(thread: EmbeddedThread, { clock, timeoutMs }: { clock: Clock; timeoutMs: number }): Promise<Line | null> {
+  if (!(await thread.idle(clock, timeoutMs))) return null
+  try {
+    const line = await connected(thread)
+    await line.client.query('rollback')
+    return line
+  } catch {
+    return null // Postgres is in a state that only a new start can mend
   }
 }
 

@@ -9,6 +9,8 @@ import { unavailable } from './sql-errors.ts'
 import { type WorkerReply, type WorkerRequest } from './embedded-protocol.ts'
 import { entryPoint } from './entry-point.ts'
 
+const printedCharsMax = 2_000
+
 interface Pending {
   readonly wants: WorkerReply['kind']
   readonly resolve: (reply: WorkerReply) => void
@@ -20,20 +22,30 @@ export class EmbeddedThread {
   #pending: Pending | null = null
   #idle: Promise<unknown> = Promise.resolve()
   #exitError: Error | null = null
+  #isOpen = false
+  #isEnding = false
 
-  /** `onExit` hears of an end that nobody asked for. */
+  /** `onExit` hears of an end that nobody asked for, once it was open. */
   private constructor(folder: string, onExit: (error: Error) => void) {
     // Flags of the main thread, such as a test runner's, are not for this one.
-    this.#worker = new Worker(entryPoint('embedded-worker'), { workerData: folder, execArgv: [], name: 'corral-store' })
+    const options = { workerData: folder, execArgv: [], name: 'corral-store', stdout: true, stderr: true }
+    this.#worker = new Worker(entryPoint('embedded-worker'), options)
+    // What Postgres prints in its last moments is the reason of its end, and belongs to nobody's stdout.
+    let printed = ''
+    for (const stream of [this.#worker.stdout, this.#worker.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        printed = `${printed}${chunk.toString()}`.slice(-printedCharsMax)
+      })
+    }
     let reason: unknown = null
     this.#worker.on('error', (error) => {
       reason = error
     })
     this.#worker.on('exit', (code) => {
-      this.#exitError = unavailable(`the embedded database ended (${code})`, reason)
+      this.#exitError = unavailable(`the embedded database ended (${code})`, reason ?? (printed === '' ? null : new Error(printed)))
       this.#pending?.reject(this.#exitError)
       this.#pending = null
-      onExit(this.#exitError)
+      if (this.#isOpen && !this.#isEnding) onExit(this.#exitError)
     })
     this.#worker.on('message', (reply: WorkerReply) => {
       const pending = this.#pending
@@ -52,6 +64,7 @@ export class EmbeddedThread {
     const timer = clock.after(timeoutMs, () => void thread.terminate())
     try {
       await thread.#wait('open')
+      thread.#isOpen = true
     } finally {
       timer.cancel()
     }
@@ -82,6 +95,7 @@ export class EmbeddedThread {
     if (this.#exitError !== null) return
     if (await this.idle(clock, timeoutMs)) {
       const closed = this.#wait('closed')
+      this.#isEnding = true
       this.#send({ kind: 'close' })
       const timer = clock.after(timeoutMs, () => void this.terminate())
       await closed.catch(() => {})
@@ -90,7 +104,13 @@ export class EmbeddedThread {
     await this.terminate()
   }
 
+  /** Whether it runs no more. */
+  get hasEnded(): boolean {
+    return this.#exitError !== null
+  }
+
   async terminate(): Promise<void> {
+    this.#isEnding = true
     await this.#worker.terminate()
   }
 

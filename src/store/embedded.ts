@@ -1,15 +1,16 @@
 /**
  * The embedded Postgres: PGlite in a worker thread, behind the lock of its folder. It has one connection, so transactions take turns
- * in a bounded queue, each with a deadline. It ignores `statement_timeout`, so a statement over its deadline is given some seconds
- * more for itself and then the worker is ended and Postgres started anew, as after a crash. Its only user is a superuser, so tenants'
- * transactions step down to another role (tenancy.ts). It has no checkpointer, so this file asks for checkpoints.
+ * in a bounded queue, each with a deadline. It ignores `statement_timeout` and hangs when an idle timeout strikes, so it gets none of
+ * them: a statement over its deadline is given some seconds more for itself, then the worker is ended and Postgres started anew, as
+ * after a crash. Its only user is a superuser, so tenants' transactions step down to another role (tenancy.ts). It has no
+ * checkpointer, so this file asks for checkpoints.
  *
  * Durable against the end of the process at any moment; not against power loss, since PGlite does not flush the disk's cache.
  */
 import { CorralError } from '../core/errors.ts'
 import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { databaseFolder, ensureDatabase } from './embedded-folder.ts'
-import { checkpointWhenDue, connected, type Line } from './embedded-line.ts'
+import { checkpointWhenDue, connected, type Line, rolledBack } from './embedded-line.ts'
 import { EmbeddedThread } from './embedded-thread.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { type StoreOptions } from './options.ts'
@@ -48,6 +49,9 @@ class EmbeddedDatabase implements Embedded {
   #lock: FolderLock | null = null
   #opening: Promise<void> | null = null
   #line: Promise<Line> | null = null
+  #thread: EmbeddedThread | null = null
+  #lastStart: Promise<unknown> = Promise.resolve()
+  #isRecovering = false
   #failedAtMs = -Infinity
   #writes = 0
   #closing: Promise<void> | null = null
@@ -85,7 +89,7 @@ class EmbeddedDatabase implements Embedded {
   async tx<T>(scope: TransactionScope, work: (transaction: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     const { readOnly = false } = options
     const { clock, random } = this.#deps
-    const settings: TransactSettings = { scope, limits: limitsOf(this.#options, options), readOnly, clock }
+    const settings: TransactSettings = { scope, limits: limitsOf(this.#options, options), readOnly, hasServerTimeouts: false, clock }
     await this.#turns.take()
     try {
       return await retried(() => this.#attempt(work, settings), { readOnly, clock, random })
@@ -97,8 +101,9 @@ class EmbeddedDatabase implements Embedded {
   async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {
     const line = await this.#lineInTime()
     const verdict = await transact(line.client, work, settings)
-    if (verdict.kind === 'failed' && !verdict.usable) this.#replace(this.#recovered(line))
-    else if (!settings.readOnly) await this.#checkpoint(line)
+    if (verdict.kind === 'failed' && !verdict.usable) {
+      if (!line.thread.hasEnded) this.#replace(this.#recovered(line))
+    } else if (!settings.readOnly) await this.#checkpoint(line)
     return verdict
   }
 
@@ -123,12 +128,22 @@ class EmbeddedDatabase implements Embedded {
     return this.#line
   }
 
-  async #start(): Promise<Line> {
+  /** Two workers on one folder would destroy it: starts come one after the other, each after the end of the worker before. */
+  #start(): Promise<Line> {
+    const next = this.#lastStart.then(() => this.#startNow())
+    this.#lastStart = next.catch(() => {})
+    return next
+  }
+
+  async #startNow(): Promise<Line> {
     const { clock } = this.#deps
     try {
+      await this.#thread?.terminate()
+      if (this.#closing !== null) throw unavailable('the database is being closed')
       const timeoutMs = this.#options.embedded.openTimeoutMs
-      const thread = await EmbeddedThread.start(databaseFolder(this.dataDir), { clock, timeoutMs, onExit: (error) => this.#onExit(error) })
-      return await connected(thread)
+      const onExit = (error: Error): void => this.#onExit(error)
+      this.#thread = await EmbeddedThread.start(databaseFolder(this.dataDir), { clock, timeoutMs, onExit })
+      return await connected(this.#thread)
     } catch (error) {
       this.#failedAtMs = clock.nowMs()
       this.#line = null
@@ -136,9 +151,9 @@ class EmbeddedDatabase implements Embedded {
     }
   }
 
-  /** A worker that ended by itself is started anew at once, not only when somebody asks. */
+  /** A worker that ended by itself is started anew at once, not only when somebody asks; a recovery under way does that itself. */
   #onExit(error: Error): void {
-    if (this.#closing !== null) return
+    if (this.#closing !== null || this.#isRecovering) return
     this.#deps.report('the embedded database ended and is started anew', error)
     this.#replace(this.#start())
   }
@@ -152,18 +167,15 @@ class EmbeddedDatabase implements Embedded {
     })
   }
 
-  /** A line whose driver gave up: the worker keeps running when it can still answer. */
-  async #recovered(line: Line): Promise<Line> {
-    line.client.end().catch(() => {})
-    if (await line.thread.idle(this.#deps.clock, stuckGraceMs)) {
-      const next = await connected(line.thread)
-      await next.client.query('rollback')
-      return next
+  /** A line whose driver gave up: the worker keeps running when it answers and has rolled back, else another takes its place. */
+  async #recovered({ client, thread }: Line): Promise<Line> {
+    this.#isRecovering = true
+    client.end().catch(() => {})
+    try {
+      return (await rolledBack(thread, { clock: this.#deps.clock, timeoutMs: stuckGraceMs })) ?? (await this.#start())
+    } finally {
+      this.#isRecovering = false
     }
-    const before = this.#line
-    await line.thread.terminate()
-    // `#onExit` has put the next line in place, unless the worker had ended before.
-    return this.#line === before || this.#line === null ? this.#start() : this.#line
   }
 
   async #checkpoint({ client }: Line): Promise<void> {
@@ -184,8 +196,9 @@ class EmbeddedDatabase implements Embedded {
   async #close(): Promise<void> {
     const { clock } = this.#deps
     this.#turns.close()
-    const line = await this.#line?.catch(() => null)
-    if (line !== null && line !== undefined) await line.thread.close(clock, closeGraceMs)
+    await this.#line?.catch(() => {})
+    await this.#lastStart
+    await this.#thread?.close(clock, closeGraceMs)
     this.#lock?.release()
     this.#lock = null
   }

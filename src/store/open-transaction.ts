@@ -44,6 +44,8 @@ export interface TransactSettings {
   readonly scope: TransactionScope
   readonly limits: TransactionLimits
   readonly readOnly: boolean
+  /** Whether the server is to end what takes too long, too. */
+  readonly hasServerTimeouts: boolean
   readonly clock: Clock
 }
 

@@ -69,7 +69,7 @@ class Postgres implements OpenableDatabase {
     const { readOnly = false } = options
     const { clock, random } = this.#deps
     const limits = limitsOf(this.#options, options)
-    return retried(() => this.#attempt(work, { scope, limits, readOnly, clock }), { readOnly, clock, random })
+    return retried(() => this.#attempt(work, { scope, limits, readOnly, hasServerTimeouts: true, clock }), { readOnly, clock, random })
   }
 
   async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {

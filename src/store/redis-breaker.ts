@@ -4,8 +4,7 @@
  * that is left alone (so "exactly one probe" holds and no user's call is risked), and a Redis that fails again within
  * `flappingHoldMs` of its return is left alone for that long (F37).
  *
- * A timeout that came late because this process itself was busy is no proof against Redis: it counts in the share, not in
- * the row. Only plain promise calls go through it (opossum's limits: reliability-security.md §6.1).
+ * Only plain promise calls go through it (opossum's limits: reliability-security.md §6.1).
  */
 import CircuitBreaker from 'opossum'
 
@@ -34,8 +33,6 @@ const failuresInRowMax = 5
 const failedPercentMax = 50
 const failedPercentCallsMin = 20
 const windowMs = 2_000
-/** How much later than due a timeout may be before the delay is our own. */
-const lateMs = 10
 /** Probes that may find their predecessor unanswered before the connection is made anew. */
 const silentProbesMax = 3
 /** A call of several commands ends after this many command timeouts. */
@@ -82,7 +79,7 @@ class ProbingBreaker implements RedisBreaker {
     this.#circuit.on('success', () => {
       this.#failuresInRow = 0
     })
-    this.#circuit.on('failure', (error: Error, latencyMs: number) => this.#failed(error, latencyMs))
+    this.#circuit.on('failure', (error: Error) => this.#failed(error))
     this.#circuit.on('open', () => this.#enter('down'))
     this.#circuit.on('halfOpen', () => this.#probeSoon())
     this.#circuit.on('close', () => this.#enter('up'))
@@ -105,9 +102,7 @@ class ProbingBreaker implements RedisBreaker {
     this.state = 'down'
   }
 
-  #failed(error: Error, latencyMs: number): void {
-    const late = error instanceof RedisFailure && error.kind === 'timeout' && latencyMs > this.#options.commandTimeoutMs + lateMs
-    if (late) return
+  #failed(error: Error): void {
     this.#failuresInRow += 1
     if (this.#failuresInRow >= failuresInRowMax) this.#leaveAlone(error.message)
   }

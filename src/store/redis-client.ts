@@ -38,6 +38,8 @@ interface ClientDeps {
 const reconnectMsMax = 500
 const reconnectMsMin = 50
 const keepAliveMs = 10_000
+/** `redis.ts` times commands; the client's own timeout, so much longer, is for those of its handshake. */
+const patience = 4
 
 /** Delay before attempt `attempt` (from 1), with up to a third of jitter, never above 500 ms. */
 export function reconnectDelayMs(attempt: number, random: () => number): number {
@@ -51,7 +53,7 @@ export function createRedisClient(address: RedisAddress, options: RedisOptions, 
   const common = {
     username: address.username ?? undefined,
     password: address.password ?? undefined,
-    commandTimeout: options.commandTimeoutMs,
+    commandTimeout: options.commandTimeoutMs * patience,
     connectTimeout: options.connectTimeoutMs,
     keepAlive: keepAliveMs,
     maxRetriesPerRequest: 0,

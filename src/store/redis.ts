@@ -102,9 +102,10 @@ class BoundedRedis implements RedisStore {
     this.#options = options
     this.#client = connect()
     const client = this.#client
+    const inTime = (reply: Promise<unknown>): Promise<unknown> => answerInTime(reply, options.commandTimeoutMs, deps.clock)
     this.#commands = {
-      command: (name, ...values) => client.call(name, values).catch(rejectWithFailure),
-      commandBuffer: (name, ...values) => client.callBuffer(name, values).catch(rejectWithFailure),
+      command: (name, ...values) => inTime(client.call(name, values)),
+      commandBuffer: (name, ...values) => inTime(client.callBuffer(name, values)),
     }
     this.#breaker = createRedisBreaker(client, options, deps)
     this.#subscriber = new RedisSubscriber(connect)
@@ -167,8 +168,26 @@ class BoundedRedis implements RedisStore {
   }
 }
 
-function rejectWithFailure(thrown: unknown): never {
-  throw redisFailure(thrown)
+/**
+ * The reply, or a failure after `timeoutMs`. Where this process was busy meanwhile the reply may wait in the socket: timers run
+ * before sockets are read, so one reading is let pass before Redis is blamed.
+ */
+function answerInTime(reply: Promise<unknown>, timeoutMs: number, clock: Clock): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(timeoutMs, () => {
+      setImmediate(() => reject(new RedisFailure('timeout', '', `no answer within ${timeoutMs} ms`)))
+    })
+    reply.then(
+      (value) => {
+        timer.cancel()
+        resolve(value)
+      },
+      (error: unknown) => {
+        timer.cancel()
+        reject(redisFailure(error))
+      },
+    )
+  })
 }
 
 interface ScriptCall {

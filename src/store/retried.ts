@@ -4,6 +4,7 @@
  * connection is lost is never repeated: it may have taken effect.
  */
 import { type Clock } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
 import { type TransactVerdict } from './transact.ts'
 import { codeOf, isConflict, isConnectionLost, readOnlyState, storeError, unavailable } from './sql-errors.ts'
 
@@ -38,7 +39,7 @@ export async function retried<T>(attempt: () => Promise<TransactVerdict<T>>, { r
     } else if (isConnectionLost(cause) && readOnly && lostReads < readRetriesMax) {
       lostReads += 1
     } else {
-      if (phase === 'commit' && !verdict.usable && !readOnly) {
+      if (phase === 'commit' && !readOnly && (isConnectionLost(error) || error instanceof CorralError)) {
         throw unavailable('the connection to the database was lost during the commit: whether it took effect is not known', error)
       }
       if (codeOf(error) === readOnlyState && !readOnly) throw unavailable('the database only reads at present', error)

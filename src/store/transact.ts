@@ -6,7 +6,7 @@
  * Timeouts are settings local to the transaction, which PgBouncer in transaction mode passes.
  */
 import { type Transaction } from './database.ts'
-import { OpenTransaction, type SqlClient, type TransactSettings, within } from './open-transaction.ts'
+import { OpenTransaction, type SqlClient, type TransactionLimits, type TransactSettings, within } from './open-transaction.ts'
 import { scopeSettings, setting } from './tenancy.ts'
 
 export type TransactVerdict<T> =
@@ -23,13 +23,17 @@ export type TransactVerdict<T> =
       readonly usable: boolean
     }
 
-function beginText({ scope, limits, readOnly }: TransactSettings): string {
-  const timeouts = [
-    setting('statement_timeout', String(Math.ceil(limits.statementTimeoutMs))),
-    setting('lock_timeout', String(Math.ceil(limits.lockTimeoutMs))),
-    setting('idle_in_transaction_session_timeout', String(Math.ceil(limits.transactionTimeoutMs))),
-  ]
+function beginText({ scope, limits, readOnly, hasServerTimeouts }: TransactSettings): string {
+  const timeouts = hasServerTimeouts ? serverTimeouts(limits) : []
   return `begin${readOnly ? ' read only' : ''}; select ${[...timeouts, ...scopeSettings(scope)].join(', ')}`
+}
+
+function serverTimeouts({ statementTimeoutMs, lockTimeoutMs, transactionTimeoutMs }: TransactionLimits): readonly string[] {
+  return [
+    setting('statement_timeout', String(Math.ceil(statementTimeoutMs))),
+    setting('lock_timeout', String(Math.ceil(lockTimeoutMs))),
+    setting('idle_in_transaction_session_timeout', String(Math.ceil(transactionTimeoutMs))),
+  ]
 }
 
 /** Runs `work` in a transaction of `client`. Never rejects. */
