@@ -50,7 +50,9 @@ function addModels(program: Command): void {
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
 function addKeys(program: Command): void {
-  const keys = program.command('keys').description('API keys of a running gateway: create, ls, rotate, revoke (as the key in CORRAL_API_KEY)')
+  const keys = program
+    .command('keys')
+    .description('API keys of a running gateway: create, ls, rotate, revoke (as the key in CORRAL_API_KEY)')
   const load = () => import('./keys.ts')
   withLimits(withGateway(keys.command('create').description('make a key and print it, this once')))
     .option('--title <text>', 'what it is for')

@@ -22,7 +22,13 @@ export function withLimits(command: Command): Command {
 }
 
 /** The limits as the admin API takes them; null when no flag was given. */
-export function limitsOf({ rpm, tpm, concurrency, gpuSecondsPerDay, gpuSecondsPerMonth }: LimitFlags): Readonly<Record<string, number>> | null {
+export function limitsOf({
+  rpm,
+  tpm,
+  concurrency,
+  gpuSecondsPerDay,
+  gpuSecondsPerMonth,
+}: LimitFlags): Readonly<Record<string, number>> | null {
   const given = { requestsPerMinute: rpm, tokensPerMinute: tpm, concurrency, gpuSecondsPerDay, gpuSecondsPerMonth }
   const limits: Record<string, number> = {}
   for (const [name, text] of Object.entries(given)) if (text !== undefined) limits[name] = positive(name, text)

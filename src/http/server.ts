@@ -158,7 +158,8 @@ function admitOwn(arrival: Arrival, { guard, clock, front, onBug }: HttpServerDe
     sendError({ incoming, outgoing, clock }, wanted.dialect, passage.error, requestId)
   }
   const passage = guard.admit(arrival, wanted)
-  if (passage instanceof Promise) passage.then(passed).catch((error: unknown) => {
+  if (passage instanceof Promise)
+    passage.then(passed).catch((error: unknown) => {
       onBug(error)
       outgoing.destroy()
     })

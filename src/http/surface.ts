@@ -91,7 +91,7 @@ function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
       return true
     case 'unknown':
       if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
-      answerGuarded(deps, arrival, { facts: unknownRouteFor(path), path, pathModel: null }, handleInference)
+      answerGuarded(deps, arrival, { facts: unknownRouteFor(path), path, pathModel: null, isUpload: false })
       return true
   }
 }
@@ -114,36 +114,35 @@ function answerRoute(
     return
   }
   const isUpload = facts.placement === 'blob' && incoming.method === 'POST'
-  const upload = (_: InferenceDeps, exchange: InferenceExchange): void => handleBlobUpload(deps.blobs, exchange)
-  answerGuarded(deps, arrival, { facts, path, pathModel }, isUpload ? upload : handleInference)
+  answerGuarded(deps, arrival, { facts, path, pathModel, isUpload })
 }
 
-type Matched = Pick<InferenceExchange, 'facts' | 'path' | 'pathModel'>
-type Answerer = (deps: InferenceDeps, exchange: InferenceExchange) => void
+/** A matched route. `isUpload`: its body goes through as it comes. */
+interface Matched extends Pick<InferenceExchange, 'facts' | 'path' | 'pathModel'> {
+  readonly isUpload: boolean
+}
 
 /** Answers when the guard lets the request in; the body is not touched before. */
-function answerGuarded(deps: SurfaceDeps, arrival: Arrival, matched: Matched, answer: Answerer): void {
+function answerGuarded(deps: SurfaceDeps, arrival: Arrival, { isUpload, ...matched }: Matched): void {
   const { pattern, scope, dialect } = matched.facts
   const { incoming, outgoing, headers } = arrival
   const passed = (passage: Passage): void => {
     const isRefused = 'kind' in passage
     const exchange = { incoming, outgoing, headers, ...matched, principal: isRefused ? openPrincipal : passage }
     if (isRefused) refuseInference(deps.inference, exchange, passage)
-    else answer(deps.inference, exchange)
+    else if (isUpload) handleBlobUpload(deps.blobs, exchange)
+    else handleInference(deps.inference, exchange)
   }
   const passage = deps.guard.admit(arrival, { pattern, scope, operatorOnly: false, dialect })
-  if (!(passage instanceof Promise)) passed(passage)
-  else whenPassed(deps, arrival, passage, passed)
-}
-
-/** As `answerOllamaRoute` does for what is thrown at once; a client that left meanwhile gets nothing. */
-function whenPassed(deps: SurfaceDeps, arrival: Arrival, passage: Promise<Passage>, passed: (passage: Passage) => void): void {
-  const { outgoing } = arrival
-  passage
-    .then((settled) => {
-      if (!outgoing.destroyed) passed(settled)
-    })
-    .catch((error: unknown) => failed(deps, arrival, error))
+  if (!(passage instanceof Promise)) {
+    passed(passage)
+    return
+  }
+  // A client that left meanwhile gets nothing.
+  const settled = passage.then((late) => {
+    if (!outgoing.destroyed) passed(late)
+  })
+  settled.catch((error: unknown) => failed(deps, arrival, error))
 }
 
 /** As Go's mux and gin answer: a link for a GET, nothing else for other methods (transcripts 024–028). */

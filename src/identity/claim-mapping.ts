@@ -25,7 +25,11 @@ export function claimAt(claims: Claims, path: string): unknown {
 }
 
 /** Who a token of this issuer stands for; null when it names no tenant that may be used. */
-export function principalOfClaims(claims: Claims, issuer: IssuerOptions, limitsOf: (tenant: string) => LimitSet = () => noLimits): Principal | null {
+export function principalOfClaims(
+  claims: Claims,
+  issuer: IssuerOptions,
+  limitsOf: (tenant: string) => LimitSet = () => noLimits,
+): Principal | null {
   const tenant = tenantOf(claims, issuer)
   const subject = textOf(claims['sub'])
   if (tenant === null || subject === null) return null

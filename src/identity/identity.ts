@@ -6,10 +6,11 @@
 import { hash, randomFillSync, timingSafeEqual } from 'node:crypto'
 
 import type { Clock, Timer } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
 import { noLimits, openPrincipal, scopes } from '../core/principal.ts'
 import type { RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
-import { AuditLog } from './audit-log.ts'
+import { type AuditEntry, AuditLog } from './audit-log.ts'
 import { Authenticator } from './authenticator.ts'
 import type { FillRandom } from './base62.ts'
 import { operatorTenant } from './grants.ts'
@@ -85,19 +86,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
   }
   const keys = new KeyStore({ database, audit, peppers, clock, fill, onChanged })
   const tenants = new TenantStore({ database, audit, clock, onChanged })
-  const keySets: Jwks[] = []
-  const issuers = new Map<string, TrustedIssuer>()
-  for (const issuer of options.issuers) {
-    const keySet = new Jwks({
-      url: issuer.jwksUrl,
-      fetchText: deps.fetchText ?? fetchText,
-      clock,
-      onFailure: (reason) => events.upkeepFailed(`keys of ${issuer.issuer}`, reason),
-      onKeysRemoved: () => authenticator.forgetTokens(),
-    })
-    keySets.push(keySet)
-    issuers.set(issuer.issuer, { options: issuer, keys: keySet })
-  }
+  const { issuers, keySets } = trustedIssuers(deps, () => authenticator.forgetTokens())
   const authenticator = new Authenticator({
     options,
     clock,
@@ -113,11 +102,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
     keys,
     tenants,
     audit,
-    modelAccess: modelAccess(({ route }, { principal, id }) => {
-      const { tenant, subject } = principal
-      const entry = { tenant, actor: subject ?? 'anonymous', action: 'refuse model', target: route.pattern, address: '' }
-      audit.deny({ ...entry, decision: 'denied', requestId: id })
-    }),
+    modelAccess: modelAccess(({ route }, call) => audit.deny(modelDenial(route.pattern, call))),
     authenticate: (presented, parts) => counted(decide(authenticator, presented, parts), presented, events),
     isMetricsToken: (text) => metricsDigest !== null && timingSafeEqual(hash('sha256', text, 'buffer'), metricsDigest),
     forget: () => authenticator.forget(),
@@ -135,6 +120,23 @@ export function createIdentity(deps: IdentityDeps): Identity {
       await audit.close()
     },
   }
+}
+
+function trustedIssuers({ options, clock, events, ...deps }: IdentityDeps, onKeysRemoved: () => void) {
+  const keySets: Jwks[] = []
+  const issuers = new Map<string, TrustedIssuer>()
+  for (const issuer of options.issuers) {
+    const onFailure = (reason: string): void => events.upkeepFailed(`keys of ${issuer.issuer}`, reason)
+    const keySet = new Jwks({ url: issuer.jwksUrl, fetchText: deps.fetchText ?? fetchText, clock, onFailure, onKeysRemoved })
+    keySets.push(keySet)
+    issuers.set(issuer.issuer, { options: issuer, keys: keySet })
+  }
+  return { issuers, keySets }
+}
+
+function modelDenial(pattern: string, { principal: { tenant, subject }, id }: Call): AuditEntry {
+  const actor = subject ?? 'anonymous'
+  return { tenant, actor, action: 'refuse model', target: pattern, decision: 'denied', requestId: id, address: '' }
 }
 
 function firstKey({ keys }: IdentityOptions) {

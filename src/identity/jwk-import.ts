@@ -39,7 +39,8 @@ export function importJwk(jwk: Readonly<Record<string, unknown>>): PublicKey | n
 
 function algorithmsOf({ kty, crv }: Readonly<Record<string, unknown>>): readonly string[] | null {
   if (kty === 'RSA') return rsaAlgorithms
-  if ((kty === 'EC' || kty === 'OKP') && typeof crv === 'string' && Object.hasOwn(algorithmsByCurve, crv)) return algorithmsByCurve[crv] ?? null
+  if ((kty === 'EC' || kty === 'OKP') && typeof crv === 'string' && Object.hasOwn(algorithmsByCurve, crv))
+    return algorithmsByCurve[crv] ?? null
   return null
 }
 

@@ -95,10 +95,10 @@ export class KeyStore {
       const wish = { ...old, lifeMs: life, publicKey: null }
       const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: id })
       const endsAt = new Date(this.#deps.clock.wallMs() + overlapMs).toISOString()
-      await transaction.query('update api_keys set expires_at = least(coalesce(expires_at, $2::timestamptz), $2::timestamptz) where id = $1', [
-        id,
-        endsAt,
-      ])
+      await transaction.query(
+        'update api_keys set expires_at = least(coalesce(expires_at, $2::timestamptz), $2::timestamptz) where id = $1',
+        [id, endsAt],
+      )
       await this.#record(transaction, act, { tenant: old.tenant, action: 'rotate key', target: id })
       return key
     })
@@ -225,7 +225,8 @@ export function scopeOf(by: Principal): TransactionScope {
 }
 
 function checkGrant(wish: Grants & { readonly tenant: string }, by: Principal): void {
-  if (wish.tenant !== by.tenant && !isOperator(by)) throw new CorralError('insufficient_scope', 'keys of another tenant are not yours to make')
+  if (wish.tenant !== by.tenant && !isOperator(by))
+    throw new CorralError('insufficient_scope', 'keys of another tenant are not yours to make')
   const excess = excessOf(wish, by)
   if (excess !== null) throw new CorralError('insufficient_scope', `a key cannot be given what its maker does not have: ${excess}`)
 }

@@ -38,7 +38,9 @@ function refuse({ route, model, envelope }: InferenceRequest, models: readonly s
   if (route.operation === 'manage' && otherModelFields.some((name) => envelope.fields.has(name))) {
     return new CorralError('model_not_allowed', 'this credential is for certain models only, and the request names a second one')
   }
-  return isAllowed(model, models) ? null : new CorralError('model_not_allowed', `this credential does not allow the model ${model.slice(0, 200)}`)
+  return isAllowed(model, models)
+    ? null
+    : new CorralError('model_not_allowed', `this credential does not allow the model ${model.slice(0, 200)}`)
 }
 
 /** The list without what is not allowed; an answer of another shape as it is, since it names no models. */

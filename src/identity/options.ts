@@ -5,19 +5,7 @@ import { durationMs } from '../core/options.ts'
 import { scopes } from '../core/principal.ts'
 
 /** Signature algorithms with two different keys; one with a shared key would let whoever can verify also sign. */
-export const jwtAlgorithms = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-  'Ed25519',
-] as const
+export const jwtAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const
 
 const yearMs = 366 * 86_400_000
 
@@ -37,10 +25,7 @@ export const issuerOptions = z.strictObject({
   audience: z.array(z.string().min(1)).min(1),
   /** Where the issuer's keys are. */
   jwksUrl: z.string().refine(isPinnedUrl, 'expected an https URL without credentials (http only for 127.0.0.1)'),
-  algorithms: z
-    .array(z.enum(jwtAlgorithms))
-    .min(1)
-    .default(['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519']),
+  algorithms: z.array(z.enum(jwtAlgorithms)).min(1).default(['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519']),
   /** Expected `typ` of the header; null accepts any, for issuers that send none. */
   typ: z.string().min(1).nullable().default('at+jwt'),
   /** Claims without which a token is refused; `exp`, `iat` and `sub` always are. */

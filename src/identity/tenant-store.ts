@@ -52,7 +52,10 @@ export class TenantStore {
   async ensureOperator(): Promise<void> {
     const values = [operatorTenant, JSON.stringify(noLimits), this.#now()]
     await this.#deps.database.tx('system', (transaction) =>
-      transaction.query(`insert into tenants (tenant, limits, created_at) values ($1, $2::jsonb, $3::timestamptz) on conflict do nothing`, values),
+      transaction.query(
+        `insert into tenants (tenant, limits, created_at) values ($1, $2::jsonb, $3::timestamptz) on conflict do nothing`,
+        values,
+      ),
     )
   }
 
@@ -68,7 +71,14 @@ export class TenantStore {
     if (!isOperator(act.by)) throw new CorralError('insufficient_scope', 'only the operator makes and changes tenants')
     if (tenant === operatorTenant && suspended === true) throw new CorralError('conflict', 'the operator cannot lock himself out')
     const view = await this.#deps.database.tx('system', async (transaction) => {
-      const values = [tenant, title ?? null, limits === undefined ? null : JSON.stringify(limits), JSON.stringify(noLimits), suspended ?? null, this.#now()]
+      const values = [
+        tenant,
+        title ?? null,
+        limits === undefined ? null : JSON.stringify(limits),
+        JSON.stringify(noLimits),
+        suspended ?? null,
+        this.#now(),
+      ]
       const { rows } = await transaction.query(putText, values)
       await transaction.query('update identity_version set version = version + 1')
       const what = suspended === true ? 'suspend tenant' : suspended === false ? 'resume tenant' : 'change tenant'

@@ -28,7 +28,14 @@ describeStores(storeKinds, (servers) => {
   }
 
   function denial(fields: Partial<Parameters<Stand['identity']['audit']['deny']>[0]> = {}) {
-    const entry = { tenant: 'local', actor: 'anonymous', action: 'refuse unknown', target: 'POST /api/chat', requestId: 'r', address: '10.0.0.1' }
+    const entry = {
+      tenant: 'local',
+      actor: 'anonymous',
+      action: 'refuse unknown',
+      target: 'POST /api/chat',
+      requestId: 'r',
+      address: '10.0.0.1',
+    }
     return { ...entry, decision: 'denied' as const, ...fields }
   }
 
@@ -113,16 +120,20 @@ describeStores(['embedded'], (servers) => {
     ['changed', `update audit_log set actor = 'somebody else' where seq = 2`, 2],
     ['taken out', 'delete from audit_log where seq = 2', 2],
     ['taken off the end', 'delete from audit_log where seq = 4', 4],
-  ])('an entry that was %s behind the log’s back is found', async (_, sql, seq) => {
-    const stand = await standOn(await servers.openForTest())
-    for (let index = 0; index < 4; index += 1) await newKey(stand)
-    expect(await stand.identity.audit.verify()).toBeNull()
-    await stand.database.tx('system', async (transaction) => {
-      await transaction.query('alter table audit_log disable trigger all')
-      await transaction.query(sql)
-      await transaction.query('alter table audit_log enable trigger all')
-    })
-    expect(await stand.identity.audit.verify()).toBe(seq)
-    await stand.identity.close()
-  }, 30_000)
+  ])(
+    'an entry that was %s behind the log’s back is found',
+    async (_, sql, seq) => {
+      const stand = await standOn(await servers.openForTest())
+      for (let index = 0; index < 4; index += 1) await newKey(stand)
+      expect(await stand.identity.audit.verify()).toBeNull()
+      await stand.database.tx('system', async (transaction) => {
+        await transaction.query('alter table audit_log disable trigger all')
+        await transaction.query(sql)
+        await transaction.query('alter table audit_log enable trigger all')
+      })
+      expect(await stand.identity.audit.verify()).toBe(seq)
+      await stand.identity.close()
+    },
+    30_000,
+  )
 })

@@ -20,7 +20,10 @@ test('a first start in keys mode says an admin key once; with it keys are made, 
   const as = (key: string) => ({ env: { CORRAL_API_KEY: key } })
 
   const without = await corral(['keys', 'ls', '--url', url])
-  expect([without.code, without.stderr]).toEqual([1, 'corral: the gateway wants a credential: set CORRAL_API_KEY to a key with the scope admin\n'])
+  expect([without.code, without.stderr]).toEqual([
+    1,
+    'corral: the gateway wants a credential: set CORRAL_API_KEY to a key with the scope admin\n',
+  ])
   const wrong = await corral(['nodes', 'ls', '--url', url], as('corral_nonsense'))
   expect(wrong.stderr).toContain('the key in CORRAL_API_KEY is not valid there')
 
@@ -50,7 +53,9 @@ test('a first start in keys mode says an admin key once; with it keys are made, 
 
   const { publicKey } = generateKeyPairSync('ed25519')
   const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
-  const blob = Buffer.concat([Buffer.from('0000000b', 'hex'), Buffer.from('ssh-ed25519'), Buffer.from('00000020', 'hex'), raw]).toString('base64')
+  const blob = Buffer.concat([Buffer.from('0000000b', 'hex'), Buffer.from('ssh-ed25519'), Buffer.from('00000020', 'hex'), raw]).toString(
+    'base64',
+  )
   const pub = join(folder, 'id_ed25519.pub')
   writeFileSync(pub, `ssh-ed25519 ${blob} me@laptop\n`)
   const registered = await corral(['keys', 'create', '--public-key', pub, '--url', url], as(first))
@@ -97,7 +102,12 @@ test.each([
 })
 
 test('a secret of the configuration is masked wherever it stands', async () => {
-  const args = ['--set', 'identity.metricsToken=a-token-of-sixteen', '--set', 'identity.previousSecrets=["0123456789abcdef0123456789abcdef"]']
+  const args = [
+    '--set',
+    'identity.metricsToken=a-token-of-sixteen',
+    '--set',
+    'identity.previousSecrets=["0123456789abcdef0123456789abcdef"]',
+  ]
   const shown = await corral(['config', 'show', ...args])
   expect(shown.stdout).not.toMatch(/a-token-of|0123456789abcdef/)
   const bad = await corral(['config', 'show', '--set', 'identity.previousSecrets=["tooshort-secret"]'])

@@ -79,8 +79,7 @@ export async function startClosedGateway(): Promise<ClosedGateway> {
   await app.openStores()
   const { identity } = app
   if (identity === null) throw new Error('no identity')
-  await app.openStores()
-  while (!app.fleet.nodes.every((node) => node.modelsKnown)) await systemClock.sleep(5)
+  while (!app.fleet.nodes.every(({ modelsKnown }) => modelsKnown)) await systemClock.sleep(5)
   return {
     port,
     url: `http://127.0.0.1:${port}`,

@@ -39,8 +39,12 @@ export function makeIssuer(name = 'https://idp.example', keyId = 'key-1'): TestI
     fetches: 0,
     keySet: () => JSON.stringify({ keys: [publicJwk] }),
     token: (claims = {}, header = {}) =>
-      signParts(encode({ alg: 'RS256', typ: 'at+jwt', kid: keyId, ...header }), encode({ iss: name, ...goodClaims, ...claims }), privateKey),
-    publicPem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+      signParts(
+        encode({ alg: 'RS256', typ: 'at+jwt', kid: keyId, ...header }),
+        encode({ iss: name, ...goodClaims, ...claims }),
+        privateKey,
+      ),
+    publicPem: publicKey.export({ type: 'spki', format: 'pem' }),
     publicJwk,
     privateKey,
   }
@@ -59,5 +63,11 @@ export function fetchFrom(issuers: readonly TestIssuer[]) {
 
 /** Options of an issuer as the configuration has them. */
 export function issuerSection(issuer: TestIssuer, fields: Readonly<Record<string, unknown>> = {}) {
-  return { issuer: issuer.name, audience: ['corral'], jwksUrl: issuer.url, scopes: { claim: 'scope', map: { use: ['chat' as const] } }, ...fields }
+  return {
+    issuer: issuer.name,
+    audience: ['corral'],
+    jwksUrl: issuer.url,
+    scopes: { claim: 'scope', map: { use: ['chat' as const] } },
+    ...fields,
+  }
 }

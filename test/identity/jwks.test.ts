@@ -1,6 +1,5 @@
 // Key sets when their issuer is slow, down, lying or changing (F49).
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 
 import { afterEach, describe, expect, test } from 'vitest'
 
@@ -108,8 +107,8 @@ describe('the fetch', () => {
   const serve = (answer: (response: ServerResponse) => void): Promise<string> =>
     new Promise((resolve) => {
       server = createServer((_, response) => answer(response)).listen(0, '127.0.0.1', () => {
-        const { port } = server?.address() as AddressInfo
-        resolve(`http://127.0.0.1:${port}/jwks`)
+        const address = server?.address()
+        if (typeof address === 'object' && address !== null) resolve(`http://127.0.0.1:${address.port}/jwks`)
       })
     })
   afterEach(() => {

@@ -54,7 +54,9 @@ describe('a good token', () => {
     const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'other' }
     const other = { ...makeIssuer(), keySet: () => JSON.stringify({ keys: [jwk] }) }
     const parts = `${encode({ ...head, alg, kid: 'other' })}.${encode({ ...body, iss: other.name })}`
-    const signature = isEc ? sign(digest, Buffer.from(parts), { key: privateKey, dsaEncoding: 'ieee-p1363' }) : sign(digest, Buffer.from(parts), privateKey)
+    const signature = isEc
+      ? sign(digest, Buffer.from(parts), { key: privateKey, dsaEncoding: 'ieee-p1363' })
+      : sign(digest, Buffer.from(parts), privateKey)
     expect(await judge(await tokenStand([other]), `${parts}.${signature.toString('base64url')}`)).toBe('granted')
   })
 })
@@ -65,7 +67,10 @@ const forged: readonly (readonly [string, (by: TestIssuer) => string])[] = [
   ['alg none, with one', (by) => signParts(encode({ ...head, alg: 'none' }), encode(body), by.privateKey)],
   ['alg nOnE', (by) => signParts(encode({ ...head, alg: 'nOnE' }), encode(body), by.privateKey)],
   ['HS256 with the public key as the shared one', (by) => signShared(encode({ ...head, alg: 'HS256' }), encode(body), by.publicPem)],
-  ['HS256 with the key’s modulus', (by) => signShared(encode({ ...head, alg: 'HS256' }), encode(body), Buffer.from(String(by.publicJwk['n']), 'base64url'))],
+  [
+    'HS256 with the key’s modulus',
+    (by) => signShared(encode({ ...head, alg: 'HS256' }), encode(body), Buffer.from(String(by.publicJwk['n']), 'base64url')),
+  ],
   ['HS256 with an empty key', () => signShared(encode({ ...head, alg: 'HS256' }), encode(body), '')],
   ['RS256 in words, HMAC in fact', (by) => signShared(encode(head), encode(body), by.publicPem)],
   ['an algorithm that the key is not for', (by) => by.token({}, { alg: 'RS512' })],
@@ -118,7 +123,10 @@ const forged: readonly (readonly [string, (by: TestIssuer) => string])[] = [
   ['padding', (by) => by.token().replace('.', '=.')],
   ['standard base64', (by) => by.token().replace(/[^.]$/, '+')],
   ['spaces', (by) => by.token().replace('.', ' .')],
-  ['a payload that is no UTF-8', (by) => signParts(encode(head), Buffer.from('{"iss":"\xff"}', 'latin1').toString('base64url'), by.privateKey)],
+  [
+    'a payload that is no UTF-8',
+    (by) => signParts(encode(head), Buffer.from('{"iss":"\xff"}', 'latin1').toString('base64url'), by.privateKey),
+  ],
   ['a payload that is a list', (by) => signParts(encode(head), encode([body]), by.privateKey)],
   ['a payload that is null', (by) => signParts(encode(head), encode('null'), by.privateKey)],
   ['a header that is a text', (by) => signParts(encode('"RS256"'), encode(body), by.privateKey)],
@@ -143,14 +151,15 @@ describe('a token with', () => {
 })
 
 describe('a key set', () => {
-  test.each([
-    ['an RSA key of 1,024 bits', generateKeyPairSync('rsa', { modulusLength: 1_024 })],
-  ])('with only %s is not taken', async (_, { publicKey, privateKey }) => {
-    const weak = { ...makeIssuer(), keySet: () => JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'key-1' }] }) }
-    const stand = await tokenStand([weak])
-    expect(await judge(stand, signParts(encode(head), encode(body), privateKey))).toBe('invalid_token')
-    expect(stand.told.failures.join()).toContain('no public signature key')
-  })
+  test.each([['an RSA key of 1,024 bits', generateKeyPairSync('rsa', { modulusLength: 1_024 })]])(
+    'with only %s is not taken',
+    async (_, { publicKey, privateKey }) => {
+      const weak = { ...makeIssuer(), keySet: () => JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'key-1' }] }) }
+      const stand = await tokenStand([weak])
+      expect(await judge(stand, signParts(encode(head), encode(body), privateKey))).toBe('invalid_token')
+      expect(stand.told.failures.join()).toContain('no public signature key')
+    },
+  )
 
   test.each([
     ['for encryption', { use: 'enc' }],
@@ -202,7 +211,9 @@ describe('a mapping', () => {
 
   test('reads a claim whose name has dots, and lists of roles', async () => {
     const claim = 'https://corral.example/roles'
-    const stand = await tokenStand([issuer], { scopes: { claim, map: { writer: ['models:write', 'chat'], boss: ['admin'] }, default: ['models:read'] } })
+    const stand = await tokenStand([issuer], {
+      scopes: { claim, map: { writer: ['models:write', 'chat'], boss: ['admin'] }, default: ['models:read'] },
+    })
     const principal = await principalOf(stand, issuer.token({ [claim]: ['writer', 'unknown', 7, null] }))
     expect(principal.scopes).toEqual(new Set(['models:read', 'models:write', 'chat']))
   })

@@ -132,7 +132,9 @@ describeStores(storeKinds, (servers) => {
     test('of a revoked key is refused', async () => {
       const old = await newKey(stand)
       await stand.identity.keys.revoke(old.slice(7, 19), 'lost', operatorAct)
-      await expect(stand.identity.keys.rotate(old.slice(7, 19), { overlapMs: 0, lifeMs: null }, operatorAct)).rejects.toMatchObject({ code: 'conflict' })
+      await expect(stand.identity.keys.rotate(old.slice(7, 19), { overlapMs: 0, lifeMs: null }, operatorAct)).rejects.toMatchObject({
+        code: 'conflict',
+      })
     })
   })
 
@@ -176,7 +178,9 @@ describeStores(storeKinds, (servers) => {
       await expect(keys.revoke(foreign, 'mine now', actBy(by))).rejects.toMatchObject({ code: 'key_not_found' })
       await expect(keys.rotate(foreign, { overlapMs: 0, lifeMs: null }, actBy(by))).rejects.toMatchObject({ code: 'key_not_found' })
       expect((await stand.identity.tenants.list(by)).map(({ tenant }) => tenant)).toEqual(['acme'])
-      await expect(stand.identity.tenants.put('acme', { limits: noLimits }, actBy(by))).rejects.toMatchObject({ code: 'insufficient_scope' })
+      await expect(stand.identity.tenants.put('acme', { limits: noLimits }, actBy(by))).rejects.toMatchObject({
+        code: 'insufficient_scope',
+      })
     })
 
     test('needs a tenant that is there', async () => {
@@ -238,4 +242,3 @@ describeStores(['embedded'], (servers) => {
     await stand.identity.close()
   }, 30_000)
 })
-

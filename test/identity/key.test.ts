@@ -45,12 +45,21 @@ describe('a key', () => {
   })
 
   test('is not any text', () => {
-    fc.assert(fc.property(fc.oneof(fc.string(), fc.string({ minLength: 59, maxLength: 59 }).map((rest) => keyPrefix + rest)), (text) => parseKey(text) === null))
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.string({ minLength: 59, maxLength: 59 }).map((rest) => keyPrefix + rest),
+        ),
+        (text) => parseKey(text) === null,
+      ),
+    )
   })
 
   test('is drawn evenly over the alphabet', () => {
     const counts = new Map<string, number>()
-    for (let index = 0; index < 3_000; index += 1) for (const letter of makeKey(fill).secret) counts.set(letter, (counts.get(letter) ?? 0) + 1)
+    for (let index = 0; index < 3_000; index += 1)
+      for (const letter of makeKey(fill).secret) counts.set(letter, (counts.get(letter) ?? 0) + 1)
     const expected = (3_000 * 33) / 62
     expect(counts.size).toBe(62)
     // Six standard deviations: a fault in the code is far beyond, chance is not.

@@ -44,7 +44,14 @@ const cache = createCache({
 
 function ownRoutes(): Listed[] {
   const app = createOwnRoutes({
-    admin: { fleet: makeFleet([]), calls: new CallRegistry(), clock: systemClock, newId: () => 'id', enabled: () => true, guard: openGuard },
+    admin: {
+      fleet: makeFleet([]),
+      calls: new CallRegistry(),
+      clock: systemClock,
+      newId: () => 'id',
+      enabled: () => true,
+      guard: openGuard,
+    },
     identity: gateway.identity,
     cache,
     usage: { database: gateway.database, flush: () => Promise.resolve() },
@@ -139,13 +146,21 @@ test('every route stands in the inventory with what it asks for, and nothing els
   expect([...ollamaRoutes(), ...ownRoutes()].map(lineOf).toSorted()).toEqual(inventory.toSorted())
 })
 
-test.each(['/admin', '/admin/', '/admin/anything', '/console', '/metrics/', '/livez/', '/Livez', '/admin/keys/../fleet', '/admin/keysx', '/'])(
-  '%s, which is no route, asks for the operator',
-  (path) => {
-    const { scope, operatorOnly } = wantedOfOwn(path)
-    expect({ scope, operatorOnly }).toEqual({ scope: 'admin', operatorOnly: true })
-  },
-)
+test.each([
+  '/admin',
+  '/admin/',
+  '/admin/anything',
+  '/console',
+  '/metrics/',
+  '/livez/',
+  '/Livez',
+  '/admin/keys/../fleet',
+  '/admin/keysx',
+  '/',
+])('%s, which is no route, asks for the operator', (path) => {
+  const { scope, operatorOnly } = wantedOfOwn(path)
+  expect({ scope, operatorOnly }).toEqual({ scope: 'admin', operatorOnly: true })
+})
 
 interface Caller {
   readonly name: string
@@ -200,14 +215,17 @@ describe('the matrix', () => {
     }
   })
 
-  test.each(callers.map((caller) => [caller.name, caller] as const))('%s is let in where it may, and nowhere else', async (name, caller) => {
-    const wrong: string[] = []
-    for (const route of [...ollamaRoutes(), ...ownRoutes()]) {
-      const letIn = await wasLetIn(route, keys.get(name) ?? null)
-      if (letIn !== isLetIn(route.asks, caller)) wrong.push(`${lineOf(route)} ${letIn ? 'let in' : 'kept out'}`)
-    }
-    expect(wrong).toEqual([])
-  })
+  test.each(callers.map((caller) => [caller.name, caller] as const))(
+    '%s is let in where it may, and nowhere else',
+    async (name, caller) => {
+      const wrong: string[] = []
+      for (const route of [...ollamaRoutes(), ...ownRoutes()]) {
+        const letIn = await wasLetIn(route, keys.get(name) ?? null)
+        if (letIn !== isLetIn(route.asks, caller)) wrong.push(`${lineOf(route)} ${letIn ? 'let in' : 'kept out'}`)
+      }
+      expect(wrong).toEqual([])
+    },
+  )
 
   test.each([
     ['acme', 'rival'],
@@ -217,18 +235,19 @@ describe('the matrix', () => {
     const foreign = (keys.get(`chat of ${other}`) ?? '').slice(7, 19)
     const mine = (keys.get(`chat of ${own}`) ?? '').slice(7, 19)
     const headers = ['Content-Type: application/json', `Authorization: Bearer ${key}`]
+    const tries = ownRoutes().flatMap(({ method, pattern }) =>
+      [foreign, mine, other].flatMap((id) =>
+        ['', `?tenant=${other}`].map((query) => ({
+          verb: method === 'ALL' ? 'GET' : method,
+          target: pattern.replace(/:\w+/g, id).replace('*', 'x') + query,
+        })),
+      ),
+    )
     let seen = ''
-    for (const { method, pattern } of ownRoutes()) {
-      const verb = method === 'ALL' ? 'GET' : method
-      for (const id of [foreign, mine, other]) {
-        const path = pattern.replace(/:\w+/g, id).replace('*', 'x')
-        for (const query of ['', `?tenant=${other}`]) {
-          const body = verb === 'GET' ? {} : { body: '{}' }
-          const answer = await gateway.ask(verb, path + query, { headers, ...body })
-          // What he wrote himself may come back in an error.
-          if (answer.status < 400) seen += answer.body
-        }
-      }
+    for (const { verb, target } of tries) {
+      const answer = await gateway.ask(verb, target, { headers, ...(verb === 'GET' ? {} : { body: '{}' }) })
+      // What he wrote himself may come back in an error.
+      if (answer.status < 400) seen += answer.body
     }
     expect(seen).toContain(`marked ${own}`)
     expect(seen).not.toContain(`marked ${other}`)

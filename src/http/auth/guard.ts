@@ -60,6 +60,13 @@ export function createGuard(identity: Identity | null, limit: AddressLimit | nul
   return identity === null || identity.mode === 'open' ? openGuard : new ClosedGuard(identity, limit)
 }
 
+/** A refusal as the audit log has it; without `by` nobody knows whose it was. */
+interface Denial {
+  readonly error: CorralError
+  readonly action: string
+  readonly by?: Principal
+}
+
 /** Nobody in particular, on routes that are open to all. */
 const anonymous: Principal = { ...openPrincipal, subject: 'anonymous', scopes: new Set() }
 /** Whoever has the scraper's token. */
@@ -80,9 +87,9 @@ class ClosedGuard implements Guard {
     if (wanted.scope === null) return anonymous
     const address = addressOf(arrival.incoming)
     const waitMs = this.#limit?.waitMs(address) ?? 0
-    if (waitMs > 0) return this.#refuse(arrival, wanted, tooMany(waitMs), { action: 'limit address', by: null })
+    if (waitMs > 0) return this.#refuse(arrival, wanted, { error: tooMany(waitMs), action: 'limit address' })
     const presented = readPresented(arrival.incoming.rawHeaders, arrival.pathKey)
-    if (presented.kind === 'ambiguous') return this.#refuse(arrival, wanted, twoCredentials(), { action: 'refuse two credentials', by: null })
+    if (presented.kind === 'ambiguous') return this.#refuse(arrival, wanted, { error: twoCredentials(), action: 'refuse two credentials' })
     if (wanted.scope === 'metrics' && presented.kind === 'token' && this.#identity.isMetricsToken(presented.text)) return scraper
     const verdict = this.#ask(arrival, presented)
     if (verdict instanceof Promise) return verdict.then((settled) => this.#judge(arrival, wanted, settled))
@@ -109,22 +116,28 @@ class ClosedGuard implements Guard {
         const { principal } = verdict
         const { scope, operatorOnly } = wanted
         if (scope === null || !principal.scopes.has(scope) || (operatorOnly && !isOperator(principal))) {
-          return this.#refuse(arrival, wanted, tooLittle(wanted), { action: 'refuse scope', by: principal })
+          return this.#refuse(arrival, wanted, { error: tooLittle(wanted), action: 'refuse scope', by: principal })
         }
         this.#admitted.set(arrival.incoming, principal)
         return principal
       }
       case 'denied':
         this.#limit?.charge(addressOf(arrival.incoming))
-        return this.#refuse(arrival, wanted, unknownCaller(arrival, wanted, verdict.reason), { action: `refuse ${verdict.reason}`, by: null })
+        return this.#refuse(arrival, wanted, { error: unknownCaller(arrival, wanted, verdict.reason), action: `refuse ${verdict.reason}` })
       case 'undecided':
         return { kind: 'refused', error: verdict.error, note: () => undefined }
     }
   }
 
-  #refuse({ incoming }: Arrival, { pattern }: Wanted, error: CorralError, { action, by }: { action: string; by: Principal | null }): Refused {
+  #refuse({ incoming }: Arrival, { pattern }: Wanted, { error, action, by }: Denial): Refused {
     const target = `${incoming.method ?? 'GET'} ${pattern}`
-    const entry = { tenant: by?.tenant ?? anonymous.tenant, actor: by?.subject ?? 'anonymous', action, target, address: addressOf(incoming) }
+    const entry = {
+      tenant: by?.tenant ?? anonymous.tenant,
+      actor: by?.subject ?? 'anonymous',
+      action,
+      target,
+      address: addressOf(incoming),
+    }
     return {
       kind: 'refused',
       error,
