@@ -1,21 +1,22 @@
 /**
  * What limits cost and whether they hold. Cost: CPU of a verdict and its settling in memory, time of a verdict by Redis, whole requests with
  * and without limits. Overshoot: 10^5 requests through four replicas with one Redis against limits of requests, of tokens
- * (each request with its maximum) and of requests at once; nothing over a limit may reach a node.
+ * (each request with its maximum) and of requests at once; nothing over a limit may reach a node. They come at a rate that the machine
+ * serves with ease, and then as fast as it can: with every core taken, answers of Redis are late through no fault of its own.
  */
 import { firstClosed, newKey, nextClosed } from './harness/closed-gateway.ts'
-import type { ClosedSettings } from './harness/closed-gateway.ts'
+import type { ClosedSettings, KeyLimits } from './harness/closed-gateway.ts'
 import { failedOf, middleOf, playRounds, roundsTable } from './harness/interleaved.ts'
 import type { AimedTarget } from './harness/interleaved.ts'
 import { memoryCost, redisRoundTrips } from './harness/limits-calls.ts'
 import { allowedIn, attack } from './harness/overshoot.ts'
-import type { Overrun, Replica } from './harness/overshoot.ts'
+import type { Attack, Overrun, Replica } from './harness/overshoot.ts'
 import { atLeast, atMost, benchResult, rounded } from './harness/result.ts'
 import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
 import { startPooledPostgres, startRedis } from './harness/services.ts'
 import type { Postgres, Redis } from './harness/services.ts'
 import { onStage } from './harness/stage.ts'
-import type { Stage } from './harness/stage.ts'
+import type { MockHerd, Stage } from './harness/stage.ts'
 
 type Part = Pick<BenchResult, 'bars' | 'data'>
 
@@ -102,39 +103,63 @@ function soundBars(name: string, { arrived, ok, denied, other }: Overrun): Bar[]
   ]
 }
 
-async function overshootPart(house: House): Promise<Part> {
-  const { stage, options } = house
-  const herd = await stage.mock(1)
-  const { replicas, adminKey } = await replicasOf(house, herd.ports)
-  const keyWith = (limits: Parameters<typeof newKey>[2]): Promise<string> => newKey(replicas[0]?.port ?? 0, adminKey, limits)
-  const requests = options.isQuick ? 12_000 : 100_000
-  const connections = 16
+/** Requests per second over all replicas; 0: as fast as answers come. */
+const paces = { paced: 1_600, flooded: 0 } as const
 
-  const byRequests = await attack(replicas, herd, { key: await keyWith({ requestsPerMinute }), body: cappedChat, requests, connections })
-  const byTokens = await attack(replicas, herd, { key: await keyWith({ tokensPerMinute }), body: cappedChat, requests, connections })
+interface Siege {
+  readonly replicas: readonly Replica[]
+  readonly herd: MockHerd
+  readonly adminKey: string
+  readonly redis: Redis
+  readonly requests: number
+}
+
+async function besiege(siege: Siege, pace: keyof typeof paces): Promise<Part> {
+  const { replicas, herd, redis, requests } = siege
+  const ordersOf = async (limits: KeyLimits): Promise<Attack> => {
+    const key = await newKey(replicas[0]?.port ?? 0, siege.adminKey, limits)
+    return { key, body: cappedChat, requests, connections: pace === 'paced' ? 64 : 16, rate: paces[pace] }
+  }
+  await herd.set({ serviceMs: 0 })
+  const before = await redis.scriptsRun()
+  const byRequests = await attack(replicas, herd, await ordersOf({ requestsPerMinute }))
+  const decidedByRedis = (await redis.scriptsRun()) - before
+  const byTokens = await attack(replicas, herd, { ...(await ordersOf({ tokensPerMinute })), requests: requests / 2 })
   await herd.set({ serviceMs: 20 })
-  const atOnce = await attack(replicas, herd, {
-    key: await keyWith({ concurrency }),
-    body: cappedChat,
-    requests: requests / 10,
-    connections,
-  })
-  options.log(`overshoot: ${JSON.stringify({ byRequests, byTokens, atOnce })}`)
-
+  const atOnce = await attack(replicas, herd, { ...(await ordersOf({ concurrency })), requests: requests / 10 })
   const over = (used: number, perMinute: number, { tookMs }: Overrun): number => Math.max(0, used - allowedIn(perMinute, tookMs))
   const bars = [
-    atMost('4 replicas, requests over the limit', over(byRequests.arrived, requestsPerMinute, byRequests), 0),
-    ...soundBars('requests', byRequests),
-    atMost('4 replicas, tokens over the limit', over(byTokens.ok * tokensPerAnswer, tokensPerMinute, byTokens), 0),
-    ...soundBars('tokens', byTokens),
-    atMost('4 replicas, most requests at once', atOnce.inFlightPeak, concurrency),
-    ...soundBars('at once', atOnce),
+    atMost(`${pace}: requests over the limit`, over(byRequests.arrived, requestsPerMinute, byRequests), 0),
+    ...soundBars(`${pace}, requests`, byRequests),
+    atMost(`${pace}: tokens over the limit`, over(byTokens.ok * tokensPerAnswer, tokensPerMinute, byTokens), 0),
+    ...soundBars(`${pace}, tokens`, byTokens),
+    atMost(`${pace}: most requests at once`, atOnce.inFlightPeak, concurrency),
+    ...soundBars(`${pace}, at once`, atOnce),
   ]
-  const used = {
-    requests: { limit: requestsPerMinute, allowed: allowedIn(requestsPerMinute, byRequests.tookMs), used: byRequests.arrived },
+  const data = {
+    requests: {
+      limit: requestsPerMinute,
+      allowed: allowedIn(requestsPerMinute, byRequests.tookMs),
+      used: byRequests.arrived,
+      decidedByRedis,
+    },
     tokens: { limit: tokensPerMinute, allowed: allowedIn(tokensPerMinute, byTokens.tookMs), used: byTokens.ok * tokensPerAnswer },
+    atOnce: { limit: concurrency, peak: atOnce.inFlightPeak },
+    runs: { byRequests, byTokens, atOnce },
   }
-  return { bars, data: { used, byRequests, byTokens, atOnce } }
+  return { bars, data }
+}
+
+async function overshootPart(house: House): Promise<Part> {
+  const { stage, redis, options } = house
+  const herd = await stage.mock(1)
+  const { replicas, adminKey } = await replicasOf(house, herd.ports)
+  const cast = { replicas, herd, adminKey, redis }
+  const paced = await besiege({ ...cast, requests: options.isQuick ? 10_000 : 50_000 }, 'paced')
+  options.log(`paced: ${JSON.stringify(paced.data)}`)
+  const flooded = await besiege({ ...cast, requests: options.isQuick ? 12_000 : 100_000 }, 'flooded')
+  options.log(`flooded: ${JSON.stringify(flooded.data)}`)
+  return { bars: [...paced.bars, ...flooded.bars], data: { paced: paced.data, flooded: flooded.data } }
 }
 
 const parts: Readonly<Record<string, (house: House) => Promise<Part>>> = {

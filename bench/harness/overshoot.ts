@@ -18,6 +18,8 @@ export interface Attack {
   readonly requests: number
   /** Per replica. */
   readonly connections: number
+  /** Requests per second over all replicas; 0: as fast as answers come. */
+  readonly rate: number
 }
 
 export interface Overrun {
@@ -32,13 +34,17 @@ export interface Overrun {
   readonly inFlightPeak: number
 }
 
-export async function attack(replicas: readonly Replica[], herd: MockHerd, { key, body, requests, connections }: Attack): Promise<Overrun> {
+export async function attack(
+  replicas: readonly Replica[],
+  herd: MockHerd,
+  { key, body, requests, connections, rate }: Attack,
+): Promise<Overrun> {
   await herd.reset()
   const headers = { authorization: `Bearer ${key}` }
   const requestsMax = Math.ceil(requests / replicas.length)
   const startMs = systemClock.nowMs()
   const playOn = async ({ port, driver }: Replica): Promise<LoadWindow> => {
-    await driver.start({ port, body, headers, connections, requestsMax })
+    await driver.start({ port, body, headers, connections, requestsMax, rate: rate / replicas.length })
     await driver.all()
     return driver.finish()
   }

@@ -20,6 +20,8 @@ export interface Redis {
   readonly url: string
   /** One command in the inline protocol; resolves with the raw answer. */
   send(command: string): Promise<string>
+  /** Scripts that ran to their end since it started, by its own count. */
+  scriptsRun(): Promise<number>
   /** Connections stay open, nothing answers. */
   freeze(): void
   thaw(): void
@@ -59,6 +61,12 @@ async function launchRedis(port: number, folder: string): Promise<ChildProcess> 
   return child
 }
 
+/** Those of EVAL and EVALSHA, without the failed ones. */
+function scriptsRun(commandStats: string): number {
+  const lines = commandStats.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+),.*failed_calls=(\d+)/g)
+  return [...lines].reduce((sum, [, calls, failed]) => sum + Number(calls) - Number(failed), 0)
+}
+
 export async function startRedis(): Promise<Redis> {
   const folder = mkdtempSync(join(tmpdir(), 'corral-bench-redis-'))
   const port = await freePort()
@@ -67,6 +75,7 @@ export async function startRedis(): Promise<Redis> {
   return {
     url: `redis://127.0.0.1:${port}`,
     send: (command) => ask(port, command),
+    scriptsRun: async () => scriptsRun(await ask(port, 'INFO commandstats')),
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
     kill,
