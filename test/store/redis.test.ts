@@ -76,6 +76,19 @@ test('a frozen Redis costs one timeout, then nothing, and is back within a secon
   expect(states).toEqual(['up', 'down', 'up'])
 })
 
+test('an answer that waited because this process was busy is taken', async () => {
+  const server = await startRedis()
+  const { store } = await open(server.url, { commandTimeoutMs: 200 })
+  await set(store, 'a', '1')
+  for (let round = 0; round < 10; round += 1) {
+    const asked = get(store, 'a')
+    const busyUntilMs = systemClock.nowMs() + 300
+    while (systemClock.nowMs() < busyUntilMs);
+    expect(await asked).toBe('1')
+  }
+  expect(store.stats.skipped).toBe(0)
+})
+
 test('a frozen Redis collects a bounded number of commands', async () => {
   const server = await startRedis()
   const { store } = await open(server.url, { callsMax: 64 })
