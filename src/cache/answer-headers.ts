@@ -16,6 +16,7 @@ function fixed(status: string, role: string): Readonly<Record<string, string>> {
 const miss = fixed('fwd=uri-miss', 'miss')
 const stale = fixed('fwd=stale', 'miss')
 const refresh = fixed('fwd=request', 'miss')
+const partial = fixed('fwd=partial', 'partial')
 const joined = fixed('fwd=uri-miss;collapsed', 'joined')
 
 export type ForwardReason = 'miss' | 'stale' | 'request'
@@ -29,6 +30,11 @@ export function forwardedHeaders(reason: ForwardReason): (headers: Headers) => H
 /** Headers of an answer that another request had asked for already. */
 export function joinedHeaders(headers: Headers): Headers {
   return { ...headers, ...joined }
+}
+
+/** Headers of an answer of which some was stored and the rest asked from upstream. */
+export function partialHeaders(headers: Headers): Headers {
+  return { ...headers, ...partial }
 }
 
 const bypasses = new Map<string, Readonly<Record<string, string>>>()

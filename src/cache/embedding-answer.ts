@@ -36,7 +36,7 @@ export function readVectors(
 }
 
 function readLegacy(body: Buffer): { readonly vectors: readonly string[]; readonly promptTokens: number } | null {
-  const match = /^\{"embedding":(\[[^\]]*\])\}\s*$/.exec(body.latin1Slice())
+  const match = /^\{"embedding":(\[[^\]]*\])\}\s*$/.exec(body.latin1Slice(0, body.length))
   return match?.[1] === undefined ? null : { vectors: [match[1]], promptTokens: 0 }
 }
 
@@ -45,7 +45,7 @@ function readLegacy(body: Buffer): { readonly vectors: readonly string[]; readon
  * to the same sum later, and marked as not exact.
  */
 function divideTokens(sum: number, items: readonly EmbedItem[]): readonly TokenCount[] {
-  if (items.length === 1) return [{ count: sum, exact: true }]
+  if (items.length === 1) return [{ count: sum, exact: sum > 0 }]
   const bytes = items.reduce((total, item) => total + item.bytes, 0)
   let before = 0
   return items.map((item) => {

@@ -80,10 +80,10 @@ export function tokensOf(entry: Buffer): TokenCount {
 /** The vector as an answer of `form` spells it; null when it is kept as a text of another form. */
 export function vectorText(entry: Buffer, form: VectorForm): string | null {
   if (entry[dtypeAt] === dtypeText) {
-    const text = entry.latin1Slice(headBytes)
+    const text = entry.latin1Slice(headBytes, entry.length)
     return text.startsWith('"') === (form === 'base64') ? text : null
   }
-  if (form === 'base64') return `"${entry.base64Slice(headBytes)}"`
+  if (form === 'base64') return `"${entry.toString('base64', headBytes)}"`
   return printVector(fromBytes(entry.subarray(headBytes)), form)
 }
 

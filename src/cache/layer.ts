@@ -8,6 +8,8 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import type { InferenceRequest, RelayLayer } from '../core/relay.ts'
 import type { Counters } from './counters.ts'
+import { EmbeddingCache } from './embedding-cache.ts'
+import type { EmbeddingCounters } from './embedding-reply.ts'
 import { EntryStore } from './entry-store.ts'
 import { Epochs, type EpochStore } from './epochs.ts'
 import { InferenceCache } from './inference-cache.ts'
@@ -55,7 +57,7 @@ export interface PurgeResult {
   readonly shared: boolean
 }
 
-export type CacheStats = Counters & EntryStore['stats'] & { readonly flightsUnderWay: number }
+export type CacheStats = Counters & EntryStore['stats'] & { readonly flightsUnderWay: number; readonly embedding: EmbeddingCounters }
 
 export interface Explanation {
   /** Null: it may be cached. */
@@ -95,6 +97,7 @@ class Caches implements Cache {
   readonly #deps: CacheDeps
   readonly #planner: Planner
   readonly #inference: InferenceCache
+  readonly #embedding: EmbeddingCache
   /** Counters that the shared store does not know of yet. */
   readonly #untold = new Set<string>()
   #poll: Timer | null = null
@@ -111,7 +114,14 @@ class Caches implements Cache {
     const { store, scopes } = this
     const lease = deps.lease ?? null
     this.#inference = new InferenceCache({ options, clock, random, store, planner: this.#planner, scopes, modeOf, lease })
-    this.layer = this.#inference.layer
+    const { epochs } = this
+    const { digestOf, engineEpoch } = deps
+    this.#embedding = new EmbeddingCache({ secret, epochs, digestOf, engineEpoch, options, clock, store, scopes, modeOf })
+    this.layer = (next) => {
+      const inference = this.#inference.layer(next)
+      const embedding = this.#embedding.layer(next)
+      return (request, call) => (request.route.operation === 'embed' ? embedding : inference)(request, call)
+    }
   }
 
   async start(): Promise<void> {
@@ -146,7 +156,7 @@ class Caches implements Cache {
       return { dryRun, memory, flights: 0, layers: {}, shared: true }
     }
     const shared = resolved.key !== null || (await this.#raise(resolved))
-    const flights = this.#inference.disown((slot, { tags }) => selects(resolved, slot, tags))
+    const flights = this.#inference.disown((slot, { tags }) => selects(resolved, slot, tags)) + this.#embedding.disown(resolved)
     const memory = this.store.purgeMemory(resolved, { countOnly: false })
     return { dryRun, memory, flights, layers: await this.store.purgeSlower(resolved), shared }
   }
@@ -176,7 +186,7 @@ class Caches implements Cache {
   }
 
   stats(): CacheStats {
-    return { ...this.#inference.counters, ...this.store.stats, flightsUnderWay: this.#inference.flightsUnderWay }
+    return { ...this.#inference.counters, ...this.store.stats, flightsUnderWay: this.#inference.flightsUnderWay + this.#embedding.worksUnderWay, embedding: this.#embedding.counters }
   }
 
   explain(request: InferenceRequest, call: Call): Explanation {

@@ -1,0 +1,174 @@
+/**
+ * The cache of embeddings as a relay layer. A request is taken apart into its texts: each is looked for in memory, among those
+ * that another request is getting, in the slower layers; the rest goes upstream in one request, each text once. A request of
+ * which nothing is known goes on as it came, and its answer comes back as it came.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Answer, InferenceRequest, Relay, RelayLayer } from '../core/relay.ts'
+import { isCloudModel } from '../wire/model-name.ts'
+import { bypassHeaders } from './answer-headers.ts'
+import { type Directives, judgeAge, noDirectives, readDirectives } from './directives.ts'
+import { type EmbedAsker, EmbedBatch, type EmbedWorks } from './embedding-batch.ts'
+import { type EmbeddingCounters, newEmbeddingCounters, Reply } from './embedding-reply.ts'
+import { type EmbedItem, readEmbedAsk } from './embedding-request.ts'
+import { EmbedWork, fromStored, type Got } from './embedding-work.ts'
+import type { EntryStore } from './entry-store.ts'
+import type { ScopeTable } from './key.ts'
+import type { MemoryItem } from './memory-layer.ts'
+import type { CacheOptions } from './options.ts'
+import type { PlanDeps } from './plan.ts'
+import type { BypassReason, CacheMode } from './policy.ts'
+import { type ResolvedSelector, selects, type Tags } from './tags.ts'
+
+export interface EmbeddingDeps extends PlanDeps {
+  readonly options: () => CacheOptions
+  readonly clock: Clock
+  readonly store: EntryStore
+  readonly scopes: ScopeTable
+  /** What the caller's credential says; null: nothing. */
+  readonly modeOf: (call: Call) => CacheMode | null
+}
+
+export class EmbeddingCache implements EmbedWorks {
+  readonly counters: EmbeddingCounters = newEmbeddingCounters()
+  readonly #deps: EmbeddingDeps
+  readonly #reply: Reply
+  /** Who is getting a text, by its key. */
+  readonly #works = new Map<string, EmbedWork>()
+
+  constructor(deps: EmbeddingDeps) {
+    this.#deps = deps
+    this.#reply = new Reply(deps.clock, this.counters)
+  }
+
+  readonly layer: RelayLayer = (next) => (request, call) => {
+    const options = this.#deps.options()
+    if (request.route.operation !== 'embed' || !options.enabled || !options.kinds.embedding) return next(request, call)
+    const directives = options.clientControl ? readDirectives(request.headers) : noDirectives
+    const asker = this.#read(next, request, { call, directives, options })
+    if (typeof asker === 'string') return this.#passBy(next, request, { call, directives, reason: asker })
+    return this.#serve(asker)
+  }
+
+  /** The request text by text, or why it passes by. */
+  #read(
+    next: Relay,
+    request: InferenceRequest,
+    { call, directives, options }: { readonly call: Call; readonly directives: Directives; readonly options: CacheOptions },
+  ): EmbedAsker | BypassReason {
+    const { secret, scopes, epochs, clock } = this.#deps
+    if (directives.noStore) return 'no-store'
+    const ofRoute = options.routes[request.route.pattern]
+    const mode = ofRoute === 'off' ? 'off' : (directives.mode ?? this.#deps.modeOf(call) ?? ofRoute ?? options.mode)
+    if (mode === 'off') return 'off'
+    const { model, envelope } = request
+    if (model === null) return 'no-model'
+    if (isCloudModel(model)) return 'cloud'
+    if (envelope.empty) return 'empty'
+    if (request.body.length > options.bodyBytesMax) return 'too-large'
+    const digest = this.#deps.digestOf(model)
+    if (digest === null) return 'no-digest'
+    const tags: Tags = { tenant: call.tenant, kind: 'embedding', digest }
+    const stamp = epochs.stampOf(tags)
+    const scope = scopes.ofTenant(call.tenant)
+    const ask = readEmbedAsk(request, { secret, scope, circumstances: [digest, this.#deps.engineEpoch(), stamp] })
+    if (ask === null) return 'unkeyable'
+    const holds = (): boolean => stamp === epochs.stampOf(tags) && this.#deps.digestOf(model) === digest
+    return { next, request, call, ask, tags, directives, options, startedAtMs: clock.nowMs(), holds }
+  }
+
+  #passBy(
+    next: Relay,
+    request: InferenceRequest,
+    { call, directives, reason }: { readonly call: Call; readonly directives: Directives; readonly reason: BypassReason },
+  ): Promise<Answer> {
+    this.counters.bypasses += 1
+    if (directives.onlyIfCached) return Promise.reject(notCached(reason))
+    return next(request, call).then((answer) => ({
+      ...answer,
+      headers: bypassHeaders(answer.headers, reason),
+      provenance: { ...answer.provenance, cache: 'bypass' },
+    }))
+  }
+
+  #serve(asker: EmbedAsker): Promise<Answer> {
+    const got = new Map<string, Got>()
+    const missing = asker.directives.noCache ? asker.ask.items : asker.ask.items.filter((item) => !this.#fromMemory(asker, item, got))
+    if (missing.length === 0) return Promise.resolve(this.#reply.hit(asker, got))
+    if (asker.directives.onlyIfCached) return this.#onlyCached(asker, missing, got)
+    return new EmbedBatch({ works: this, clock: this.#deps.clock, reply: this.#reply }, asker, got).gather(missing)
+  }
+
+  #fromMemory(asker: EmbedAsker, { key }: EmbedItem, got: Map<string, Got>): boolean {
+    const item = this.#deps.store.peek(key)
+    const one = item !== null && this.#usable(asker, item) ? fromStored({ item, layer: 'memory' }, asker.ask.form) : null
+    if (one !== null) got.set(key, one)
+    return one !== null
+  }
+
+  #usable({ directives, options }: EmbedAsker, { bornAtMs, expiresAtMs }: MemoryItem): boolean {
+    const nowMs = this.#deps.clock.nowMs()
+    return judgeAge(directives, { ageMs: nowMs - bornAtMs, freshForMs: expiresAtMs - nowMs }, options.staleMs) !== 'unusable'
+  }
+
+  /** Neither starts nor joins anything. */
+  async #onlyCached(asker: EmbedAsker, missing: readonly EmbedItem[], got: Map<string, Got>): Promise<Answer> {
+    const none: Relay = () => Promise.reject(notCached('not every text is stored'))
+    const end = await this.start({ ...asker, next: none }, missing, { shared: false, looks: true }).settled
+    if (end.kind === 'error') throw end.thrown
+    if (end.kind === 'vectors') for (const [key, one] of end.got) got.set(key, one)
+    return this.#reply.hit(asker, got)
+  }
+
+  of(key: string): EmbedWork | undefined {
+    return this.#works.get(key)
+  }
+
+  start(
+    asker: EmbedAsker,
+    items: readonly EmbedItem[],
+    { shared, looks }: { readonly shared: boolean; readonly looks: boolean },
+  ): EmbedWork {
+    const { store, clock } = this.#deps
+    const deps = {
+      store,
+      clock,
+      ttlMs: asker.options.ttlMs.embedding,
+      holds: asker.holds,
+      usable: looks ? (item: MemoryItem) => this.#usable(asker, item) : null,
+      onUpstream: (texts: number) => {
+        this.counters.upstream += 1
+        this.counters.textsComputed += texts
+      },
+    }
+    const work = new EmbedWork(deps, { ...asker, items })
+    if (!shared) return work
+    for (const { key } of items) if (!this.#works.has(key)) this.#works.set(key, work)
+    void work.settled.then(() => this.#forget(work))
+    return work
+  }
+
+  #forget(work: EmbedWork): void {
+    for (const { key } of work.items) if (this.#works.get(key) === work) this.#works.delete(key)
+  }
+
+  /** Takes the works that a purge means out of reach; how many that were. */
+  disown(selector: ResolvedSelector): number {
+    const meant = new Set([...this.#works].filter(([key, { tags }]) => selects(selector, key, tags)).map(([, work]) => work))
+    for (const work of meant) {
+      work.disown()
+      this.#forget(work)
+    }
+    return meant.size
+  }
+
+  get worksUnderWay(): number {
+    return new Set(this.#works.values()).size
+  }
+}
+
+function notCached(why: string): CorralError {
+  return new CorralError('cache_miss', `only a cached answer was wanted (only-if-cached), but: ${why}`)
+}

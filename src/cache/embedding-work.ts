@@ -1,0 +1,173 @@
+/**
+ * The texts of one batch that nobody else was getting: looked up in the slower layers, and what is nowhere asked from upstream in
+ * one request. Other batches wait for single texts of it. The work owns its upstream call: whoever began it may leave, and
+ * only the last one leaving aborts it.
+ *
+ * Settles once and never rejects; vectors are in memory before anybody is told.
+ */
+import { CallSignal } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Answer, InferenceRequest, Relay, WholeAnswer } from '../core/relay.ts'
+import { scanEnvelope } from '../wire/envelope.ts'
+import { replaceField } from '../wire/splice.ts'
+import { readVectors, type Vector } from './embedding-answer.ts'
+import { isIntactVector, tokensOf, vectorText } from './embedding-entry.ts'
+import type { EmbedAsk, EmbedItem } from './embedding-request.ts'
+import type { EntryStore, Found } from './entry-store.ts'
+import type { MemoryItem } from './memory-layer.ts'
+import type { Tags } from './tags.ts'
+
+/** The body passed its limits already. */
+const unlimited = { depthMax: Infinity, keysMax: Infinity }
+
+/** A vector and where it came from; `item` and `layer` of one that was stored. */
+export interface Got {
+  readonly vector: Vector
+  readonly stored: { readonly item: MemoryItem; readonly layer: string } | null
+}
+
+export type WorkEnd =
+  | {
+      readonly kind: 'vectors'
+      readonly got: ReadonlyMap<string, Got>
+      /** Null: nothing had to be asked from upstream. */
+      readonly answer: WholeAnswer | null
+      /** Whether `answer` is one to the whole request, as it came. */
+      readonly isWhole: boolean
+    }
+  /** The node refused; its answer is the one to the whole request, too. */
+  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'error'; readonly thrown: unknown }
+
+export interface WorkDeps {
+  readonly store: EntryStore
+  readonly clock: Clock
+  readonly ttlMs: number
+  /** Whether entries of these tags, keyed as they are, may still be found. */
+  readonly holds: () => boolean
+  /** Whether an entry of a slower layer is of an age that was asked for; null: do not look. */
+  readonly usable: ((item: MemoryItem) => boolean) | null
+  /** Told once per upstream call, with the number of texts. */
+  readonly onUpstream: (items: number) => void
+}
+
+export interface WorkAsk {
+  readonly next: Relay
+  readonly request: InferenceRequest
+  readonly call: Call
+  readonly ask: EmbedAsk
+  /** Those to get, a part of `ask.items`. */
+  readonly items: readonly EmbedItem[]
+  readonly tags: Tags
+}
+
+export class EmbedWork {
+  readonly settled: Promise<WorkEnd>
+  readonly #deps: WorkDeps
+  readonly #asked: WorkAsk
+  readonly #signal = new CallSignal()
+  #waiting = 0
+  #disowned = false
+
+  constructor(deps: WorkDeps, asked: WorkAsk) {
+    this.#deps = deps
+    this.#asked = asked
+    this.settled = this.#run().catch((thrown: unknown) => ({ kind: 'error', thrown }))
+  }
+
+  get form(): EmbedAsk['form'] {
+    return this.#asked.ask.form
+  }
+
+  get route(): InferenceRequest['route'] {
+    return this.#asked.request.route
+  }
+
+  get tags(): Tags {
+    return this.#asked.tags
+  }
+
+  get items(): readonly EmbedItem[] {
+    return this.#asked.items
+  }
+
+  join(): void {
+    this.#waiting += 1
+  }
+
+  leave(): void {
+    this.#waiting -= 1
+    if (this.#waiting === 0) this.#signal.abort('everybody left the shared batch')
+  }
+
+  /** A purge meant it: who waits gets the vectors, and they are not stored. */
+  disown(): void {
+    this.#disowned = true
+  }
+
+  async #run(): Promise<WorkEnd> {
+    const { items, ask } = this.#asked
+    const got = await this.#lookUp()
+    const missing = items.filter(({ key }) => !got.has(key))
+    if (missing.length === 0) return { kind: 'vectors', got, answer: null, isWhole: false }
+    if (this.#signal.aborted) throw new CorralError('client_gone', 'everybody left the shared batch')
+    this.#deps.onUpstream(missing.length)
+    const request = this.#requestFor(missing)
+    const answer = await this.#asked.next(request, { ...this.#asked.call, signal: this.#signal })
+    if (answer.kind !== 'whole' || answer.status !== 200 || answer.outcome.kind !== 'ok') return { kind: 'answer', answer }
+    const vectors = readVectors(request, answer.body, { items: missing, form: ask.form, dimensionsMax: ask.dimensionsMax })
+    if (vectors === null) return this.#unreadable(answer, missing.length)
+    this.#keep(missing, vectors, answer)
+    missing.forEach(({ key }, index) => {
+      const vector = vectors[index]
+      if (vector !== undefined) got.set(key, { vector, stored: null })
+    })
+    return { kind: 'vectors', got, answer, isWhole: missing.length === ask.places.length }
+  }
+
+  async #lookUp(): Promise<Map<string, Got>> {
+    const { items, tags, ask } = this.#asked
+    const { usable, store } = this.#deps
+    const got = new Map<string, Got>()
+    const asked = usable === null ? null : store.findMany(items.map(({ key }) => key), tags, isIntactVector)
+    if (asked === null || usable === null) return got
+    for (const [key, found] of await asked) {
+      const one = usable(found.item) ? fromStored(found, ask.form) : null
+      if (one !== null) got.set(key, one)
+    }
+    return got
+  }
+
+  /** The request as it came when all of it is missing, else with only the missing texts, each as the client wrote it. */
+  #requestFor(missing: readonly EmbedItem[]): InferenceRequest {
+    const { request, ask } = this.#asked
+    if (missing.length === ask.places.length) return request
+    const body = replaceField(request.body, request.envelope, 'input', `[${missing.map(({ json }) => json).join(',')}]`)
+    return { ...request, body, envelope: scanEnvelope(body, unlimited) }
+  }
+
+  /** An answer of another shape than a node gives: passed on where it is one to the whole request. */
+  #unreadable(answer: WholeAnswer, count: number): WorkEnd {
+    if (count === this.#asked.ask.places.length) return { kind: 'answer', answer }
+    const node = answer.provenance.node ?? 'a node'
+    throw new CorralError('node_protocol', `${node} did not answer one vector for each of ${count} texts`)
+  }
+
+  #keep(items: readonly EmbedItem[], vectors: readonly Vector[], { provenance }: WholeAnswer): void {
+    const { store, clock, ttlMs, holds } = this.#deps
+    if (this.#disowned || !holds()) return
+    const entries = items.flatMap(({ key }, index) => {
+      const bytes = vectors[index]?.entry ?? null
+      return bytes === null ? [] : [{ key, bytes }]
+    })
+    store.putMany(entries, { tags: this.#asked.tags, ttlMs, originMs: clock.nowMs() - provenance.dispatchedAtMs })
+  }
+}
+
+/** A stored vector in the form that is asked for; null when it cannot be told in it. */
+export function fromStored({ item, layer }: Found, form: EmbedAsk['form']): Got | null {
+  const text = vectorText(item.bytes, form)
+  return text === null ? null : { vector: { text, tokens: tokensOf(item.bytes), entry: item.bytes }, stored: { item, layer } }
+}
