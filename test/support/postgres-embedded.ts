@@ -5,6 +5,7 @@
 import { existsSync, mkdtempSync, renameSync, rmSync, cpSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { ensureDatabase } from '../../src/store/embedded-folder.ts'
@@ -13,8 +14,8 @@ const template = join(tmpdir(), `corral-test-pglite-0.5.14-${process.getuid?.() 
 const initdbTimeoutMs = 60_000
 
 const folders: string[] = []
-process.once('exit', () => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 })
 
 /** A folder with an empty database, as after a first start. */
