@@ -27,6 +27,8 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   coalesce: () => import('./coalesce.ts'),
   auth: () => import('./auth.ts'),
   limits: () => import('./limits.ts'),
+  pool: () => import('./pool.ts'),
+  'overhead-all': () => import('./overhead-all.ts'),
 }
 
 interface Call {

@@ -1,0 +1,50 @@
+/**
+ * The bench `overhead` with everything on: keys from a Postgres store, limits of every kind decided in memory, caches, usage written
+ * down. `corral` is asked what is never cached, as chat mostly is; `miss` what is looked up and stored each time and never found,
+ * the most that a request can cost.
+ */
+import { firstClosed, newKey } from './harness/closed-gateway.ts'
+import { failedOf, middleOf, playRounds, roundsTable } from './harness/interleaved.ts'
+import type { AimedTarget } from './harness/interleaved.ts'
+import { atMost, benchResult } from './harness/result.ts'
+import type { BenchOptions, BenchResult } from './harness/result.ts'
+import { startPooledPostgres } from './harness/services.ts'
+import { onStage } from './harness/stage.ts'
+import type { Stage } from './harness/stage.ts'
+import { uniquePinnedChat } from './harness/bodies.ts'
+
+/** Never reached. */
+const wide = { requestsPerMinute: 60_000_000, tokensPerMinute: 60_000_000, concurrency: 100_000 }
+
+async function targets(stage: Stage): Promise<AimedTarget[]> {
+  const herd = await stage.mock(8)
+  const postgres = await stage.service(startPooledPostgres({ poolSize: 10 }))
+  const { gateway, adminKey } = await firstClosed(stage, herd.ports, { postgres })
+  const headers = { authorization: `Bearer ${await newKey(gateway.port, adminKey, wide)}` }
+  return [
+    await stage.bare(herd.ports),
+    { ...gateway, load: { headers } },
+    { ...gateway, name: 'miss', load: { headers, body: uniquePinnedChat } },
+  ]
+}
+
+export async function run(options: BenchOptions): Promise<BenchResult> {
+  const found = await onStage(options, async (stage) => {
+    const plan = {
+      targets: await targets(stage),
+      concurrencies: [1, 10, 64],
+      rounds: options.isQuick ? 3 : 9,
+      forMs: options.isQuick ? 1_500 : 2_500,
+    }
+    return playRounds(await stage.driver(), plan, options)
+  })
+  const cpuRatio = (name: string, connections: number): number =>
+    middleOf(found, [`${name} c=${connections}`, `bare c=${connections}`], (own, bare) => own.cpuUs / bare.cpuUs)
+  const bars = [
+    atMost('CPU per request c=10, × bare', cpuRatio('corral', 10), 2),
+    atMost('CPU per request c=64, × bare', cpuRatio('corral', 64), 2),
+    atMost('failed requests', failedOf(found, 'corral') + failedOf(found, 'miss'), 0),
+  ]
+  const missRatio = { 'c=10': cpuRatio('miss', 10), 'c=64': cpuRatio('miss', 64) }
+  return benchResult('overhead-all', options, { bars, data: { missCpuOverBare: missRatio, ...roundsTable(found) } })
+}
