@@ -20,9 +20,10 @@ timeout 120 npm install --silent --no-audit --no-fund --ignore-scripts --prefer-
   { printf 'the tarball cannot be installed (is the registry reachable?)\n' >&2; exit 1; }
 npx --no-install corral version
 npx --no-install corral config show >/dev/null
+npx --no-install corral migrate up --set "store.dataDir=$project/data" >/dev/null
 
 port=$(node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})')
-node node_modules/corral/dist/main.js serve --port "$port" >server.log 2>&1 &
+node node_modules/corral/dist/main.js serve --port "$port" --set "store.dataDir=$project/data" >server.log 2>&1 &
 server=$!
 alive=no
 for _ in $(seq 1 50); do
