@@ -27,6 +27,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   coalesce: () => import('./coalesce.ts'),
   auth: () => import('./auth.ts'),
   limits: () => import('./limits.ts'),
+  'store-faults': () => import('./store-faults.ts'),
   pool: () => import('./pool.ts'),
   'overhead-all': () => import('./overhead-all.ts'),
 }
