@@ -69,7 +69,18 @@ export function failureOfFrame(
   return { failure: { error, response: null, kind, retry: judgement.retry, reusedSocket: false }, fault: judgement.fault }
 }
 
-/** The failure that a connection means which broke before the first frame. `fresh`: not one byte of the answer had come. */
+/**
+ * A node that breaks a connection sooner than this after a request has done no work for it worth counting; later it may have
+ * read the prompt, and a kept connection was not closed as the request was sent.
+ */
+const idleResetMsMax = 1_000
+
+/** Whether a request was lost before its node can have done much for it. `sinceMs` after it was sent, with `status` 0 before a head. */
+export function isIdleLoss({ status, sinceMs }: { readonly status: number; readonly sinceMs: number }): boolean {
+  return status === 0 && sinceMs <= idleResetMsMax
+}
+
+/** The failure that a connection means which broke before the first frame. `fresh`: it was an idle loss. */
 export function failureOfConnection(cause: TransportError, node: string, fresh: boolean): Failure {
   const code = cause.kind === 'local' ? 'no_node' : cause.kind === 'timeout' ? 'node_timeout' : 'node_failed'
   const error = new CorralError(code, `${node}: ${cause.message}`, { node, cause })

@@ -66,11 +66,13 @@ export class AttemptWatch {
   noteHead(nowMs: number): void {
     this.#headAtMs = nowMs
     this.#lastByteMs = nowMs
+    this.#runner.heardAtMs = nowMs
   }
 
   noteBytes(nowMs: number, streaming: boolean): void {
     if (streaming && nowMs - this.#lastByteMs > this.#longestPauseMs) this.#longestPauseMs = nowMs - this.#lastByteMs
     this.#lastByteMs = nowMs
+    this.#runner.heardAtMs = nowMs
   }
 
   noteFrame(nowMs: number): void {
@@ -85,6 +87,14 @@ export class AttemptWatch {
   /** Whether the node is silent for longer than is expected of it before the first frame. */
   isSuspect(nowMs: number): boolean {
     return this.silentMs(nowMs) > this.#expectedMs && !this.#isLoading()
+  }
+
+  /**
+   * Whether the runner sent nobody anything for longer than is expected of this try. A runner that is only slow, or reads one
+   * long prompt, is heard of by the other requests on it; one that hangs takes all of them with it.
+   */
+  isRunnerSilent(nowMs: number, expectedMs = this.#expectedMs): boolean {
+    return nowMs - Math.max(this.startedAtMs, this.#runner.heardAtMs) > expectedMs && !this.#isLoading()
   }
 
   /** What was loaded was read since the start, and the model was not there: a loading model is in no list (verified notes §a). */

@@ -15,8 +15,17 @@ import type { InferenceRequest, Usage } from '../core/relay.ts'
 import { checkWholeBody, createStreamReader, readWholeUsage, type StreamReader } from '../wire/stream-reader.ts'
 import type { Claim } from './claim.ts'
 import { isStreamHead, problemOfHead } from './answer-head.ts'
-import { type AttemptSink, type Failure, failureOfConnection, failureOfFrame, failureOfStatus, type StreamEnd } from './attempt-report.ts'
+import {
+  type AttemptSink,
+  type Failure,
+  failureOfConnection,
+  failureOfFrame,
+  failureOfStatus,
+  isIdleLoss,
+  type StreamEnd,
+} from './attempt-report.ts'
 import { AttemptWatch, type Overdue, overdueFailures } from './attempt-watch.ts'
+import { blamedSilenceMs } from './deadlines.ts'
 import type { FleetOptions } from './options.ts'
 import type { Exchange, ResponseHandler, ResponseHeaders, TransportError } from './transport.ts'
 
@@ -249,7 +258,8 @@ export class Attempt implements ResponseHandler, Listed {
     if (this.#ended) return
     const { node } = this.claim.runner
     if (this.#frames === null) {
-      this.#fail(failureOfConnection(cause, node, this.status === 0))
+      const sinceMs = this.#deps.clock.nowMs() - this.startedAtMs
+      this.#fail(failureOfConnection(cause, node, isIdleLoss({ status: this.status, sinceMs })))
       return
     }
     const error = new CorralError('stream_truncated', `${node} broke off the stream: ${cause.message}`, { node, cause })
@@ -293,5 +303,16 @@ export class Attempt implements ResponseHandler, Listed {
   /** Whether the node was silent for so long that this alone is a failure, whoever ends the try. */
   isHung(nowMs: number): boolean {
     return this.#state === 'open' && this.#watch.isSuspect(nowMs)
+  }
+
+  /** Whether its runner sent nobody anything for longer than this try should have waited for its first frame. */
+  isRunnerSilent(nowMs: number): boolean {
+    return this.#watch.isRunnerSilent(nowMs)
+  }
+
+  /** Whether a client that leaves at this moment leaves because of the node: no byte came, to nobody, for longer than expected. */
+  isLeftForSilence(nowMs: number): boolean {
+    if (this.#state !== 'open' || this.status !== 0) return false
+    return this.#watch.isRunnerSilent(nowMs, blamedSilenceMs(this.claim.runner, this.request, this.#deps.options.deadlines))
   }
 }

@@ -2,7 +2,7 @@
  * A node's circuit breaker: a state machine over injected time. `acquire` hands out a ticket that is settled exactly once,
  * at the true end of the answer, so that a stream that breaks in its middle counts. A ticket of an earlier generation
  * changes nothing. Numbers are Envoy's outlier detection (reliability-security.md §1): 5 failures in a row, 30 s × times
- * ejected in a row, jitter; streams that break count as their own, more telling kind.
+ * ejected in a row less one per 30 s of good service since, jitter; streams that break count as their own, more telling kind.
  *
  * closed → open (failures) → half_open (after the ejection; one trial at a time) → closed (trial ok) or open again.
  * A trial whose stream runs well need not end for that: `prove` closes the breaker, and the ticket then counts like any
@@ -88,7 +88,8 @@ class NodeBreaker implements Breaker {
   #brokenInRow = 0
   #ejectionsInRow = 0
   #openUntilMs = 0
-  #closedAtMs = -Infinity
+  /** Since when good service counts towards the next ejection to be forgiven. */
+  #goodSinceMs = -Infinity
   #trial = false
   onChange: (state: BreakerState) => void = () => undefined
 
@@ -148,13 +149,20 @@ class NodeBreaker implements Breaker {
     if (result === 'ok') {
       this.#failuresInRow = 0
       this.#brokenInRow = 0
-      if (nowMs - this.#closedAtMs > options.ejectMsMax) this.#ejectionsInRow = 0
+      this.#forgive(nowMs, options.ejectMs)
       return
     }
     this.#failuresInRow += 1
     if (result === 'broken_stream') this.#brokenInRow += 1
     const inRow = this.#failuresInRow >= options.consecutiveFailures || this.#brokenInRow >= options.consecutiveBrokenStreams
     if (inRow || this.#window.ratio(options.failureRatioRequestsMin) >= options.failureRatio) this.#open(nowMs)
+  }
+
+  /** One ejection per `ejectMs` closed. A good answer forgives one at most: idle time is no service. */
+  #forgive(nowMs: number, ejectMs: number): void {
+    if (this.#ejectionsInRow === 0 || nowMs - this.#goodSinceMs < ejectMs) return
+    this.#ejectionsInRow -= 1
+    this.#goodSinceMs = nowMs
   }
 
   #open(nowMs: number): void {
@@ -166,7 +174,7 @@ class NodeBreaker implements Breaker {
   }
 
   #close(nowMs: number): void {
-    this.#closedAtMs = nowMs
+    this.#goodSinceMs = nowMs
     this.#enter('closed')
   }
 

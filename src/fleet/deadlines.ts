@@ -9,6 +9,8 @@ import type { Runner } from './runner.ts'
 
 /** How many times the expectation an attempt may take before its first frame. */
 const firstFrameFactor = 4
+/** The same for the wait inside a node: the answers ahead may be longer than usual, but their prompts are read already. */
+const waitFactor = 2
 /** Answers that a runner must have given before its figures count. */
 const samplesMin = 3
 /** Prompts up to this many times the largest one answered are read in about the same time. */
@@ -28,13 +30,34 @@ type Deadlines = FleetOptions['deadlines']
  */
 export function firstFrameBudgetMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
   if (isLookup(runner, request)) return Math.min(deadlines.firstFrameMsMin, deadlines.lookupMsMax)
-  const { stats } = runner
-  const prefillMs = prefillBudgetMs(runner, request.envelope.promptTokens)
-  const waitMs = Math.max(0, runner.inFlight - 1) * (stats.requestMs ?? 0)
   const answerMs = request.stream ? toolCallMs(runner, request) : wholeAnswerMs(runner, request)
-  const expectedMs = prefillMs + waitMs + answerMs
+  return budgetMs(runner, { promptTokens: request.envelope.promptTokens, answerMs }, deadlines)
+}
+
+/**
+ * How long a silence must last to be held against the node when the client leaves in it. Where the length of a whole answer
+ * is not known, what answers here took stands in: too little to give the answer up for, enough to say whose fault it was.
+ */
+export function blamedSilenceMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
+  const budget = firstFrameBudgetMs(runner, request, deadlines)
+  if (request.stream || budget < deadlines.firstFrameMsMax) return budget
+  const answerMs = runner.stats.requestMs ?? Infinity
+  return budgetMs(runner, { promptTokens: request.envelope.promptTokens, answerMs }, deadlines)
+}
+
+function budgetMs(runner: Runner, { promptTokens, answerMs }: { promptTokens: number; answerMs: number }, deadlines: Deadlines): number {
+  const expectedMs = firstFrameFactor * (prefillBudgetMs(runner, promptTokens) + answerMs) + waitFactor * waitMs(runner)
   if (!Number.isFinite(expectedMs)) return deadlines.firstFrameMsMax
-  return Math.min(deadlines.firstFrameMsMax, Math.max(deadlines.firstFrameMsMin, firstFrameFactor * expectedMs))
+  return Math.min(deadlines.firstFrameMsMax, Math.max(deadlines.firstFrameMsMin, expectedMs))
+}
+
+/**
+ * What a request waits inside its node: one answer's time for each round of those that the node does not serve at once. Slots
+ * count as far as they were shown: a number that is only tried would make hangs of the waits that are to disprove it.
+ */
+function waitMs({ inFlight, slotsShown, stats }: Runner): number {
+  const rounds = Math.ceil(Math.max(0, inFlight - slotsShown) / slotsShown)
+  return rounds === 0 ? 0 : rounds * (stats.requestMs ?? 0)
 }
 
 /** The same where nobody else can take the request, or one that was moved for its silence already: longer than this fails. */

@@ -3,9 +3,10 @@
  * and the place at the true end of the answer.
  *
  * Retries happen only before the first frame, on a node not yet tried, inside the deadline, at most `retriesMax`, from one
- * budget for the whole process. A refused connection, a keep-alive race, a model that a node lists and has not, and a 503
- * while others are not overloaded cost neither budget nor a try. The first lost connection, dead runner or hang of a request
- * costs no budget while others are well: what dies or freezes loses all of its requests at once, and only those, only once.
+ * budget for the whole process. A refused connection, a keep-alive race, a model that a node lists and has not, and a 503 or
+ * a reset within a second while others are well cost neither budget nor a try: no GPU worked for them. The first lost
+ * connection, dead runner or hang of a request costs no budget while others are well: what dies or freezes loses all of its
+ * requests at once, and only those, only once. A node that answers others meanwhile is slow, not frozen: leaving it is paid.
  * When nobody else can do better the node's own answer is passed on untouched.
  */
 import type { ByteQueue } from '../base/byte-queue.ts'
@@ -18,7 +19,7 @@ import { responseHeaders } from '../wire/request-headers.ts'
 import { renderStreamError } from '../wire/render-error.ts'
 import type { Admission } from './admission.ts'
 import { Attempt } from './attempt.ts'
-import type { AttemptSink, Failure, StreamEnd } from './attempt-report.ts'
+import { type AttemptSink, type Failure, isIdleLoss, type StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { Claim } from './claim.ts'
 import type { FleetOptions } from './options.ts'
@@ -169,7 +170,7 @@ class Dispatch implements AttemptSink<Attempt> {
 
   onFirstFrame(attempt: Attempt, frames: ByteQueue): void {
     const { runner } = attempt.claim
-    runner.streaming += 1
+    runner.noteStreaming()
     if (runner.bounded) runner.stats.observeStreaming(runner.streaming, attempt.firstFrameAtMs)
     this.#frames = frames
     this.#call.progress.phase = 'streaming'
@@ -225,12 +226,16 @@ class Dispatch implements AttemptSink<Attempt> {
     else this.#next(true)
   }
 
-  /** Only the first time: the second node may be as slow, and then it is the prompt. The move must not cost the request itself. */
+  /**
+   * Only the first time: the second node may be as slow, and then it is the prompt. The move must not cost the request itself:
+   * while the budget is spent it stays on a node that is only slow.
+   */
   shouldMove(attempt: Attempt): boolean {
     const { retry } = this.#deps.options()
-    if (!retry.enabled || this.#retries > 0 || retry.retriesMax === 0) return false
-    if (this.#deps.clock.nowMs() >= this.#call.deadlineAtMs) return false
-    return this.#deps.admission.canServe(this.#wish, attempt.claim.runner.node)
+    const nowMs = this.#deps.clock.nowMs()
+    if (!retry.enabled || this.#retries > 0 || retry.retriesMax === 0 || nowMs >= this.#call.deadlineAtMs) return false
+    if (!this.#deps.admission.canServe(this.#wish, attempt.claim.runner.node)) return false
+    return attempt.isRunnerSilent(nowMs) || this.#deps.budget.canTake()
   }
 
   /** Decides on another try and takes its price. */
@@ -245,15 +250,22 @@ class Dispatch implements AttemptSink<Attempt> {
     if (failure.kind === 'connect') return true
     // Each 404 takes its node out of the pool, each 503 its node out of the choice: neither can go on for long.
     if (failure.kind === 'missing_model') return attempt.claim.runner.bounded || !this.#refreshed
-    if (failure.kind === 'overload' && this.#deps.admission.canServe(this.#wish)) return true
+    const costsNoWork = failure.kind === 'overload' || this.#isIdleReset(attempt, failure)
+    if (costsNoWork && this.#deps.admission.canServe(this.#wish)) return true
     if (this.#retries >= retry.retriesMax) return false
-    if (!this.#payRetry(failure)) return false
+    if (!this.#payRetry(attempt, failure)) return false
     this.#retries += 1
     return true
   }
 
-  #payRetry(failure: Failure): boolean {
-    const lostTogether = failure.kind === 'reset' || failure.kind === 'runner_died' || failure.kind === 'timeout'
+  /** Each costs its node one of the failures until ejection, and the request one of the nodes left: it cannot go on for long. */
+  #isIdleReset({ status, startedAtMs }: Attempt, { kind }: Failure): boolean {
+    return kind === 'reset' && isIdleLoss({ status, sinceMs: this.#deps.clock.nowMs() - startedAtMs })
+  }
+
+  #payRetry(attempt: Attempt, { kind }: Failure): boolean {
+    const isHang = kind === 'timeout' && attempt.isRunnerSilent(this.#deps.clock.nowMs())
+    const lostTogether = kind === 'reset' || kind === 'runner_died' || isHang
     if (lostTogether && this.#retries === 0 && this.#deps.admission.canServe(this.#wish)) return true
     if (!this.#deps.budget.tryTake()) return false
     this.#budgetTaken += 1

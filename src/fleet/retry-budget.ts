@@ -19,10 +19,15 @@ export class RetryBudget {
     return this.#taken
   }
 
+  /** Whether a retry could be taken at this moment. */
+  canTake(): boolean {
+    const { budgetRatio, budgetFloor } = this.#options()
+    return this.#taken < budgetFloor + Math.floor(this.active * budgetRatio)
+  }
+
   /** Takes a retry from the budget; false when it is spent. Give it back with `release` when the request ends. */
   tryTake(): boolean {
-    const { budgetRatio, budgetFloor } = this.#options()
-    if (this.#taken >= budgetFloor + Math.floor(this.active * budgetRatio)) return false
+    if (!this.canTake()) return false
     this.#taken += 1
     return true
   }

@@ -71,6 +71,9 @@ export class Runner implements Candidate {
   inFlight = 0
   /** Answers whose first frame has come: the node runs at least that many at once. */
   streaming = 0
+  /** Monotonic ms of the last byte of any answer; `-Infinity` before. */
+  heardAtMs = -Infinity
+  #streamedAtOnce = 1
   /** Fingerprint of the requests under way or last served; null when only a foreign client knows. */
   fingerprint: string | null = null
   load: Load | null = null
@@ -121,6 +124,17 @@ export class Runner implements Candidate {
     if (!this.bounded) return Number.MAX_SAFE_INTEGER
     const { slots, slotsLearned } = this.stats
     return slotsLearned || this.fleetNode.options.slots !== undefined ? slots : Math.max(slots, this.peerSlots)
+  }
+
+  /** Slots that are certain: configured, or as many as streamed at once and nothing contradicts. At least 1. */
+  get slotsShown(): number {
+    return this.fleetNode.options.slots ?? Math.max(1, Math.min(this.#streamedAtOnce, this.slots))
+  }
+
+  /** An answer's first frame has come; it counts in `streaming` from now on. */
+  noteStreaming(): void {
+    this.streaming += 1
+    this.#streamedAtOnce = Math.max(this.streaming, Math.min(this.#streamedAtOnce, this.slots))
   }
 
   /** Half of a request for each that is served, a whole one for each that waits in the node. */

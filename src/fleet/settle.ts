@@ -1,6 +1,7 @@
 /**
  * Whose fault an end was, and what follows for health and learning (ARCHITECTURE, "Whose fault"). Overload is not illness,
- * a stale catalogue is not illness, a client that leaves is nobody's fault; streams that break count most.
+ * a stale catalogue is not illness, a client that leaves is nobody's fault unless the node had gone silent first; streams that
+ * break count most.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Attempt } from './attempt.ts'
@@ -36,11 +37,25 @@ export function settleStream(deps: SettleDeps, attempt: Attempt, end: Pick<Strea
       runner.noteFailure(nowMs)
       if (end.runnerDied === true) runner.diedAtMs = nowMs
       return
-    case 'silent':
     case 'client_gone':
+      settleLeft(deps, attempt)
+      return
+    case 'silent':
     case 'client_too_slow':
       ticket?.settle('neutral', nowMs)
   }
+}
+
+/**
+ * After a try that its client left. Clients with a timeout shorter than the last deadline would hide a hang for as long as it
+ * lasts, and come back to it each time: when the node was silent past its budget, leaving it is what its deadline would say.
+ */
+function settleLeft({ clock }: SettleDeps, attempt: Attempt): void {
+  const nowMs = clock.nowMs()
+  const { ticket, runner } = attempt.claim
+  const blamed = attempt.isLeftForSilence(nowMs)
+  ticket?.settle(blamed ? 'fail' : 'neutral', nowMs)
+  if (blamed) runner.noteFailure(nowMs)
 }
 
 /** Why a call is given up when a copy of it, sent later to another node, was answered first. */

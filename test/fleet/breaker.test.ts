@@ -246,6 +246,43 @@ describe('ejection times', () => {
     expect(target.ejectedForMs(4_002)).toBe(1_000)
   })
 
+  /**
+   * Ejected three times in a row, at 0 for 1 s, then for 2 s and 3 s; closed at 6,000. Then good answers and failures (`!`) at
+   * these times after that, and five failures 1 ms after the last: for how long it is ejected,
+   * the fourth time for 4 s if nothing is forgiven.
+   */
+  const courses: readonly [string, readonly (number | '!')[], number][] = [
+    ['no good service', [], 4_000],
+    ['less than one ejection long', [500, 999], 4_000],
+    ['one ejection long', [500, 1_000], 3_000],
+    ['two', [1_000, 2_000], 2_000],
+    ['three', [1_000, 2_000, 3_000], 1_000],
+    ['much longer than there were ejections', [1_000, 2_000, 3_000, 4_000, 5_000, 6_000], 1_000],
+    ['many answers in a short time', [100, 200, 300, 400, 500, 600, 700, 800, 900], 4_000],
+    ['two answers in a row after an idle time', [60_000, 60_001], 3_000],
+    ['two answers an ejection apart after an idle time', [60_000, 61_000], 2_000],
+    ['one failure in between', [500, '!', 1_000, 2_000], 2_000],
+  ]
+
+  test.each(courses)('each ejection time of good service forgives one: %s', (_, course, ejectedMs) => {
+    const target = breaker(middle, { failureRatioRequestsMin: 1_000, ejectMsMax: 10_000 })
+    let nowMs = 0
+    fail(target, 5, nowMs)
+    for (let trial = 0; trial < 2; trial += 1) {
+      nowMs += target.ejectedForMs(nowMs)
+      settle(target, 'fail', nowMs)
+    }
+    nowMs += target.ejectedForMs(nowMs)
+    settle(target, 'ok', nowMs)
+    const closedAtMs = nowMs
+    for (const step of course) {
+      if (step !== '!') nowMs = closedAtMs + step
+      settle(target, step === '!' ? 'fail' : 'ok', nowMs)
+    }
+    fail(target, 5, nowMs + 1)
+    expect(target.ejectedForMs(nowMs + 1)).toBe(ejectedMs)
+  })
+
   test('jitter spreads the ends by a tenth to both sides', () => {
     const ends = [0, 0.999_999].map((random) => {
       const target = breaker(random)

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { AttemptWatch } from '../../src/fleet/attempt-watch.ts'
-import { firstFrameBudgetMs, firstFramePatienceMs, idleBudgetMs } from '../../src/fleet/deadlines.ts'
+import { blamedSilenceMs, firstFrameBudgetMs, firstFramePatienceMs, idleBudgetMs } from '../../src/fleet/deadlines.ts'
 import { ModelStats } from '../../src/fleet/learning.ts'
 import { fleetOptions } from '../../src/fleet/options.ts'
 import { NodeUse, Runner } from '../../src/fleet/runner.ts'
@@ -13,7 +13,7 @@ import { makeRequest } from './requests.ts'
 const { deadlines } = fleetOptions.parse({})
 
 /** A runner that prefills a token in 1 ms and decodes one in 20 ms, after `samples` answers of 1,100 ms. */
-function runner(samples = 5): Runner {
+function runner(samples = 5, slots?: number): Runner {
   const stats = new ModelStats({ slotsConfigured: null, slotsAssumed: 4, slotsMax: 4_096 })
   for (let time = 0; time < samples; time += 1) {
     const usage = {
@@ -27,7 +27,18 @@ function runner(samples = 5): Runner {
     }
     stats.observe(usage, { nowMs: 0, inFlightAtDispatch: 1, durationMs: 1_100 })
   }
-  return new Runner(bareNode('a', { 'm:latest': {} }), 'm:latest', new NodeUse(), stats, true)
+  const node = bareNode('a', { 'm:latest': {} }, slots === undefined ? {} : { slots })
+  return new Runner(node, 'm:latest', new NodeUse(), stats, true)
+}
+
+/** Answers of which `count` streamed at once, and are over. */
+function streamed(target: Runner, count: number): Runner {
+  for (let time = 0; time < count; time += 1) {
+    target.noteStreaming()
+    target.stats.observeStreaming(target.streaming, 0)
+  }
+  target.streaming = 0
+  return target
 }
 
 function chat(promptChars: number, change: Record<string, unknown> = {}) {
@@ -51,10 +62,39 @@ describe('first frame', () => {
     expect(firstFrameBudgetMs(runner(), chat(4_000_000), deadlines)).toBe(deadlines.firstFrameMsMax)
   })
 
-  test('requests under way before this one are waited for', () => {
-    const busy = runner()
-    busy.inFlight = 21
-    expect(firstFrameBudgetMs(busy, chat(4), deadlines)).toBeGreaterThan(4 * 20 * 1_100)
+  /** Rounds of 1,100 ms that are waited for, at twice their time; with none the least budget holds. */
+  const waits: readonly [string, Runner, number, number][] = [
+    ['ten that were seen streaming at once', streamed(runner(), 10), 10, 0],
+    ['one more than was seen streaming', streamed(runner(), 10), 11, 1],
+    ['twice as many and one more', streamed(runner(), 10), 21, 2],
+    ['as many as the configured slots', runner(5, 8), 8, 0],
+    ['more than the configured slots', runner(5, 8), 40, 4],
+    ['three where no two were seen at once: four slots are only assumed', runner(), 3, 2],
+  ]
+
+  test.each(waits)('%s: only what is beyond the slots is waited for', (_, target, inFlight, rounds) => {
+    target.inFlight = inFlight
+    const budgetMs = firstFrameBudgetMs(target, chat(4), deadlines)
+    const atLeastMs = Math.max(deadlines.firstFrameMsMin, 2 * 1_100 * rounds)
+    expect(budgetMs).toBeGreaterThanOrEqual(atLeastMs)
+    expect(budgetMs).toBeLessThan(atLeastMs + 100)
+  })
+
+  test('slots that are no longer believed are no longer shown', () => {
+    const target = streamed(runner(), 10)
+    expect(target.slotsShown).toBe(10)
+    const waited = {
+      promptTokens: 100,
+      cachedPromptTokens: null,
+      outputTokens: 50,
+      loadMs: 0,
+      promptMs: 100,
+      outputMs: 1_000,
+      totalMs: 2_200,
+    }
+    for (let time = 0; time < 9; time += 1) target.stats.observe(waited, { nowMs: 0, inFlightAtDispatch: 5, durationMs: 2_200 })
+    expect(target.slots).toBe(4)
+    expect(target.slotsShown).toBe(4)
   })
 
   test('an answer that comes whole gets time for its output', () => {
@@ -66,6 +106,14 @@ describe('first frame', () => {
 
   test('a whole answer without a limit gets the largest budget', () => {
     expect(firstFrameBudgetMs(runner(), chat(4, { stream: false }), deadlines)).toBe(deadlines.firstFrameMsMax)
+  })
+
+  test('what is held against a node whose client left is four times what answers took, where nothing is known of this one', () => {
+    const blamed = blamedSilenceMs(runner(), chat(4, { stream: false }), deadlines)
+    expect(blamed).toBeGreaterThanOrEqual(4 * 1_100)
+    expect(blamed).toBeLessThan(4 * 1_100 + 100)
+    expect(blamedSilenceMs(runner(), chat(4), deadlines)).toBe(deadlines.firstFrameMsMin)
+    expect(blamedSilenceMs(runner(0), chat(4, { stream: false }), deadlines)).toBe(deadlines.firstFrameMsMax)
   })
 })
 
@@ -96,6 +144,18 @@ describe('the watch of one try', () => {
     expect([one.isSuspect(deadlines.firstFrameMsMin), one.isSuspect(deadlines.firstFrameMsMin + 1)]).toEqual([false, true])
     expect(one.checkOpen(deadlines.firstFrameMsMax, false)).toBeNull()
     expect(one.checkOpen(deadlines.firstFrameMsMax + 1, false)).toMatchObject({ kind: 'hung' })
+  })
+
+  test('takes a runner for silent only while nobody hears of it', () => {
+    const target = runner()
+    const one = watch(target)
+    const other = watch(target)
+    other.noteBytes(2_000, true)
+    expect([one.isSuspect(4_000), one.isRunnerSilent(4_000)]).toEqual([true, false])
+    expect([one.isRunnerSilent(2_000 + deadlines.firstFrameMsMin), one.isRunnerSilent(2_001 + deadlines.firstFrameMsMin)]).toEqual([
+      false,
+      true,
+    ])
   })
 
   test('does not suspect a node that is loading the model', () => {

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import type { FaultKind } from '../../src/sim/faults.ts'
 import { ask, chatBody, isComplete, start } from './ask.ts'
 import { asked, expectIdle, openGateway, until } from './gateway.ts'
@@ -45,6 +46,38 @@ describe('before the first frame', () => {
     const reply = await ask(`${gateway.url}${chat}`, chatBody())
     expect(isComplete(reply), reply.text).toBe(true)
     expect(reply.node).toBe('node-4')
+    await expectIdle(gateway)
+  })
+
+  test('a reset at once is answered by another, and costs neither a try nor budget', async () => {
+    const gateway = await openGateway({ nodes: 4, fleet: { retry: { retriesMax: 0, budgetFloor: 0, budgetRatio: 0 } } })
+    for (const name of ['node-1', 'node-2', 'node-3']) gateway.sim(name).control.set('rst-before-head', { path: chat })
+    const replies = await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+    expect(replies.map(({ node, text }) => node ?? text)).toEqual(Array(4).fill('node-4'))
+    await expectIdle(gateway)
+  })
+
+  test('resets of all nodes end after each was tried once', async () => {
+    const gateway = await openGateway({ nodes: 4, fleet: { retry: { retriesMax: 0 } } })
+    for (const sim of gateway.sims) sim.control.set('rst-before-head', { path: chat })
+    expect((await ask(`${gateway.url}${chat}`, chatBody())).status).toBe(502)
+    expect(gateway.sims.map((sim) => sim.stats().byPath[chat] ?? 0)).toEqual([1, 1, 1, 1])
+    await expectIdle(gateway)
+  })
+
+  test.each([
+    { afterMs: 0, status: 200 },
+    { afterMs: 1_100, status: 502 },
+  ])('a node lost $afterMs ms after the request was sent: without tries the answer is $status', async ({ afterMs, status }) => {
+    const gateway = await openGateway({ nodes: 2, fleet: { retry: { retriesMax: 0 } } })
+    gateway.app.fleet.setDraining('node-2', true)
+    gateway.sim('node-1').control.set('hang-before-head', { path: chat })
+    const asking = start(`${gateway.url}${chat}`, chatBody())
+    await until(() => asked(gateway, 'node-1', chat) === 1, 'the node has the request')
+    gateway.app.fleet.setDraining('node-2', false)
+    await systemClock.sleep(afterMs)
+    await gateway.sim('node-1').kill()
+    expect((await asking.reply).status).toBe(status)
     await expectIdle(gateway)
   })
 
