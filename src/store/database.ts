@@ -15,7 +15,7 @@ export interface QueryResult {
 
 export interface Transaction {
   /** Runs one statement with `$1` parameters. `bigint` columns arrive as strings, `bytea` as Buffer, `timestamptz` as Date, `jsonb` parsed. */
-  query(text: string, values?: readonly unknown[]): Promise<QueryResult>
+  readonly query: (text: string, values?: readonly unknown[]) => Promise<QueryResult>
 }
 
 /**

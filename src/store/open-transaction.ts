@@ -66,7 +66,8 @@ export class OpenTransaction implements Transaction {
     this.#untilMs = settings.clock.nowMs() + settings.limits.transactionTimeoutMs
   }
 
-  query(text: string, values: readonly unknown[] = []): Promise<QueryResult> {
+  /** A property, so that work may take it out of the transaction: `tx(scope, ({ query }) => …)`. */
+  readonly query = (text: string, values: readonly unknown[] = []): Promise<QueryResult> => {
     const run = (): Promise<QueryResult> => {
       if (!this.#open) throw new Error('a statement after the end of its transaction')
       return this.#statement(text, values)
