@@ -4,12 +4,17 @@
  */
 import type { Clock } from './base/clock.ts'
 import { addCacheMetrics } from './cache/cache-metrics.ts'
-import { createCache } from './cache/layer.ts'
+import { type CacheDeps, createCache } from './cache/layer.ts'
+import { createRedisLease } from './cache/lease.ts'
+import { createEpochStore } from './cache/postgres-epochs.ts'
+import { createPostgresLayer } from './cache/postgres-layer.ts'
+import { createRedisLayer } from './cache/redis-layer.ts'
 import { createIdSource } from './base/ids.ts'
 import type { Relay, RelayLayer } from './core/relay.ts'
 import type { Config } from './config/index.ts'
 import { isLoopback } from './config/validate.ts'
 import { Fleet } from './fleet/fleet.ts'
+import { RunnerLeases, type RunnerLeasesDeps } from './fleet/leases.ts'
 import { manageable } from './fleet/operations/operations.ts'
 import { addFleetGauges } from './fleet/snapshot.ts'
 import { CallRegistry } from './http/call-registry.ts'
@@ -93,6 +98,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       headers.push('x-request-id', call.id)
       addTraceHeaders(headers, call.trace)
     },
+    leases: createLeases(stores?.redis ?? null, { clock, replica: hopId, enabled: () => config.fleet.replicas.enabled }),
   })
   addFleetGauges(observer.metrics, fleet, clock)
   const identity = createAppIdentity(initial, { stores, clock, observer })
@@ -103,6 +109,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     secret: Buffer.from(stores?.secret ?? ids.traceId()),
     digestOf: (model) => fleet.digestOf(model),
     engineEpoch: () => fleet.engine,
+    ...cacheStores(initial, { stores, clock, random, replica: hopId }),
   })
   addCacheMetrics(observer.metrics, cache)
   const limits = createLimits({
@@ -215,6 +222,27 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       observer.configLoaded(null)
     },
   }
+}
+
+/** What the cache has behind memory. */
+function cacheStores(
+  { cache, redis: { url = '' } }: Config,
+  { stores, ...deps }: { stores: AppStores | undefined; clock: Clock; random: () => number; replica: string },
+): Pick<CacheDeps, 'layers' | 'lease' | 'epochStore'> {
+  const redis = cache.layers.redis ? (stores?.redis ?? null) : null
+  const database = cache.layers.postgres ? (stores?.database ?? null) : null
+  return {
+    layers: [
+      ...(redis === null ? [] : [createRedisLayer({ redis, clock: deps.clock, isCluster: url.includes('+cluster:') })]),
+      ...(database === null ? [] : [createPostgresLayer({ database, ...deps })]),
+    ],
+    ...(redis === null ? {} : { lease: createRedisLease({ redis, ...deps }) }),
+    ...(stores === undefined || stores.database === null ? {} : { epochStore: createEpochStore(stores.database) }),
+  }
+}
+
+function createLeases(redis: RedisStore | null, deps: Omit<RunnerLeasesDeps, 'redis'>): RunnerLeases | null {
+  return redis === null ? null : new RunnerLeases({ redis, ...deps })
 }
 
 function createAppIdentity(

@@ -1,7 +1,10 @@
 /** All steps of the schema, put together from the features that own the tables. */
+import { cacheMigrations } from './cache/migrations.ts'
 import { identityMigrations } from './identity/migrations.ts'
 import { limitsMigrations } from './limits/migrations.ts'
 import type { Migration } from './store/migration.ts'
 
 /** In the order in which they are applied. */
-export const migrations: readonly Migration[] = [...identityMigrations, ...limitsMigrations].toSorted((a, b) => a.number - b.number)
+export const migrations: readonly Migration[] = [...identityMigrations, ...limitsMigrations, ...cacheMigrations].toSorted(
+  (a, b) => a.number - b.number,
+)

@@ -60,13 +60,18 @@ interface Slower {
 export class EntryStore {
   readonly #deps: EntryStoreDeps
   readonly #memory: MemoryLayer
-  readonly #slower: readonly Slower[]
+  #slower: readonly Slower[] = []
   #stored = 0
 
   constructor(deps: EntryStoreDeps) {
     this.#deps = deps
     this.#memory = new MemoryLayer({ budgetBytes: deps.memoryBytes, staleMs: deps.staleMs, clock: deps.clock })
-    this.#slower = deps.layers.map((layer) => ({ layer, writes: new WriteQueue(), hits: 0, misses: 0, skips: 0, corrupt: 0 }))
+  }
+
+  /** The slower layers may be asked from now on: what was purged before this process began is known. */
+  open(): void {
+    for (const layer of this.#deps.layers) layer.start?.()
+    this.#slower = this.#deps.layers.map((layer) => ({ layer, writes: new WriteQueue(), hits: 0, misses: 0, skips: 0, corrupt: 0 }))
   }
 
   /** What memory holds, fresh or stale; null: nothing. */
@@ -225,5 +230,6 @@ export class EntryStore {
 
   async close(): Promise<void> {
     await Promise.all(this.#slower.map(({ writes }) => writes.close()))
+    for (const { layer } of this.#slower) layer.close?.()
   }
 }

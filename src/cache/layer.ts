@@ -109,6 +109,7 @@ class Caches implements Cache {
     this.scopes = new ScopeTable(secret)
     const { layers: flags, memoryBytes, staleMs } = options()
     this.store = new EntryStore({ clock, random, memoryBytes: flags.memory ? memoryBytes : 0, staleMs, layers: deps.layers ?? [] })
+    if (deps.epochStore === undefined) this.store.open()
     this.#planner = new Planner({ secret, epochs: this.epochs, digestOf: deps.digestOf, engineEpoch: deps.engineEpoch })
     const modeOf = deps.modeOf ?? (() => null)
     const { store, scopes } = this
@@ -128,6 +129,7 @@ class Caches implements Cache {
     const { epochStore } = this.#deps
     if (epochStore === undefined) return
     this.epochs.merge(await epochStore.load())
+    this.store.open()
     this.#schedulePoll()
   }
 
@@ -186,7 +188,12 @@ class Caches implements Cache {
   }
 
   stats(): CacheStats {
-    return { ...this.#inference.counters, ...this.store.stats, flightsUnderWay: this.#inference.flightsUnderWay + this.#embedding.worksUnderWay, embedding: this.#embedding.counters }
+    return {
+      ...this.#inference.counters,
+      ...this.store.stats,
+      flightsUnderWay: this.#inference.flightsUnderWay + this.#embedding.worksUnderWay,
+      embedding: this.#embedding.counters,
+    }
   }
 
   explain(request: InferenceRequest, call: Call): Explanation {
@@ -207,6 +214,7 @@ class Caches implements Cache {
   async close(): Promise<void> {
     this.#closed = true
     this.#poll?.cancel()
+    this.#deps.lease?.close?.()
     await this.store.close()
   }
 }

@@ -36,6 +36,8 @@ export type Turn =
 export interface FlightLease {
   /** Null without a promise: cannot be asked now. A rejection counts as that too. */
   acquire(key: string): Promise<Turn> | null
+  /** Gives up all turns. */
+  close?(): void
 }
 
 export interface KeyedBytes {
@@ -46,6 +48,9 @@ export interface KeyedBytes {
 export interface SecondLayer {
   /** Short and closed: `detail` of `Cache-Status` and metric label, e.g. `redis`, `postgres`. */
   readonly name: string
+  /** What it stands on is there. */
+  start?(): void
+  close?(): void
   /** Null without a promise: the layer is down, skip it. A failure is a miss. `tags`: those of the entry that is looked for. */
   get(key: string, tags: Tags): Promise<FoundEntry | null> | null
   /** Several at once, for kinds whose entries come in batches: those that are there, by key. */

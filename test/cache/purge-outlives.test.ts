@@ -1,0 +1,22 @@
+// A purge holds for what outlives the process: a new process on the same database asks its slower layers only once it knows of it.
+
+import { expect, onTestFinished, test } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { createEpochStore } from '../../src/cache/postgres-epochs.ts'
+import { cacheMigrations } from '../../src/cache/migrations.ts'
+import { migrate } from '../../src/store/migrate.ts'
+import { embeddedOn } from '../store/stores.ts'
+import { embeddedFolder } from '../support/postgres-embedded.ts'
+
+test('counters are raised on the server and read by the next process', async () => {
+  const database = embeddedOn(await embeddedFolder())
+  onTestFinished(() => database.close())
+  await database.open()
+  await migrate(database, cacheMigrations, systemClock)
+  const [one, other] = [createEpochStore(database), createEpochStore(database)]
+  expect(await one.load()).toEqual({})
+  const raised = await Promise.all([one.raise(['all', 'b']), other.raise(['all'])])
+  expect(raised.map((counters) => counters['all']).toSorted()).toEqual([1, 2])
+  expect(await other.load()).toEqual({ all: 2, b: 1 })
+})
