@@ -81,13 +81,22 @@ export class Admission {
     if (best !== undefined && !this.#deps.options().admission.enabled) return this.#take(best, { nowMs, waitedMs, only: false })
     for (const ranked of ranking) {
       const runner = ranked.candidate
-      if (runner.isFree(wish.runner) && (runner.residency === 'resident' || this.#mayLoadInBand(runner, wish))) {
-        return this.#take(ranked, { nowMs, waitedMs, only: candidates.length === 1 })
-      }
-      if (runner.residency === 'cold' && runner.isFree(wish.runner)) this.#startLoad(pool, runner, wish)
-      else if (runner.residency === 'resident') return null
+      const isResident = runner.residency === 'resident'
+      if (this.#isOpen(pool, runner, wish)) {
+        if (isResident || this.#mayLoadInBand(runner, wish)) return this.#take(ranked, { nowMs, waitedMs, only: candidates.length === 1 })
+        this.#startLoad(pool, runner, wish)
+      } else if (isResident) return null
     }
     return null
+  }
+
+  /** Whether nothing of this replica's or another's keeps the request, or a load for it, out now. What others do is asked for. */
+  #isOpen(pool: Pool<Waiter>, runner: Runner, wish: Wish): boolean {
+    if (!runner.isFree(wish.runner)) return false
+    const { lease } = runner
+    if (lease === null || lease.allows(wish.runner.fingerprint)) return true
+    if (runner.residency === 'resident' || this.#mayLoadMore(pool, wish)) lease.ask(wish.runner)
+    return false
   }
 
   #mayLoadInBand(runner: Runner, wish: Wish): boolean {
@@ -145,19 +154,26 @@ export class Admission {
     runner.inFlight -= 1
     runner.use.inFlight -= 1
     for (const pool of this.#deps.pools.waiting()) this.#serve(pool, 'freed')
+    if (runner.inFlight === 0) runner.lease?.idle()
   }
 
   #startLoad(pool: Pool<Waiter>, runner: Runner, wish: Wish): void {
-    let loading = 0
-    const nowMs = this.#deps.clock.nowMs()
-    for (const other of pool.runners) {
-      if (other.load?.fingerprint === wish.runner.fingerprint && !other.isLoadOverdue(nowMs)) loading += other.slots
-    }
-    if (loading > pool.queue.size) return
+    if (!this.#mayLoadMore(pool, wish)) return
     void this.#deps.loader.load(runner, wish).then((result) => {
       if (result !== 'loaded') this.#loadFailed(pool, wish, result)
       this.wake()
     })
+  }
+
+  /** Whether the loads under way and asked for will not serve all who wait. */
+  #mayLoadMore(pool: Pool<Waiter>, { runner: { fingerprint } }: Wish): boolean {
+    let loading = 0
+    const nowMs = this.#deps.clock.nowMs()
+    for (const other of pool.runners) {
+      const isLoading = other.load?.fingerprint === fingerprint && !other.isLoadOverdue(nowMs)
+      if (isLoading || other.lease?.isAskedFor(fingerprint) === true) loading += other.slots
+    }
+    return loading <= pool.queue.size
   }
 
   #loadFailed(pool: Pool<Waiter>, wish: Wish, failure: CorralError): void {

@@ -18,6 +18,7 @@ import { createDispatch, type DispatchEvents } from './dispatch.ts'
 import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
 import { Affinity } from './learning.ts'
 import { Loader, type LoaderEvents } from './loader.ts'
+import type { RunnerLeases } from './leases.ts'
 import { LoadPricing } from './load-pricing.ts'
 import type { FleetNode } from './node.ts'
 import { NumCtxPolicy } from './num-ctx.ts'
@@ -48,6 +49,8 @@ export interface FleetDeps {
   readonly addCallHeaders: (headers: string[], call: Call) => void
   /** Sent with everything, probes included: the loop guard. */
   readonly nodeHeaders: Readonly<Record<string, string>>
+  /** What this replica agrees on with others that ask the same nodes; null or left out: it is the only one. */
+  readonly leases?: RunnerLeases | null
 }
 
 /** How often the deadlines of what is under way are looked at: a hang is found within its budget and half of 100 ms (F4). */
@@ -81,7 +84,7 @@ export class Fleet {
     const nodes = () => this.#nodes
     for (const node of options().nodes) this.#nodes.push(this.#createNode(node))
     this.catalogue = createCatalogue({ nodes, aliases: () => options().aliases, clock, onDrift: events.digestDrift })
-    this.pools = new PoolTable({ catalogue: this.catalogue, nodes, clock, options })
+    this.pools = new PoolTable({ catalogue: this.catalogue, nodes, clock, options, leases: deps.leases ?? null })
     this.budget = new RetryBudget(() => options().retry)
     this.prober = createProber({
       nodes,
@@ -230,6 +233,7 @@ export class Fleet {
 
   start(): void {
     this.prober.start()
+    this.#deps.leases?.start({ leases: () => this.pools.leases(), wake: () => this.#admission.wake() })
     this.#scheduleSweep()
   }
 
@@ -324,6 +328,7 @@ export class Fleet {
   async close(): Promise<void> {
     this.#sweep?.cancel()
     this.prober.stop()
+    await this.#deps.leases?.close()
     await Promise.all(this.#nodes.map((node) => node.transport.close()))
   }
 }

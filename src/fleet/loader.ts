@@ -58,6 +58,7 @@ export class Loader {
       runner.diedAtMs = -Infinity
       runner.loadFailures = 0
       runner.stats.observeLoad(nowMs - startedAtMs)
+      runner.lease?.loadEnded(true)
       return 'loaded'
     }
     if (failure.fault === 'node' && !signal.aborted) {
@@ -65,6 +66,7 @@ export class Loader {
       runner.loadFailedUntilMs = nowMs + Math.min(loadBackoffMsMax, loadBackoffMs * runner.loadFailures)
       runner.noteFailure(nowMs)
     }
+    runner.lease?.loadEnded(false)
     return failure
   }
 

@@ -9,9 +9,11 @@ import { FairQueue, type Waiting } from './fair-queue.ts'
 import { ModelStats } from './learning.ts'
 import type { FleetNode } from './node.ts'
 import type { FleetOptions } from './options.ts'
+import type { RunnerLeases } from './leases.ts'
 import { NodeUse, Runner } from './runner.ts'
 
 export class Pool<W extends Waiting> {
+import type { RunnerLease } from './runner-lease.ts'
   /** Canonical model name after aliases; `*` for the unbounded pool. */
   readonly model: string
   readonly queue: FairQueue<W>
@@ -58,6 +60,8 @@ export interface PoolTableOptions {
 /** Name of the pool for requests without a known model. */
 export const anyModel = '*'
 
+  /** Left out or null: no other replica asks these nodes. */
+  readonly leases?: RunnerLeases | null
 export class PoolTable<W extends Waiting> {
   readonly #deps: PoolTableOptions
   readonly #pools = new Map<string, Pool<W>>()
@@ -133,6 +137,7 @@ export class PoolTable<W extends Waiting> {
   drop(node: FleetNode): void {
     this.#uses.delete(node)
   }
+    if (bounded) runner.lease = this.#deps.leases?.of(runner, node.options.url, key) ?? null
 
   /** Pools in which somebody waits. */
   *waiting(): Generator<Pool<W>> {
@@ -151,6 +156,24 @@ export class PoolTable<W extends Waiting> {
     if (pool.catalogueVersion === this.#deps.catalogue.version) return
     const resolved = pool.model === anyModel ? null : this.#deps.catalogue.resolve(pool.model)
     if (resolved === null || !resolved.known) pool.runners = this.#deps.nodes().map((node) => this.runner(node, anyModel, false))
+  /** Somebody of `pool` got a place: of the pools that share its nodes others come first next time. */
+  served(pool: Pool<W>): void {
+    if (!this.#grouped) return
+    for (const [key, each] of this.#pools) {
+      if (each !== pool) continue
+      this.#pools.delete(key)
+      this.#pools.set(key, pool)
+      return
+    }
+  }
+
+  /** The leases of all runners. */
+  *leases(): Generator<RunnerLease> {
+    for (const { runners } of this.#uses.values()) {
+      for (const { lease } of runners.values()) if (lease !== null) yield lease
+    }
+  }
+
     else pool.runners = resolved.holders.map((node) => this.runner(node, resolved.name, true))
     pool.catalogueVersion = this.#deps.catalogue.version
   }

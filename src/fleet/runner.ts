@@ -8,6 +8,7 @@ import type { FleetNode } from './node.ts'
 import type { ModelStats } from './learning.ts'
 import type { EvictionPrice } from './policy/eviction-price.ts'
 import type { Candidate } from './policy/policy.ts'
+import type { RunnerLease } from './runner-lease.ts'
 
 /** A load that the gateway started with its own request. */
 export interface Load {
@@ -79,6 +80,8 @@ export class Runner implements Candidate {
   load: Load | null = null
   /** Ends the load under way; null without one. */
   loadSignal: CallSignal | null = null
+  /** What other replicas leave to this one; null where there is none to ask. */
+  lease: RunnerLease | null = null
   loadFailures = 0
   loadFailedUntilMs = -Infinity
   /** Fingerprint for which the gate is held: no other is admitted until the runner is idle. */
