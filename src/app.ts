@@ -98,7 +98,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       headers.push('x-request-id', call.id)
       addTraceHeaders(headers, call.trace)
     },
-    leases: createLeases(stores?.redis ?? null, { clock, replica: hopId, enabled: () => config.fleet.replicas.enabled }),
+    leases: createLeases(stores?.redis ?? null, { clock, replica: hopId }),
   })
   addFleetGauges(observer.metrics, fleet, clock)
   const identity = createAppIdentity(initial, { stores, clock, observer })

@@ -18,8 +18,6 @@ export interface RunnerLeasesDeps {
   readonly clock: Clock
   /** Unique among replicas; without line breaks. */
   readonly replica: string
-  /** Off: each replica guards its own. */
-  readonly enabled: () => boolean
 }
 
 export interface LeaseWork {
@@ -48,7 +46,6 @@ export class RunnerLeases implements LeaseDesk {
   readonly clock: Clock
   readonly #redis: RedisStore
   readonly #replica: string
-  readonly #enabled: () => boolean
   readonly #channel: string
   readonly #script: RedisScript
   /** Those with something to lose or to win, by key. */
@@ -61,17 +58,16 @@ export class RunnerLeases implements LeaseDesk {
   /** Calls to Redis so far. */
   calls = 0
 
-  constructor({ redis, clock, replica, enabled }: RunnerLeasesDeps) {
+  constructor({ redis, clock, replica }: RunnerLeasesDeps) {
     this.clock = clock
     this.#redis = redis
     this.#replica = replica
-    this.#enabled = enabled
     this.#channel = `${redis.prefix}:leases`
     this.#script = redis.script(leaseScript)
   }
 
   get isAlone(): boolean {
-    return this.#redis.state !== 'up' || !this.#enabled()
+    return this.#redis.state !== 'up'
   }
 
   /** The lease of the model with this digest (or name) on the node at `url`. */

@@ -88,11 +88,6 @@ export const fleetOptions = z.strictObject({
       enabled: z.boolean().default(true),
       wedgedAfterMs: durationMs(20_000, { minMs: 50 }),
       checkIntervalMs: durationMs(1_000, { minMs: 10 }),
-  replicas: z
-    .strictObject({
-      enabled: z.boolean().default(true),
-    })
-    .prefault({}),
     })
     .prefault({}),
   numCtx: z

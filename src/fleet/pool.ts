@@ -156,17 +156,6 @@ export class PoolTable<W extends Waiting> {
     if (pool.catalogueVersion === this.#deps.catalogue.version) return
     const resolved = pool.model === anyModel ? null : this.#deps.catalogue.resolve(pool.model)
     if (resolved === null || !resolved.known) pool.runners = this.#deps.nodes().map((node) => this.runner(node, anyModel, false))
-  /** Somebody of `pool` got a place: of the pools that share its nodes others come first next time. */
-  served(pool: Pool<W>): void {
-    if (!this.#grouped) return
-    for (const [key, each] of this.#pools) {
-      if (each !== pool) continue
-      this.#pools.delete(key)
-      this.#pools.set(key, pool)
-      return
-    }
-  }
-
   /** The leases of all runners. */
   *leases(): Generator<RunnerLease> {
     for (const { runners } of this.#uses.values()) {
