@@ -19,7 +19,7 @@ import { firstClosed, newKey, sharedSecret } from './harness/closed-gateway.ts'
 import { costOf } from './harness/cpu-per-call.ts'
 import type { CallCost, CallPlan } from './harness/cpu-per-call.ts'
 import { manySlots } from './harness/gateway.ts'
-import { failedOf, middleOf, playRounds, roundsTable } from './harness/interleaved.ts'
+import { closed, failedOf, middleOf, playRounds, roundsTable } from './harness/interleaved.ts'
 import type { AimedTarget } from './harness/interleaved.ts'
 import { issuerSection, startIssuer } from './harness/issuer.ts'
 import type { Issuer } from './harness/issuer.ts'
@@ -142,7 +142,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const issuers = [await stage.service(startIssuer('RS256')), await stage.service(startIssuer('ES256'))] as const
     const costs = await measureCalls(postgres, issuers, options.isQuick)
     options.log(JSON.stringify(costs))
-    const plan = { concurrencies: [10], rounds: options.isQuick ? 3 : 9, forMs: options.isQuick ? 1_500 : 2_500 }
+    const plan = { loads: closed(10), rounds: options.isQuick ? 3 : 9, forMs: options.isQuick ? 1_500 : 2_500 }
     const found = await playRounds(await stage.driver(), { targets: await targets(stage, postgres, issuers[0]), ...plan }, options)
     const added = (name: string): number => middleOf(found, [`${name} c=10`, 'open c=10'], (own, open) => own.cpuUs - open.cpuUs)
     const ratio = (name: string): number => middleOf(found, [`${name} c=10`, 'open c=10'], (own, open) => own.cpuUs / open.cpuUs)

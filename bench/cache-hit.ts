@@ -5,7 +5,7 @@
  */
 import { firstClosed, newKey } from './harness/closed-gateway.ts'
 import { manySlots } from './harness/gateway.ts'
-import { failedOf, middleOf, playRounds, roundsTable } from './harness/interleaved.ts'
+import { closed, failedOf, middleOf, playRounds, roundsTable, steady } from './harness/interleaved.ts'
 import type { AimedTarget } from './harness/interleaved.ts'
 import { atMost, benchResult, rounded } from './harness/result.ts'
 import type { BenchOptions, BenchResult } from './harness/result.ts'
@@ -20,6 +20,8 @@ const body = JSON.stringify({
   stream: false,
   options: { temperature: 0 },
 })
+/** Both serve it with ease. */
+const steadyRate = 3_000
 /** Limits that count every request and never refuse one. */
 const wideLimits = { requestsPerMinute: 60_000_000, tokensPerMinute: 60_000_000, concurrency: 100_000 }
 /** Written by node:http itself. */
@@ -55,7 +57,12 @@ async function targets(stage: Stage): Promise<AimedTarget[]> {
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const found = await onStage(options, async (stage) => {
     const cast = await targets(stage)
-    const plan = { targets: cast, concurrencies: [1, 10], rounds: options.isQuick ? 3 : 9, forMs: options.isQuick ? 1_500 : 2_500 }
+    const plan = {
+      targets: cast,
+      loads: [...closed(1, 10), steady(steadyRate)],
+      rounds: options.isQuick ? 3 : 9,
+      forMs: options.isQuick ? 1_500 : 2_500,
+    }
     return playRounds(await stage.driver(), plan, options)
   })
   const own = found.get('corral c=10') ?? []
@@ -63,6 +70,11 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     atMost(
       'CPU per hit c=10, × bare',
       middleOf(found, ['corral c=10', 'bare-answer c=10'], (hit, bare) => hit.cpuUs / bare.cpuUs),
+      2.5,
+    ),
+    atMost(
+      `CPU per hit at ${steadyRate}/s, × bare`,
+      middleOf(found, [`corral ${steadyRate}/s`, `bare-answer ${steadyRate}/s`], (hit, bare) => hit.cpuUs / bare.cpuUs),
       2.5,
     ),
     atMost('p50 c=10, ms', rounded(median(own.map(({ p50Ms }) => p50Ms))), 1),

@@ -6,7 +6,7 @@
  */
 import { firstClosed, newKey, nextClosed } from './harness/closed-gateway.ts'
 import type { ClosedSettings, KeyLimits } from './harness/closed-gateway.ts'
-import { failedOf, middleOf, playRounds, roundsTable } from './harness/interleaved.ts'
+import { closed, failedOf, middleOf, playRounds, roundsTable } from './harness/interleaved.ts'
 import type { AimedTarget } from './harness/interleaved.ts'
 import { memoryCost, redisRoundTrips } from './harness/limits-calls.ts'
 import { allowedIn, attack } from './harness/overshoot.ts'
@@ -66,7 +66,7 @@ async function requestPart({ stage, postgres, redis, options }: House): Promise<
     { ...gateway, name: 'memory', load: limited },
     { ...shared, name: 'redis', load: limited },
   ]
-  const plan = { targets, concurrencies: [1, 10], rounds: options.isQuick ? 3 : 9, forMs: options.isQuick ? 1_500 : 2_500 }
+  const plan = { targets, loads: closed(1, 10), rounds: options.isQuick ? 3 : 9, forMs: options.isQuick ? 1_500 : 2_500 }
   const found = await playRounds(await stage.driver(), plan, options)
   const added = (name: string) => ({
     cpuUs: middleOf(found, [`${name} c=10`, 'unlimited c=10'], (own, other) => own.cpuUs - other.cpuUs),

@@ -4,7 +4,7 @@
  * the most that a request can cost.
  */
 import { firstClosed, newKey } from './harness/closed-gateway.ts'
-import { failedOf, middleOf, playRounds, roundsTable } from './harness/interleaved.ts'
+import { closed, failedOf, middleOf, playRounds, roundsTable, steady } from './harness/interleaved.ts'
 import type { AimedTarget } from './harness/interleaved.ts'
 import { atMost, benchResult } from './harness/result.ts'
 import type { BenchOptions, BenchResult } from './harness/result.ts'
@@ -13,6 +13,8 @@ import { onStage } from './harness/stage.ts'
 import type { Stage } from './harness/stage.ts'
 import { uniquePinnedChat } from './harness/bodies.ts'
 
+/** Both serve it with ease. */
+const steadyRate = 2_000
 /** Never reached. */
 const wide = { requestsPerMinute: 60_000_000, tokensPerMinute: 60_000_000, concurrency: 100_000 }
 
@@ -32,19 +34,20 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   const found = await onStage(options, async (stage) => {
     const plan = {
       targets: await targets(stage),
-      concurrencies: [1, 10, 64],
+      loads: [...closed(1, 10, 64), steady(steadyRate)],
       rounds: options.isQuick ? 3 : 9,
       forMs: options.isQuick ? 1_500 : 2_500,
     }
     return playRounds(await stage.driver(), plan, options)
   })
-  const cpuRatio = (name: string, connections: number): number =>
-    middleOf(found, [`${name} c=${connections}`, `bare c=${connections}`], (own, bare) => own.cpuUs / bare.cpuUs)
+  const cpuRatio = (name: string, load: string): number =>
+    middleOf(found, [`${name} ${load}`, `bare ${load}`], (own, bare) => own.cpuUs / bare.cpuUs)
   const bars = [
-    atMost('CPU per request c=10, × bare', cpuRatio('corral', 10), 2),
-    atMost('CPU per request c=64, × bare', cpuRatio('corral', 64), 2),
+    atMost('CPU per request c=10, × bare', cpuRatio('corral', 'c=10'), 2),
+    atMost('CPU per request c=64, × bare', cpuRatio('corral', 'c=64'), 2),
+    atMost(`CPU per request at ${steadyRate}/s, × bare`, cpuRatio('corral', `${steadyRate}/s`), 2),
     atMost('failed requests', failedOf(found, 'corral') + failedOf(found, 'miss'), 0),
   ]
-  const missRatio = { 'c=10': cpuRatio('miss', 10), 'c=64': cpuRatio('miss', 64) }
+  const missRatio = { 'c=10': cpuRatio('miss', 'c=10'), 'c=64': cpuRatio('miss', 'c=64') }
   return benchResult('overhead-all', options, { bars, data: { missCpuOverBare: missRatio, ...roundsTable(found) } })
 }

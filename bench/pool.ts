@@ -55,20 +55,14 @@ async function startReplicas(stage: Stage, postgres: Postgres): Promise<{ ports:
   return { ports, adminKey }
 }
 
-/** Looks at the pools until `act` has ended. */
-async function sampled(postgres: Postgres, act: () => Promise<void>): Promise<Sample[]> {
+/** Looks at the pools for `forMs`. */
+async function sampled(postgres: Postgres, forMs: number): Promise<Sample[]> {
   const samples: Sample[] = []
-  let isOver = false
-  const look = async (): Promise<void> => {
-    while (!isOver) {
-      samples.push(await postgres.pools())
-      await systemClock.sleep(sampleEveryMs)
-    }
+  const endMs = systemClock.nowMs() + forMs
+  while (systemClock.nowMs() < endMs) {
+    samples.push(await postgres.pools())
+    await systemClock.sleep(sampleEveryMs)
   }
-  const looking = look()
-  await act()
-  isOver = true
-  await looking
   return samples
 }
 
@@ -103,7 +97,7 @@ async function playCrowd(
     const credentials = crowd.keys.slice(index * lanes, (index + 1) * lanes).map((key) => `Bearer ${key}`)
     await driver.start({ port: ports[index] ?? 0, body: wholeChat, connections: lanes, credentials, rampMs: crowd.rampMs })
   }
-  const samples = await sampled(postgres, () => systemClock.sleep(crowd.forMs))
+  const samples = await sampled(postgres, crowd.forMs)
   const windows = await Promise.all(drivers.map((driver) => driver.finish()))
   const { ok, failed, kinds } = outcomeOf(windows)
   const servers = samples.map((sample) => sample.servers)

@@ -22,12 +22,11 @@ const server = createServer({ keepAliveTimeout: 75_000, noDelay: true }, (incomi
   })
 })
 await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, resolve))
-const address = server.address()
 serveControl({
   set: (argument) => {
     const given = answer.parse(argument)
     headers = given.headers
     body = Buffer.from(given.body)
   },
-  port: () => (address !== null && typeof address === 'object' ? address.port : 0),
+  port: () => portOf(server),
 })

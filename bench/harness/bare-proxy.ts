@@ -61,5 +61,4 @@ const server = createServer({ keepAliveTimeout: 75_000, noDelay: true }, (incomi
   incoming.on('end', () => forward(incoming, outgoing, Buffer.concat(parts)))
 })
 await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, resolve))
-const address = server.address()
-serveControl({ port: () => (address !== null && typeof address === 'object' ? address.port : 0) })
+serveControl({ port: () => portOf(server) })

@@ -1,8 +1,8 @@
 /** A TCP road with a delay that can be changed: what is sent arrives that much later, in order. For a slow network before a server. */
-import { connect, createServer } from 'node:net'
-import type { AddressInfo, Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 
 import { systemClock } from '../../src/base/clock.ts'
+import { portOf } from './port-of.ts'
 
 export interface DelayProxy {
   readonly port: number
@@ -33,7 +33,7 @@ export async function startDelayProxy(targetPort: number): Promise<DelayProxy> {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
-    port: (server.address() as AddressInfo).port,
+    port: portOf(server),
     get delayMs() {
       return state.delayMs
     },

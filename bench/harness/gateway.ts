@@ -53,8 +53,8 @@ export function freePort(): Promise<number> {
     const server = createServer()
     server.once('error', reject)
     server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(address !== null && typeof address === 'object' ? address.port : 0))
+      const port = portOf(server)
+      server.close(() => resolve(port))
     })
   })
 }

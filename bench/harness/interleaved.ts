@@ -28,14 +28,22 @@ export interface AimedTarget extends Target {
   readonly load?: Partial<Pick<LoadSpec, 'body' | 'headers' | 'path'>>
 }
 
-export interface Shape {
+/**
+ * `rate` 0: each connection asks as soon as it is free. That favours whoever is faster twice: what comes in faster is read in larger
+ * batches, and a driver that never sleeps costs nobody a wake-up. At a rate per second both do the same work.
+ */
+export interface Load {
   readonly connections: number
+  readonly rate: number
+}
+
+interface Shape extends Load {
   readonly forMs: number
 }
 
-/** One window of closed-loop load after a short warm-up. */
-export async function measure(driver: LoadDriver, target: AimedTarget, { connections, forMs }: Shape): Promise<Measure> {
-  await driver.start({ body: wholeChat, ...target.load, port: target.port, connections })
+/** One window of load after a short warm-up. */
+export async function measure(driver: LoadDriver, target: AimedTarget, { connections, rate, forMs }: Shape): Promise<Measure> {
+  await driver.start({ body: wholeChat, ...target.load, port: target.port, connections, rate })
   await systemClock.sleep(warmUpMs)
   await driver.mark()
   const cpuBeforeMs = target.pid > 0 ? cpuMs(target.pid) : 0
@@ -46,30 +54,44 @@ export async function measure(driver: LoadDriver, target: AimedTarget, { connect
   const { ok = 0, ...failures } = window.kinds
   const failed = Object.values(failures).reduce((sum, count) => sum + count, 0)
   const latency = window.latencyMs['ok']
-  const rate = { rps: (ok * 1_000) / window.durationMs, cpuUs: (usedMs * 1_000) / Math.max(1, ok) }
-  return { ...rate, p50Ms: latency?.p50 ?? Number.NaN, p99Ms: latency?.p99 ?? Number.NaN, failed, failures }
+  const done = { rps: (ok * 1_000) / window.durationMs, cpuUs: (usedMs * 1_000) / Math.max(1, ok) }
+  return { ...done, p50Ms: latency?.p50 ?? Number.NaN, p99Ms: latency?.p99 ?? Number.NaN, failed, failures }
 }
 
-/** Measures by `NAME c=CONNECTIONS`, one per round. */
+/** Measures by `NAME c=CONNECTIONS` or `NAME RATE/s`, one per round. */
 export type Rounds = ReadonlyMap<string, readonly Measure[]>
 
 export interface RoundsPlan {
   readonly targets: readonly AimedTarget[]
-  readonly concurrencies: readonly number[]
+  readonly loads: readonly Load[]
   readonly rounds: number
   readonly forMs: number
 }
 
+/** Closed loops of so many connections. */
+export function closed(...concurrencies: readonly number[]): Load[] {
+  return concurrencies.map((connections) => ({ connections, rate: 0 }))
+}
+
+/** A steady rate, with connections to spare. */
+export function steady(rate: number): Load {
+  return { connections: 64, rate }
+}
+
+function loadName({ connections, rate }: Load): string {
+  return rate > 0 ? `${rate}/s` : `c=${connections}`
+}
+
 export async function playRounds(driver: LoadDriver, plan: RoundsPlan, options: BenchOptions): Promise<Rounds> {
-  const { targets, concurrencies, forMs } = plan
+  const { targets, loads, forMs } = plan
   const found = new Map<string, Measure[]>()
-  for (const target of targets) await measure(driver, target, { connections: 64, forMs: 1_500 })
+  for (const target of targets) await measure(driver, target, { connections: 64, rate: 0, forMs: 1_500 })
   for (let round = 0; round < plan.rounds; round += 1) {
     const order = [...targets.slice(round % targets.length), ...targets.slice(0, round % targets.length)]
-    for (const connections of concurrencies) {
+    for (const load of loads) {
       for (const target of order) {
-        const measured = await measure(driver, target, { connections, forMs })
-        const key = `${target.name} c=${connections}`
+        const measured = await measure(driver, target, { ...load, forMs })
+        const key = `${target.name} ${loadName(load)}`
         found.set(key, [...(found.get(key) ?? []), measured])
         options.log(`round ${round} ${key}: ${rounded(measured.rps)} rps, ${rounded(measured.cpuUs)} µs, p99 ${rounded(measured.p99Ms)} ms`)
       }

@@ -1,7 +1,8 @@
 /** An identity provider of a bench: a key pair, its key set over loopback http, and any number of different good tokens. */
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+
+import { portOf } from './port-of.ts'
 
 export interface Issuer {
   readonly name: string
@@ -29,7 +30,7 @@ export async function startIssuer(algorithm: SigningAlgorithm): Promise<Issuer> 
   const keySet = JSON.stringify({ keys: [{ ...pair.publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: algorithm }] })
   const server = createServer((_, outgoing) => outgoing.setHeader('content-type', 'application/json').end(keySet))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  const port = portOf(server)
   let made = 0
   return {
     name,

@@ -49,7 +49,7 @@ function ask(port: number, command: string): Promise<string> {
 async function launchRedis(port: number, folder: string): Promise<ChildProcess> {
   const kept = ['--dir', folder, '--save', '', '--appendonly', 'no', '--loglevel', 'warning']
   const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', ...kept], { stdio: 'ignore' })
-  const failed = event(child, 'error').then(([error]: unknown[]) => Promise.reject(error as Error))
+  const failed = event(child, 'error').then(([cause]: unknown[]) => Promise.reject(new Error('redis-server does not start', { cause })))
   const endMs = systemClock.nowMs() + startMsMax
   const answered = async (): Promise<void> => {
     while (!(await ask(port, 'PING').catch(() => '')).startsWith('+PONG')) {
