@@ -57,7 +57,7 @@ export class Admission {
 
   /** A place for the request now, or a promise of one. Throws or rejects `queue_full`, `queue_timeout`, `no_node`, `client_gone`. */
   claim(wish: Wish, call: Call, retry: boolean): Claim | Promise<Claim> {
-    const pool = this.#deps.pools.get(wish.model)
+    const pool = this.#deps.pools.get(wish.model, wish.nodeGroup)
     const nowMs = this.#deps.clock.nowMs()
     if (!retry && pool.model !== anyModel) this.#deps.pricing.wanted(pool.model, nowMs)
     if (pool.queue.size === 0 || retry) {
@@ -123,7 +123,7 @@ export class Admission {
 
   /** Whether a node that this request has not tried, other than `except`, is up, not ejected and not overloaded. */
   canServe(wish: Wish, except: string | null = null): boolean {
-    return canServe(this.#deps.pools.get(wish.model), wish, { nowMs: this.#deps.clock.nowMs(), except })
+    return canServe(this.#deps.pools.get(wish.model, wish.nodeGroup), wish, { nowMs: this.#deps.clock.nowMs(), except })
   }
 
   #take(ranked: Ranked<Runner>, { nowMs, waitedMs, only }: { nowMs: number; waitedMs: number; only: boolean }): Claim {
@@ -232,13 +232,14 @@ export class Admission {
     }
     if (claim === null) return false
     this.#line.serve(pool, waiter, claim)
+    this.#deps.pools.served(pool)
     return true
   }
 
   /** Regular upkeep of the lines, and a look at everybody in them. */
   tick(nowMs: number): void {
     for (const pool of this.#deps.pools.waiting()) {
-      this.#line.tick(pool, nowMs)
+      this.#line.tick(pool, nowMs, this.#deps.pools)
       this.#serve(pool, 'changed')
     }
   }

@@ -59,7 +59,7 @@ const clientGone = { kind: 'client_gone' } as const
 export function createDispatch(deps: DispatchDeps): Relay {
   return (request, call) =>
     new Promise<Answer>((resolve, reject) => {
-      const prepared = prepareRequest(deps, request)
+      const prepared = prepareRequest(deps, request, call.principal.nodeGroup)
       new Dispatch(
         deps,
         prepared.request,

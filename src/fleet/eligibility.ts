@@ -81,8 +81,9 @@ export function canStillLoad({ runners }: Pool<Waiter>, { tried }: Wish, nowMs: 
 export function noNodeError(pool: Pool<Waiter>, wish: Wish): CorralError {
   const reasons = pool.runners.map(({ fleetNode: node }) => `${node.name}: ${describeState(node, wish)}`)
   const any = pool.model === anyModel
-  const holders = any ? 'no node' : `no node that holds ${pool.model}`
-  const none = any ? 'none is configured' : 'all are draining, or the model was just deleted'
+  const node = pool.group === null ? 'no node' : `no node of the group ${pool.group}`
+  const holders = any ? node : `${node} that holds ${pool.model}`
+  const none = any ? 'none is configured' : pool.group === null ? 'all are draining, or the model was just deleted' : 'it has none'
   const details = reasons.length === 0 ? none : reasons.join('; ')
   return new CorralError('no_node', `${holders} can answer now (${details})`, { retryAfterMs: 1_000 })
 }

@@ -38,7 +38,7 @@ const checkEveryMs = 25
 /** The relay for `/api/embed` and `/v1/embeddings`. */
 export function createEmbedSplit(deps: EmbedSplitDeps): Relay {
   return (request, call) => {
-    const plan = deps.options().embed.split ? planBatch(deps, request) : null
+    const plan = deps.options().embed.split ? planBatch(deps, request, call) : null
     return plan === null ? deps.one(request, call) : new Batch(deps, request, call, plan).run()
   }
 }
@@ -51,12 +51,12 @@ interface Plan {
 }
 
 /** How to cut the batch; null when one node should have it as it is. */
-function planBatch(deps: EmbedSplitDeps, request: InferenceRequest): Plan | null {
+function planBatch(deps: EmbedSplitDeps, request: InferenceRequest, { principal }: Call): Plan | null {
   const { shardItemsMin } = deps.options().embed
   const items = inputItems(request)
   if (items === null || items.length < 2) return null
   const { places, unique } = dedupe(items)
-  const nodes = countNodes(deps.pools.get(request.model))
+  const nodes = countNodes(deps.pools.get(request.model, principal.nodeGroup))
   const count = nodes < 2 ? 1 : Math.min(Math.floor(unique.length / shardItemsMin), nodes * shardsPerNode)
   if (count < 2 && unique.length === items.length) return null
   return { places, shards: cut(unique, Math.max(1, count)) }

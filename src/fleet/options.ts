@@ -17,6 +17,11 @@ export const nodeOptions = z.strictObject({
   caFile: z.string().optional(),
   /** Generations at once per model, when you know it; learned otherwise. */
   slots: z.int().min(1).max(4096).optional(),
+  /** Callers whose key or token names this group are served by its nodes alone. */
+  group: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'expected letters, digits, . _ - (at most 63)')
+    .optional(),
 })
 
 export const fleetOptions = z.strictObject({

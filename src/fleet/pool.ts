@@ -1,27 +1,32 @@
 /**
  * The nodes that hold a model, as runners, with the line of requests that wait for one of them. Pools follow the catalogue:
  * they are rebuilt when its version moves. Requests that name no model, or one that no node is known to hold, share one
- * unbounded pool over all nodes: there a node gives the exact error of a real server.
+ * unbounded pool over all nodes: there a node gives the exact error of a real server. Callers held to a group of nodes have
+ * pools of their own over these, with a line of their own, so that nobody waits behind those who wait for other nodes; pools
+ * that share nodes take turns.
  */
 import type { Clock } from '../base/clock.ts'
-import type { Catalogue } from './catalogue.ts'
+import type { Catalogue, ResolvedModel } from './catalogue.ts'
 import { FairQueue, type Waiting } from './fair-queue.ts'
 import { ModelStats } from './learning.ts'
+import type { RunnerLeases } from './leases.ts'
 import type { FleetNode } from './node.ts'
 import type { FleetOptions } from './options.ts'
-import type { RunnerLeases } from './leases.ts'
 import { NodeUse, Runner } from './runner.ts'
+import type { RunnerLease } from './runner-lease.ts'
 
 export class Pool<W extends Waiting> {
-import type { RunnerLease } from './runner-lease.ts'
   /** Canonical model name after aliases; `*` for the unbounded pool. */
   readonly model: string
+  /** Only nodes of this group; null: all. */
+  readonly group: string | null
   readonly queue: FairQueue<W>
   runners: readonly Runner[] = []
   catalogueVersion = -1
 
-  constructor(model: string, queueMax: () => number) {
+  constructor(model: string, group: string | null, queueMax: () => number) {
     this.model = model
+    this.group = group
     this.queue = new FairQueue<W>(queueMax)
   }
 
@@ -55,47 +60,59 @@ export interface PoolTableOptions {
   readonly nodes: () => readonly FleetNode[]
   readonly clock: Clock
   readonly options: () => FleetOptions
+  /** Left out or null: no other replica asks these nodes. */
+  readonly leases?: RunnerLeases | null
 }
 
 /** Name of the pool for requests without a known model. */
 export const anyModel = '*'
 
-  /** Left out or null: no other replica asks these nodes. */
-  readonly leases?: RunnerLeases | null
 export class PoolTable<W extends Waiting> {
   readonly #deps: PoolTableOptions
   readonly #pools = new Map<string, Pool<W>>()
   readonly #uses = new Map<FleetNode, NodeUse>()
+  /** Whether any pool is a group's. */
+  #grouped = false
 
   constructor(deps: PoolTableOptions) {
     this.#deps = deps
   }
 
-  /** The pool that serves `model` now (null: any node). */
-  get(model: string | null): Pool<W> {
+  /** The pool that serves `model` now (null: any node) to callers of `group` (null: on every node). */
+  get(model: string | null, group: string | null = null): Pool<W> {
     const { catalogue } = this.#deps
-    const cached = model === null ? undefined : this.#pools.get(model)
+    const cached = model === null ? undefined : this.#pools.get(keyOf(model, group))
     if (cached !== undefined && cached.catalogueVersion === catalogue.version) return cached
     const resolved = model === null ? null : catalogue.resolve(model)
-    if (resolved === null || !resolved.known) return this.#anyPool()
-    return this.#refresh(model ?? anyModel, resolved.name, resolved.holders, true)
+    if (resolved === null || !resolved.known) return this.#anyPool(group)
+    return this.#refresh(model ?? anyModel, resolved, group)
   }
 
-  #anyPool(): Pool<W> {
-    const cached = this.#pools.get(anyModel)
+  #anyPool(group: string | null): Pool<W> {
+    const cached = this.#pools.get(keyOf(anyModel, group))
     if (cached !== undefined && cached.catalogueVersion === this.#deps.catalogue.version) return cached
-    return this.#refresh(anyModel, anyModel, this.#deps.nodes(), false)
+    return this.#refresh(anyModel, null, group)
   }
 
-  #refresh(key: string, model: string, holders: readonly FleetNode[], bounded: boolean): Pool<W> {
+  #refresh(name: string, resolved: ResolvedModel | null, group: string | null): Pool<W> {
+    const key = keyOf(name, group)
     let pool = this.#pools.get(key)
     if (pool === undefined) {
-      pool = new Pool<W>(model, () => this.#deps.options().admission.queueMax)
-      this.#pools.set(key, pool)
+      pool = new Pool<W>(resolved?.name ?? anyModel, group, () => this.#deps.options().admission.queueMax)
+      // Groups come from credentials: one that no node has is not remembered, since nobody can wait there.
+      if (group === null || this.#deps.nodes().some(({ options }) => options.group === group)) this.#pools.set(key, pool)
+      this.#grouped ||= group !== null
     }
-    pool.runners = holders.map((node) => this.runner(node, model, bounded))
-    pool.catalogueVersion = this.#deps.catalogue.version
+    this.#fill(pool, resolved)
     return pool
+  }
+
+  /** `resolved`: null for any model. */
+  #fill(pool: Pool<W>, resolved: ResolvedModel | null): void {
+    const holders = resolved?.holders ?? this.#deps.nodes()
+    const own = pool.group === null ? holders : holders.filter(({ options }) => options.group === pool.group)
+    pool.runners = own.map((node) => this.runner(node, resolved?.name ?? anyModel, resolved !== null))
+    pool.catalogueVersion = this.#deps.catalogue.version
   }
 
   use(node: FleetNode): NodeUse {
@@ -120,6 +137,7 @@ export class PoolTable<W extends Waiting> {
       slotsMax: admission.slotsMax,
     })
     const runner = new Runner(node, model, use, stats, bounded)
+    if (bounded) runner.lease = this.#deps.leases?.of(runner, node.options.url, key) ?? null
     use.runners.set(key, runner)
     return runner
   }
@@ -137,7 +155,24 @@ export class PoolTable<W extends Waiting> {
   drop(node: FleetNode): void {
     this.#uses.delete(node)
   }
-    if (bounded) runner.lease = this.#deps.leases?.of(runner, node.options.url, key) ?? null
+
+  /** Somebody of `pool` got a place: of the pools that share its nodes others come first next time. */
+  served(pool: Pool<W>): void {
+    if (!this.#grouped) return
+    for (const [key, each] of this.#pools) {
+      if (each !== pool) continue
+      this.#pools.delete(key)
+      this.#pools.set(key, pool)
+      return
+    }
+  }
+
+  /** The leases of all runners. */
+  *leases(): Generator<RunnerLease> {
+    for (const { runners } of this.#uses.values()) {
+      for (const { lease } of runners.values()) if (lease !== null) yield lease
+    }
+  }
 
   /** Pools in which somebody waits. */
   *waiting(): Generator<Pool<W>> {
@@ -155,15 +190,11 @@ export class PoolTable<W extends Waiting> {
   update(pool: Pool<W>): void {
     if (pool.catalogueVersion === this.#deps.catalogue.version) return
     const resolved = pool.model === anyModel ? null : this.#deps.catalogue.resolve(pool.model)
-    if (resolved === null || !resolved.known) pool.runners = this.#deps.nodes().map((node) => this.runner(node, anyModel, false))
-  /** The leases of all runners. */
-  *leases(): Generator<RunnerLease> {
-    for (const { runners } of this.#uses.values()) {
-      for (const { lease } of runners.values()) if (lease !== null) yield lease
-    }
+    this.#fill(pool, resolved?.known === true ? resolved : null)
   }
+}
 
-    else pool.runners = resolved.holders.map((node) => this.runner(node, resolved.name, true))
-    pool.catalogueVersion = this.#deps.catalogue.version
-  }
+/** No model's name has a NUL in it. */
+function keyOf(model: string, group: string | null): string {
+  return group === null ? model : `${model}\0${group}`
 }

@@ -157,17 +157,18 @@ function slotsFrom({ bounded, fleetNode, stats }: Runner): RunnerSnapshot['slots
   return stats.slotsLearned ? 'learned' : 'assumed'
 }
 
-/** Pools by model; names that lead to one model count together. */
+/** Pools by model; names that lead to one model count together, and so do groups of nodes. */
 function snapshotPools(fleet: FleetView): PoolSnapshot[] {
   const byModel = new Map<string, PoolSnapshot>()
   for (const pool of fleet.pools.all()) {
-    const queued = (byModel.get(pool.model)?.queued ?? 0) + pool.queue.size
+    const known = byModel.get(pool.model)
+    const queued = (known?.queued ?? 0) + pool.queue.size
     const bounded = pool.runners.every((runner) => runner.bounded)
     byModel.set(pool.model, {
       model: pool.model,
       queued,
       queueMax: pool.queue.limit,
-      slots: bounded ? pool.slots : null,
+      slots: bounded ? Math.max(pool.slots, known?.slots ?? 0) : null,
       etaMs: queued === 0 ? 0 : pool.etaMs(queued + 1),
     })
   }

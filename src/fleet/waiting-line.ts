@@ -8,7 +8,7 @@ import { formatDuration } from '../base/units.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Claim } from './claim.ts'
-import type { Pool } from './pool.ts'
+import type { Pool, PoolTable } from './pool.ts'
 import type { Runner } from './runner.ts'
 import type { Wish } from './wish.ts'
 
@@ -84,10 +84,10 @@ export class WaitingLine {
   }
 
   /** Regular upkeep of one line: deadlines, places and times, the gate. */
-  tick(pool: Pool<Waiter>, nowMs: number): void {
+  tick(pool: Pool<Waiter>, nowMs: number, pools: Pick<PoolTable<Waiter>, 'waiting'>): void {
     this.#expire(pool, nowMs)
     updateProgress(pool)
-    holdGate(pool, nowMs)
+    holdGate(pool, nowMs, pools)
   }
 
   #expire(pool: Pool<Waiter>, nowMs: number): void {
@@ -120,7 +120,7 @@ function updateProgress(pool: Pool<Waiter>): void {
 }
 
 /** Without this, a steady stream of one fingerprint would starve another for ever (verified notes §b, "Starvation"). */
-function holdGate(pool: Pool<Waiter>, nowMs: number): void {
+function holdGate(pool: Pool<Waiter>, nowMs: number, pools: Pick<PoolTable<Waiter>, 'waiting'>): void {
   for (const waiter of pool.queue.inOrder()) {
     const { runner: request, tried } = waiter.wish
     if (nowMs - waiter.sinceMs < gatePatienceMs) continue
@@ -129,10 +129,14 @@ function holdGate(pool: Pool<Waiter>, nowMs: number): void {
     const idlest = usable.toSorted((a, b) => a.inFlight - b.inFlight)[0]
     if (idlest !== undefined && idlest.yieldTo === null) idlest.yieldTo = request.fingerprint
   }
-  for (const runner of pool.runners) if (runner.yieldTo !== null && !isAwaited(pool, runner)) runner.yieldTo = null
+  for (const runner of pool.runners) if (runner.yieldTo !== null && !isAwaited(pools, runner)) runner.yieldTo = null
 }
 
-function isAwaited(pool: Pool<Waiter>, runner: Runner): boolean {
-  for (const { wish } of pool.queue.inOrder()) if (wish.runner.fingerprint === runner.yieldTo) return true
+/** In any line that leads to the runner. */
+function isAwaited(pools: Pick<PoolTable<Waiter>, 'waiting'>, runner: Runner): boolean {
+  for (const pool of pools.waiting()) {
+    if (!pool.runners.includes(runner)) continue
+    for (const { wish } of pool.queue.inOrder()) if (wish.runner.fingerprint === runner.yieldTo) return true
+  }
   return false
 }

@@ -17,6 +17,8 @@ import type { RunnerRequest } from './runner.ts'
 /** What admission needs to know of a request. */
 export interface Wish {
   readonly model: string | null
+  /** Group of nodes that the caller is held to; null: all nodes. */
+  readonly nodeGroup: string | null
   readonly runner: RunnerRequest
   /** Runner options as JSON fields of a load request. */
   readonly loadFields: string
@@ -54,14 +56,14 @@ export interface WishDeps {
   readonly tracksConversations: () => boolean
 }
 
-/** Resolves aliases and runner options of `request`. */
-export function prepareRequest(deps: WishDeps, original: InferenceRequest): PreparedRequest {
+/** Resolves aliases and runner options of `request`. `nodeGroup`: of its caller. */
+export function prepareRequest(deps: WishDeps, original: InferenceRequest, nodeGroup: string | null = null): PreparedRequest {
   const resolved = original.model === null ? null : deps.catalogue.resolve(original.model)
   const target = resolved === null ? null : resolved.name
   const named = target === null || target === original.model ? original : withModel(original, target)
   // The policy remembers models: not those that clients make up.
   const request = resolved?.known === true ? withNumCtx(deps.numCtx, named, resolved.name) : named
-  return { request, wish: toWish(deps, request, target), contextChanged: request !== named }
+  return { request, wish: toWish(deps, request, { model: target, nodeGroup }), contextChanged: request !== named }
 }
 
 /** The same request with other body bytes; the envelope follows, since its ranges moved. */
@@ -89,7 +91,7 @@ function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: stri
   }
 }
 
-function toWish(deps: WishDeps, request: InferenceRequest, model: string | null): Wish {
+function toWish(deps: WishDeps, request: InferenceRequest, { model, nodeGroup }: Pick<Wish, 'model' | 'nodeGroup'>): Wish {
   const { envelope, route } = request
   const options = envelope.runnerOptions
   const names = options === noOptions ? noNames : Object.keys(options)
@@ -98,6 +100,7 @@ function toWish(deps: WishDeps, request: InferenceRequest, model: string | null)
   return {
     // Only inference needs a place in a runner; everything else may be asked of any node.
     model: inference.has(route.operation) ? model : null,
+    nodeGroup,
     runner: {
       fingerprint: names.length === 0 ? '' : runnerFingerprint(options),
       contextOnly,

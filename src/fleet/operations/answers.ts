@@ -50,10 +50,13 @@ export function relayResult(call: Call, result: NodeResult, reason: string): Who
   return wholeAnswer(call, { status, headers: responseHeaders(headers), body, reason, node: node.name })
 }
 
-/** Nodes that can be asked at all. Throws `no_node` when there are none. */
-export function usableNodes(nodes: readonly FleetNode[]): readonly FleetNode[] {
-  const usable = nodes.filter((node) => node.up !== false && !node.draining)
+/** Nodes that can be asked at all for a caller of `group` (null: any). Throws `no_node` when there are none. */
+export function usableNodes(nodes: readonly FleetNode[], group: string | null): readonly FleetNode[] {
+  const own = group === null ? nodes : nodes.filter(({ options }) => options.group === group)
+  const usable = own.filter((node) => node.up !== false && !node.draining)
   if (usable.length > 0) return usable
-  const reasons = nodes.map((node) => `${node.name}: ${node.draining ? 'draining' : (node.downReason ?? 'not probed yet')}`)
-  throw new CorralError('no_node', `no node can answer now (${reasons.join('; ')})`, { retryAfterMs: 1_000 })
+  const reasons = own.map((node) => `${node.name}: ${node.draining ? 'draining' : (node.downReason ?? 'not probed yet')}`)
+  const which = group === null ? 'no node' : `no node of the group ${group}`
+  const details = reasons.length === 0 && group !== null ? 'it has none' : reasons.join('; ')
+  throw new CorralError('no_node', `${which} can answer now (${details})`, { retryAfterMs: 1_000 })
 }

@@ -28,7 +28,7 @@ const uploadMsMax = 24 * 3_600_000
 /** `HEAD`: 200 only when every node has the blob, since a create runs on all of them. */
 export function createBlobHead(deps: BroadcastDeps): Relay {
   return async (request, call) => {
-    const results = await sendToAll(deps, request, usableNodes(deps.nodes()))
+    const results = await sendToAll(deps, request, usableNodes(deps.nodes(), call.principal.nodeGroup))
     const answer = results.find(({ status }) => status !== 200) ?? results[0]
     if (answer === undefined || answer.failure !== null) {
       throw new CorralError('node_failed', `${answer?.node.name ?? 'no node'}: ${answer?.failure ?? 'no answer'}`)
@@ -39,7 +39,7 @@ export function createBlobHead(deps: BroadcastDeps): Relay {
 
 /** Sends an upload to the nodes that lack it. Rejects `partial_failure`, `no_node`, `client_gone`. */
 export async function uploadBlob(deps: BroadcastDeps, upload: BlobUpload, call: Call): Promise<WholeAnswer> {
-  const nodes = usableNodes(deps.nodes())
+  const nodes = usableNodes(deps.nodes(), call.principal.nodeGroup)
   const lacking = await findLacking(deps.options(), upload.path, nodes)
   // Every node has it: answered without reading the body, as a node does (T156).
   if (lacking.length === 0) return wholeAnswer(call, { headers: {}, body: Buffer.alloc(0), reason: 'present' })

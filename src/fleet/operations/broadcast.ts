@@ -49,7 +49,7 @@ export async function sendToAll(
 export function createBroadcast(deps: BroadcastDeps): Relay {
   return async (request, call) => {
     const model = sourceModel(request)
-    const usable = usableNodes(deps.nodes())
+    const usable = usableNodes(deps.nodes(), call.principal.nodeGroup)
     const holders = model === null ? [] : usable.filter((node) => node.models.has(model))
     // Nobody holds it, or the request is malformed: one node gives the exact error.
     const targets = holders.length > 0 ? holders : usable.slice(0, 1)

@@ -24,7 +24,7 @@ export function createLists(deps: ListDeps): Relay {
   return async (request, call) => {
     const make = makers[request.route.pattern]
     if (make === undefined) throw new Error(`no list for ${request.route.pattern}`)
-    const nodes = usableNodes(deps.nodes())
+    const nodes = usableNodes(deps.nodes(), call.principal.nodeGroup)
     const text = await make(deps, nodes)
     const body = Buffer.from(request.route.dialect === 'openai' ? `${text}\n` : text)
     return wholeAnswer(call, { headers: jsonHeaders(request.route), body, reason: 'aggregate' })
@@ -54,7 +54,7 @@ async function withDeadline({ clock, options }: ListDeps, work: Promise<unknown>
 /** The lowest version: a client must not rely on what one node lacks. */
 async function listVersion(deps: ListDeps, nodes: readonly FleetNode[]): Promise<string> {
   if (nodes.every((node) => node.version === null)) await withDeadline(deps, Promise.all(nodes.map((node) => deps.prober.probeNow(node))))
-  const versions = usableNodes(nodes)
+  const versions = usableNodes(nodes, null)
     .map((node) => node.version)
     .filter((version) => version !== null)
   const lowest = versions.toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }))[0]

@@ -37,7 +37,7 @@ export function createOperations(deps: OperationDeps): Operations {
     aggregate: createLists(deps),
     broadcast: createBroadcast(deps),
     targets: createTargets(deps),
-    pinned: (request, call) => deps.one({ ...request, avoid: allBut(deps, pinnedNode(deps, request)) }, call),
+    pinned: (request, call) => deps.one({ ...request, avoid: allBut(deps, pinnedNode(deps, request, call)) }, call),
     blob: createBlobHead(deps),
     uploadBlob: (upload, call) => uploadBlob(deps, upload, call),
   }
@@ -75,7 +75,7 @@ function createOne(deps: OperationDeps): Relay {
   return (request, call) => {
     if (isUnload(request)) return unload(deps, request, call)
     // Facts about a model come from a node that has it; they need no place in its runner.
-    if (request.route.operation === 'show') return deps.one({ ...request, avoid: nonHolders(deps, request) }, call)
+    if (request.route.operation === 'show') return deps.one({ ...request, avoid: nonHolders(deps, request, call) }, call)
     return deps.one(request, call)
   }
 }
@@ -89,7 +89,7 @@ function isUnload({ route, envelope, model }: InferenceRequest): boolean {
 /** Unloads everywhere the model is, or answers as one node would where it is nowhere. */
 async function unload(deps: OperationDeps, request: InferenceRequest, call: Call): Promise<WholeAnswer> {
   const { name } = deps.catalogue.resolve(request.model ?? '')
-  const usable = usableNodes(deps.nodes())
+  const usable = usableNodes(deps.nodes(), call.principal.nodeGroup)
   const holders = usable.filter((node) => node.models.has(name))
   const nodes = holders.length > 0 ? holders : usable.slice(0, 1)
   const answer = mergeResults(call, await sendToAll(deps, request, nodes), 'unload')
@@ -100,17 +100,20 @@ async function unload(deps: OperationDeps, request: InferenceRequest, call: Call
   return answer
 }
 
-function nonHolders({ catalogue, nodes }: OperationDeps, request: InferenceRequest): readonly string[] {
+/** Empty when nobody whom the caller may ask holds the model: any of them then gives the exact error. */
+function nonHolders({ catalogue, nodes }: OperationDeps, request: InferenceRequest, call: Call): readonly string[] {
   const resolved = request.model === null ? null : catalogue.resolve(request.model)
-  if (resolved === null || !resolved.known || resolved.holders.length === 0) return []
+  const { nodeGroup } = call.principal
+  const holders = resolved?.holders.filter(({ options }) => nodeGroup === null || options.group === nodeGroup) ?? []
+  if (holders.length === 0) return []
   return nodes()
-    .filter((node) => !resolved.holders.includes(node))
+    .filter((node) => !holders.includes(node))
     .map(({ name }) => name)
 }
 
 /** The node whose identity at ollama.com is used: the first one, or for a push the first that holds the model. */
-function pinnedNode({ catalogue, nodes }: OperationDeps, request: InferenceRequest): FleetNode | null {
-  const usable = usableNodes(nodes())
+function pinnedNode({ catalogue, nodes }: OperationDeps, request: InferenceRequest, call: Call): FleetNode | null {
+  const usable = usableNodes(nodes(), call.principal.nodeGroup)
   const holders = request.model === null ? [] : catalogue.resolve(request.model).holders
   return usable.find((node) => holders.includes(node)) ?? usable[0] ?? null
 }

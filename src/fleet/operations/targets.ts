@@ -39,7 +39,7 @@ export function createTargets(deps: TargetDeps): Relay {
   return (request, call) => {
     const wanted = headerIn(request.headers, nodesHeader)
     const headers = withoutHeader(request.headers, nodesHeader)
-    const nodes = chooseNodes(usableNodes(deps.nodes()), wanted)
+    const nodes = chooseNodes(usableNodes(deps.nodes(), call.principal.nodeGroup), wanted)
     return new TargetRun(deps, { ...request, headers }, call, nodes).start()
   }
 }

@@ -1,0 +1,108 @@
+/** Whole gateways in keys mode on one embedded store (as replicas on one Postgres), before simulated nodes; all ends with the test. */
+import { onTestFinished } from 'vitest'
+
+import { type App, type AppStores, createApp } from '../../src/app.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { configSchema } from '../../src/config/schema.ts'
+import { openPrincipal } from '../../src/core/principal.ts'
+import { migrations } from '../../src/migrations.ts'
+import { createHerd } from '../../src/sim/herd.ts'
+import type { SimNode, SimNodeOptions } from '../../src/sim/node.ts'
+import { migrate } from '../../src/store/migrate.ts'
+import { createRedis } from '../../src/store/redis.ts'
+import { redisOptions } from '../../src/store/redis-options.ts'
+import type { Identity } from '../../src/identity/identity.ts'
+import type { OpenableDatabase } from '../../src/store/store.ts'
+import { ask, type Reply } from '../fleet/ask.ts'
+import { embeddedOn } from '../store/stores.ts'
+import { embeddedFolder } from '../support/postgres-embedded.ts'
+import { until } from '../support/gateway.ts'
+import { operatorAct, secret, wish } from './fixture.ts'
+
+export interface KeyedGateway {
+  readonly url: string
+  readonly app: App
+  readonly identity: Identity
+  /** Whether its Redis, if it has one, can be used. */
+  readonly redisState: () => string | null
+  key(fields?: Parameters<typeof wish>[0]): Promise<string>
+  /** With this key, or with none. */
+  ask(path: string, key: string | null, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Reply>
+}
+
+export interface KeyedHerd {
+  readonly sims: readonly SimNode[]
+  readonly database: OpenableDatabase
+  readonly gateways: readonly KeyedGateway[]
+}
+
+export interface KeyedHerdOptions {
+  readonly nodes?: readonly (SimNodeOptions & { readonly group?: string })[]
+  /** Gateways; default 1. */
+  readonly replicas?: number
+  readonly redisUrl?: string
+  readonly sections?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+}
+
+export async function startKeyedHerd({ nodes = [{}], replicas = 1, redisUrl, sections = {} }: KeyedHerdOptions = {}): Promise<KeyedHerd> {
+  const herd = await createHerd({ speed: 50, nodes: nodes.map(({ group: _, ...node }) => node) })
+  const database = embeddedOn(await embeddedFolder())
+  await database.open()
+  await migrate(database, migrations, systemClock)
+  onTestFinished(async () => {
+    await database.close()
+    await herd.close()
+  })
+  const { fleet = {}, http = {}, identity = {}, limits = {}, ...rest } = sections
+  const config = configSchema.parse({
+    cache: { enabled: false },
+    observe: { log: { level: 'silent', access: false } },
+    ...rest,
+    http: { host: '127.0.0.1', port: 0, ...http },
+    identity: { mode: 'keys', ...identity },
+    limits: { address: { unauthenticatedPerMinute: 100_000 }, ...limits },
+    fleet: { ...fleet, nodes: herd.nodes.map(({ url, name }, index) => ({ url, name, ...groupOf(nodes[index]?.group) })) },
+  })
+  const gateways: KeyedGateway[] = []
+  for (let index = 0; index < replicas; index += 1) gateways.push(await startReplica(config, database, redisUrl))
+  return { sims: herd.nodes, database, gateways }
+}
+
+function groupOf(group: string | undefined): { group?: string } {
+  return group === undefined ? {} : { group }
+}
+
+async function startReplica(
+  config: ReturnType<typeof configSchema.parse>,
+  database: OpenableDatabase,
+  redisUrl: string | undefined,
+): Promise<KeyedGateway> {
+  const redis =
+    redisUrl === undefined ? null : createRedis(redisOptions.parse({ url: redisUrl }), { clock: systemClock, random: Math.random })
+  const stores: AppStores = { secret, database, redis, start: async () => redis?.start(), close: async () => redis?.close() }
+  const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
+  const { port } = await app.listen()
+  onTestFinished(() => app.close(0))
+  await app.openStores()
+  const { identity } = app
+  if (identity === null) throw new Error('no identity')
+  await until(() => app.fleet.nodes.every(({ modelsKnown }) => modelsKnown), 'every node was probed')
+  if (redis !== null) await until(() => redis.state === 'up', 'Redis is there')
+  const url = `http://127.0.0.1:${port}`
+  return {
+    url,
+    app,
+    identity,
+    redisState: () => redis?.state ?? null,
+    async key(fields = {}) {
+      const { text } = await identity.keys.create(wish(fields), { ...operatorAct, by: openPrincipal })
+      if (text === null) throw new Error('no key text')
+      return text
+    },
+    ask: (path, key, body, headers = {}) =>
+      ask(`${url}${path}`, body, {
+        method: body === undefined ? 'GET' : 'POST',
+        headers: { ...(key === null ? {} : { authorization: `Bearer ${key}` }), ...headers },
+      }),
+  }
+}
