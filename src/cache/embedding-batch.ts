@@ -174,7 +174,8 @@ class Leaving {
 
   readonly #onAbort = (): void => this.#gone.reject(new CorralError('client_gone', 'the client left before its embeddings came'))
 
-  readonly #onDeadline = (): void => this.#gone.reject(new CorralError('queue_timeout', 'the embeddings did not come before this request’s deadline'))
+  readonly #onDeadline = (): void =>
+    this.#gone.reject(new CorralError('queue_timeout', 'the embeddings did not come before this request’s deadline'))
 
   /** What `promise` gives, unless the client leaves before. */
   or<T>(promise: Promise<T>): Promise<T> {

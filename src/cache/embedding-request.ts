@@ -20,16 +20,7 @@ import { CacheKey, type CacheScope, frame } from './key.ts'
 export const itemsMax = 4_096
 const depthMax = 100
 
-const excluded: ReadonlySet<string> = new Set([
-  'model',
-  'input',
-  'prompt',
-  'keep_alive',
-  'user',
-  'metadata',
-  'stream',
-  'encoding_format',
-])
+const excluded: ReadonlySet<string> = new Set(['model', 'input', 'prompt', 'keep_alive', 'user', 'metadata', 'stream', 'encoding_format'])
 const defaults: Readonly<Record<string, string>> = { truncate: 'true', dimensions: '0', options: '{}' }
 /** Fields that mean the same on both routes that share. */
 const sharedFields: ReadonlySet<string> = new Set(['dimensions'])
@@ -74,7 +65,10 @@ export function readEmbedAsk(request: InferenceRequest, keying: EmbedKeying): Em
   if (fields === null || texts === null) return null
   const family = isLegacy ? 'raw' : 'unit'
   const prefix = hash('sha256', frame([family, ...keying.circumstances, ...fields]), 'hex')
-  const { items, places } = distinct(texts, (text) => new CacheKey(keying.secret, keying.scope, { kind: 'embedding', parts: [prefix, text] }).text)
+  const { items, places } = distinct(
+    texts,
+    (text) => new CacheKey(keying.secret, keying.scope, { kind: 'embedding', parts: [prefix, text] }).text,
+  )
   return { form, items, places, dimensionsMax: dimensionsOf(request) }
 }
 

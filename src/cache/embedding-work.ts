@@ -131,7 +131,14 @@ export class EmbedWork {
     const { items, tags, ask } = this.#asked
     const { usable, store } = this.#deps
     const got = new Map<string, Got>()
-    const asked = usable === null ? null : store.findMany(items.map(({ key }) => key), tags, isIntactVector)
+    const asked =
+      usable === null
+        ? null
+        : store.findMany(
+            items.map(({ key }) => key),
+            tags,
+            isIntactVector,
+          )
     if (asked === null || usable === null) return got
     for (const [key, found] of await asked) {
       const one = usable(found.item) ? fromStored(found, ask.form) : null

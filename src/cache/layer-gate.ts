@@ -8,6 +8,8 @@ export interface GateOptions {
   readonly clock: Clock
   /** Calls under way at once, those that outlived their time included. */
   readonly callsMax: number
+  /** Told what the last failure was (null: it took too long) when the layer is left alone from now on; once until it is well again. */
+  readonly onShut: (cause: unknown) => void
 }
 
 const failuresMax = 3
@@ -21,6 +23,7 @@ export class LayerGate {
   #holdMs = holdMsMin
   #heldUntilMs = Number.NEGATIVE_INFINITY
   #probing = false
+  #cause: unknown = null
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -31,6 +34,11 @@ export class LayerGate {
     return this.#failures >= failuresMax && (this.#probing || this.#options.clock.nowMs() < this.#heldUntilMs)
   }
 
+  /** What the last call failed of; null for one that took too long. */
+  get cause(): unknown {
+    return this.#cause
+  }
+
   /** Runs `work`; null without a promise when it may not. Resolves null when it failed or took longer than `withinMs`. Never rejects. */
   run<T>(work: () => Promise<T>, withinMs: number): Promise<T | null> | null {
     if (this.#underWay >= this.#options.callsMax || this.isShut) return null
@@ -38,23 +46,18 @@ export class LayerGate {
     this.#underWay += 1
     return new Promise((resolve) => {
       let open = true
-      const settle = (value: T | null, isFailure: boolean): void => {
+      const settle = (conclude: () => T | null): void => {
         if (!open) return
         open = false
         timer.cancel()
         this.#probing = false
-        if (isFailure) this.#failed()
-        else this.#failures = 0
-        resolve(value)
+        resolve(conclude())
       }
-      const timer = this.#options.clock.after(withinMs, () => settle(null, true))
+      const timer = this.#options.clock.after(withinMs, () => settle(() => this.#failed(null)))
       work()
         .then(
-          (value) => {
-            if (open) this.#holdMs = holdMsMin
-            settle(value, false)
-          },
-          () => settle(null, true),
+          (value) => settle(() => this.#succeeded(value)),
+          (error: unknown) => settle(() => this.#failed(error)),
         )
         .finally(() => {
           this.#underWay -= 1
@@ -62,10 +65,19 @@ export class LayerGate {
     })
   }
 
-  #failed(): void {
+  #succeeded<T>(value: T): T {
+    this.#failures = 0
+    this.#holdMs = holdMsMin
+    return value
+  }
+
+  #failed(cause: unknown): null {
+    this.#cause = cause
     this.#failures += 1
-    if (this.#failures < failuresMax) return
+    if (this.#failures < failuresMax) return null
+    if (this.#failures === failuresMax) this.#options.onShut(cause)
     this.#heldUntilMs = this.#options.clock.nowMs() + this.#holdMs
     this.#holdMs = Math.min(holdMsMax, this.#holdMs * 2)
+    return null
   }
 }

@@ -117,10 +117,7 @@ class Leases implements RedisLease {
       const cap = clock.after(this.#deps.waitMsMax ?? waitMsMax, waiting.done)
       const look = (): void => {
         timer = clock.after(lookEveryMs, () => {
-          this.#isHeld(name).then(
-            (isHeld) => (isHeld ? this.#isWaiting(key, waiting) && look() : waiting.done()),
-            waiting.done,
-          )
+          this.#isHeld(name).then((isHeld) => (isHeld ? this.#isWaiting(key, waiting) && look() : waiting.done()), waiting.done)
         })
       }
       const all = this.#waiting.get(key) ?? new Set()

@@ -36,6 +36,8 @@ export interface PostgresLayerDeps {
   readonly bytesMax?: number
   /** Answers that took less to make are not kept; default 2 s. Vectors are always kept. */
   readonly originMsMin?: number
+  /** Hears when the database is left alone because it failed. */
+  readonly report?: (message: string, cause: unknown) => void
 }
 
 export interface PostgresLayer extends SecondLayer {
@@ -61,8 +63,10 @@ class TableLayer implements PostgresLayer {
 
   constructor(deps: PostgresLayerDeps) {
     this.#deps = deps
-    this.#reads = new LayerGate({ clock: deps.clock, callsMax: readsMax })
-    this.#writes = new LayerGate({ clock: deps.clock, callsMax: writesMax })
+    const { clock, report } = deps
+    const onShut = (cause: unknown): void => report?.('the cache leaves the database alone for a while: it failed three times', cause)
+    this.#reads = new LayerGate({ clock, callsMax: readsMax, onShut })
+    this.#writes = new LayerGate({ clock, callsMax: writesMax, onShut })
   }
 
   start(): void {
@@ -110,7 +114,7 @@ class TableLayer implements PostgresLayer {
     const written = this.#writes.run(() => this.#write(entries, facts), writeMsMax)
     return (
       written?.then((done) => {
-        if (done === null) throw new Error('the database did not take the entries')
+        if (done === null) throw new Error('the database did not take the entries', { cause: this.#writes.cause })
       }) ?? null
     )
   }
@@ -127,7 +131,8 @@ class TableLayer implements PostgresLayer {
   delete(key: string, { tenant }: Tags): Promise<void> | null {
     if (this.#state !== 'started') return null
     const done = this.#writes.run(
-      () => this.#deps.database.tx({ tenant }, ({ query }) => query('delete from cache_entries where tenant = $1 and key = $2', [tenant, key])),
+      () =>
+        this.#deps.database.tx({ tenant }, (transaction) => transaction.query('delete from cache_entries where tenant = $1 and key = $2', [tenant, key])),
       writeMsMax,
     )
     return done?.then(() => undefined) ?? null
@@ -162,13 +167,13 @@ class TableLayer implements PostgresLayer {
   async #deleteRound(where: string, values: readonly unknown[]): Promise<number> {
     const chosen = `select tenant, key from cache_entries where ${where} order by drop_at limit ${rowsPerSweep} for update skip locked`
     const text = `delete from cache_entries where (tenant, key) in (${chosen})`
-    const { rowCount } = await this.#deps.database.tx('system', ({ query }) => query(text, values))
+    const { rowCount } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, values))
     return rowCount
   }
 
   async #storedBytes(): Promise<number> {
     const text = `select coalesce(sum(size::bigint + ${rowOverheadBytes}), 0)::float8 as bytes from cache_entries`
-    const { rows } = await this.#deps.database.tx('system', ({ query }) => query(text), { readOnly: true })
+    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), { readOnly: true })
     return Number(rows[0]?.['bytes'])
   }
 
@@ -182,12 +187,12 @@ class TableLayer implements PostgresLayer {
   }
 }
 
-async function readRows({ query }: Transaction, tenant: string, keys: readonly string[]): Promise<readonly Row[]> {
+async function readRows(transaction: Transaction, tenant: string, keys: readonly string[]): Promise<readonly Row[]> {
   const text = `select key, bytes, checksum,
     (extract(epoch from clock_timestamp() - born_at) * 1000)::float8 as age_ms,
     (extract(epoch from stale_at - clock_timestamp()) * 1000)::float8 as fresh_ms
     from cache_entries where tenant = $1 and key = any($2::text[]) and drop_at > clock_timestamp()`
-  return (await query(text, [tenant, keys])).rows
+  return (await transaction.query(text, [tenant, keys])).rows
 }
 
 /** One that does not check out is found empty, which its reader counts and deletes. */
@@ -207,7 +212,7 @@ const fixedValues = 6
 const valuesPerRow = 4
 
 /** The first writer wins, unless what it wrote is over. */
-async function insertRows({ query }: Transaction, entries: readonly KeyedBytes[], facts: StoredFacts): Promise<void> {
+async function insertRows(transaction: Transaction, entries: readonly KeyedBytes[], facts: StoredFacts): Promise<void> {
   const { tags, ageMs, freshForMs, staleMs } = facts
   const values: unknown[] = [tags.tenant, tags.kind, tags.digest, ageMs, freshForMs, freshForMs + staleMs]
   const tuples = entries.map(({ key, bytes }, index) => {
@@ -216,7 +221,7 @@ async function insertRows({ query }: Transaction, entries: readonly KeyedBytes[]
     const times = [`now() - ${interval(4)}`, `now() + ${interval(5)}`, `now() + ${interval(6)}`].join(', ')
     return `($1, $${at + 1}, $2, $3, $${at + 2}::bytea, $${at + 3}::integer, $${at + 4}::bigint, ${times})`
   })
-  await query(
+  await transaction.query(
     `insert into cache_entries ${columns} values ${tuples.join(', ')}
     on conflict (tenant, key) do update set bytes = excluded.bytes, size = excluded.size, checksum = excluded.checksum,
       kind = excluded.kind, digest = excluded.digest, born_at = excluded.born_at, stale_at = excluded.stale_at, drop_at = excluded.drop_at

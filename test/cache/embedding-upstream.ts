@@ -75,7 +75,13 @@ export function embeds(clock: Clock): Embeds {
       headers: { 'content-type': request.route.dialect === 'openai' ? 'application/json' : 'application/json; charset=utf-8' },
       provenance: { node: 'n1', reason: 'only', attempts: 1, dispatchedAtMs },
       body: Buffer.from(body),
-      outcome: { kind: status === 200 ? 'ok' : 'client_error', usage: status === 200 ? usage : null, frames: 1, bytes: body.length, error: null },
+      outcome: {
+        kind: status === 200 ? 'ok' : 'client_error',
+        usage: status === 200 ? usage : null,
+        frames: 1,
+        bytes: body.length,
+        error: null,
+      },
     }
   }
   return node

@@ -306,7 +306,9 @@ test('a failure of another batch is tried again for the texts that were not its 
   const { promise, resolve } = Promise.withResolvers<void>()
   node.hold = promise
   node.answer = (texts) =>
-    texts.includes('too long') ? { status: 400, body: '{"error":"too long"}' } : { status: 200, body: nodeBody(requestOf('/api/embed', { model: 'e', input: texts }), 24) }
+    texts.includes('too long')
+      ? { status: 400, body: '{"error":"too long"}' }
+      : { status: 200, body: nodeBody(requestOf('/api/embed', { model: 'e', input: texts }), 24) }
   const bad = ask({ input: ['a', 'too long'] })
   const good = ask({ input: ['a', 'b'] })
   await settle()
@@ -339,7 +341,7 @@ test('client directives: no-store, no-cache, only-if-cached, max-age, off', asyn
   expect(node.calls).toHaveLength(1)
   await ask({ input: 'a' })
   expect((await ask({ input: 'a' }, say('only-if-cached'))).cache).toBe('hit')
-  await clock.advance(10_000)
+  clock.advance(10_000)
   expect((await ask({ input: 'a' }, say('max-age=20'))).headers['age']).toBe('10')
   expect((await ask({ input: 'a' }, say('max-age=5'))).cache).toBe('miss')
   const refreshed = await ask({ input: ['a'] }, say('no-cache'))
