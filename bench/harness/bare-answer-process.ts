@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import { z } from 'zod'
 
 import { serveControl } from './control.ts'
+import { portOf } from './port-of.ts'
 
 const answer = z.strictObject({ headers: z.record(z.string(), z.string()), body: z.string() })
 

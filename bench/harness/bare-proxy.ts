@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Pool } from 'undici'
 
 import { serveControl } from './control.ts'
+import { portOf } from './port-of.ts'
 
 const upstreams = process.argv.slice(2).map((port) => ({ pool: new Pool(`http://127.0.0.1:${port}`), inFlight: 0 }))
 const hopByHop: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'transfer-encoding', 'host', 'expect'])

@@ -12,6 +12,7 @@ import { join } from 'node:path'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { monotonicUs } from './monotonic.ts'
+import { portOf } from './port-of.ts'
 
 export interface GatewaySettings {
   /** More settings, e.g. `CORRAL_FLEET__PROBE__INTERVAL_MS`. */

@@ -70,5 +70,5 @@ export function isSecret(path: Path): boolean {
   if (path[path.length - 2] === 'headers') return true
   // An item of a list is as secret as the list.
   const named = path.findLast((step) => typeof step === 'string') ?? ''
-  return /(secrets?|password|token|apikey)$/i.test(String(named))
+  return /(secrets?|password|token|apikey)$/i.test(named)
 }

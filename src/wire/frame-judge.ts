@@ -22,7 +22,13 @@ export interface FrameJudge {
   readonly repeated: boolean
 }
 
+/** Bytes `[start, end)` of a buffer. */
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
+
 /** Whether `text` stands in `[start, end)`. A chunk often is one frame: no view is made of it then. */
-export function holds(bytes: Buffer, { start, end }: { start: number; end: number }, text: Buffer): boolean {
+export function holds(bytes: Buffer, { start, end }: Span, text: Buffer): boolean {
   return end === bytes.length ? bytes.includes(text, start) : bytes.subarray(start, end).includes(text)
 }

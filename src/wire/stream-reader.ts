@@ -5,7 +5,7 @@
  */
 import type { Usage } from '../core/relay.ts'
 import type { RouteFacts } from '../core/route.ts'
-import { type FrameJudge, type FrameKind, holds } from './frame-judge.ts'
+import { type FrameJudge, type FrameKind, type Span, holds } from './frame-judge.ts'
 import { FrameRest } from './frame-rest.ts'
 import { NdjsonLines } from './ndjson-lines.ts'
 import { SseEvents } from './sse-events.ts'
@@ -81,7 +81,7 @@ class FrameReader implements StreamReader {
         from = end
         at = end
       } else if (kind === 'data' || kind === 'comment' || kind === 'done') {
-        this.#accept(bytes, at, end, kind)
+        this.#accept(bytes, { start: at, end }, kind)
         if (kind === 'done') step.event = kind
         at = end
       } else {
@@ -94,17 +94,17 @@ class FrameReader implements StreamReader {
     return at
   }
 
-  #accept(bytes: Buffer, start: number, end: number, kind: FrameKind): void {
+  #accept(bytes: Buffer, frame: Span, kind: FrameKind): void {
     this.#started = true
     if (kind !== 'comment') this.frames += 1
-    this.#readUsageOf(bytes, start, end, kind)
+    this.#readUsageOf(bytes, frame, kind)
   }
 
-  #readUsageOf(bytes: Buffer, start: number, end: number, kind: FrameKind): void {
+  #readUsageOf(bytes: Buffer, frame: Span, kind: FrameKind): void {
     if (this.#route.dialect !== 'ollama') {
-      if (holds(bytes, { start, end }, usageStart)) this.usage = readUsage(this.#route, bytes.subarray(start, end)) ?? this.usage
+      if (holds(bytes, frame, usageStart)) this.usage = readUsage(this.#route, bytes.subarray(frame.start, frame.end)) ?? this.usage
     } else if (kind === 'done') {
-      this.usage = readUsage(this.#route, bytes.subarray(start, end))
+      this.usage = readUsage(this.#route, bytes.subarray(frame.start, frame.end))
     }
   }
 
