@@ -59,7 +59,7 @@ export class Planner {
 
   #memoKey({ body, target }: InferenceRequest, scope: CacheScope, digest: string): string {
     const { epochs, engineEpoch } = this.#deps
-    return `${hash('sha256', body, 'base64')}\n${scope.id}\n${digest}\n${epochs.version}\n${engineEpoch()}\n${target}`
+    return `${hash('sha256', body, 'base64')}\n${scope.id}\n${digest}\n${epochs.version}\n${engineEpoch()}\n${unsigned(target)}`
   }
 
   #make(
@@ -72,7 +72,7 @@ export class Planner {
     const tags: Tags = { tenant: scope.tenant, kind: 'inference', digest }
     const stamp = this.#deps.epochs.stampOf(tags)
     // A fixed number of parts, then pairs: no two requests can give one list.
-    const parts = [request.target, digest, this.#deps.engineEpoch(), stamp, shape.modelFirst ? '' : (request.envelope.model ?? '')]
+    const parts = [unsigned(request.target), digest, this.#deps.engineEpoch(), stamp, shape.modelFirst ? '' : (request.envelope.model ?? '')]
     for (const { name, text } of identity) parts.push(name, text)
     return { key: new CacheKey(this.#deps.secret, scope, { kind: 'inference', parts }).text, tags, digest, stamp }
   }
@@ -86,4 +86,11 @@ export class Planner {
   holds({ tags, stamp, digest }: Plan, model: string | null): boolean {
     return stamp === this.#deps.epochs.stampOf(tags) && model !== null && this.#deps.digestOf(model) === digest
   }
+}
+
+/** What the Ollama CLI adds to the URL of a request that it signs: the second it was sent in, which no answer depends on. */
+const signedAt = /\?ts=\d{1,12}$/
+
+function unsigned(target: string): string {
+  return target.includes('?') ? target.replace(signedAt, '') : target
 }

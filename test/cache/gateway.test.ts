@@ -61,6 +61,16 @@ describe('a gateway with its cache', () => {
     },
   )
 
+  it('a client that signs its requests, with the time in the URL, gets what it was answered a second ago', async () => {
+    const gateway = await openGateway()
+    const roles: (string | undefined)[] = []
+    for (const query of ['?ts=1764000000', '?ts=1764000001', '', '?ts=1764000000&more=1']) {
+      const { headers } = await ask(`${gateway.url}/api/chat${query}`, chat)
+      roles.push(headers['x-corral-cache'])
+    }
+    expect(roles).toEqual(['miss', 'hit', 'hit', 'miss'])
+  })
+
   it('S1: 100 clients at once and late ones share one generation, byte for byte', async () => {
     const gateway = await openGateway({ speed: 2, answerTokens: [250, 300] })
     const askings = Array.from({ length: 100 }, () => start(`${gateway.url}/api/chat`, chat))
