@@ -254,6 +254,7 @@ function createAppIdentity(
     if (options.mode !== 'open') throw new Error(`identity.mode ${options.mode} without a store`)
     return null
   }
-  const { database, secret, fetchText } = stores
-  return createIdentity({ options, database, secret, clock, events: observer, ...(fetchText === undefined ? {} : { fetchText }) })
+  const { database, secret, fetchText, redis } = stores
+  const optional = { ...(fetchText === undefined ? {} : { fetchText }), ...(redis === null ? {} : { bus: redis }) }
+  return createIdentity({ options, database, secret, clock, events: observer, ...optional })
 }

@@ -43,6 +43,8 @@ export interface Principal {
   readonly limits: LimitSet
   /** Of its tenant, shared by all its credentials. */
   readonly tenantLimits: LimitSet
+  /** Epoch ms at which its key ends; null: never. A token's own end is a session's, and not kept here. */
+  readonly expiresAtWallMs: number | null
 }
 
 /** Everybody, where nobody has to say who they are. */
@@ -55,4 +57,5 @@ export const openPrincipal: Principal = {
   nodeGroup: null,
   limits: noLimits,
   tenantLimits: noLimits,
+  expiresAtWallMs: null,
 }

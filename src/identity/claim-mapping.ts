@@ -42,6 +42,7 @@ export function principalOfClaims(
     nodeGroup: null,
     limits: noLimits,
     tenantLimits: limitsOf(tenant),
+    expiresAtWallMs: null,
   }
 }
 

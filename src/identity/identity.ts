@@ -3,9 +3,9 @@
  * upkeep in between (a look at the store's version each second, last-used times each minute, the issuers' keys). In open mode it
  * authenticates nobody, but keys can be made already.
  */
-import { hash, randomFillSync, timingSafeEqual } from 'node:crypto'
+import { hash, randomFillSync, randomUUID, timingSafeEqual } from 'node:crypto'
 
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { noLimits, openPrincipal, scopes } from '../core/principal.ts'
 import type { RelayLayer } from '../core/relay.ts'
@@ -24,10 +24,11 @@ import { Peppers } from './pepper.ts'
 import type { Presented } from './presented.ts'
 import type { SignedParts } from './signature.ts'
 import { TenantStore } from './tenant-store.ts'
+import { TokenRevocations } from './token-revocations.ts'
+import { Upkeep } from './upkeep.ts'
 import { denied, type DenialReason, type Verdict } from './verdict.ts'
 
-const versionPollMs = 1_000
-const usedFlushMs = 60_000
+const channel = 'identity'
 
 /** What identity tells about itself; nothing of it may throw. */
 export interface IdentityEvents {
@@ -48,8 +49,14 @@ export interface IdentityDeps {
   readonly fetchText?: FetchText
   /** Default: the system's. */
   readonly fill?: FillRandom
-  /** Hears that something was revoked or changed here, to tell other replicas at once. */
-  readonly onRevoked?: () => void
+  /** Carries the news of a change to other replicas at once; without it, or while it fails, they hear within a second. */
+  readonly bus?: IdentityBus
+}
+
+/** Messages to all replicas, this one too; any may be lost. `RedisStore` is one. */
+export interface IdentityBus {
+  publish(channel: string, message: string): unknown
+  subscribe(channel: string, listener: { onMessage(message: string): void; onGap?(): void }): () => void
 }
 
 export interface Identity {
@@ -57,6 +64,7 @@ export interface Identity {
   readonly options: IdentityOptions
   readonly keys: KeyStore
   readonly tenants: TenantStore
+  readonly tokens: TokenRevocations
   readonly audit: AuditLog
   /** Holds callers to their models: a layer for the relay. */
   readonly modelAccess: RelayLayer
@@ -64,7 +72,7 @@ export interface Identity {
   authenticate(presented: Presented, parts: SignedParts): Verdict | Promise<Verdict>
   /** Whether `text` is the scraper's own token. */
   isMetricsToken(text: string): boolean
-  /** Another replica revoked or changed something. */
+  /** Another replica revoked or changed something: nothing known counts, and the store is read at once. */
   forget(): void
   /** Reads tenants, fetches the issuers' keys, begins the upkeep. Rejects when the store cannot be reached. */
   start(): Promise<void>
@@ -80,20 +88,23 @@ export function createIdentity(deps: IdentityDeps): Identity {
   const peppers = new Peppers(deps.secret, options.previousSecrets)
   const failed = (what: string) => (error: Error) => events.upkeepFailed(what, error.message)
   const audit = new AuditLog({ database, clock, onFailure: failed('audit log') })
+  const sender = randomUUID()
   const onChanged = (): void => {
     authenticator.forget()
-    deps.onRevoked?.()
+    deps.bus?.publish(channel, sender)
   }
-  const keys = new KeyStore({ database, audit, peppers, clock, fill, onChanged })
+  const keys = new KeyStore({ database, audit, peppers, clock, fill, usualLifeMs: options.keys.lifeMs, onChanged })
   const tenants = new TenantStore({ database, audit, clock, onChanged })
+  const revocations = new TokenRevocations({ database, audit, clock, issuers: options.issuers, onChanged })
   const { issuers, keySets } = trustedIssuers(deps, () => authenticator.forgetTokens())
   const authenticator = new Authenticator({
     options,
     clock,
     keys: { findSecret: (id) => keys.findSecret(id), findSigner: (fingerprint) => keys.findSigner(fingerprint), peppers, clock },
-    tokens: { issuers, clock, limitsOf: tenants.limitsOf, isSuspended: tenants.isSuspended },
+    tokens: { issuers, clock, limitsOf: tenants.limitsOf, isSuspended: tenants.isSuspended, isRevoked: revocations.isRevoked },
   })
-  const upkeep = new Upkeep({ keys, tenants, authenticator, clock, events })
+  const upkeep = new Upkeep({ keys, tenants, revocations, authenticator, clock, events })
+  let stopListening = (): void => undefined
   const metricsDigest = options.metricsToken === null ? null : hash('sha256', options.metricsToken, 'buffer')
 
   return {
@@ -101,20 +112,24 @@ export function createIdentity(deps: IdentityDeps): Identity {
     options,
     keys,
     tenants,
+    tokens: revocations,
     audit,
     modelAccess: modelAccess(({ route }, call) => audit.deny(modelDenial(route.pattern, call))),
     authenticate: (presented, parts) => counted(decide(authenticator, presented, parts), presented, events),
     isMetricsToken: (text) => metricsDigest !== null && timingSafeEqual(hash('sha256', text, 'buffer'), metricsDigest),
-    forget: () => authenticator.forget(),
+    forget: () => upkeep.forget(),
     async start() {
       await tenants.ensureOperator()
       await Promise.all([upkeep.start(), ...keySets.map((keySet) => keySet.start())])
+      const listener = { onMessage: (from: string) => void (from !== sender && upkeep.forget()), onGap: () => upkeep.lookNow() }
+      stopListening = deps.bus?.subscribe(channel, listener) ?? stopListening
     },
     async makeFirstKey() {
       if ((options.mode !== 'keys' && options.mode !== 'both') || (await keys.hasAdmin())) return null
       return (await keys.create(firstKey(options), firstAct)).text
     },
     async close() {
+      stopListening()
       for (const keySet of keySets) keySet.close()
       await upkeep.close()
       await audit.close()
@@ -176,80 +191,4 @@ function counted(verdict: Verdict | Promise<Verdict>, presented: Presented, { de
 
 function methodOf(text: string): 'key' | 'jwt' {
   return text.startsWith('corral_') ? 'key' : 'jwt'
-}
-
-interface UpkeepDeps {
-  readonly keys: KeyStore
-  readonly tenants: TenantStore
-  readonly authenticator: Authenticator
-  readonly clock: Clock
-  readonly events: IdentityEvents
-}
-
-/** What is done from time to time, each failure told and tried again. */
-class Upkeep {
-  readonly #deps: UpkeepDeps
-  #version: string | null = null
-  #pollTimer: Timer | null = null
-  #usedTimer: Timer | null = null
-  #closed = false
-  /** What is under way; `close` waits for it. */
-  #polling: Promise<void> = Promise.resolve()
-  #writing: Promise<void> = Promise.resolve()
-
-  constructor(deps: UpkeepDeps) {
-    this.#deps = deps
-  }
-
-  async start(): Promise<void> {
-    this.#version = await this.#deps.keys.version()
-    await this.#deps.tenants.load()
-    this.#schedule()
-    this.#scheduleUsed()
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true
-    this.#pollTimer?.cancel()
-    this.#usedTimer?.cancel()
-    await Promise.all([this.#polling, this.#writing])
-    await this.#tried('last-used times', () => this.#writeUsed())
-  }
-
-  #schedule(): void {
-    if (this.#closed) return
-    this.#pollTimer = this.#deps.clock.after(versionPollMs, () => {
-      this.#polling = this.#tried('version of keys', () => this.#poll()).then(() => this.#schedule())
-    })
-  }
-
-  #scheduleUsed(): void {
-    if (this.#closed) return
-    this.#usedTimer = this.#deps.clock.after(usedFlushMs, () => {
-      this.#writing = this.#tried('last-used times', () => this.#writeUsed()).then(() => this.#scheduleUsed())
-    })
-  }
-
-  async #poll(): Promise<void> {
-    const { keys, tenants, authenticator } = this.#deps
-    const version = await keys.version()
-    if (version === this.#version) return
-    await tenants.load()
-    this.#version = version
-    authenticator.forget()
-  }
-
-  async #writeUsed(): Promise<void> {
-    const used = this.#deps.authenticator.takeUsed()
-    if (used.size > 0) await this.#deps.keys.markUsed(used)
-  }
-
-  async #tried(what: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work()
-    } catch (thrown) {
-      // Whatever it was, a bug too: upkeep that fails is told, and takes down no gateway.
-      this.#deps.events.upkeepFailed(what, thrown instanceof Error ? thrown.message : String(thrown))
-    }
-  }
 }

@@ -11,6 +11,7 @@ import type { LimitSet } from '../core/principal.ts'
 import { type Claims, principalOfClaims } from './claim-mapping.ts'
 import type { PublicKey } from './jwk-import.ts'
 import type { IssuerOptions } from './options.ts'
+import type { TokenFacts } from './token-revocations.ts'
 import { type Checked, denied } from './verdict.ts'
 
 /** Longest token taken; a longer one costs time and says nothing more. */
@@ -33,6 +34,7 @@ export interface JwtCheckDeps {
   readonly clock: Clock
   readonly limitsOf: (tenant: string) => LimitSet
   readonly isSuspended: (tenant: string) => boolean
+  readonly isRevoked: (token: TokenFacts) => boolean
 }
 
 /** Whether a text has the shape of a signed token: three parts and no longer than is taken. */
@@ -88,11 +90,13 @@ async function verified(token: string, { key, algorithm, options, clock }: Verif
   }
 }
 
-function grantOf(claims: Claims, options: IssuerOptions, { limitsOf, isSuspended }: JwtCheckDeps): Checked {
-  const { exp, iat, nbf } = claims
+function grantOf(claims: Claims, options: IssuerOptions, { limitsOf, isSuspended, isRevoked }: JwtCheckDeps): Checked {
+  const { exp, iat, nbf, sub, jti } = claims
   if (!isTime(exp) || !isTime(iat) || (nbf !== undefined && !isTime(nbf))) return denied('invalid_token')
   const principal = principalOfClaims(claims, options, limitsOf)
   if (principal === null) return denied('invalid_token')
+  const tokenId = jti === undefined ? null : String(jti)
+  if (isRevoked({ issuer: options.issuer, subject: String(sub), tokenId, issuedAtSeconds: iat })) return denied('revoked')
   if (isSuspended(principal.tenant)) return denied('suspended')
   return { kind: 'granted', principal, expiresAtWallMs: exp * 1_000 + options.clockToleranceMs, final: true }
 }

@@ -137,5 +137,6 @@ export function principalOf({ view, tenantLimits }: StoredKey): Principal {
     nodeGroup: view.nodeGroup,
     limits: view.limits,
     tenantLimits,
+    expiresAtWallMs: view.expiresAt === null ? null : Date.parse(view.expiresAt),
   }
 }

@@ -25,8 +25,8 @@ export interface Act {
 export interface KeyWish extends Grants {
   readonly tenant: string
   readonly title: string
-  /** Milliseconds it lives; `never` has to be said. */
-  readonly lifeMs: number | 'never'
+  /** Milliseconds it lives; `never` has to be said. Null: as long as is usual, but no longer than its maker's key. */
+  readonly lifeMs: number | 'never' | null
   /** Raw ed25519 public key, 32 bytes, of a client that signs; null: a secret is made. */
   readonly publicKey: Buffer | null
 }
@@ -43,6 +43,8 @@ export interface KeyStoreDeps {
   readonly peppers: Peppers
   readonly clock: Clock
   readonly fill: FillRandom
+  /** Milliseconds that a key lives unless something is said. */
+  readonly usualLifeMs: number
   /** Hears of every change once it is stored. */
   readonly onChanged: () => void
 }
@@ -57,11 +59,12 @@ export class KeyStore {
     this.#deps = deps
   }
 
-  /** Throws `insufficient_scope` when it would get more than its maker has, `conflict` when the tenant is unknown or the public key taken. */
+  /** Throws `insufficient_scope` when it would get more or live longer than its maker's, `conflict` when the tenant is unknown or the public key taken. */
   async create(wish: KeyWish, act: Act): Promise<MadeKey> {
     checkGrant(wish, act.by)
     const made = await this.#deps.database.tx('system', async (transaction) => {
-      const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: null })
+      const lifeMs = this.#lifeOf(wish.lifeMs, act.by)
+      const key = await this.#insert(transaction, { ...wish, lifeMs }, { createdBy: act.by.subject, rotatedFrom: null })
       await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id })
       return key
     })
@@ -83,7 +86,8 @@ export class KeyStore {
   }
 
   /**
-   * Makes a key with the same rights and life; the old one goes on for `overlapMs`. Throws `conflict` for a key that is revoked, expired or signs.
+   * Makes a key with the same rights and life; the old one goes on for `overlapMs`. Only the operator can give it an end beyond that
+   * of the key he acts with: else nobody could ever renew the last one. Throws `conflict` for a key that is revoked, expired or signs.
    */
   async rotate(id: string, { overlapMs, lifeMs }: { overlapMs: number; lifeMs: number | null }, act: Act): Promise<MadeKey> {
     await this.get(id, act.by)
@@ -91,8 +95,7 @@ export class KeyStore {
       const old = await findView(transaction, id, 'for update')
       this.#refuseRotation(old)
       checkGrant(old, act.by)
-      const life = lifeMs ?? lifeOf(old)
-      const wish = { ...old, lifeMs: life, publicKey: null }
+      const wish = { ...old, lifeMs: this.#lifeAfter(old, lifeMs, act.by), publicKey: null }
       const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: id })
       const endsAt = new Date(this.#deps.clock.wallMs() + overlapMs).toISOString()
       await transaction.query(
@@ -160,7 +163,7 @@ export class KeyStore {
 
   async #insert(
     transaction: Transaction,
-    wish: KeyWish,
+    wish: KeyWish & { readonly lifeMs: number | 'never' },
     { createdBy, rotatedFrom }: { createdBy: string | null; rotatedFrom: string | null },
   ): Promise<MadeKey> {
     const { clock, fill, peppers } = this.#deps
@@ -191,6 +194,25 @@ export class KeyStore {
   async #record(transaction: Transaction, { by, requestId, address }: Act, what: { tenant: string; action: string; target: string }) {
     await transaction.query('update identity_version set version = version + 1')
     await this.#deps.audit.append(transaction, { ...what, actor: by.subject ?? by.method, decision: 'allowed', requestId, address })
+  }
+
+  /** Milliseconds for a new key, not beyond its maker's. Throws `insufficient_scope` when more was asked for. */
+  #lifeOf(wanted: number | 'never' | null, { expiresAtWallMs }: Principal): number | 'never' {
+    const lifeMs = wanted ?? this.#deps.usualLifeMs
+    if (expiresAtWallMs === null) return lifeMs
+    const leftMs = expiresAtWallMs - this.#deps.clock.wallMs()
+    if (lifeMs !== 'never' && lifeMs <= leftMs) return lifeMs
+    if (wanted === null) return leftMs
+    const end = new Date(expiresAtWallMs).toISOString()
+    throw new CorralError('insufficient_scope', `a key cannot outlive the one it is made with, which ends at ${end}`)
+  }
+
+  #lifeAfter(old: KeyView, wanted: number | null, by: Principal): number | 'never' {
+    const lifeMs = wanted ?? lifeOf(old)
+    if (isOperator(by)) return lifeMs
+    const leftMs = by.expiresAtWallMs === null ? Infinity : by.expiresAtWallMs - this.#deps.clock.wallMs()
+    const fits = leftMs === Infinity || (lifeMs !== 'never' && lifeMs <= leftMs)
+    return this.#lifeOf(wanted === null && !fits ? leftMs : lifeMs, by)
   }
 
   #refuseRotation(key: KeyView): void {

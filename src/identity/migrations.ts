@@ -85,4 +85,19 @@ create trigger audit_log_rows before update or delete on audit_log for each row 
 create trigger audit_log_whole before truncate on audit_log for each statement execute function audit_log_keeps();
 `,
   },
+  {
+    number: 102,
+    name: 'revoked-tokens',
+    sql: `
+create table revoked_tokens (
+  id text primary key,
+  issuer text not null,
+  subject text,
+  token_id text,
+  revoked_at timestamptz not null,
+  until timestamptz not null
+);
+create index revoked_tokens_until on revoked_tokens (until);
+`,
+  },
 ]

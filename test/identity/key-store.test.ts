@@ -222,6 +222,37 @@ describeStores(storeKinds, (servers) => {
       expect(await stand.identity.makeFirstKey()).toBeNull()
     })
   })
+
+  describe('a key does not outlive the key it is made with', () => {
+    const inTenDays = (): Principal => admin({ expiresAtWallMs: stand.clock.wallMs() + 10 * dayMs })
+    const lifeOf = (expiresAt: string | null): number => Date.parse(expiresAt ?? '') - stand.clock.wallMs()
+    const own = (fields: Partial<Parameters<typeof wish>[0]>) => wish({ tenant: 'acme', ...fields })
+
+    test.each([['longer', 11 * dayMs] as const, ['for ever', 'never'] as const])('asked to live %s it is refused', async (_, lifeMs) => {
+      const making = stand.identity.keys.create(own({ lifeMs }), actBy(inTenDays()))
+      await expect(making).rejects.toMatchObject({ code: 'insufficient_scope' })
+    })
+
+    test('within it gets what was asked for, and without a wish what is left', async () => {
+      const { keys } = stand.identity
+      const by = inTenDays()
+      expect(lifeOf((await keys.create(own({ lifeMs: 9 * dayMs }), actBy(by))).view.expiresAt)).toBe(9 * dayMs)
+      expect(lifeOf((await keys.create(own({ lifeMs: null }), actBy(by))).view.expiresAt)).toBe(10 * dayMs)
+      expect(lifeOf((await keys.create(own({ lifeMs: null }), operatorAct)).view.expiresAt)).toBe(90 * dayMs)
+    })
+
+    test('a rotation gives no more, but to the operator', async () => {
+      const { keys } = stand.identity
+      const { view } = await keys.create(own({ lifeMs: 40 * dayMs }), operatorAct)
+      const rotated = await keys.rotate(view.id, { overlapMs: dayMs, lifeMs: null }, actBy(inTenDays()))
+      expect(lifeOf(rotated.view.expiresAt)).toBe(10 * dayMs)
+      const more = keys.rotate(rotated.view.id, { overlapMs: dayMs, lifeMs: 20 * dayMs }, actBy(inTenDays()))
+      await expect(more).rejects.toMatchObject({ code: 'insufficient_scope' })
+      const operator = { ...openPrincipal, expiresAtWallMs: stand.clock.wallMs() + dayMs }
+      const renewed = await keys.rotate(rotated.view.id, { overlapMs: dayMs, lifeMs: 40 * dayMs }, actBy(operator))
+      expect(lifeOf(renewed.view.expiresAt)).toBe(40 * dayMs)
+    })
+  })
 })
 
 describeStores(['embedded'], (servers) => {

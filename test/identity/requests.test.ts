@@ -19,7 +19,7 @@ const secrets: string[] = []
 beforeAll(async () => {
   gateway = await startClosedGateway()
   chatKey = await gateway.key({ scopes: ['chat', 'models:read'] })
-  adminKey = await gateway.key({ scopes: ['admin', 'chat', 'embed', 'models:read', 'models:write', 'metrics', 'relay'] })
+  adminKey = await gateway.key({ lifeMs: 'never', scopes: ['admin', 'chat', 'embed', 'models:read', 'models:write', 'metrics', 'relay'] })
   await gateway.identity.tenants.put('acme', {}, operatorAct)
   secrets.push(chatKey, adminKey, metricsToken)
 }, 30_000)

@@ -109,6 +109,7 @@ POST /admin/keys: admin
 POST /admin/nodes/:name/drain: admin, operator
 POST /admin/nodes/:name/undrain: admin, operator
 POST /admin/nodes: admin, operator
+POST /admin/tokens/revoke: admin, operator
 POST /api/*: relay
 POST /api/blobs/:digest: models:write
 POST /api/chat: chat

@@ -1,5 +1,5 @@
 /**
- * The admin API of identity: `/admin/keys`, `/admin/tenants`, `/admin/audit`. An admin of any tenant acts within it, the operator on all.
+ * The admin API of identity: `/admin/keys`, `/admin/tokens`, `/admin/tenants`, `/admin/audit`. An admin of any tenant acts within it, the operator on all.
  * The whole text of a key is in the one answer that makes it and nowhere else.
  */
 import type { Context, Hono } from 'hono'
@@ -50,6 +50,16 @@ const keyShape = z.strictObject({
   publicKey: z.string().max(1_000).optional(),
 })
 const rotateShape = z.strictObject({ overlap: life.optional(), expiresIn: life.optional() })
+/** One of them by `jti`, all of a subject, or all of the issuer; until when at the latest. */
+const tokensShape = z.strictObject({
+  issuer: z.string().min(1).max(1_000),
+  subject: z.string().min(1).max(1_000).refine(isPlain, 'holds control characters').optional(),
+  jti: z.string().min(1).max(1_000).refine(isPlain, 'holds control characters').optional(),
+  until: z.iso
+    .datetime({ offset: true })
+    .transform((text) => Date.parse(text))
+    .optional(),
+})
 const revokeShape = z.strictObject({ reason: z.string().min(1).max(200).refine(isPlain, 'holds control characters') })
 const tenantShape = z.strictObject({ title: title.optional(), limits: limitSetShape.optional(), suspended: z.boolean().optional() })
 
@@ -65,7 +75,7 @@ export function mountKeys(app: Hono<NodeBindings>, deps: KeyRoutesDeps): void {
   )
   on('POST', '/admin/keys', async (context) => {
     const fields = await readJson(context, { clock, what: 'key', shape: keyShape })
-    const { view, text } = await identity.keys.create(wishOf(fields, by(context), identity), actOf(context, deps))
+    const { view, text } = await identity.keys.create(wishOf(fields, by(context)), actOf(context, deps))
     return json(context, { ...view, key: text }, 201)
   })
   on('GET', '/admin/keys/:id', async (context) => json(context, await identity.keys.get(parameter(context, 'id'), by(context))))
@@ -79,6 +89,10 @@ export function mountKeys(app: Hono<NodeBindings>, deps: KeyRoutesDeps): void {
   on('POST', '/admin/keys/:id/revoke', async (context) => {
     const { reason } = await readJson(context, { clock, what: 'revocation', shape: revokeShape })
     return json(context, await identity.keys.revoke(parameter(context, 'id'), reason, actOf(context, deps)))
+  })
+  on('POST', '/admin/tokens/revoke', async (context) => {
+    const { issuer, subject = null, jti = null, until = null } = await readJson(context, { clock, what: 'tokens', shape: tokensShape })
+    return json(context, await identity.tokens.revoke({ issuer, subject, tokenId: jti, untilWallMs: until }, actOf(context, deps)))
   })
   on('GET', '/admin/tenants', async (context) => json(context, { tenants: await identity.tenants.list(by(context)) }))
   on('PUT', '/admin/tenants/:tenant', async (context) => {
@@ -111,8 +125,8 @@ function exportAudit(identity: Identity, by: Principal, after: number): Response
   return new Response(body, { headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' } })
 }
 
-function wishOf(fields: z.infer<typeof keyShape>, by: Principal, { options }: Identity): KeyWish {
-  const { tenant = by.tenant, expiresIn = options.keys.lifeMs, publicKey, models, ...rest } = fields
+function wishOf(fields: z.infer<typeof keyShape>, by: Principal): KeyWish {
+  const { tenant = by.tenant, expiresIn = null, publicKey, models, ...rest } = fields
   return {
     ...rest,
     limits: { ...noLimits, ...rest.limits },
