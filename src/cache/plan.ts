@@ -72,7 +72,13 @@ export class Planner {
     const tags: Tags = { tenant: scope.tenant, kind: 'inference', digest }
     const stamp = this.#deps.epochs.stampOf(tags)
     // A fixed number of parts, then pairs: no two requests can give one list.
-    const parts = [unsigned(request.target), digest, this.#deps.engineEpoch(), stamp, shape.modelFirst ? '' : (request.envelope.model ?? '')]
+    const parts = [
+      unsigned(request.target),
+      digest,
+      this.#deps.engineEpoch(),
+      stamp,
+      shape.modelFirst ? '' : (request.envelope.model ?? ''),
+    ]
     for (const { name, text } of identity) parts.push(name, text)
     return { key: new CacheKey(this.#deps.secret, scope, { kind: 'inference', parts }).text, tags, digest, stamp }
   }
