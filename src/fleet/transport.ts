@@ -103,15 +103,17 @@ const connectCodes = new Set([
 /** This machine has no file descriptor, port or memory left for a connection: that tells nothing of the node. */
 const localCodes = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM'])
 
-interface SocketFacts {
-  readonly bytesRead?: number
+/** Bytes that had come on the socket of `error`, which undici notes there; 0 when it says nothing. */
+function bytesReadBefore(error: Error): number {
+  const socket: unknown = 'socket' in error ? error.socket : null
+  if (typeof socket !== 'object' || socket === null || !('bytesRead' in socket)) return 0
+  return typeof socket.bytesRead === 'number' ? socket.bytesRead : 0
 }
 
 /** What an error of undici or of a socket means. */
 export function toTransportError(error: Error): TransportError {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  const socket: SocketFacts | undefined = 'socket' in error ? (error.socket as SocketFacts) : undefined
-  const reusedSocket = (socket?.bytesRead ?? 0) > 0
+  const reusedSocket = bytesReadBefore(error) > 0
   const message = describe(error, code)
   if (code === 'UND_ERR_ABORTED') return new TransportError('aborted', message, { cause: error })
   if (localCodes.has(code)) return new TransportError('local', message, { cause: error })

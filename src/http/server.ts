@@ -3,7 +3,6 @@
  * listening, and a drain that cuts no stream that fits the grace. Numbers: reliability-security.md §6.4; keep-alive above any front proxy's idle time.
  */
 import { createServer as createNodeServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
@@ -176,8 +175,9 @@ function listen(server: Server, { host, port }: HttpOptions): Promise<{ host: st
     server.once('error', reject)
     server.listen({ host, port, backlog: 1_024 }, () => {
       server.off('error', reject)
-      const address = server.address() as AddressInfo
-      resolve({ host: address.address, port: address.port })
+      const address = server.address()
+      if (address === null || typeof address === 'string') reject(new Error('a server that listens on TCP has an address'))
+      else resolve({ host: address.address, port: address.port })
     })
   })
 }
@@ -186,10 +186,8 @@ async function closeServer(server: Server, { calls, clock }: HttpServerDeps, gra
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve())
   })
-  let cut: { cancel(): void } | null = null
-  const graceOver = new Promise<void>((resolve) => {
-    cut = clock.after(graceMs, resolve, true)
-  })
+  const { promise: graceOver, resolve } = Promise.withResolvers<void>()
+  const cut = clock.after(graceMs, resolve, true)
   await Promise.race([calls.idle(), graceOver])
   for (const { call } of calls.list()) {
     call.signal.abort(new CorralError('draining', 'Corral is shutting down'))
@@ -197,5 +195,5 @@ async function closeServer(server: Server, { calls, clock }: HttpServerDeps, gra
   server.closeIdleConnections()
   await Promise.race([closed, clock.sleep(250)])
   server.closeAllConnections()
-  ;(cut as { cancel(): void } | null)?.cancel()
+  cut.cancel()
 }

@@ -49,11 +49,10 @@ const clientTexts =
 /** Judges an error answer of a node. `text` is its body. */
 export function judgeResponse(route: RouteFacts, status: number, text: string): Judgement {
   const message = scrubMessage(decodeErrorMessage(Buffer.from(text)))
-  return { ...judge(route, status, text, message), message }
+  return { ...(status === 404 ? judgeMissing(route, text) : judgeMessage(status, message)), message }
 }
 
-function judge(route: RouteFacts, status: number, text: string, message: string): Verdict {
-  if (status === 404) return judgeMissing(route, text)
+function judgeMessage(status: number, message: string): Verdict {
   if (status >= 400 && status < 500 && status !== 429) return judgeRefusal(message)
   if (clientTexts.test(message)) return client
   for (const [pattern, verdict] of byText) if (pattern.test(message)) return verdict

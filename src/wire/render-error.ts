@@ -127,5 +127,5 @@ function unwrapMessage(message: string): string {
 }
 
 function fieldOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && name in value ? (value as Record<string, unknown>)[name] : undefined
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
 }

@@ -43,12 +43,10 @@ const makers: Readonly<Record<string, Maker>> = {
 
 /** Resolves when `work` does or the operation deadline passes. */
 async function withDeadline({ clock, options }: ListDeps, work: Promise<unknown>): Promise<void> {
-  let timer: { cancel(): void } | null = null
-  const late = new Promise<void>((resolve) => {
-    timer = clock.after(options().operations.timeoutMs, resolve)
-  })
+  const { promise: late, resolve } = Promise.withResolvers<void>()
+  const timer = clock.after(options().operations.timeoutMs, resolve)
   await Promise.race([work, late])
-  ;(timer as { cancel(): void } | null)?.cancel()
+  timer.cancel()
 }
 
 /** The lowest version: a client must not rely on what one node lacks. */

@@ -10,6 +10,7 @@ import type { Framing } from '../../core/route.ts'
 import { keepAliveBytes } from '../../wire/render-error.ts'
 
 export interface EarlyHeadOptions {
+  readonly clock: Clock
   readonly afterMs: number
   readonly everyMs: number
   /** Headers of the head, asked for at the moment it goes out (place in the queue, ETA). */
@@ -25,16 +26,14 @@ export class EarlyHead {
   readonly #outgoing: ServerResponse
   readonly #framing: Exclude<Framing, 'none'>
   readonly #options: EarlyHeadOptions
-  readonly #clock: Clock
   #timer: Timer | null
   sent = false
 
-  constructor(outgoing: ServerResponse, framing: Exclude<Framing, 'none'>, options: EarlyHeadOptions, clock: Clock) {
+  constructor(outgoing: ServerResponse, framing: Exclude<Framing, 'none'>, options: EarlyHeadOptions) {
     this.#outgoing = outgoing
     this.#framing = framing
     this.#options = options
-    this.#clock = clock
-    this.#timer = clock.after(options.afterMs, this.#beat)
+    this.#timer = options.clock.after(options.afterMs, this.#beat)
   }
 
   readonly #beat = (): void => {
@@ -45,7 +44,7 @@ export class EarlyHead {
       this.#outgoing.writeHead(200, { 'content-type': type, 'x-accel-buffering': 'no', ...this.#options.headers() })
     }
     this.#outgoing.write(keepAliveBytes(this.#framing))
-    this.#timer = this.#clock.after(this.#options.everyMs, this.#beat)
+    this.#timer = this.#options.clock.after(this.#options.everyMs, this.#beat)
   }
 
   /** The answer is here: no further byte from this side. */

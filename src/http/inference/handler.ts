@@ -148,7 +148,7 @@ class ExchangeRun implements BodyTaker, ListedCall {
     if (!request.stream || framing === 'none') return null
     const { keepAliveBytesAfterMs: afterMs, keepAliveBytesEveryMs: everyMs } = this.#deps.options()
     const headers = (): Record<string, string> => progressHeaders(this.call)
-    return new EarlyHead(this.#exchange.outgoing, framing, { afterMs, everyMs, headers }, this.#deps.clock)
+    return new EarlyHead(this.#exchange.outgoing, framing, { clock: this.#deps.clock, afterMs, everyMs, headers })
   }
 
   #refuse(thrown: unknown): void {
