@@ -1,7 +1,7 @@
 /**
  * A thousand users at a time, each with a key of its own, on four replicas whose stores share a PgBouncer with twenty server
- * connections. All keys are new to the replicas, so the first seconds ask the database a thousand times; then each key is looked up
- * again in the background and every answer is written down as usage. Nothing may fail, and the server connections may not grow.
+ * connections. All keys are new to the replicas, so the first seconds ask the database a thousand times; after
+ * that every answer is written down as usage. Nothing may fail, and the server connections may not grow.
  * First the users come one after another, then a thousand others at once.
  */
 import { systemClock } from '../src/base/clock.ts'
@@ -45,10 +45,9 @@ async function makeKeys(port: number, adminKey: string): Promise<string[]> {
   return keys
 }
 
-/** Four replicas; keys are cached for so short a time that the database stays part of the work. */
 async function startReplicas(stage: Stage, postgres: Postgres): Promise<{ ports: number[]; adminKey: string }> {
   const herd = await stage.mock(8, { serviceMs })
-  const settings: ClosedSettings = { postgres, env: { CORRAL_IDENTITY__KEYS__CACHE_MS: '4s' } }
+  const settings: ClosedSettings = { postgres }
   const { gateway, adminKey } = await firstClosed(stage, herd.ports, settings)
   const ports = [gateway.port]
   while (ports.length < replicas) ports.push((await nextClosed(stage, herd.ports, { ...settings, adminKey })).port)
