@@ -64,7 +64,7 @@ export class Admission {
       const claim = this.#tryClaim(pool, wish, { waitedMs: 0, queuedAhead: 0, nowMs })
       if (claim !== null) return claim
     }
-    return this.#line.join(pool, wish, call, retry)
+    return this.#line.join(pool, { wish, call, retry })
   }
 
   /** A free place by the policy's order; null: wait. Throws `no_node` when nobody can serve at all. */
@@ -76,7 +76,7 @@ export class Admission {
       this.#deps.events.rejected(pool.model, 'no_node')
       throw noNodeError(pool, wish)
     }
-    const ranking = this.#rank(candidates, wish, queuedAhead, nowMs)
+    const ranking = this.#rank(candidates, wish, { queuedAhead, nowMs })
     const [best] = ranking
     if (best !== undefined && !this.#deps.options().admission.enabled) return this.#take(best, { nowMs, waitedMs, only: false })
     for (const ranked of ranking) {
@@ -103,7 +103,7 @@ export class Admission {
     return wish.direct || !runner.bounded || !this.#deps.options().loads.enabled
   }
 
-  #rank(candidates: readonly Runner[], wish: Wish, queuedAhead: number, nowMs: number): readonly Ranked<Runner>[] {
+  #rank(candidates: readonly Runner[], wish: Wish, { queuedAhead, nowMs }: Omit<ClaimTry, 'waitedMs'>): readonly Ranked<Runner>[] {
     const { slowStartMs } = this.#deps.options().breaker
     const { conversationKey } = wish
     const memory = conversationKey === null ? null : this.#deps.affinity.find(conversationKey, nowMs)

@@ -72,7 +72,10 @@ export class RunnerLeases implements LeaseDesk {
 
   /** The lease of the model with this digest (or name) on the node at `url`. */
   of(runner: LeasedRunner, url: string, model: string): RunnerLease {
-    const id = createHash('sha256').update(JSON.stringify([new URL(url).href, model])).digest('base64url').slice(0, 22)
+    const id = createHash('sha256')
+      .update(JSON.stringify([new URL(url).href, model]))
+      .digest('base64url')
+      .slice(0, 22)
     return new RunnerLease(`${this.#redis.prefix}:{leases}:${id}`, runner, this)
   }
 

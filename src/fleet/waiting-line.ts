@@ -32,6 +32,13 @@ export interface LineEvents {
 /** A waiting request whose runner options differ from those in use gets the gate after this long. */
 const gatePatienceMs = 1_000
 
+/** Who wants to wait, and whether it was sent to a node before. */
+interface Joining {
+  readonly wish: Wish
+  readonly call: Call
+  readonly retry: boolean
+}
+
 export class WaitingLine {
   readonly #events: LineEvents
   readonly #clock: Clock
@@ -42,7 +49,7 @@ export class WaitingLine {
   }
 
   /** A promise of a place; rejects `client_gone` and what `refuse` is given. Throws `queue_full`, but never for a `retry`. */
-  join(pool: Pool<Waiter>, wish: Wish, call: Call, retry: boolean): Promise<Claim> {
+  join(pool: Pool<Waiter>, { wish, call, retry }: Joining): Promise<Claim> {
     if (pool.queue.full && !retry) {
       this.#events.rejected(pool.model, 'full')
       throw queueFull(pool)

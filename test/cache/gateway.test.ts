@@ -63,7 +63,7 @@ describe('a gateway with its cache', () => {
 
   it('a client that signs its requests, with the time in the URL, gets what it was answered a second ago', async () => {
     const gateway = await openGateway()
-    const roles: (string | undefined)[] = []
+    const roles: unknown[] = []
     for (const query of ['?ts=1764000000', '?ts=1764000001', '', '?ts=1764000000&more=1']) {
       const { headers } = await ask(`${gateway.url}/api/chat${query}`, chat)
       roles.push(headers['x-corral-cache'])
