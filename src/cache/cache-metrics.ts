@@ -11,6 +11,9 @@ export function addCacheMetrics(metrics: Metrics, cache: Pick<Cache, 'stats'>): 
     const bypasses = Object.values(stats.bypasses).reduce((sum, count) => sum + count, 0)
     const results = { hit: hits, miss: stats.misses, joined: stats.joined, bypass: bypasses, stale: stats.stoodIn }
     for (const [result, count] of Object.entries(results)) cacheRequests.at('inference', result).value = count
+    const { hits: embedHits, misses, joined, bypasses: passed, partial } = stats.embedding
+    const ofEmbedding = { hit: embedHits, miss: misses, joined, bypass: passed, partial }
+    for (const [result, count] of Object.entries(ofEmbedding)) cacheRequests.at('embedding', result).value = count
     for (const layer of stats.layers) {
       for (const result of ['hits', 'misses', 'skips', 'corrupt'] as const) cacheLayer.at(layer.name, result).value = layer[result]
     }

@@ -6,28 +6,12 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
-import type { Answer, InferenceRequest, Relay, WholeAnswer } from '../core/relay.ts'
-import type { Directives } from './directives.ts'
+import type { Answer, WholeAnswer } from '../core/relay.ts'
+import type { EmbedAsker } from './embedding-asker.ts'
 import { dimensionsOf, vectorText } from './embedding-entry.ts'
 import type { Reply } from './embedding-reply.ts'
-import type { EmbedAsk, EmbedItem } from './embedding-request.ts'
+import type { EmbedItem } from './embedding-request.ts'
 import type { EmbedWork, Got, WorkEnd } from './embedding-work.ts'
-import type { CacheOptions } from './options.ts'
-import type { Tags } from './tags.ts'
-
-/** A request with all that is known of it here. */
-export interface EmbedAsker {
-  readonly next: Relay
-  readonly request: InferenceRequest
-  readonly call: Call
-  readonly ask: EmbedAsk
-  readonly tags: Tags
-  readonly directives: Directives
-  readonly options: CacheOptions
-  readonly startedAtMs: number
-  /** Whether what is computed now may be found under the keys it was asked for. */
-  readonly holds: () => boolean
-}
 
 /** The works under way. */
 export interface EmbedWorks {

@@ -10,7 +10,9 @@ import type { Answer, InferenceRequest, Relay, RelayLayer } from '../core/relay.
 import { isCloudModel } from '../wire/model-name.ts'
 import { bypassHeaders } from './answer-headers.ts'
 import { type Directives, judgeAge, noDirectives, readDirectives } from './directives.ts'
-import { type EmbedAsker, EmbedBatch, type EmbedWorks } from './embedding-batch.ts'
+import type { EmbedAsker } from './embedding-asker.ts'
+import { EmbedBatch, type EmbedWorks } from './embedding-batch.ts'
+import { isIntactVector } from './embedding-entry.ts'
 import { type EmbeddingCounters, newEmbeddingCounters, Reply } from './embedding-reply.ts'
 import { type EmbedItem, readEmbedAsk } from './embedding-request.ts'
 import { EmbedWork, fromStored, type Got } from './embedding-work.ts'
@@ -115,10 +117,13 @@ export class EmbeddingCache implements EmbedWorks {
 
   /** Neither starts nor joins anything. */
   async #onlyCached(asker: EmbedAsker, missing: readonly EmbedItem[], got: Map<string, Got>): Promise<Answer> {
-    const none: Relay = () => Promise.reject(notCached('not every text is stored'))
-    const end = await this.start({ ...asker, next: none }, missing, { shared: false, looks: true }).settled
-    if (end.kind === 'error') throw end.thrown
-    if (end.kind === 'vectors') for (const [key, one] of end.got) got.set(key, one)
+    const keys = asker.directives.noCache ? [] : missing.map(({ key }) => key)
+    const all = await this.#deps.store.findMany(keys, asker.tags, isIntactVector)
+    for (const [key, found] of all ?? []) {
+      const one = this.#usable(asker, found.item) ? fromStored(found, asker.ask.form) : null
+      if (one !== null) got.set(key, one)
+    }
+    if (missing.some(({ key }) => !got.has(key))) throw notCached('not every text is stored')
     return this.#reply.hit(asker, got)
   }
 

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Answer, Outcome, Usage, WholeAnswer } from '../core/relay.ts'
 import { forwardedHeaders, hitHeaders, joinedHeaders, partialHeaders } from './answer-headers.ts'
 import { contentTypeOf, joinVectors, type Vector } from './embedding-answer.ts'
-import type { EmbedAsker } from './embedding-batch.ts'
+import type { EmbedAsker } from './embedding-asker.ts'
 import type { Got } from './embedding-work.ts'
 
 /** All of it only grows. Requests, where it does not say texts. */

@@ -150,13 +150,13 @@ class Leases implements RedisLease {
   }
 
   #wake(key: string): void {
-    for (const waiting of [...(this.#waiting.get(key) ?? [])]) waiting.done()
+    for (const waiting of this.#waiting.get(key) ?? []) waiting.done()
   }
 
   close(): void {
     this.#unsubscribe?.()
     this.#unsubscribe = null
-    for (const release of [...this.#held.values()]) release()
-    for (const key of [...this.#waiting.keys()]) this.#wake(key)
+    for (const release of this.#held.values()) release()
+    for (const key of this.#waiting.keys()) this.#wake(key)
   }
 }

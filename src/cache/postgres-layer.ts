@@ -132,7 +132,9 @@ class TableLayer implements PostgresLayer {
     if (this.#state !== 'started') return null
     const done = this.#writes.run(
       () =>
-        this.#deps.database.tx({ tenant }, (transaction) => transaction.query('delete from cache_entries where tenant = $1 and key = $2', [tenant, key])),
+        this.#deps.database.tx({ tenant }, (transaction) =>
+          transaction.query('delete from cache_entries where tenant = $1 and key = $2', [tenant, key]),
+        ),
       writeMsMax,
     )
     return done?.then(() => undefined) ?? null

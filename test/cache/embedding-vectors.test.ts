@@ -49,7 +49,11 @@ function isText(frame: unknown): frame is { readonly text: string } {
 const recorded = recordedVectors()
 
 test('there are recorded vectors of every form', () => {
-  for (const form of ['float32', 'float64', 'base64']) expect(recorded.some((vector) => vector.form === form), form).toBe(true)
+  for (const form of ['float32', 'float64', 'base64'])
+    expect(
+      recorded.some((vector) => vector.form === form),
+      form,
+    ).toBe(true)
   expect(recorded.length).toBeGreaterThanOrEqual(11)
 })
 

@@ -61,7 +61,10 @@ test('who waits asks itself, at once, when the answer is none to keep', async ()
   const fleet = await fourReplicas()
   const answers = fleet.askAll('x')
   await until(() => fleet.upstream.calls.length === 1 && waiting(fleet) === 3, 'three replicas wait for one')
-  fleet.upstream.at(0).begin(chatLines(['cut'], { reason: 'length' }).join('')).end()
+  fleet.upstream
+    .at(0)
+    .begin(chatLines(['cut'], { reason: 'length' }).join(''))
+    .end()
   await until(() => fleet.upstream.calls.length === 4, 'the others call')
   for (const call of fleet.upstream.calls.slice(1)) call.begin(lines.join('')).end()
   expect((await Promise.all(answers)).filter(({ text }) => text === lines.join(''))).toHaveLength(3)
@@ -88,7 +91,12 @@ test('who waits asks itself when Redis dies meanwhile', async () => {
 })
 
 async function leaseOn(url: string, replica: string, waitMsMax?: number): Promise<RedisLease> {
-  const lease = createRedisLease({ redis: await openRedis(url), clock: systemClock, replica, ...(waitMsMax === undefined ? {} : { waitMsMax }) })
+  const lease = createRedisLease({
+    redis: await openRedis(url),
+    clock: systemClock,
+    replica,
+    ...(waitMsMax === undefined ? {} : { waitMsMax }),
+  })
   onTestFinished(() => lease.close())
   return lease
 }

@@ -80,7 +80,10 @@ describeStores(storeKinds, (servers) => {
   test('writes a batch at once and finds many in one statement', async () => {
     const opened = await open(servers)
     const keys = Array.from({ length: 150 }, (_, index) => keyOf(`k${index}`))
-    await opened.layer.putMany?.(keys.map((key) => ({ key, bytes: Buffer.from(key) })), vectors)
+    await opened.layer.putMany?.(
+      keys.map((key) => ({ key, bytes: Buffer.from(key) })),
+      vectors,
+    )
     expect(await count(opened)).toBe(150)
     const found = await opened.layer.getMany?.([...keys, keyOf('missing')], vectors.tags)
     expect(found?.size).toBe(150)

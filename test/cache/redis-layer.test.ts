@@ -148,7 +148,10 @@ test('E6 500 keys take at most two round trips, of at most 128 keys per command'
   const redis = await openRedis((await startRedis()).url)
   const keys = Array.from({ length: 500 }, (_, index) => keyOf(`k${index}`))
   const kept = keys.filter((_, index) => index % 3 !== 0)
-  await layerOn(redis).putMany?.(kept.map((key) => ({ key, bytes: Buffer.from(`value of ${key}`) })), facts)
+  await layerOn(redis).putMany?.(
+    kept.map((key) => ({ key, bytes: Buffer.from(`value of ${key}`) })),
+    facts,
+  )
   const sizes: number[][] = []
   const counting: Pick<RedisStore, 'prefix' | 'run'> = {
     prefix: redis.prefix,
@@ -182,7 +185,10 @@ test('E6 on a Cluster each command keeps to one slot', async () => {
   await expect.poll(() => server.send('CLUSTER INFO'), { timeout: 5_000 }).toContain('cluster_state:ok')
   const layer = layerOn(await openRedis(`redis+cluster://127.0.0.1:${server.port}`), true)
   const keys = Array.from({ length: 500 }, (_, index) => keyOf(`k${index}`))
-  await layer.putMany?.(keys.map((key) => ({ key, bytes: Buffer.from(key) })), facts)
+  await layer.putMany?.(
+    keys.map((key) => ({ key, bytes: Buffer.from(key) })),
+    facts,
+  )
   const found = await layer.getMany?.(keys, tags)
   expect(found?.size).toBe(500)
   for (const key of keys) expect(found?.get(key)?.bytes.toString()).toBe(key)
