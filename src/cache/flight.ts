@@ -81,6 +81,12 @@ export class Flight implements JoinerHost {
     return this.#over
   }
 
+  /** Whether it still waits for a node. */
+  get queued(): boolean {
+    const { phase } = this.#progress
+    return phase === 'received' || phase === 'queued'
+  }
+
   /** Takes part from now on. Resolves and rejects as a relay does. */
   join(call: Call, view: JoinView): Promise<Answer> {
     this.#grace?.cancel()

@@ -171,8 +171,9 @@ export class InferenceCache implements AnswerHost {
 
   #start(next: Relay, asker: Asker, reason: ForwardReason): Promise<Answer> {
     const shared = new SharedAnswer(this, asker)
+    const overtakes = this.#flights.get(asker.slot)?.isBehind(asker.call) === true
     if (asker.options.layers.flight) this.#flights.set(asker.slot, shared)
-    return shared.start(next, asker, reason)
+    return shared.start(next, asker, { reason, overtakes })
   }
 
   /** Takes a flight out of the map, unless a newer one is there. */

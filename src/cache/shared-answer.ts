@@ -29,6 +29,7 @@ export class SharedAnswer implements FlightOwner {
   readonly #first: Asker
   readonly #flight: Flight
   #looking = false
+  #overtakes = false
   #disowned = false
   #release: (() => void) | null = null
 
@@ -44,8 +45,9 @@ export class SharedAnswer implements FlightOwner {
     return this.#first.plan
   }
 
-  /** Gets the answer on behalf of `asker`, its first. */
-  start(upstream: Relay, asker: Asker, reason: ForwardReason): Promise<Answer> {
+  /** Gets the answer on behalf of `asker`, its first. `overtakes`: without a turn, which one in a slower line here may have. */
+  start(upstream: Relay, asker: Asker, { reason, overtakes }: { reason: ForwardReason; overtakes: boolean }): Promise<Answer> {
+    this.#overtakes = overtakes
     const answered = this.#flight.join(asker.call, viewOf(asker, 'miss', reason))
     const lookup = asker.directives.noCache ? null : this.#cache.find(asker)
     if (lookup === null) this.#fly(upstream, asker.call)
@@ -57,7 +59,7 @@ export class SharedAnswer implements FlightOwner {
   async #lookThenFly(lookup: Promise<Found | null>, upstream: Relay, asker: Asker): Promise<void> {
     this.#looking = true
     let found = this.#fitting(await lookup, asker)
-    if (found === null && !this.#flight.over) {
+    if (found === null && !this.#flight.over && !this.#overtakes) {
       const turn = await this.#acquire(asker.slot)
       if (turn !== null) {
         if (turn.isOurs) this.#keepTurn(() => turn.release())
@@ -108,12 +110,18 @@ export class SharedAnswer implements FlightOwner {
     this.#flight.start(upstream, call)
   }
 
-  /** Takes part; null when this asker may not: it bounds an age that a lookup under way may not keep. */
+  /** Takes part; null when this asker may not: it bounds an age that a lookup under way may not keep, or would wait behind batch. */
   join(asker: Asker): Promise<Answer> | null {
+    if (this.isBehind(asker.call)) return null
     const { maxAgeSeconds, minFreshSeconds } = asker.directives
     if (this.#flight.over || (this.#looking && (maxAgeSeconds !== null || minFreshSeconds !== null))) return null
     this.#cache.counters.joined += 1
     return this.#flight.join(asker.call, viewOf(asker, 'joined', 'miss'))
+  }
+
+  /** Whether it waits for a node in a line that `call` need not stand in. */
+  isBehind(call: Call): boolean {
+    return this.#flight.queued && this.#first.call.priority === 'batch' && call.priority === 'interactive'
   }
 
   /** A purge meant it: who waits gets the answer, nobody else ever does. */

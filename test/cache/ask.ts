@@ -25,17 +25,18 @@ export function requestOf(path: string, body: Body, headers: readonly string[] =
 export interface CallOptions {
   readonly tenant?: string
   readonly deadlineAtMs?: number
+  readonly priority?: Call['priority']
 }
 
 let calls = 0
 
-export function newCall({ tenant = 'a', deadlineAtMs = Infinity }: CallOptions = {}): Call {
+export function newCall({ tenant = 'a', deadlineAtMs = Infinity, priority = 'interactive' }: CallOptions = {}): Call {
   calls += 1
   return {
     id: `call-${calls}`,
     receivedAtMs: 0,
     deadlineAtMs,
-    priority: 'interactive',
+    priority,
     tenant,
     principal: { ...openPrincipal, tenant },
     signal: new CallSignal(),

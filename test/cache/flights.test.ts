@@ -69,6 +69,25 @@ describe('one upstream call for equal requests', () => {
     expect(upstream.at(0).aborts).toBe(0)
   })
 
+  it('an interactive request does not wait in line with a batch one; once a node has that one, it joins', async () => {
+    const { ask, upstream, cache } = cached()
+    const batch = take(ask(chat('hi'), { priority: 'batch' }))
+    const interactive = take(ask(chat('hi')))
+    const later = take(ask(chat('hi'), { priority: 'batch' }))
+    expect(upstream.calls.map(({ call }) => call.priority)).toEqual(['batch', 'interactive'])
+    upstream.at(1).begin(text).end()
+    expect([(await interactive).text, (await later).text]).toEqual([text, text])
+    upstream.at(0).begin(text).end()
+    expect((await batch).text).toBe(text)
+    const other = take(ask(chat('ho'), { priority: 'batch' }))
+    upstream.at(2).call.progress.phase = 'waiting'
+    const joined = take(ask(chat('ho')))
+    upstream.at(2).begin(text).end()
+    expect([(await other).text, (await joined).text]).toEqual([text, text])
+    expect(upstream.calls).toHaveLength(3)
+    expect(cache.stats()).toMatchObject({ flightsUnderWay: 0 })
+  })
+
   it('S3: the last one leaving aborts the upstream once, after the grace', async () => {
     const { ask, upstream, clock, cache } = cached()
     const calls = [newCall(), newCall(), newCall()]
