@@ -141,7 +141,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     onRefused: observer.requestRefused,
     onBug: observer.bug,
   }
-  const guard = createGuard(identity, limits.addresses)
+  const guard = createGuard(identity, limits.addresses, initial.http.trustedProxies)
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
@@ -160,7 +160,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     },
     identity,
     cache,
-    usage: stores === undefined || stores.database === null ? null : { database: stores.database, flush: limits.flush },
+    usage: stores === undefined || stores.database === null ? null : { database: stores.database, secret: stores.secret, flush: limits.flush },
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,

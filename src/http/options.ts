@@ -2,6 +2,7 @@
 import { z } from 'zod'
 
 import { byteSize, durationMs } from '../core/options.ts'
+import { isAddressBlock } from './auth/client-address.ts'
 
 export const httpOptions = z.strictObject({
   host: z.string().min(1).default('127.0.0.1'),
@@ -31,6 +32,8 @@ export const httpOptions = z.strictObject({
   drainDelayMs: durationMs(0, { maxMs: 600_000 }),
   origins: z.array(z.string()).default([]),
   hosts: z.array(z.string()).default([]),
+  /** Proxies whose `X-Forwarded-For` is believed: addresses and blocks. */
+  trustedProxies: z.array(z.string().refine(isAddressBlock, 'expected an address or a block such as 10.0.0.0/8')).max(1_000).default([]),
   routeHeaders: z.boolean().default(true),
 })
 

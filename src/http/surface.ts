@@ -30,7 +30,7 @@ export interface SurfaceDeps {
   readonly identity: Identity | null
   readonly cache: Cache
   /** Null: usage is not kept. */
-  readonly usage: { readonly database: Database; readonly flush: () => Promise<void> } | null
+  readonly usage: { readonly database: Database; readonly secret: string; readonly flush: () => Promise<void> } | null
   readonly health: HealthDeps
   readonly guard: Guard
   readonly onBug: (error: unknown) => void

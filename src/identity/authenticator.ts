@@ -5,6 +5,7 @@
 import { hash, type KeyObject } from 'node:crypto'
 
 import type { Clock } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
 import { GrantCache } from './grant-cache.ts'
 import { checkKey, grantOf, type KeyCheckDeps, readKey } from './key-check.ts'
 import type { StoredKey } from './key-rows.ts'
@@ -19,7 +20,10 @@ export interface AuthenticatorDeps {
   readonly options: IdentityOptions
   readonly clock: Clock
   readonly keys: KeyCheckDeps & { readonly findSigner: (fingerprint: string) => Promise<StoredKey | null> }
-  readonly tokens: JwtCheckDeps
+  readonly tokens: JwtCheckDeps & {
+    /** Whether suspensions and revocations were read; before, no token can be judged. */
+    readonly isReady: () => boolean
+  }
 }
 
 /** Keys used since the last write of their times. */
@@ -95,6 +99,7 @@ export class Authenticator {
   #jwt(text: string): Verdict | Promise<Verdict> {
     if (!isToken(text)) return denied('malformed')
     if (!this.#takesTokens) return denied('method_off')
+    if (!this.#deps.tokens.isReady()) return { kind: 'undecided', error: notReady() }
     return this.#cache.resolve(hash('sha256', text, 'base64'), () => checkToken(text, this.#deps.tokens))
   }
 
@@ -126,4 +131,8 @@ export class Authenticator {
     if (this.#used.size < usedMax || this.#used.has(subject)) this.#used.set(subject, this.#deps.clock.wallMs())
     return verdict
   }
+}
+
+function notReady(): CorralError {
+  return new CorralError('store_unavailable', 'which tokens were taken back is not known yet', { retryAfterMs: 1_000 })
 }

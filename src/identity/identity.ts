@@ -101,9 +101,16 @@ export function createIdentity(deps: IdentityDeps): Identity {
     options,
     clock,
     keys: { findSecret: (id) => keys.findSecret(id), findSigner: (fingerprint) => keys.findSigner(fingerprint), peppers, clock },
-    tokens: { issuers, clock, limitsOf: tenants.limitsOf, isSuspended: tenants.isSuspended, isRevoked: revocations.isRevoked },
+    tokens: {
+      issuers,
+      clock,
+      limitsOf: tenants.limitsOf,
+      isSuspended: tenants.isSuspended,
+      isRevoked: revocations.isRevoked,
+      isReady: () => upkeep.isReady,
+    },
   })
-  const upkeep = new Upkeep({ keys, tenants, revocations, authenticator, clock, events })
+  const upkeep: Upkeep = new Upkeep({ keys, tenants, revocations, authenticator, clock, events })
   let stopListening = (): void => undefined
   const metricsDigest = options.metricsToken === null ? null : hash('sha256', options.metricsToken, 'buffer')
 

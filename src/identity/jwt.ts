@@ -95,7 +95,7 @@ function grantOf(claims: Claims, options: IssuerOptions, { limitsOf, isSuspended
   if (!isTime(exp) || !isTime(iat) || (nbf !== undefined && !isTime(nbf))) return denied('invalid_token')
   const principal = principalOfClaims(claims, options, limitsOf)
   if (principal === null) return denied('invalid_token')
-  const tokenId = jti === undefined ? null : String(jti)
+  const tokenId = typeof jti === 'string' || typeof jti === 'number' ? String(jti) : null
   if (isRevoked({ issuer: options.issuer, subject: String(sub), tokenId, issuedAtSeconds: iat })) return denied('revoked')
   if (isSuspended(principal.tenant)) return denied('suspended')
   return { kind: 'granted', principal, expiresAtWallMs: exp * 1_000 + options.clockToleranceMs, final: true }

@@ -26,6 +26,8 @@ export class Upkeep {
   #version: string | null = null
   #pollTimer: Timer | null = null
   #usedTimer: Timer | null = null
+  /** Whether tenants and revocations were read. */
+  isReady = false
   #closed = false
   /** A look waits for the one under way. */
   #isLookWanted = false
@@ -94,6 +96,7 @@ export class Upkeep {
 
   async #load(): Promise<void> {
     await Promise.all([this.#deps.tenants.load(), this.#deps.revocations.load()])
+    this.isReady = true
   }
 
   async #writeUsed(): Promise<void> {

@@ -33,6 +33,13 @@ export async function forgetBatches(database: Database): Promise<void> {
   await database.tx('system', (transaction) => transaction.query(`delete from usage_batches where at < now() - interval '1 day'`))
 }
 
+/** Deletes at most `rowsMax` records that ended before `before`; gives their number. */
+export async function deleteRecords(database: Database, before: Date, rowsMax: number): Promise<number> {
+  const text = `delete from usage_records where id in (select id from usage_records where at < $1::timestamptz order by at limit ${rowsMax})`
+  const { rowCount } = await database.tx('system', (transaction) => transaction.query(text, [before.toISOString()]))
+  return rowCount
+}
+
 /** The counters of two periods; only those changed within `changedWithinSeconds` when that is given. */
 export async function readCounters(
   database: Database,
@@ -47,11 +54,14 @@ export async function readCounters(
 }
 
 const insertRecords = `
-insert into usage_records (tenant, subject, request, at, model, node, route, status, outcome, cache, prompt_tokens, output_tokens, cached_prompt_tokens, gpu_us)
-select tenant, subject, request, at, model, node, route, status, outcome, cache, prompt_tokens, output_tokens, cached_prompt_tokens, gpu_us
+insert into usage_records (tenant, subject, request, at, model, node, route, status, outcome, cache, prompt_tokens, output_tokens,
+  cached_prompt_tokens, gpu_us, duration_ms, ttft_ms, stream, error, attempts)
+select tenant, subject, request, at, model, node, route, status, outcome, cache, prompt_tokens, output_tokens,
+  cached_prompt_tokens, gpu_us, duration_ms, ttft_ms, stream, error, attempts
 from jsonb_to_recordset($1::jsonb) as r (
   tenant text, subject text, request text, at timestamptz, model text, node text, route text, status integer, outcome text, cache text,
-  prompt_tokens bigint, output_tokens bigint, cached_prompt_tokens bigint, gpu_us bigint)`
+  prompt_tokens bigint, output_tokens bigint, cached_prompt_tokens bigint, gpu_us bigint,
+  duration_ms bigint, ttft_ms bigint, stream boolean, error text, attempts integer)`
 
 /** In the order of the key, so that two replicas never wait for each other in a circle. */
 const addToCounters = `

@@ -14,6 +14,7 @@ import { createLimiter, type LimiterStats } from './limiter.ts'
 import type { LimitsOptions } from './options.ts'
 import { PlanBook } from './plan.ts'
 import { createUsageLedger, type LedgerStats } from './usage-ledger.ts'
+import { UsageSweep } from './usage-sweep.ts'
 
 export interface LimitsDeps {
   readonly options: () => LimitsOptions
@@ -59,6 +60,9 @@ export function createLimits(deps: LimitsDeps): Limits {
   const addresses = new AddressLimiter(() => options().address)
   const classOf = (model: string | null): string => book().classOf(model)
   const ledger = createUsageLedger({ database, clock, options, classOf, budgets, replica, onTrouble: events.usageTrouble })
+  const keepMs = (): number => options().usage.keepMs
+  const onSweepTrouble = (error: unknown): void => events.usageTrouble(error, 0)
+  const sweep = database === null ? null : new UsageSweep({ database, clock, keepMs, onTrouble: onSweepTrouble })
   return {
     recording: ledger.layer,
     limiting: limited({
@@ -82,10 +86,12 @@ export function createLimits(deps: LimitsDeps): Limits {
     },
     start() {
       limiter.start()
+      sweep?.start()
       return ledger.start()
     },
     flush: () => ledger.flush(),
     async close() {
+      await sweep?.close()
       await ledger.close()
       await limiter.close()
     },

@@ -8,6 +8,7 @@ export const limitsMigrations: readonly Migration[] = [
     name: 'usage',
     sql: `
 create table usage_records (
+  id bigint generated always as identity primary key,
   tenant text not null,
   subject text,
   request text not null,
@@ -21,10 +22,15 @@ create table usage_records (
   prompt_tokens bigint not null,
   output_tokens bigint not null,
   cached_prompt_tokens bigint not null,
-  gpu_us bigint not null
+  gpu_us bigint not null,
+  duration_ms bigint not null,
+  ttft_ms bigint,
+  stream boolean not null,
+  error text,
+  attempts integer not null
 );
-create index usage_records_tenant on usage_records (tenant, at);
-create index usage_records_at on usage_records (at);
+create index usage_records_tenant on usage_records (tenant, at, id);
+create index usage_records_at on usage_records (at, id);
 ${tenantTable('usage_records')}
 
 create table gpu_usage (

@@ -51,6 +51,8 @@ export const limitsOptions = z.strictObject({
       flushMs: durationMs(1_000, { minMs: 10, maxMs: 60_000 }),
       rowsPerFlush: z.int().min(1).max(2_000).default(500),
       rowsBufferedMax: z.int().min(1).max(1_000_000).default(20_000),
+      /** Records older than this are deleted. */
+      keepMs: durationMs(30 * 86_400_000, { minMs: 60_000, maxMs: 3_660 * 86_400_000 }),
     })
     .prefault({}),
 })

@@ -6,12 +6,12 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { toCorralError } from '../core/errors.ts'
-import type { Answer, InferenceRequest, Outcome, RelayLayer } from '../core/relay.ts'
+import type { Answer, InferenceRequest, RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
 import type { Budgets, StoredCounter } from './budget.ts'
 import { forgetBatches, readCounters, writeBatch, type UsageBatch } from './ledger-writer.ts'
 import type { LimitsOptions } from './options.ts'
-import { failureRecordOf, recordOf, type UsageRecord } from './usage-record.ts'
+import { type AnswerEnd, failureRecordOf, recordOf, type UsageRecord } from './usage-record.ts'
 
 export interface LedgerStats {
   readonly written: number
@@ -93,8 +93,12 @@ class BatchedLedger implements UsageLedger {
     const answered = next(request, call)
     const fail = (thrown: unknown): void => this.#failed(request, call, thrown)
     answered.then((answer) => {
-      if (answer.kind === 'whole') this.#ended(request, answer, { outcome: answer.outcome, call })
-      else answer.outcome.then((outcome) => this.#ended(request, answer, { outcome, call }), fail)
+      if (answer.kind === 'whole') {
+        this.#ended(request, answer, { outcome: answer.outcome, call, firstFrameAtMs: null })
+        return
+      }
+      const firstFrameAtMs = this.#deps.clock.nowMs()
+      answer.outcome.then((outcome) => this.#ended(request, answer, { outcome, call, firstFrameAtMs }), fail)
     }, fail)
     return answered
   }
@@ -124,14 +128,16 @@ class BatchedLedger implements UsageLedger {
     }
   }
 
-  #ended(request: InferenceRequest, answer: Answer, { outcome, call }: { outcome: Outcome; call: Call }): void {
-    this.#add(recordOf(request, answer, { outcome, call, wallMs: this.#deps.clock.wallMs() }))
+  #ended(request: InferenceRequest, answer: Answer, end: Omit<AnswerEnd, 'wallMs' | 'nowMs'>): void {
+    const { clock } = this.#deps
+    this.#add(recordOf(request, answer, { ...end, wallMs: clock.wallMs(), nowMs: clock.nowMs() }))
   }
 
   #failed(request: InferenceRequest, call: Call, thrown: unknown): void {
+    const { clock } = this.#deps
     const error = toCorralError(thrown)
     if (error.code === 'rate_limited' || error.code === 'budget_exhausted') return
-    this.#add(failureRecordOf(request, error, { call, wallMs: this.#deps.clock.wallMs() }))
+    this.#add(failureRecordOf(request, error, { call, wallMs: clock.wallMs(), nowMs: clock.nowMs() }))
   }
 
   #add(record: UsageRecord): void {

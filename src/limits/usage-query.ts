@@ -6,6 +6,7 @@ import { z } from 'zod'
 
 import { CorralError } from '../core/errors.ts'
 import type { Database, Row } from '../store/database.ts'
+import { canonicalModelName } from '../wire/model-name.ts'
 
 const groups = ['tenant', 'subject', 'model', 'node', 'route', 'cache', 'day'] as const
 
@@ -25,14 +26,19 @@ const rowsMax = 10_000
 
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text))
 
-/** Query parameters of `/admin/usage`. */
-export const usageQuery = z.strictObject({
+/** Which records are meant. */
+export const filterFields = {
   tenant: z.string().min(1).max(64).optional(),
   subject: z.string().min(1).max(256).optional(),
-  model: z.string().min(1).max(256).optional(),
+  model: z.string().min(1).max(256).transform(canonicalModelName).optional(),
   from: time.optional(),
   /** Not included. */
   to: time.optional(),
+}
+
+/** Query parameters of `/admin/usage`. */
+export const usageQuery = z.strictObject({
+  ...filterFields,
   /** Comma-separated; none: one sum over all. */
   by: z
     .string()
@@ -57,7 +63,12 @@ export interface UsageSum {
 
 /** Reads query parameters. Throws `invalid_request`. */
 export function parseUsageQuery(parameters: Readonly<Record<string, string>>): UsageQuery {
-  const parsed = usageQuery.safeParse(parameters)
+  return parseParameters(usageQuery, parameters)
+}
+
+/** Query parameters as `shape` describes them. Throws `invalid_request`. */
+export function parseParameters<T>(shape: z.ZodType<T>, parameters: Readonly<Record<string, string>>): T {
+  const parsed = shape.safeParse(parameters)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new CorralError('invalid_request', `${issue?.path.join('.') ?? 'query'}: ${issue?.message ?? 'invalid'}`)
@@ -66,6 +77,19 @@ export function parseUsageQuery(parameters: Readonly<Record<string, string>>): U
 /** The sums, largest GPU time first. `within`: the tenant whose rows may be seen; null: all. Throws what `tx` throws. */
 export async function sumUsage(database: Database, query: UsageQuery, within: string | null): Promise<UsageSum[]> {
   const by = query.by ?? []
+  const { values, conditions } = conditionsOf(query, within)
+  const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
+  const text = `select ${by.map((group) => `${columns[group]} as "by_${group}",`).join(' ')} ${sums} from usage_records ${where}
+    ${by.length === 0 ? '' : `group by ${by.map((_, index) => index + 1).join(', ')}`} order by gpu_us desc, requests desc limit ${rowsMax}`
+  const scope = within === null ? 'system' : { tenant: within }
+  const { rows } = await database.tx(scope, (transaction) => transaction.query(text, values), { readOnly: true })
+  return rows.map((row) => sumOf(row, by))
+}
+
+type Filter = Pick<UsageQuery, 'tenant' | 'subject' | 'model' | 'from' | 'to'>
+
+/** The filter in SQL, with the values of its places. `within` as in `sumUsage`. */
+export function conditionsOf(filter: Filter, within: string | null): { conditions: string[]; values: unknown[] } {
   const values: unknown[] = []
   const conditions: string[] = []
   const add = (condition: string, value: unknown): void => {
@@ -74,17 +98,12 @@ export async function sumUsage(database: Database, query: UsageQuery, within: st
     conditions.push(`${condition} $${values.length}`)
   }
   add('tenant =', within)
-  add('tenant =', query.tenant)
-  add('subject =', query.subject)
-  add('model =', query.model)
-  add('at >=', query.from)
-  add('at <', query.to)
-  const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-  const text = `select ${by.map((group) => `${columns[group]} as "by_${group}",`).join(' ')} ${sums} from usage_records ${where}
-    ${by.length === 0 ? '' : `group by ${by.map((_, index) => index + 1).join(', ')}`} order by gpu_us desc, requests desc limit ${rowsMax}`
-  const scope = within === null ? 'system' : { tenant: within }
-  const { rows } = await database.tx(scope, (transaction) => transaction.query(text, values), { readOnly: true })
-  return rows.map((row) => sumOf(row, by))
+  add('tenant =', filter.tenant)
+  add('subject =', filter.subject)
+  add('model =', filter.model)
+  add('at >=', filter.from)
+  add('at <', filter.to)
+  return { conditions, values }
 }
 
 const sums = `count(*) as requests, count(*) filter (where cache in ('hit', 'joined')) as cached_requests,

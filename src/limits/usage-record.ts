@@ -20,19 +20,32 @@ export interface UsageRecord {
   readonly output_tokens: number
   readonly cached_prompt_tokens: number
   readonly gpu_us: number
+  /** From arrival to the end of the answer. */
+  readonly duration_ms: number
+  /** From arrival to the first frame of a stream; null for any other answer. */
+  readonly ttft_ms: number | null
+  readonly stream: boolean
+  /** Code of the catalogue (`core/errors.ts`); null: none. */
+  readonly error: string | null
+  /** Tries on nodes. */
+  readonly attempts: number
 }
 
 interface Ended {
   readonly call: Call
+  /** The same moment on both clocks. */
   readonly wallMs: number
+  readonly nowMs: number
+}
+
+export interface AnswerEnd extends Ended {
+  readonly outcome: Outcome
+  /** Monotonic ms of the head of a stream; null for a whole answer. */
+  readonly firstFrameAtMs: number | null
 }
 
 /** The record of an answer at its end. One that shares another's generation used nothing itself. */
-export function recordOf(
-  request: InferenceRequest,
-  answer: Answer,
-  { outcome, ...ended }: Ended & { readonly outcome: Outcome },
-): UsageRecord {
+export function recordOf(request: InferenceRequest, answer: Answer, { outcome, firstFrameAtMs, ...ended }: AnswerEnd): UsageRecord {
   const usage = outcome.cached === true ? null : outcome.usage
   return {
     ...namesOf(request, ended),
@@ -44,16 +57,23 @@ export function recordOf(
     output_tokens: usage?.outputTokens ?? 0,
     cached_prompt_tokens: usage?.cachedPromptTokens ?? 0,
     gpu_us: Math.round(((usage?.promptMs ?? 0) + (usage?.outputMs ?? 0)) * 1_000),
+    ttft_ms: firstFrameAtMs === null ? null : elapsedMs(ended.call, firstFrameAtMs),
+    stream: answer.kind === 'stream',
+    error: outcome.error?.code ?? null,
+    attempts: answer.provenance.attempts,
   }
 }
 
 /** The record of a request that got no answer. */
 export function failureRecordOf(request: InferenceRequest, error: CorralError, ended: Ended): UsageRecord {
   const nothing = { prompt_tokens: 0, output_tokens: 0, cached_prompt_tokens: 0, gpu_us: 0 }
-  return { ...namesOf(request, ended), node: error.node, status: error.status, outcome: 'rejected', cache: null, ...nothing }
+  const { node, status, code } = error
+  const { attempts } = ended.call.progress
+  const ending = { status, outcome: 'rejected' as const, cache: null, ttft_ms: null, stream: request.stream, error: code, attempts }
+  return { ...namesOf(request, ended), node, ...ending, ...nothing }
 }
 
-function namesOf({ model, route }: InferenceRequest, { call, wallMs }: Ended) {
+function namesOf({ model, route }: InferenceRequest, { call, wallMs, nowMs }: Ended) {
   return {
     tenant: call.principal.tenant,
     subject: call.principal.subject,
@@ -61,7 +81,12 @@ function namesOf({ model, route }: InferenceRequest, { call, wallMs }: Ended) {
     at: new Date(wallMs).toISOString(),
     model: model === null ? null : storable(model),
     route: route.pattern,
+    duration_ms: elapsedMs(call, nowMs),
   }
+}
+
+function elapsedMs({ receivedAtMs }: Call, nowMs: number): number {
+  return Math.max(0, Math.round(nowMs - receivedAtMs))
 }
 
 /** A client's text as Postgres takes it: no NUL, no half of a surrogate pair, not longer than a name. */

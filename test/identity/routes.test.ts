@@ -54,7 +54,7 @@ function ownRoutes(): Listed[] {
     },
     identity: gateway.identity,
     cache,
-    usage: { database: gateway.database, flush: () => Promise.resolve() },
+    usage: { database: gateway.database, secret: 'a secret', flush: () => Promise.resolve() },
     health: { nodes: () => [], draining: () => false, metricsEnabled: () => true, renderMetrics: () => Promise.reject(new Error('none')) },
     onBug: () => undefined,
   })
@@ -79,6 +79,7 @@ GET /admin/cache: admin, operator
 GET /admin/fleet: admin, operator
 GET /admin/keys/:id: admin
 GET /admin/keys: admin
+GET /admin/requests/history: admin
 GET /admin/requests: admin, operator
 GET /admin/tenants: admin
 GET /admin/usage: admin

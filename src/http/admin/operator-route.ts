@@ -9,7 +9,7 @@ import type { Clock } from '../../base/clock.ts'
 import { CorralError, toCorralError } from '../../core/errors.ts'
 import type { Act } from '../../identity/key-store.ts'
 import { renderError } from '../../wire/render-error.ts'
-import { addressOf, type Guard } from '../auth/guard.ts'
+import type { Guard } from '../auth/guard.ts'
 import { readBody } from '../body.ts'
 import type { NodeBindings } from '../server.ts'
 
@@ -67,7 +67,7 @@ export function sameSite(handler: Handler): Handler {
 /** Who makes a change, for the audit log. */
 export function actOf(context: Context<NodeBindings>, { guard, newId }: { readonly guard: Guard; readonly newId: () => string }): Act {
   const { incoming } = context.env
-  return { by: guard.principalOf(incoming), requestId: newId(), address: addressOf(incoming) }
+  return { by: guard.principalOf(incoming), requestId: newId(), address: guard.addressOf(incoming) }
 }
 
 export interface JsonReading<T> {

@@ -13,6 +13,7 @@ import type { Identity } from '../../identity/identity.ts'
 import { type Presented, readPresented } from '../../identity/presented.ts'
 import type { DenialReason, Verdict } from '../../identity/verdict.ts'
 import type { Arrival } from '../connection.ts'
+import { type AddressOf, clientAddress } from './client-address.ts'
 
 /** What a route asks of whoever calls it. */
 export interface Wanted {
@@ -50,14 +51,21 @@ export interface Guard {
   admit(arrival: Arrival, wanted: Wanted): Passage | Promise<Passage>
   /** Who was let in with this request. Throws for a request that nobody let in. */
   principalOf(incoming: IncomingMessage): Principal
+  /** Address of the client: see `client-address.ts`. */
+  addressOf(incoming: IncomingMessage): string
 }
 
 /** Lets everybody in. */
-export const openGuard: Guard = { closed: false, admit: () => openPrincipal, principalOf: () => openPrincipal }
+export const openGuard: Guard = openTo(clientAddress([]))
 
-/** The guard of a gateway that wants credentials, or the open one. */
-export function createGuard(identity: Identity | null, limit: AddressLimit | null = null): Guard {
-  return identity === null || identity.mode === 'open' ? openGuard : new ClosedGuard(identity, limit)
+function openTo(addressOf: AddressOf): Guard {
+  return { closed: false, admit: () => openPrincipal, principalOf: () => openPrincipal, addressOf }
+}
+
+/** The guard of a gateway that wants credentials, or the open one. `proxies`: addresses and blocks of trusted ones. */
+export function createGuard(identity: Identity | null, limit: AddressLimit | null = null, proxies: readonly string[] = []): Guard {
+  const addressOf = clientAddress(proxies)
+  return identity === null || identity.mode === 'open' ? openTo(addressOf) : new ClosedGuard(identity, limit, addressOf)
 }
 
 /** A refusal as the audit log has it; without `by` nobody knows whose it was. */
@@ -76,16 +84,18 @@ class ClosedGuard implements Guard {
   readonly closed = true
   readonly #identity: Identity
   readonly #limit: AddressLimit | null
+  readonly addressOf: AddressOf
   readonly #admitted = new WeakMap<IncomingMessage, Principal>()
 
-  constructor(identity: Identity, limit: AddressLimit | null) {
+  constructor(identity: Identity, limit: AddressLimit | null, addressOf: AddressOf) {
     this.#identity = identity
     this.#limit = limit
+    this.addressOf = addressOf
   }
 
   admit(arrival: Arrival, wanted: Wanted): Passage | Promise<Passage> {
     if (wanted.scope === null) return anonymous
-    const address = addressOf(arrival.incoming)
+    const address = this.addressOf(arrival.incoming)
     const waitMs = this.#limit?.waitMs(address) ?? 0
     if (waitMs > 0) return this.#refuse(arrival, wanted, { error: tooMany(waitMs), action: 'limit address' })
     const presented = readPresented(arrival.incoming.rawHeaders, arrival.pathKey)
@@ -122,7 +132,7 @@ class ClosedGuard implements Guard {
         return principal
       }
       case 'denied':
-        this.#limit?.charge(addressOf(arrival.incoming))
+        this.#limit?.charge(this.addressOf(arrival.incoming))
         return this.#refuse(arrival, wanted, { error: unknownCaller(arrival, wanted, verdict.reason), action: `refuse ${verdict.reason}` })
       case 'undecided':
         return { kind: 'refused', error: verdict.error, note: () => undefined }
@@ -136,7 +146,7 @@ class ClosedGuard implements Guard {
       actor: by?.subject ?? 'anonymous',
       action,
       target,
-      address: addressOf(incoming),
+      address: this.addressOf(incoming),
     }
     return {
       kind: 'refused',
@@ -144,11 +154,6 @@ class ClosedGuard implements Guard {
       note: (requestId) => this.#identity.audit.deny({ ...entry, decision: 'denied', requestId }),
     }
   }
-}
-
-/** The peer of the connection: what a client writes about itself in `X-Forwarded-For` counts for nothing (B54). */
-export function addressOf({ socket }: IncomingMessage): string {
-  return socket.remoteAddress ?? 'unknown'
 }
 
 function tooMany(waitMs: number): CorralError {

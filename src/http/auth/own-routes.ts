@@ -7,7 +7,7 @@ import type { Wanted } from './guard.ts'
 
 const open = new Set(['/livez', '/readyz'])
 /** Routes on which an admin of any tenant acts, within that tenant. */
-const ofEveryAdmin = ['/admin/keys', '/admin/tenants', '/admin/audit', '/admin/usage']
+const ofEveryAdmin = ['/admin/keys', '/admin/tenants', '/admin/audit', '/admin/usage', '/admin/requests/history']
 
 /** What a request for this path, without its query, must be allowed. */
 export function wantedOfOwn(path: string): Wanted {

@@ -1,0 +1,167 @@
+/**
+ * The records one by one, newest first, for `/admin/requests/history`: who asked what when, and how it went; never a text. A tenant
+ * sees its own rows (row-level security holds it); the operator sees all.
+ *
+ * A page ends with a cursor that is signed and bound to whose rows it was made over, so that none can be made up or carried into
+ * another tenant. It says where the page ended, not what was asked for: the filters come with each request.
+ */
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+
+import { z } from 'zod'
+
+import { CorralError } from '../core/errors.ts'
+import type { Database, Row } from '../store/database.ts'
+import { conditionsOf, filterFields, parseParameters } from './usage-query.ts'
+
+const limitUsual = 100
+const limitMax = 1_000
+const name = z.string().min(1).max(256)
+const macBytes = 16
+
+const outcomes = ['ok', 'client_gone', 'truncated', 'node_error', 'client_error', 'rejected', 'internal'] as const
+
+const historyQuery = z.strictObject({
+  ...filterFields,
+  route: name.optional(),
+  outcome: z.enum(outcomes).optional(),
+  limit: z
+    .string()
+    .regex(/^[1-9][0-9]{0,3}$/, `expected a number from 1 to ${limitMax}`)
+    .transform(Number)
+    .pipe(z.int().max(limitMax))
+    .default(limitUsual),
+  /** Cursor of the page before. */
+  before: z.string().max(200).optional(),
+})
+
+export type HistoryQuery = z.infer<typeof historyQuery>
+
+/** One request, as kept. Times in milliseconds. */
+export interface HistoryEntry {
+  readonly id: string
+  /** ISO 8601, when the answer ended. */
+  readonly at: string
+  readonly tenant: string
+  readonly subject: string | null
+  readonly model: string | null
+  readonly node: string | null
+  readonly route: string
+  readonly status: number
+  readonly outcome: string
+  readonly error: string | null
+  readonly cache: string | null
+  readonly stream: boolean
+  readonly attempts: number
+  readonly durationMs: number
+  readonly ttftMs: number | null
+  readonly promptTokens: number
+  readonly cachedPromptTokens: number
+  readonly outputTokens: number
+  readonly gpuSeconds: number
+}
+
+export interface HistoryPage {
+  readonly requests: readonly HistoryEntry[]
+  /** `before` of the next page; null: this was the last. */
+  readonly next: string | null
+}
+
+/** Reads query parameters. Throws `invalid_request`. */
+export function parseHistoryQuery(parameters: Readonly<Record<string, string>>): HistoryQuery {
+  return parseParameters(historyQuery, parameters)
+}
+
+export class UsageHistory {
+  readonly #database: Database
+  readonly #key: Buffer
+
+  /** `secret`: of the installation; replicas share it. */
+  constructor(database: Database, secret: string) {
+    this.#database = database
+    this.#key = Buffer.from(hkdfSync('sha256', secret, '', 'corral usage history cursor', 32))
+  }
+
+  /** A page. `within`: the tenant whose rows may be seen; null: all. Throws `invalid_request` for a cursor that is not from here. */
+  async read(query: HistoryQuery, within: string | null): Promise<HistoryPage> {
+    const { conditions, values } = conditionsOf(query, within)
+    const add = (condition: (place: string) => string, value: unknown): void => {
+      if (value === undefined) return
+      values.push(value)
+      conditions.push(condition(`$${values.length}`))
+    }
+    add((place) => `route = ${place}`, query.route)
+    add((place) => `outcome = ${place}`, query.outcome)
+    if (query.before !== undefined) {
+      const { at, id } = this.#openCursor(query.before, within)
+      values.push(at, id)
+      conditions.push(`(at, id) < ($${values.length - 1}::timestamptz, $${values.length}::bigint)`)
+    }
+    const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
+    const text = `select ${columns} from usage_records ${where} order by at desc, id desc limit ${query.limit + 1}`
+    const scope = within === null ? 'system' : { tenant: within }
+    const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, values), { readOnly: true })
+    const page = rows.slice(0, query.limit)
+    const last = page.at(-1)
+    const next = rows.length > query.limit && last !== undefined ? this.#makeCursor(last, within) : null
+    return { requests: page.map(entryOf), next }
+  }
+
+  #makeCursor({ at, row_id: id }: Row, within: string | null): string {
+    const place = Buffer.from(JSON.stringify([isoOf(at), String(id)])).toString('base64url')
+    return `${place}.${this.#sign(place, within).toString('base64url')}`
+  }
+
+  #openCursor(text: string, within: string | null): { at: string; id: string } {
+    const [place = '', mac = ''] = text.split('.', 2)
+    const given = Buffer.from(mac, 'base64url')
+    if (given.length !== macBytes || !timingSafeEqual(given, this.#sign(place, within))) {
+      throw new CorralError('invalid_request', 'before: not a cursor of this list')
+    }
+    const [at, id] = cursorShape.parse(JSON.parse(Buffer.from(place, 'base64url').toString()))
+    return { at, id }
+  }
+
+  #sign(place: string, within: string | null): Buffer {
+    return createHmac('sha256', this.#key)
+      .update(JSON.stringify([within, place]))
+      .digest()
+      .subarray(0, macBytes)
+  }
+}
+
+const cursorShape = z.tuple([z.string(), z.string()])
+
+const columns = `id::text as row_id, request, at, tenant, subject, model, node, route, status, outcome, error, cache, stream, attempts,
+  duration_ms, ttft_ms, prompt_tokens, cached_prompt_tokens, output_tokens, gpu_us`
+
+function entryOf(row: Row): HistoryEntry {
+  return {
+    id: String(row['request']),
+    at: isoOf(row['at']),
+    tenant: String(row['tenant']),
+    subject: textOf(row['subject']),
+    model: textOf(row['model']),
+    node: textOf(row['node']),
+    route: String(row['route']),
+    status: Number(row['status']),
+    outcome: String(row['outcome']),
+    error: textOf(row['error']),
+    cache: textOf(row['cache']),
+    stream: row['stream'] === true,
+    attempts: Number(row['attempts']),
+    durationMs: Number(row['duration_ms']),
+    ttftMs: row['ttft_ms'] === null ? null : Number(row['ttft_ms']),
+    promptTokens: Number(row['prompt_tokens']),
+    cachedPromptTokens: Number(row['cached_prompt_tokens']),
+    outputTokens: Number(row['output_tokens']),
+    gpuSeconds: Number(row['gpu_us']) / 1_000_000,
+  }
+}
+
+function isoOf(value: unknown): string {
+  return (value instanceof Date ? value : new Date(String(value))).toISOString()
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === 'string' ? value : null
+}
