@@ -4,29 +4,50 @@
  */
 import type { InferenceRequest } from '../core/relay.ts'
 import { joinEmbeddings, readEmbeddingPart } from '../wire/embeddings.ts'
-import { dimensionsOf, encodeVector, type TokenCount, type VectorForm } from './embedding-entry.ts'
+import { dimensionsOf, encodeVector, type TokenCount, type VectorForm, vectorText } from './embedding-entry.ts'
 import type { EmbedItem } from './embedding-request.ts'
 
-/** A vector as the answer spells it, with what it took. */
+/** A vector, with what it took. */
 export interface Vector {
-  readonly text: string
+  /** As a node spelled it in this answer; null: to be printed from the entry. */
+  readonly text: string | null
   readonly tokens: TokenCount
   /** Null: not to be kept. */
   readonly entry: Buffer | null
 }
 
+/** Encoding or printing so many vectors takes some milliseconds; then others get their turn. */
+const vectorsPerTurn = 64
+
+/** Lets everything else that waits in this process run. */
+function otherTurns(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
+
+/** Maps in turns, so that a large batch does not hold the event loop. */
+async function mapInTurns<From, To>(items: readonly From[], map: (item: From, index: number) => To): Promise<To[]> {
+  const mapped: To[] = []
+  for (const [index, item] of items.entries()) {
+    if (index > 0 && index % vectorsPerTurn === 0) await otherTurns()
+    mapped.push(map(item, index))
+  }
+  return mapped
+}
+
 const noTokens: TokenCount = { count: 0, exact: false }
 
 /** Vectors of `items` in their order out of a 200 answer; null when it does not hold one for each. */
-export function readVectors(
+export async function readVectors(
   { route }: InferenceRequest,
   body: Buffer,
   { items, form, dimensionsMax }: { readonly items: readonly EmbedItem[]; readonly form: VectorForm; readonly dimensionsMax: number },
-): readonly Vector[] | null {
+): Promise<readonly Vector[] | null> {
   const part = form === 'float64' ? readLegacy(body) : readEmbeddingPart(route, body)
   if (part === null || part.vectors.length !== items.length) return null
   const tokens = divideTokens(part.promptTokens, items)
-  const vectors = part.vectors.map((text, index) => {
+  const vectors = await mapInTurns(part.vectors, (text, index): Vector => {
     const own = tokens[index] ?? noTokens
     return { text, tokens: own, entry: encodeVector(text, form, own) }
   })
@@ -56,12 +77,12 @@ function divideTokens(sum: number, items: readonly EmbedItem[]): readonly TokenC
 }
 
 /** The body of a whole answer. `vectors`: one for each text of the request. */
-export function joinVectors(
+export async function joinVectors(
   { route, envelope }: InferenceRequest,
   vectors: readonly Vector[],
   { form, totalMs }: { readonly form: VectorForm; readonly totalMs: number },
-): { readonly body: Buffer; readonly promptTokens: number } {
-  const texts = vectors.map(({ text }) => text)
+): Promise<{ readonly body: Buffer; readonly promptTokens: number }> {
+  const texts = await mapInTurns(vectors, ({ text, entry }) => text ?? (entry === null ? null : vectorText(entry, form)) ?? '[]')
   const promptTokens = vectors.reduce((sum, { tokens }) => sum + tokens.count, 0)
   if (form === 'float64') return { body: Buffer.from(`{"embedding":${texts[0] ?? '[]'}}`), promptTokens }
   const model = JSON.stringify(envelope.model ?? '')

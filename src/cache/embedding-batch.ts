@@ -8,7 +8,7 @@ import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, WholeAnswer } from '../core/relay.ts'
 import type { EmbedAsker } from './embedding-asker.ts'
-import { dimensionsOf, vectorText } from './embedding-entry.ts'
+import { canTell, dimensionsOf } from './embedding-entry.ts'
 import type { Reply } from './embedding-reply.ts'
 import type { EmbedItem } from './embedding-request.ts'
 import type { EmbedWork, Got, WorkEnd } from './embedding-work.ts'
@@ -113,8 +113,8 @@ export class EmbedBatch {
       const one = this.#got.has(key) ? undefined : end.got.get(key)
       if (one === undefined) continue
       const { vector } = one
-      const text = work.form === form ? vector.text : vector.entry === null ? null : vectorText(vector.entry, form)
-      if (text !== null) this.#got.set(key, { ...one, vector: { ...vector, text } })
+      if (work.form === form) this.#got.set(key, one)
+      else if (vector.entry !== null && canTell(vector.entry, form)) this.#got.set(key, { ...one, vector: { ...vector, text: null } })
     }
     return null
   }

@@ -98,7 +98,7 @@ export class EmbeddingCache implements EmbedWorks {
   #serve(asker: EmbedAsker): Promise<Answer> {
     const got = new Map<string, Got>()
     const missing = asker.directives.noCache ? asker.ask.items : asker.ask.items.filter((item) => !this.#fromMemory(asker, item, got))
-    if (missing.length === 0) return Promise.resolve(this.#reply.hit(asker, got))
+    if (missing.length === 0) return this.#reply.hit(asker, got)
     if (asker.directives.onlyIfCached) return this.#onlyCached(asker, missing, got)
     return new EmbedBatch({ works: this, clock: this.#deps.clock, reply: this.#reply }, asker, got).gather(missing)
   }

@@ -21,6 +21,7 @@ const version = 1
 const dtypeFloat = 1
 const dtypeText = 2
 const tokensExact = 1
+const quote = 0x22
 const swapsBytes = endianness() === 'BE'
 
 /**
@@ -77,11 +78,15 @@ export function tokensOf(entry: Buffer): TokenCount {
   return { count: entry.readUInt32LE(tokensAt), exact: entry[flagsAt] === tokensExact }
 }
 
+/** Whether the vector can be told in `form`. */
+export function canTell(entry: Buffer, form: VectorForm): boolean {
+  return entry[dtypeAt] !== dtypeText || (entry[headBytes] === quote) === (form === 'base64')
+}
+
 /** The vector as an answer of `form` spells it; null when it is kept as a text of another form. */
 export function vectorText(entry: Buffer, form: VectorForm): string | null {
   if (entry[dtypeAt] === dtypeText) {
-    const text = entry.latin1Slice(headBytes, entry.length)
-    return text.startsWith('"') === (form === 'base64') ? text : null
+    return canTell(entry, form) ? entry.latin1Slice(headBytes, entry.length) : null
   }
   if (form === 'base64') return `"${entry.toString('base64', headBytes)}"`
   return printVector(fromBytes(entry.subarray(headBytes)), form)

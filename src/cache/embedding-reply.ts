@@ -38,7 +38,7 @@ export class Reply {
   }
 
   /** Everything was stored. */
-  hit(asker: EmbedAsker, got: Gathered): Answer {
+  hit(asker: EmbedAsker, got: Gathered): Promise<Answer> {
     this.#counters.hits += 1
     const nowMs = this.#clock.nowMs()
     let ageMs = 0
@@ -54,17 +54,17 @@ export class Reply {
   }
 
   /** Nothing was asked from upstream on behalf of this request, but others asked. */
-  joined(asker: EmbedAsker, got: Gathered): Answer {
+  joined(asker: EmbedAsker, got: Gathered): Promise<Answer> {
     this.#counters.joined += 1
     return this.#made(asker, got, { headers: joinedHeaders({ 'content-type': contentTypeOf(asker.request) }), cache: 'joined' })
   }
 
-  #made(
+  async #made(
     asker: EmbedAsker,
     got: Gathered,
     { headers, cache }: { readonly headers: Answer['headers']; readonly cache: 'hit' | 'joined' },
-  ): Answer {
-    const { body, promptTokens } = this.#body(asker, got)
+  ): Promise<Answer> {
+    const { body, promptTokens } = await this.#body(asker, got)
     const outcome: Outcome = { kind: 'ok', usage: usageOf(promptTokens), frames: 1, bytes: body.length, error: null, cached: true }
     const provenance = { node: null, reason: 'cache', attempts: 0, dispatchedAtMs: this.#clock.nowMs(), cache }
     this.#counters.textsSaved += asker.ask.places.length
@@ -72,13 +72,13 @@ export class Reply {
   }
 
   /** Some was stored, or another's, and the rest asked from upstream; what that took is the usage of this request. */
-  partial(asker: EmbedAsker, got: Gathered, answers: readonly [WholeAnswer, ...WholeAnswer[]]): Answer {
+  async partial(asker: EmbedAsker, got: Gathered, answers: readonly [WholeAnswer, ...WholeAnswer[]]): Promise<Answer> {
     this.#counters.partial += 1
     const [first] = answers
     const last = answers.at(-1) ?? first
     const fresh = [...got.values()].filter(({ stored }) => stored === null).length
     this.#counters.textsSaved += Math.max(0, asker.ask.places.length - fresh)
-    const { body } = this.#body(asker, got)
+    const { body } = await this.#body(asker, got)
     const promptTokens = answers.reduce((sum, { outcome }) => sum + (outcome.usage?.promptTokens ?? 0), 0)
     const usage = last.outcome.usage === null ? usageOf(promptTokens) : { ...last.outcome.usage, promptTokens }
     return {

@@ -17,7 +17,7 @@ import type { VectorForm } from './embedding-entry.ts'
 import { CacheKey, type CacheScope, frame } from './key.ts'
 
 /** More texts than this in one request pass by: their keys alone would hold the event loop. */
-export const itemsMax = 4_096
+export const itemsMax = 2_048
 const depthMax = 100
 
 const excluded: ReadonlySet<string> = new Set(['model', 'input', 'prompt', 'keep_alive', 'user', 'metadata', 'stream', 'encoding_format'])

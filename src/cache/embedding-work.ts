@@ -13,7 +13,7 @@ import type { Answer, InferenceRequest, Relay, WholeAnswer } from '../core/relay
 import { scanEnvelope } from '../wire/envelope.ts'
 import { replaceField } from '../wire/splice.ts'
 import { readVectors, type Vector } from './embedding-answer.ts'
-import { isIntactVector, tokensOf, vectorText } from './embedding-entry.ts'
+import { canTell, isIntactVector, tokensOf } from './embedding-entry.ts'
 import type { EmbedAsk, EmbedItem } from './embedding-request.ts'
 import type { EntryStore, Found } from './entry-store.ts'
 import type { MemoryItem } from './memory-layer.ts'
@@ -117,7 +117,7 @@ export class EmbedWork {
     const request = this.#requestFor(missing)
     const answer = await this.#asked.next(request, { ...this.#asked.call, signal: this.#signal })
     if (answer.kind !== 'whole' || answer.status !== 200 || answer.outcome.kind !== 'ok') return { kind: 'answer', answer }
-    const vectors = readVectors(request, answer.body, { items: missing, form: ask.form, dimensionsMax: ask.dimensionsMax })
+    const vectors = await readVectors(request, answer.body, { items: missing, form: ask.form, dimensionsMax: ask.dimensionsMax })
     if (vectors === null) return this.#unreadable(answer, missing.length)
     this.#keep(missing, vectors, answer)
     missing.forEach(({ key }, index) => {
@@ -175,6 +175,6 @@ export class EmbedWork {
 
 /** A stored vector in the form that is asked for; null when it cannot be told in it. */
 export function fromStored({ item, layer }: Found, form: EmbedAsk['form']): Got | null {
-  const text = vectorText(item.bytes, form)
-  return text === null ? null : { vector: { text, tokens: tokensOf(item.bytes), entry: item.bytes }, stored: { item, layer } }
+  if (!canTell(item.bytes, form)) return null
+  return { vector: { text: null, tokens: tokensOf(item.bytes), entry: item.bytes }, stored: { item, layer } }
 }

@@ -13,9 +13,8 @@ import { LayerGate } from './layer-gate.ts'
 import type { FoundEntry, KeyedBytes, SecondLayer, StoredFacts } from './second-layer.ts'
 import type { ResolvedSelector, Tags } from './tags.ts'
 
-const readMsMax = 50
-/** Of a lookup of many: 500 vectors take about 20 ms (caching.md §5). */
-const readManyMsMax = 150
+/** A lookup of many may take this many times as long as one: 500 vectors take about 20 ms (caching.md §5). */
+const manyFactor = 3
 const writeMsMax = 10_000
 const readsMax = 8
 const writesMax = 4
@@ -36,6 +35,8 @@ export interface PostgresLayerDeps {
   readonly bytesMax?: number
   /** Answers that took less to make are not kept; default 2 s. Vectors are always kept. */
   readonly originMsMin?: number
+  /** How long a lookup of one entry may take, in ms; default 50. */
+  readonly readMsMax?: number
   /** Hears when the database is left alone because it failed. */
   readonly report?: (message: string, cause: unknown) => void
 }
@@ -58,12 +59,14 @@ class TableLayer implements PostgresLayer {
   readonly #deps: PostgresLayerDeps
   readonly #reads: LayerGate
   readonly #writes: LayerGate
+  readonly #readMsMax: number
   #state: 'new' | 'started' | 'closed' = 'new'
   #timer: Timer | null = null
 
   constructor(deps: PostgresLayerDeps) {
     this.#deps = deps
-    const { clock, report } = deps
+    const { clock, report, readMsMax = 50 } = deps
+    this.#readMsMax = readMsMax
     const onShut = (cause: unknown): void => report?.('the cache leaves the database alone for a while: it failed three times', cause)
     this.#reads = new LayerGate({ clock, callsMax: readsMax, onShut })
     this.#writes = new LayerGate({ clock, callsMax: writesMax, onShut })
@@ -81,11 +84,11 @@ class TableLayer implements PostgresLayer {
   }
 
   get(key: string, tags: Tags): Promise<FoundEntry | null> | null {
-    return this.#read([key], tags, readMsMax)?.then((found) => found.get(key) ?? null) ?? null
+    return this.#read([key], tags, this.#readMsMax)?.then((found) => found.get(key) ?? null) ?? null
   }
 
   getMany(keys: readonly string[], tags: Tags): Promise<ReadonlyMap<string, FoundEntry>> | null {
-    return this.#read(keys.slice(0, keysPerRead), tags, readManyMsMax)
+    return this.#read(keys.slice(0, keysPerRead), tags, manyFactor * this.#readMsMax)
   }
 
   #read(keys: readonly string[], { tenant }: Tags, withinMs: number): Promise<ReadonlyMap<string, FoundEntry>> | null {

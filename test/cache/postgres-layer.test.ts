@@ -22,6 +22,8 @@ const tags: Tags = { tenant: 'a', kind: 'inference', digest: 'd1' }
 const facts: StoredFacts = { ageMs: 0, freshForMs: 60_000, staleMs: 0, originMs: 2_000, tags }
 const vectors: StoredFacts = { ...facts, originMs: 1, tags: { ...tags, kind: 'embedding' } }
 const keyOf = (text: string): string => createHash('sha256').update(text).digest('hex')
+/** Other tests share the machine: the server ends no statement for that here. */
+const patientMs = 5_000
 const none = { tenant: null, kind: null, digest: null, key: null }
 
 interface Opened {
@@ -34,8 +36,7 @@ interface Opened {
 async function open(servers: Servers, bytesMax = 1_000_000_000): Promise<Opened> {
   const database = await servers.openForTest()
   await migrate(database, cacheMigrations, systemClock)
-  // The read budget is for a machine that is not busy with other tests: here a test moves the clock, which it does not do.
-  const layer = createPostgresLayer({ database, clock: manualClock(), random: () => 0.5, bytesMax })
+  const layer = createPostgresLayer({ database, clock: manualClock(), random: () => 0.5, bytesMax, readMsMax: patientMs })
   layer.start()
   onTestFinished(() => layer.close())
   return { database, layer, sql: (text, values) => database.tx('system', (transaction) => transaction.query(text, values)) }
@@ -143,7 +144,7 @@ describeStores(storeKinds, (servers) => {
     const node = embeds(systemClock)
     const options = cacheOptions.parse({})
     const startProcess = (): Cache => {
-      const layer = createPostgresLayer({ database, clock: manualClock(), random: () => 0.5 })
+      const layer = createPostgresLayer({ database, clock: manualClock(), random: () => 0.5, readMsMax: patientMs })
       layer.start()
       return createCache({
         options: () => options,
