@@ -37,6 +37,13 @@ export interface PutFacts {
   readonly onSettled?: () => void
 }
 
+interface Wanted {
+  readonly tags: Tags
+  readonly isIntact: (bytes: Buffer) => boolean
+  /** How many purges there had been when the look-up began. */
+  readonly purges: number
+}
+
 export interface LayerStats {
   readonly name: string
   readonly hits: number
@@ -62,6 +69,8 @@ export class EntryStore {
   readonly #memory: MemoryLayer
   #slower: readonly Slower[] = []
   #stored = 0
+  /** Purges so far: what was looked for or queued before one may be what it meant. */
+  #purges = 0
 
   constructor(deps: EntryStoreDeps) {
     this.#deps = deps
@@ -81,14 +90,10 @@ export class EntryStore {
 
   /** Looks in the slower layers, nearest first. Null without a promise when none can be asked now. Never rejects. */
   find(key: string, tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<Found | null> | null {
-    return this.#findFrom(0, key, { tags, isIntact })
+    return this.#findFrom(0, key, { tags, isIntact, purges: this.#purges })
   }
 
-  #findFrom(
-    index: number,
-    key: string,
-    wanted: { readonly tags: Tags; readonly isIntact: (bytes: Buffer) => boolean },
-  ): Promise<Found | null> | null {
+  #findFrom(index: number, key: string, wanted: Wanted): Promise<Found | null> | null {
     const slower = this.#slower[index]
     if (slower === undefined) return null
     const asked = slower.layer.get(key, wanted.tags)
@@ -102,12 +107,8 @@ export class EntryStore {
     )
   }
 
-  #promote(
-    slower: Slower,
-    found: FoundEntry | null,
-    { key, tags, isIntact }: { readonly key: string; readonly tags: Tags; readonly isIntact: (bytes: Buffer) => boolean },
-  ): Found | null {
-    if (found === null) {
+  #promote(slower: Slower, found: FoundEntry | null, { key, tags, isIntact, purges }: Wanted & { readonly key: string }): Found | null {
+    if (found === null || purges !== this.#purges) {
       slower.misses += 1
       return null
     }
@@ -126,14 +127,10 @@ export class EntryStore {
   /** Looks for several, each layer for what the nearer ones had not. Null without a promise when none can be asked now. Never rejects. */
   findMany(keys: readonly string[], tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<ReadonlyMap<string, Found>> | null {
     const many = this.#slower.filter(({ layer }) => layer.getMany !== undefined)
-    return many.length === 0 || keys.length === 0 ? null : this.#findManyIn(many, keys, { tags, isIntact })
+    return many.length === 0 || keys.length === 0 ? null : this.#findManyIn(many, keys, { tags, isIntact, purges: this.#purges })
   }
 
-  async #findManyIn(
-    layers: readonly Slower[],
-    keys: readonly string[],
-    wanted: { readonly tags: Tags; readonly isIntact: (bytes: Buffer) => boolean },
-  ): Promise<ReadonlyMap<string, Found>> {
+  async #findManyIn(layers: readonly Slower[], keys: readonly string[], wanted: Wanted): Promise<ReadonlyMap<string, Found>> {
     const all = new Map<string, Found>()
     let left = keys
     for (const slower of layers) {
@@ -163,7 +160,8 @@ export class EntryStore {
     const size = entries.reduce((sum, { bytes }) => sum + bytes.length, 0)
     for (const { layer, writes } of this.#slower) {
       if (layer.putMany === undefined) continue
-      writes.add({ bytes: size, run: () => layer.putMany?.(entries, this.#storedFacts(item, originMs)) ?? null })
+      const run = this.#unlessPurged(() => layer.putMany?.(entries, this.#storedFacts(item, originMs)) ?? null)
+      writes.add({ bytes: size, run })
     }
   }
 
@@ -180,10 +178,16 @@ export class EntryStore {
       if (left === 0) onSettled?.()
     }
     for (const { layer, writes } of this.#slower) {
-      writes.add({ bytes: bytes.length, run: () => layer.put(key, bytes, this.#storedFacts(item, originMs)), onEnd })
+      writes.add({ bytes: bytes.length, run: this.#unlessPurged(() => layer.put(key, bytes, this.#storedFacts(item, originMs))), onEnd })
     }
     if (left === 0 && this.#slower.length === 0) onSettled?.()
     return item
+  }
+
+  /** A write that a purge meanwhile drops: one meant by it must not come after it, and those of others are few. */
+  #unlessPurged(write: () => Promise<void> | null): () => Promise<void> | null {
+    const purges = this.#purges
+    return () => (purges === this.#purges ? write() : null)
   }
 
   /** Keeps in memory what was derived from another entry, with that one's times. */
@@ -200,6 +204,7 @@ export class EntryStore {
 
   /** How many entries of memory a selector means; deletes them unless `countOnly`. */
   purgeMemory(selector: ResolvedSelector, { countOnly }: { readonly countOnly: boolean }): number {
+    if (!countOnly) this.#purges += 1
     return this.#memory.deleteWhere((key, tags) => selects(selector, key, tags), { countOnly })
   }
 

@@ -160,7 +160,10 @@ class Caches implements Cache {
     const shared = resolved.key !== null || (await this.#raise(resolved))
     const flights = this.#inference.disown((slot, { tags }) => selects(resolved, slot, tags)) + this.#embedding.disown(resolved)
     const memory = this.store.purgeMemory(resolved, { countOnly: false })
-    return { dryRun, memory, flights, layers: await this.store.purgeSlower(resolved), shared }
+    const layers = await this.store.purgeSlower(resolved)
+    // No counter hides a single key: what a look-up brought up meanwhile goes too.
+    if (resolved.key !== null) this.store.purgeMemory(resolved, { countOnly: false })
+    return { dryRun, memory, flights, layers, shared }
   }
 
   #resolve({ tenant, kind, model, key }: PurgeSelector): ResolvedSelector {

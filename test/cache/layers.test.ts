@@ -33,6 +33,40 @@ describe('a layer behind memory', () => {
     expect(other.upstream.calls).toHaveLength(0)
   })
 
+  it('C7: a purge by key is not undone by a look-up or a write that was under way', async () => {
+    const layer = sharedLayer(manualClock())
+    const [one, other] = [cached({ layers: [layer] }), cached({ layers: [layer] })]
+    await fill(one)
+    const get = layer.get.bind(layer)
+    let answer: () => void = () => undefined
+    layer.get = (key, tags) => {
+      const found = get(key, tags)
+      return new Promise((resolve) => (answer = () => resolve(found)))
+    }
+    const asked = take(other.ask(chat('hi')))
+    const [slot = ''] = layer.kept.keys()
+    await other.cache.purge({ key: slot.slice(0, 64) }, { dryRun: false })
+    layer.get = get
+    answer()
+    await settle()
+    other.upstream.at(0).begin(text).end()
+    expect((await asked).cache).toBe('miss')
+    expect(other.cache.stats().memory.entries).toBe(0)
+    const put = layer.put.bind(layer)
+    const waiting: (() => void)[] = []
+    layer.put = (key, bytes, facts) => new Promise((resolve) => waiting.push(() => void put(key, bytes, facts)?.then(resolve)))
+    for (const word of ['a', 'b', 'c', 'd', 'e']) {
+      const filling = take(one.ask(chat(word)))
+      await settle()
+      one.upstream.at(-1).begin(text).end()
+      await filling
+    }
+    await one.cache.purge({ key: '0'.repeat(64) }, { dryRun: false })
+    for (const write of waiting) write()
+    await one.cache.idle()
+    expect([waiting.length, layer.kept.size]).toEqual([4, 4])
+  })
+
   it('is asked once for all that come meanwhile', async () => {
     const layer = sharedLayer(manualClock())
     const [one, other] = [cached({ layers: [layer] }), cached({ layers: [layer] })]
