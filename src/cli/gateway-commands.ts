@@ -1,11 +1,13 @@
 /** The commands that ask a running gateway, as commander sees them. Their code loads when they run. */
 import { type Command, Option } from 'commander'
 
+import type { PurgeOptions } from './cache.ts'
 import type { GatewayOptions } from './gateway.ts'
 import type { CreateOptions, ListOptions, RotateOptions } from './keys.ts'
 import { withLimits } from './limit-flags.ts'
 import type { AddOptions } from './nodes.ts'
 import type { TenantSetOptions } from './tenants.ts'
+import type { UsageOptions } from './usage.ts'
 
 /** Options of commands that ask a running gateway. */
 function withGateway(command: Command): Command {
@@ -89,12 +91,41 @@ function addTenants(program: Command): void {
     .action(async (name: string, options: TenantSetOptions) => (await load()).tenantsSetCommand(name, options))
 }
 
-/** Adds `nodes`, `models`, `keys`, `tenants` and `top`. */
+function addUsage(program: Command): void {
+  withGateway(program.command('usage').description('what was used: requests, tokens, GPU time (as the key in CORRAL_API_KEY)'))
+    .option('--by <groups>', 'any of tenant,subject,model,node,route,cache,day (else one sum)')
+    .option('--from <time>', 'a day, a time, or how long ago, such as 7d')
+    .option('--to <time>', 'not included')
+    .option('--tenant <name>', 'only of this tenant')
+    .option('--subject <id>', 'only of this key or token subject')
+    .option('--model <name>', 'only of this model')
+    .action(async (options: UsageOptions) => (await import('./usage.ts')).usageCommand(options))
+}
+
+function addCache(program: Command): void {
+  const cache = program.command('cache').description('the caches of a running gateway: stats, purge')
+  const load = () => import('./cache.ts')
+  withGateway(cache.command('stats').description('what they hold and did')).action(async (options: GatewayOptions) =>
+    (await load()).cacheStatsCommand(options),
+  )
+  withGateway(cache.command('purge').description('take answers out; without --yes only count them'))
+    .option('--tenant <name>', 'of this tenant')
+    .option('--model <name>', 'of this model')
+    .option('--kind <kind>', 'inference or embedding')
+    .option('--key <key>', 'one entry')
+    .option('--all', 'everything')
+    .option('--yes', 'do it')
+    .action(async (options: PurgeOptions) => (await load()).cachePurgeCommand(options))
+}
+
+/** Adds `nodes`, `models`, `keys`, `tenants`, `usage`, `cache` and `top`. */
 export function addGatewayCommands(program: Command): void {
   addNodes(program)
   addModels(program)
   addKeys(program)
   addTenants(program)
+  addUsage(program)
+  addCache(program)
   withGateway(program.command('top').description('the fleet, live in the terminal')).action(async (options: GatewayOptions) =>
     (await import('./top.ts')).topCommand(options),
   )
