@@ -46,6 +46,8 @@ const safetyMs = 500
 export const refusedForMs = 250
 /** How long this replica goes its own way after Redis did not answer. */
 const aloneForMs = 1_000
+/** Askings without an answer before this replica goes its own way: few enough that the breaker opens soon after (five in a row). */
+const asksMax = 3
 /** Refused fingerprints remembered at once. */
 const refusedMax = 16
 /** Who was refused hears news for this long: until it has asked again. */
@@ -66,6 +68,7 @@ export class RunnerLease {
   /** The request whose model another replica loads; the runner's `load` then stands for theirs. */
   #watched: LeaseRequest | null = null
   #aloneUntilMs = -Infinity
+  #unansweredAsks = 0
   #turn = 0
   #chosenAtTick = -1
   #refusedAtMs = -Infinity
@@ -113,7 +116,7 @@ export class RunnerLease {
     const { fingerprint } = request
     this.#asked = kind === 'ask' ? request : null
     // Nothing more of the old kind may slip in while the answer is under way.
-    if (kind === 'ask' && this.#held !== fingerprint) this.#held = null
+    if (kind === 'ask' && this.#held !== fingerprint) this.#lose()
     const statement: LeaseStatement = {
       key: this.key,
       kind,
@@ -142,12 +145,9 @@ export class RunnerLease {
     if (turn !== this.#turn) return
     const request = this.#asked
     this.#asked = null
-    if (reply === null) {
-      this.#standAlone()
-      this.#aloneUntilMs = this.#desk.clock.nowMs() + aloneForMs
-      return
-    }
+    if (reply === null) return this.#unanswered(request)
     this.#aloneUntilMs = -Infinity
+    this.#unansweredAsks = 0
     if (reply.verdict !== 'loading') this.#endWatch()
     if (reply.verdict === 'run' || reply.verdict === 'load') {
       this.#heldUntilMs = sentAtMs + leaseTtlMs - safetyMs
@@ -155,11 +155,24 @@ export class RunnerLease {
       this.#awaited = reply.awaited
       if (request !== null) this.#granted(request, reply)
     } else if (reply.verdict === 'loading') {
-      this.#held = null
+      this.#lose()
       if (request !== null) this.#watch(request)
     } else if (reply.verdict === 'busy') {
       this.#refused(request, reply)
     }
+  }
+
+  /** One late answer is no reason to endanger a node: what is held stands until its end, and an asking is repeated. */
+  #unanswered(request: LeaseRequest | null): void {
+    const nowMs = this.#desk.clock.nowMs()
+    if (!this.#desk.isAlone) {
+      if (request === null && (this.#held === null || this.#heldUntilMs > nowMs)) return
+      this.#unansweredAsks += 1
+      if (request !== null && this.#unansweredAsks < asksMax) return this.#send('ask', request)
+    }
+    this.#unansweredAsks = 0
+    this.#standAlone()
+    this.#aloneUntilMs = nowMs + aloneForMs
   }
 
   #granted(request: LeaseRequest, { verdict, fingerprint, readyForMs }: LeaseReply): void {
@@ -176,8 +189,7 @@ export class RunnerLease {
   }
 
   #refused(request: LeaseRequest | null, { fingerprint }: LeaseReply): void {
-    this.#held = null
-    this.#wanted = null
+    this.#lose()
     if (request === null) return
     this.#pause(request.fingerprint)
     if (fingerprint !== null && this.#runner.inFlight === 0) this.#runner.fingerprint = fingerprint
@@ -187,6 +199,13 @@ export class RunnerLease {
     this.#refusedAtMs = this.#desk.clock.nowMs()
     if (this.#refusedUntilMs.size >= refusedMax) this.#refusedUntilMs.clear()
     this.#refusedUntilMs.set(fingerprint, this.#refusedAtMs + refusedForMs)
+  }
+
+  #lose(): void {
+    this.#held = null
+    this.#heldUntilMs = -Infinity
+    this.#wanted = null
+    this.#awaited = false
   }
 
   #watch(request: LeaseRequest): void {
@@ -206,9 +225,7 @@ export class RunnerLease {
   #standAlone(): boolean {
     const changed = this.#watched !== null || this.#held === null
     this.#endWatch()
-    this.#held = null
-    this.#wanted = null
-    this.#awaited = false
+    this.#lose()
     this.#refusedUntilMs.clear()
     return changed
   }
@@ -284,9 +301,7 @@ export class RunnerLease {
 
   #drop(): void {
     const fingerprint = this.#held
-    this.#held = null
-    this.#wanted = null
-    this.#awaited = false
+    this.#lose()
     if (fingerprint !== null) this.#send('drop', { fingerprint, contextOnly: null, operation: 'other' })
   }
 }

@@ -47,7 +47,7 @@ function keepAsking({ all }: Replicas, numCtx: number): { stop(): Promise<Reply[
 
 test('a Redis that is stopped in its tracks costs no request and little time, and is used again when it goes on', async () => {
   const redis = await startRedis()
-  const replicas = await openReplicas({ ...node, redis: redis.url })
+  const replicas = await openReplicas({ ...node, redis: redis.url, commandTimeoutMs: 25 })
   await askAll(replicas, 2_048)
   const load = keepAsking(replicas, 2_048)
   await systemClock.sleep(300)
@@ -61,14 +61,16 @@ test('a Redis that is stopped in its tracks costs no request and little time, an
   expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
   expect(Math.max(...replies.map(({ totalMs }) => totalMs))).toBeLessThan(1_500)
   const watch = watchForMixtures(replicas)
-  const contexts = replicas.all.flatMap(({ url }, index) => Array.from({ length: 6 }, () => ask(`${url}${chat}`, body(1_024 * (index + 1)))))
+  const contexts = replicas.all.flatMap(({ url }, index) =>
+    Array.from({ length: 6 }, () => ask(`${url}${chat}`, body(1_024 * (index + 1)))),
+  )
   expect((await Promise.all(contexts)).every(isComplete)).toBe(true)
   expect(watch.stop()).toEqual([])
 }, 30_000)
 
 test('idle replicas before a Redis that has stopped answer at once, also with options that nobody has asked for', async () => {
   const redis = await startRedis()
-  const replicas = await openReplicas({ ...node, redis: redis.url })
+  const replicas = await openReplicas({ ...node, redis: redis.url, commandTimeoutMs: 25 })
   await askAll(replicas, 2_048)
   await until(() => replicas.all.every(({ app }) => app.fleet.activeAttempts === 0), 'all is over')
   redis.freeze()

@@ -27,24 +27,37 @@ interface ReplicasOptions extends HerdOptions {
   /** URL; null: each replica is alone. */
   readonly redis: string | null
   readonly fleet?: Readonly<Record<string, unknown>>
+  /** How long Redis may take; by default long, so that a busy machine is no fault of Redis. */
+  readonly commandTimeoutMs?: number
 }
 
-export async function openReplicas({ count = 2, redis, fleet = {}, ...herdOptions }: ReplicasOptions): Promise<Replicas> {
+export async function openReplicas({
+  count = 2,
+  redis,
+  fleet = {},
+  commandTimeoutMs = 1_000,
+  ...herdOptions
+}: ReplicasOptions): Promise<Replicas> {
   const herd = await createHerd(herdOptions)
   onTestFinished(() => herd.close())
   const all: Replica[] = []
-  for (let index = 0; index < count; index += 1) all.push(await openReplica(herd.nodes, redis, fleet))
+  for (let index = 0; index < count; index += 1) all.push(await openReplica(herd.nodes, { url: redis, commandTimeoutMs }, fleet))
   return { all, sims: herd.nodes }
 }
 
-async function openReplica(sims: readonly SimNode[], url: string | null, fleet: Readonly<Record<string, unknown>>): Promise<Replica> {
+async function openReplica(
+  sims: readonly SimNode[],
+  { url, commandTimeoutMs }: { url: string | null; commandTimeoutMs: number },
+  fleet: Readonly<Record<string, unknown>>,
+): Promise<Replica> {
   const config = configSchema.parse({
     http: { host: '127.0.0.1', port: 0 },
     fleet: { ...fleet, nodes: sims.map((sim) => ({ url: sim.url, name: sim.name })) },
     observe: { log: { level: 'silent', access: false } },
     cache: { enabled: false },
   })
-  const redis = url === null ? null : createRedis(redisOptions.parse({ url }), { clock: systemClock, random: Math.random })
+  const redis =
+    url === null ? null : createRedis(redisOptions.parse({ url, commandTimeoutMs }), { clock: systemClock, random: Math.random })
   const stores = {
     secret: 'a secret of thirty-two characters',
     database: null,
