@@ -17,6 +17,6 @@ test('counters are raised on the server and read by the next process', async () 
   const [one, other] = [createEpochStore(database), createEpochStore(database)]
   expect(await one.load()).toEqual({})
   const raised = await Promise.all([one.raise(['all', 'b']), other.raise(['all'])])
-  expect(raised.map((counters) => counters['all']).toSorted()).toEqual([1, 2])
+  expect(new Set(raised.map((counters) => counters['all']))).toEqual(new Set([1, 2]))
   expect(await other.load()).toEqual({ all: 2, b: 1 })
 })

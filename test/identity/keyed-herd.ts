@@ -45,7 +45,7 @@ export interface KeyedHerdOptions {
 }
 
 export async function startKeyedHerd({ nodes = [{}], replicas = 1, redisUrl, sections = {} }: KeyedHerdOptions = {}): Promise<KeyedHerd> {
-  const herd = await createHerd({ speed: 50, nodes: nodes.map(({ group: _, ...node }) => node) })
+  const herd = await createHerd({ speed: 50, nodes })
   const database = embeddedOn(await embeddedFolder())
   await database.open()
   await migrate(database, migrations, systemClock)
