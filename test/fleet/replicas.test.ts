@@ -96,6 +96,7 @@ describe('two context lengths at two replicas', () => {
 
   test('do meet without Redis', async () => {
     const replicas = await openReplicas({ ...busy, redis: null })
+    expect(replicas.all.flatMap(({ app }) => [...app.fleet.pools.leases()])).toEqual([])
     const watch = watchForMixtures(replicas)
     void mixed(replicas, 8).catch(() => undefined)
     await systemClock.sleep(2_500)
