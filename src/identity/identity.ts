@@ -88,10 +88,10 @@ export function createIdentity(deps: IdentityDeps): Identity {
   const peppers = new Peppers(deps.secret, options.previousSecrets)
   const failed = (what: string) => (error: Error) => events.upkeepFailed(what, error.message)
   const audit = new AuditLog({ database, clock, onFailure: failed('audit log') })
-  const sender = randomUUID()
+  const news = new News(deps.bus)
   const onChanged = (): void => {
     authenticator.forget()
-    deps.bus?.publish(channel, sender)
+    news.tell()
   }
   const keys = new KeyStore({ database, audit, peppers, clock, fill, usualLifeMs: options.keys.lifeMs, onChanged })
   const tenants = new TenantStore({ database, audit, clock, onChanged })
@@ -111,7 +111,6 @@ export function createIdentity(deps: IdentityDeps): Identity {
     },
   })
   const upkeep: Upkeep = new Upkeep({ keys, tenants, revocations, authenticator, clock, events })
-  let stopListening = (): void => undefined
   const metricsDigest = options.metricsToken === null ? null : hash('sha256', options.metricsToken, 'buffer')
 
   return {
@@ -128,19 +127,44 @@ export function createIdentity(deps: IdentityDeps): Identity {
     async start() {
       await tenants.ensureOperator()
       await Promise.all([upkeep.start(), ...keySets.map((keySet) => keySet.start())])
-      const listener = { onMessage: (from: string) => void (from !== sender && upkeep.forget()), onGap: () => upkeep.lookNow() }
-      stopListening = deps.bus?.subscribe(channel, listener) ?? stopListening
+      news.hear(upkeep)
     },
     async makeFirstKey() {
       if ((options.mode !== 'keys' && options.mode !== 'both') || (await keys.hasAdmin())) return null
       return (await keys.create(firstKey(options), firstAct)).text
     },
     async close() {
-      stopListening()
+      news.close()
       for (const keySet of keySets) keySet.close()
       await upkeep.close()
       await audit.close()
     },
+  }
+}
+
+/** Tells other replicas of changes and hears of theirs. */
+class News {
+  readonly #bus: IdentityBus | undefined
+  readonly #sender = randomUUID()
+  #stop: (() => void) | null = null
+
+  constructor(bus: IdentityBus | undefined) {
+    this.#bus = bus
+  }
+
+  tell(): void {
+    this.#bus?.publish(channel, this.#sender)
+  }
+
+  hear(upkeep: Upkeep): void {
+    const onMessage = (sender: string): void => {
+      if (sender !== this.#sender) upkeep.forget()
+    }
+    this.#stop = this.#bus?.subscribe(channel, { onMessage, onGap: () => upkeep.lookNow() }) ?? null
+  }
+
+  close(): void {
+    this.#stop?.()
   }
 }
 

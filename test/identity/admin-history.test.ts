@@ -1,0 +1,94 @@
+// The history of requests and the taking back of tokens, over HTTP: who may, and what comes out.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { createIdentity } from '../../src/identity/identity.ts'
+import { identityOptions } from '../../src/identity/options.ts'
+import { goodChat } from '../http/gateway.ts'
+import { HandClock, operatorAct, secret } from './fixture.ts'
+import { type ClosedGateway, startClosedGateway } from './gateway.ts'
+import { fetchFrom, issuerSection, makeIssuer } from './issuer.ts'
+
+let gateway: ClosedGateway
+let operator = ''
+let acmeAdmin = ''
+let acmeChat = ''
+
+beforeAll(async () => {
+  gateway = await startClosedGateway()
+  await gateway.identity.tenants.put('acme', {}, operatorAct)
+  await gateway.identity.tenants.put('rival', {}, operatorAct)
+  operator = await gateway.key({ scopes: ['admin', 'chat'] })
+  acmeAdmin = await gateway.key({ tenant: 'acme', scopes: ['admin', 'chat'] })
+  acmeChat = await gateway.key({ tenant: 'acme', scopes: ['chat'] })
+}, 30_000)
+afterAll(() => gateway.close())
+
+const bearer = (text: string): string[] => [`Authorization: Bearer ${text}`]
+
+async function get(target: string, key: string): Promise<{ status: number; value: Record<string, unknown> }> {
+  const { status, body } = await gateway.ask('GET', target, { headers: bearer(key) })
+  return { status, value: JSON.parse(body.toString()) }
+}
+
+const chat = (key: string) => gateway.ask('POST', '/api/chat', { headers: bearer(key), body: goodChat })
+
+test('an admin sees the requests of its tenant, the operator those of all, anybody else none', async () => {
+  for (let time = 0; time < 3; time += 1) await chat(acmeChat)
+  await chat(operator)
+  const own = await get('/admin/requests/history?limit=2', acmeAdmin)
+  expect(own.status).toBe(200)
+  expect(own.value['requests']).toEqual([
+    expect.objectContaining({ tenant: 'acme', route: '/api/chat' }),
+    expect.objectContaining({ tenant: 'acme' }),
+  ])
+  const everything = await get('/admin/requests/history', operator)
+  expect(everything.value['requests']).toHaveLength(4)
+  expect((await get('/admin/requests/history', acmeChat)).status).toBe(403)
+  expect((await get('/admin/requests/history?tenant=local', acmeAdmin)).value['requests']).toEqual([])
+
+  const { next } = own.value
+  const rest = await get(`/admin/requests/history?limit=2&before=${String(next)}`, acmeAdmin)
+  expect([rest.value['requests'], rest.value['next']]).toEqual([[expect.objectContaining({ tenant: 'acme' })], null])
+  for (const key of [operator, await gateway.key({ tenant: 'rival', scopes: ['admin'] })]) {
+    expect((await get(`/admin/requests/history?before=${String(next)}`, key)).status).toBe(400)
+  }
+  for (const limit of ['-1', '0', '1000000000']) expect((await get(`/admin/requests/history?limit=${limit}`, operator)).status).toBe(400)
+})
+
+test('the operator takes a token back; an admin of another tenant may not', async () => {
+  const seconds = Math.floor(systemClock.wallMs() / 1_000)
+  const token = gateway.issuer.token({ sub: 'leaver', jti: 'token-1', iat: seconds, exp: seconds + 600 })
+  const asked = {
+    headers: [...bearer(operator), 'Content-Type: application/json'],
+    body: JSON.stringify({ issuer: gateway.issuer.name, jti: 'token-1' }),
+  }
+  expect((await chat(token)).status).toBe(200)
+  const refused = await gateway.ask('POST', '/admin/tokens/revoke', {
+    ...asked,
+    headers: [...bearer(acmeAdmin), 'Content-Type: application/json'],
+  })
+  expect(refused.status).toBe(403)
+  expect((await chat(token)).status).toBe(200)
+  const done = await gateway.ask('POST', '/admin/tokens/revoke', asked)
+  expect([done.status, JSON.parse(done.body.toString())]).toEqual([200, { until: expect.stringMatching(/^20\d\d-/) }])
+  expect((await chat(token)).status).toBe(401)
+  expect((await chat(gateway.issuer.token({ sub: 'leaver', jti: 'token-2', iat: seconds, exp: seconds + 600 }))).status).toBe(200)
+})
+
+test('before it was read what is revoked no token is judged', async () => {
+  const issuer = makeIssuer()
+  const identity = createIdentity({
+    options: identityOptions.parse({ mode: 'jwt', issuers: [issuerSection(issuer)] }),
+    database: gateway.database,
+    secret,
+    clock: new HandClock(),
+    events: { decided: () => undefined, upkeepFailed: () => undefined },
+    fetchText: fetchFrom([issuer]),
+  })
+  const ask = () => identity.authenticate({ kind: 'token', text: issuer.token() }, { method: 'GET', path: '/', query: '' })
+  expect(await ask()).toMatchObject({ kind: 'undecided', error: { code: 'store_unavailable' } })
+  await identity.start()
+  expect(await ask()).toMatchObject({ kind: 'granted' })
+  await identity.close()
+})
