@@ -160,7 +160,8 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     },
     identity,
     cache,
-    usage: stores === undefined || stores.database === null ? null : { database: stores.database, secret: stores.secret, flush: limits.flush },
+    usage:
+      stores === undefined || stores.database === null ? null : { database: stores.database, secret: stores.secret, flush: limits.flush },
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,

@@ -74,21 +74,25 @@ async function openReplica(
   return { url: `http://127.0.0.1:${port}`, app, redis }
 }
 
+/** Where one replica has requests under way, and with which runner options. */
+function busyRunners({ fleet }: App): readonly { readonly where: string; readonly fingerprint: string }[] {
+  const runners = fleet.nodes.flatMap((node) =>
+    [...fleet.pools.use(node).runners].map(([key, runner]) => ({ where: `${node.name}/${key}`, runner })),
+  )
+  return runners.flatMap(({ where, runner: { inFlight, fingerprint } }) =>
+    inFlight === 0 || fingerprint === null ? [] : [{ where, fingerprint }],
+  )
+}
+
 /** Looks again and again whether two requests with different runner options are on one model of one node at once. */
 export function watchForMixtures({ all }: Replicas): { readonly stop: () => readonly string[] } {
   const found: string[] = []
   const timer = setInterval(() => {
     const running = new Map<string, string>()
-    for (const { app } of all) {
-      for (const node of app.fleet.nodes) {
-        for (const [key, runner] of app.fleet.pools.use(node).runners) {
-          if (runner.inFlight === 0 || runner.fingerprint === null) continue
-          const where = `${node.name}/${key}`
-          const other = running.get(where)
-          if (other !== undefined && other !== runner.fingerprint) found.push(`${where}: ${other} and ${runner.fingerprint}`)
-          running.set(where, runner.fingerprint)
-        }
-      }
+    for (const { where, fingerprint } of all.flatMap(({ app }) => busyRunners(app))) {
+      const other = running.get(where)
+      if (other !== undefined && other !== fingerprint) found.push(`${where}: ${other} and ${fingerprint}`)
+      running.set(where, fingerprint)
     }
   }, 1)
   const stop = (): readonly string[] => {
