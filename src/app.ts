@@ -7,7 +7,7 @@ import { addCacheMetrics } from './cache/cache-metrics.ts'
 import { type CacheDeps, createCache } from './cache/layer.ts'
 import { createRedisLease } from './cache/lease.ts'
 import { createEpochStore } from './cache/postgres-epochs.ts'
-import { createPostgresLayer } from './cache/postgres-layer.ts'
+import { createPostgresLayer, type PostgresLayerDeps } from './cache/postgres-layer.ts'
 import { createRedisLayer } from './cache/redis-layer.ts'
 import { createIdSource } from './base/ids.ts'
 import type { Relay, RelayLayer } from './core/relay.ts'
@@ -109,7 +109,13 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     secret: Buffer.from(stores?.secret ?? ids.traceId()),
     digestOf: (model) => fleet.digestOf(model),
     engineEpoch: () => fleet.engine,
-    ...cacheStores(initial, { stores, clock, random, replica: hopId }),
+    ...cacheStores(initial, {
+      stores,
+      clock,
+      random,
+      replica: hopId,
+      report: (message, cause) => observer.logger.warn({ err: cause }, message),
+    }),
   })
   addCacheMetrics(observer.metrics, cache)
   const limits = createLimits({
@@ -228,7 +234,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
 /** What the cache has behind memory. */
 function cacheStores(
   { cache, redis: { url = '' } }: Config,
-  { stores, ...deps }: { stores: AppStores | undefined; clock: Clock; random: () => number; replica: string },
+  { stores, ...deps }: Pick<PostgresLayerDeps, 'clock' | 'random' | 'report'> & { stores: AppStores | undefined; replica: string },
 ): Pick<CacheDeps, 'layers' | 'lease' | 'epochStore'> {
   const redis = cache.layers.redis ? (stores?.redis ?? null) : null
   const database = cache.layers.postgres ? (stores?.database ?? null) : null

@@ -1,64 +1,13 @@
 // Embeddings text by text: what reaches a node, what comes back, and what is shared.
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 
 import { CorralError } from '../../src/core/errors.ts'
-import { type Cache, createCache } from '../../src/cache/layer.ts'
-import { cacheOptions } from '../../src/cache/options.ts'
-import type { SecondLayer } from '../../src/cache/second-layer.ts'
-import { type ManualClock, manualClock } from '../fleet/manual-clock.ts'
-import { newCall, requestOf, type Taken, take } from './ask.ts'
-import { secret, settle } from './cached.ts'
-import { type Embeds, embeds, nodeBody, tokensOf } from './embedding-upstream.ts'
+import { newCall, requestOf } from './ask.ts'
+import { settle } from './cached.ts'
+import { nodeBody, tokensOf } from './embedding-upstream.ts'
+import { type How, nodeSays, setup, withoutCount, withoutTimes } from './embedding-setup.ts'
 
-interface Setup {
-  readonly cache: Cache
-  readonly node: Embeds
-  readonly clock: ManualClock
-  readonly digests: Map<string, string>
-  engine: string
-  ask(fields: Readonly<Record<string, unknown>>, how?: How): Promise<Taken>
-}
-
-interface How {
-  readonly path?: string
-  readonly headers?: readonly string[]
-  readonly call?: ReturnType<typeof newCall>
-}
-
-function setup(layers: readonly SecondLayer[] = [], options: Readonly<Record<string, unknown>> = {}): Setup {
-  const clock = manualClock()
-  const node = embeds(clock)
-  const digests = new Map([['e:latest', 'd1']])
-  const parsed = cacheOptions.parse(options)
-  const cache = createCache({
-    options: () => parsed,
-    clock,
-    random: () => 0.5,
-    secret,
-    digestOf: (model) => digests.get(model) ?? null,
-    engineEpoch: () => made.engine,
-    layers,
-  })
-  onTestFinished(() => cache.close())
-  const relay = cache.layer(node.relay)
-  const made: Setup = {
-    cache,
-    node,
-    clock,
-    digests,
-    engine: '0.33',
-    ask: (fields, { path = '/api/embed', headers = [], call = newCall() } = {}) =>
-      take(relay(requestOf(path, { model: 'e', ...fields }, headers), call)),
-  }
-  return made
-}
-
-/** What a node says to it, but for the times, which are its own. */
-function nodeSays(fields: Readonly<Record<string, unknown>>, path = '/api/embed'): string {
-  return withoutTimes(nodeBody(requestOf(path, { model: 'e', ...fields }), 24))
-}
-
-const withoutTimes = (text: string): string => text.replace(/"(total|load)_duration":\d+/g, '"$1_duration":0')
+const countIn = (text: string): number => Number(/"(?:prompt_eval_count|prompt_tokens)":(\d+)/.exec(text)?.[1])
 
 test('E1 asks for each missing text once, in one request, and answers in the order of the input', async () => {
   const { node, ask } = setup()
@@ -73,9 +22,6 @@ test('E1 asks for each missing text once, in one request, and answers in the ord
   expect(answer.headers).toMatchObject({ 'x-corral-cache': 'partial', 'cache-status': 'corral;fwd=partial' })
   expect(answer.cache).toBe('miss')
 })
-
-const withoutCount = (text: string): string => withoutTimes(text).replace(/"prompt_eval_count":\d+/, '"prompt_eval_count":0')
-const countIn = (text: string): number => Number(/"(?:prompt_eval_count|prompt_tokens)":(\d+)/.exec(text)?.[1])
 
 test('E1 tells the tokens of single texts exactly and of a batch as the sum it was told', async () => {
   const { ask } = setup()
@@ -385,29 +331,4 @@ test('off means that nothing of it happens', async () => {
     ['a', 'a'],
     ['a', 'a'],
   ])
-})
-
-test('B4 a large batch out of memory is printed in turns with everything else', async () => {
-  const { ask } = setup()
-  const input = Array.from({ length: 640 }, (_, index) => `text ${index}`)
-  await ask({ input })
-  let turns = 0
-  let isOver = false
-  const tick = (): void => {
-    turns += 1
-    if (!isOver) setImmediate(tick)
-  }
-  setImmediate(tick)
-  const hit = await ask({ input })
-  isOver = true
-  expect(hit.cache).toBe('hit')
-  expect(withoutCount(hit.text)).toBe(withoutCount(nodeSays({ input })))
-  expect(turns).toBeGreaterThanOrEqual(8)
-})
-
-test('more texts than a request may be taken apart into pass by', async () => {
-  const { ask } = setup()
-  const input = Array.from({ length: 2_049 }, (_, index) => `${index}`)
-  expect((await ask({ input })).cache).toBe('bypass')
-  expect((await ask({ input: input.slice(1) })).cache).toBe('miss')
 })
