@@ -16,6 +16,7 @@ import { createBreaker } from './breaker.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
 import { createDispatch, type DispatchEvents } from './dispatch.ts'
 import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
+import { Engine } from './engine.ts'
 import { Affinity } from './learning.ts'
 import { Loader, type LoaderEvents } from './loader.ts'
 import type { RunnerLeases } from './leases.ts'
@@ -72,6 +73,8 @@ export class Fleet {
   readonly operations: Operations
   readonly #admission: Admission
   readonly #pricing: LoadPricing
+  readonly #numCtx: NumCtxPolicy
+  readonly #engine: Engine
   readonly #affinity = new Affinity()
   readonly #relays: Readonly<Partial<Record<Placement, Relay>>>
   #sweep: Timer | null = null
@@ -84,6 +87,8 @@ export class Fleet {
     const nodes = () => this.#nodes
     for (const node of options().nodes) this.#nodes.push(this.#createNode(node))
     this.catalogue = createCatalogue({ nodes, aliases: () => options().aliases, clock, onDrift: events.digestDrift })
+    this.#numCtx = new NumCtxPolicy(() => options().numCtx)
+    this.#engine = new Engine({ nodes, catalogue: this.catalogue, options, numCtx: this.#numCtx })
     this.pools = new PoolTable({ catalogue: this.catalogue, nodes, clock, options, leases: deps.leases ?? null })
     this.budget = new RetryBudget(() => options().retry)
     this.prober = createProber({
@@ -170,7 +175,7 @@ export class Fleet {
       admission: this.#admission,
       budget: this.budget,
       catalogue: this.catalogue,
-      numCtx: new NumCtxPolicy(() => options().numCtx),
+      numCtx: this.#numCtx,
       affinity: this.#affinity,
       tracksConversations: () => options().policy === 'expected-completion',
       clock,
@@ -207,11 +212,14 @@ export class Fleet {
     return this.catalogue.resolve(model).digest
   }
 
-  /** What decides beside the model what a node answers: the versions in the fleet (major and minor) and what is done to `num_ctx`. */
+  /** What decides beside its digest what nodes answer for `model`: their versions, major and minor, and what is done to `num_ctx`. */
+  engineOf(model: string): string {
+    return this.#engine.of(this.catalogue.resolve(model).name)
+  }
+
+  /** `engineOf` all models at once: it also changes when the context length of another model grew. */
   get engine(): string {
-    const versions = new Set(this.#nodes.map(({ version }) => version?.split('.', 2).join('.') ?? ''))
-    const { policy, value } = this.#deps.options().numCtx
-    return `${[...versions].toSorted().join()};${policy}${value ?? ''}`
+    return this.#engine.all
   }
 
   get nodes(): readonly FleetNode[] {

@@ -1,0 +1,67 @@
+/**
+ * What decides beside a model's digest what nodes answer, as one text: Ollama's versions in the fleet and the context length
+ * that requests really get. Who keeps answers puts it into their keys. It is read with every request, so it is put together
+ * anew only when the catalogue moved or the options are others. A node whose version is unknown says nothing: replicas that
+ * see different dead nodes share what they keep.
+ */
+import type { Catalogue } from './catalogue.ts'
+import type { FleetNode } from './node.ts'
+import type { NumCtxPolicy } from './num-ctx.ts'
+import type { FleetOptions } from './options.ts'
+
+export interface EngineDeps {
+  readonly nodes: () => readonly FleetNode[]
+  /** Its version moves whenever a node comes, goes, or is another one. */
+  readonly catalogue: Pick<Catalogue, 'version'>
+  readonly options: () => FleetOptions
+  readonly numCtx: NumCtxPolicy
+}
+
+export class Engine {
+  readonly #deps: EngineDeps
+  #catalogueVersion = -1
+  #numCtx: FleetOptions['numCtx'] | null = null
+  #shared = ''
+  #grownTo = -1
+  #all = ''
+
+  constructor(deps: EngineDeps) {
+    this.#deps = deps
+  }
+
+  /** For one model, by its canonical name. Equal texts: the same request gets the same engine and context length. */
+  of(model: string): string {
+    const grown = this.#deps.numCtx.largestOf(model)
+    this.#refresh()
+    return grown === null ? this.#shared : `${this.#shared};${grown}`
+  }
+
+  /** For all models at once: it also changes when the context length of any other model grew. */
+  get all(): string {
+    const { numCtx } = this.#deps
+    const grownTo = numCtx.growth
+    if (this.#refresh() || grownTo !== this.#grownTo) {
+      this.#grownTo = grownTo
+      this.#all = `${this.#shared};${numCtx.describeLargest()}`
+    }
+    return this.#all
+  }
+
+  /** True when something changed. */
+  #refresh(): boolean {
+    const { nodes, catalogue, options } = this.#deps
+    const { numCtx } = options()
+    const { version } = catalogue
+    if (version === this.#catalogueVersion && numCtx === this.#numCtx) return false
+    this.#catalogueVersion = version
+    this.#numCtx = numCtx
+    this.#shared = `${describeVersions(nodes())};${JSON.stringify(numCtx)}`
+    return true
+  }
+}
+
+/** Major and minor versions that nodes are known to run, each once, in order. */
+function describeVersions(nodes: readonly FleetNode[]): string {
+  const known = nodes.map(({ version }) => version).filter((version) => version !== null)
+  return [...new Set(known.map((version) => version.split('.', 2).join('.')))].toSorted().join()
+}

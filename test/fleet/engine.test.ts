@@ -1,0 +1,93 @@
+// What stored answers are told apart by beside the model: versions of the nodes, and the context length in effect.
+
+import { expect, test } from 'vitest'
+
+import { createCatalogue } from '../../src/fleet/catalogue.ts'
+import { Engine } from '../../src/fleet/engine.ts'
+import { NumCtxPolicy } from '../../src/fleet/num-ctx.ts'
+import { fleetOptions } from '../../src/fleet/options.ts'
+import { bareNode } from './bare-node.ts'
+import { manualClock } from './manual-clock.ts'
+
+function setUp(versions: readonly (string | null)[], numCtx: Readonly<Record<string, unknown>> = {}) {
+  const nodes = versions.map((version, index) => Object.assign(bareNode(`n${index}`), { version }))
+  const clock = manualClock()
+  const catalogue = createCatalogue({ nodes: () => nodes, aliases: () => ({}), clock, onDrift: () => undefined })
+  let options = fleetOptions.parse({ numCtx })
+  const policy = new NumCtxPolicy(() => options.numCtx)
+  const engine = new Engine({ nodes: () => nodes, catalogue, options: () => options, numCtx: policy })
+  const reload = (changed: Readonly<Record<string, unknown>>): void => {
+    options = fleetOptions.parse({ numCtx: changed })
+  }
+  return { nodes, catalogue, engine, policy, reload }
+}
+
+test('a node never probed changes nothing', () => {
+  expect(setUp(['0.33.1', null]).engine.all).toBe(setUp(['0.33.1']).engine.all)
+  const { nodes, catalogue, engine } = setUp(['0.33.1'])
+  const before = engine.of('m:latest')
+  nodes.push(Object.assign(bareNode('late'), { version: null }))
+  catalogue.invalidate()
+  expect(engine.of('m:latest')).toBe(before)
+})
+
+test('another minor version of a node changes it, a patch does not', () => {
+  const { nodes, catalogue, engine } = setUp(['0.33.1'])
+  const before = engine.all
+  const [node] = nodes
+  if (node === undefined) throw new Error('no node')
+  node.version = '0.33.2'
+  catalogue.invalidate()
+  expect(engine.all).toBe(before)
+  node.version = '0.34.0'
+  catalogue.invalidate()
+  expect(engine.all).not.toBe(before)
+  expect(engine.of('m:latest')).toContain('0.34')
+})
+
+test('other buckets change it, since the same request then gets another context length', () => {
+  const { engine, reload } = setUp(['0.33.1'], { policy: 'bucket', buckets: [4_096, 8_192] })
+  const before = engine.of('m:latest')
+  reload({ policy: 'bucket', buckets: [4_096, 16_384] })
+  expect(engine.of('m:latest')).not.toBe(before)
+})
+
+test('a context length that grew changes it for its model', () => {
+  const { engine, policy } = setUp(['0.33.1'], { policy: 'max' })
+  const before = { all: engine.all, own: engine.of('m:latest'), other: engine.of('other:latest') }
+  policy.decide('m:latest', 8_192)
+  expect(engine.of('m:latest')).not.toBe(before.own)
+  expect(engine.of('other:latest')).toBe(before.other)
+  expect(engine.all).not.toBe(before.all)
+  const grown = engine.all
+  policy.decide('m:latest', 4_096)
+  expect(engine.all).toBe(grown)
+})
+
+test('lengths that models grew to in another order make the same text', () => {
+  const texts = [
+    ['a', 'b'],
+    ['b', 'a'],
+  ].map((models) => {
+    const { engine, policy } = setUp(['0.33.1'], { policy: 'max' })
+    for (const model of models) policy.decide(model, 8_192)
+    return engine.all
+  })
+  expect(texts[0]).toBe(texts[1])
+})
+
+test('it is put together once while nothing changes', () => {
+  const { nodes, engine } = setUp(['0.33.1', '0.33.1'])
+  const before = engine.all
+  let reads = 0
+  for (const node of nodes) {
+    Object.defineProperty(node, 'version', {
+      get: () => {
+        reads += 1
+        return '0.33.1'
+      },
+    })
+  }
+  for (let time = 0; time < 100; time += 1) expect(engine.all).toBe(before)
+  expect(reads).toBe(0)
+})
