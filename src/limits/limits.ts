@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
+import type { Principal } from '../core/principal.ts'
 import type { RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
 import type { RedisStore } from '../store/redis.ts'
@@ -59,7 +60,8 @@ export function createLimits(deps: LimitsDeps): Limits {
   const limiter = createLimiter({ clock, options, redis, replica })
   const addresses = new AddressLimiter(() => options().address)
   const classOf = (model: string | null): string => book().classOf(model)
-  const ledger = createUsageLedger({ database, clock, options, classOf, budgets, replica, onTrouble: events.usageTrouble })
+  const isBudgeted = (principal: Principal, model: string | null): boolean => (book().planFor(principal, model)?.budgets.length ?? 0) > 0
+  const ledger = createUsageLedger({ database, clock, options, classOf, isBudgeted, budgets, replica, onTrouble: events.usageTrouble })
   const keepMs = (): number => options().usage.keepMs
   const onSweepTrouble = (error: unknown): void => events.usageTrouble(error, 0)
   const sweep = database === null ? null : new UsageSweep({ database, clock, keepMs, onTrouble: onSweepTrouble })

@@ -1,11 +1,12 @@
 /**
  * Who used what: one record per request that reached the gateway's inside, written in batches (every `flushMs` or `rowsPerFlush`),
- * and the GPU budgets with them. A request never waits for it. While the store is away records wait in a bounded buffer; beyond
- * it the oldest are dropped and counted. Denials by a limit are not recorded: a flood of them must not become a flood of rows.
+ * and the GPU budgets with them. A request never waits for it, and one of which nothing would be kept costs nothing. While the
+ * store is away records wait in a bounded buffer; beyond it the oldest are dropped and counted. Denials by a limit are not recorded: a flood of them must not become a flood of rows.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { toCorralError } from '../core/errors.ts'
+import type { Principal } from '../core/principal.ts'
 import type { Answer, InferenceRequest, RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
 import type { Budgets, StoredCounter } from './budget.ts'
@@ -40,6 +41,8 @@ export interface LedgerDeps {
   readonly options: () => LimitsOptions
   /** The model class of a canonical name; '' for none. */
   readonly classOf: (model: string | null) => string
+  /** Whether a GPU budget may stop this caller with this model. Asked for every request. */
+  readonly isBudgeted: (principal: Principal, model: string | null) => boolean
   readonly budgets: Budgets
   /** Unique to this process and start: part of every batch's id. */
   readonly replica: string
@@ -91,6 +94,7 @@ class BatchedLedger implements UsageLedger {
 
   readonly layer: RelayLayer = (next) => (request, call) => {
     const answered = next(request, call)
+    if (!this.#keeps(request, call)) return answered
     const fail = (thrown: unknown): void => this.#failed(request, call, thrown)
     answered.then((answer) => {
       if (answer.kind === 'whole') {
@@ -101,6 +105,12 @@ class BatchedLedger implements UsageLedger {
       answer.outcome.then((outcome) => this.#ended(request, answer, { outcome, call, firstFrameAtMs }), fail)
     }, fail)
     return answered
+  }
+
+  /** Whether anything of the request would be kept: a row, or time in a budget. */
+  #keeps({ model }: InferenceRequest, { principal }: Call): boolean {
+    const { database, options, isBudgeted } = this.#deps
+    return (database !== null && options().usage.enabled) || isBudgeted(principal, model)
   }
 
   async start(): Promise<void> {

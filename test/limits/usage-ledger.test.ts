@@ -42,6 +42,7 @@ function ledgerOn(database: Database | null, given: Readonly<Record<string, unkn
     clock: systemClock,
     options: () => parsed,
     classOf: (model) => (model?.startsWith('big') === true ? 'large' : ''),
+    isBudgeted: ({ tenant }) => tenant !== 'free',
     budgets,
     replica: `replica-${replicas}-${systemClock.nowMs()}`,
   })
