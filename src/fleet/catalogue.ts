@@ -1,11 +1,11 @@
 /**
  * Which node holds which model, at which digest. It is computed from the lists that the prober reads and from 404s that
  * contradict them. Where nodes hold one name at different digests, requests go to the nodes of one digest only: the one
- * that most nodes hold, the newest among equals; another one's only while none of those is up. `version` moves whenever an
- * answer of `resolve` may differ.
+ * that most nodes hold, the newest among equals; another one's only while none of those is up. While remote models are not
+ * allowed a node that would send a model elsewhere never holds it. `version` moves whenever an answer of `resolve` may differ.
  */
 import type { Clock } from '../base/clock.ts'
-import { canonicalModelName } from '../wire/model-name.ts'
+import { canonicalModelName, isCloudModel } from '../wire/model-name.ts'
 import type { FleetNode, ModelTag } from './node.ts'
 
 export interface ResolvedModel {
@@ -18,6 +18,8 @@ export interface ResolvedModel {
   readonly digest: string | null
   /** False when no node is known to hold it. */
   readonly known: boolean
+  /** True when nodes would run it elsewhere: by its name, or because the holders' lists say so. */
+  readonly remote: boolean
 }
 
 export interface Catalogue {
@@ -36,6 +38,8 @@ export interface Catalogue {
 export interface CatalogueDeps {
   readonly nodes: () => readonly FleetNode[]
   readonly aliases: () => Readonly<Record<string, string>>
+  /** Whether nodes may run models elsewhere; left out: yes. A change of it needs `invalidate`. */
+  readonly remoteAllowed?: () => boolean
   readonly clock: Clock
   readonly onDrift: (model: string, digests: ReadonlyMap<string, readonly string[]>) => void
 }
@@ -88,13 +92,22 @@ class FleetCatalogue implements Catalogue {
   #compute(requested: string): ResolvedModel {
     const canonical = canonicalModelName(requested)
     const name = this.#aliases.get(canonical) ?? canonical
-    const listing = this.#deps.nodes().filter((node) => node.models.has(name) && !this.#isMissing(node, name))
+    const listing = this.#listing(name)
     const usable = listing.filter((node) => node.up !== false && !node.draining)
     const favourite = chooseDigest(listing, name)
     const isServed = usable.length === 0 || usable.some((node) => node.models.get(name)?.digest === favourite)
     const digest = isServed ? favourite : chooseDigest(usable, name)
     const holders = listing.filter((node) => node.models.get(name)?.digest === digest && !node.draining)
-    return { name, requested, holders, digest, known: listing.length > 0 }
+    const isElsewhere = listing.length === 0 && this.#deps.nodes().some((node) => isRemoteOn(node, name))
+    const remote = isElsewhere || isCloudModel(name) || holders.some((node) => isRemoteOn(node, name))
+    return { name, requested, holders, digest, known: listing.length > 0 || isElsewhere, remote }
+  }
+
+  /** Nodes that may be asked for the model. */
+  #listing(model: string): readonly FleetNode[] {
+    const { nodes, remoteAllowed } = this.#deps
+    const allowed = remoteAllowed?.() ?? true
+    return nodes().filter((node) => node.models.has(model) && !this.#isMissing(node, model) && (allowed || !isRemoteOn(node, model)))
   }
 
   #isMissing(node: FleetNode, model: string): boolean {
@@ -149,6 +162,11 @@ class FleetCatalogue implements Catalogue {
     for (const node of this.#deps.nodes()) for (const name of node.models.keys()) names.add(name)
     return [...names]
   }
+}
+
+function isRemoteOn(node: FleetNode, model: string): boolean {
+  const host = node.models.get(model)?.remoteHost ?? null
+  return host !== null
 }
 
 function missingKey(node: FleetNode, model: string): string {

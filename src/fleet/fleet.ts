@@ -86,7 +86,13 @@ export class Fleet {
     const { options, clock, events } = deps
     const nodes = () => this.#nodes
     for (const node of options().nodes) this.#nodes.push(this.#createNode(node))
-    this.catalogue = createCatalogue({ nodes, aliases: () => options().aliases, clock, onDrift: events.digestDrift })
+    this.catalogue = createCatalogue({
+      nodes,
+      aliases: () => options().aliases,
+      remoteAllowed: () => options().cloudModels,
+      clock,
+      onDrift: events.digestDrift,
+    })
     this.#numCtx = new NumCtxPolicy(() => options().numCtx)
     this.#engine = new Engine({ nodes, catalogue: this.catalogue, options, numCtx: this.#numCtx })
     this.pools = new PoolTable({ catalogue: this.catalogue, nodes, clock, options, leases: deps.leases ?? null })
@@ -207,9 +213,10 @@ export class Fleet {
     return known ? name : null
   }
 
-  /** Digest of the build that answers for `model`; null when no node is known to hold it. */
+  /** Digest of the build that answers for `model`; null when no node is known to hold it, or nodes would run it elsewhere. */
   digestOf(model: string): string | null {
-    return this.catalogue.resolve(model).digest
+    const { digest, remote } = this.catalogue.resolve(model)
+    return remote ? null : digest
   }
 
   /** What decides beside its digest what nodes answer for `model`: their versions, major and minor, and what is done to `num_ctx`. */
@@ -235,7 +242,7 @@ export class Fleet {
   readonly relay: Relay = (request, call) => {
     const relay = this.#relays[request.route.placement]
     if (relay === undefined) throw new Error(`no relay for placement ${request.route.placement}`)
-    refuseCloud(request, this.#deps.options().cloudModels)
+    if (!this.#deps.options().cloudModels) refuseCloud(request, this.catalogue)
     return relay(request, call)
   }
 

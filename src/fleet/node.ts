@@ -13,6 +13,8 @@ export interface ModelTag {
   readonly digest: string
   readonly sizeBytes: number
   readonly modifiedAt: string
+  /** Where the node sends requests for it (`remote_host`, else the name there); null or left out: it runs here. */
+  readonly remoteHost?: string | null
   readonly raw: Readonly<Record<string, unknown>>
 }
 

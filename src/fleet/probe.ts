@@ -232,7 +232,8 @@ class NodeProber implements Prober {
     const models = new Map<string, ModelTag>()
     for (const { fields, raw } of rows) {
       const { name, digest, size, modified_at: modifiedAt } = fields
-      models.set(canonicalModelName(name), { name, digest, sizeBytes: size, modifiedAt, raw })
+      const remoteHost = fields.remote_host || fields.remote_model || null
+      models.set(canonicalModelName(name), { name, digest, sizeBytes: size, modifiedAt, remoteHost, raw })
     }
     const changed = !node.modelsKnown || !sameModels(node.models, models)
     node.models = models
@@ -260,6 +261,9 @@ class NodeProber implements Prober {
 
 function sameModels(a: ReadonlyMap<string, ModelTag>, b: ReadonlyMap<string, ModelTag>): boolean {
   if (a.size !== b.size) return false
-  for (const [name, { digest }] of a) if (b.get(name)?.digest !== digest) return false
+  for (const [name, { digest, remoteHost }] of a) {
+    const other = b.get(name)
+    if (other?.digest !== digest || (other.remoteHost ?? null) !== (remoteHost ?? null)) return false
+  }
   return true
 }

@@ -8,6 +8,8 @@ const tagRow = z.looseObject({
   digest: z.string().default(''),
   size: z.number().default(0),
   modified_at: z.string().default(''),
+  remote_model: z.string().optional(),
+  remote_host: z.string().optional(),
 })
 
 const loadedRow = z.looseObject({

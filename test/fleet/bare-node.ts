@@ -20,6 +20,7 @@ export interface BareModel {
   readonly digest?: string
   readonly modifiedAt?: string
   readonly sizeBytes?: number
+  readonly remoteHost?: string
 }
 
 /** A node that is up and lists `models` by name. */
@@ -57,8 +58,8 @@ export function list(node: FleetNode, models: Readonly<Record<string, BareModel>
   node.models = new Map(Object.entries(models).map(([name, model]) => [name, tag(name, model)]))
 }
 
-function tag(name: string, { digest = 'd1', modifiedAt = '2026-01-01T00:00:00Z', sizeBytes = 1_000 }: BareModel): ModelTag {
-  return { name, digest, modifiedAt, sizeBytes, raw: { name, digest } }
+function tag(name: string, { digest = 'd1', modifiedAt = '2026-01-01T00:00:00Z', sizeBytes = 1_000, remoteHost }: BareModel): ModelTag {
+  return { name, digest, modifiedAt, sizeBytes, remoteHost: remoteHost ?? null, raw: { name, digest } }
 }
 
 /** What `/api/ps` of a node says from `nowMs` on: sizes in bytes by model name. */

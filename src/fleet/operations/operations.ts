@@ -7,6 +7,7 @@ import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest, Relay, RelayLayer, WholeAnswer } from '../../core/relay.ts'
 import { decodeString } from '../../wire/json-scan.ts'
 import { isCloudModel } from '../../wire/model-name.ts'
+import type { Catalogue } from '../catalogue.ts'
 import type { FleetNode } from '../node.ts'
 import type { NodeUse } from '../runner.ts'
 import { usableNodes } from './answers.ts'
@@ -43,11 +44,20 @@ export function createOperations(deps: OperationDeps): Operations {
   }
 }
 
-/** Refuses models that a node would run at ollama.com: a name must not move data off the premises (reliability-security.md §0.15). */
-export function refuseCloud(request: InferenceRequest, allowed: boolean): void {
-  if (allowed || !namesOf(request).some(isCloudModel)) return
+/**
+ * Refuses models that a node would run at ollama.com, by their names, by what their aliases lead to and by the nodes' lists: a
+ * name must not move data off the premises (reliability-security.md §0.15). Throws `cloud_model_blocked`.
+ */
+export function refuseCloud(request: InferenceRequest, catalogue: Catalogue): void {
+  const isRemote = (name: string): boolean => isCloudModel(name) || isElsewhere(request, catalogue, name)
+  if (!namesOf(request).some(isRemote)) return
   const message = 'ollama cloud is disabled: remote model is unavailable (set fleet.cloudModels to allow it)'
   throw new CorralError('cloud_model_blocked', message)
+}
+
+/** A model that is elsewhere under a plain name can be deleted: that is how to be rid of it. */
+function isElsewhere({ route }: InferenceRequest, catalogue: Catalogue, name: string): boolean {
+  return route.pattern !== '/api/delete' && catalogue.resolve(name).remote
 }
 
 /** Every model that the request names: what it asks for, and what a create or copy starts from. */
