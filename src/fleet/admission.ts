@@ -126,6 +126,11 @@ export class Admission {
     return canServe(this.#deps.pools.get(wish.model, wish.nodeGroup), wish, { nowMs: this.#deps.clock.nowMs(), except })
   }
 
+  /** Nodes that may serve this request, whatever state they are in. */
+  poolSize(wish: Wish): number {
+    return this.#deps.pools.get(wish.model, wish.nodeGroup).runners.length
+  }
+
   #take(ranked: Ranked<Runner>, { nowMs, waitedMs, only }: { nowMs: number; waitedMs: number; only: boolean }): Claim {
     const runner = ranked.candidate
     this.#choices += 1

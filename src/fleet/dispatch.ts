@@ -4,7 +4,8 @@
  *
  * Retries happen only before the first frame, on a node not yet tried, inside the deadline, at most `retriesMax`, from one
  * budget for the whole process. A refused connection, a keep-alive race, a model that a node lists and has not, and a 503 or
- * a reset within a second while others are well cost neither budget nor a try: no GPU worked for them. The first lost
+ * a reset within a second while others are well cost neither budget nor a try: no GPU worked for them. Such resets are free on
+ * half of the pool only, since it may be the request that kills its nodes; beyond that they count as tries. The first lost
  * connection, dead runner or hang of a request costs no budget while others are well: what dies or freezes loses all of its
  * requests at once, and only those, only once. A node that answers others meanwhile is slow, not frozen: leaving it is paid.
  * When nobody else can do better the node's own answer is passed on untouched.
@@ -91,6 +92,7 @@ class Dispatch implements AttemptSink<Attempt> {
   #budgetTaken = 0
   #refreshed = false
   #resends = 0
+  #freeResets = 0
   #settled = false
   #resolveOutcome: ((outcome: Outcome) => void) | null = null
   #frames: ByteQueue | null = null
@@ -250,9 +252,11 @@ class Dispatch implements AttemptSink<Attempt> {
     if (failure.kind === 'connect') return true
     // Each 404 takes its node out of the pool, each 503 its node out of the choice: neither can go on for long.
     if (failure.kind === 'missing_model') return attempt.claim.runner.bounded || !this.#refreshed
-    const costsNoWork = failure.kind === 'overload' || this.#isIdleReset(attempt, failure)
-    if (costsNoWork && this.#deps.admission.canServe(this.#wish)) return true
-    if (this.#retries >= retry.retriesMax) return false
+    if (failure.kind === 'overload' && this.#deps.admission.canServe(this.#wish)) return true
+    const isIdleReset = this.#isIdleReset(attempt, failure)
+    if (isIdleReset && this.#takeFreeReset()) return true
+    // A request that kills node after node must not have its free tries and the others, too.
+    if (this.#retries + (isIdleReset ? this.#freeResets : 0) >= retry.retriesMax) return false
     if (!this.#payRetry(attempt, failure)) return false
     this.#retries += 1
     return true
@@ -261,6 +265,15 @@ class Dispatch implements AttemptSink<Attempt> {
   /** Each costs its node one of the failures until ejection, and the request one of the nodes left: it cannot go on for long. */
   #isIdleReset({ status, startedAtMs }: Attempt, { kind }: Failure): boolean {
     return kind === 'reset' && isIdleLoss({ status, sinceMs: this.#deps.clock.nowMs() - startedAtMs })
+  }
+
+  /** While half of the pool is well a request finds it. */
+  #takeFreeReset(): boolean {
+    const { admission } = this.#deps
+    const freeMax = Math.max(1, Math.floor(admission.poolSize(this.#wish) / 2))
+    if (this.#freeResets >= freeMax || !admission.canServe(this.#wish)) return false
+    this.#freeResets += 1
+    return true
   }
 
   #payRetry(attempt: Attempt, { kind }: Failure): boolean {

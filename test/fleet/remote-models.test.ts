@@ -35,7 +35,10 @@ async function openRemoteNode(): Promise<RemoteNode> {
     incoming.resume().on('end', () => outgoing.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answers[path])))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => void server.close().closeAllConnections())
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections()
+  })
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
   return { url: `http://127.0.0.1:${address.port}`, asked: paths }
