@@ -20,11 +20,14 @@ export interface ResolvedModel {
   readonly known: boolean
   /** True when nodes would run it elsewhere: by its name, or because the holders' lists say so. */
   readonly remote: boolean
+  /** True when every group of nodes that holds it would answer with the same digest. */
+  readonly uniform: boolean
 }
 
 export interface Catalogue {
   readonly version: number
-  resolve(model: string): ResolvedModel
+  /** `group`: of the caller; it balances over nodes of its own and their digest. Null: all nodes. */
+  resolve(model: string, group?: string | null): ResolvedModel
   /** A node that lists `model` answered 404 for it. */
   noteMissing(node: FleetNode, model: string, nowMs: number): void
   /** A node's list, whether it is up or drains, or the node list itself, changed. */
@@ -79,28 +82,32 @@ class FleetCatalogue implements Catalogue {
     this.#reportDrift()
   }
 
-  resolve(model: string): ResolvedModel {
-    let resolved = this.#resolved.get(model)
+  resolve(model: string, group: string | null = null): ResolvedModel {
+    const key = group === null ? model : `${model}\0${group}`
+    let resolved = this.#resolved.get(key)
     if (resolved === undefined) {
-      resolved = this.#compute(model)
-      // Unknown names are not kept: anybody can make up new ones.
-      if (resolved.known) this.#resolved.set(model, resolved)
+      resolved = this.#compute(model, group)
+      // Unknown names are not kept: anybody can make up new ones. Groups come from credentials: one without holders is not, either.
+      const isKept = group === null ? resolved.known : resolved.holders.length > 0
+      if (isKept) this.#resolved.set(key, resolved)
     }
     return resolved
   }
 
-  #compute(requested: string): ResolvedModel {
+  #compute(requested: string, group: string | null): ResolvedModel {
     const canonical = canonicalModelName(requested)
     const name = this.#aliases.get(canonical) ?? canonical
-    const listing = this.#listing(name)
+    const all = this.#listing(name)
+    const listing = group === null ? all : all.filter(({ options }) => options.group === group)
     const usable = listing.filter((node) => node.up !== false && !node.draining)
     const favourite = chooseDigest(listing, name)
     const isServed = usable.length === 0 || usable.some((node) => node.models.get(name)?.digest === favourite)
     const digest = isServed ? favourite : chooseDigest(usable, name)
     const holders = listing.filter((node) => node.models.get(name)?.digest === digest && !node.draining)
-    const isElsewhere = listing.length === 0 && this.#deps.nodes().some((node) => isRemoteOn(node, name))
+    const isElsewhere = all.length === 0 && this.#deps.nodes().some((node) => isRemoteOn(node, name))
     const remote = isElsewhere || isCloudModel(name) || holders.some((node) => isRemoteOn(node, name))
-    return { name, requested, holders, digest, known: listing.length > 0 || isElsewhere, remote }
+    const uniform = all.every((node) => node.options.group === undefined || node.models.get(name)?.digest === digest)
+    return { name, requested, holders, digest, known: all.length > 0 || isElsewhere, remote, uniform }
   }
 
   /** Nodes that may be asked for the model. */

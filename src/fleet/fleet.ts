@@ -213,10 +213,13 @@ export class Fleet {
     return known ? name : null
   }
 
-  /** Digest of the build that answers for `model`; null when no node is known to hold it, or nodes would run it elsewhere. */
+  /**
+   * Digest of the build that answers for `model`; null when no node is known to hold it, when nodes would run it elsewhere, and
+   * when it depends on the caller's group.
+   */
   digestOf(model: string): string | null {
-    const { digest, remote } = this.catalogue.resolve(model)
-    return remote ? null : digest
+    const { digest, remote, uniform } = this.catalogue.resolve(model)
+    return remote || !uniform ? null : digest
   }
 
   /** What decides beside its digest what nodes answer for `model`: their versions, major and minor, and what is done to `num_ctx`. */

@@ -83,7 +83,7 @@ export class PoolTable<W extends Waiting> {
     const { catalogue } = this.#deps
     const cached = model === null ? undefined : this.#pools.get(keyOf(model, group))
     if (cached !== undefined && cached.catalogueVersion === catalogue.version) return cached
-    const resolved = model === null ? null : catalogue.resolve(model)
+    const resolved = model === null ? null : catalogue.resolve(model, group)
     if (resolved === null || !resolved.known) return this.#anyPool(group)
     return this.#refresh(model ?? anyModel, resolved, group)
   }
@@ -189,7 +189,7 @@ export class PoolTable<W extends Waiting> {
    */
   update(pool: Pool<W>): void {
     if (pool.catalogueVersion === this.#deps.catalogue.version) return
-    const resolved = pool.model === anyModel ? null : this.#deps.catalogue.resolve(pool.model)
+    const resolved = pool.model === anyModel ? null : this.#deps.catalogue.resolve(pool.model, pool.group)
     this.#fill(pool, resolved?.known === true ? resolved : null)
   }
 }

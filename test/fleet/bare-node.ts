@@ -27,7 +27,7 @@ export interface BareModel {
 export function bareNode(
   name: string,
   models: Readonly<Record<string, BareModel>> = {},
-  options: { readonly slots?: number } = {},
+  options: { readonly slots?: number; readonly group?: string } = {},
 ): FleetNode {
   const node: FleetNode = {
     name,

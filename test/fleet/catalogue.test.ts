@@ -96,6 +96,30 @@ describe('digest drift', () => {
     expect(holders(catalogue, 'm')).toEqual(['a', 'b'])
   })
 
+  test('a group of nodes has a digest of its own', () => {
+    const nodes = ['a', 'b', 'c', 'd'].map((name) =>
+      bareNode(name, { 'm:latest': { digest: name < 'c' ? 'many' : name } }, name < 'c' ? {} : { group: `group-${name}` }),
+    )
+    const { catalogue } = setUp(nodes)
+    const of = (group: string | null) => {
+      const { holders: all, digest, known } = catalogue.resolve('m', group)
+      return { holders: all.map(({ name }) => name), digest, known }
+    }
+    expect(of(null)).toEqual({ holders: ['a', 'b'], digest: 'many', known: true })
+    expect(of('group-c')).toEqual({ holders: ['c'], digest: 'c', known: true })
+    expect(of('group-d')).toEqual({ holders: ['d'], digest: 'd', known: true })
+    expect(of('nobody')).toEqual({ holders: [], digest: null, known: true })
+  })
+
+  test('among groups makes the digest depend on the caller', () => {
+    const one = bareNode('one', { 'm:latest': { digest: 'own' } }, { group: 'g' })
+    const { catalogue } = setUp([bareNode('a', { 'm:latest': {} }), bareNode('b', { 'm:latest': {} }), one])
+    expect(catalogue.resolve('m').uniform).toBe(false)
+    list(one, { 'm:latest': {} })
+    catalogue.invalidate()
+    expect(catalogue.resolve('m').uniform).toBe(true)
+  })
+
   test('each state of drift is told once, and told anew after it was over', () => {
     const b = bareNode('b', { 'm:latest': { digest: 'new' } })
     const { catalogue, drifts } = setUp([bareNode('a', { 'm:latest': { digest: 'old' } }), b])

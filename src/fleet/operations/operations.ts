@@ -112,9 +112,7 @@ async function unload(deps: OperationDeps, request: InferenceRequest, call: Call
 
 /** Empty when nobody whom the caller may ask holds the model: any of them then gives the exact error. */
 function nonHolders({ catalogue, nodes }: OperationDeps, request: InferenceRequest, call: Call): readonly string[] {
-  const resolved = request.model === null ? null : catalogue.resolve(request.model)
-  const { nodeGroup } = call.principal
-  const holders = resolved?.holders.filter(({ options }) => nodeGroup === null || options.group === nodeGroup) ?? []
+  const holders = request.model === null ? [] : catalogue.resolve(request.model, call.principal.nodeGroup).holders
   if (holders.length === 0) return []
   return nodes()
     .filter((node) => !holders.includes(node))
@@ -124,7 +122,7 @@ function nonHolders({ catalogue, nodes }: OperationDeps, request: InferenceReque
 /** The node whose identity at ollama.com is used: the first one, or for a push the first that holds the model. */
 function pinnedNode({ catalogue, nodes }: OperationDeps, request: InferenceRequest, call: Call): FleetNode | null {
   const usable = usableNodes(nodes(), call.principal.nodeGroup)
-  const holders = request.model === null ? [] : catalogue.resolve(request.model).holders
+  const holders = request.model === null ? [] : catalogue.resolve(request.model, call.principal.nodeGroup).holders
   return usable.find((node) => holders.includes(node)) ?? usable[0] ?? null
 }
 
