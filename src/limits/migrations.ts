@@ -50,4 +50,9 @@ create table usage_batches (
 );
 `,
   },
+  {
+    number: 201,
+    name: 'usage estimated',
+    sql: 'alter table usage_records add column estimated boolean not null default false',
+  },
 ]

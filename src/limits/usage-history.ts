@@ -58,6 +58,8 @@ export interface HistoryEntry {
   readonly cachedPromptTokens: number
   readonly outputTokens: number
   readonly gpuSeconds: number
+  /** Whether some of the tokens or the GPU time are an estimate: the node did not report them. */
+  readonly estimated: boolean
 }
 
 export interface HistoryPage {
@@ -132,7 +134,7 @@ export class UsageHistory {
 const cursorShape = z.tuple([z.string(), z.string()])
 
 const columns = `id::text as row_id, request, at, tenant, subject, model, node, route, status, outcome, error, cache, stream, attempts,
-  duration_ms, ttft_ms, prompt_tokens, cached_prompt_tokens, output_tokens, gpu_us`
+  duration_ms, ttft_ms, prompt_tokens, cached_prompt_tokens, output_tokens, gpu_us, estimated`
 
 function entryOf(row: Row): HistoryEntry {
   return {
@@ -155,6 +157,7 @@ function entryOf(row: Row): HistoryEntry {
     cachedPromptTokens: Number(row['cached_prompt_tokens']),
     outputTokens: Number(row['output_tokens']),
     gpuSeconds: Number(row['gpu_us']) / 1_000_000,
+    estimated: row['estimated'] === true,
   }
 }
 

@@ -1,7 +1,8 @@
 /** What one request used, as the ledger keeps it: counts and names, never a text. */
 import type { Call } from '../core/call.ts'
-import type { CorralError } from '../core/errors.ts'
+import type { CorralError, ErrorCode } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome } from '../core/relay.ts'
+import { nothing, type Used, usedBy, usedUnanswered } from './usage-estimate.ts'
 
 export interface UsageRecord {
   readonly tenant: string
@@ -29,6 +30,8 @@ export interface UsageRecord {
   readonly error: string | null
   /** Tries on nodes. */
   readonly attempts: number
+  /** Whether some of the tokens or the GPU time are an estimate (`usage-estimate.ts`), because the node did not report them. */
+  readonly estimated: boolean
 }
 
 interface Ended {
@@ -46,17 +49,13 @@ export interface AnswerEnd extends Ended {
 
 /** The record of an answer at its end. One that shares another's generation used nothing itself. */
 export function recordOf(request: InferenceRequest, answer: Answer, { outcome, firstFrameAtMs, ...ended }: AnswerEnd): UsageRecord {
-  const usage = outcome.cached === true ? null : outcome.usage
   return {
     ...namesOf(request, ended),
+    ...spentOf(usedBy(request, outcome, timeOnNode(ended, answer.provenance.dispatchedAtMs))),
     node: answer.provenance.node,
     status: answer.status,
     outcome: outcome.kind,
     cache: answer.provenance.cache ?? null,
-    prompt_tokens: usage?.promptTokens ?? 0,
-    output_tokens: usage?.outputTokens ?? 0,
-    cached_prompt_tokens: usage?.cachedPromptTokens ?? 0,
-    gpu_us: Math.round(((usage?.promptMs ?? 0) + (usage?.outputMs ?? 0)) * 1_000),
     ttft_ms: firstFrameAtMs === null ? null : elapsedMs(ended.call, firstFrameAtMs),
     stream: answer.kind === 'stream',
     error: outcome.error?.code ?? null,
@@ -64,13 +63,31 @@ export function recordOf(request: InferenceRequest, answer: Answer, { outcome, f
   }
 }
 
-/** The record of a request that got no answer. */
+/** The record of a request that got no answer. Time on a node counts when it was its client that did not wait for the end. */
 export function failureRecordOf(request: InferenceRequest, error: CorralError, ended: Ended): UsageRecord {
-  const nothing = { prompt_tokens: 0, output_tokens: 0, cached_prompt_tokens: 0, gpu_us: 0 }
   const { node, status, code } = error
-  const { attempts } = ended.call.progress
+  const { attempts, dispatchedAtMs, phase } = ended.call.progress
   const ending = { status, outcome: 'rejected' as const, cache: null, ttft_ms: null, stream: request.stream, error: code, attempts }
-  return { ...namesOf(request, ended), node, ...ending, ...nothing }
+  const leftNode = leaving.has(code) && phase !== 'queued' && dispatchedAtMs !== null
+  const spent = leftNode ? usedUnanswered(request, timeOnNode(ended, dispatchedAtMs)) : nothing
+  return { ...namesOf(request, ended), node, ...ending, ...spentOf(spent) }
+}
+
+const leaving: ReadonlySet<ErrorCode> = new Set(['client_gone', 'client_too_slow'])
+
+/** Milliseconds since the dispatch; not before the call itself came, where it takes part in another's generation. */
+function timeOnNode({ call, nowMs }: Ended, dispatchedAtMs: number): number {
+  return Math.max(0, nowMs - Math.max(dispatchedAtMs, call.receivedAtMs))
+}
+
+function spentOf({ promptTokens, cachedPromptTokens, outputTokens, gpuMs, estimated }: Used) {
+  return {
+    prompt_tokens: promptTokens,
+    output_tokens: outputTokens,
+    cached_prompt_tokens: cachedPromptTokens,
+    gpu_us: Math.round(gpuMs * 1_000),
+    estimated,
+  }
 }
 
 function namesOf({ model, route }: InferenceRequest, { call, wallMs, nowMs }: Ended) {

@@ -10,11 +10,11 @@ import { until } from '../support/gateway.ts'
 
 interface Running {
   readonly sim: SimNode
-  post(path: string, body: Readonly<Record<string, unknown>>): Promise<Response>
+  post(path: string, body: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<Response>
 }
 
-async function start(limits: Readonly<Record<string, unknown>>): Promise<Running> {
-  const herd = await createHerd({ speed: 50, nodes: 1 })
+async function start(limits: Readonly<Record<string, unknown>>, speed = 50): Promise<Running> {
+  const herd = await createHerd({ speed, nodes: 1 })
   const [sim] = herd.nodes
   if (sim === undefined) throw new Error('no node')
   const config = configSchema.parse({
@@ -31,11 +31,12 @@ async function start(limits: Readonly<Record<string, unknown>>): Promise<Running
     await herd.close()
   })
   await until(() => app.fleet.nodes.every((node) => node.modelsKnown), 'the node was probed')
-  const post = (path: string, body: Readonly<Record<string, unknown>>): Promise<Response> =>
+  const post = (path: string, body: Readonly<Record<string, unknown>>, signal: AbortSignal | null = null): Promise<Response> =>
     fetch(`http://127.0.0.1:${port}${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ model: 'llama3.2:3b', ...body }),
+      signal,
     })
   return { sim, post }
 }
@@ -112,4 +113,60 @@ test('places under way are given back when the client leaves', async () => {
       { timeout: 5_000 },
     )
     .toBe(200)
+})
+
+/** Reads until `frames` frames are there, then leaves. */
+async function leaveAfter(response: Response, frames: number): Promise<void> {
+  const reader = response.body?.getReader()
+  const decoder = new TextDecoder()
+  for (let text = ''; text.split('\n').filter((line) => line !== '').length < frames;) {
+    const piece = await reader?.read()
+    if (piece === undefined || piece.done) throw new Error('the stream ended first')
+    text += decoder.decode(piece.value, { stream: true })
+  }
+  await reader?.cancel()
+}
+
+/** What a request is told that costs nothing itself. */
+async function refusalOf(post: Running['post']): Promise<string> {
+  let text = ''
+  const status = async (): Promise<number> => {
+    const response = await post('/api/show', {})
+    text = await response.text()
+    return response.status
+  }
+  await expect.poll(status, { timeout: 5_000 }).toBe(429)
+  return text
+}
+
+/** Makes the node decode 300 tokens a second: 15 frames take 50 ms. */
+const slow = 5
+const gpuBudget = { tenant: { gpuSecondsPerDay: 0.015 } }
+
+test.each([
+  ['/api/chat', { messages, options: { num_predict: 5_000 } }],
+  ['/api/generate', { prompt: 'Count.', options: { num_predict: 5_000 } }],
+  ['/v1/chat/completions', { messages, stream: true, max_tokens: 5_000 }],
+  ['/v1/messages', { messages, stream: true, max_tokens: 5_000 }],
+])('a client that leaves before the last frame has used its GPU budget: %s', async (path, body) => {
+  const { post } = await start(gpuBudget, slow)
+  await leaveAfter(await post(path, body), 15)
+  expect(await refusalOf(post)).toContain("the tenant's budget of 0.015 GPU seconds per day is used up")
+})
+
+test('a client that leaves before a whole answer has used its GPU budget', async () => {
+  const { sim, post } = await start(gpuBudget, slow)
+  const leaves = new AbortController()
+  const asked = post('/api/chat', { messages, stream: false, options: { num_predict: 5_000 } }, leaves.signal)
+  await until(() => answersBy(sim)['/api/chat'] === 1, 'the node was asked')
+  await systemClock.sleep(30)
+  leaves.abort()
+  await expect(asked).rejects.toThrow('abort')
+  expect(await refusalOf(post)).toContain('budget')
+})
+
+test('an answer in a shape that tells no times has used GPU time all the same', async () => {
+  const { post } = await start(gpuBudget, slow)
+  await (await post('/v1/chat/completions', { messages, max_tokens: 200 })).text()
+  expect(await refusalOf(post)).toContain('budget')
 })

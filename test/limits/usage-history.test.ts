@@ -51,7 +51,8 @@ describeStores(storeKinds, (servers) => {
   ): Promise<void> {
     const budgets = new Budgets(systemClock, () => 100)
     const replica = `replica-${Math.random()}`
-    const ledger = createUsageLedger({ database, clock, options: () => options({}), classOf: () => '', isBudgeted: () => true, budgets, replica })
+    const kept = { classOf: () => '', isBudgeted: () => true, budgets }
+    const ledger = createUsageLedger({ database, clock, options: () => options({}), replica, ...kept })
     const relay = ledger.layer(() => (end instanceof CorralError ? Promise.reject(end) : Promise.resolve(end)))
     const request: InferenceRequest = makeRequest(path, { model: 'small', messages: [] })
     await relay(request, makeCall({ id, receivedAtMs: nowMs, principal: principal({ tenant, subject }) })).catch(() => null)
@@ -74,7 +75,8 @@ describeStores(storeKinds, (servers) => {
       database,
       clock,
       options: () => options({}),
-      classOf: () => '', isBudgeted: () => true,
+      classOf: () => '',
+      isBudgeted: () => true,
       budgets: new Budgets(systemClock, () => 100),
       replica: 'replica-of-stream',
     })
