@@ -3,6 +3,7 @@ import { expect } from 'vitest'
 
 import { type Gateway, type GatewayOptions, startGateway, until } from '../support/gateway.ts'
 import { systemClock } from '../../src/base/clock.ts'
+import { configSchema } from '../../src/config/schema.ts'
 import { ask, chatBody, isComplete } from './ask.ts'
 
 export { until, type Gateway }
@@ -16,12 +17,24 @@ interface Options extends Omit<GatewayOptions, 'config'> {
   readonly warm?: boolean
 }
 
-/** A gateway whose nodes have the chat model in memory and known to be there. */
+/** A gateway without a cache, whose answers are all nodes' own; its nodes have the chat model in memory and known to be there. */
 export async function openGateway({ fleet = {}, http = {}, warm = true, ...rest }: Options = {}): Promise<Gateway> {
   const gateway = await startGateway({ ...rest, config: { fleet, http } })
+  await withoutCache(gateway, { fleet, http })
   if (!warm) return gateway
   await warmUp(gateway)
   return gateway
+}
+
+/** Reloads the configuration with the cache off: these tests count what nodes are asked. */
+async function withoutCache({ app, port, sims }: Gateway, { fleet, http }: Required<Pick<Options, 'fleet' | 'http'>>): Promise<void> {
+  const config = configSchema.parse({
+    http: { host: '127.0.0.1', port, ...http },
+    fleet: { ...fleet, nodes: sims.map(({ url, name }) => ({ url, name })) },
+    observe: { log: { level: 'silent', access: false } },
+    cache: { enabled: false },
+  })
+  await app.reload(config)
 }
 
 /** Loads `model` on every node, beside the gateway, and waits until the gateway knows. */
