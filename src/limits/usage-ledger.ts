@@ -1,7 +1,8 @@
 /**
  * Who used what: one record per request that reached the gateway's inside, written in batches (every `flushMs` or `rowsPerFlush`),
  * and the GPU budgets with them. A request never waits for it, and one of which nothing would be kept costs nothing. While the
- * store is away records wait in a bounded buffer; beyond it the oldest are dropped and counted. Denials by a limit are not recorded: a flood of them must not become a flood of rows.
+ * store is away records wait in a bounded buffer; beyond it the oldest are dropped and counted. What a client did wrong before a
+ * node was asked (denials by a limit among it) is not recorded: a flood of refusals must not push out rows of usage.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
@@ -28,7 +29,7 @@ export interface UsageLedger {
   readonly layer: RelayLayer
   /** Writes from now on, and reads this day's and month's counters. Rejects when they cannot be read; writing goes on. */
   start(): Promise<void>
-  /** Writes all that is buffered. Rejects when the store does not take it. */
+  /** Writes all that is buffered now; what comes meanwhile waits for its turn. Rejects when the store does not take it. */
   flush(): Promise<void>
   /** Writes what is left, if the store takes it. */
   close(): Promise<void>
@@ -73,6 +74,9 @@ class BatchedLedger implements UsageLedger {
   readonly #deps: LedgerDeps
   #entries: Entry[] = []
   #batch: UsageBatch | null = null
+  /** Entries that left the buffer since the start, and how many they were before the batch. */
+  #taken = 0
+  #batchBegins = 0
   #tries = 0
   #batches = 0
   #written = 0
@@ -122,9 +126,8 @@ class BatchedLedger implements UsageLedger {
   }
 
   async flush(): Promise<void> {
-    while (this.#writing !== null || this.#batch !== null || this.#entries.length > 0) {
-      await (this.#writing ?? this.#write())
-    }
+    const end = this.#taken + this.#entries.length
+    while (this.#taken < end || (this.#batch !== null && this.#batchBegins < end)) await (this.#writing ?? this.#write())
   }
 
   async close(): Promise<void> {
@@ -146,7 +149,7 @@ class BatchedLedger implements UsageLedger {
   #failed(request: InferenceRequest, call: Call, thrown: unknown): void {
     const { clock } = this.#deps
     const error = toCorralError(thrown)
-    if (error.code === 'rate_limited' || error.code === 'budget_exhausted') return
+    if (error.fault === 'client' && call.progress.attempts === 0) return
     this.#add(failureRecordOf(request, error, { call, wallMs: clock.wallMs(), nowMs: clock.nowMs() }))
   }
 
@@ -171,6 +174,7 @@ class BatchedLedger implements UsageLedger {
   /** A share at once, because shifting a long array costs its length. */
   #dropOldest(count: number): void {
     const dropped = this.#entries.splice(0, count)
+    this.#taken += dropped.length
     this.#dropped += dropped.length
     for (const { spent } of dropped) this.#deps.budgets.keep(spent)
   }
@@ -231,6 +235,8 @@ class BatchedLedger implements UsageLedger {
   #nextBatch(): UsageBatch | null {
     const entries = this.#entries.splice(0, this.#deps.options().usage.rowsPerFlush)
     if (entries.length === 0) return null
+    this.#batchBegins = this.#taken
+    this.#taken += entries.length
     this.#batches += 1
     const id = `${this.#deps.replica}:${this.#batches}`
     return { id, records: entries.flatMap(({ record }) => (record === null ? [] : [record])), spent: entries.flatMap(({ spent }) => spent) }

@@ -2,6 +2,7 @@
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
+import { newProgress } from '../../src/core/call.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import type { Answer, Outcome } from '../../src/core/relay.ts'
 import { Budgets } from '../../src/limits/budget.ts'
@@ -213,4 +214,70 @@ test('without a store budgets count in memory', async () => {
   await ask('k', { gpuMs: 2_000 })
   expect(budgets.usedSeconds('acme', 'c:k', 'month')).toBe(2)
   expect(ledger.stats.buffered).toBe(0)
+})
+
+interface HeldStore {
+  readonly database: Database
+  /** Lets each transaction through, after `before`. */
+  release(before?: () => Promise<void>): void
+}
+
+/** A store that takes everything in the end, but nothing before `release`. */
+function heldStore(): HeldStore {
+  const released = Promise.withResolvers<void>()
+  let beforeEach = (): Promise<void> => Promise.resolve()
+  const nothing = { query: () => Promise.resolve({ rows: [], rowCount: 1 }) }
+  return {
+    database: {
+      kind: 'embedded',
+      close: () => Promise.resolve(),
+      async tx(_, work) {
+        await released.promise
+        await beforeEach()
+        return work(nothing)
+      },
+    },
+    release(before = beforeEach) {
+      beforeEach = before
+      released.resolve()
+    },
+  }
+}
+
+test.each(['rate_limited', 'model_not_allowed', 'invalid_request', 'operation_disabled', 'cache_miss'] as const)(
+  'a flood of refusals pushes out no row of usage: %s',
+  async (code) => {
+    const { database, release } = heldStore()
+    const { ledger, use: ask } = ledgerOn(database, { rowsPerFlush: 10, rowsBufferedMax: 20 })
+    for (let index = 0; index < 15; index += 1) await ask('k', { gpuMs: 1 })
+    for (let index = 0; index < 200; index += 1) await ask('k', { fails: new CorralError(code, 'no') })
+    expect(ledger.stats).toMatchObject({ buffered: 15, dropped: 0 })
+    release()
+    await ledger.flush()
+    expect(ledger.stats.written).toBe(15)
+  },
+)
+
+test('a client’s failure that reached a node is recorded', async () => {
+  const { database, release } = heldStore()
+  const { ledger } = ledgerOn(database)
+  const call = makeCall({ progress: { ...newProgress(), attempts: 1 } })
+  const refused = ledger.layer(() => Promise.reject(new CorralError('client_too_slow', 'slow')))
+  await refused(makeRequest('/api/chat', { model: 'small', messages: [] }), call).catch(() => null)
+  expect(ledger.stats.buffered).toBe(1)
+  release()
+})
+
+test('a flush ends under load: it writes what was there when it was asked for', async () => {
+  const { database, release } = heldStore()
+  const { ledger, use: ask } = ledgerOn(database, { rowsPerFlush: 10, flushMs: 60_000 })
+  for (let index = 0; index < 25; index += 1) await ask('k', { promptTokens: 1 })
+  release(async () => {
+    if (ledger.stats.written > 1_000) throw new Error('it writes on and on')
+    for (let index = 0; index < 10; index += 1) await ask('k', { promptTokens: 1 })
+  })
+  await ledger.flush()
+  expect(ledger.stats.written).toBe(30)
+  expect(ledger.stats.buffered).toBeGreaterThan(20)
+  release(() => Promise.resolve())
 })
