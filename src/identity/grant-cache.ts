@@ -2,7 +2,8 @@
  * What is known of credentials, by the full SHA-256 of each (never a part of one: CVE-2026-35030). Good ones are kept until
  * they expire or for `freshMs`, and are asked for again in the background at half of it, so that a hit never waits. Bad ones
  * are kept for a few seconds in a bounded list of their own, so that guesses never push good ones out. One look-up per
- * credential is under way at a time. While the store is down, what was good stays good for `outageMs` more.
+ * credential is under way at a time. While the store is down or hangs, what was good stays good for `outageMs` more, and hardly
+ * waits for it: once for `patienceMs`, not at all after a look-up that failed or lasts longer.
  */
 import { LRUCache } from 'lru-cache'
 
@@ -23,12 +24,19 @@ const refusalMs = 5_000
 const pendingMax = 1_000
 /** After a failed look-up the store is left alone for this long. */
 const restMs = 1_000
+/** What was good waits this long for its renewal. */
+const patienceMs = 100
 
 interface Kept extends Granted {
   readonly expiresAtWallMs: number
   readonly freshUntilMs: number
   /** When it is asked for again though it is still good. */
   renewAtMs: number
+}
+
+interface Look {
+  readonly verdict: Promise<Verdict>
+  readonly sinceMs: number
 }
 
 interface Refused {
@@ -41,9 +49,11 @@ export class GrantCache {
   readonly #clock: Clock
   readonly #kept: LRUCache<string, Kept>
   readonly #refused: LRUCache<string, Refused>
-  readonly #pending = new Map<string, Promise<Verdict>>()
+  readonly #pending = new Map<string, Look>()
   /** Grows with every `clear`: what was looked up before is not kept after. */
   #generation = 0
+  /** Whether the last look-up failed. */
+  #failing = false
   #restUntilMs = -Infinity
 
   constructor(options: GrantCacheOptions, clock: Clock) {
@@ -69,9 +79,8 @@ export class GrantCache {
       void this.#look(hash, check)
       return kept
     }
-    const lasts = nowMs < kept.freshUntilMs + this.#options.outageMs
-    if (lasts && nowMs < this.#restUntilMs) return kept
-    return this.#lookAgain(hash, check, lasts ? kept : null)
+    if (nowMs >= kept.freshUntilMs + this.#options.outageMs) return this.#look(hash, check)
+    return this.#bridge(hash, check, kept)
   }
 
   /** Forgets all: a key, a tenant or an issuer's keys have changed. */
@@ -82,34 +91,55 @@ export class GrantCache {
     this.#pending.clear()
   }
 
-  async #lookAgain(hash: string, check: () => Promise<Checked>, kept: Kept | null): Promise<Verdict> {
-    const verdict = await this.#look(hash, check)
-    return verdict.kind === 'undecided' && kept !== null ? kept : verdict
+  /** The verdict on a credential whose time is over, which was good: anew if the store is quick to tell, else as it was. */
+  #bridge(hash: string, check: () => Promise<Checked>, kept: Kept): Verdict | Promise<Verdict> {
+    const nowMs = this.#clock.nowMs()
+    if (nowMs < this.#restUntilMs) return kept
+    const verdict = this.#look(hash, check)
+    const sinceMs = this.#pending.get(hash)?.sinceMs ?? nowMs
+    const leftMs = this.#failing ? 0 : sinceMs + patienceMs - nowMs
+    if (leftMs <= 0) return kept
+    return this.#within(leftMs, verdict, kept)
+  }
+
+  /** The verdict, or after `leftMs` the old one, unless that was forgotten meanwhile. */
+  #within(leftMs: number, verdict: Promise<Verdict>, kept: Kept): Promise<Verdict> {
+    const generation = this.#generation
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(leftMs, () => resolve(generation === this.#generation ? kept : verdict))
+      void verdict.then((told) => {
+        timer.cancel()
+        resolve(told.kind === 'undecided' && generation === this.#generation ? kept : told)
+      })
+    })
   }
 
   #look(hash: string, check: () => Promise<Checked>): Promise<Verdict> {
     const running = this.#pending.get(hash)
-    if (running !== undefined) return running
+    if (running !== undefined) return running.verdict
     if (this.#pending.size >= pendingMax) {
       const error = new CorralError('overloaded', `${pendingMax} credentials are being looked up at once`, { retryAfterMs: 1_000 })
       return Promise.resolve({ kind: 'undecided', error })
     }
-    const look = this.#ask(hash, check, this.#generation).finally(() => {
+    const verdict = this.#ask(hash, check, this.#generation).finally(() => {
       if (this.#pending.get(hash) === look) this.#pending.delete(hash)
     })
+    const look: Look = { verdict, sinceMs: this.#clock.nowMs() }
     this.#pending.set(hash, look)
-    return look
+    return verdict
   }
 
   async #ask(hash: string, check: () => Promise<Checked>, generation: number): Promise<Verdict> {
     try {
       const checked = await check()
+      this.#failing = false
       this.#restUntilMs = -Infinity
       if (generation !== this.#generation) return checked
       return checked.kind === 'granted' ? this.#keep(hash, checked) : this.#refuse(hash, checked)
     } catch (thrown) {
       const error = toCorralError(thrown)
       if (error.code === 'internal') return { kind: 'undecided', error }
+      this.#failing = true
       this.#restUntilMs = this.#clock.nowMs() + restMs
       return { kind: 'undecided', error }
     }

@@ -123,6 +123,86 @@ describe('while the store is down', () => {
   })
 })
 
+describe('while the store hangs', () => {
+  /** A credential that was good, a minute later, and a store that answers when it is told to. */
+  async function hanging() {
+    const stand = setUp()
+    await stand.ask()
+    stand.clock.pass(60_000)
+    const looks: PromiseWithResolvers<Checked>[] = []
+    const hang = (): Promise<Checked> => {
+      const look = Promise.withResolvers<Checked>()
+      looks.push(look)
+      return look.promise
+    }
+    const fail = async (): Promise<void> => {
+      looks.at(-1)?.reject(down)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return { ...stand, looks, fail, resolve: () => stand.cache.resolve('h', hang) }
+  }
+
+  test('a credential that was good waits a tenth of a second once, and not at all after that', async () => {
+    const { clock, looks, resolve } = await hanging()
+    const first = resolve()
+    expect(first).toBeInstanceOf(Promise)
+    clock.pass(99)
+    const second = resolve()
+    expect(second).toBeInstanceOf(Promise)
+    clock.pass(1)
+    expect(await Promise.all([first, second])).toMatchObject([{ kind: 'granted' }, { kind: 'granted' }])
+    expect(resolve()).toMatchObject({ kind: 'granted' })
+    expect(looks).toHaveLength(1)
+  })
+
+  test('it does not wait while the last look-up failed, and is looked up behind its back once a second', async () => {
+    const { clock, looks, fail, resolve } = await hanging()
+    void resolve()
+    await fail()
+    for (let second = 1; second <= 5; second += 1) {
+      clock.pass(1_000)
+      expect(resolve()).toMatchObject({ kind: 'granted' })
+      expect(resolve()).toMatchObject({ kind: 'granted' })
+      expect(looks).toHaveLength(second + 1)
+      await fail()
+    }
+  })
+
+  test('what the store says in the end counts', async () => {
+    const { clock, looks, resolve } = await hanging()
+    const first = resolve()
+    clock.pass(100)
+    expect(await first).toMatchObject({ kind: 'granted' })
+    looks[0]?.resolve(denied('revoked'))
+    await new Promise((done) => setImmediate(done))
+    expect(resolve()).toMatchObject({ reason: 'revoked' })
+  })
+
+  test('a credential that is forgotten while it waits is not taken for good', async () => {
+    const { clock, cache, fail, resolve } = await hanging()
+    const first = resolve()
+    cache.clear()
+    clock.pass(100)
+    await fail()
+    expect(await first).toMatchObject({ kind: 'undecided' })
+  })
+
+  test('a quick answer is waited for', async () => {
+    const { looks, resolve } = await hanging()
+    const first = resolve()
+    looks[0]?.resolve(denied('revoked'))
+    expect(await first).toMatchObject({ reason: 'revoked' })
+  })
+
+  test('beyond the minute nothing is taken for good unasked', async () => {
+    const { clock, fail, resolve } = await hanging()
+    clock.pass(60_000)
+    const verdict = resolve()
+    await fail()
+    expect(await verdict).toMatchObject({ kind: 'undecided' })
+  })
+})
+
 describe('a bad credential', () => {
   test('is remembered for five seconds and no longer', async () => {
     const { clock, source, ask } = setUp()
