@@ -28,7 +28,7 @@ EXPOSE 11435
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["node", "dist/main.js", "health", "--pid", "1"]
-# A container's own loopback is reachable by nobody, so the listener binds every address. As long as Corral has no authentication it refuses
-# that until the operator says that it is meant: docker run -e CORRAL_HTTP__INSECURE_NO_AUTH=true -p 127.0.0.1:11435:11435 …
+# A container's own loopback is reachable by nobody, so the listener binds every address. In open mode it refuses that
+# until the operator says that it is meant (CORRAL_HTTP__INSECURE_NO_AUTH=true -p 127.0.0.1:11435:11435); with CORRAL_IDENTITY__MODE=keys it asks for keys.
 ENTRYPOINT ["node", "dist/main.js"]
 CMD ["serve", "--host", "0.0.0.0"]

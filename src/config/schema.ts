@@ -83,6 +83,7 @@ export const restartKeys: readonly string[] = [
   'http.drainDelayMs',
   'http.origins',
   'http.hosts',
+  'http.trustedProxies',
   'observe.log.format',
   'observe.log.file',
   'fleet.connectTimeoutMs',

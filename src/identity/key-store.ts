@@ -9,7 +9,7 @@ import type { Principal } from '../core/principal.ts'
 import type { Database, Transaction, TransactionScope } from '../store/database.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { FillRandom } from './base62.ts'
-import { excessOf, type Grants, isOperator } from './grants.ts'
+import { excessOf, type Grants, isOperator, operatorTenant } from './grants.ts'
 import { decodeKey, decodeStoredKey, keyColumns, type KeyView, type StoredKey } from './key-rows.ts'
 import { makeKey, makeKeyId } from './key.ts'
 import type { Peppers } from './pepper.ts'
@@ -134,11 +134,14 @@ export class KeyStore {
     return this.#find(`${findText} where k.kind = 'ed25519' and k.revoked_at is null and k.digest = decode($1, 'hex')`, fingerprintHex)
   }
 
-  /** Whether any key is there that may administer and is in use. */
+  /** Whether a key of the operator's tenant is there that may administer and is in use: one of another tenant cannot let the operator in. */
   async hasAdmin(): Promise<boolean> {
     const now = new Date(this.#deps.clock.wallMs()).toISOString()
-    const text = `select 1 from api_keys where scopes ? 'admin' and revoked_at is null and (expires_at is null or expires_at > $1::timestamptz) limit 1`
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now]), { readOnly: true })
+    const text = `select 1 from api_keys where tenant = $2 and scopes ? 'admin' and revoked_at is null
+      and (expires_at is null or expires_at > $1::timestamptz) limit 1`
+    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now, operatorTenant]), {
+      readOnly: true,
+    })
     return rows.length > 0
   }
 
