@@ -1,6 +1,6 @@
 /**
  * The audit log: every act of an operator, in the transaction of the act itself, and every denial, gathered for a second so
- * that a flood of them costs one row per kind. Rows are never changed; each holds the hash of the one before, so a row that
+ * that a flood of them costs one row per kind and pushes out no act. Rows are never changed; each holds the hash of the one before, so a row that
  * was altered or taken out behind the database's back is found by `verify`. Never credentials, bodies or paths.
  */
 import { hash } from 'node:crypto'
@@ -36,6 +36,8 @@ export interface AuditRow extends AuditEntry {
 
 /** Kinds of denials gathered between two writes. */
 const gatheredMax = 1_000
+/** Acts that wait to be written; they are the operator's own, and none is folded into another. More are reported and lost. */
+const actsMax = 10_000
 const flushMs = 1_000
 /** Rows per page of an export. */
 const pageRows = 500
@@ -75,6 +77,9 @@ export class AuditLog {
   readonly #clock: Clock
   readonly #onFailure: (error: Error) => void
   #gathered = new Map<string, Gathered>()
+  #acts: Gathered[] = []
+  /** Acts that are not stored yet, those being written among them. */
+  #actsWaiting = 0
   #timer: Timer | null = null
   #writing: Promise<void> = Promise.resolve()
 
@@ -89,19 +94,22 @@ export class AuditLog {
     await this.#insert(transaction, [{ entry, at: this.#now(), count: 1 }])
   }
 
-  /** Notes an act that was done outside of the store, in the actor's own tenant. */
+  /** Notes an act that was done outside of the store, in the actor's own tenant. It gets a row of its own. Never fails. */
   noteAct(action: string, target: string, { by, requestId, address }: AuditedAct): void {
-    this.#note({ tenant: by.tenant, actor: by.subject ?? by.method, action, target, decision: 'allowed', requestId, address })
+    if (this.#actsWaiting >= actsMax) {
+      this.#onFailure(new Error(`${actsMax} acts wait to be written; not kept: ${action} by ${by.subject ?? by.method}`))
+      return
+    }
+    this.#actsWaiting += 1
+    const entry = { tenant: by.tenant, actor: by.subject ?? by.method, action, target, decision: 'allowed' as const, requestId, address }
+    this.#acts.push({ entry, at: this.#now(), count: 1 })
+    this.#schedule()
   }
 
   /** Notes a denial. Costs no query by itself and never fails. */
   deny(entry: AuditEntry): void {
-    this.#note(entry)
-  }
-
-  #note(entry: AuditEntry): void {
-    const { tenant, actor, action, target, address, decision } = entry
-    const kind = decision === 'denied' ? [tenant, actor, action, target, address].join('\n') : entry.requestId
+    const { tenant, actor, action, target, address } = entry
+    const kind = [tenant, actor, action, target, address].join('\n')
     const known = this.#gathered.get(kind) ?? (this.#gathered.size >= gatheredMax ? this.#gathered.get(overflow) : undefined)
     if (known !== undefined) {
       known.count += 1
@@ -110,7 +118,7 @@ export class AuditLog {
     const full = this.#gathered.size >= gatheredMax
     const kept = full ? { ...entry, actor: 'anonymous', target: 'more than can be listed', address: '' } : entry
     this.#gathered.set(full ? overflow : kind, { entry: kept, at: this.#now(), count: 1 })
-    this.#timer ??= this.#clock.after(flushMs, () => void this.flush())
+    this.#schedule()
   }
 
   /** Writes what was gathered; on failure it is kept for the next time. */
@@ -122,15 +130,24 @@ export class AuditLog {
   }
 
   async #write(): Promise<void> {
-    const batch = this.#gathered
-    if (batch.size === 0) return
+    const denials = this.#gathered
+    const acts = this.#acts
+    if (denials.size === 0 && acts.length === 0) return
     this.#gathered = new Map()
+    this.#acts = []
+    const batch = [...acts, ...denials.values()].toSorted((one, other) => (one.at < other.at ? -1 : Number(one.at > other.at)))
     try {
-      await this.#database.tx('system', (transaction) => this.#insert(transaction, [...batch.values()]))
+      await this.#database.tx('system', (transaction) => this.#insert(transaction, batch))
+      this.#actsWaiting -= acts.length
     } catch (thrown) {
-      this.#putBack(batch)
+      this.#acts = [...acts, ...this.#acts]
+      this.#putBack(denials)
       this.#onFailure(thrown instanceof Error ? thrown : new Error(String(thrown)))
     }
+  }
+
+  #schedule(): void {
+    this.#timer ??= this.#clock.after(flushMs, () => void this.flush())
   }
 
   #putBack(batch: ReadonlyMap<string, Gathered>): void {
@@ -141,7 +158,7 @@ export class AuditLog {
     const merged = new Map(batch)
     for (const [kind, gathered] of this.#gathered) if (!merged.has(kind) && merged.size <= gatheredMax) merged.set(kind, gathered)
     this.#gathered = merged
-    this.#timer ??= this.#clock.after(flushMs, () => void this.flush())
+    this.#schedule()
   }
 
   async #insert(transaction: Transaction, batch: readonly Gathered[]): Promise<void> {

@@ -75,6 +75,41 @@ describeStores(storeKinds, (servers) => {
       expect(rows.reduce((sum, { count }) => sum + count, 0)).toBe(1_500)
     })
 
+    test('lists every act by itself, whatever a flood of denials does', async () => {
+      const before = await read()
+      const { audit } = stand.identity
+      for (let index = 0; index < 1_500; index += 1) audit.deny(denial({ address: `10.2.${index}` }))
+      for (let index = 0; index < 3; index += 1) audit.noteAct('drain node', `node-${index}`, operatorAct)
+      stand.database.down = new CorralError('store_unavailable', 'down')
+      await audit.flush()
+      for (let index = 0; index < 1_500; index += 1) audit.deny(denial({ address: `10.3.${index}` }))
+      audit.noteAct('drain node', 'node-0', operatorAct)
+      stand.database.down = null
+      await audit.flush()
+      const rows = await read('system', before.at(-1)?.seq)
+      const acts = rows.filter(({ decision }) => decision === 'allowed')
+      expect(acts.map(({ actor, action, target, count }) => `${actor}: ${action} ${target} (${count})`)).toEqual([
+        'open: drain node node-0 (1)',
+        'open: drain node node-1 (1)',
+        'open: drain node node-2 (1)',
+        'open: drain node node-0 (1)',
+      ])
+      expect(rows.length).toBeLessThanOrEqual(1_001 + 4)
+      expect(await audit.verify()).toBeNull()
+    })
+
+    test('reports acts beyond ten thousand that wait', async () => {
+      const { audit } = stand.identity
+      stand.database.down = new CorralError('store_unavailable', 'down')
+      for (let index = 0; index < 10_000; index += 1) audit.noteAct('drain node', `node-${index}`, operatorAct)
+      await audit.flush()
+      audit.noteAct('undrain node', 'one-more', operatorAct)
+      stand.database.down = null
+      expect(stand.told.failures.at(-1)).toBe('audit log: 10000 acts wait to be written; not kept: undrain node by open')
+      await audit.flush()
+      expect((await read()).at(-1)).toMatchObject({ target: 'node-9999' })
+    })
+
     test('keeps denials while the store is down', async () => {
       const before = await read()
       stand.database.down = new CorralError('store_unavailable', 'down')
