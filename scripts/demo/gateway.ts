@@ -29,7 +29,7 @@ export async function startGateway(nodes: readonly DemoNode[], port: number): Pr
   const startedAtMs = performance.now()
   const child = spawn(process.execPath, [join(root, 'src/main.ts'), 'serve', '--port', String(chosen)], {
     cwd: import.meta.dirname,
-    env: { ...foreignEnvironment(), ...nodeEnvironment(nodes), CORRAL_OBSERVE__LOG__ACCESS: 'false' },
+    env: { ...foreignEnvironment(), ...nodeEnvironment(nodes), CORRAL_OBSERVE__LOG__ACCESS: 'false', CORRAL_STORE__ENABLED: 'false' },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let messages = ''

@@ -19,7 +19,7 @@ import { crowd, quantile } from './front.ts'
 
 const chat = '/api/chat'
 const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const quiet = ['--set', 'observe.log.access=false']
+const quiet = ['--set', 'observe.log.access=false', '--set', 'store.enabled=false']
 
 /** Nodes of this process with the chat model in memory, and the flag that names them with their slots. */
 async function openHerd(options: Omit<HerdOptions, 'nodes'>): Promise<{ readonly herd: SimHerd; readonly flags: readonly string[] }> {
