@@ -15,7 +15,7 @@ const withoutTimes = (text: string): string => text.replace(/,"total_duration".*
 
 describe('a gateway with its cache of embeddings', () => {
   it('E1 computes only the new texts of a batch, over several nodes, and answers as one node would', async () => {
-    const gateway = await openGateway({ nodes: 3 })
+    const gateway = await openGateway({ cache: {}, nodes: 3 })
     const url = `${gateway.url}/api/embed`
     const first = await ask(url, { model, input: texts.slice(0, 8) })
     expect(first.headers['x-corral-cache']).toBe('miss')
@@ -24,7 +24,7 @@ describe('a gateway with its cache of embeddings', () => {
     expect(second.headers['x-corral-cache']).toBe('partial')
     expect(second.headers['x-corral-route']).toMatch(/^split/)
     expect(askedAll(gateway, '/api/embed').filter((count, index) => count > (before[index] ?? 0)).length).toBeGreaterThan(1)
-    const alone = await openGateway({ nodes: 1 })
+    const alone = await openGateway({ cache: {}, nodes: 1 })
     const fresh = await ask(`${alone.url}/api/embed`, { model, input: texts })
     expect(withoutTimes(second.text)).toBe(withoutTimes(fresh.text))
     const after = askedAll(gateway, '/api/embed')
@@ -42,7 +42,7 @@ describe('a gateway with its cache of embeddings', () => {
     ['/v1/embeddings', { input: texts[0], encoding_format: 'base64' }],
     ['/api/embeddings', { prompt: texts[0] }],
   ])('E2 %s %o is the same live and out of the cache', async (path, fields) => {
-    const gateway = await openGateway()
+    const gateway = await openGateway({ cache: {} })
     const live = await ask(gateway.url + path, { model, ...fields })
     const hit = await ask(gateway.url + path, { model, ...fields })
     expect(live.status, live.text).toBe(200)
@@ -53,8 +53,8 @@ describe('a gateway with its cache of embeddings', () => {
   })
 
   it('shares vectors between routes, in the bytes of each', async () => {
-    const gateway = await openGateway()
-    const plain = await openGateway()
+    const gateway = await openGateway({ cache: {} })
+    const plain = await openGateway({ cache: {} })
     await ask(`${gateway.url}/api/embed`, { model, input: texts.slice(0, 2) })
     for (const fields of [{}, { encoding_format: 'base64' }]) {
       const body = { model, input: texts.slice(0, 2), ...fields }
@@ -66,7 +66,7 @@ describe('a gateway with its cache of embeddings', () => {
   })
 
   it('passes on what a node says to a request it refuses', async () => {
-    const gateway = await openGateway()
+    const gateway = await openGateway({ cache: {} })
     const unknown = await ask(`${gateway.url}/api/embed`, { model: 'unheard-of', input: 'x' })
     expect([unknown.status, unknown.headers['x-corral-cache']]).toEqual([404, 'bypass'])
     const wrong = await ask(`${gateway.url}/api/embed`, { model, input: [1] })

@@ -34,7 +34,7 @@ function withoutIds(text: string): string {
 
 describe('a gateway with its cache', () => {
   it.each([...dialects, ...wholes])('S9: %s %o is answered twice and generated once', async (path, body) => {
-    const gateway = await openGateway()
+    const gateway = await openGateway({ cache: {} })
     const before = askedAll(gateway, path)
     const live = await ask(gateway.url + path, body)
     const hit = await ask(gateway.url + path, body)
@@ -51,7 +51,7 @@ describe('a gateway with its cache', () => {
   it.each(['/v1/chat/completions', '/v1/messages', '/v1/completions', '/v1/responses'])(
     'S9: %s gets a fresh id each time',
     async (path) => {
-      const gateway = await openGateway()
+      const gateway = await openGateway({ cache: {} })
       const [, body] = dialects.find(([pattern]) => pattern === path) ?? []
       const replies: Reply[] = []
       for (let turn = 0; turn < 6; turn += 1) replies.push(await ask(gateway.url + path, body))
@@ -62,7 +62,7 @@ describe('a gateway with its cache', () => {
   )
 
   it('a client that signs its requests, with the time in the URL, gets what it was answered a second ago', async () => {
-    const gateway = await openGateway()
+    const gateway = await openGateway({ cache: {} })
     const roles: unknown[] = []
     for (const query of ['?ts=1764000000', '?ts=1764000001', '', '?ts=1764000000&more=1']) {
       const { headers } = await ask(`${gateway.url}/api/chat${query}`, chat)
@@ -72,7 +72,7 @@ describe('a gateway with its cache', () => {
   })
 
   it('S1: 100 clients at once and late ones share one generation, byte for byte', async () => {
-    const gateway = await openGateway({ speed: 2, answerTokens: [250, 300] })
+    const gateway = await openGateway({ cache: {}, speed: 2, answerTokens: [250, 300] })
     const askings = Array.from({ length: 100 }, () => start(`${gateway.url}/api/chat`, chat))
     await Promise.all(askings.map(({ head }) => head))
     for (let turn = 0; turn < 10; turn += 1) askings.push(start(`${gateway.url}/api/chat`, chat))
@@ -86,7 +86,7 @@ describe('a gateway with its cache', () => {
   })
 
   it('S2 and S3: the first client leaving costs nobody anything; all leaving stops the node', async () => {
-    const gateway = await openGateway({ speed: 4, answerTokens: [250, 300] })
+    const gateway = await openGateway({ cache: {}, speed: 4, answerTokens: [250, 300] })
     const [first, second] = [start(`${gateway.url}/api/chat`, chat), start(`${gateway.url}/api/chat`, chat)]
     await Promise.all([first.head, second.head])
     first.leave()
@@ -100,7 +100,7 @@ describe('a gateway with its cache', () => {
   })
 
   it('S6: a runner that dies in the middle shows as the same error to all', async () => {
-    const gateway = await openGateway({ nodes: 1, speed: 4 })
+    const gateway = await openGateway({ cache: {}, nodes: 1, speed: 4 })
     gateway.sims[0]?.control.set('runner-death', { atFrame: 4, count: 1 })
     const askings = [1, 2, 3].map(() => start(`${gateway.url}/api/chat`, chat))
     const replies = await Promise.all(askings.map(({ reply }) => reply))
@@ -113,7 +113,7 @@ describe('a gateway with its cache', () => {
   })
 
   it('S8 and H1: only-if-cached is refused with 504 in the dialect of the route, then served', async () => {
-    const gateway = await openGateway()
+    const gateway = await openGateway({ cache: {} })
     const headers = { 'cache-control': 'only-if-cached' }
     const refused = await ask(`${gateway.url}/api/chat`, chat, { headers })
     expect(refused.status).toBe(504)
@@ -124,7 +124,7 @@ describe('a gateway with its cache', () => {
   })
 
   it('K7: other weights under the same name are asked for anew', async () => {
-    const gateway = await openGateway({ nodes: 1, fleet: { probe: { modelsIntervalMs: 50 } } })
+    const gateway = await openGateway({ cache: {}, nodes: 1, fleet: { probe: { modelsIntervalMs: 50 } } })
     await ask(`${gateway.url}/api/chat`, chat)
     expect((await ask(`${gateway.url}/api/chat`, chat)).headers['x-corral-cache']).toBe('hit')
     const before = gateway.app.fleet.digestOf(model)
@@ -134,7 +134,7 @@ describe('a gateway with its cache', () => {
   })
 
   it('S10: an answer at its limit is generated each time', async () => {
-    const gateway = await openGateway()
+    const gateway = await openGateway({ cache: {} })
     const short = { ...chat, options: { temperature: 0, num_predict: 3 } }
     const roles = [await ask(`${gateway.url}/api/chat`, short), await ask(`${gateway.url}/api/chat`, short)].map(
       ({ headers }) => headers['x-corral-cache'],

@@ -3,7 +3,6 @@ import { expect } from 'vitest'
 
 import { type Gateway, type GatewayOptions, startGateway, until } from '../support/gateway.ts'
 import { systemClock } from '../../src/base/clock.ts'
-import { configSchema } from '../../src/config/schema.ts'
 import { ask, chatBody, isComplete } from './ask.ts'
 
 export { until, type Gateway }
@@ -13,28 +12,19 @@ type FleetSection = Readonly<Record<string, unknown>>
 interface Options extends Omit<GatewayOptions, 'config'> {
   readonly fleet?: FleetSection
   readonly http?: FleetSection
+  /** Default: off, so that every answer is a node's own. */
+  readonly cache?: FleetSection
   /** Load the chat model on every node first; default true. */
   readonly warm?: boolean
 }
 
-/** A gateway without a cache, whose answers are all nodes' own; its nodes have the chat model in memory and known to be there. */
-export async function openGateway({ fleet = {}, http = {}, warm = true, ...rest }: Options = {}): Promise<Gateway> {
-  const gateway = await startGateway({ ...rest, config: { fleet, http } })
-  await withoutCache(gateway, { fleet, http })
+/** A gateway whose nodes have the chat model in memory and known to be there. */
+export async function openGateway({ fleet, http, cache = { enabled: false }, warm = true, ...rest }: Options = {}): Promise<Gateway> {
+  const sections = { ...(fleet === undefined ? {} : { fleet }), ...(http === undefined ? {} : { http }) }
+  const gateway = await startGateway({ ...rest, config: { ...sections, cache } })
   if (!warm) return gateway
   await warmUp(gateway)
   return gateway
-}
-
-/** Reloads the configuration with the cache off: these tests count what nodes are asked. */
-async function withoutCache({ app, port, sims }: Gateway, { fleet, http }: Required<Pick<Options, 'fleet' | 'http'>>): Promise<void> {
-  const config = configSchema.parse({
-    http: { host: '127.0.0.1', port, ...http },
-    fleet: { ...fleet, nodes: sims.map(({ url, name }) => ({ url, name })) },
-    observe: { log: { level: 'silent', access: false } },
-    cache: { enabled: false },
-  })
-  await app.reload(config)
 }
 
 /** Loads `model` on every node, beside the gateway, and waits until the gateway knows. */

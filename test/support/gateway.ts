@@ -23,6 +23,7 @@ export interface ConfigSections {
   readonly http?: Readonly<Record<string, unknown>>
   readonly fleet?: Readonly<Record<string, unknown>>
   readonly observe?: Readonly<Record<string, unknown>>
+  readonly cache?: Readonly<Record<string, unknown>>
   readonly features?: Readonly<Record<string, unknown>>
 }
 
@@ -53,11 +54,15 @@ export async function startGateway({ nodes = 2, config = {}, keepOpen = false, .
   return { url: `http://127.0.0.1:${port}`, port, app, sims: herd.nodes, sim: (name) => simNamed(herd.nodes, name), close }
 }
 
-function configOf({ http, fleet, observe, features }: ConfigSections, sims: readonly SimNode[]): ReturnType<typeof configSchema.parse> {
+function configOf(
+  { http, fleet, observe, cache, features }: ConfigSections,
+  sims: readonly SimNode[],
+): ReturnType<typeof configSchema.parse> {
   return configSchema.parse({
     http: { host: '127.0.0.1', port: 0, ...http },
     fleet: { ...fleet, nodes: sims.map(({ url, name }) => ({ url, name })) },
     observe: { log: { level: 'silent', access: false }, ...observe },
+    cache,
     features,
   })
 }
