@@ -8,9 +8,12 @@ import { expectIdle, openGateway, type Gateway } from '../fleet/gateway.ts'
 import { crowd } from './front.ts'
 
 const requests = 600
+/** A storm that the node sits out, because it looks busy after its first loss, goes on for so long at most. */
+const stormMsMax = 3_000
 
 interface Outcome {
   readonly lost: readonly Reply[]
+  readonly answers: number
   /** From the first request to the end of trust in the node. */
   readonly ejectedAfterMs: number
 }
@@ -23,10 +26,13 @@ async function storm(gateway: Gateway): Promise<Outcome> {
   const watch = setInterval(() => {
     if (first?.breaker.state(systemClock.nowMs()) === 'open') ejectedAfterMs = Math.min(ejectedAfterMs, systemClock.nowMs() - startMs)
   }, 2)
-  const replies = await crowd(gateway.url, { requests, atOnce: 8 })
+  const isOver = (): boolean => ejectedAfterMs < Infinity || systemClock.nowMs() - startMs > stormMsMax
+  const replies: Reply[] = []
+  do replies.push(...(await crowd(gateway.url, { requests, atOnce: 8 })))
+  while (!isOver())
   clearInterval(watch)
-  expect(replies).toHaveLength(requests)
-  return { lost: replies.filter((reply) => !isComplete(reply)), ejectedAfterMs }
+  expect(replies.length % requests).toBe(0)
+  return { lost: replies.filter((reply) => !isComplete(reply)), answers: replies.length, ejectedAfterMs }
 }
 
 /** No lost answer looks complete: the last line is an error, and no line says `done`. */
@@ -37,14 +43,13 @@ function expectTold(lost: readonly Reply[]): void {
   }
 }
 
-test('F9: a node that resets every stream costs at most 1 % of the answers and is passed over from the first loss on', async () => {
+test('F9: a node that resets every stream costs at most 1 % of the answers and is out within a second', async () => {
   const gateway = await openGateway({ nodes: 4, numParallel: 4, speed: 200 })
   gateway.sim('node-1').control.set('rst-at-frame', { path: '/api/chat' })
-  const { lost, ejectedAfterMs } = await storm(gateway)
+  const { lost, answers, ejectedAfterMs } = await storm(gateway)
   expect(lost.length).toBeGreaterThan(0)
-  expect(lost.length / requests).toBeLessThanOrEqual(0.01)
-  // How soon is a matter of speed, which `bench faults` holds: a second. After its first loss the node looks busy and is hardly asked.
-  expect(ejectedAfterMs).toBeLessThan(Infinity)
+  expect(lost.length / answers).toBeLessThanOrEqual(0.01)
+  expect(ejectedAfterMs).toBeLessThan(1_000)
   expectTold(lost)
   await expectIdle(gateway)
 })
@@ -53,9 +58,9 @@ test('F10: a node that stops in every stream costs at most 0.7 % of the answers'
   const deadlines = { idleMsMin: 250, idleMsMax: 500 }
   const gateway = await openGateway({ nodes: 4, numParallel: 4, speed: 200, fleet: { deadlines } })
   gateway.sim('node-1').control.set('hang-mid-stream', { path: '/api/chat' })
-  const { lost, ejectedAfterMs } = await storm(gateway)
+  const { lost, answers, ejectedAfterMs } = await storm(gateway)
   expect(lost.length).toBeGreaterThan(0)
-  expect(lost.length / requests).toBeLessThanOrEqual(0.007)
+  expect(lost.length / answers).toBeLessThanOrEqual(0.007)
   expect(ejectedAfterMs).toBeLessThan(deadlines.idleMsMax + 500)
   expectTold(lost)
   expect(Math.max(...lost.map(({ totalMs }) => totalMs))).toBeLessThan(deadlines.idleMsMax + 500)
