@@ -108,7 +108,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     random,
     secret: Buffer.from(stores?.secret ?? ids.traceId()),
     digestOf: (model) => fleet.digestOf(model),
-    engineEpoch: () => fleet.engine,
+    engineEpoch: (model) => fleet.engineOf(model),
     ...cacheStores(initial, {
       stores,
       clock,

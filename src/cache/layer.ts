@@ -33,8 +33,8 @@ export interface CacheDeps {
   readonly secret: Buffer
   /** Digest of the model that would answer, by canonical name; null when unknown (then nothing is cached). */
   readonly digestOf: (model: string) => string | null
-  /** Changes whenever the engine may answer otherwise, e.g. Ollama's major and minor version over all nodes. */
-  readonly engineEpoch: () => string
+  /** Changes whenever the engine may answer otherwise for a model, e.g. Ollama's major and minor version over all nodes. */
+  readonly engineEpoch: (model: string) => string
   /** From the nearest to the slowest. */
   readonly layers?: readonly SecondLayer[]
   /** One upstream call over all replicas; needs a layer that they share. */

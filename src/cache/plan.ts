@@ -33,7 +33,7 @@ export interface PlanDeps {
   /** Digest of the model that would answer; null when unknown. */
   readonly digestOf: (model: string) => string | null
   /** Changes whenever the engine behind the models may answer otherwise, e.g. Ollama's major and minor version. */
-  readonly engineEpoch: () => string
+  readonly engineEpoch: (model: string) => string
 }
 
 export class Planner {
@@ -47,38 +47,37 @@ export class Planner {
 
   /** The plan, or why there is none. */
   plan(request: InferenceRequest, shape: RouteShape, scope: CacheScope): Plan | BypassReason {
-    const digest = request.model === null ? null : this.#deps.digestOf(request.model)
-    if (digest === null) return 'no-digest'
-    const memo = this.#memoKey(request, scope, digest)
+    const { model } = request
+    const digest = model === null ? null : this.#deps.digestOf(model)
+    if (model === null || digest === null) return 'no-digest'
+    const engine = this.#deps.engineEpoch(model)
+    const memo = this.#memoKey(request, scope, { digest, engine })
     const known = this.#plans.get(memo)
     if (known !== undefined) return known
-    const plan = this.#make(request, shape, { scope, digest }) ?? 'unkeyable'
+    const plan = this.#make(request, shape, { scope, digest, engine }) ?? 'unkeyable'
     this.#plans.set(memo, plan)
     return plan
   }
 
-  #memoKey({ body, target }: InferenceRequest, scope: CacheScope, digest: string): string {
-    const { epochs, engineEpoch } = this.#deps
-    return `${hash('sha256', body, 'base64')}\n${scope.id}\n${digest}\n${epochs.version}\n${engineEpoch()}\n${unsigned(target)}`
+  #memoKey(
+    { body, target }: InferenceRequest,
+    scope: CacheScope,
+    { digest, engine }: { readonly digest: string; readonly engine: string },
+  ): string {
+    return `${hash('sha256', body, 'base64')}\n${scope.id}\n${digest}\n${this.#deps.epochs.version}\n${engine}\n${unsigned(target)}`
   }
 
   #make(
     request: InferenceRequest,
     shape: RouteShape,
-    { scope, digest }: { readonly scope: CacheScope; readonly digest: string },
+    { scope, digest, engine }: { readonly scope: CacheScope; readonly digest: string; readonly engine: string },
   ): Plan | null {
     const identity = this.partsOf(request)
     if (identity === null) return null
     const tags: Tags = { tenant: scope.tenant, kind: 'inference', digest }
     const stamp = this.#deps.epochs.stampOf(tags)
     // A fixed number of parts, then pairs: no two requests can give one list.
-    const parts = [
-      unsigned(request.target),
-      digest,
-      this.#deps.engineEpoch(),
-      stamp,
-      shape.modelFirst ? '' : (request.envelope.model ?? ''),
-    ]
+    const parts = [unsigned(request.target), digest, engine, stamp, shape.modelFirst ? '' : (request.envelope.model ?? '')]
     for (const { name, text } of identity) parts.push(name, text)
     return { key: new CacheKey(this.#deps.secret, scope, { kind: 'inference', parts }).text, tags, digest, stamp }
   }

@@ -22,8 +22,6 @@ export class Engine {
   #catalogueVersion = -1
   #numCtx: FleetOptions['numCtx'] | null = null
   #shared = ''
-  #grownTo = -1
-  #all = ''
 
   constructor(deps: EngineDeps) {
     this.#deps = deps
@@ -36,27 +34,14 @@ export class Engine {
     return grown === null ? this.#shared : `${this.#shared};${grown}`
   }
 
-  /** For all models at once: it also changes when the context length of any other model grew. */
-  get all(): string {
-    const { numCtx } = this.#deps
-    const grownTo = numCtx.growth
-    if (this.#refresh() || grownTo !== this.#grownTo) {
-      this.#grownTo = grownTo
-      this.#all = `${this.#shared};${numCtx.describeLargest()}`
-    }
-    return this.#all
-  }
-
-  /** True when something changed. */
-  #refresh(): boolean {
+  #refresh(): void {
     const { nodes, catalogue, options } = this.#deps
     const { numCtx } = options()
     const { version } = catalogue
-    if (version === this.#catalogueVersion && numCtx === this.#numCtx) return false
+    if (version === this.#catalogueVersion && numCtx === this.#numCtx) return
     this.#catalogueVersion = version
     this.#numCtx = numCtx
     this.#shared = `${describeVersions(nodes())};${JSON.stringify(numCtx)}`
-    return true
   }
 }
 

@@ -227,11 +227,6 @@ export class Fleet {
     return this.#engine.of(this.catalogue.resolve(model).name)
   }
 
-  /** `engineOf` all models at once: it also changes when the context length of another model grew. */
-  get engine(): string {
-    return this.#engine.all
-  }
-
   get nodes(): readonly FleetNode[] {
     return this.#nodes
   }

@@ -17,7 +17,6 @@ const keep: NumCtxDecision = { kind: 'keep' }
 export class NumCtxPolicy {
   readonly #options: () => NumCtxOptions
   readonly #largest = new Map<string, number>()
-  #growth = 0
 
   constructor(options: () => NumCtxOptions) {
     this.#options = options
@@ -43,24 +42,9 @@ export class NumCtxPolicy {
     return this.#options().policy === 'max' ? (this.#largest.get(model) ?? null) : null
   }
 
-  /** Moves whenever `largestOf` of some model does. */
-  get growth(): number {
-    return this.#growth
-  }
-
-  /** All lengths that were grown to, in one text that does not depend on who asked first. */
-  describeLargest(): string {
-    if (this.#options().policy !== 'max') return ''
-    return [...this.#largest]
-      .map(([model, length]) => `${model}=${length}`)
-      .toSorted()
-      .join()
-  }
-
   #max(model: string, requested: number | null): NumCtxDecision {
     const largest = Math.max(requested ?? 0, this.#largest.get(model) ?? 0)
     if (largest === 0) return keep
-    if (largest !== this.#largest.get(model)) this.#growth += 1
     this.#largest.set(model, largest)
     return requested === largest ? keep : { kind: 'set', value: largest }
   }
