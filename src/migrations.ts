@@ -2,9 +2,13 @@
 import { cacheMigrations } from './cache/migrations.ts'
 import { identityMigrations } from './identity/migrations.ts'
 import { limitsMigrations } from './limits/migrations.ts'
+import { searchMigrations } from './search/migrations.ts'
 import type { Migration } from './store/migration.ts'
 
 /** In the order in which they are applied. */
-export const migrations: readonly Migration[] = [...identityMigrations, ...limitsMigrations, ...cacheMigrations].toSorted(
-  (a, b) => a.number - b.number,
-)
+export const migrations: readonly Migration[] = [
+  ...identityMigrations,
+  ...limitsMigrations,
+  ...cacheMigrations,
+  ...searchMigrations,
+].toSorted((a, b) => a.number - b.number)
