@@ -74,7 +74,7 @@ async function identityOn(
     events: { decided: () => {}, upkeepFailed: () => {} },
   })
   await identity.start()
-  const rights = { scopes: ['chat' as const], models: null, nodeGroup: null, limits: noLimits }
+  const rights = { scopes: ['chat' as const], models: null, nodeGroup: null, cache: null, limits: noLimits }
   const wish = { ...rights, tenant: 'local', title: 'bench', lifeMs: 86_400_000, publicKey: null }
   const { text } = await identity.keys.create(wish, { by: openPrincipal, requestId: 'bench', address: '127.0.0.1' })
   const close = async (): Promise<void> => {

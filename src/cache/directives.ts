@@ -2,6 +2,8 @@
  * What a client says about caching: `Cache-Control` of the request (RFC 9111 §5.2.1, RFC 5861 §4) and `X-Corral-Cache`.
  * Unknown directives are ignored, a directive whose value cannot be read too; of a repeated one the strictest counts.
  */
+import { type CacheMode, cacheModes } from '../core/principal.ts'
+
 export interface Directives {
   readonly noStore: boolean
   readonly noCache: boolean
@@ -11,8 +13,8 @@ export interface Directives {
   readonly minFreshSeconds: number | null
   readonly maxStaleSeconds: number | null
   readonly staleIfErrorSeconds: number | null
-  /** `X-Corral-Cache: on|off`. */
-  readonly mode: 'on' | 'off' | null
+  /** `X-Corral-Cache: auto|on|off`. */
+  readonly mode: CacheMode | null
 }
 
 /** What holds for a request that says nothing. */
@@ -46,7 +48,7 @@ export function readDirectives(headers: readonly string[]): Directives {
 
 function readMode(value: string): Directives['mode'] {
   const word = value.trim().toLowerCase()
-  return word === 'on' || word === 'off' ? word : null
+  return cacheModes.find((mode) => mode === word) ?? null
 }
 
 type Writable = { -readonly [Name in keyof Directives]: Directives[Name] }

@@ -21,7 +21,7 @@ import type { ScopeTable } from './key.ts'
 import type { MemoryItem } from './memory-layer.ts'
 import type { CacheOptions } from './options.ts'
 import type { PlanDeps } from './plan.ts'
-import type { BypassReason, CacheMode } from './policy.ts'
+import { type BypassReason, chooseMode } from './policy.ts'
 import { type ResolvedSelector, selects, type Tags } from './tags.ts'
 
 export interface EmbeddingDeps extends PlanDeps {
@@ -29,8 +29,6 @@ export interface EmbeddingDeps extends PlanDeps {
   readonly clock: Clock
   readonly store: EntryStore
   readonly scopes: ScopeTable
-  /** What the caller's credential says; null: nothing. */
-  readonly modeOf: (call: Call) => CacheMode | null
 }
 
 export class EmbeddingCache implements EmbedWorks {
@@ -62,9 +60,9 @@ export class EmbeddingCache implements EmbedWorks {
   ): EmbedAsker | BypassReason {
     const { secret, scopes, epochs, clock } = this.#deps
     if (directives.noStore) return 'no-store'
-    const ofRoute = options.routes[request.route.pattern]
-    const mode = ofRoute === 'off' ? 'off' : (directives.mode ?? this.#deps.modeOf(call) ?? ofRoute ?? options.mode)
-    if (mode === 'off') return 'off'
+    const route = options.routes[request.route.pattern] ?? null
+    const wishes = { request: directives.mode, credential: call.principal.cache, route, general: options.mode }
+    if (chooseMode(wishes) === 'off') return 'off'
     const { model, envelope } = request
     if (model === null) return 'no-model'
     if (isCloudModel(model)) return 'cloud'

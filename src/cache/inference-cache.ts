@@ -17,7 +17,7 @@ import type { ScopeTable } from './key.ts'
 import type { MemoryItem } from './memory-layer.ts'
 import type { CacheOptions } from './options.ts'
 import type { Plan, Planner } from './plan.ts'
-import { bypassReason, type BypassReason, type CacheMode } from './policy.ts'
+import { bypassReason, type BypassReason, chooseMode } from './policy.ts'
 import { replay } from './replay.ts'
 import { type RouteShape, shapeOf, slotOf } from './route-shape.ts'
 import type { FlightLease } from './second-layer.ts'
@@ -31,8 +31,6 @@ export interface InferenceCacheDeps {
   readonly store: EntryStore
   readonly planner: Planner
   readonly scopes: ScopeTable
-  /** What the caller's credential says; null: nothing. */
-  readonly modeOf: (call: Call) => CacheMode | null
   /** Null: each replica asks upstream itself. */
   readonly lease: FlightLease | null
 }
@@ -66,8 +64,8 @@ export class InferenceCache implements AnswerHost {
     { shape, directives, options }: { readonly shape: RouteShape; readonly directives: Directives; readonly options: CacheOptions },
   ): Plan | BypassReason {
     if (directives.noStore) return 'no-store'
-    const ofRoute = options.routes[request.route.pattern]
-    const mode = ofRoute === 'off' ? 'off' : (directives.mode ?? this.deps.modeOf(call) ?? ofRoute ?? options.mode)
+    const route = options.routes[request.route.pattern] ?? null
+    const mode = chooseMode({ request: directives.mode, credential: call.principal.cache, route, general: options.mode })
     const reason = bypassReason(request, mode, options.bodyBytesMax)
     return reason ?? this.deps.planner.plan(request, shape, this.deps.scopes.ofTenant(call.tenant))
   }

@@ -16,7 +16,7 @@ import { InferenceCache } from './inference-cache.ts'
 import { ScopeTable } from './key.ts'
 import type { CacheOptions } from './options.ts'
 import { Planner } from './plan.ts'
-import { bypassReason, type BypassReason, type CacheMode } from './policy.ts'
+import { bypassReason, type BypassReason, chooseMode } from './policy.ts'
 import { shapeOf, slotOf } from './route-shape.ts'
 import type { FlightLease, SecondLayer } from './second-layer.ts'
 import { type PurgeSelector, type ResolvedSelector, selects } from './tags.ts'
@@ -41,8 +41,6 @@ export interface CacheDeps {
   readonly lease?: FlightLease
   /** Needed as soon as a layer outlives this process. */
   readonly epochStore?: EpochStore
-  /** Policy of the caller's credential; null: nothing said. */
-  readonly modeOf?: (call: Call) => CacheMode | null
 }
 
 export interface PurgeResult {
@@ -111,13 +109,12 @@ class Caches implements Cache {
     this.store = new EntryStore({ clock, random, memoryBytes: flags.memory ? memoryBytes : 0, staleMs, layers: deps.layers ?? [] })
     if (deps.epochStore === undefined) this.store.open()
     this.#planner = new Planner({ secret, epochs: this.epochs, digestOf: deps.digestOf, engineEpoch: deps.engineEpoch })
-    const modeOf = deps.modeOf ?? (() => null)
     const { store, scopes } = this
     const lease = deps.lease ?? null
-    this.#inference = new InferenceCache({ options, clock, random, store, planner: this.#planner, scopes, modeOf, lease })
+    this.#inference = new InferenceCache({ options, clock, random, store, planner: this.#planner, scopes, lease })
     const { epochs } = this
     const { digestOf, engineEpoch } = deps
-    this.#embedding = new EmbeddingCache({ secret, epochs, digestOf, engineEpoch, options, clock, store, scopes, modeOf })
+    this.#embedding = new EmbeddingCache({ secret, epochs, digestOf, engineEpoch, options, clock, store, scopes })
     this.layer = (next) => {
       const inference = this.#inference.layer(next)
       const embedding = this.#embedding.layer(next)
@@ -203,7 +200,9 @@ class Caches implements Cache {
     const shape = shapeOf(request.route.pattern)
     if (shape === undefined) return { bypass: 'route', key: null, parts: [], inMemory: false }
     const { routes, mode, bodyBytesMax } = this.#deps.options()
-    const bypass = bypassReason(request, routes[request.route.pattern] ?? mode, bodyBytesMax)
+    const route = routes[request.route.pattern] ?? null
+    const chosen = chooseMode({ request: null, credential: call.principal.cache, route, general: mode })
+    const bypass = bypassReason(request, chosen, bodyBytesMax)
     const plan = this.#planner.plan(request, shape, this.scopes.ofTenant(call.tenant))
     const parts = (this.#planner.partsOf(request) ?? []).map(({ name, text }) => ({ name, sha256: hash('sha256', text, 'hex') }))
     if (typeof plan === 'string') return { bypass: bypass ?? plan, key: null, parts, inMemory: false }

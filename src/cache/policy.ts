@@ -3,16 +3,34 @@
  * seed; `on`: always; `off`: never. Never, whatever is set: requests that load or unload, cloud models, requests that ask a
  * node for something other than an answer.
  */
+import type { CacheMode } from '../core/principal.ts'
 import type { InferenceRequest } from '../core/relay.ts'
 import { scanObject } from '../wire/json-scan.ts'
 import { isCloudModel } from '../wire/model-name.ts'
-
-export type CacheMode = 'auto' | 'on' | 'off'
 
 /** Why a request passes by the cache, a closed set (metric label, and `detail` of `Cache-Status`). */
 export type BypassReason = 'off' | 'no-store' | 'sampling' | 'empty' | 'cloud' | 'no-model' | 'no-digest' | 'unkeyable' | 'too-large'
 
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
+
+/** What was said of how to cache, by whom; null: nothing. */
+export interface ModeWishes {
+  readonly request: CacheMode | null
+  /** Of the caller's key or token. */
+  readonly credential: CacheMode | null
+  readonly route: CacheMode | null
+  /** Where nobody says anything. */
+  readonly general: CacheMode
+}
+
+/**
+ * The mode of one request: its own word, else its credential's, its route's, the general one. `off` of route or credential is
+ * the last word: whoever gave it keeps answers out, and no client gets around that.
+ */
+export function chooseMode({ request, credential, route, general }: ModeWishes): CacheMode {
+  if (route === 'off' || credential === 'off') return 'off'
+  return request ?? credential ?? route ?? general
+}
 
 /** Null: may be cached. Looks at bytes only, parses nothing. */
 export function bypassReason(request: InferenceRequest, mode: CacheMode, bodyBytesMax: number): BypassReason | null {

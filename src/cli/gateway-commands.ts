@@ -62,6 +62,7 @@ function addKeys(program: Command): void {
     .addOption(new Option('--model <name>', 'model or pattern with *, repeatable (else all)').argParser(collect))
     .option('--tenant <name>', 'whose key (else your own tenant)')
     .option('--node-group <name>', 'nodes it is served by (else all)')
+    .option('--cache <mode>', 'which answers are cached: auto, on or off (else as configured)')
     .option('--expires <duration>', 'such as 90d, or never (else identity.keys.lifeMs)')
     .option('--public-key <file>', 'register an Ollama client that signs: its ~/.ollama/id_ed25519.pub')
     .action(async (options: CreateOptions) => (await load()).keysCreateCommand(options))

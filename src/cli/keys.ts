@@ -32,6 +32,7 @@ export interface CreateOptions extends GatewayOptions, LimitFlags {
   readonly model?: readonly string[]
   readonly tenant?: string
   readonly nodeGroup?: string
+  readonly cache?: string
   readonly expires?: string
   readonly publicKey?: string
 }
@@ -41,7 +42,7 @@ const usualScopes = ['chat', 'embed', 'models:read']
 
 /** Makes a key and prints it, this once. */
 export async function keysCreateCommand(options: CreateOptions): Promise<void> {
-  const { title, scope = usualScopes, model, tenant, nodeGroup, expires, publicKey } = options
+  const { title, scope = usualScopes, model, tenant, nodeGroup, cache, expires, publicKey } = options
   const limits = limitsOf(options)
   const wish = {
     scopes: scope,
@@ -49,6 +50,7 @@ export async function keysCreateCommand(options: CreateOptions): Promise<void> {
     ...(model === undefined ? {} : { models: model }),
     ...(tenant === undefined ? {} : { tenant }),
     ...(nodeGroup === undefined ? {} : { nodeGroup }),
+    ...(cache === undefined ? {} : { cache }),
     ...(expires === undefined ? {} : { expiresIn: expires }),
     ...(limits === null ? {} : { limits }),
     ...(publicKey === undefined ? {} : { publicKey: await readPublicKey(publicKey) }),

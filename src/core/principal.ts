@@ -27,6 +27,11 @@ export const noLimits: LimitSet = {
   gpuSecondsPerMonth: null,
 }
 
+/** Whether answers are kept: those to requests that pin their sampling, all, none. */
+export const cacheModes = ['auto', 'on', 'off'] as const
+
+export type CacheMode = (typeof cacheModes)[number]
+
 export interface Principal {
   /** Isolation unit; `local` in open mode. */
   readonly tenant: string
@@ -39,6 +44,8 @@ export interface Principal {
   readonly models: readonly string[] | null
   /** Nodes it may be served by, a name of `fleet.nodes[].group`; null: all. */
   readonly nodeGroup: string | null
+  /** Which of its answers are cached; null: as route and configuration say. */
+  readonly cache: CacheMode | null
   /** Of the credential itself. */
   readonly limits: LimitSet
   /** Of its tenant, shared by all its credentials. */
@@ -55,6 +62,7 @@ export const openPrincipal: Principal = {
   scopes: new Set(scopes),
   models: null,
   nodeGroup: null,
+  cache: null,
   limits: noLimits,
   tenantLimits: noLimits,
   expiresAtWallMs: null,

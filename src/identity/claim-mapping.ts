@@ -40,6 +40,7 @@ export function principalOfClaims(
     scopes: scopesOf(claims, issuer),
     models: null,
     nodeGroup: null,
+    cache: null,
     limits: noLimits,
     tenantLimits: limitsOf(tenant),
     expiresAtWallMs: null,

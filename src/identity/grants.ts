@@ -2,7 +2,7 @@
  * What a key may be given, and the rule that it never gets more than who made it has (LiteLLM GHSA-qrc4-49gv-mv9m). Also
  * which models an allow-list covers.
  */
-import type { LimitSet, Principal, Scope } from '../core/principal.ts'
+import type { CacheMode, LimitSet, Principal, Scope } from '../core/principal.ts'
 
 /** The rights of a credential. */
 export interface Grants {
@@ -10,6 +10,8 @@ export interface Grants {
   /** Canonical names or patterns with `*`; null: all. */
   readonly models: readonly string[] | null
   readonly nodeGroup: string | null
+  /** Which of its answers are cached; null: as route and configuration say. */
+  readonly cache: CacheMode | null
   readonly limits: LimitSet
 }
 

@@ -186,7 +186,7 @@ function modelDenial(pattern: string, { principal: { tenant, subject }, id }: Ca
 }
 
 function firstKey({ keys }: IdentityOptions) {
-  const rights = { scopes: [...scopes], models: null, nodeGroup: null, limits: noLimits }
+  const rights = { scopes: [...scopes], models: null, nodeGroup: null, cache: null, limits: noLimits }
   return { ...rights, tenant: operatorTenant, title: 'made at the first start', lifeMs: keys.lifeMs, publicKey: null }
 }
 

@@ -1,7 +1,7 @@
 /** How keys and tenants stand in their tables: the columns, and rows decoded. */
 import { z } from 'zod'
 
-import { type LimitSet, noLimits, type Principal, scopes } from '../core/principal.ts'
+import { cacheModes, type LimitSet, noLimits, type Principal, scopes } from '../core/principal.ts'
 import type { Row } from '../store/database.ts'
 import type { Grants } from './grants.ts'
 
@@ -56,6 +56,7 @@ const keyShape = z.object({
   scopes: z.array(z.enum(scopes)),
   models: z.array(z.string()).nullable(),
   node_group: z.string().nullable(),
+  cache: z.enum(cacheModes).nullable(),
   limits: limitSetShape,
   created_at: time,
   created_by: z.string().nullable(),
@@ -67,7 +68,7 @@ const keyShape = z.object({
 })
 
 export const keyColumns =
-  'id, tenant, kind, title, scopes, models, node_group, limits, created_at, created_by, expires_at, last_used_at, rotated_from, revoked_at, revoked_reason'
+  'id, tenant, kind, title, scopes, models, node_group, cache, limits, created_at, created_by, expires_at, last_used_at, rotated_from, revoked_at, revoked_reason'
 
 export function decodeKey(row: Row): KeyView {
   const key = keyShape.parse(row)
@@ -79,6 +80,7 @@ export function decodeKey(row: Row): KeyView {
     scopes: key.scopes,
     models: key.models,
     nodeGroup: key.node_group,
+    cache: key.cache,
     limits: key.limits,
     createdAt: key.created_at,
     createdBy: key.created_by,
@@ -135,6 +137,7 @@ export function principalOf({ view, tenantLimits }: StoredKey): Principal {
     scopes: new Set(view.scopes),
     models: view.models,
     nodeGroup: view.nodeGroup,
+    cache: view.cache,
     limits: view.limits,
     tenantLimits,
     expiresAtWallMs: view.expiresAt === null ? null : Date.parse(view.expiresAt),

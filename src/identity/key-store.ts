@@ -190,6 +190,7 @@ export class KeyStore {
       createdBy,
       wish.lifeMs === 'never' ? null : new Date(nowMs + wish.lifeMs).toISOString(),
       rotatedFrom,
+      wish.cache,
     ])
     return { view: decodeKey(rows[0] ?? {}), text: made?.text ?? null }
   }
@@ -235,8 +236,8 @@ select ${keyColumns
 from api_keys k join tenants t on t.tenant = k.tenant`
 
 const insertText = `
-insert into api_keys (id, tenant, kind, digest, pepper, title, scopes, models, node_group, limits, created_at, created_by, expires_at, rotated_from)
-values ($1, $2, $3, decode($4, 'hex'), $5, $6, $7::jsonb, $8::jsonb, $9, $10::jsonb, $11::timestamptz, $12, $13::timestamptz, $14)
+insert into api_keys (id, tenant, kind, digest, pepper, title, scopes, models, node_group, limits, created_at, created_by, expires_at, rotated_from, cache)
+values ($1, $2, $3, decode($4, 'hex'), $5, $6, $7::jsonb, $8::jsonb, $9, $10::jsonb, $11::timestamptz, $12, $13::timestamptz, $14, $15)
 returning ${keyColumns}`
 
 const usedText = `

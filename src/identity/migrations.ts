@@ -100,4 +100,9 @@ create table revoked_tokens (
 create index revoked_tokens_until on revoked_tokens (until);
 `,
   },
+  {
+    number: 103,
+    name: 'cache-mode-of-keys',
+    sql: `alter table api_keys add column cache text check (cache in ('auto', 'on', 'off'));`,
+  },
 ]

@@ -2,7 +2,7 @@
 import { CallSignal } from '../../src/base/abort.ts'
 import type { ByteQueue } from '../../src/base/byte-queue.ts'
 import { type Call, newProgress } from '../../src/core/call.ts'
-import { openPrincipal } from '../../src/core/principal.ts'
+import { type Principal, openPrincipal } from '../../src/core/principal.ts'
 import type { Answer, InferenceRequest, Outcome } from '../../src/core/relay.ts'
 import { scanEnvelope } from '../../src/wire/envelope.ts'
 import { canonicalModelName } from '../../src/wire/model-name.ts'
@@ -26,11 +26,13 @@ export interface CallOptions {
   readonly tenant?: string
   readonly deadlineAtMs?: number
   readonly priority?: Call['priority']
+  /** What the caller's credential says beside its tenant. */
+  readonly principal?: Partial<Omit<Principal, 'tenant'>>
 }
 
 let calls = 0
 
-export function newCall({ tenant = 'a', deadlineAtMs = Infinity, priority = 'interactive' }: CallOptions = {}): Call {
+export function newCall({ tenant = 'a', deadlineAtMs = Infinity, priority = 'interactive', principal = {} }: CallOptions = {}): Call {
   calls += 1
   return {
     id: `call-${calls}`,
@@ -38,7 +40,7 @@ export function newCall({ tenant = 'a', deadlineAtMs = Infinity, priority = 'int
     deadlineAtMs,
     priority,
     tenant,
-    principal: { ...openPrincipal, tenant },
+    principal: { ...openPrincipal, ...principal, tenant },
     signal: new CallSignal(),
     trace: null,
     progress: newProgress(),

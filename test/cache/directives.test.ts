@@ -141,13 +141,6 @@ describe('H1: directives', () => {
     }
   })
 
-  it('H1: the policy of a credential counts before the route’s', async () => {
-    const built = cached({ modeOf: (call) => (call.tenant === 'b' ? 'on' : null) })
-    const answer = take(built.ask({ ...chat('hi'), options: {} }, { tenant: 'b' }))
-    built.upstream.at(-1).begin(text).end()
-    expect((await answer).cache).toBe('miss')
-  })
-
   it('H1: every Cache-Status has hit or fwd, never both', async () => {
     for (const [control, state] of table) {
       const answer = await ask(await inState(state), control)

@@ -120,6 +120,7 @@ export function wish(fields: Partial<KeyWish> = {}): KeyWish {
     scopes: ['chat'],
     models: null,
     nodeGroup: null,
+    cache: null,
     limits: openPrincipal.limits,
     lifeMs: 86_400_000,
     publicKey: null,

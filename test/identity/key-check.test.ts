@@ -22,6 +22,7 @@ const stored: StoredKey = {
     scopes: ['chat'],
     models: null,
     nodeGroup: null,
+    cache: null,
     limits: noLimits,
     createdAt: '2026-11-01T00:00:00.000Z',
     createdBy: null,

@@ -42,7 +42,14 @@ describeStores(storeKinds, (servers) => {
     test('carries its rights, and the limits of its tenant', async () => {
       const limits = { ...noLimits, requestsPerMinute: 10 }
       await stand.identity.tenants.put('acme', { limits: { ...noLimits, concurrency: 3 } }, operatorAct)
-      const text = await newKey(stand, { tenant: 'acme', scopes: ['chat', 'embed'], models: ['llama3:*'], nodeGroup: 'gpu', limits })
+      const text = await newKey(stand, {
+        tenant: 'acme',
+        scopes: ['chat', 'embed'],
+        models: ['llama3:*'],
+        nodeGroup: 'gpu',
+        cache: 'off',
+        limits,
+      })
       const verdict = await stand.identity.authenticate({ kind: 'token', text }, { method: 'GET', path: '/', query: '' })
       expect(verdict).toMatchObject({
         kind: 'granted',
@@ -53,6 +60,7 @@ describeStores(storeKinds, (servers) => {
           scopes: new Set(['chat', 'embed']),
           models: ['llama3:*'],
           nodeGroup: 'gpu',
+          cache: 'off',
           limits,
           tenantLimits: { ...noLimits, concurrency: 3 },
         },

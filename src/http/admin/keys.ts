@@ -8,7 +8,7 @@ import { z } from 'zod'
 import type { Clock } from '../../base/clock.ts'
 import { formatDuration, parseDurationMs } from '../../base/units.ts'
 import { CorralError } from '../../core/errors.ts'
-import { noLimits, type Principal, scopes } from '../../core/principal.ts'
+import { cacheModes, noLimits, type Principal, scopes } from '../../core/principal.ts'
 import { limitSetShape } from '../../identity/key-rows.ts'
 import type { Identity } from '../../identity/identity.ts'
 import { type KeyWish, scopeOf } from '../../identity/key-store.ts'
@@ -44,6 +44,7 @@ const keyShape = z.strictObject({
   scopes: z.array(z.enum(scopes)).min(1),
   models: z.array(z.string().min(1).max(350)).max(1_000).nullable().default(null),
   nodeGroup: z.string().min(1).max(63).nullable().default(null),
+  cache: z.enum(cacheModes).nullable().default(null),
   limits: limitSetShape.prefault({}),
   expiresIn: life.optional(),
   /** A line of `~/.ollama/id_ed25519.pub`: this key signs, no secret is made. */
