@@ -39,14 +39,14 @@ export function partialHeaders(headers: Headers): Headers {
 
 const bypasses = new Map<string, Readonly<Record<string, string>>>()
 
-/** Headers of an answer that the cache had no part in. */
-export function bypassHeaders(headers: Headers, reason: string): Headers {
+/** Headers of an answer that the cache had no part in: one object per reason. */
+export function bypassHeaders(reason: string): Readonly<Record<string, string>> {
   let ours = bypasses.get(reason)
   if (ours === undefined) {
     ours = fixed(reason === 'no-store' ? 'fwd=request' : `fwd=bypass;detail=${reason}`, 'bypass')
     bypasses.set(reason, ours)
   }
-  return { ...headers, ...ours }
+  return ours
 }
 
 /** Headers of an answer out of a layer. Ages in ms. */

@@ -36,6 +36,8 @@ export class EmbedBatch {
   readonly #got: Map<string, Got>
   /** What upstream answered on behalf of this request. */
   readonly #answers: WholeAnswer[] = []
+  /** What it answered on behalf of those who left, so that it is booked on this one. */
+  readonly #inherited: WholeAnswer[] = []
   readonly #joined = new Set<EmbedWork>()
 
   /** `got`: what memory had. */
@@ -69,7 +71,7 @@ export class EmbedBatch {
       return await this.#complete(missing, leaving)
     } finally {
       leaving.end()
-      for (const work of this.#joined) work.leave()
+      for (const work of this.#joined) work.leave(this.#asker.call)
     }
   }
 
@@ -78,7 +80,7 @@ export class EmbedBatch {
   }
 
   #join(work: EmbedWork): EmbedWork {
-    work.join()
+    work.join(this.#asker.call)
     this.#joined.add(work)
     return work
   }
@@ -90,10 +92,10 @@ export class EmbedBatch {
     const answer = left.length === 0 ? null : this.#take(await leaving.or(this.#begin(left, { shared: true, looks: false }).settled))
     if (answer !== null) return reply.forwarded(this.#asker, answer)
     if (!this.#isUniform()) return reply.forwarded(this.#asker, await this.#asker.next(this.#asker.request, this.#asker.call))
-    const [first, ...more] = this.#answers
-    if (first !== undefined) return reply.partial(this.#asker, this.#got, [first, ...more])
+    const [first, ...more] = [...this.#inherited, ...this.#answers]
+    if (first !== undefined && this.#answers.length > 0) return reply.partial(this.#asker, this.#got, [first, ...more])
     const isStored = [...this.#got.values()].every(({ stored }) => stored !== null)
-    return isStored ? reply.hit(this.#asker, this.#got) : reply.joined(this.#asker, this.#got)
+    return isStored ? reply.hit(this.#asker, this.#got) : reply.joined(this.#asker, this.#got, this.#inherited)
   }
 
   /** Takes over the vectors of a work of our own; a node's answer that is the answer to the whole request, if there is one. */
@@ -108,6 +110,7 @@ export class EmbedBatch {
   /** Takes over the vectors of another's work, in our own form; or its failure, where it asked for nothing that we do not ask for. */
   #takeShared(work: EmbedWork, end: WorkEnd): Answer | null {
     if (end.kind !== 'vectors') return this.#isOurs(work) ? this.#takeFailure(end) : null
+    if (end.answer !== null && work.payer === this.#asker.call) this.#inherited.push(end.answer)
     const { items, form } = this.#asker.ask
     for (const { key } of items) {
       const one = this.#got.has(key) ? undefined : end.got.get(key)

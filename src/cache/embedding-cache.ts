@@ -86,11 +86,8 @@ export class EmbeddingCache implements EmbedWorks {
   ): Promise<Answer> {
     this.counters.bypasses += 1
     if (directives.onlyIfCached) return Promise.reject(notCached(reason))
-    return next(request, call).then((answer) => ({
-      ...answer,
-      headers: bypassHeaders(answer.headers, reason),
-      provenance: { ...answer.provenance, cache: 'bypass' },
-    }))
+    call.progress.bypassHeaders = bypassHeaders(reason)
+    return next(request, call)
   }
 
   #serve(asker: EmbedAsker): Promise<Answer> {

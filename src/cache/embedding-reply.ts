@@ -53,17 +53,22 @@ export class Reply {
     return this.#made(asker, got, { headers: hitHeaders(contentTypeOf(asker.request), { ageMs, freshForMs, detail }), cache: 'hit' })
   }
 
-  /** Nothing was asked from upstream on behalf of this request, but others asked. */
-  joined(asker: EmbedAsker, got: Gathered): Promise<Answer> {
+  /** This request asked for nothing, but others did; `inherited`: what upstream answered to those who left, its usage from now on. */
+  async joined(asker: EmbedAsker, got: Gathered, inherited: readonly WholeAnswer[]): Promise<Answer> {
     this.#counters.joined += 1
-    return this.#made(asker, got, { headers: joinedHeaders({ 'content-type': contentTypeOf(asker.request) }), cache: 'joined' })
+    const headers = joinedHeaders({ 'content-type': contentTypeOf(asker.request) })
+    const answer = await this.#made(asker, got, { headers, cache: 'joined' })
+    const last = inherited.at(-1)
+    if (last === undefined) return answer
+    const provenance = { ...last.provenance, cache: 'joined' as const }
+    return { ...answer, provenance, outcome: { ...last.outcome, usage: usageOfAll(inherited), bytes: answer.body.length } }
   }
 
   async #made(
     asker: EmbedAsker,
     got: Gathered,
     { headers, cache }: { readonly headers: Answer['headers']; readonly cache: 'hit' | 'joined' },
-  ): Promise<Answer> {
+  ): Promise<WholeAnswer> {
     const { body, promptTokens } = await this.#body(asker, got)
     const outcome: Outcome = { kind: 'ok', usage: usageOf(promptTokens), frames: 1, bytes: body.length, error: null, cached: true }
     const provenance = { node: null, reason: 'cache', attempts: 0, dispatchedAtMs: this.#clock.nowMs(), cache }
@@ -79,14 +84,12 @@ export class Reply {
     const fresh = [...got.values()].filter(({ stored }) => stored === null).length
     this.#counters.textsSaved += Math.max(0, asker.ask.places.length - fresh)
     const { body } = await this.#body(asker, got)
-    const promptTokens = answers.reduce((sum, { outcome }) => sum + (outcome.usage?.promptTokens ?? 0), 0)
-    const usage = last.outcome.usage === null ? usageOf(promptTokens) : { ...last.outcome.usage, promptTokens }
     return {
       ...last,
       headers: partialHeaders(last.headers),
       provenance: { ...last.provenance, cache: 'miss' },
       body,
-      outcome: { ...last.outcome, usage, bytes: body.length },
+      outcome: { ...last.outcome, usage: usageOfAll(answers), bytes: body.length },
     }
   }
 
@@ -105,6 +108,12 @@ export class Reply {
     })
     return joinVectors(request, vectors, { form: ask.form, totalMs: this.#clock.nowMs() - startedAtMs })
   }
+}
+
+/** The tokens of all, and what the last one reports besides. */
+function usageOfAll(answers: readonly WholeAnswer[]): Usage {
+  const promptTokens = answers.reduce((sum, { outcome }) => sum + (outcome.usage?.promptTokens ?? 0), 0)
+  return { ...(answers.at(-1)?.outcome.usage ?? usageOf(0)), promptTokens }
 }
 
 function usageOf(promptTokens: number): Usage {

@@ -1,7 +1,8 @@
 /**
  * The texts of one batch that nobody else was getting: looked up in the slower layers, and what is nowhere asked from upstream in
  * one request. Other batches wait for single texts of it. The work owns its upstream call: whoever began it may leave, and
- * only the last one leaving aborts it.
+ * only the last one leaving aborts it. What the node did is booked on one request alone: the first comer among those who stayed,
+ * or the last who left when nobody did.
  *
  * Settles once and never rejects; vectors are in memory before anybody is told.
  */
@@ -17,6 +18,7 @@ import { canTell, isIntactVector, tokensOf } from './embedding-entry.ts'
 import type { EmbedAsk, EmbedItem } from './embedding-request.ts'
 import type { EntryStore, Found } from './entry-store.ts'
 import type { MemoryItem } from './memory-layer.ts'
+import { SharedProgress } from './shared-progress.ts'
 import type { Tags } from './tags.ts'
 
 /** The body passed its limits already. */
@@ -68,13 +70,19 @@ export class EmbedWork {
   readonly #deps: WorkDeps
   readonly #asked: WorkAsk
   readonly #signal = new CallSignal()
-  #waiting = 0
+  readonly #progress = new SharedProgress()
+  /** Who waits, first comer first. */
+  readonly #sharers = new Set<Call>()
+  #payer: Call | null = null
+  #over = false
   #disowned = false
 
   constructor(deps: WorkDeps, asked: WorkAsk) {
     this.#deps = deps
     this.#asked = asked
-    this.settled = this.#run().catch((thrown: unknown) => ({ kind: 'error', thrown }))
+    this.#sharers.add(asked.call)
+    this.#progress.add(asked.call.progress)
+    this.settled = this.#settle()
   }
 
   get form(): EmbedAsk['form'] {
@@ -93,13 +101,39 @@ export class EmbedWork {
     return this.#asked.items
   }
 
-  join(): void {
-    this.#waiting += 1
+  /** Whose use of a node the upstream answer is, once settled. */
+  get payer(): Call | null {
+    return this.#payer
   }
 
-  leave(): void {
-    this.#waiting -= 1
-    if (this.#waiting === 0) this.#signal.abort('everybody left the shared batch')
+  /** Waits for it too. Who began it does already. */
+  join(call: Call): void {
+    this.#sharers.add(call)
+  }
+
+  leave(call: Call): void {
+    this.#sharers.delete(call)
+    if (!this.#over && this.#sharers.size === 0) this.#abandon(call)
+    else if (!this.#over && call === this.#asked.call) call.progress.dispatchedAtMs = null
+    this.#progress.remove(call.progress)
+  }
+
+  /** The last one left: the node's time until now was on its behalf. */
+  #abandon(last: Call): void {
+    this.#progress.add(last.progress)
+    this.#signal.abort('everybody left the shared batch')
+  }
+
+  async #settle(): Promise<WorkEnd> {
+    try {
+      return await this.#run()
+    } catch (thrown) {
+      return { kind: 'error', thrown }
+    } finally {
+      this.#over = true
+      const [first = null] = this.#sharers
+      this.#payer = first
+    }
   }
 
   /** A purge meant it: who waits gets the vectors, and they are not stored. */
@@ -115,7 +149,7 @@ export class EmbedWork {
     if (this.#signal.aborted) throw new CorralError('client_gone', 'everybody left the shared batch')
     this.#deps.onUpstream(missing.length)
     const request = this.#requestFor(missing)
-    const answer = await this.#asked.next(request, { ...this.#asked.call, signal: this.#signal })
+    const answer = await this.#asked.next(request, { ...this.#asked.call, signal: this.#signal, progress: this.#progress })
     if (answer.kind !== 'whole' || answer.status !== 200 || answer.outcome.kind !== 'ok') return { kind: 'answer', answer }
     const vectors = await readVectors(request, answer.body, { items: missing, form: ask.form, dimensionsMax: ask.dimensionsMax })
     if (vectors === null) return this.#unreadable(answer, missing.length)

@@ -6,6 +6,8 @@
  * `owner.ended` runs in the same tick in which joiners are told, before them: storing and removal from the owner's map
  * leave no gap. A failure reaches all who wait, as the same error, and is not tried again on their behalf; only a missed
  * deadline is, for those who have time left.
+ *
+ * What the node did is booked on one call alone: the first comer among those who stayed, or the last who left when nobody did.
  */
 import { CallSignal } from '../base/abort.ts'
 import type { Clock, Timer } from '../base/clock.ts'
@@ -60,6 +62,8 @@ export class Flight implements JoinerHost {
   #framesEnded = false
   #outcome: Outcome | null = null
   #grace: Timer | null = null
+  /** Pays for the stream unless somebody comes within the grace. */
+  #lastLeft: Joiner | null = null
   #over = false
 
   constructor(options: FlightOptions, owner: FlightOwner, request: InferenceRequest) {
@@ -91,6 +95,7 @@ export class Flight implements JoinerHost {
   join(call: Call, view: JoinView): Promise<Answer> {
     this.#grace?.cancel()
     this.#grace = null
+    this.#settleLastLeft(false)
     return new Promise<Answer>((resolve, reject) => {
       const joiner = new Joiner(this, { call, view }, { resolve, reject })
       if (joiner.done) return
@@ -112,9 +117,20 @@ export class Flight implements JoinerHost {
   left(joiner: Joiner): void {
     this.#joiners.delete(joiner)
     this.#progress.remove(joiner.call.progress)
-    if (this.#joiners.size > 0 || this.#over) return
+    if (this.#joiners.size > 0 || this.#over) {
+      // Others pay for the node's time, so none of it was on behalf of this one.
+      joiner.call.progress.dispatchedAtMs = null
+      joiner.settleLeft(false)
+      return
+    }
+    this.#lastLeft = joiner
     this.#grace?.cancel()
     this.#grace = this.#options.clock.after(this.#options.graceMs, this.#giveUp)
+  }
+
+  #settleLastLeft(generated: boolean): void {
+    this.#lastLeft?.settleLeft(generated)
+    this.#lastLeft = null
   }
 
   readonly #giveUp = (): void => {
@@ -254,6 +270,7 @@ export class Flight implements JoinerHost {
     this.#grace?.cancel()
     this.#joiners.clear()
     for (const { call } of joiners) this.#progress.remove(call.progress)
+    this.#settleLastLeft(true)
     this.#owner.ended(this, end, error)
     return joiners
   }

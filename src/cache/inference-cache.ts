@@ -77,11 +77,8 @@ export class InferenceCache implements AnswerHost {
   ): Promise<Answer> {
     count(this.counters.bypasses, reason)
     if (directives.onlyIfCached) return Promise.reject(notCached(reason))
-    return next(request, call).then((answer) => ({
-      ...answer,
-      headers: bypassHeaders(answer.headers, reason),
-      provenance: { ...answer.provenance, cache: 'bypass' },
-    }))
+    call.progress.bypassHeaders = bypassHeaders(reason)
+    return next(request, call)
   }
 
   #serve(next: Relay, asker: Asker): Promise<Answer> {

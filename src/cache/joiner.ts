@@ -20,6 +20,7 @@ export interface JoinView {
 
 export interface JoinerHost {
   readonly queueBytesMax: number
+  /** It takes no further part; to be told by `settleLeft` who pays for what it got. */
   left(joiner: Joiner): void
 }
 
@@ -117,13 +118,15 @@ export class Joiner {
   leave(error: CorralError | null): void {
     if (this.#finish()) return
     const queue = this.#queue
-    if (queue === null) {
-      this.#reject(error ?? new CorralError('client_gone', 'the client left before the answer'))
-    } else {
-      queue.cancel('left the shared stream')
-      this.#settleOutcome?.({ kind: 'client_gone', usage: null, frames: this.call.progress.frames, bytes: this.#bytes, error: null })
-    }
+    if (queue === null) this.#reject(error ?? new CorralError('client_gone', 'the client left before the answer'))
+    else queue.cancel('left the shared stream')
     this.#host.left(this)
+  }
+
+  /** After it left a stream. `generated`: whether what came until then is booked on this call, as nobody else is there to. */
+  settleLeft(generated: boolean): void {
+    const { frames } = this.call.progress
+    this.#settleOutcome?.({ kind: 'client_gone', usage: null, frames, bytes: this.#bytes, error: null, cached: !generated })
   }
 
   /** True when it was done already. */

@@ -4,6 +4,8 @@ import { newProgress, type Phase, type Progress } from '../core/call.ts'
 export class SharedProgress implements Progress {
   readonly #own = newProgress()
   readonly #mirrors = new Set<Progress>()
+  /** What is shared does not pass by the cache. */
+  readonly bypassHeaders = null
 
   /** Shows the state in `progress` from now on, until `remove`. */
   add(progress: Progress): void {

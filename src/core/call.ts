@@ -27,8 +27,10 @@ export interface Progress {
   attempts: number
   /** Frames received from the node so far. */
   frames: number
-  /** Monotonic ms when the last attempt was sent; null before. */
+  /** Monotonic ms when the last attempt was sent; null before, and for who left an attempt that others share. */
   dispatchedAtMs: number | null
+  /** What the answer's head says of the cache that had no part in it, in place of the node's headers of the same names; null: nothing. */
+  bypassHeaders: Readonly<Record<string, string>> | null
 }
 
 export interface Call {
@@ -51,5 +53,14 @@ export interface Call {
 
 /** The progress of a call that has just arrived. */
 export function newProgress(): Progress {
-  return { phase: 'received', queuePosition: 0, etaMs: null, node: null, attempts: 0, frames: 0, dispatchedAtMs: null }
+  return {
+    phase: 'received',
+    queuePosition: 0,
+    etaMs: null,
+    node: null,
+    attempts: 0,
+    frames: 0,
+    dispatchedAtMs: null,
+    bypassHeaders: null,
+  }
 }

@@ -61,19 +61,26 @@ export function readAll(frames: ByteQueue): Promise<Buffer> {
   })
 }
 
+/** The answer with the head that its client sees, which tells of a cache that had no part in it, too. */
+export async function shown(answering: Promise<Answer>, { progress }: Call): Promise<Answer> {
+  const answer = await answering
+  return { ...answer, headers: { ...answer.headers, ...progress.bypassHeaders } }
+}
+
 export interface Taken {
   readonly status: number
   readonly headers: Answer['headers']
   readonly text: string
   readonly outcome: Outcome
-  readonly cache: Answer['provenance']['cache']
+  /** What the cache had to do with it. */
+  readonly cache: string | undefined
 }
 
 /** Takes an answer to its end. */
 export async function take(answering: Promise<Answer>): Promise<Taken> {
   const answer = await answering
   const { status, headers } = answer
-  const { cache } = answer.provenance
+  const cache = answer.provenance.cache ?? headers['x-corral-cache']?.toString()
   if (answer.kind === 'whole') return { status, headers, cache, text: answer.body.toString(), outcome: answer.outcome }
   const bytes = await readAll(answer.frames)
   return { status, headers, cache, text: bytes.toString(), outcome: await answer.outcome }

@@ -6,7 +6,7 @@ import type { Answer, Relay } from '../../src/core/relay.ts'
 import { type Cache, type CacheDeps, createCache } from '../../src/cache/layer.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
 import { type ManualClock, manualClock } from '../fleet/manual-clock.ts'
-import { type Body, type CallOptions, newCall, requestOf } from './ask.ts'
+import { type Body, type CallOptions, newCall, requestOf, shown } from './ask.ts'
 import { scriptedUpstream, type Upstream, type UpstreamCall } from './scripted.ts'
 
 export interface Cached {
@@ -55,8 +55,10 @@ export function cached({ options = {}, clock = manualClock(), onCall, ...deps }:
     upstream,
     relay,
     digests,
-    ask: (body, { path = '/api/chat', headers = [], call, ...callOptions } = {}) =>
-      relay(requestOf(path, body, headers), call ?? newCall(callOptions)),
+    ask(body, { path = '/api/chat', headers = [], call, ...callOptions } = {}) {
+      const asking = call ?? newCall(callOptions)
+      return shown(relay(requestOf(path, body, headers), asking), asking)
+    },
   }
 }
 

@@ -5,7 +5,7 @@ import { type Cache, createCache } from '../../src/cache/layer.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
 import type { SecondLayer } from '../../src/cache/second-layer.ts'
 import { type ManualClock, manualClock } from '../fleet/manual-clock.ts'
-import { newCall, requestOf, type Taken, take } from './ask.ts'
+import { newCall, requestOf, shown, type Taken, take } from './ask.ts'
 import { secret } from './cached.ts'
 import { type Embeds, embeds, nodeBody } from './embedding-upstream.ts'
 export interface Setup {
@@ -47,7 +47,7 @@ export function setup(layers: readonly SecondLayer[] = [], options: Readonly<Rec
     digests,
     engine: '0.33',
     ask: (fields, { path = '/api/embed', headers = [], call = newCall() } = {}) =>
-      take(relay(requestOf(path, { model: 'e', ...fields }, headers), call)),
+      take(shown(relay(requestOf(path, { model: 'e', ...fields }, headers), call), call)),
   }
   return made
 }
