@@ -4,6 +4,7 @@
  * syntax error, turns on the compile cache, and hands over to the command line.
  */
 import { enableCompileCache } from 'node:module'
+import { setFlagsFromString } from 'node:v8'
 
 const nodeVersionMin = '22.23.2'
 
@@ -21,6 +22,9 @@ if (isOlder(process.versions.node, nodeVersionMin)) {
   process.exitCode = 1
 } else {
   enableCompileCache()
+  // V8 may decide, in about one start of six, to put what a request allocates into the old generation at once. What is dead there keeps
+  // alive what it points to until a full collection: 7 instead of 0.8 µs of collecting a request, and twice the heap.
+  setFlagsFromString('--no-allocation-site-pretenuring')
   const { run } = await import('./cli/program.ts')
   await run(process.argv.slice(2))
 }
