@@ -52,8 +52,8 @@ export interface Outcome {
   readonly cached?: boolean
 }
 
-/** `X-Corral-Cache`: served from a layer · first asker · shares the answer of one under way · not cacheable. */
-export type CacheRole = 'hit' | 'miss' | 'joined' | 'bypass'
+/** `X-Corral-Cache`: served from a layer · first asker · shares the answer of one under way. */
+export type CacheRole = 'hit' | 'miss' | 'joined'
 
 /** Where an answer came from, for `X-Corral-Node` and `X-Corral-Route`. */
 export interface Provenance {

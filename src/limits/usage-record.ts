@@ -55,7 +55,7 @@ export function recordOf(request: InferenceRequest, answer: Answer, { outcome, f
     node: answer.provenance.node,
     status: answer.status,
     outcome: outcome.kind,
-    cache: answer.provenance.cache ?? null,
+    cache: answer.provenance.cache ?? (ended.call.progress.bypassHeaders === null ? null : 'bypass'),
     ttft_ms: firstFrameAtMs === null ? null : elapsedMs(ended.call, firstFrameAtMs),
     stream: answer.kind === 'stream',
     error: outcome.error?.code ?? null,

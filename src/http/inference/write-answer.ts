@@ -27,10 +27,12 @@ export function isTold(reason: unknown): reason is CorralError {
 /** The node's headers and our own, as a flat list. */
 function answerHeaders(answer: Answer, call: Call, routeHeaders: boolean): (string | string[])[] {
   const headers: (string | string[])[] = []
+  const { bypassHeaders } = call.progress
   for (const name in answer.headers) {
     const value = answer.headers[name]
-    if (value !== undefined) headers.push(name, value)
+    if (value !== undefined && (bypassHeaders === null || !(name in bypassHeaders))) headers.push(name, value)
   }
+  for (const name in bypassHeaders) headers.push(name, bypassHeaders[name] ?? '')
   headers.push('x-request-id', call.id)
   if (!routeHeaders) return headers
   const { node, reason, attempts } = answer.provenance
