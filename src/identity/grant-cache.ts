@@ -20,8 +20,8 @@ export interface GrantCacheOptions {
 
 /** How long a refusal is kept. */
 const refusalMs = 5_000
-/** Look-ups under way at once. */
-const pendingMax = 1_000
+/** Look-ups under way at once. The store gathers them, so that they cost a few queries. */
+const pendingMax = 4_000
 /** After a failed look-up the store is left alone for this long. */
 const restMs = 1_000
 /** What was good waits this long for its renewal. */

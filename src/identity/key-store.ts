@@ -10,6 +10,7 @@ import type { Database, Transaction, TransactionScope } from '../store/database.
 import type { AuditLog } from './audit-log.ts'
 import type { FillRandom } from './base62.ts'
 import { excessOf, type Grants, isOperator, operatorTenant } from './grants.ts'
+import { KeyLookup } from './key-lookup.ts'
 import { decodeKey, decodeStoredKey, keyColumns, type KeyView, type StoredKey } from './key-rows.ts'
 import { makeKey, makeKeyId } from './key.ts'
 import type { Peppers } from './pepper.ts'
@@ -54,9 +55,14 @@ const listMax = 1_000
 
 export class KeyStore {
   readonly #deps: KeyStoreDeps
+  readonly #secrets: KeyLookup<StoredKey>
+  readonly #signers: KeyLookup<StoredKey>
 
   constructor(deps: KeyStoreDeps) {
+    const { database, clock } = deps
     this.#deps = deps
+    this.#secrets = new KeyLookup({ database, clock, text: secretsText, decode: decodeStoredKey, valueOf: (row) => row['id'] })
+    this.#signers = new KeyLookup({ database, clock, text: signersText, decode: decodeStoredKey, valueOf: (row) => row['digest_hex'] })
   }
 
   /** Throws `insufficient_scope` when it would get more or live longer than its maker's, `conflict` when the tenant is unknown or the public key taken. */
@@ -126,12 +132,12 @@ export class KeyStore {
 
   /** The key of this id that has a secret; null when there is none. */
   findSecret(id: string): Promise<StoredKey | null> {
-    return this.#find(`${findText} where k.kind = 'secret' and k.id = $1`, id)
+    return this.#secrets.find(id)
   }
 
   /** The key in use with this ed25519 fingerprint. */
   findSigner(fingerprintHex: string): Promise<StoredKey | null> {
-    return this.#find(`${findText} where k.kind = 'ed25519' and k.revoked_at is null and k.digest = decode($1, 'hex')`, fingerprintHex)
+    return this.#signers.find(fingerprintHex)
   }
 
   /** Whether a key of the operator's tenant is there that may administer and is in use: one of another tenant cannot let the operator in. */
@@ -156,12 +162,6 @@ export class KeyStore {
   async markUsed(usedAt: ReadonlyMap<string, number>): Promise<void> {
     const list = [...usedAt].map(([id, wallMs]) => [id, new Date(wallMs).toISOString()])
     await this.#deps.database.tx('system', (transaction) => transaction.query(usedText, [JSON.stringify(list)]))
-  }
-
-  async #find(text: string, value: string): Promise<StoredKey | null> {
-    const query = (transaction: Transaction) => transaction.query(text, [value])
-    const { rows } = await this.#deps.database.tx('system', query, { readOnly: true })
-    return rows[0] === undefined ? null : decodeStoredKey(rows[0])
   }
 
   async #insert(
@@ -234,6 +234,11 @@ select ${keyColumns
   .map((column) => `k.${column}`)
   .join(', ')}, k.pepper, encode(k.digest, 'hex') as digest_hex, t.limits as tenant_limits, t.suspended_at
 from api_keys k join tenants t on t.tenant = k.tenant`
+
+const secretsText = `${findText} where k.kind = 'secret' and k.id = any($1::text[])`
+
+const signersText = `${findText} where k.kind = 'ed25519' and k.revoked_at is null
+  and k.digest in (select decode(wanted, 'hex') from unnest($1::text[]) as wanted)`
 
 const insertText = `
 insert into api_keys (id, tenant, kind, digest, pepper, title, scopes, models, node_group, limits, created_at, created_by, expires_at, rotated_from, cache)

@@ -247,9 +247,9 @@ describe('a clear', () => {
   })
 })
 
-test('beyond a thousand look-ups at once there are no more', async () => {
+test('beyond four thousand look-ups at once there are no more', async () => {
   const { cache } = setUp()
   const never = (): Promise<Checked> => new Promise(() => undefined)
-  for (let index = 0; index < 1_000; index += 1) void cache.resolve(`h${index}`, never)
+  for (let index = 0; index < 4_000; index += 1) void cache.resolve(`h${index}`, never)
   expect(await cache.resolve('one more', never)).toMatchObject({ kind: 'undecided', error: { code: 'overloaded' } })
 })
