@@ -107,8 +107,9 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     clock,
     random,
     secret: Buffer.from(stores?.secret ?? ids.traceId()),
-    digestOf: (model) => fleet.digestOf(model),
-    engineEpoch: (model) => fleet.engineOf(model),
+    digestOf: (model, group) => fleet.digestOf(model, group),
+    digestsOf: (model) => fleet.digestsOf(model),
+    engineEpoch: (model, group) => fleet.engineOf(model, group),
     ...cacheStores(initial, {
       stores,
       clock,

@@ -9,6 +9,7 @@ import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay, RelayLayer } from '../core/relay.ts'
 import { isCloudModel } from '../wire/model-name.ts'
 import { bypassHeaders } from './answer-headers.ts'
+import { circumstancesOf } from './circumstances.ts'
 import { type Directives, judgeAge, noDirectives, readDirectives } from './directives.ts'
 import type { EmbedAsker } from './embedding-asker.ts'
 import { EmbedBatch, type EmbedWorks } from './embedding-batch.ts'
@@ -68,14 +69,15 @@ export class EmbeddingCache implements EmbedWorks {
     if (isCloudModel(model)) return 'cloud'
     if (envelope.empty) return 'empty'
     if (request.body.length > options.bodyBytesMax) return 'too-large'
-    const digest = this.#deps.digestOf(model)
-    if (digest === null) return 'no-digest'
+    const circumstances = circumstancesOf(this.#deps, model, call.principal)
+    if (circumstances === null) return 'no-digest'
+    const { digest, engine } = circumstances
     const tags: Tags = { tenant: call.tenant, kind: 'embedding', digest }
     const stamp = epochs.stampOf(tags)
     const scope = scopes.ofTenant(call.tenant)
-    const ask = readEmbedAsk(request, { secret, scope, circumstances: [digest, this.#deps.engineEpoch(model), stamp] })
+    const ask = readEmbedAsk(request, { secret, scope, circumstances: [digest, engine, stamp] })
     if (ask === null) return 'unkeyable'
-    const holds = (): boolean => stamp === epochs.stampOf(tags) && this.#deps.digestOf(model) === digest
+    const holds = (): boolean => stamp === epochs.stampOf(tags) && this.#deps.digestOf(model, call.principal.nodeGroup) === digest
     return { next, request, call, ask, tags, directives, options, startedAtMs: clock.nowMs(), holds }
   }
 

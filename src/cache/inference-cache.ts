@@ -67,7 +67,7 @@ export class InferenceCache implements AnswerHost {
     const route = options.routes[request.route.pattern] ?? null
     const mode = chooseMode({ request: directives.mode, credential: call.principal.cache, route, general: options.mode })
     const reason = bypassReason(request, mode, options.bodyBytesMax)
-    return reason ?? this.deps.planner.plan(request, shape, this.deps.scopes.ofTenant(call.tenant))
+    return reason ?? this.deps.planner.plan(request, shape, { scope: this.deps.scopes.ofTenant(call.tenant), principal: call.principal })
   }
 
   #passBy(

@@ -7,6 +7,7 @@ import { hash } from 'node:crypto'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import type { InferenceRequest, RelayLayer } from '../core/relay.ts'
+import type { CircumstanceDeps } from './circumstances.ts'
 import type { Counters } from './counters.ts'
 import { EmbeddingCache } from './embedding-cache.ts'
 import type { EmbeddingCounters } from './embedding-reply.ts'
@@ -24,17 +25,15 @@ import { type PurgeSelector, type ResolvedSelector, selects } from './tags.ts'
 /** How far this process may lag behind a purge on another one. */
 const epochPollMs = 1_000
 
-export interface CacheDeps {
+export interface CacheDeps extends CircumstanceDeps {
   readonly options: () => CacheOptions
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
   /** Keys the HMAC behind all cache keys; entries outlive this process only where it does. */
   readonly secret: Buffer
-  /** Digest of the model that would answer, by canonical name; null when unknown (then nothing is cached). */
-  readonly digestOf: (model: string) => string | null
-  /** Changes whenever the engine may answer otherwise for a model, e.g. Ollama's major and minor version over all nodes. */
-  readonly engineEpoch: (model: string) => string
+  /** All digests that nodes have of a model, by canonical name. */
+  readonly digestsOf: (model: string) => readonly string[]
   /** From the nearest to the slowest. */
   readonly layers?: readonly SecondLayer[]
   /** One upstream call over all replicas; needs a layer that they share. */
@@ -149,7 +148,12 @@ class Caches implements Cache {
   }
 
   async purge(selector: PurgeSelector, { dryRun }: { readonly dryRun: boolean }): Promise<PurgeResult> {
-    const resolved = this.#resolve(selector)
+    const results: PurgeResult[] = []
+    for (const resolved of this.#resolve(selector)) results.push(await this.#purgeOne(resolved, dryRun))
+    return sumOf(results, dryRun)
+  }
+
+  async #purgeOne(resolved: ResolvedSelector, dryRun: boolean): Promise<PurgeResult> {
     if (dryRun) {
       const memory = this.store.purgeMemory(resolved, { countOnly: true })
       return { dryRun, memory, flights: 0, layers: {}, shared: true }
@@ -163,9 +167,11 @@ class Caches implements Cache {
     return { dryRun, memory, flights, layers, shared }
   }
 
-  #resolve({ tenant, kind, model, key }: PurgeSelector): ResolvedSelector {
-    const digest = model === undefined ? null : (this.#deps.digestOf(model) ?? model)
-    return { tenant: tenant ?? null, kind: kind ?? null, digest, key: key ?? null }
+  /** One per build of the model: groups of nodes may have different ones. */
+  #resolve({ tenant, kind, model, key }: PurgeSelector): readonly ResolvedSelector[] {
+    const known = model === undefined ? [] : this.#deps.digestsOf(model)
+    const digests = model === undefined ? [null] : known.length === 0 ? [model] : known
+    return digests.map((digest) => ({ tenant: tenant ?? null, kind: kind ?? null, digest, key: key ?? null }))
   }
 
   /** Makes what is meant unreachable; true when all replicas will hear of it within a poll. */
@@ -203,7 +209,7 @@ class Caches implements Cache {
     const route = routes[request.route.pattern] ?? null
     const chosen = chooseMode({ request: null, credential: call.principal.cache, route, general: mode })
     const bypass = bypassReason(request, chosen, bodyBytesMax)
-    const plan = this.#planner.plan(request, shape, this.scopes.ofTenant(call.tenant))
+    const plan = this.#planner.plan(request, shape, { scope: this.scopes.ofTenant(call.tenant), principal: call.principal })
     const parts = (this.#planner.partsOf(request) ?? []).map(({ name, text }) => ({ name, sha256: hash('sha256', text, 'hex') }))
     if (typeof plan === 'string') return { bypass: bypass ?? plan, key: null, parts, inMemory: false }
     return { bypass, key: plan.key, parts, inMemory: this.store.peek(plan.key + slotOf(shape, request)) !== null }
@@ -218,5 +224,22 @@ class Caches implements Cache {
     this.#poll?.cancel()
     this.#deps.lease?.close?.()
     await this.store.close()
+  }
+}
+
+function sumOf(results: readonly PurgeResult[], dryRun: boolean): PurgeResult {
+  const layers: Record<string, number | null> = {}
+  for (const result of results) {
+    for (const [name, count] of Object.entries(result.layers)) {
+      const before = layers[name]
+      layers[name] = before === null || count === null ? null : (before ?? 0) + count
+    }
+  }
+  return {
+    dryRun,
+    memory: results.reduce((sum, { memory }) => sum + memory, 0),
+    flights: results.reduce((sum, { flights }) => sum + flights, 0),
+    layers,
+    shared: results.every(({ shared }) => shared),
   }
 }

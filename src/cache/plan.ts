@@ -6,7 +6,9 @@ import { hash } from 'node:crypto'
 
 import { LRUCache } from 'lru-cache'
 
+import type { Principal } from '../core/principal.ts'
 import type { InferenceRequest } from '../core/relay.ts'
+import { type CircumstanceDeps, type Circumstances, circumstancesOf } from './circumstances.ts'
 import { DigestCache } from './digest-cache.ts'
 import type { Epochs } from './epochs.ts'
 import { identityParts, type IdentityPart } from './identity.ts'
@@ -23,17 +25,21 @@ export interface Plan {
   readonly key: string
   readonly tags: Tags
   readonly digest: string
+  /** Of the nodes that may serve the caller; null: all. */
+  readonly group: string | null
   /** The epochs that are in the key. */
   readonly stamp: string
 }
 
-export interface PlanDeps {
+export interface PlanDeps extends CircumstanceDeps {
   readonly secret: Buffer
   readonly epochs: Epochs
-  /** Digest of the model that would answer; null when unknown. */
-  readonly digestOf: (model: string) => string | null
-  /** Changes whenever the engine behind the models may answer otherwise, e.g. Ollama's major and minor version. */
-  readonly engineEpoch: (model: string) => string
+}
+
+/** Whose answer it would be. */
+export interface PlanFor {
+  readonly scope: CacheScope
+  readonly principal: Pick<Principal, 'nodeGroup'>
 }
 
 export class Planner {
@@ -46,31 +52,27 @@ export class Planner {
   }
 
   /** The plan, or why there is none. */
-  plan(request: InferenceRequest, shape: RouteShape, scope: CacheScope): Plan | BypassReason {
+  plan(request: InferenceRequest, shape: RouteShape, { scope, principal }: PlanFor): Plan | BypassReason {
     const { model } = request
-    const digest = model === null ? null : this.#deps.digestOf(model)
-    if (model === null || digest === null) return 'no-digest'
-    const engine = this.#deps.engineEpoch(model)
-    const memo = this.#memoKey(request, scope, { digest, engine })
+    const circumstances = model === null ? null : circumstancesOf(this.#deps, model, principal)
+    if (circumstances === null) return 'no-digest'
+    const { digest, engine } = circumstances
+    const memo = this.#memoKey(request, scope, circumstances)
     const known = this.#plans.get(memo)
     if (known !== undefined) return known
-    const plan = this.#make(request, shape, { scope, digest, engine }) ?? 'unkeyable'
+    const plan = this.#make(request, shape, { scope, digest, engine, group: principal.nodeGroup }) ?? 'unkeyable'
     this.#plans.set(memo, plan)
     return plan
   }
 
-  #memoKey(
-    { body, target }: InferenceRequest,
-    scope: CacheScope,
-    { digest, engine }: { readonly digest: string; readonly engine: string },
-  ): string {
+  #memoKey({ body, target }: InferenceRequest, scope: CacheScope, { digest, engine }: Circumstances): string {
     return `${hash('sha256', body, 'base64')}\n${scope.id}\n${digest}\n${this.#deps.epochs.version}\n${engine}\n${unsigned(target)}`
   }
 
   #make(
     request: InferenceRequest,
     shape: RouteShape,
-    { scope, digest, engine }: { readonly scope: CacheScope; readonly digest: string; readonly engine: string },
+    { scope, digest, engine, group }: Circumstances & { readonly scope: CacheScope; readonly group: string | null },
   ): Plan | null {
     const identity = this.partsOf(request)
     if (identity === null) return null
@@ -79,7 +81,7 @@ export class Planner {
     // A fixed number of parts, then pairs: no two requests can give one list.
     const parts = [unsigned(request.target), digest, engine, stamp, shape.modelFirst ? '' : (request.envelope.model ?? '')]
     for (const { name, text } of identity) parts.push(name, text)
-    return { key: new CacheKey(this.#deps.secret, scope, { kind: 'inference', parts }).text, tags, digest, stamp }
+    return { key: new CacheKey(this.#deps.secret, scope, { kind: 'inference', parts }).text, tags, digest, group, stamp }
   }
 
   /** What is in the key of a request's body; null when it has none. */
@@ -88,8 +90,8 @@ export class Planner {
   }
 
   /** Whether an answer asked for under `plan` may still be found under it. */
-  holds({ tags, stamp, digest }: Plan, model: string | null): boolean {
-    return stamp === this.#deps.epochs.stampOf(tags) && model !== null && this.#deps.digestOf(model) === digest
+  holds({ tags, stamp, digest, group }: Plan, model: string | null): boolean {
+    return stamp === this.#deps.epochs.stampOf(tags) && model !== null && this.#deps.digestOf(model, group) === digest
   }
 }
 

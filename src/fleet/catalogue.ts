@@ -20,8 +20,6 @@ export interface ResolvedModel {
   readonly known: boolean
   /** True when nodes would run it elsewhere: by its name, or because the holders' lists say so. */
   readonly remote: boolean
-  /** True when every group of nodes that holds it would answer with the same digest. */
-  readonly uniform: boolean
 }
 
 export interface Catalogue {
@@ -106,8 +104,7 @@ class FleetCatalogue implements Catalogue {
     const holders = listing.filter((node) => node.models.get(name)?.digest === digest && !node.draining)
     const isElsewhere = all.length === 0 && this.#deps.nodes().some((node) => isRemoteOn(node, name))
     const remote = isElsewhere || isCloudModel(name) || holders.some((node) => isRemoteOn(node, name))
-    const uniform = all.every((node) => node.options.group === undefined || node.models.get(name)?.digest === digest)
-    return { name, requested, holders, digest, known: all.length > 0 || isElsewhere, remote, uniform }
+    return { name, requested, holders, digest, known: all.length > 0 || isElsewhere, remote }
   }
 
   /** Nodes that may be asked for the model. */

@@ -21,27 +21,41 @@ export class Engine {
   readonly #deps: EngineDeps
   #catalogueVersion = -1
   #numCtx: FleetOptions['numCtx'] | null = null
-  #shared = ''
+  /** By group of nodes; null: all of them. */
+  readonly #shared = new Map<string | null, string>()
 
   constructor(deps: EngineDeps) {
     this.#deps = deps
   }
 
-  /** For one model, by its canonical name. Equal texts: the same request gets the same engine and context length. */
-  of(model: string): string {
+  /**
+   * For one model, by its canonical name, on the nodes of a group (null: on all). Equal texts: the same request gets the same engine
+   * and, where the gateway sets it, context length.
+   */
+  of(model: string, group: string | null = null): string {
     const grown = this.#deps.numCtx.largestOf(model)
     this.#refresh()
-    return grown === null ? this.#shared : `${this.#shared};${grown}`
+    const shared = this.#shared.get(group) ?? this.#describe(group)
+    return grown === null ? shared : `${shared};${grown}`
+  }
+
+  #describe(group: string | null): string {
+    const { nodes, options } = this.#deps
+    const own = group === null ? nodes() : nodes().filter((node) => node.options.group === group)
+    const text = `${describeVersions(own)};${JSON.stringify(options().numCtx)}`
+    // Groups come from credentials: one without nodes is not kept.
+    if (group === null || own.length > 0) this.#shared.set(group, text)
+    return text
   }
 
   #refresh(): void {
-    const { nodes, catalogue, options } = this.#deps
+    const { catalogue, options } = this.#deps
     const { numCtx } = options()
     const { version } = catalogue
     if (version === this.#catalogueVersion && numCtx === this.#numCtx) return
     this.#catalogueVersion = version
     this.#numCtx = numCtx
-    this.#shared = `${describeVersions(nodes())};${JSON.stringify(numCtx)}`
+    this.#shared.clear()
   }
 }
 

@@ -214,17 +214,24 @@ export class Fleet {
   }
 
   /**
-   * Digest of the build that answers for `model`; null when no node is known to hold it, when nodes would run it elsewhere, and
-   * when it depends on the caller's group.
+   * Digest of the build that answers callers of `group` (null: of none) for `model`; null when none of their nodes is known to
+   * hold it, and when nodes would run it elsewhere.
    */
-  digestOf(model: string): string | null {
-    const { digest, remote, uniform } = this.catalogue.resolve(model)
-    return remote || !uniform ? null : digest
+  digestOf(model: string, group: string | null = null): string | null {
+    const { digest, remote } = this.catalogue.resolve(model, group)
+    return remote ? null : digest
   }
 
-  /** What decides beside its digest what nodes answer for `model`: their versions, major and minor, and what is done to `num_ctx`. */
-  engineOf(model: string): string {
-    return this.#engine.of(this.catalogue.resolve(model).name)
+  /** Digests of all builds of `model` that nodes have. */
+  digestsOf(model: string): readonly string[] {
+    const { name } = this.catalogue.resolve(model)
+    const tags = this.#nodes.map(({ models }) => models.get(name)).filter((tag) => tag !== undefined)
+    return [...new Set(tags.map(({ digest }) => digest))]
+  }
+
+  /** What decides beside its digest what nodes of `group` answer for `model`: their versions, major and minor, and what is done to `num_ctx`. */
+  engineOf(model: string, group: string | null = null): string {
+    return this.#engine.of(this.catalogue.resolve(model, group).name, group)
   }
 
   get nodes(): readonly FleetNode[] {

@@ -44,6 +44,7 @@ export function cached({ options = {}, clock = manualClock(), onCall, ...deps }:
     random: () => 0.5,
     secret,
     digestOf: (model) => digests.get(model) ?? null,
+    digestsOf: (model) => [digests.get(model)].filter((digest) => digest !== undefined),
     engineEpoch: () => '0.33',
     ...deps,
   })

@@ -35,6 +35,7 @@ export function setup(layers: readonly SecondLayer[] = [], options: Readonly<Rec
     random: () => 0.5,
     secret,
     digestOf: (model) => digests.get(model) ?? null,
+    digestsOf: (model) => [digests.get(model)].filter((digest) => digest !== undefined),
     engineEpoch: () => made.engine,
     layers,
   })

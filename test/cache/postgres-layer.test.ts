@@ -152,6 +152,7 @@ describeStores(storeKinds, (servers) => {
         random: () => 0.5,
         secret,
         digestOf: () => 'd1',
+        digestsOf: () => ['d1'],
         engineEpoch: () => '0.33',
         layers: [layer],
       })

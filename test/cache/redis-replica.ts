@@ -50,6 +50,7 @@ export async function replicaOn(
     random: () => 0.5,
     secret,
     digestOf: () => 'd1',
+    digestsOf: () => ['d1'],
     engineEpoch: () => '0.33',
     layers: [layer],
     lease: leases,

@@ -111,15 +111,6 @@ describe('digest drift', () => {
     expect(of('nobody')).toEqual({ holders: [], digest: null, known: true })
   })
 
-  test('among groups makes the digest depend on the caller', () => {
-    const one = bareNode('one', { 'm:latest': { digest: 'own' } }, { group: 'g' })
-    const { catalogue } = setUp([bareNode('a', { 'm:latest': {} }), bareNode('b', { 'm:latest': {} }), one])
-    expect(catalogue.resolve('m').uniform).toBe(false)
-    list(one, { 'm:latest': {} })
-    catalogue.invalidate()
-    expect(catalogue.resolve('m').uniform).toBe(true)
-  })
-
   test('each state of drift is told once, and told anew after it was over', () => {
     const b = bareNode('b', { 'm:latest': { digest: 'new' } })
     const { catalogue, drifts } = setUp([bareNode('a', { 'm:latest': { digest: 'old' } }), b])

@@ -52,6 +52,15 @@ test('other buckets change it, since the same request then gets another context 
   expect(engine.of('m:latest')).not.toBe(before)
 })
 
+test('a group has the versions of its own nodes', () => {
+  const { nodes, catalogue, engine } = setUp(['0.33.1'])
+  nodes.push(Object.assign(bareNode('red', {}, { group: 'red' }), { version: '0.34.0' }))
+  catalogue.invalidate()
+  expect(engine.of('m:latest')).toContain('0.33,0.34')
+  expect(engine.of('m:latest', 'red')).toMatch(/^0\.34;/)
+  expect(engine.of('m:latest', 'nobody')).toMatch(/^;/)
+})
+
 test('a context length that grew changes it for its model', () => {
   const { engine, policy } = setUp(['0.33.1'], { policy: 'max' })
   const before = { own: engine.of('m:latest'), other: engine.of('other:latest') }

@@ -39,6 +39,7 @@ const cache = createCache({
   random: () => 0.5,
   secret: Buffer.alloc(32),
   digestOf: () => null,
+  digestsOf: () => [],
   engineEpoch: () => '',
 })
 
