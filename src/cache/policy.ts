@@ -43,10 +43,14 @@ export function bypassReason(request: InferenceRequest, mode: CacheMode, bodyByt
   return request.body.length > bodyBytesMax ? 'too-large' : null
 }
 
-/** Whether two answers to this request are meant to be the same: temperature 0 or a seed. */
+/** Routes beside the native ones whose `seed` a node reads; `/v1/responses` and `/v1/messages` have none (ollama-contract.md §1.6, §1.7). */
+const seeding: ReadonlySet<string> = new Set(['/v1/chat/completions', '/v1/completions'])
+
+/** Whether two answers to this request are meant to be the same: temperature 0, or a seed that the node heeds. */
 export function isPinned({ route, body, envelope }: InferenceRequest): boolean {
   if (route.dialect !== 'ollama') {
-    return isZero(body, envelope.fields.get('temperature')) || isSeed(body, envelope.fields.get('seed'))
+    if (isZero(body, envelope.fields.get('temperature'))) return true
+    return seeding.has(route.pattern) && isSeed(body, envelope.fields.get('seed'))
   }
   const options = envelope.fields.get('options')
   if (options?.kind !== 'object') return false

@@ -1,9 +1,9 @@
 /** Who decides whether an answer is cached: the request, the credential, the route, the configuration. */
 import { describe, expect, it } from 'vitest'
 
-import { chooseMode } from '../../src/cache/policy.ts'
+import { chooseMode, isPinned } from '../../src/cache/policy.ts'
 import type { CacheMode } from '../../src/core/principal.ts'
-import { newCall, take, type Taken } from './ask.ts'
+import { newCall, requestOf, take, type Taken } from './ask.ts'
 import { type AskOptions, type Cached, cached, chat, settle } from './cached.ts'
 import { setup } from './embedding-setup.ts'
 import { chatLines } from './scripted.ts'
@@ -40,6 +40,24 @@ describe('the mode of a request', () => {
     ['off', { request: 'on', credential: 'on', route: 'off', general: 'on' }],
   ])('is %s by %j', (mode, wishes) => {
     expect(chooseMode({ ...said, ...wishes })).toBe(mode)
+  })
+})
+
+describe('a seed', () => {
+  const question = { model: 'llama3', messages: [{ role: 'user', content: 'hi' }], seed: 5 }
+  it.each<[string, Readonly<Record<string, unknown>>, boolean]>([
+    ['/api/chat', { ...question, options: { temperature: 0.8, seed: 5 } }, true],
+    ['/api/generate', { model: 'llama3', prompt: 'hi', options: { seed: 0 } }, true],
+    ['/api/chat', { ...question, options: { seed: -1 } }, false],
+    ['/api/chat', question, false],
+    ['/v1/chat/completions', question, true],
+    ['/v1/completions', { model: 'llama3', prompt: 'hi', seed: 5 }, true],
+    ['/v1/responses', { model: 'llama3', input: 'hi', seed: 5 }, false],
+    ['/v1/responses', { model: 'llama3', input: 'hi', temperature: 0 }, true],
+    ['/v1/messages', { ...question, max_tokens: 9 }, false],
+    ['/v1/messages', { ...question, max_tokens: 9, temperature: 0 }, true],
+  ])('pins the sampling only where the node reads it: %s %j is %s', (path, body, pinned) => {
+    expect(isPinned(requestOf(path, body))).toBe(pinned)
   })
 })
 
