@@ -1,0 +1,126 @@
+/**
+ * A grounded answer under way: what was read, then events as they come, then the whole with its outcome. Three makers give the same
+ * type: a model's stream (here), a kept answer, and the sentence that the documents hold none (`ready-answer.ts`).
+ */
+import type { Citation, GroundedSummary, Source } from '../core/citation.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Answer, Outcome, Provenance, StreamAnswer } from '../core/relay.ts'
+import { decodeErrorMessage } from '../wire/render-error.ts'
+import { readChatFrames } from './chat-frames.ts'
+import { type CitedPart, CitedStream } from './cited-stream.ts'
+import type { Passage } from './passage.ts'
+
+export type AnswerEvent =
+  | { readonly kind: 'text'; readonly text: string }
+  /** What a reasoning model thinks aloud: no claim of the answer, not checked. */
+  | { readonly kind: 'thinking'; readonly text: string }
+  | { readonly kind: 'citation'; readonly citation: Citation }
+
+/** Takes one event. False: the reader has gone or does not keep up, and nothing further is made. */
+export type AnswerSink = (event: AnswerEvent) => boolean
+
+export interface FinishedAnswer {
+  /** Of what came until it ended, also after a failure. */
+  readonly summary: GroundedSummary
+  /** `stop`, `length`, … as the model's node says; null: it did not get that far. */
+  readonly doneReason: string | null
+  readonly outcome: Outcome
+}
+
+export interface AnswerStream {
+  readonly sources: readonly Source[]
+  readonly provenance: Provenance
+  /** True: found in the answer tier, nothing was searched or generated. */
+  readonly kept: boolean
+  /** Hands out all events, once; resolves at the true end and never rejects. */
+  run(sink: AnswerSink): Promise<FinishedAnswer>
+  /** The reader leaves. */
+  cancel(reason: unknown): void
+}
+
+export type SummaryFacts = Pick<GroundedSummary, 'query' | 'strength' | 'degraded'>
+
+/** The stream of a node's answer. Throws what an answer with an error status says. */
+export function generatedAnswer(answer: Answer, passages: readonly Passage[], facts: SummaryFacts): AnswerStream {
+  if (answer.status !== 200) {
+    if (answer.kind === 'stream') answer.frames.cancel(new Error(`status ${answer.status}`))
+    throw failureOf(answer)
+  }
+  return new GeneratedAnswer(answer, passages, facts)
+}
+
+function failureOf(answer: Answer): CorralError {
+  const message = answer.kind === 'whole' ? decodeErrorMessage(answer.body) : `status ${answer.status} with a stream`
+  const node = answer.provenance.node === null ? {} : { node: answer.provenance.node }
+  return new CorralError(answer.status < 500 ? 'invalid_request' : 'node_failed', message, { status: answer.status, ...node })
+}
+
+class GeneratedAnswer implements AnswerStream {
+  readonly sources: readonly Source[]
+  readonly provenance: Provenance
+  readonly kept = false
+  readonly #answer: Answer
+  readonly #cited: CitedStream
+  readonly #facts: SummaryFacts
+  #doneReason: string | null = null
+  #isOpen = true
+  #onCancel: () => void = () => undefined
+
+  constructor(answer: Answer, passages: readonly Passage[], facts: SummaryFacts) {
+    this.#answer = answer
+    this.provenance = answer.provenance
+    this.sources = passages.map(({ source }) => source)
+    this.#cited = new CitedStream(passages)
+    this.#facts = facts
+  }
+
+  async run(sink: AnswerSink): Promise<FinishedAnswer> {
+    const answer = this.#answer
+    if (answer.kind === 'stream') await this.#drain(answer, sink)
+    else this.#take(answer.body, sink)
+    this.#hand(this.#cited.end(), sink)
+    const outcome = await answer.outcome
+    return { summary: this.#summary(), doneReason: this.#doneReason, outcome }
+  }
+
+  cancel(reason: unknown): void {
+    this.#isOpen = false
+    if (this.#answer.kind === 'stream') this.#answer.frames.cancel(reason)
+    this.#onCancel()
+  }
+
+  #drain({ frames }: StreamAnswer, sink: AnswerSink): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onCancel = resolve
+      if (!this.#isOpen) resolve()
+      frames.attach({
+        take: (chunk) => {
+          this.#take(chunk, sink)
+          return true
+        },
+        end: resolve,
+      })
+    })
+  }
+
+  #take(frames: Buffer, sink: AnswerSink): void {
+    for (const { text, thinking, doneReason } of readChatFrames(frames)) {
+      if (thinking !== '') this.#offer(sink, { kind: 'thinking', text: thinking })
+      if (text !== '') this.#hand(this.#cited.push(text), sink)
+      this.#doneReason = doneReason ?? this.#doneReason
+    }
+  }
+
+  #hand(parts: readonly CitedPart[], sink: AnswerSink): void {
+    for (const part of parts) this.#offer(sink, part)
+  }
+
+  #offer(sink: AnswerSink, event: AnswerEvent): void {
+    if (this.#isOpen && !sink(event)) this.cancel(new CorralError('client_too_slow', 'the client does not read its answer'))
+  }
+
+  #summary(): GroundedSummary {
+    const { text, citations, gate } = this.#cited
+    return { ...this.#facts, text, sources: this.sources, citations, gate, unsupported: this.#cited.unsupported(), refused: false }
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Tier 1 of caching (caching.md §2.6): whole answers, by everything they depend on. Versions are read here, before anything is searched,
+ * and the answer is kept under the key made of them. Entries name every document that stood in the prompt, so that deleting one
+ * can remove what was made from it. Trouble with the tier costs a miss and never an answer.
+ */
+import { readDirectives } from '../cache/directives.ts'
+import type { Call } from '../core/call.ts'
+import type { GroundedSummary } from '../core/citation.ts'
+import { answerKey, type KeyParts } from './answer-key.ts'
+import type { FinishedAnswer } from './answer-stream.ts'
+import { decodeAnswer, encodeAnswer } from './stored-answer.ts'
+
+/** What an entry must be found by when it has to go. */
+export interface AnswerTags {
+  readonly tenant: string
+  /** Digest of the model. */
+  readonly digest: string
+  readonly collections: readonly string[]
+  /** `<collection>/<document id>` of all that stood in the prompt. */
+  readonly documents: readonly string[]
+}
+
+export interface AnswerStore {
+  get(key: string): Promise<Buffer | null>
+  put(key: string, bytes: Buffer, tags: AnswerTags): Promise<void>
+}
+
+export interface AnswerTierDeps {
+  readonly answers: AnswerStore | null
+  readonly secret: Buffer
+  /** Committed versions of collections, never older than what a search that begins afterwards may see. Unknown collections are left out. */
+  readonly versions: (tenant: string, collections: readonly string[]) => Promise<Readonly<Record<string, number>>>
+  readonly onTrouble: (message: string, cause: unknown) => void
+}
+
+export interface TierPlace {
+  readonly key: string
+  readonly tags: Omit<AnswerTags, 'documents'>
+  readonly versions: Readonly<Record<string, number>>
+  readonly reads: boolean
+}
+
+/** Larger ones are not kept. */
+const answerBytesMax = 1_048_576
+
+/** Where the answer would be kept; null: it is not to be kept at all. */
+export async function placeOf(
+  parts: Omit<KeyParts, 'versions' | 'digest'> & { readonly digest: string | null },
+  { headers, call }: { readonly headers: readonly string[]; readonly call: Call },
+  deps: AnswerTierDeps,
+): Promise<TierPlace | null> {
+  const { digest } = parts
+  const said = readDirectives(headers)
+  const isOff = said.noStore || said.mode === 'off' || call.principal.cache === 'off'
+  if (deps.answers === null || digest === null || isOff || !isPinned(parts)) return null
+  try {
+    const versions = await deps.versions(parts.tenant, parts.collections)
+    if (parts.collections.some((name) => versions[name] === undefined)) return null
+    const key = answerKey(deps.secret, { ...parts, digest, versions })
+    const tags = { tenant: parts.tenant, digest, collections: parts.collections }
+    return { key, tags, versions, reads: !said.noCache && said.maxAgeSeconds === null }
+  } catch (error) {
+    deps.onTrouble('versions of collections could not be read', error)
+    return null
+  }
+}
+
+/** Only an answer whose sampling is pinned is meant to be the same again. */
+function isPinned({ settings, options }: Pick<KeyParts, 'settings' | 'options'>): boolean {
+  return (options.temperature ?? settings.temperature) === 0 || options.seed !== undefined
+}
+
+/** The kept answer, or null. */
+export async function readKept(place: TierPlace, { answers, onTrouble }: AnswerTierDeps): Promise<GroundedSummary | null> {
+  if (answers === null || !place.reads) return null
+  try {
+    const bytes = await answers.get(place.key)
+    return bytes === null ? null : decodeAnswer(bytes)
+  } catch (error) {
+    onTrouble('a kept answer could not be read', error)
+    return null
+  }
+}
+
+/**
+ * Keeps a whole, undisturbed answer; everything else is passed over. Not after an edit: its key is out of reach by then, and text of a
+ * deleted document must not come to rest behind the purge that removed it.
+ */
+export async function keep(place: TierPlace, { summary, doneReason, outcome }: FinishedAnswer, deps: AnswerTierDeps): Promise<void> {
+  const { answers, onTrouble } = deps
+  const isWhole = outcome.kind === 'ok' && doneReason === 'stop' && summary.text !== '' && summary.degraded === null && !summary.refused
+  if (answers === null || !isWhole) return
+  const bytes = encodeAnswer(summary)
+  if (bytes.length > answerBytesMax) return
+  const documents = [...new Set(summary.sources.map(({ collection, document }) => `${collection}/${document}`))]
+  try {
+    const versions = await deps.versions(place.tags.tenant, place.tags.collections)
+    if (place.tags.collections.some((name) => versions[name] !== place.versions[name])) return
+    await answers.put(place.key, bytes, { ...place.tags, documents })
+  } catch (error) {
+    onTrouble('an answer could not be kept', error)
+  }
+}

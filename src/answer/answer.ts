@@ -1,0 +1,196 @@
+/**
+ * Documents to a grounded, cited answer: the answer tier, a question that stands alone, retrieval within a share of the deadline, the prompt, and
+ * the model through the gateway's own relay, so that generation cache, limits and fairness hold. No network of its own.
+ *
+ * Rejects with a `CorralError` before anything was handed out; after that failures are in the outcome.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { AnswerSettings } from '../core/assistant.ts'
+import type { Call } from '../core/call.ts'
+import type { RetrievalStrength } from '../core/citation.ts'
+import type { SearchAnswer } from '../core/corpus.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Relay } from '../core/relay.ts'
+import { type AnswerStream, type FinishedAnswer, generatedAnswer, type SummaryFacts } from './answer-stream.ts'
+import { type AnswerTierDeps, keep, placeOf, readKept, type TierPlace } from './answer-tier.ts'
+import { chatRequest, type SamplingValue } from './chat-request.ts'
+import { withoutInvisible } from './invisible.ts'
+import type { AnswerOptions } from './options.ts'
+import { buildPrompt, type GroundedPrompt, type Turn } from './prompt.ts'
+import { keptAnswer, refusal } from './ready-answer.ts'
+import { retrievalLimitMs, type Search, searchWithin } from './retrieval.ts'
+import { rewriteQuestion } from './rewrite.ts'
+import { strengthOf, type WordWeights } from './strength.ts'
+import type { TokenBudgets } from './token-budget.ts'
+
+export interface AnswerRequest {
+  readonly question: string
+  /** Earlier turns, oldest first. */
+  readonly history: readonly Turn[]
+  readonly collections: readonly string[]
+  readonly model: string
+  /** What the operator or the assistant's maker wants said to the model; '' for nothing. */
+  readonly instructions: string
+  readonly settings: AnswerSettings
+  /** Sampling options of the client, by Ollama's names. */
+  readonly options: Readonly<Record<string, SamplingValue>>
+  /** What the caller may see within its tenant, for cache keys; '' for all of it. Whoever restricts a search says here how. */
+  readonly access: string
+  /** Of the client's request; only what it says of caching is read. */
+  readonly headers: readonly string[]
+}
+
+export interface AnswerDeps extends AnswerTierDeps {
+  readonly options: () => AnswerOptions
+  readonly clock: Clock
+  readonly search: Search
+  /** The gateway's own, from inside of access checks. */
+  readonly relay: Relay
+  readonly digestOf: (model: string, group: string | null) => string | null
+  /** Largest context of a model in tokens; null: not known. */
+  readonly contextOf: (model: string) => number | null
+  readonly budgets: TokenBudgets
+  /** Weight of a question's words in these collections; left out: all weigh the same. */
+  readonly wordWeights?: (tenant: string, collections: readonly string[]) => WordWeights
+  /** Changes when retrieval does for a reason that is not in a collection's version, e.g. an embedder's digest; left out: ''. */
+  readonly retrievalState?: (tenant: string, collections: readonly string[]) => string
+  /** Hears of every answer at its end, for metrics. */
+  readonly onAnswered?: (finished: FinishedAnswer, call: Call) => void
+}
+
+/** Begins an answer; resolves when its head is certain. */
+export async function answer(request: AnswerRequest, call: Call, deps: AnswerDeps): Promise<AnswerStream> {
+  const asked = checked(request, deps.options())
+  const place = deps.options().keepsAnswers ? await placeFor(asked, call, deps) : null
+  const kept = place === null ? null : await readKept(place, deps)
+  if (place !== null && kept !== null) return watched(keptAnswer(kept, deps.clock.nowMs()), call, { place: null, deps })
+  const found = await retrieve(asked, call, deps)
+  if (!found.strength.sufficient && !asked.settings.answersWhenWeak) {
+    return watched(refusal(asked.question, found.facts, deps.clock.nowMs()), call, { place: null, deps })
+  }
+  const prompt = promptFor(asked, found.answer, deps)
+  const stream = generatedAnswer(await deps.relay(generation(asked, prompt, deps), call), prompt.passages, found.facts)
+  return watched(stream, call, { place, deps, learn: { model: asked.model, rough: prompt.rough } })
+}
+
+/** The request with its texts as they are used. */
+function checked(request: AnswerRequest, { questionChars }: AnswerOptions): AnswerRequest {
+  const question = withoutInvisible(request.question).trim()
+  if (question === '') throw new CorralError('invalid_request', 'the question is empty')
+  if (question.length > questionChars) throw new CorralError('invalid_request', `the question has ${question.length} characters, more than ${questionChars}`)
+  if (request.collections.length === 0) throw new CorralError('invalid_request', 'no collection to answer from')
+  return { ...request, question }
+}
+
+function placeFor(asked: AnswerRequest, call: Call, deps: AnswerDeps): Promise<TierPlace | null> {
+  const { settings, headers } = asked
+  const group = call.principal.nodeGroup
+  const helpers = [settings.rewritesQuestion ? settings.rewriter : null, settings.reranker]
+  const parts = {
+    ...asked,
+    tenant: call.tenant,
+    digest: deps.digestOf(asked.model, group),
+    helperDigests: helpers.map((model) => (model === null ? '' : (deps.digestOf(model, group) ?? 'unknown'))),
+    retrieval: deps.retrievalState?.(call.tenant, asked.collections) ?? '',
+  }
+  return placeOf(parts, { headers, call }, deps)
+}
+
+interface Found {
+  readonly answer: SearchAnswer
+  readonly strength: RetrievalStrength
+  readonly facts: SummaryFacts
+}
+
+async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Promise<Found> {
+  const { settings, collections } = asked
+  const options = deps.options()
+  const limitMs = retrievalLimitMs(call, deps.clock.nowMs(), options)
+  const query = settings.rewritesQuestion ? await standalone(asked, call, { deps, limitMs: Math.min(options.rewriteMs, limitMs) }) : asked.question
+  const found = await searchWithin(
+    {
+      tenant: call.tenant,
+      collections,
+      query,
+      mode: settings.mode,
+      limit: settings.passages,
+      filter: settings.filter,
+      facets: [],
+      neighbours: 0,
+      perDocument: settings.perDocument,
+      reranker: settings.reranker,
+      explain: false,
+    },
+    call,
+    { search: deps.search, clock: deps.clock, limitMs: retrievalLimitMs(call, deps.clock.nowMs(), options) },
+  )
+  const weights = deps.wordWeights?.(call.tenant, collections)
+  const strength = strengthOf(query, found, { strengthMin: settings.strengthMin, ...(weights === undefined ? {} : { weights }) })
+  return { answer: found, strength, facts: { query, strength, degraded: found.degraded?.reason ?? null } }
+}
+
+function standalone(asked: AnswerRequest, call: Call, { deps, limitMs }: { deps: AnswerDeps; limitMs: number }): Promise<string> {
+  const { question, history, headers, settings, model } = asked
+  return rewriteQuestion({ question, history, headers, model: settings.rewriter ?? model, limitMs }, call, deps)
+}
+
+function contextTokensOf({ model, settings }: AnswerRequest, { contextOf }: AnswerDeps): number {
+  return Math.min(settings.contextTokens, contextOf(model) ?? Infinity)
+}
+
+function promptFor(asked: AnswerRequest, found: SearchAnswer, deps: AnswerDeps): GroundedPrompt {
+  const { instructions, history, question, model, settings } = asked
+  const contextTokens = contextTokensOf(asked, deps)
+  // An answer never takes more than half of a small context.
+  const outputTokens = Math.min(settings.outputTokens, Math.floor(contextTokens / 2))
+  return buildPrompt({ instructions, hits: found.results, history, question, model, contextTokens, outputTokens }, deps)
+}
+
+/** Options in a fixed order; `num_ctx` is always said, because a node's own default cuts long prompts without a word. */
+function generation(asked: AnswerRequest, { messages }: GroundedPrompt, deps: AnswerDeps) {
+  const { model, settings, headers, options } = asked
+  const contextTokens = contextTokensOf(asked, deps)
+  const outputMax = Math.min(settings.outputTokens, Math.floor(contextTokens / 2))
+  const wished = options.num_predict
+  const outputTokens = typeof wished === 'number' && wished > 0 ? Math.min(wished, outputMax) : outputMax
+  const others = Object.entries(options)
+    .filter(([name]) => !ownOptions.has(name))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return chatRequest({
+    model,
+    messages,
+    stream: true,
+    options: {
+      num_ctx: contextTokens,
+      num_predict: outputTokens,
+      temperature: options.temperature ?? settings.temperature,
+      ...Object.fromEntries(others),
+    },
+    headers,
+  })
+}
+
+const ownOptions = new Set(['num_ctx', 'num_predict', 'temperature'])
+
+interface Watch {
+  readonly place: TierPlace | null
+  readonly deps: AnswerDeps
+  readonly learn?: { readonly model: string; readonly rough: number }
+}
+
+/** The same stream; at its end the answer is kept, and the model's count of tokens learned. */
+function watched(stream: AnswerStream, call: Call, { place, deps, learn }: Watch): AnswerStream {
+  return {
+    sources: stream.sources,
+    provenance: stream.provenance,
+    kept: stream.kept,
+    async run(sink) {
+      const finished = await stream.run(sink)
+      if (learn !== undefined) deps.budgets.learn(learn.model, learn.rough, finished.outcome.usage?.promptTokens ?? null)
+      if (place !== null) void keep(place, finished, deps)
+      deps.onAnswered?.(finished, call)
+      return finished
+    },
+    cancel: (reason) => stream.cancel(reason),
+  }
+}

@@ -1,0 +1,74 @@
+/** Decoders of assistants: from a client's JSON, with every limit said, and from the database's rows. */
+import { z } from 'zod'
+
+import { answerDefaults, type AnswerSettings, type Assistant, assistantLimits, type AssistantWish } from '../core/assistant.ts'
+import type { Row } from '../store/database.ts'
+import { canonicalModelName } from '../wire/model-name.ts'
+
+const scalar = z.union([z.string().max(1_024), z.number(), z.boolean()])
+const field = z.string().min(1).max(128)
+const bound = z.union([z.number(), z.string().max(64)])
+
+const condition = z.union([
+  z.strictObject({ field, op: z.enum(['eq', 'ne']), value: scalar }),
+  z.strictObject({ field, op: z.literal('in'), values: z.array(scalar).max(256) }),
+  z
+    .strictObject({ field, op: z.literal('range'), from: bound.optional(), to: bound.optional() })
+    .transform(({ from, to, ...rest }) => ({ ...rest, ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) })),
+  z.strictObject({ field, op: z.literal('exists'), present: z.boolean() }),
+  z.strictObject({ field, op: z.literal('contains'), value: scalar }),
+])
+
+const modelName = z.string().trim().min(1).max(assistantLimits.nameChars)
+
+/** Settings of an answer; what is left out is the default. */
+export const answerSettings: z.ZodType<AnswerSettings, unknown> = z.strictObject({
+  mode: z.enum(['keyword', 'vector', 'hybrid']).default(answerDefaults.mode),
+  passages: z.int().min(1).max(assistantLimits.passages).default(answerDefaults.passages),
+  perDocument: z.boolean().default(answerDefaults.perDocument),
+  reranker: modelName.nullable().default(null),
+  filter: z.array(condition).max(16).default([]),
+  strengthMin: z.number().min(0).max(1).default(answerDefaults.strengthMin),
+  answersWhenWeak: z.boolean().default(answerDefaults.answersWhenWeak),
+  rewritesQuestion: z.boolean().default(answerDefaults.rewritesQuestion),
+  rewriter: modelName.nullable().default(null),
+  contextTokens: z.int().min(1_024).max(assistantLimits.contextTokens).default(answerDefaults.contextTokens),
+  outputTokens: z.int().min(16).max(65_536).default(answerDefaults.outputTokens),
+  temperature: z.number().min(0).max(2).default(answerDefaults.temperature),
+})
+
+/** An assistant as a client asks for it. A name is a model name without a host: letters, digits and `-_.`, with an optional tag. */
+export const assistantWish: z.ZodType<AssistantWish, unknown> = z.strictObject({
+  name: modelName.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(?::[A-Za-z0-9][A-Za-z0-9._-]*)?$/, 'expected a model name such as handbook or handbook:v2'),
+  title: z.string().max(200).default(''),
+  collections: z.array(z.string().min(1).max(128)).min(1).max(assistantLimits.collections),
+  model: modelName,
+  prompt: z.string().max(assistantLimits.promptChars).default(''),
+  settings: z.unknown().default({}).pipe(answerSettings),
+})
+
+const row = z.object({
+  tenant: z.string(),
+  name: z.string(),
+  title: z.string(),
+  collections: z.array(z.string()),
+  model: z.string(),
+  prompt: z.string(),
+  settings: answerSettings,
+  revision: z.coerce.number(),
+  created_at: z.date(),
+  updated_at: z.date(),
+})
+
+export const assistantColumns = 'tenant, name, title, collections, model, prompt, settings, revision, created_at, updated_at'
+
+/** Throws on a row that no version of Corral wrote. */
+export function decodeAssistant(stored: Row): Assistant {
+  const { created_at: createdAt, updated_at: updatedAt, ...rest } = row.parse(stored)
+  return { ...rest, createdAtMs: createdAt.getTime(), updatedAtMs: updatedAt.getTime() }
+}
+
+/** The form in which names are compared. */
+export function assistantKey(name: string): string {
+  return canonicalModelName(name)
+}

@@ -1,0 +1,194 @@
+/**
+ * From a model's raw text, in pieces, to what the client sees: visible text with checked `[n]` markers, the citations as spans, and at the
+ * end the sentences that nothing stands behind. Offsets count exactly the text that was handed out.
+ *
+ * A group of markers is judged when it is certain that no further one follows it, because the numbers of a claim may stand in any passage
+ * cited for it. A dropped marker leaves no trace, not even the space before it.
+ */
+import { type Citation, dropReasons, type DropReason, type GateCounts, type UnsupportedSpan } from '../core/citation.ts'
+import { judgeReferences, type Verified, withoutOrdinal } from './gate.ts'
+import { withoutInvisible } from './invisible.ts'
+import { LinkGuard } from './link-guard.ts'
+import { MarkerReader, type Piece, type Reference } from './markers.ts'
+import type { Passage } from './passage.ts'
+import { contentWords, numbersOf, sentencesOf, shareOf } from './words.ts'
+
+export type CitedPart = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'citation'; readonly citation: Citation }
+
+/** Citations of one answer; further ones are dropped as malformed. */
+const citationsMax = 200
+/** A sentence of fewer content words claims nothing that could be checked. */
+const claimWordsMin = 3
+
+interface Group {
+  references: Reference[]
+  malformed: number
+}
+
+export class CitedStream {
+  readonly #passages: readonly Passage[]
+  readonly #markers = new MarkerReader()
+  readonly #links: LinkGuard
+  #text = ''
+  /** White space that may stand before a marker that is dropped. */
+  #space = ''
+  #group: Group | null = null
+  /** Where the claim of the next marker begins: behind the last marker group of its sentence. */
+  #claimFrom = 0
+  readonly citations: Citation[] = []
+  #written = 0
+  #corrected = 0
+  readonly #dropped: Record<DropReason, number> = { altered_number: 0, invented: 0, out_of_range: 0, unsupported: 0, malformed: 0 }
+
+  constructor(passages: readonly Passage[]) {
+    this.#passages = passages
+    this.#links = new LinkGuard((url) => passages.some(({ text, source }) => source.uri === url || text.includes(url)))
+  }
+
+  /** All visible text so far. */
+  get text(): string {
+    return this.#text
+  }
+
+  get gate(): GateCounts {
+    return { written: this.#written, emitted: this.citations.length, corrected: this.#corrected, dropped: { ...this.#dropped } }
+  }
+
+  push(raw: string): CitedPart[] {
+    return this.#take(this.#markers.push(withoutInvisible(raw)))
+  }
+
+  end(): CitedPart[] {
+    const parts = this.#take(this.#markers.end())
+    this.#closeGroup(parts)
+    this.#show(parts, this.#links.flush())
+    return parts
+  }
+
+  #take(pieces: readonly Piece[]): CitedPart[] {
+    const parts: CitedPart[] = []
+    for (const piece of pieces) {
+      if (piece.kind === 'marker') this.#addMarker(piece.references)
+      else this.#addText(parts, piece.text)
+    }
+    return parts
+  }
+
+  #addMarker(references: readonly Reference[]): void {
+    this.#group ??= { references: [], malformed: 0 }
+    this.#written += Math.max(1, references.length)
+    if (references.length === 0) this.#group.malformed += 1
+    else this.#group.references.push(...references)
+  }
+
+  #addText(parts: CitedPart[], text: string): void {
+    // Blanks between two markers of a group end nothing.
+    if (this.#group !== null && /^[ \t]*$/.test(text)) return
+    if (this.#group !== null) {
+      this.#closeGroup(parts)
+      this.#space = ''
+    }
+    const whole = this.#space + text
+    const kept = whole.trimEnd()
+    this.#space = whole.slice(kept.length)
+    if (kept !== '') this.#show(parts, this.#links.push(kept))
+    this.#flushLongSpace(parts)
+  }
+
+  /** Only blanks wait for a marker; a line break is shown when the next text comes. */
+  #flushLongSpace(parts: CitedPart[]): void {
+    if (this.#space.length <= 64) return
+    this.#show(parts, this.#links.push(this.#space))
+    this.#space = ''
+  }
+
+  #show(parts: CitedPart[], text: string): void {
+    if (text === '') return
+    this.#text += text
+    parts.push({ kind: 'text', text })
+  }
+
+  #closeGroup(parts: CitedPart[]): void {
+    const group = this.#group
+    if (group === null) return
+    this.#group = null
+    this.#show(parts, this.#links.flush())
+    this.#dropped.malformed += group.malformed
+    const claim = this.#claim()
+    const judged = judgeReferences(this.#text.slice(claim.start, claim.end), group.references, this.#passages)
+    const kept: Verified[] = []
+    for (const one of judged) {
+      if (one.verdict === 'dropped') this.#dropped[one.reason] += 1
+      else if (this.citations.length + kept.length >= citationsMax) this.#dropped.malformed += 1
+      else kept.push(one)
+    }
+    if (kept.length > 0 && /[ \t]/.test(this.#space)) this.#show(parts, this.#links.push(' ') + this.#links.flush())
+    for (const one of kept) this.#cite(parts, one, claim)
+    this.#claimFrom = this.#text.length
+  }
+
+  /** The sentence before the marker, from the last group of markers on. */
+  #claim(): { start: number; end: number } {
+    const open = this.#text.slice(this.#claimFrom)
+    const last = sentencesOf(open).at(-1)
+    const end = this.#text.trimEnd().length
+    if (last === undefined || contentWords(open.slice(last.start, last.end)).size === 0) return this.#lastSentence(end)
+    return { start: this.#claimFrom + last.start, end: this.#claimFrom + last.end }
+  }
+
+  #lastSentence(end: number): { start: number; end: number } {
+    const last = sentencesOf(this.#text).at(-1)
+    return last === undefined ? { start: end, end } : { ...last }
+  }
+
+  #cite(parts: CitedPart[], { passage, place, origin, overlap }: Verified, answer: { start: number; end: number }): void {
+    const { number, collection, chunk, document, title, uri, page, start } = passage.source
+    const markerStart = this.#text.length
+    this.#show(parts, this.#links.push(`[${number}`) + this.#links.push(']') + this.#links.flush())
+    if (origin === 'corrected') this.#corrected += 1
+    const citation: Citation = {
+      number,
+      answer,
+      marker: { start: markerStart, end: this.#text.length },
+      collection,
+      chunk,
+      document,
+      title,
+      uri,
+      page,
+      start: start + place.start,
+      end: start + place.end,
+      quote: passage.text.slice(place.start, place.end),
+      origin,
+      overlap,
+    }
+    this.citations.push(citation)
+    parts.push({ kind: 'citation', citation })
+  }
+
+  /** Sentences of the finished text that say something and that no citation stands behind. */
+  unsupported(): UnsupportedSpan[] {
+    return sentencesOf(this.#text).flatMap(({ start, end }) => {
+      const said = withoutOrdinal(this.#text.slice(start, end)).replace(/\[\d+\]/g, '')
+      const words = contentWords(said)
+      const isCited = this.citations.some(({ answer, marker }) => (answer.start < end && answer.end > start) || (marker.start >= start && marker.end <= end))
+      if (isCited || words.size < claimWordsMin || /[:?：？]\s*$/u.test(said)) return []
+      const overlap = this.#passages.reduce((best, passage) => Math.max(best, shareOf(words, passage.words)), 0)
+      const unknownNumbers = [...numbersOf(said)].filter((number) => !this.#passages.some((passage) => passage.numbers.has(number)))
+      return [{ start, end, overlap, unknownNumbers }]
+    })
+  }
+}
+
+/** No drops, for answers that no model wrote. */
+export const emptyGate: GateCounts = {
+  written: 0,
+  emitted: 0,
+  corrected: 0,
+  dropped: { altered_number: 0, invented: 0, out_of_range: 0, unsupported: 0, malformed: 0 },
+}
+
+/** Sum of what was dropped. */
+export function droppedTotal({ dropped }: GateCounts): number {
+  return dropReasons.reduce((sum, reason) => sum + dropped[reason], 0)
+}

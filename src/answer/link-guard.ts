@@ -1,0 +1,94 @@
+/**
+ * Keeps a model's text from being rendered as links, images or HTML by whoever shows it: the way by which an injected document would send
+ * what it was told elsewhere. Every such form is broken by one space, which leaves prose and code readable; it is done inside code as well,
+ * because an unclosed fence is a way out. Addresses that stand in a retrieved passage are kept, since they carry nothing that was not there.
+ *
+ * Text comes in pieces; what may still become such a form is held back.
+ */
+
+/** Longer ones are broken without being looked up. */
+const urlCharsMax = 2_048
+const urlStart = /(?:[a-z][a-z0-9+.-]{1,20}:\/\/|www\.|(?:mailto|data|javascript|vbscript):(?=\S))/gi
+const urlBody = /[^\s<>"'`()[\]{}|\\^]*/y
+/** What can still become the beginning of one of the forms. */
+const openTail = /(?:\p{L}[\p{L}\d+.-]{0,20}:?\/?|[!\]]|<\/?(?:\p{L}[\p{L}\d+.-]{0,20}:?\/?)?)$/iu
+
+export class LinkGuard {
+  #held = ''
+  #last = ''
+  readonly #isKnown: (url: string) => boolean
+
+  /** `isKnown`: whether an address stands in what was retrieved. */
+  constructor(isKnown: (url: string) => boolean) {
+    this.#isKnown = isKnown
+  }
+
+  /** What can be shown once `text` has come. */
+  push(text: string): string {
+    this.#held += text
+    const length = this.#certainLength()
+    const out = this.#broken(this.#held.slice(0, length))
+    this.#held = this.#held.slice(length)
+    return out
+  }
+
+  /** What was held back. */
+  flush(): string {
+    const out = this.#broken(this.#held)
+    this.#held = ''
+    return out
+  }
+
+  #certainLength(): number {
+    const text = this.#held
+    let certain = text.length
+    for (const match of text.matchAll(urlStart)) {
+      const end = urlEnd(text, match.index + match[0].length)
+      if (end === text.length && end - match.index <= urlCharsMax) certain = Math.min(certain, match.index)
+    }
+    const tail = openTail.exec(text.slice(0, certain))
+    return tail === null ? certain : Math.min(certain, tail.index)
+  }
+
+  #broken(text: string): string {
+    if (text === '') return ''
+    const out = breakForms(this.#breakUrls(text), this.#last)
+    this.#last = out.slice(-1)
+    return out
+  }
+
+  #breakUrls(text: string): string {
+    let out = ''
+    let from = 0
+    for (const match of text.matchAll(urlStart)) {
+      if (match.index < from) continue
+      const end = urlEnd(text, match.index + match[0].length)
+      const url = text.slice(match.index, end).replace(/[.,;:!?]+$/, '')
+      out += text.slice(from, match.index)
+      from = match.index + url.length
+      out += this.#isKnown(url) ? url : url.replace(match[0], match[0].replace(/(?=[:.])/, ' '))
+    }
+    return out + text.slice(from)
+  }
+}
+
+function urlEnd(text: string, from: number): number {
+  urlBody.lastIndex = from
+  return from + (urlBody.exec(text)?.[0].length ?? 0)
+}
+
+/** Breaks Markdown links, images, reference definitions and HTML tags that can load or link; `before` is the character in front. */
+function breakForms(text: string, before: string): string {
+  const joins = (before === ']' && /^[([:]/.test(text)) || (before === '!' && text.startsWith('[')) || (before === '<' && /^[a-z/]/i.test(text))
+  const opened = joins ? ` ${text}` : text
+  return opened
+    .replace(/\](?=[([:])/g, '] ')
+    .replace(/!(?=\[)/g, '! ')
+    .replace(/<(?=\/?[a-z][a-z0-9-]*[\s/:]|\/?(?:script|style|svg|form|base|object|embed|iframe|math)\b)/gi, '< ')
+}
+
+/** A whole text made safe in the same way, e.g. a document's title in a list of sources. */
+export function guardText(text: string, isKnown: (url: string) => boolean = () => false): string {
+  const guard = new LinkGuard(isKnown)
+  return guard.push(text) + guard.flush()
+}

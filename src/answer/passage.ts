@@ -1,0 +1,60 @@
+/**
+ * A passage that was given to the model: what retrieval found, with its number and the forms in which quotes, words and numbers are looked
+ * up. The forms are made when they are first asked for, once per answer.
+ */
+import type { Source } from '../core/citation.ts'
+import type { SearchHit } from '../core/corpus.ts'
+import { type NormalText, normalise } from './normal-text.ts'
+import { contentWords, numbersWithWords, type Sentence, sentencesOf } from './words.ts'
+
+export class Passage {
+  readonly source: Source
+  /** The document's own characters, `source.start` to `source.end`. */
+  readonly text: string
+  #normal: NormalText | null = null
+  #words: Set<string> | null = null
+  #numbers: Set<string> | null = null
+  #sentences: readonly Sentence[] | null = null
+
+  constructor(number: number, { collection, document, chunk, score }: SearchHit, text = chunk.text) {
+    this.text = text
+    this.source = {
+      number,
+      collection,
+      chunk: chunk.id,
+      document: document.id,
+      title: document.title,
+      uri: document.uri,
+      page: chunk.page,
+      headings: chunk.headings,
+      start: chunk.start,
+      end: chunk.start + text.length,
+      score,
+    }
+  }
+
+  get normal(): NormalText {
+    this.#normal ??= normalise(this.text)
+    return this.#normal
+  }
+
+  /** Of its text, title and headings. */
+  get words(): ReadonlySet<string> {
+    this.#words ??= contentWords(this.#all())
+    return this.#words
+  }
+
+  get numbers(): ReadonlySet<string> {
+    this.#numbers ??= numbersWithWords(this.#all())
+    return this.#numbers
+  }
+
+  get sentences(): readonly Sentence[] {
+    this.#sentences ??= sentencesOf(this.text)
+    return this.#sentences
+  }
+
+  #all(): string {
+    return [this.source.title, ...this.source.headings, this.text].join('\n')
+  }
+}

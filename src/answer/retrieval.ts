@@ -1,0 +1,45 @@
+/** One search within its share of the caller's deadline: the client leaving and the time running out both end it. */
+import type { Clock } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
+import type { SearchAnswer, SearchRequest } from '../core/corpus.ts'
+import { CorralError } from '../core/errors.ts'
+
+/** Searches; `signal` aborts it. Rejects with a `CorralError`. */
+export type Search = (request: SearchRequest, limits: { readonly signal: AbortSignal; readonly call: Call }) => Promise<SearchAnswer>
+
+export interface RetrievalLimits {
+  /** Share of the remaining time, 0–1. */
+  readonly retrievalShare: number
+  readonly retrievalMs: number
+}
+
+/** Milliseconds that retrieval may take now. */
+export function retrievalLimitMs({ deadlineAtMs }: Pick<Call, 'deadlineAtMs'>, nowMs: number, limits: RetrievalLimits): number {
+  return Math.max(0, Math.min(limits.retrievalMs, (deadlineAtMs - nowMs) * limits.retrievalShare))
+}
+
+/** The search's answer; `store_timeout` when it does not come in `limitMs`, `client_gone` when nobody waits any more. */
+export async function searchWithin(request: SearchRequest, call: Call, { search, clock, limitMs }: WithinOptions): Promise<SearchAnswer> {
+  const controller = new AbortController()
+  let fail: (error: CorralError) => void = () => undefined
+  const ended = new Promise<never>((_, reject) => (fail = reject))
+  const stop = (error: CorralError): void => {
+    controller.abort(error)
+    fail(error)
+  }
+  const onGone = (): void => stop(new CorralError('client_gone', 'the client left during retrieval'))
+  const timer = clock.after(limitMs, () => stop(new CorralError('store_timeout', `retrieval did not end within ${Math.round(limitMs)} ms`)))
+  call.signal.on(onGone)
+  try {
+    return await Promise.race([search(request, { signal: controller.signal, call }), ended])
+  } finally {
+    timer.cancel()
+    call.signal.off(onGone)
+  }
+}
+
+export interface WithinOptions {
+  readonly search: Search
+  readonly clock: Clock
+  readonly limitMs: number
+}

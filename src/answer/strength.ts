@@ -1,0 +1,86 @@
+/**
+ * Whether what was found can carry an answer: a logistic model over three figures of the retrieval, calibrated on questions of a set against
+ * questions that its documents cannot answer (`bench citations` prints the fit and its error; the constants below are its output).
+ *
+ * Figures: how much of the question's meaning stands in the best passages (by weight of its words where the search knows their IDF, else
+ * evenly), the best cosine, and how far the two legs agree. A missing leg has constants of its own.
+ */
+import type { RetrievalStrength } from '../core/citation.ts'
+import type { SearchAnswer, SearchHit } from '../core/corpus.ts'
+import { contentWords } from './words.ts'
+
+/** Weight of a word, e.g. its IDF in the collections; null: not known. */
+export type WordWeights = (word: string) => number | null
+
+export interface StrengthFigures {
+  /** Share of the question's word weight that stands in the best passages, 0–1. */
+  readonly coverage: number
+  /** Best cosine, −1–1; null without a vector leg. */
+  readonly cosine: number | null
+  /** Share of the first hits that both legs found, 0–1; null without two legs. */
+  readonly agreement: number | null
+}
+
+interface Fit {
+  readonly bias: number
+  readonly coverage: number
+  readonly cosine: number
+  readonly agreement: number
+}
+
+/** Output of `bench citations`, anthropic-docs against XQuAD, CACM and Cranfield. */
+export const strengthFits = {
+  both: { bias: -6, coverage: 4, cosine: 8, agreement: 1 },
+  keyword: { bias: -5, coverage: 8, cosine: 0, agreement: 0 },
+  vector: { bias: -4, coverage: 0, cosine: 10, agreement: 0 },
+} as const satisfies Record<string, Fit>
+
+/** Passages whose words count, and hits whose legs are compared. */
+const passagesMax = 3
+const agreementHits = 5
+
+/** The three figures of one retrieval. */
+export function strengthFigures(query: string, results: readonly SearchHit[], weights: WordWeights = () => null): StrengthFigures {
+  const known = contentWords(results.slice(0, passagesMax).map(textOf).join('\n'))
+  let total = 0
+  let found = 0
+  for (const word of contentWords(query)) {
+    const weight = weights(word) ?? 1
+    total += weight
+    if (known.has(word)) found += weight
+  }
+  const cosines = results.flatMap(({ scores }) => scores.vector ?? [])
+  const hasKeyword = results.some(({ scores }) => scores.keyword !== null)
+  const first = results.slice(0, agreementHits)
+  const both = first.filter(({ scores }) => scores.keyword !== null && scores.vector !== null).length
+  return {
+    coverage: total === 0 ? 0 : found / total,
+    cosine: cosines.length === 0 ? null : Math.max(...cosines),
+    agreement: cosines.length === 0 || !hasKeyword ? null : both / Math.max(1, first.length),
+  }
+}
+
+function textOf({ document, chunk }: SearchHit): string {
+  return [document.title, ...chunk.headings, chunk.text].join('\n')
+}
+
+/** Share of questions with such figures that the documents answer. */
+export function probabilityOf({ coverage, cosine, agreement }: StrengthFigures, mode: 'any' | 'vector' = 'any'): number {
+  const fit: Fit = cosine === null ? strengthFits.keyword : agreement === null && mode === 'vector' ? strengthFits.vector : strengthFits.both
+  const sum = fit.bias + fit.coverage * coverage + fit.cosine * (cosine ?? 0) + fit.agreement * (agreement ?? 0)
+  return 1 / (1 + Math.exp(-sum))
+}
+
+/** Judges a search. Nothing found carries nothing. */
+export function strengthOf(query: string, { results }: Pick<SearchAnswer, 'results'>, { strengthMin, weights }: StrengthOptions): RetrievalStrength {
+  if (results.length === 0) return { probability: 0, sufficient: false }
+  const figures = strengthFigures(query, results, weights)
+  const probability = probabilityOf(figures, results.every(({ scores }) => scores.keyword === null) ? 'vector' : 'any')
+  return { probability, sufficient: probability >= strengthMin }
+}
+
+export interface StrengthOptions {
+  /** 0–1. */
+  readonly strengthMin: number
+  readonly weights?: WordWeights
+}
