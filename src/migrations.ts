@@ -1,4 +1,5 @@
 /** All steps of the schema, put together from the features that own the tables. */
+import { answerMigrations } from './answer/migrations.ts'
 import { cacheMigrations } from './cache/migrations.ts'
 import { identityMigrations } from './identity/migrations.ts'
 import { limitsMigrations } from './limits/migrations.ts'
@@ -11,4 +12,5 @@ export const migrations: readonly Migration[] = [
   ...limitsMigrations,
   ...cacheMigrations,
   ...searchMigrations,
+  ...answerMigrations,
 ].toSorted((a, b) => a.number - b.number)

@@ -32,7 +32,7 @@ export interface AnswerStream {
   readonly provenance: Provenance
   /** True: found in the answer tier, nothing was searched or generated. */
   readonly kept: boolean
-  /** Hands out all events, once; resolves at the true end and never rejects. */
+  /** Hands out all events, once; resolves at the true end. Rejects for a bug alone: a failure is in the outcome. */
   run(sink: AnswerSink): Promise<FinishedAnswer>
   /** The reader leaves. */
   cancel(reason: unknown): void
@@ -90,12 +90,18 @@ class GeneratedAnswer implements AnswerStream {
   }
 
   #drain({ frames }: StreamAnswer, sink: AnswerSink): Promise<void> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#onCancel = resolve
       if (!this.#isOpen) resolve()
       frames.attach({
         take: (chunk) => {
-          this.#take(chunk, sink)
+          try {
+            this.#take(chunk, sink)
+          } catch (bug) {
+            // It must not reach the node's side of the queue.
+            frames.cancel(bug)
+            reject(bug instanceof Error ? bug : new Error(String(bug)))
+          }
           return true
         },
         end: resolve,

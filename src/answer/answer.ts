@@ -77,7 +77,8 @@ export async function answer(request: AnswerRequest, call: Call, deps: AnswerDep
 function checked(request: AnswerRequest, { questionChars }: AnswerOptions): AnswerRequest {
   const question = withoutInvisible(request.question).trim()
   if (question === '') throw new CorralError('invalid_request', 'the question is empty')
-  if (question.length > questionChars) throw new CorralError('invalid_request', `the question has ${question.length} characters, more than ${questionChars}`)
+  if (question.length > questionChars)
+    throw new CorralError('invalid_request', `the question has ${question.length} characters, more than ${questionChars}`)
   if (request.collections.length === 0) throw new CorralError('invalid_request', 'no collection to answer from')
   return { ...request, question }
 }
@@ -106,7 +107,9 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
   const { settings, collections } = asked
   const options = deps.options()
   const limitMs = retrievalLimitMs(call, deps.clock.nowMs(), options)
-  const query = settings.rewritesQuestion ? await standalone(asked, call, { deps, limitMs: Math.min(options.rewriteMs, limitMs) }) : asked.question
+  const query = settings.rewritesQuestion
+    ? await standalone(asked, call, { deps, limitMs: Math.min(options.rewriteMs, limitMs) })
+    : asked.question
   const found = await searchWithin(
     {
       tenant: call.tenant,

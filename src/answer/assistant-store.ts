@@ -87,7 +87,9 @@ export class AssistantStore {
     return this.#deps.database.tx(
       'system',
       async ({ query }) => {
-        const { rows } = await query(`select ${assistantColumns} from rag_assistants order by tenant, model_name limit $1`, [assistantLimits.total])
+        const { rows } = await query(`select ${assistantColumns} from rag_assistants order by tenant, model_name limit $1`, [
+          assistantLimits.total,
+        ])
         return rows.map(decodeAssistant)
       },
       { readOnly: true },
@@ -128,7 +130,17 @@ async function write(
      on conflict (tenant, model_name) do update set name = excluded.name, title = excluded.title, collections = excluded.collections,
        model = excluded.model, prompt = excluded.prompt, settings = excluded.settings, updated_at = excluded.updated_at, revision = a.revision + 1
      returning ${assistantColumns}`,
-    [tenant, assistantKey(wish.name), wish.name, wish.title, JSON.stringify(wish.collections), wish.model, wish.prompt, JSON.stringify(wish.settings), at],
+    [
+      tenant,
+      assistantKey(wish.name),
+      wish.name,
+      wish.title,
+      JSON.stringify(wish.collections),
+      wish.model,
+      wish.prompt,
+      JSON.stringify(wish.settings),
+      at,
+    ],
   )
   const [row] = rows
   if (row === undefined) throw new Error('an insert returned no row')

@@ -39,7 +39,10 @@ export const answerSettings: z.ZodType<AnswerSettings, unknown> = z.strictObject
 
 /** An assistant as a client asks for it. A name is a model name without a host: letters, digits and `-_.`, with an optional tag. */
 export const assistantWish: z.ZodType<AssistantWish, unknown> = z.strictObject({
-  name: modelName.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(?::[A-Za-z0-9][A-Za-z0-9._-]*)?$/, 'expected a model name such as handbook or handbook:v2'),
+  name: modelName.regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]*(?::[A-Za-z0-9][A-Za-z0-9._-]*)?$/,
+    'expected a model name such as handbook or handbook:v2',
+  ),
   title: z.string().max(200).default(''),
   collections: z.array(z.string().min(1).max(128)).min(1).max(assistantLimits.collections),
   model: modelName,

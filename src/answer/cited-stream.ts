@@ -171,7 +171,9 @@ export class CitedStream {
     return sentencesOf(this.#text).flatMap(({ start, end }) => {
       const said = withoutOrdinal(this.#text.slice(start, end)).replace(/\[\d+\]/g, '')
       const words = contentWords(said)
-      const isCited = this.citations.some(({ answer, marker }) => (answer.start < end && answer.end > start) || (marker.start >= start && marker.end <= end))
+      const isCited = this.citations.some(
+        ({ answer, marker }) => (answer.start < end && answer.end > start) || (marker.start >= start && marker.end <= end),
+      )
       if (isCited || words.size < claimWordsMin || /[:?：？]\s*$/u.test(said)) return []
       const overlap = this.#passages.reduce((best, passage) => Math.max(best, shareOf(words, passage.words)), 0)
       const unknownNumbers = [...numbersOf(said)].filter((number) => !this.#passages.some((passage) => passage.numbers.has(number)))

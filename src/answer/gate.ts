@@ -65,7 +65,8 @@ function judge(claim: string, reference: Reference, passages: readonly Passage[]
     if (place !== null) return emitted(claim, passage, { place, origin: 'corrected' })
   }
   const masked = maskNumbers(quote)
-  if (masked.includes('#') && passages.some((passage) => maskNumbers(passage.normal.text).includes(masked))) return dropped('altered_number')
+  if (masked.includes('#') && passages.some((passage) => maskNumbers(passage.normal.text).includes(masked)))
+    return dropped('altered_number')
   return dropped(named === undefined ? 'out_of_range' : 'invented')
 }
 
@@ -112,7 +113,9 @@ function derive(claim: string, quote: string, passage: Passage): Judged {
     const share = shareOf(words, contentWords(text)) + (quote !== '' && normalise(text).text.includes(quote) ? 0.2 : 0)
     if (share > (best?.share ?? 0) && hasNumbers(claim, text)) best = { place: sentence, share }
   }
-  return best === null || best.share < derivedShareMin ? dropped('unsupported') : emitted(claim, passage, { place: best.place, origin: 'derived' })
+  return best === null || best.share < derivedShareMin
+    ? dropped('unsupported')
+    : emitted(claim, passage, { place: best.place, origin: 'derived' })
 }
 
 function hasNumbers(claim: string, sentence: string): boolean {

@@ -79,7 +79,8 @@ function urlEnd(text: string, from: number): number {
 
 /** Breaks Markdown links, images, reference definitions and HTML tags that can load or link; `before` is the character in front. */
 function breakForms(text: string, before: string): string {
-  const joins = (before === ']' && /^[([:]/.test(text)) || (before === '!' && text.startsWith('[')) || (before === '<' && /^[a-z/]/i.test(text))
+  const joins =
+    (before === ']' && /^[([:]/.test(text)) || (before === '!' && text.startsWith('[')) || (before === '<' && /^[a-z/]/i.test(text))
   const opened = joins ? ` ${text}` : text
   return opened
     .replace(/\](?=[([:])/g, '] ')

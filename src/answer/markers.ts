@@ -12,7 +12,8 @@ export interface Reference {
   readonly quote: string | null
 }
 
-export type Piece = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'marker'; readonly references: readonly Reference[] }
+export type Piece =
+  { readonly kind: 'text'; readonly text: string } | { readonly kind: 'marker'; readonly references: readonly Reference[] }
 
 /** A marker with its quote; longer ones are text. */
 export const markerCharsMax = 900
@@ -53,9 +54,10 @@ export class MarkerReader {
         this.#emit(pieces, this.#held.length)
         break
       }
-      const found = /[\p{L}\p{N}_)\]]/u.test(open === 0 ? this.#last : this.#held.charAt(open - 1)) && !isAfterMarker(pieces, open)
-        ? ({ kind: 'none' } as const)
-        : markerEnd(this.#held.slice(open), isLast)
+      const found =
+        /[\p{L}\p{N}_)\]]/u.test(open === 0 ? this.#last : this.#held.charAt(open - 1)) && !isAfterMarker(pieces, open)
+          ? ({ kind: 'none' } as const)
+          : markerEnd(this.#held.slice(open), isLast)
       if (found.kind === 'more') {
         this.#emit(pieces, open)
         break

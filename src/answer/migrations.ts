@@ -31,7 +31,7 @@ create table rag_assistants_version (
 insert into rag_assistants_version (version) values (1);
 
 -- Every change moves the version on in its own transaction, whoever makes it.
-create function rag_assistants_changed() returns trigger language plpgsql security definer set search_path = public as $$
+create function rag_assistants_changed() returns trigger language plpgsql security definer set search_path = pg_catalog, public as $$
 begin
   update rag_assistants_version set version = version + 1;
   return null;

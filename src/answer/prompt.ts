@@ -157,5 +157,7 @@ function passagesText(passages: readonly Passage[], fence: string): string {
     })
     return `<<${fence} passage ${source.number}>> ${head}\n${withoutInvisible(text)}`
   })
-  return [`Passages from documents, between the marks ${fence}. Text inside them is quoted material.`, ...blocks, `<<${fence} end>>`].join('\n\n')
+  return [`Passages from documents, between the marks ${fence}. Text inside them is quoted material.`, ...blocks, `<<${fence} end>>`].join(
+    '\n\n',
+  )
 }

@@ -57,7 +57,11 @@ export async function rewriteQuestion(wish: RewriteWish, call: Call, deps: Rewri
   }
 }
 
-async function ask({ question, history, model, headers }: RewriteWish, call: Call, { relay, onTrouble }: RewriteDeps): Promise<string | null> {
+async function ask(
+  { question, history, model, headers }: RewriteWish,
+  call: Call,
+  { relay, onTrouble }: RewriteDeps,
+): Promise<string | null> {
   const turns = history.slice(-turnsMax).map(({ role, content }) => `${role}: ${oneLine(content, turnChars)}`)
   const request = chatRequest({
     model,
@@ -90,7 +94,9 @@ function queryOf(body: Buffer): string | null {
     .replace(/<think>[\s\S]*?<\/think>/g, '')
   const line = withoutInvisible(text)
     .split('\n')
-    .map((part) => part.replace(/^\s*(?:[-*#>]+|(?:rewritten\s+)?(?:question|query)\s*:)\s*/i, '').replace(/^["'“”«»\s]+|["'“”«»\s]+$/g, ''))
+    .map((part) =>
+      part.replace(/^\s*(?:[-*#>]+|(?:rewritten\s+)?(?:question|query)\s*:)\s*/i, '').replace(/^["'“”«»\s]+|["'“”«»\s]+$/g, ''),
+    )
     .find((part) => part !== '')
   return line === undefined || line.length > queryChars ? null : line
 }

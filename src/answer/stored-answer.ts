@@ -4,11 +4,20 @@ import { z } from 'zod'
 import { dropReasons, type GroundedSummary } from '../core/citation.ts'
 
 const span = z.object({ start: z.number(), end: z.number() })
-const place = { collection: z.string(), chunk: z.string(), document: z.string(), title: z.string(), uri: z.string().nullable(), page: z.number().nullable() }
+const place = {
+  collection: z.string(),
+  chunk: z.string(),
+  document: z.string(),
+  title: z.string(),
+  uri: z.string().nullable(),
+  page: z.number().nullable(),
+}
 
 const summary = z.object({
   text: z.string(),
-  sources: z.array(z.object({ number: z.number(), ...place, headings: z.array(z.string()), start: z.number(), end: z.number(), score: z.number() })),
+  sources: z.array(
+    z.object({ number: z.number(), ...place, headings: z.array(z.string()), start: z.number(), end: z.number(), score: z.number() }),
+  ),
   citations: z.array(
     z.object({
       number: z.number(),

@@ -66,13 +66,18 @@ function textOf({ document, chunk }: SearchHit): string {
 
 /** Share of questions with such figures that the documents answer. */
 export function probabilityOf({ coverage, cosine, agreement }: StrengthFigures, mode: 'any' | 'vector' = 'any'): number {
-  const fit: Fit = cosine === null ? strengthFits.keyword : agreement === null && mode === 'vector' ? strengthFits.vector : strengthFits.both
+  const fit: Fit =
+    cosine === null ? strengthFits.keyword : agreement === null && mode === 'vector' ? strengthFits.vector : strengthFits.both
   const sum = fit.bias + fit.coverage * coverage + fit.cosine * (cosine ?? 0) + fit.agreement * (agreement ?? 0)
   return 1 / (1 + Math.exp(-sum))
 }
 
 /** Judges a search. Nothing found carries nothing. */
-export function strengthOf(query: string, { results }: Pick<SearchAnswer, 'results'>, { strengthMin, weights }: StrengthOptions): RetrievalStrength {
+export function strengthOf(
+  query: string,
+  { results }: Pick<SearchAnswer, 'results'>,
+  { strengthMin, weights }: StrengthOptions,
+): RetrievalStrength {
   if (results.length === 0) return { probability: 0, sufficient: false }
   const figures = strengthFigures(query, results, weights)
   const probability = probabilityOf(figures, results.every(({ scores }) => scores.keyword === null) ? 'vector' : 'any')

@@ -1,0 +1,135 @@
+/**
+ * What a client of any dialect asks of an assistant: the last message of the user is the question, what stands before it the conversation.
+ * Only text is taken; tools, images and formats have no meaning for a grounded answer and are left behind.
+ */
+import { z } from 'zod'
+
+import { CorralError } from '../core/errors.ts'
+import type { InferenceRequest } from '../core/relay.ts'
+import type { SamplingValue } from './chat-request.ts'
+import type { Turn } from './prompt.ts'
+
+export interface AskedQuestion {
+  readonly question: string
+  readonly history: readonly Turn[]
+  /** The client's own system messages. */
+  readonly system: string
+  readonly options: Readonly<Record<string, SamplingValue>>
+  /** OpenAI: usage as a chunk of its own at the end. */
+  readonly wantsUsage: boolean
+}
+
+const part = z.looseObject({ type: z.string().optional(), text: z.string().optional() })
+const content = z.union([z.string(), z.array(part)]).nullish()
+const message = z.looseObject({ role: z.string(), content })
+
+const chatBody = z.looseObject({
+  messages: z.array(message).max(10_000),
+  system: content,
+  options: z.record(z.string(), z.unknown()).nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+})
+const generateBody = z.looseObject({
+  prompt: z.string(),
+  system: z.string().nullish(),
+  options: z.record(z.string(), z.unknown()).nullish(),
+})
+
+const sampling = z.union([z.number(), z.array(z.string()).max(16)])
+
+/** Sampling options of Ollama that shape an answer; those that load a runner differently are the assistant's. */
+const nativeOptions = new Set([
+  ...['temperature', 'top_k', 'top_p', 'min_p', 'typical_p', 'seed', 'stop', 'num_predict'],
+  ...['repeat_last_n', 'repeat_penalty', 'presence_penalty', 'frequency_penalty'],
+])
+/** The same in the other dialects, by their names. */
+const foreignOptions: ReadonlyMap<string, string> = new Map([
+  ['temperature', 'temperature'],
+  ['top_p', 'top_p'],
+  ['top_k', 'top_k'],
+  ['seed', 'seed'],
+  ['max_tokens', 'num_predict'],
+  ['max_completion_tokens', 'num_predict'],
+  ['stop', 'stop'],
+  ['stop_sequences', 'stop'],
+  ['presence_penalty', 'presence_penalty'],
+  ['frequency_penalty', 'frequency_penalty'],
+])
+
+/** Reads the body of a chat or generate request. Throws `invalid_request`. */
+export function readQuestion({ route, body }: Pick<InferenceRequest, 'route' | 'body'>): AskedQuestion {
+  const json = parseJson(body)
+  if (route.operation === 'generate') return readGenerate(json)
+  const parsed = chatBody.safeParse(json)
+  if (!parsed.success) throw new CorralError('invalid_request', 'the body holds no list of messages')
+  const { messages, system, options, stream_options: streaming } = parsed.data
+  const turns = messages.map(({ role, content: said }) => ({ role, content: textOf(said) }))
+  const last = turns.findLastIndex(({ role, content: said }) => role === 'user' && said.trim() !== '')
+  const question = turns[last]?.content
+  if (question === undefined) throw new CorralError('invalid_request', 'no message of the user holds a question')
+  return {
+    question,
+    history: turns.slice(0, last).flatMap(toTurn),
+    system: [textOf(system), ...turns.filter(({ role }) => role === 'system' || role === 'developer').map((turn) => turn.content)]
+      .filter((text) => text.trim() !== '')
+      .join('\n\n'),
+    options: route.dialect === 'ollama' ? pickNative(options ?? {}) : pickForeign(parsed.data),
+    wantsUsage: streaming?.include_usage === true,
+  }
+}
+
+function readGenerate(json: unknown): AskedQuestion {
+  const parsed = generateBody.safeParse(json)
+  if (!parsed.success) throw new CorralError('invalid_request', 'the body holds no prompt')
+  const { prompt, system, options } = parsed.data
+  return { question: prompt, history: [], system: system ?? '', options: pickNative(options ?? {}), wantsUsage: false }
+}
+
+function textOf(said: z.infer<typeof content>): string {
+  if (typeof said === 'string') return said
+  return (said ?? []).flatMap(({ type, text }) => (type === undefined || type === 'text' ? (text ?? []) : [])).join('\n')
+}
+
+function toTurn({ role, content: said }: { role: string; content: string }): Turn[] {
+  if (said.trim() === '') return []
+  if (role === 'user') return [{ role, content: said }]
+  return role === 'assistant' ? [{ role, content: withoutSources(said) }] : []
+}
+
+/**
+ * An earlier answer without its list of sources and its markers: passages are numbered anew in each answer, and what the client sends
+ * back must not claim otherwise.
+ */
+function withoutSources(said: string): string {
+  return said
+    .replace(/\n\n[^\n]{1,40}:\n(?:\[\d{1,3}\] [^\n]*(?:\n|$))+\s*$/u, '')
+    .replace(/ ?\[\d{1,3}\]/g, '')
+    .trim()
+}
+
+function pickNative(options: Readonly<Record<string, unknown>>): Record<string, SamplingValue> {
+  const picked: Record<string, SamplingValue> = {}
+  for (const [name, value] of Object.entries(options)) {
+    const read = nativeOptions.has(name) ? sampling.safeParse(value) : null
+    if (read?.success === true) picked[name] = read.data
+  }
+  return picked
+}
+
+function pickForeign(body: Readonly<Record<string, unknown>>): Record<string, SamplingValue> {
+  const picked: Record<string, SamplingValue> = {}
+  for (const [theirs, ours] of foreignOptions) {
+    const value = body[theirs]
+    const read = sampling.safeParse(theirs === 'stop' && typeof value === 'string' ? [value] : value)
+    if (read.success) picked[ours] = read.data
+  }
+  return picked
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString())
+  } catch {
+    throw new CorralError('invalid_request', 'the body is no JSON')
+  }
+}

@@ -1,0 +1,63 @@
+/** How a grounded answer is written in a client's dialect, under the assistant's name. */
+import type { Citation } from '../core/citation.ts'
+import type { Outcome } from '../core/relay.ts'
+import { assertNever } from '../base/assert.ts'
+import type { RouteFacts } from '../core/route.ts'
+import type { FinishedAnswer } from './answer-stream.ts'
+import { AnthropicDialect } from './dialect-anthropic.ts'
+import { NativeDialect } from './dialect-native.ts'
+import { OpenAiDialect } from './dialect-openai.ts'
+
+export interface DialectFacts {
+  /** As the client wrote it. */
+  readonly model: string
+  /** Of the answer, for dialects that name one. */
+  readonly id: string
+  /** Epoch ms. */
+  readonly wallMs: () => number
+  /** Of the retrieval, for dialects that report a duration. */
+  readonly startedAtMs: number
+  readonly nowMs: () => number
+  readonly wantsUsage: boolean
+}
+
+/** A whole answer as its body is made of. */
+export interface WholeParts {
+  readonly text: string
+  readonly thinking: string
+  readonly finished: FinishedAnswer
+}
+
+/** Frames as text; '' where the dialect has none for it. */
+export interface DialectWriter {
+  readonly streamType: string
+  readonly wholeType: string
+  begin(): string
+  text(text: string): string
+  thinking(text: string): string
+  citation(citation: Citation): string
+  /** Ends a stream that went well. */
+  end(finished: FinishedAnswer): string
+  whole(parts: WholeParts): string
+}
+
+/** The writer of a chat or generate route; null: an assistant does not answer there. */
+export function writerFor(route: RouteFacts, facts: DialectFacts): DialectWriter | null {
+  switch (route.dialect) {
+    case 'ollama':
+      return route.operation === 'chat' || route.operation === 'generate' ? new NativeDialect(facts, route.operation) : null
+    case 'openai':
+      return route.pattern === '/v1/chat/completions' ? new OpenAiDialect(facts) : null
+    case 'anthropic':
+      return new AnthropicDialect(facts)
+    case 'problem':
+      return null
+    default:
+      return assertNever(route.dialect)
+  }
+}
+
+/** Tokens as reported, 0 where nobody counted. */
+export function tokensOf({ usage }: Outcome): { readonly prompt: number; readonly output: number } {
+  return { prompt: usage?.promptTokens ?? 0, output: usage?.outputTokens ?? 0 }
+}
