@@ -22,6 +22,9 @@ create table rag_collections (
   -- Totals over live chunks, for BM25.
   chunks integer not null default 0,
   keyword_length bigint not null default 0,
+  documents integer not null default 0,
+  -- Documents by language: a query is stemmed in each of them.
+  languages jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (tenant, id)
@@ -69,6 +72,8 @@ create table rag_chunks (
   kind text not null,
   text text not null,
   hash text not null,
+  -- What the embedder reads before the text (title, headings): indexed with it, and needed to take it out of the index again.
+  lead text not null,
   -- Terms in it, for BM25.
   keyword_length integer not null,
   primary key (tenant, collection, number),
@@ -77,5 +82,53 @@ create table rag_chunks (
 create unique index rag_chunks_document on rag_chunks (tenant, collection, document, ordinal);
 create index rag_chunks_hash on rag_chunks (tenant, collection, hash);
 ${tenantTable('rag_chunks')}`,
+  },
+  {
+    number: 1001,
+    name: 'keyword index',
+    sql: `
+create table rag_segments (
+  tenant text not null,
+  collection text not null,
+  -- Drawn, not counted: an id that a rollback or a restored backup would give twice could be remembered with other contents.
+  id bigint not null default floor(random() * 9007199254740991)::bigint,
+  -- building: not searched yet, filled from inputs; spent: not searched any more, its postings are being removed.
+  state text not null check (state in ('live', 'building', 'spent')),
+  -- Numbers of its chunks; those of two live segments do not overlap.
+  first_number integer not null,
+  last_number integer not null,
+  chunks integer not null,
+  postings integer not null,
+  -- Number and length of each chunk, in order.
+  map bytea not null,
+  -- All postings of a small segment; null: in rag_postings.
+  packed bytea,
+  -- Removed chunks that are still in it; the stamp changes with every change of them.
+  dead integer not null default 0,
+  dead_stamp bigint not null default 0,
+  dead_numbers bytea,
+  -- Of a building one: what it is made of, and the last term that is done.
+  inputs bigint[],
+  done_term text collate "C",
+  primary key (tenant, collection, id),
+  foreign key (tenant, collection) references rag_collections (tenant, id) on delete cascade
+);
+alter table rag_segments alter column map set storage external;
+alter table rag_segments alter column packed set storage external;
+create unique index rag_segments_building on rag_segments (tenant, collection) where state = 'building';
+create index rag_segments_upkeep on rag_segments (state) where state <> 'live';
+${tenantTable('rag_segments')}
+
+-- No foreign key: it would cost a look-up per row; write-document.ts, collections.ts and keyword/compact.ts remove them.
+create table rag_postings (
+  tenant text not null,
+  collection text not null,
+  segment bigint not null,
+  term text collate "C" not null,
+  data bytea not null,
+  primary key (tenant, collection, segment, term)
+);
+alter table rag_postings alter column data set storage external;
+${tenantTable('rag_postings')}`,
   },
 ]
