@@ -22,7 +22,7 @@ const condition = z.union([
 const modelName = z.string().trim().min(1).max(assistantLimits.nameChars)
 
 /** Settings of an answer; what is left out is the default. */
-export const answerSettings: z.ZodType<AnswerSettings, unknown> = z.strictObject({
+export const answerSettings: z.ZodType<AnswerSettings> = z.strictObject({
   mode: z.enum(['keyword', 'vector', 'hybrid']).default(answerDefaults.mode),
   passages: z.int().min(1).max(assistantLimits.passages).default(answerDefaults.passages),
   perDocument: z.boolean().default(answerDefaults.perDocument),
@@ -38,7 +38,7 @@ export const answerSettings: z.ZodType<AnswerSettings, unknown> = z.strictObject
 })
 
 /** An assistant as a client asks for it. A name is a model name without a host: letters, digits and `-_.`, with an optional tag. */
-export const assistantWish: z.ZodType<AssistantWish, unknown> = z.strictObject({
+export const assistantWish: z.ZodType<AssistantWish> = z.strictObject({
   name: modelName.regex(
     /^[A-Za-z0-9][A-Za-z0-9._-]*(?::[A-Za-z0-9][A-Za-z0-9._-]*)?$/,
     'expected a model name such as handbook or handbook:v2',

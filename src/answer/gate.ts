@@ -83,7 +83,7 @@ function quoteForm(quote: string): string {
 
 function isTelling(quote: string): boolean {
   const words = quote.match(/[\p{L}\p{N}]+/gu) ?? []
-  return words.length >= quoteWordsMin || [...quote].filter(isUnspaced).length >= quoteUnspacedMin
+  return words.length >= quoteWordsMin || Array.from(quote).filter(isUnspaced).length >= quoteUnspacedMin
 }
 
 /** Where the quote stands; of one with omissions, where its longest part does, all others being near and in order. */

@@ -20,20 +20,20 @@ const wordLengthMin = 3
 const stemLengthMax = 6
 
 /**
- * The words of `text` that carry its meaning, cut to a common stem length so that endings differ freely; of scripts without spaces, pairs
+ * The words of `text` that carry its meaning, cut to a common stem length so that endings differ freely (identifiers are whole); of scripts without spaces, pairs
  * of characters.
  */
 export function contentWords(text: string): Set<string> {
   const words = new Set<string>()
   for (const [word] of normalise(text).text.matchAll(/[\p{L}\p{M}][\p{L}\p{M}\p{N}_-]*/gu)) {
     if (isUnspaced(word)) addPairs(words, word)
-    else if (word.length >= wordLengthMin && !stopWords.has(word)) words.add(word.slice(0, stemLengthMax))
+    else if (word.length >= wordLengthMin && !stopWords.has(word)) words.add(/[\d_-]/.test(word) ? word : word.slice(0, stemLengthMax))
   }
   return words
 }
 
 function addPairs(words: Set<string>, run: string): void {
-  const characters = [...run]
+  const characters = Array.from(run)
   if (characters.length === 1) words.add(run)
   for (let index = 0; index + 1 < characters.length; index += 1) words.add(`${characters[index]}${characters[index + 1]}`)
 }

@@ -1,0 +1,204 @@
+import { expect, test } from 'vitest'
+
+import { CitedStream } from '../../src/answer/cited-stream.ts'
+import { guardText, LinkGuard } from '../../src/answer/link-guard.ts'
+import { MarkerReader, type Piece } from '../../src/answer/markers.ts'
+import { Passage } from '../../src/answer/passage.ts'
+import { hitOf } from './setup.ts'
+
+const limits =
+  'Uploads may be up to 32 MB. Larger files are refused with error 413.\nRetries happen after “five” seconds, at most three times.'
+const prices = 'The standard plan costs $1,200 a year since March 3, 2024. Support answers within 4 hours on working days.'
+const start = 1_000
+
+function passages(): Passage[] {
+  return [
+    new Passage(1, hitOf({ id: 'limits', text: limits, start })),
+    new Passage(2, hitOf({ id: 'prices', text: prices, uri: 'https://example.org/prices' })),
+  ]
+}
+
+/** Everything that came of `raw`, in pieces of `size` characters. */
+function cite(raw: string, size = raw.length) {
+  const stream = new CitedStream(passages())
+  const parts = []
+  for (let at = 0; at < raw.length; at += size) parts.push(...stream.push(raw.slice(at, at + size)))
+  parts.push(...stream.end())
+  const text = parts.map((part) => (part.kind === 'text' ? part.text : '')).join('')
+  return { text, stream, citations: stream.citations, unsupported: stream.unsupported() }
+}
+
+function read(text: string, size = text.length): Piece[] {
+  const reader = new MarkerReader()
+  const pieces: Piece[] = []
+  for (let at = 0; at < text.length; at += size) pieces.push(...reader.push(text.slice(at, at + size)))
+  return [...pieces, ...reader.end()]
+}
+
+test.each([
+  ['[1: "the cat sat"]', [{ number: 1, quote: 'the cat sat' }]],
+  ['[2: “typographic quotes”]', [{ number: 2, quote: 'typographic quotes' }]],
+  ['[Source 2: "foo [bar] baz"]', [{ number: 2, quote: 'foo [bar] baz' }]],
+  ['[2: "the "inner" word"]', [{ number: 2, quote: 'the "inner" word' }]],
+  [
+    '[1: "a b c", 2: "d e f"]',
+    [
+      { number: 1, quote: 'a b c' },
+      { number: 2, quote: 'd e f' },
+    ],
+  ],
+  ['[2: no quotes at all]', [{ number: 2, quote: 'no quotes at all' }]],
+  ['[2 "no colon"]', [{ number: 2, quote: 'no colon' }]],
+  [
+    '[1, 3]',
+    [
+      { number: 1, quote: null },
+      { number: 3, quote: null },
+    ],
+  ],
+  ['【4】', [{ number: 4, quote: null }]],
+  ['[^5]', [{ number: 5, quote: null }]],
+])('reads the marker %s, whole and in single characters', (marker, references) => {
+  for (const size of [marker.length + 4, 1]) {
+    expect(read(`A ${marker} b`, size).filter((piece) => piece.kind === 'marker')).toEqual([{ kind: 'marker', references }])
+  }
+})
+
+test.each(['items[1] = a[0][2]', '[link](x)', '[note] and [2024] and [ ]', 'f(x)[3]'])('leaves %s as text', (text) => {
+  for (const size of [text.length, 1]) {
+    const pieces = read(text, size)
+    expect(pieces.every((piece) => piece.kind === 'text')).toBe(true)
+    expect(pieces.map((piece) => (piece.kind === 'text' ? piece.text : '')).join('')).toBe(text)
+  }
+})
+
+test('a marker that never ends shows nothing and is counted as malformed', () => {
+  const { text, stream } = cite('Files are limited [1: "Uploads may be')
+  expect(text).toBe('Files are limited')
+  expect(stream.gate.dropped.malformed).toBe(1)
+})
+
+test('cites the exact place in the document, and the answer keeps the bare number', () => {
+  const { text, citations } = cite('Files may have 32 MB [1: "uploads may be up to 32  mb"].')
+  expect(text).toBe('Files may have 32 MB [1].')
+  const [citation] = citations
+  expect(citation).toMatchObject({
+    number: 1,
+    document: 'limits',
+    chunk: 'limits#0',
+    start,
+    end: start + 26,
+    quote: 'Uploads may be up to 32 MB',
+    origin: 'quoted',
+  })
+  expect(text.slice(citation?.marker.start, citation?.marker.end)).toBe('[1]')
+  expect(text.slice(citation?.answer.start, citation?.answer.end)).toBe('Files may have 32 MB')
+})
+
+test('gives the same in pieces of every size', () => {
+  const raw =
+    'Files may have 32 MB [1: "Uploads may be up to 32 MB"]. The plan costs 1200 [2: "costs $1,200 a year"][1]. See ![x](http://e.org/y) or [9: "nothing of the kind"].\n'
+  const whole = cite(raw)
+  for (let size = 1; size < 40; size += 1) {
+    const piecewise = cite(raw, size)
+    expect(piecewise.text).toBe(whole.text)
+    expect(piecewise.citations).toEqual(whole.citations)
+    expect(piecewise.stream.gate).toEqual(whole.stream.gate)
+  }
+})
+
+test('a quote of another passage is corrected to where it stands', () => {
+  const { text, citations, stream } = cite('Support takes 4 hours [1: "Support answers within 4 hours"].')
+  expect(text).toBe('Support takes 4 hours [2].')
+  expect(citations[0]).toMatchObject({ number: 2, document: 'prices', origin: 'corrected' })
+  expect(stream.gate.corrected).toBe(1)
+})
+
+test.each([
+  ['a number altered in the quote', 'It may have 64 MB [1: "Uploads may be up to 64 MB"].', 'altered_number'],
+  ['a number altered in the sentence', 'It may have 64 MB [1: "Uploads may be up to 32 MB"].', 'altered_number'],
+  ['a month altered in the quote', 'It has cost that since May [2: "a year since May 3, 2024"].', 'altered_number'],
+  ['a version that only begins like one of the passage', 'Error 4135 [1: "refused with error 413"].', 'altered_number'],
+  ['an invented quote', 'It is fast [1: "the fastest upload in the world"].', 'invented'],
+  ['an invented quote of no passage', 'It is fast [7: "the fastest upload in the world"].', 'out_of_range'],
+  ['a bare number out of range', 'It is fast [7].', 'out_of_range'],
+  ['a bare number behind a claim that the passage does not make', 'Penguins live in Antarctica [1].', 'unsupported'],
+  ['a quote that ends in the middle of a word', 'Large files fail [1: "Larger files are refu"].', 'invented'],
+] as const)('drops %s without a trace', (_, raw, reason) => {
+  const { text, citations, stream } = cite(raw)
+  expect(citations).toEqual([])
+  expect(text).toBe(raw.replace(/ \[[^\]]*\]/, ''))
+  expect(stream.gate.dropped[reason]).toBe(1)
+})
+
+test('a quote with an omission points at its longest part', () => {
+  const { citations } = cite('Large ones fail [1: "Uploads may be up … Larger files are refused with error"].')
+  expect(citations[0]?.quote).toBe('Larger files are refused with error')
+})
+
+test('a bare number gets the sentence that says the claim', () => {
+  const { citations } = cite('Larger files are refused with error 413 [1].')
+  expect(citations[0]).toMatchObject({ origin: 'derived', quote: 'Larger files are refused with error 413.' })
+})
+
+test('numbers are equal in every usual spelling', () => {
+  expect(cite('It costs 1200 dollars [2: "plan costs $1,200 a year"].').citations).toHaveLength(1)
+  expect(cite('It waits 5 seconds [1: "after "five" seconds"].').citations).toHaveLength(1)
+  expect(cite('Valid since 2024-03-03 [2: "a year since March 3, 2024"].').citations).toHaveLength(1)
+  expect(cite('1. Files of 32 MB [1: "Uploads may be up to 32 MB"].').citations).toHaveLength(1)
+})
+
+test('a number may stand in any of the passages cited together', () => {
+  expect(cite('Up to 32 MB for $1,200 [1: "Uploads may be up to 32 MB"][2: "standard plan costs $1,200"].').citations).toHaveLength(2)
+})
+
+test('sentences that nothing stands behind are flagged with their place', () => {
+  const { text, unsupported } = cite('Files may have 32 MB [1: "Uploads may be up to 32 MB"]. The moon consists of 77 cheeses. Yes.')
+  expect(unsupported).toHaveLength(1)
+  expect(text.slice(unsupported[0]?.start, unsupported[0]?.end)).toBe('The moon consists of 77 cheeses.')
+  expect(unsupported[0]?.unknownNumbers).toEqual(['77'])
+})
+
+test('a marker behind the full stop belongs to the sentence before it', () => {
+  const { text, citations, unsupported } = cite(
+    'Files may have 32 MB. [1: "Uploads may be up to 32 MB"] Support takes 4 hours. [2: "Support answers within 4 hours"]',
+  )
+  expect(citations.map(({ answer }) => text.slice(answer.start, answer.end))).toEqual(['Files may have 32 MB.', 'Support takes 4 hours.'])
+  expect(unsupported).toEqual([])
+})
+
+test('offsets count characters outside the basic plane as the client does', () => {
+  const { text, citations } = cite('🎉🎉 Files may have 32 MB [1: "Uploads may be up to 32 MB"].', 1)
+  expect(text.slice(citations[0]?.marker.start, citations[0]?.marker.end)).toBe('[1]')
+})
+
+test.each([
+  ['![x](http://evil.org/?q=secret)', '! [x] (http ://evil.org/?q=secret)'],
+  ['[click](https://evil.org)', '[click] (https ://evil.org)'],
+  ['![a][ref]\n\n[ref]: //evil.org/a', '! [a] [ref]\n\n[ref] : //evil.org/a'],
+  ['<img src=//evil.org/a>', '< img src=//evil.org/a>'],
+  ['<img/src=//evil.org/a>', '< img/src=//evil.org/a>'],
+  ['<a href="x">y</a>', '< a href="x">y</a>'],
+  ['<script>x</script>', '< script>x< /script>'],
+  ['<https://evil.org>', '< https ://evil.org>'],
+  ['www.evil.org/?q=1', 'www .evil.org/?q=1'],
+  ['javascript:alert(1)', 'javascript :alert(1)'],
+  ['`![x](http://evil.org)', '`! [x] (http ://evil.org)'],
+])('breaks %s', (raw, broken) => {
+  expect(guardText(raw)).toBe(broken)
+  const guard = new LinkGuard(() => false)
+  const piecewise = Array.from(raw, (character) => guard.push(character)).join('') + guard.flush()
+  expect(piecewise).not.toMatch(/\]\(|!\[|<img|<a |<script|[a-z]:\/\/|www\.|javascript:|\]\[|\]:/)
+})
+
+test('keeps an address that stands in a passage, and prose and generics as they are', () => {
+  expect(guardText('See https://example.org/a.', (url) => url === 'https://example.org/a')).toBe('See https://example.org/a.')
+  const plain = 'a < b, Vec<T>, std::vector<int>, C:\\dir, the data: here; if (x) y[0](z)'
+  expect(guardText(plain)).toBe(plain.replace('](', '] ('))
+})
+
+test('a citation in front of a parenthesis is no link', () => {
+  expect(cite('Files may have 32 MB [1: "Uploads may be up to 32 MB"](http://evil.org).').text).toBe(
+    'Files may have 32 MB [1] (http ://evil.org).',
+  )
+})
