@@ -10,7 +10,7 @@ import type { CitationOrigin, DropReason } from '../core/citation.ts'
 import type { Reference } from './markers.ts'
 import { findNormal, isUnspaced, normalise, type Place } from './normal-text.ts'
 import type { Passage } from './passage.ts'
-import { contentWords, maskNumbers, numbersOf, numbersWithWords, shareOf } from './words.ts'
+import { contentWords, maskNumbers, numbersOf, numbersWithWords, type PlacedNumber, placedNumbers, shareOf } from './words.ts'
 
 export interface Verified {
   readonly verdict: 'emitted'
@@ -34,8 +34,8 @@ const stitchedGapCharsMax = 1_500
 /** Judges the references that stand behind one claim, in order. */
 export function judgeReferences(claim: string, references: readonly Reference[], passages: readonly Passage[]): Judged[] {
   const judged = references.map((reference) => judge(claim, reference, passages))
-  const cited = judged.flatMap((one) => (one.verdict === 'emitted' ? [one.passage] : []))
-  if (cited.length === 0 || knowsNumbers(claim, cited)) return judged
+  const kept = judged.filter((one) => one.verdict === 'emitted')
+  if (kept.length === 0 || (knowsNumbers(claim, kept) && !contradicts(claim, kept))) return judged
   return judged.map((one) => (one.verdict === 'emitted' ? dropped('altered_number') : one))
 }
 
@@ -44,9 +44,25 @@ function dropped(reason: DropReason): Judged {
 }
 
 /** Whether every number of the claim stands in one of the passages. */
-function knowsNumbers(claim: string, passages: readonly Passage[]): boolean {
-  for (const number of numbersOf(withoutOrdinal(claim))) if (!passages.some((passage) => passage.numbers.has(number))) return false
-  return true
+function knowsNumbers(claim: string, kept: readonly Verified[]): boolean {
+  const numbers = numbersOf(withoutOrdinal(claim))
+  return [...numbers].every((number) => kept.some(({ passage }) => passage.numbers.has(number)))
+}
+
+/**
+ * Whether the claim puts another number where the quotes have theirs: beside the same word, neither of the two standing in the other text.
+ * The other number may well stand somewhere else in the passage, so that this is not seen by looking for it.
+ */
+function contradicts(claim: string, kept: readonly Verified[]): boolean {
+  const claimed = placedNumbers(withoutOrdinal(claim))
+  const quoted = kept.flatMap(({ passage, place }) => placedNumbers(passage.text.slice(place.start, place.end)))
+  const isIn = (numbers: readonly PlacedNumber[], { number }: PlacedNumber): boolean => numbers.some((one) => one.number === number)
+  const strange = quoted.filter((number) => !isIn(claimed, number))
+  return claimed.some((one) => !isIn(quoted, one) && strange.some((other) => isBesideSame(one, other)))
+}
+
+function isBesideSame(one: PlacedNumber, other: PlacedNumber): boolean {
+  return (one.after !== '' && one.after === other.after) || (one.before !== '' && one.before === other.before)
 }
 
 /** The number of a list item says nothing. */

@@ -75,6 +75,25 @@ export function numbersWithWords(text: string): Set<string> {
   return numbers
 }
 
+/** A number with the words beside it, cut to their stems. */
+export interface PlacedNumber {
+  readonly number: string
+  readonly before: string
+  readonly after: string
+}
+
+/** The numbers of `text` where they stand; `5 MB` and `5MB` are the same. */
+export function placedNumbers(text: string): PlacedNumber[] {
+  const tokens = [...normalise(text).text.matchAll(/\d+(?:[.,:/-]\d+)*|[\p{L}\p{M}_]+|[%$€£°]/gu)].map(([token]) => token)
+  return tokens.flatMap((token, index) =>
+    /^\d/.test(token) ? partsOf(token).map((number) => ({ number, before: stem(tokens[index - 1]), after: stem(tokens[index + 1]) })) : [],
+  )
+}
+
+function stem(word = ''): string {
+  return word.slice(0, stemLengthMax)
+}
+
 /** `1,000` is `1000`, `2026-11-05` is its three parts, `3.50` is `3.5`; a version of three parts stays one. */
 function partsOf(written: string): string[] {
   const plain = written.replace(/^[-+]/, '')

@@ -117,6 +117,7 @@ test('a quote of another passage is corrected to where it stands', () => {
 test.each([
   ['a number altered in the quote', 'It may have 64 MB [1: "Uploads may be up to 64 MB"].', 'altered_number'],
   ['a number altered in the sentence', 'It may have 64 MB [1: "Uploads may be up to 32 MB"].', 'altered_number'],
+  ['a number that stands elsewhere in the passage', 'It may have 413 MB [1: "Uploads may be up to 32 MB"].', 'altered_number'],
   ['a month altered in the quote', 'It has cost that since May [2: "a year since May 3, 2024"].', 'altered_number'],
   ['a version that only begins like one of the passage', 'Error 4135 [1: "refused with error 413"].', 'altered_number'],
   ['an invented quote', 'It is fast [1: "the fastest upload in the world"].', 'invented'],

@@ -3,12 +3,12 @@ import { expect, test } from 'vitest'
 
 import { answerDefaults } from '../../src/core/assistant.ts'
 import { newCall } from '../cache/ask.ts'
-import { ask, FakeCorpus, questionOf, setup, type Setup } from './setup.ts'
+import { ask, FakeCorpus, questionOf, setup, type Setup, type Written } from './setup.ts'
 
 const settings = { ...answerDefaults, strengthMin: 0 }
 
 /** Says the first passage that holds the number of the topic, cited. */
-function made(...documents: ConstructorParameters<typeof FakeCorpus>): Setup {
+function made(...documents: Written[]): Setup {
   return setup(new FakeCorpus(...documents), ({ messages }) => {
     const passages = messages[1]?.content ?? ''
     const found = [...passages.matchAll(/ passage (\d+)>> [^\n]*\n(The .*? is \d+)/g)]
