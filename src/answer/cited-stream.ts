@@ -7,7 +7,7 @@
  */
 import { type Citation, dropReasons, type DropReason, type GateCounts, type UnsupportedSpan } from '../core/citation.ts'
 import { judgeReferences, type Verified, withoutOrdinal } from './gate.ts'
-import { withoutInvisible } from './invisible.ts'
+import { VisibleText } from './invisible.ts'
 import { LinkGuard } from './link-guard.ts'
 import { MarkerReader, type Piece, type Reference } from './markers.ts'
 import type { Passage } from './passage.ts'
@@ -27,6 +27,7 @@ interface Group {
 
 export class CitedStream {
   readonly #passages: readonly Passage[]
+  readonly #visible = new VisibleText()
   readonly #markers = new MarkerReader()
   readonly #links: LinkGuard
   #text = ''
@@ -55,11 +56,11 @@ export class CitedStream {
   }
 
   push(raw: string): CitedPart[] {
-    return this.#take(this.#markers.push(withoutInvisible(raw)))
+    return this.#take(this.#markers.push(this.#visible.push(raw)))
   }
 
   end(): CitedPart[] {
-    const parts = this.#take(this.#markers.end())
+    const parts = [...this.#take(this.#markers.push(this.#visible.end())), ...this.#take(this.#markers.end())]
     this.#closeGroup(parts)
     this.#show(parts, this.#links.flush())
     return parts

@@ -26,3 +26,29 @@ export function oneLine(text: string, charsMax: number): string {
   const line = withoutInvisible(text).replace(/\s+/gu, ' ').trim()
   return line.length <= charsMax ? line : `${line.slice(0, charsMax - 1).trimEnd()}…`
 }
+
+/** `withoutInvisible` for text that comes in pieces: a code point cut in two is put together, a joiner sees what stands around it. */
+export class VisibleText {
+  #held = ''
+  #context = ''
+
+  push(piece: string): string {
+    const text = this.#held + piece
+    this.#held = /[\ud800-\udbff\u200c\u200d]+$/.exec(text)?.[0] ?? ''
+    return this.#clean(text.slice(0, text.length - this.#held.length))
+  }
+
+  end(): string {
+    const text = this.#held
+    this.#held = ''
+    return this.#clean(text)
+  }
+
+  #clean(text: string): string {
+    if (text === '') return ''
+    const cleaned = withoutInvisible(this.#context + text).slice(this.#context.length)
+    const last = cleaned.codePointAt(cleaned.length - (/[\udc00-\udfff]$/.test(cleaned) ? 2 : 1))
+    if (last !== undefined) this.#context = String.fromCodePoint(last)
+    return cleaned
+  }
+}

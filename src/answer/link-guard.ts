@@ -3,15 +3,17 @@
  * what it was told elsewhere. Every such form is broken by one space, which leaves prose and code readable; it is done inside code as well,
  * because an unclosed fence is a way out. Addresses that stand in a retrieved passage are kept, since they carry nothing that was not there.
  *
+ * Names of hosts without a scheme are left: a client that makes links of them loads nothing by itself.
+ *
  * Text comes in pieces; what may still become such a form is held back.
  */
 
 /** Longer ones are broken without being looked up. */
 const urlCharsMax = 2_048
-const urlStart = /(?:[a-z][a-z0-9+.-]{1,20}:\/\/|www\.|(?:mailto|data|javascript|vbscript):(?=\S))/gi
+const urlStart = /(?:(?<![:/\w])\/\/(?=[a-z\d-]+\.[a-z])|[a-z][a-z0-9+.-]{1,20}:\/\/|www\.|(?:mailto|data|javascript|vbscript):(?=\S))/gi
 const urlBody = /[^\s<>"'`()[\]{}|\\^]*/y
 /** What can still become the beginning of one of the forms. */
-const openTail = /(?:\p{L}[\p{L}\d+.-]{0,20}:?\/?|[!\]]|<\/?(?:\p{L}[\p{L}\d+.-]{0,20}:?\/?)?)$/iu
+const openTail = /(?:\p{L}[\p{L}\d+.-]{0,20}:?\/?|\/\/?[a-z\d-]{0,63}|[!\]]|<\/?(?:\p{L}[^\s<>]{0,64})?)$/iu
 
 export class LinkGuard {
   #held = ''
@@ -66,7 +68,7 @@ export class LinkGuard {
       const url = text.slice(match.index, end).replace(/[.,;:!?]+$/, '')
       out += text.slice(from, match.index)
       from = match.index + url.length
-      out += this.#isKnown(url) ? url : url.replace(match[0], match[0].replace(/(?=[:.])/, ' '))
+      out += this.#isKnown(url) ? url : url.replace(match[0], match[0].replace(/(?=[:.])|(?<=^\/)/, ' '))
     }
     return out + text.slice(from)
   }

