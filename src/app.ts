@@ -8,6 +8,7 @@ import { type CacheDeps, createCache } from './cache/layer.ts'
 import { createRedisLease } from './cache/lease.ts'
 import { createEpochStore } from './cache/postgres-epochs.ts'
 import { createPostgresLayer, type PostgresLayerDeps } from './cache/postgres-layer.ts'
+import { createRedisEpochStore } from './cache/redis-epochs.ts'
 import { createRedisLayer } from './cache/redis-layer.ts'
 import { createIdSource } from './base/ids.ts'
 import type { Relay, RelayLayer } from './core/relay.ts'
@@ -245,8 +246,15 @@ function cacheStores(
       ...(database === null ? [] : [createPostgresLayer({ database, ...deps })]),
     ],
     ...(redis === null ? {} : { lease: createRedisLease({ redis, ...deps }) }),
-    ...(stores === undefined || stores.database === null ? {} : { epochStore: createEpochStore(stores.database) }),
+    ...epochStoreOf(stores),
   }
+}
+
+/** The database's when there is one, for it loses nothing. */
+function epochStoreOf(stores: AppStores | undefined): Pick<CacheDeps, 'epochStore'> {
+  const { database = null, redis = null } = stores ?? {}
+  if (database !== null) return { epochStore: createEpochStore(database) }
+  return redis === null ? {} : { epochStore: createRedisEpochStore(redis) }
 }
 
 function createLeases(redis: RedisStore | null, deps: Omit<RunnerLeasesDeps, 'redis'>): RunnerLeases | null {

@@ -8,8 +8,12 @@ import type { Tags } from './tags.ts'
 
 /** Where counters outlive the process: all known ones by name, and raising some of them by one. Both may reject. */
 export interface EpochStore {
+  /** Whether it may be there later than this process: then the slower layers wait for it. */
+  readonly mayComeLate?: boolean
   load(): Promise<Readonly<Record<string, number>>>
   raise(names: readonly string[]): Promise<Readonly<Record<string, number>>>
+  /** Calls when counters may have moved; returns the way to stop. Calls may get lost. */
+  watch?(onMoved: () => void): () => void
 }
 
 /** Purges of distinct tenants, models and combinations are rare; beyond this many, all share one counter. */

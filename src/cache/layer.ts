@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import type { InferenceRequest, RelayLayer } from '../core/relay.ts'
 import type { CircumstanceDeps } from './circumstances.ts'
@@ -12,6 +12,7 @@ import type { Counters } from './counters.ts'
 import { EmbeddingCache } from './embedding-cache.ts'
 import type { EmbeddingCounters } from './embedding-reply.ts'
 import { EntryStore } from './entry-store.ts'
+import { EpochSync } from './epoch-sync.ts'
 import { Epochs, type EpochStore } from './epochs.ts'
 import { InferenceCache } from './inference-cache.ts'
 import { ScopeTable } from './key.ts'
@@ -21,9 +22,6 @@ import { bypassReason, type BypassReason, chooseMode } from './policy.ts'
 import { shapeOf, slotOf } from './route-shape.ts'
 import type { FlightLease, SecondLayer } from './second-layer.ts'
 import { type PurgeSelector, type ResolvedSelector, selects } from './tags.ts'
-
-/** How far this process may lag behind a purge on another one. */
-const epochPollMs = 1_000
 
 export interface CacheDeps extends CircumstanceDeps {
   readonly options: () => CacheOptions
@@ -72,7 +70,7 @@ export interface Cache {
   readonly store: EntryStore
   readonly scopes: ScopeTable
   readonly epochs: Epochs
-  /** Loads the shared epochs and follows them. Rejects when they cannot be read: then no slower layer may be trusted. */
+  /** Loads the shared epochs and follows them. Until they are known no slower layer is trusted; rejects when a database cannot tell them. */
   start(): Promise<void>
   purge(selector: PurgeSelector, how: { readonly dryRun: boolean }): Promise<PurgeResult>
   stats(): CacheStats
@@ -95,10 +93,7 @@ class Caches implements Cache {
   readonly #planner: Planner
   readonly #inference: InferenceCache
   readonly #embedding: EmbeddingCache
-  /** Counters that the shared store does not know of yet. */
-  readonly #untold = new Set<string>()
-  #poll: Timer | null = null
-  #closed = false
+  readonly #sync: EpochSync
 
   constructor(deps: CacheDeps) {
     const { clock, random, options, secret } = deps
@@ -106,7 +101,8 @@ class Caches implements Cache {
     this.scopes = new ScopeTable(secret)
     const { layers: flags, memoryBytes, staleMs } = options()
     this.store = new EntryStore({ clock, random, memoryBytes: flags.memory ? memoryBytes : 0, staleMs, layers: deps.layers ?? [] })
-    if (deps.epochStore === undefined) this.store.open()
+    const onKnown = (): void => this.store.open()
+    this.#sync = new EpochSync({ epochs: this.epochs, store: deps.epochStore ?? null, clock, random, onKnown })
     this.#planner = new Planner({ secret, epochs: this.epochs, digestOf: deps.digestOf, engineEpoch: deps.engineEpoch })
     const { store, scopes } = this
     const lease = deps.lease ?? null
@@ -121,30 +117,8 @@ class Caches implements Cache {
     }
   }
 
-  async start(): Promise<void> {
-    const { epochStore } = this.#deps
-    if (epochStore === undefined) return
-    this.epochs.merge(await epochStore.load())
-    this.store.open()
-    this.#schedulePoll()
-  }
-
-  #schedulePoll(): void {
-    if (!this.#closed) this.#poll = this.#deps.clock.after(epochPollMs, () => void this.#follow())
-  }
-
-  /** Tells what could not be told before, and takes over what others did. */
-  async #follow(): Promise<void> {
-    const { epochStore } = this.#deps
-    if (epochStore === undefined) return
-    try {
-      const untold = [...this.#untold]
-      this.epochs.merge(untold.length > 0 ? await epochStore.raise(untold) : await epochStore.load())
-      for (const name of untold) this.#untold.delete(name)
-    } catch {
-      // The store is away: what is known stands, and the next poll tries again.
-    }
-    this.#schedulePoll()
+  start(): Promise<void> {
+    return this.#sync.start()
   }
 
   async purge(selector: PurgeSelector, { dryRun }: { readonly dryRun: boolean }): Promise<PurgeResult> {
@@ -158,7 +132,7 @@ class Caches implements Cache {
       const memory = this.store.purgeMemory(resolved, { countOnly: true })
       return { dryRun, memory, flights: 0, layers: {}, shared: true }
     }
-    const shared = resolved.key !== null || (await this.#raise(resolved))
+    const shared = resolved.key !== null || (await this.#sync.raise(this.epochs.nameFor(resolved)))
     const flights = this.#inference.disown((slot, { tags }) => selects(resolved, slot, tags)) + this.#embedding.disown(resolved)
     const memory = this.store.purgeMemory(resolved, { countOnly: false })
     const layers = await this.store.purgeSlower(resolved)
@@ -172,25 +146,6 @@ class Caches implements Cache {
     const known = model === undefined ? [] : this.#deps.digestsOf(model)
     const digests = model === undefined ? [null] : known.length === 0 ? [model] : known
     return digests.map((digest) => ({ tenant: tenant ?? null, kind: kind ?? null, digest, key: key ?? null }))
-  }
-
-  /** Makes what is meant unreachable; true when all replicas will hear of it within a poll. */
-  async #raise(selector: ResolvedSelector): Promise<boolean> {
-    const { epochStore, random } = this.#deps
-    const name = this.epochs.nameFor(selector)
-    if (epochStore === undefined) {
-      this.epochs.raise(name)
-      return true
-    }
-    // At once here, by a value of our own; the shared one follows and is larger.
-    this.epochs.raise(name, 0.001 + random() * 0.998)
-    try {
-      this.epochs.merge(await epochStore.raise([name]))
-      return true
-    } catch {
-      this.#untold.add(name)
-      return false
-    }
   }
 
   stats(): CacheStats {
@@ -220,8 +175,7 @@ class Caches implements Cache {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
-    this.#poll?.cancel()
+    this.#sync.close()
     this.#deps.lease?.close?.()
     await this.store.close()
   }
