@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT] [--minutes N]`: runs benches one after another. Standard output holds
+ * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT] [--minutes N] [--data PATH]`: runs benches one after another. Standard output holds
  * the result alone (a table, or one JSON document per run under `--json`); progress goes to standard error. Exit
  * code 1 when a bar does not hold, unless `--no-fail`; 2 for a wrong call.
  */
@@ -30,6 +30,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   'store-faults': () => import('./store-faults.ts'),
   pool: () => import('./pool.ts'),
   'overhead-all': () => import('./overhead-all.ts'),
+  retrieval: () => import('./retrieval.ts'),
 }
 
 interface Call {
@@ -40,6 +41,7 @@ interface Call {
   readonly target: BenchOptions['target']
   readonly only: string
   readonly minutes: number | undefined
+  readonly dataPath: string | undefined
 }
 
 function readCall(): Call | undefined {
@@ -52,6 +54,7 @@ function readCall(): Call | undefined {
       target: { type: 'string', default: 'corral' },
       only: { type: 'string', default: '' },
       minutes: { type: 'string' },
+      data: { type: 'string' },
     },
   })
   const names = positionals.length === 1 && positionals[0] === 'all' ? Object.keys(benches) : positionals
@@ -60,7 +63,8 @@ function readCall(): Call | undefined {
   if (target !== 'corral' && target !== 'bare') return undefined
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
   if (minutes !== undefined && !(minutes > 0)) return undefined
-  return { names, target, only, minutes, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
+  const dataPath = values.data
+  return { names, target, only, minutes, dataPath, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
 }
 
 function say(line: string): void {
@@ -71,15 +75,15 @@ async function runBench(name: string, call: Call): Promise<BenchResult> {
   const load = benches[name]
   if (load === undefined) throw new Error(`no bench ${name}`)
   const bench = await load()
-  const { isQuick, target, only, minutes } = call
-  return bench.run({ isQuick, target, only, minutes, log: (line) => say(`${name}: ${line}`) })
+  const { isQuick, target, only, minutes, dataPath } = call
+  return bench.run({ isQuick, target, only, minutes, dataPath, log: (line) => say(`${name}: ${line}`) })
 }
 
 async function main(): Promise<number> {
   const call = readCall()
   if (call === undefined) {
     say(
-      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
+      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N] [--data PATH]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
     )
     return 2
   }

@@ -13,6 +13,8 @@ export interface BenchOptions {
   readonly only: string
   /** Length of a run that has one (`soak`), in minutes; the bench's own when absent. */
   readonly minutes?: number | undefined
+  /** The folder of public test data, in benches that need one. */
+  readonly dataPath?: string | undefined
   /** Progress for people. */
   readonly log: (line: string) => void
 }
