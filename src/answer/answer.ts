@@ -146,7 +146,11 @@ function promptFor(asked: AnswerRequest, found: SearchAnswer, deps: AnswerDeps):
   const contextTokens = contextTokensOf(asked, deps)
   // An answer never takes more than half of a small context.
   const outputTokens = Math.min(settings.outputTokens, Math.floor(contextTokens / 2))
-  return buildPrompt({ instructions, hits: found.results, history, question, model, contextTokens, outputTokens }, deps)
+  const prompt = buildPrompt({ instructions, hits: found.results, history, question, model, contextTokens, outputTokens }, deps)
+  if (prompt.passages.length === 0 && found.results.length > 0) {
+    throw new CorralError('invalid_request', `the instructions and the question leave no room for passages in ${contextTokens} tokens`)
+  }
+  return prompt
 }
 
 /** Options in a fixed order; `num_ctx` is always said, because a node's own default cuts long prompts without a word. */

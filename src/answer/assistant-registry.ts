@@ -64,9 +64,22 @@ export class AssistantRegistry {
     await this.#looking
   }
 
+  /** Resolves when no look is under way. */
+  async idle(): Promise<void> {
+    let looking: Promise<void> | null = null
+    while (looking !== this.#looking) {
+      looking = this.#looking
+      await looking
+    }
+  }
+
   #schedule(): void {
     if (this.#isClosed) return
-    this.#timer = this.#deps.clock.after(pollMs, () => void this.refresh().then(() => this.#schedule()))
+    this.#timer = this.#deps.clock.after(pollMs, () => this.#again())
+  }
+
+  #again(): void {
+    this.#looking = this.refresh().then(() => this.#schedule())
   }
 
   async #look(): Promise<void> {

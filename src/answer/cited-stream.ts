@@ -15,8 +15,8 @@ import { contentWords, numbersOf, sentencesOf, shareOf } from './words.ts'
 
 export type CitedPart = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'citation'; readonly citation: Citation }
 
-/** Citations of one answer; further ones are dropped as malformed. */
-const citationsMax = 200
+/** References that are judged in one answer; further ones are dropped as malformed. */
+const referencesMax = 400
 /** A sentence of fewer content words claims nothing that could be checked. */
 const claimWordsMin = 3
 
@@ -78,7 +78,7 @@ export class CitedStream {
   #addMarker(references: readonly Reference[]): void {
     this.#group ??= { references: [], malformed: 0 }
     this.#written += Math.max(1, references.length)
-    if (references.length === 0) this.#group.malformed += 1
+    if (references.length === 0 || this.#written > referencesMax) this.#group.malformed += Math.max(1, references.length)
     else this.#group.references.push(...references)
   }
 
@@ -120,7 +120,6 @@ export class CitedStream {
     const kept: Verified[] = []
     for (const one of judged) {
       if (one.verdict === 'dropped') this.#dropped[one.reason] += 1
-      else if (this.citations.length + kept.length >= citationsMax) this.#dropped.malformed += 1
       else kept.push(one)
     }
     if (kept.length > 0 && /[ \t]/.test(this.#space)) this.#show(parts, this.#links.push(' ') + this.#links.flush())

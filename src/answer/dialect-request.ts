@@ -38,10 +38,11 @@ const generateBody = z.looseObject({
 const sampling = z.union([z.number(), z.array(z.string()).max(16)])
 
 /** Sampling options of Ollama that shape an answer; those that load a runner differently are the assistant's. */
-const nativeOptions = new Set([
-  ...['temperature', 'top_k', 'top_p', 'min_p', 'typical_p', 'seed', 'stop', 'num_predict'],
-  ...['repeat_last_n', 'repeat_penalty', 'presence_penalty', 'frequency_penalty'],
-])
+const nativeOptions = new Set(
+  'temperature top_k top_p min_p typical_p seed stop num_predict repeat_last_n repeat_penalty presence_penalty frequency_penalty'.split(
+    ' ',
+  ),
+)
 /** The same in the other dialects, by their names. */
 const foreignOptions: ReadonlyMap<string, string> = new Map([
   ['temperature', 'temperature'],

@@ -81,8 +81,7 @@ function judge(claim: string, reference: Reference, passages: readonly Passage[]
     if (place !== null) return emitted(claim, passage, { place, origin: 'corrected' })
   }
   const masked = maskNumbers(quote)
-  if (masked.includes('#') && passages.some((passage) => maskNumbers(passage.normal.text).includes(masked)))
-    return dropped('altered_number')
+  if (masked.includes('#') && passages.some((passage) => passage.masked.includes(masked))) return dropped('altered_number')
   return dropped(named === undefined ? 'out_of_range' : 'invented')
 }
 

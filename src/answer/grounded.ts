@@ -29,6 +29,7 @@ export interface GroundedDeps extends Omit<AnswerDeps, 'relay'> {
 }
 
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
+const answeredPatterns = new Set(['/api/chat', '/api/generate', '/v1/chat/completions', '/v1/messages'])
 const listPatterns = new Set(['/api/tags', '/v1/models'])
 
 /** Answers for assistants, lists them, and passes everything else on untouched. */
@@ -59,7 +60,7 @@ function answerFor(assistant: Assistant, asked: Asked, deps: LayerDeps): Promise
   const { request, call } = asked
   if (request.route.pattern === '/v1/models/:model')
     return Promise.resolve(wholeOf(modelObject(assistant), 'application/json', deps.clock.nowMs()))
-  const isQuestion = (request.route.operation === 'chat' || request.route.operation === 'generate') && !request.envelope.empty
+  const isQuestion = answeredPatterns.has(request.route.pattern) && !request.envelope.empty
   // What only loads, unloads or describes is the real model's.
   if (!isQuestion && (request.envelope.empty || request.route.operation === 'show'))
     return deps.relay(forModel(request, assistant.model), call)
@@ -67,7 +68,7 @@ function answerFor(assistant: Assistant, asked: Asked, deps: LayerDeps): Promise
 }
 
 function notAnswered({ name }: Assistant, { route }: InferenceRequest): CorralError {
-  const doors = '/api/chat, /api/generate, /v1/chat/completions or /v1/messages'
+  const doors = [...answeredPatterns].join(', ')
   return new CorralError('not_implemented', `${route.pattern} does not answer for the assistant ${name}; ask it by ${doors}`, {
     status: 400,
   })

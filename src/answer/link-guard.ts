@@ -11,7 +11,9 @@
 /** Longer ones are broken without being looked up. */
 const urlCharsMax = 2_048
 const urlStart = /(?:(?<![:/\w])\/\/(?=[a-z\d-]+\.[a-z])|[a-z][a-z0-9+.-]{1,20}:\/\/|www\.|(?:mailto|data|javascript|vbscript):(?=\S))/gi
-const urlBody = /[^\s<>"'`()[\]{}|\\^]*/y
+const urlBody = /[^\s<>"'`()[\]{}|\\^]{0,2048}/y
+/** No beginning is longer. */
+const tailCharsMax = 80
 /** What can still become the beginning of one of the forms. */
 const openTail = /(?:\p{L}[\p{L}\d+.-]{0,20}:?\/?|\/\/?[a-z\d-]{0,63}|[!\]]|<\/?(?:\p{L}[^\s<>]{0,64})?)$/iu
 
@@ -43,13 +45,18 @@ export class LinkGuard {
 
   #certainLength(): number {
     const text = this.#held
+    const last = Math.max(0, text.length - urlCharsMax)
     let certain = text.length
-    for (const match of text.matchAll(urlStart)) {
-      const end = urlEnd(text, match.index + match[0].length)
-      if (end === text.length && end - match.index <= urlCharsMax) certain = Math.min(certain, match.index)
+    let searched = last
+    for (const match of text.slice(last).matchAll(urlStart)) {
+      const at = last + match.index
+      if (at < searched) continue
+      searched = urlEnd(text, at + match[0].length)
+      if (searched === text.length) certain = at
     }
-    const tail = openTail.exec(text.slice(0, certain))
-    return tail === null ? certain : Math.min(certain, tail.index)
+    const from = Math.max(0, certain - tailCharsMax)
+    const tail = openTail.exec(text.slice(from, certain))
+    return tail === null ? certain : from + tail.index
   }
 
   #broken(text: string): string {

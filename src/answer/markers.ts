@@ -57,7 +57,7 @@ export class MarkerReader {
       const found =
         /[\p{L}\p{N}_)\]]/u.test(open === 0 ? this.#last : this.#held.charAt(open - 1)) && !isAfterMarker(pieces, open)
           ? ({ kind: 'none' } as const)
-          : markerEnd(this.#held.slice(open), isLast)
+          : markerEnd(this.#held.slice(open, open + markerCharsMax + 1), isLast)
       if (found.kind === 'more') {
         this.#emit(pieces, open)
         break
@@ -105,6 +105,7 @@ function markerEnd(text: string, isLast: boolean): Outcome {
   if (!/[:：,;|–—-]/u.test(next) && !openQuotes.includes(next)) return { kind: 'none' }
   const end = bodyEnd(text, body)
   if (end >= 0) return { kind: 'end', at: end }
+  // Whoever calls hands in no more than that: what has not ended by then is text.
   if (text.length > markerCharsMax) return { kind: 'none' }
   return isLast ? { kind: 'end', at: text.length } : { kind: 'more' }
 }

@@ -16,7 +16,7 @@ const folded: ReadonlyMap<string, string> = new Map([
 const dropped = new Set(['*', '`'])
 
 function pairs(characters: string, to: string): [string, string][] {
-  return [...characters].map((character) => [character, to])
+  return Array.from(characters, (character) => [character, to])
 }
 
 export interface NormalText {
@@ -31,22 +31,23 @@ export interface NormalText {
 export function normalise(original: string): NormalText {
   const starts: number[] = []
   const ends: number[] = []
-  let text = ''
+  const forms: string[] = []
+  let isAfterSpace = true
   let at = 0
   for (const character of original) {
     const end = at + character.length
     const form = formOf(character)
-    const isRepeatedSpace = form === ' ' && (text === '' || text.endsWith(' '))
-    if (!isRepeatedSpace) {
+    if (form !== '' && !(form === ' ' && isAfterSpace)) {
       for (let index = 0; index < form.length; index += 1) {
         starts.push(at)
         ends.push(end)
       }
-      text += form
+      forms.push(form)
+      isAfterSpace = form === ' '
     }
     at = end
   }
-  return { text, starts: Int32Array.from(starts), ends: Int32Array.from(ends) }
+  return { text: forms.join(''), starts: Int32Array.from(starts), ends: Int32Array.from(ends) }
 }
 
 function formOf(character: string): string {

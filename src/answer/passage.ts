@@ -5,13 +5,14 @@
 import type { Source } from '../core/citation.ts'
 import type { SearchHit } from '../core/corpus.ts'
 import { type NormalText, normalise } from './normal-text.ts'
-import { contentWords, numbersWithWords, type Sentence, sentencesOf } from './words.ts'
+import { contentWords, maskNumbers, numbersWithWords, type Sentence, sentencesOf } from './words.ts'
 
 export class Passage {
   readonly source: Source
   /** The document's own characters, `source.start` to `source.end`. */
   readonly text: string
   #normal: NormalText | null = null
+  #masked: string | null = null
   #words: Set<string> | null = null
   #numbers: Set<string> | null = null
   #sentences: readonly Sentence[] | null = null
@@ -36,6 +37,12 @@ export class Passage {
   get normal(): NormalText {
     this.#normal ??= normalise(this.text)
     return this.#normal
+  }
+
+  /** Its normal text with every number masked. */
+  get masked(): string {
+    this.#masked ??= maskNumbers(this.normal.text)
+    return this.#masked
   }
 
   /** Of its text, title and headings. */

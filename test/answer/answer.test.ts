@@ -95,6 +95,11 @@ test('passages beyond the budget are left out, the best are kept', async () => {
   expect(chars / 4).toBeLessThan(4_096 - 1_024)
 })
 
+test('instructions that fill the context are refused instead of being cut by the node', async () => {
+  const made = setup(new FakeCorpus(upload), () => 'x')
+  await expect(ask(questionOf('uploads', { instructions: 'word '.repeat(8_000) }), made)).rejects.toMatchObject({ code: 'invalid_request' })
+})
+
 test('learns how many tokens a text is to a model, and forgets no further back than its bound', () => {
   const budgets = new TokenBudgets()
   const text = 'x'.repeat(4_000)

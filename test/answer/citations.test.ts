@@ -204,3 +204,12 @@ test('a citation in front of a parenthesis is no link', () => {
     'Files may have 32 MB [1] (http ://evil.org).',
   )
 })
+
+test('text made to be slow to read is read in bounded time', () => {
+  const startedMs = performance.now()
+  for (const unit of ['[1: "', '[1]', '<aaaa', '![', 'https://', '[passage ', '\u200d', 'a.']) {
+    const { stream } = cite(unit.repeat(Math.ceil(200_000 / unit.length)))
+    expect(stream.gate.written).toBeLessThanOrEqual(200_000)
+  }
+  expect(performance.now() - startedMs).toBeLessThan(15_000)
+})

@@ -80,8 +80,18 @@ test.each(canaries)('$name: an obedient model makes nothing that a client render
 
 test('a hostile title or address is shown as text in the list of sources', () => {
   const citation = {
-    ...{ number: 1, answer: { start: 0, end: 1 }, marker: { start: 1, end: 2 }, collection: 'docs', chunk: 'c', document: 'd', page: 2 },
-    ...{ start: 0, end: 1, quote: 'q', origin: 'quoted' as const, overlap: 1 },
+    number: 1,
+    answer: { start: 0, end: 1 },
+    marker: { start: 1, end: 2 },
+    collection: 'docs',
+    chunk: 'c',
+    document: 'd',
+    page: 2,
+    start: 0,
+    end: 1,
+    quote: 'q',
+    origin: 'quoted' as const,
+    overlap: 1,
     title: 'Plan](https://attacker.test/x) ![i](https://attacker.test/y) <img src=x>\u202e\nnext',
   }
   for (const uri of ['javascript:alert(1)', 'https://ok.test/a)![x](y', 'file:///etc/passwd', 'https://ok.test/<b>']) {
