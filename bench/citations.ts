@@ -35,7 +35,14 @@ interface Judged {
 }
 
 function judge(set: RetrievalSet, corpus: Corpus, rounds: number): Judged {
-  const tallies = Object.fromEntries(kinds.map((kind) => [kind, { written: 0, emitted: 0, right: 0 }])) as Record<Kind, Tally>
+  const none = (): Tally => ({ written: 0, emitted: 0, right: 0 })
+  const tallies: Readonly<Record<Kind, Tally>> = {
+    true: none(),
+    'wrong passage': none(),
+    'altered number': none(),
+    'invented quote': none(),
+    'out of range': none(),
+  }
   const judged: Judged = { tallies, dropped: Object.fromEntries(dropReasons.map((reason) => [reason, 0])), pointless: 0 }
   const random = randomSequence(20_261_125)
   for (let round = 0; round < rounds; round += 1) {

@@ -39,7 +39,7 @@ export class AssistantStore {
 
   /** Null: the tenant has none of this name. */
   get(tenant: string, name: string): Promise<Assistant | null> {
-    return this.#deps.database.tx({ tenant }, (transaction) => find(transaction, tenant, name), { readOnly: true })
+    return this.#deps.database.tx({ tenant }, (transaction) => find(transaction, [tenant, name]), { readOnly: true })
   }
 
   /**
@@ -51,7 +51,7 @@ export class AssistantStore {
     const at = new Date(clock.wallMs())
     const stored = await database.tx({ tenant }, async (transaction) => {
       // Held to the end: two replacements of one state cannot both see it.
-      const existing = await find(transaction, tenant, wish.name, 'for update')
+      const existing = await find(transaction, [tenant, wish.name], 'for update')
       checkRevision(existing, wish.name, revision)
       if (existing === null) await checkRoom(transaction, tenant)
       return write(transaction, { tenant, wish, at })
@@ -63,7 +63,7 @@ export class AssistantStore {
   /** False: there was none. Throws `conflict` when `revision` is not what it is now. */
   async remove(tenant: string, name: string, revision: number | null = null): Promise<boolean> {
     const removed = await this.#deps.database.tx({ tenant }, async (transaction) => {
-      const existing = await find(transaction, tenant, name, 'for update')
+      const existing = await find(transaction, [tenant, name], 'for update')
       if (existing === null) return false
       checkRevision(existing, name, revision)
       await transaction.query('delete from rag_assistants where tenant = $1 and model_name = $2', [tenant, assistantKey(name)])
@@ -97,7 +97,11 @@ export class AssistantStore {
   }
 }
 
-async function find({ query }: Transaction, tenant: string, name: string, lock: '' | 'for update' = ''): Promise<Assistant | null> {
+async function find(
+  { query }: Transaction,
+  [tenant, name]: readonly [string, string],
+  lock: '' | 'for update' = '',
+): Promise<Assistant | null> {
   const { rows } = await query(`select ${assistantColumns} from rag_assistants where tenant = $1 and model_name = $2 ${lock}`, [
     tenant,
     assistantKey(name),

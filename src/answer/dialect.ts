@@ -1,12 +1,7 @@
 /** How a grounded answer is written in a client's dialect, under the assistant's name. */
 import type { Citation } from '../core/citation.ts'
 import type { Outcome } from '../core/relay.ts'
-import { assertNever } from '../base/assert.ts'
-import type { RouteFacts } from '../core/route.ts'
 import type { FinishedAnswer } from './answer-stream.ts'
-import { AnthropicDialect } from './dialect-anthropic.ts'
-import { NativeDialect } from './dialect-native.ts'
-import { OpenAiDialect } from './dialect-openai.ts'
 
 export interface DialectFacts {
   /** As the client wrote it. */
@@ -39,22 +34,6 @@ export interface DialectWriter {
   /** Ends a stream that went well. */
   end(finished: FinishedAnswer): string
   whole(parts: WholeParts): string
-}
-
-/** The writer of a chat or generate route; null: an assistant does not answer there. */
-export function writerFor(route: RouteFacts, facts: DialectFacts): DialectWriter | null {
-  switch (route.dialect) {
-    case 'ollama':
-      return route.operation === 'chat' || route.operation === 'generate' ? new NativeDialect(facts, route.operation) : null
-    case 'openai':
-      return route.pattern === '/v1/chat/completions' ? new OpenAiDialect(facts) : null
-    case 'anthropic':
-      return new AnthropicDialect(facts)
-    case 'problem':
-      return null
-    default:
-      return assertNever(route.dialect)
-  }
 }
 
 /** Tokens as reported, 0 where nobody counted. */

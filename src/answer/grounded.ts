@@ -16,7 +16,8 @@ import type { AnswerEvent, AnswerStream, FinishedAnswer } from './answer-stream.
 import { answer, type AnswerDeps } from './answer.ts'
 import { modelObject, withAssistants } from './assistant-list.ts'
 import { readQuestion } from './dialect-request.ts'
-import { type DialectWriter, writerFor } from './dialect.ts'
+import type { DialectWriter } from './dialect.ts'
+import { writerFor } from './dialects.ts'
 import { sourcesList } from './sources-list.ts'
 
 export interface GroundedDeps extends Omit<AnswerDeps, 'relay'> {
