@@ -99,7 +99,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       headers.push('x-request-id', call.id)
       addTraceHeaders(headers, call.trace)
     },
-    leases: createLeases(stores?.redis ?? null, { clock, replica: hopId }),
+    leases: createLeases(initial.fleet.loads.lease ? (stores?.redis ?? null) : null, { clock, replica: hopId }),
   })
   addFleetGauges(observer.metrics, fleet, clock)
   const identity = createAppIdentity(initial, { stores, clock, observer })
@@ -245,7 +245,7 @@ function cacheStores(
       ...(redis === null ? [] : [createRedisLayer({ redis, clock: deps.clock, isCluster: url.includes('+cluster:') })]),
       ...(database === null ? [] : [createPostgresLayer({ database, ...deps })]),
     ],
-    ...(redis === null ? {} : { lease: createRedisLease({ redis, ...deps }) }),
+    ...(redis === null || !cache.flight.lease ? {} : { lease: createRedisLease({ redis, ...deps }) }),
     ...epochStoreOf(stores),
   }
 }

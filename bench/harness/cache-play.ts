@@ -66,6 +66,12 @@ function latencies(window: LoadWindow): Record<string, unknown> {
   )
 }
 
+/** Of the bytes of all answers, those out of memory; joined ones were made meanwhile. */
+function byteHitPercent({ cacheBytes }: LoadWindow): number {
+  const all = Object.values(cacheBytes).reduce((sum, bytes) => sum + bytes, 0)
+  return all === 0 ? 0 : rounded(((cacheBytes['hit'] ?? 0) / all) * 100)
+}
+
 /** Sends all requests of `spec`, ten at a time, to a gateway that has seen `before`. */
 export async function play({ herd, driver, port }: Cast, spec: WorkloadSpec, before: readonly WorkloadSpec[]): Promise<Played> {
   const isIngest = spec.kind === 'ingest'
@@ -89,6 +95,8 @@ export async function play({ herd, driver, port }: Cast, spec: WorkloadSpec, bef
     efficiency: ceiling === 0 ? null : rounded(saved / requests / ceiling),
     upstreamCalls: upstream,
     memoryHitPercent: isIngest ? null : rounded((hit / requests) * 100),
+    // An ingest's answers speak of batches, whose bytes are in part new.
+    byteHitPercent: isIngest ? null : byteHitPercent(window),
     coalesced: isIngest ? null : joined,
     tokensNotGenerated: isIngest ? 0 : saved * tokensPerAnswer,
     answersPerSecond: rounded(okPerSecond),

@@ -33,6 +33,7 @@ export class LoadLane implements ResponseListener {
   #hasRetryAfter = false
   #errorText = ''
   #cache: string | undefined
+  #bytes = 0
 
   constructor(port: number, owner: LaneOwner) {
     this.#port = port
@@ -62,6 +63,7 @@ export class LoadLane implements ResponseListener {
     this.#hasRetryAfter = false
     this.#errorText = ''
     this.#cache = undefined
+    this.#bytes = 0
     const socket = this.#socket ?? this.#open()
     socket.write(request, 'latin1')
   }
@@ -81,6 +83,8 @@ export class LoadLane implements ResponseListener {
   }
 
   onData(text: string): void {
+    // Latin-1: one character is one byte.
+    this.#bytes += text.length
     // An embedding answer has no other mark; its length tells when it is whole.
     if (text.includes('"done":true') || text.includes('"embeddings":')) this.#isDone = true
     const isError = text.includes('"error"')
@@ -115,7 +119,7 @@ export class LoadLane implements ResponseListener {
     this.#isBusy = false
     const latencyMs = (monotonicUs() - this.#sentUs) / 1_000
     this.#owner.recorder.onEnd(kind, latencyMs)
-    if (this.#cache !== undefined && kind === 'ok') this.#owner.recorder.onCache(this.#cache, latencyMs)
+    if (this.#cache !== undefined && kind === 'ok') this.#owner.recorder.onCache(this.#cache, latencyMs, this.#bytes)
     if (kind !== 'ok') {
       const isRetryAfterMissing = (this.#status === 503 || this.#status === 429) && !this.#hasRetryAfter
       this.#owner.recorder.onFailure(causeOf(kind, this.#errorText), { isBeforeFirstFrame: this.#framesSeen === 0, isRetryAfterMissing })

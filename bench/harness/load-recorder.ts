@@ -29,6 +29,7 @@ export class LoadRecorder {
   #frames = 0
   #failures = noFailures()
   #cache = new Map<string, Samples>()
+  #cacheBytes: Record<string, number> = {}
 
   onFrame(delayMs: number): void {
     this.#frames += 1
@@ -44,8 +45,9 @@ export class LoadRecorder {
   }
 
   /** An answer that ended well and said what the cache did. */
-  onCache(outcome: string, latencyMs: number): void {
+  onCache(outcome: string, latencyMs: number, bytes: number): void {
     addTo(this.#cache, outcome, latencyMs)
+    this.#cacheBytes[outcome] = (this.#cacheBytes[outcome] ?? 0) + bytes
   }
 
   onFailure(cause: string, facts: { readonly isBeforeFirstFrame: boolean; readonly isRetryAfterMissing: boolean }): void {
@@ -65,7 +67,8 @@ export class LoadRecorder {
     const kinds = Object.fromEntries(Object.entries(latencyMs).map(([kind, { count }]) => [kind, count]))
     const durationMs = (nowUs - this.#startUs) / 1_000
     const window = { durationMs, kinds, latencyMs, firstFrameMs: this.#firstFrame.spread(), frameDelayMs: this.#frameDelay.spread() }
-    const taken: LoadWindow = { ...window, failures: this.#failures, cache: spreadsOf(this.#cache), frames: this.#frames, inFlight }
+    const cache = { cache: spreadsOf(this.#cache), cacheBytes: this.#cacheBytes }
+    const taken: LoadWindow = { ...window, ...cache, failures: this.#failures, frames: this.#frames, inFlight }
     this.#startUs = nowUs
     this.#kinds = new Map()
     this.#firstFrame = new Samples()
@@ -73,6 +76,7 @@ export class LoadRecorder {
     this.#frames = 0
     this.#failures = noFailures()
     this.#cache = new Map()
+    this.#cacheBytes = {}
     return taken
   }
 }

@@ -57,6 +57,8 @@ export const loadWindow = z.strictObject({
   failures,
   /** Milliseconds to the last byte of the answers that were `ok`, by what their header `x-corral-cache` says. */
   cache: z.record(z.string(), spread),
+  /** Bytes of those answers' bodies, by the same. */
+  cacheBytes: z.record(z.string(), z.int()),
   frames: z.int(),
   inFlight: z.int(),
 })

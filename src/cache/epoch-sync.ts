@@ -9,6 +9,8 @@ import type { Epochs, EpochStore } from './epochs.ts'
 
 /** How far this process may lag behind a purge on another one. */
 const pollMs = 1_000
+/** Until the counters are known the slower layers are of no use: looks cost less than that. */
+const firstPollMs = 100
 
 export interface EpochSyncDeps {
   readonly epochs: Epochs
@@ -48,7 +50,7 @@ export class EpochSync {
 
   #schedule(): void {
     if (this.#closed) return
-    this.#poll = this.#deps.clock.after(pollMs, () => void this.#look().then(() => this.#schedule()))
+    this.#poll = this.#deps.clock.after(this.#known ? pollMs : firstPollMs, () => void this.#look().then(() => this.#schedule()))
   }
 
   /** Tells what is untold and takes over what others did. */

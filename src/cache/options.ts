@@ -40,6 +40,7 @@ export const cacheOptions = z.strictObject({
       bytesMax: byteSize(4 * 1_048_576, { minBytes: 1_024 }),
       lagBytesMax: byteSize(8 * 1_048_576, { minBytes: 1_024 }),
       failureMs: durationMs(250, { maxMs: 60_000 }),
+      lease: z.boolean().default(true),
     })
     .prefault({}),
   replay: z

@@ -86,6 +86,7 @@ export const fleetOptions = z.strictObject({
   loads: z
     .strictObject({
       enabled: z.boolean().default(true),
+      lease: z.boolean().default(true),
     })
     .prefault({}),
   watchdog: z

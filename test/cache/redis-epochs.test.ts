@@ -1,68 +1,14 @@
 /** Purges over replicas that share a Redis and no database. */
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 
-import { createApp } from '../../src/app.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { createRedisEpochStore } from '../../src/cache/redis-epochs.ts'
 import { createRedisLayer } from '../../src/cache/redis-layer.ts'
-import { configSchema } from '../../src/config/schema.ts'
-import { createHerd } from '../../src/sim/herd.ts'
-import { redisOptions } from '../../src/store/redis-options.ts'
-import { createRedis } from '../../src/store/redis.ts'
-import { ask, type Reply } from '../fleet/ask.ts'
 import { until } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
 import { cached } from './cached.ts'
+import { type Gateway, gatewaysOn } from './redis-gateways.ts'
 import { openRedis } from './redis-replica.ts'
-
-const chat = {
-  model: 'llama3.2:3b',
-  messages: [{ role: 'user', content: 'hi' }],
-  stream: false,
-  options: { temperature: 0, num_predict: 400 },
-}
-
-interface Gateway {
-  ask(body?: object): Promise<Reply>
-  role(body?: object): Promise<unknown>
-  purge(selector: object): Promise<unknown>
-}
-
-/** Gateways without a database before one node. */
-async function gateways(redisUrl: string, count = 2): Promise<Gateway[]> {
-  const herd = await createHerd({ speed: 50, nodes: [{}] })
-  onTestFinished(() => herd.close())
-  const config = configSchema.parse({
-    http: { host: '127.0.0.1', port: 0 },
-    fleet: { nodes: herd.nodes.map(({ url, name }) => ({ url, name })) },
-    observe: { log: { level: 'silent', access: false } },
-  })
-  return Promise.all(Array.from({ length: count }, () => openGateway(config, redisUrl)))
-}
-
-async function openGateway(config: ReturnType<typeof configSchema.parse>, redisUrl: string): Promise<Gateway> {
-  const options = redisOptions.parse({ url: redisUrl, commandTimeoutMs: 1_000 })
-  const redis = createRedis(options, { clock: systemClock, random: Math.random })
-  const stores = {
-    secret: 'a secret of thirty-two characters',
-    database: null,
-    redis,
-    start: () => Promise.resolve(redis.start()),
-    close: () => redis.close(),
-  }
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
-  const { port } = await app.listen()
-  onTestFinished(() => app.close(0))
-  await app.openStores()
-  await until(() => app.fleet.nodes.every(({ modelsKnown }) => modelsKnown) && redis.state === 'up', 'nodes and Redis are there')
-  const url = `http://127.0.0.1:${port}`
-  const send = (body: object = chat): Promise<Reply> => ask(`${url}/api/chat`, body)
-  return {
-    ask: send,
-    role: async (body) => (await send(body)).headers['x-corral-cache'],
-    purge: async (selector) => JSON.parse((await ask(`${url}/admin/cache/purge`, { ...selector, dryRun: false })).text),
-  }
-}
 
 /** Asks again until the answer came as `role`. */
 async function untilRole(gateway: Gateway, role: string): Promise<void> {
@@ -79,7 +25,7 @@ test.each([
   ['everything', { all: true }],
 ])('a purge of %s on one replica is seen by another within a second', async (_, selector) => {
   const { url } = await startRedis()
-  const [one, other] = await gateways(url)
+  const [one, other] = await gatewaysOn(url)
   if (one === undefined || other === undefined) throw new Error('no gateways')
   await untilRole(one, 'hit')
   await untilRole(other, 'hit')
@@ -92,11 +38,11 @@ test.each([
 
 test('a replica that starts later knows of purges before it looks into Redis', async () => {
   const { url } = await startRedis()
-  const [one] = await gateways(url, 1)
+  const [one] = await gatewaysOn(url, { count: 1 })
   if (one === undefined) throw new Error('no gateway')
   await untilRole(one, 'hit')
   await one.purge({ all: true })
-  const [late] = await gateways(url, 1)
+  const [late] = await gatewaysOn(url, { count: 1 })
   expect(await late?.role()).toBe('miss')
 })
 
@@ -108,6 +54,9 @@ test('counters that Redis lost bring nothing back, and later purges are beyond a
   const again = await store.raise(['a'])
   expect(again['a']).toBeGreaterThan(before['a'] ?? Infinity)
   expect(again['b']).toBe(before['b'])
+  // Redis's clock in ms moved on since.
+  const raisedAtMs = systemClock.wallMs()
+  await until(() => systemClock.wallMs() > raisedAtMs + 1, 'the next millisecond')
   await server.send(`DEL ${key}`)
   const lost = await store.load()
   expect(lost['all']).toBeGreaterThan(before['all'] ?? Infinity)
