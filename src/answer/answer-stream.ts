@@ -30,6 +30,8 @@ export interface FinishedAnswer {
 export interface AnswerStream {
   readonly sources: readonly Source[]
   readonly provenance: Provenance
+  /** Of the head of what the model's relay gave, those that hold for any body: where the caller stands with its limits. */
+  readonly headers: Readonly<Record<string, string>>
   /** True: found in the answer tier, nothing was searched or generated. */
   readonly kept: boolean
   /** Hands out all events, once; resolves at the true end. Rejects for a bug alone: a failure is in the outcome. */
@@ -58,6 +60,7 @@ function failureOf(answer: Answer): CorralError {
 class GeneratedAnswer implements AnswerStream {
   readonly sources: readonly Source[]
   readonly provenance: Provenance
+  readonly headers: Readonly<Record<string, string>>
   readonly kept = false
   readonly #answer: Answer
   readonly #cited: CitedStream
@@ -69,6 +72,7 @@ class GeneratedAnswer implements AnswerStream {
   constructor(answer: Answer, passages: readonly Passage[], facts: SummaryFacts) {
     this.#answer = answer
     this.provenance = answer.provenance
+    this.headers = limitHeadersOf(answer)
     this.sources = passages.map(({ source }) => source)
     this.#cited = new CitedStream(passages)
     this.#facts = facts
@@ -129,4 +133,11 @@ class GeneratedAnswer implements AnswerStream {
     const { text, citations, gate } = this.#cited
     return { ...this.#facts, text, sources: this.sources, citations, gate, unsupported: this.#cited.unsupported(), refused: false }
   }
+}
+
+/** The others tell of a body that nobody sees. */
+function limitHeadersOf({ headers }: Answer): Record<string, string> {
+  const kept: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) if (typeof value === 'string' && /^(?:x-)?ratelimit/.test(name)) kept[name] = value
+  return kept
 }

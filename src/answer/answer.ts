@@ -10,7 +10,7 @@ import type { Call } from '../core/call.ts'
 import type { RetrievalStrength } from '../core/citation.ts'
 import type { SearchAnswer } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
-import type { Relay } from '../core/relay.ts'
+import type { Outcome, Relay, Usage } from '../core/relay.ts'
 import { type AnswerStream, type FinishedAnswer, generatedAnswer, type SummaryFacts } from './answer-stream.ts'
 import { type AnswerTierDeps, keep, placeOf, readKept, type TierPlace } from './answer-tier.ts'
 import { chatRequest, type SamplingValue } from './chat-request.ts'
@@ -19,7 +19,7 @@ import type { AnswerOptions } from './options.ts'
 import { buildPrompt, type GroundedPrompt, type Turn } from './prompt.ts'
 import { keptAnswer, refusal } from './ready-answer.ts'
 import { retrievalLimitMs, type Search, searchWithin } from './retrieval.ts'
-import { rewriteQuestion } from './rewrite.ts'
+import { type Rewritten, rewriteQuestion } from './rewrite.ts'
 import { strengthOf, type WordWeights } from './strength.ts'
 import type { TokenBudgets } from './token-budget.ts'
 
@@ -65,12 +65,13 @@ export async function answer(request: AnswerRequest, call: Call, deps: AnswerDep
   const kept = place === null ? null : await readKept(place, deps)
   if (place !== null && kept !== null) return watched(keptAnswer(kept, deps.clock.nowMs()), call, { place: null, deps })
   const found = await retrieve(asked, call, deps)
+  const { spent } = found
   if (!found.strength.sufficient && !asked.settings.answersWhenWeak) {
-    return watched(refusal(asked.question, found.facts, deps.clock.nowMs()), call, { place: null, deps })
+    return watched(refusal(asked.question, found.facts, deps.clock.nowMs()), call, { place: null, deps, spent })
   }
   const prompt = promptFor(asked, found.answer, deps)
   const stream = generatedAnswer(await deps.relay(generation(asked, prompt, deps), call), prompt.passages, found.facts)
-  return watched(stream, call, { place, deps, learn: { model: asked.model, rough: prompt.rough } })
+  return watched(stream, call, { place, deps, spent, learn: { model: asked.model, rough: prompt.rough } })
 }
 
 /** The request with its texts as they are used. */
@@ -101,15 +102,17 @@ interface Found {
   readonly answer: SearchAnswer
   readonly strength: RetrievalStrength
   readonly facts: SummaryFacts
+  /** What the rewriting of the question took. */
+  readonly spent: Usage | null
 }
 
 async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Promise<Found> {
   const { settings, collections } = asked
   const options = deps.options()
   const limitMs = retrievalLimitMs(call, deps.clock.nowMs(), options)
-  const query = settings.rewritesQuestion
+  const { query, usage: spent } = settings.rewritesQuestion
     ? await standalone(asked, call, { deps, limitMs: Math.min(options.rewriteMs, limitMs) })
-    : asked.question
+    : { query: asked.question, usage: null }
   const found = await searchWithin(
     {
       tenant: call.tenant,
@@ -129,10 +132,10 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
   )
   const weights = deps.wordWeights?.(call.tenant, collections)
   const strength = strengthOf(query, found, { strengthMin: settings.strengthMin, ...(weights === undefined ? {} : { weights }) })
-  return { answer: found, strength, facts: { query, strength, degraded: found.degraded?.reason ?? null } }
+  return { answer: found, strength, facts: { query, strength, degraded: found.degraded?.reason ?? null }, spent }
 }
 
-function standalone(asked: AnswerRequest, call: Call, { deps, limitMs }: { deps: AnswerDeps; limitMs: number }): Promise<string> {
+function standalone(asked: AnswerRequest, call: Call, { deps, limitMs }: { deps: AnswerDeps; limitMs: number }): Promise<Rewritten> {
   const { question, history, headers, settings, model } = asked
   return rewriteQuestion({ question, history, headers, model: settings.rewriter ?? model, limitMs }, call, deps)
 }
@@ -182,22 +185,46 @@ const ownOptions = new Set(['num_ctx', 'num_predict', 'temperature'])
 interface Watch {
   readonly place: TierPlace | null
   readonly deps: AnswerDeps
+  readonly spent?: Usage | null
   readonly learn?: { readonly model: string; readonly rough: number }
 }
 
 /** The same stream; at its end the answer is kept, and the model's count of tokens learned. */
-function watched(stream: AnswerStream, call: Call, { place, deps, learn }: Watch): AnswerStream {
+function watched(stream: AnswerStream, call: Call, { place, deps, learn, spent = null }: Watch): AnswerStream {
   return {
     sources: stream.sources,
     provenance: stream.provenance,
     kept: stream.kept,
+    headers: stream.headers,
     async run(sink) {
-      const finished = await stream.run(sink)
-      if (learn !== undefined) deps.budgets.learn(learn.model, learn.rough, finished.outcome.usage?.promptTokens ?? null)
+      const ended = await stream.run(sink)
+      if (learn !== undefined) deps.budgets.learn(learn.model, learn.rough, ended.outcome.usage?.promptTokens ?? null)
+      const finished = { ...ended, outcome: withSpent(ended.outcome, spent) }
       if (place !== null) void keep(place, finished, deps)
       deps.onAnswered?.(finished, call)
       return finished
     },
     cancel: (reason) => stream.cancel(reason),
+  }
+}
+
+/** The outcome with what was spent besides. Of an answer that shares another's generation only that is its own. */
+function withSpent(outcome: Outcome, spent: Usage | null): Outcome {
+  if (spent === null) return outcome
+  const { usage } = outcome
+  if (outcome.cached === true || usage === null) return { ...outcome, usage: spent, cached: false }
+  const sum = (name: keyof Usage): number | null =>
+    usage[name] === null && spent[name] === null ? null : (usage[name] ?? 0) + (spent[name] ?? 0)
+  return {
+    ...outcome,
+    usage: {
+      promptTokens: sum('promptTokens'),
+      cachedPromptTokens: sum('cachedPromptTokens'),
+      outputTokens: sum('outputTokens'),
+      loadMs: sum('loadMs'),
+      promptMs: sum('promptMs'),
+      outputMs: sum('outputMs'),
+      totalMs: sum('totalMs'),
+    },
   }
 }

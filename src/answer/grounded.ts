@@ -135,7 +135,14 @@ function streamed(stream: AnswerStream, { question, request, call, writer, queue
     frames.end()
     return { ...outcome, frames: frameCount, bytes }
   }
-  return { kind: 'stream', status: 200, headers: headersOf(writer.streamType), provenance: stream.provenance, frames, outcome: run() }
+  return {
+    kind: 'stream',
+    status: 200,
+    headers: { ...stream.headers, ...headersOf(writer.streamType) },
+    provenance: stream.provenance,
+    frames,
+    outcome: run(),
+  }
 }
 
 /** A bug in the making of an answer ends it as `internal`, with its cause for the log. */
@@ -174,7 +181,8 @@ async function whole(stream: AnswerStream, { question, writer }: Written): Promi
   if (finished.outcome.kind !== 'ok') throw failureOf(finished)
   const body = writer.whole({ text: text + sourcesList(question, finished.summary), thinking, finished })
   const answered = wholeOf(body, writer.wholeType, stream.provenance.dispatchedAtMs)
-  return { ...answered, provenance: stream.provenance, outcome: { ...finished.outcome, frames: 1, bytes: answered.body.length } }
+  const headers = { ...stream.headers, ...answered.headers }
+  return { ...answered, headers, provenance: stream.provenance, outcome: { ...finished.outcome, frames: 1, bytes: answered.body.length } }
 }
 
 function failureOf({ outcome }: FinishedAnswer): CorralError {

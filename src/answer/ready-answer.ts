@@ -10,6 +10,7 @@ const nothingSpent: Outcome = { kind: 'ok', usage: null, frames: 0, bytes: 0, er
 class ReadyAnswer implements AnswerStream {
   readonly sources: readonly Source[]
   readonly provenance: Provenance
+  readonly headers = {}
   readonly kept: boolean
   readonly #summary: GroundedSummary
 

@@ -6,7 +6,7 @@ import { CallSignal } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { type Call, newProgress } from '../core/call.ts'
 import { toCorralError } from '../core/errors.ts'
-import type { Relay } from '../core/relay.ts'
+import type { Relay, Usage } from '../core/relay.ts'
 import { readChatFrames } from './chat-frames.ts'
 import { chatRequest } from './chat-request.ts'
 import { oneLine, withoutInvisible } from './invisible.ts'
@@ -36,9 +36,16 @@ const contextTokens = 4_096
 
 const instructions = `Rewrite the last question of the conversation so that it can be understood without the conversation. Keep names, numbers and identifiers exactly. Keep the language. Write only the question, on one line. If it already stands alone, repeat it.`
 
+export interface Rewritten {
+  readonly query: string
+  /** What it took; null: nothing, or it is booked elsewhere. */
+  readonly usage: Usage | null
+}
+
 /** A query that stands alone; the question itself without a conversation, after a failure, or when the model answers with nothing. */
-export async function rewriteQuestion(wish: RewriteWish, call: Call, deps: RewriteDeps): Promise<string> {
-  if (wish.history.length === 0 || wish.limitMs <= 0) return wish.question
+export async function rewriteQuestion(wish: RewriteWish, call: Call, deps: RewriteDeps): Promise<Rewritten> {
+  const asIs: Rewritten = { query: wish.question, usage: null }
+  if (wish.history.length === 0 || wish.limitMs <= 0) return asIs
   const signal = new CallSignal()
   const onAbort = (reason: unknown): void => signal.abort(reason)
   call.signal.on(onAbort)
@@ -49,8 +56,10 @@ export async function rewriteQuestion(wish: RewriteWish, call: Call, deps: Rewri
     onLimit(null)
   })
   try {
-    const asked = ask(wish, { ...call, signal, deadlineAtMs: deps.clock.nowMs() + wish.limitMs, progress: newProgress() }, deps)
-    return (await Promise.race([asked, limit])) ?? wish.question
+    const deadlineAtMs = deps.clock.nowMs() + wish.limitMs
+    // A request of its own to whoever counts requests by their ids: both may be under way at once.
+    const asked = ask(wish, { ...call, id: `${call.id}q`, signal, deadlineAtMs, progress: newProgress() }, deps)
+    return (await Promise.race([asked, limit])) ?? asIs
   } finally {
     timer.cancel()
     call.signal.off(onAbort)
@@ -61,7 +70,7 @@ async function ask(
   { question, history, model, headers }: RewriteWish,
   call: Call,
   { relay, onTrouble }: RewriteDeps,
-): Promise<string | null> {
+): Promise<Rewritten | null> {
   const turns = history.slice(-turnsMax).map(({ role, content }) => `${role}: ${oneLine(content, turnChars)}`)
   const request = chatRequest({
     model,
@@ -79,7 +88,8 @@ async function ask(
       answer.frames.cancel(new Error('a whole answer was asked for'))
       return null
     }
-    return answer.status === 200 ? queryOf(answer.body) : null
+    if (answer.status !== 200) return null
+    return { query: queryOf(answer.body) ?? question, usage: answer.outcome.cached === true ? null : answer.outcome.usage }
   } catch (error) {
     onTrouble('a question could not be rewritten', toCorralError(error))
     return null

@@ -148,11 +148,12 @@ test('makes a follow-up question stand alone before it is searched', async () =>
     { role: 'user' as const, content: 'What of failed uploads?' },
     { role: 'assistant' as const, content: 'They are retried.' },
   ]
-  const { summary } = await ask(
+  const { summary, outcome } = await ask(
     questionOf('How often?', { history, settings: { ...settings, rewritesQuestion: true, rewriter: 'small' } }),
     made,
   )
   expect(summary.query).toBe('How often are failed uploads retried?')
+  expect(outcome.usage).toMatchObject({ promptTokens: 800, outputTokens: 40 })
   const [rewriting, answering] = made.model.asked.map(bodyOf)
   expect(rewriting).toMatchObject({ model: 'small', stream: false, options: { temperature: 0 } })
   expect(answering?.messages.at(-1)?.content).toBe('How often?')

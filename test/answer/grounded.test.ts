@@ -101,6 +101,16 @@ test('/api/chat without a stream is one object', async () => {
   })
 })
 
+test('where the caller stands with its limits is told, and nothing else of a head that nobody sees', async () => {
+  const next: Relay = () =>
+    Promise.resolve({
+      ...streamOf(nativeLines('x')),
+      headers: { 'content-type': 'x', etag: '"1"', age: '5', 'x-ratelimit-remaining-requests': '7' },
+    })
+  const { headers } = await layer({ next }).ask('/api/chat', { model: 'handbook', messages: [{ role: 'user', content: 'uploads?' }] })
+  expect(headers).toEqual({ 'content-type': 'application/x-ndjson', 'x-ratelimit-remaining-requests': '7' })
+})
+
 test('/api/generate answers its prompt', async () => {
   const { text } = await layer().ask('/api/generate', { model: 'handbook', prompt: 'How large may uploads be?', stream: false })
   expect(JSON.parse(text)).toMatchObject({ model: 'handbook', response: visible + sources, done: true })
