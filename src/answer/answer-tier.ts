@@ -67,7 +67,8 @@ export async function placeOf(
 
 /** Only an answer whose sampling is pinned is meant to be the same again. */
 function isPinned({ settings, options }: Pick<KeyParts, 'settings' | 'options'>): boolean {
-  return (options.temperature ?? settings.temperature) === 0 || options.seed !== undefined
+  // A negative seed asks for another one each time.
+  return (options.temperature ?? settings.temperature) === 0 || (typeof options.seed === 'number' && options.seed >= 0)
 }
 
 /** The kept answer, or null. */

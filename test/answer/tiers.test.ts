@@ -139,6 +139,7 @@ test.each([
   ['a mode of off', { headers: ['x-corral-cache', 'off'] }, {}],
   ['a credential without cache', {}, { principal: { cache: 'off' as const } }],
   ['a temperature', { options: { temperature: 0.7 } }, {}],
+  ['a temperature with a random seed', { options: { temperature: 0.7, seed: -1 } }, {}],
 ])('%s keeps nothing and reads nothing', async (_, overrides, call) => {
   const it = made(color)
   await ask(questionOf('weight of copper', overrides), it, newCall(call))
