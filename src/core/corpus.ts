@@ -77,7 +77,17 @@ export interface CollectionSettings {
   readonly fusionWeight: number
   /** Documents older than this are removed; null: never. */
   readonly retentionDays: number | null
+  /** `half`: 16-bit floats, half the space at nearly the same ranking. Left out: `full`. */
+  readonly vectorStorage?: 'full' | 'half'
+  /** How vectors are looked up once there are many (`corral tune`). Left out: HNSW with pgvector's own settings. */
+  readonly vectorIndex?: VectorIndexSettings
 }
+
+/** pgvector's two indexes with their parameters, or none. */
+export type VectorIndexSettings =
+  | { readonly kind: 'exact' }
+  | { readonly kind: 'hnsw'; readonly m: number; readonly efConstruction: number; readonly efSearch: number }
+  | { readonly kind: 'ivfflat'; readonly lists: number; readonly probes: number }
 
 export type MetadataValue = string | number | boolean | null | readonly (string | number | boolean)[]
 

@@ -5,6 +5,7 @@
  */
 import type { Migration } from '../store/migration.ts'
 import { tenantTable } from '../store/tenancy.ts'
+import { vectorSql } from './vector/schema.ts'
 
 export const searchMigrations: readonly Migration[] = [
   {
@@ -131,4 +132,5 @@ create table rag_postings (
 alter table rag_postings alter column data set storage external;
 ${tenantTable('rag_postings')}`,
   },
+  { number: 1050, name: 'vectors', sql: vectorSql },
 ]
