@@ -21,15 +21,22 @@ interface Example {
 
 type Vector = readonly [number, number, number, number]
 
-export interface Calibration {
-  readonly questions: number
-  readonly fits: Readonly<Record<'both' | 'keyword' | 'vector', Readonly<Record<string, number>>>>
-  /** Balanced accuracy at 0.5 of the shipped constants on the held-out half. */
+type Mode = 'both' | 'keyword' | 'vector'
+
+interface Errors {
+  /** Balanced, at 0.5. */
   readonly accuracy: number
-  readonly accuracyByMode: Readonly<Record<string, number>>
-  readonly refusedAnswerable: number
-  readonly answeredUnanswerable: number
+  readonly answerableRefused: number
+  readonly unanswerableAsked: number
 }
+
+interface Fitted {
+  readonly constants: Readonly<Record<string, number>>
+  /** Of the shipped constants, on the half that was not learned from. */
+  readonly errors: Errors
+}
+
+export type Calibration = { readonly questions: number } & Readonly<Record<Mode, Fitted>>
 
 export interface CalibrationInput {
   readonly set: RetrievalSet
@@ -57,28 +64,27 @@ export async function calibrate({ set, corpus, others, models, log }: Calibratio
   const documents = await embed(set.documents.map(({ title, text }) => `${title}\n${text}`.slice(0, textChars)))
   const asked = await embed(questions.map(({ text }) => text))
   const byId = new Map(set.documents.map(({ id }, index) => [id, documents[index] ?? new Float32Array(384)]))
-  const examples = questions.map(({ text, answerable }, index): Example => {
-    const vector = asked[index] ?? new Float32Array(384)
-    const hits = corpus.search(text, hitsMax, (id) => dot(byId.get(id) ?? new Float32Array(384), vector))
-    return { answerable, figures: strengthFigures(text, hits, (word) => corpus.idf(word)) }
-  })
-  const [learn, judged] = [examples.filter((_, index) => index % 2 === 0), examples.filter((_, index) => index % 2 === 1)]
-  const fits = { both: fit(learn, both), keyword: fit(learn, keywordOnly), vector: fit(learn, vectorOnly) }
-  for (const [mode, constants] of Object.entries(fits)) log(`fit of ${mode}: ${JSON.stringify(constants)}`)
-  const wrong = (answerable: boolean): number => share(judged, answerable, (figures) => probabilityOf(figures) >= 0.5 !== answerable)
-  const accuracyByMode = {
-    both: balanced(judged, (figures) => probabilityOf(figures)),
-    keyword: balanced(judged, (figures) => probabilityOf({ ...figures, cosine: null, agreement: null })),
-    vector: balanced(judged, (figures) => probabilityOf({ ...figures, agreement: null }, 'vector')),
+  const examplesBy = (mode: Mode): Example[] =>
+    questions.map(({ text, answerable }, index) => {
+      const vector = asked[index] ?? new Float32Array(384)
+      const cosine = (id: string): number => dot(byId.get(id) ?? new Float32Array(384), vector)
+      const hits = corpus.search(text, hitsMax, { cosine: mode === 'keyword' ? null : cosine, words: mode !== 'vector' })
+      return { answerable, figures: strengthFigures(text, hits, (word) => corpus.idf(word)) }
+    })
+  const judged = (mode: Mode): Fitted => {
+    const examples = examplesBy(mode)
+    const constants = fit(
+      examples.filter((_, index) => index % 2 === 0),
+      vectors[mode],
+    )
+    const errors = errorsOf(
+      examples.filter((_, index) => index % 2 === 1),
+      mode,
+    )
+    log(`${mode}: fit ${JSON.stringify(constants)}, shipped constants held out ${JSON.stringify(errors)}`)
+    return { constants, errors }
   }
-  return {
-    questions: questions.length,
-    fits,
-    accuracy: accuracyByMode.both,
-    accuracyByMode,
-    refusedAnswerable: rounded(wrong(true)),
-    answeredUnanswerable: rounded(wrong(false)),
-  }
+  return { questions: questions.length, both: judged('both'), keyword: judged('keyword'), vector: judged('vector') }
 }
 
 function spread<T>(items: readonly T[], count: number): T[] {
@@ -92,9 +98,11 @@ function dot(a: Float32Array, b: Float32Array): number {
   return a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0)
 }
 
-const both = ({ coverage, cosine, agreement }: StrengthFigures): Vector => [1, coverage, cosine ?? 0, agreement ?? 0]
-const keywordOnly = ({ coverage }: StrengthFigures): Vector => [1, coverage, 0, 0]
-const vectorOnly = ({ cosine }: StrengthFigures): Vector => [1, 0, cosine ?? 0, 0]
+const vectors: Readonly<Record<Mode, (figures: StrengthFigures) => Vector>> = {
+  both: ({ coverage, cosine, agreement }) => [1, coverage, cosine ?? 0, agreement ?? 0],
+  keyword: ({ coverage }) => [1, coverage, 0, 0],
+  vector: ({ cosine }) => [1, 0, cosine ?? 0, 0],
+}
 
 /** Gradient descent with a small ridge; both classes weigh the same. */
 function fit(examples: readonly Example[], toVector: (figures: StrengthFigures) => Vector): Readonly<Record<string, number>> {
@@ -119,8 +127,9 @@ function share(examples: readonly Example[], answerable: boolean, holds: (figure
   return chosen.filter(({ figures }) => holds(figures)).length / Math.max(1, chosen.length)
 }
 
-function balanced(examples: readonly Example[], probability: (figures: StrengthFigures) => number): number {
-  const right =
-    share(examples, true, (figures) => probability(figures) >= 0.5) + share(examples, false, (figures) => probability(figures) < 0.5)
-  return right / 2
+function errorsOf(examples: readonly Example[], mode: Mode): Errors {
+  const isAsked = (figures: StrengthFigures): boolean => probabilityOf(figures, mode === 'vector' ? 'vector' : 'any') >= 0.5
+  const answerableRefused = rounded(share(examples, true, (figures) => !isAsked(figures)))
+  const unanswerableAsked = rounded(share(examples, false, isAsked))
+  return { accuracy: rounded(1 - (answerableRefused + unanswerableAsked) / 2), answerableRefused, unanswerableAsked }
 }

@@ -26,6 +26,12 @@ async function readRows(file: string): Promise<z.infer<typeof row>[]> {
     .map((line) => row.parse(JSON.parse(line)))
 }
 
+export interface SearchLegs {
+  /** Of each document to the question; null: no vector leg. */
+  readonly cosine?: ((id: string) => number) | null
+  readonly words?: boolean
+}
+
 /** Robertson's usual constants. */
 const k1 = 1.2
 const b = 0.75
@@ -65,9 +71,9 @@ export class Corpus {
     return Math.log(1 + (this.#documents.length - count + 0.5) / (count + 0.5))
   }
 
-  /** The best `limit` documents, whole; `vectors` adds a cosine to each. */
-  search(query: string, limit: number, cosine: ((id: string) => number) | null = null): SearchHit[] {
-    const words = [...contentWords(query)]
+  /** The best `limit` documents, whole, by words, by `cosine`, or by both. */
+  search(query: string, limit: number, { cosine = null, words: hasWords = true }: SearchLegs = {}): SearchHit[] {
+    const words = hasWords ? [...contentWords(query)] : []
     const scored = this.#documents.map((document) => ({
       document,
       keyword: this.#score(document, words),

@@ -2,7 +2,7 @@
  * Whether what was found can carry an answer: a logistic model over three figures of the retrieval, calibrated on questions of a set against
  * questions that its documents cannot answer (`bench citations` prints the fit and its error; the constants below are its output).
  *
- * Figures: how much of the question's meaning stands in the best passages (by weight of its words where the search knows their IDF, else
+ * Figures: how much of the question stands in the best passage of the first (by weight of its words where the search knows their IDF, else
  * evenly), the best cosine, and how far the two legs agree. A missing leg has constants of its own.
  */
 import type { RetrievalStrength } from '../core/citation.ts'
@@ -13,7 +13,7 @@ import { contentWords } from './words.ts'
 export type WordWeights = (word: string) => number | null
 
 export interface StrengthFigures {
-  /** Share of the question's word weight that stands in the best passages, 0–1. */
+  /** Greatest share of the question's word weight that stands in one of the first passages, 0–1. */
   readonly coverage: number
   /** Best cosine, −1–1; null without a vector leg. */
   readonly cosine: number | null
@@ -30,31 +30,29 @@ interface Fit {
 
 /** Output of `bench citations`, anthropic-docs against XQuAD, CACM and Cranfield. */
 export const strengthFits = {
-  both: { bias: -7.71, coverage: 4.43, cosine: 8.43, agreement: 2.65 },
-  keyword: { bias: -4.78, coverage: 8.42, cosine: 0, agreement: 0 },
-  vector: { bias: -4.91, coverage: 0, cosine: 11.82, agreement: 0 },
+  both: { bias: -6.81, coverage: 5.58, cosine: 7.87, agreement: 1.97 },
+  keyword: { bias: -4.74, coverage: 10.86, cosine: 0, agreement: 0 },
+  vector: { bias: -5.48, coverage: 0, cosine: 12.48, agreement: 0 },
 } as const satisfies Record<string, Fit>
 
-/** Passages whose words count, and hits whose legs are compared. */
+/** Passages whose words are looked at, and hits whose legs are compared. */
 const passagesMax = 3
 const agreementHits = 5
 
 /** The three figures of one retrieval. */
 export function strengthFigures(query: string, results: readonly SearchHit[], weights: WordWeights = () => null): StrengthFigures {
-  const known = contentWords(results.slice(0, passagesMax).map(textOf).join('\n'))
-  let total = 0
-  let found = 0
-  for (const word of contentWords(query)) {
-    const weight = weights(word) ?? 1
-    total += weight
-    if (known.has(word)) found += weight
-  }
+  const words = [...contentWords(query)].map((word) => ({ word, weight: weights(word) ?? 1 }))
+  const total = words.reduce((sum, { weight }) => sum + weight, 0)
+  const coverages = results.slice(0, passagesMax).map((hit) => {
+    const known = contentWords(textOf(hit))
+    return words.reduce((sum, { word, weight }) => sum + (known.has(word) ? weight : 0), 0) / total
+  })
   const cosines = results.flatMap(({ scores }) => scores.vector ?? [])
   const hasKeyword = results.some(({ scores }) => scores.keyword !== null)
   const first = results.slice(0, agreementHits)
   const both = first.filter(({ scores }) => scores.keyword !== null && scores.vector !== null).length
   return {
-    coverage: total === 0 ? 0 : found / total,
+    coverage: total === 0 ? 0 : Math.max(0, ...coverages),
     cosine: cosines.length === 0 ? null : Math.max(...cosines),
     agreement: cosines.length === 0 || !hasKeyword ? null : both / Math.max(1, first.length),
   }
