@@ -1,0 +1,141 @@
+/**
+ * One search from request to answer: both legs, their fusion, the chunks that stand for something of their own, what stands around them, and
+ * the optional reranking. A leg that was asked for and could not be had is told in `degraded`; the embedder being down is never an error.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Embed, SearchAnswer, SearchHit, SearchRequest } from '../core/corpus.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Database } from '../store/database.ts'
+import { FilterMemory } from './filter-allowed.ts'
+import { fuse, type FusedHit } from './fuse.ts'
+import { MeasuredCost } from './measured-cost.ts'
+import { neighboursMax } from './neighbours.ts'
+import { type AskModel, rerank, rerankPassagesMax } from './rerank.ts'
+import { type LegResults, readKey, runLegs } from './search-legs.ts'
+import { finishHits, readFound } from './search-results.ts'
+
+export const searchLimitMax = 100
+export const searchedCollectionsMax = 10
+export const queryCharactersMax = 4_000
+/** Hits asked of each leg: enough that what is best in one leg has its score in the other. */
+const legDepth = { min: 100, perResult: 5, max: 300 } as const
+/** Cosines lie in a leg's own order: by vectors alone the fused score is the scaled cosine. */
+const vectorsOnly = 1
+
+/** What one process remembers between searches. */
+export interface SearchMemory {
+  readonly costs: MeasuredCost
+  readonly filters: FilterMemory
+}
+
+export function createSearchMemory(): SearchMemory {
+  return { costs: new MeasuredCost(), filters: new FilterMemory() }
+}
+
+export interface SearchDeps {
+  readonly database: Database
+  readonly clock: Clock
+  /** Null: no fleet to embed with. */
+  readonly embed: Embed | null
+  /** Null: no model to rerank with. */
+  readonly ask: AskModel | null
+  readonly memory: SearchMemory
+  readonly signal: AbortSignal
+}
+
+/**
+ * Searches. Throws `invalid_request` (with 404 for an unknown collection), what the store throws when words cannot be looked up, and whatever
+ * the caller aborted `signal` with.
+ */
+export async function search(request: SearchRequest, deps: SearchDeps): Promise<SearchAnswer> {
+  checkRequest(request)
+  const { database, clock, signal, memory } = deps
+  const startedMs = clock.nowMs()
+  const depth = Math.min(Math.max(request.limit * legDepth.perResult, legDepth.min), legDepth.max)
+  const legs = await runLegs(request, { database, clock, embed: deps.embed, ...memory }, { depth, signal })
+  signal.throwIfAborted()
+  const fuseStartedMs = clock.nowMs()
+  const fused = fuseLegs(request, legs)
+  const isReranked = request.reranker !== null && deps.ask !== null
+  const wanted = isReranked ? Math.max(request.limit, rerankPassagesMax) : request.limit
+  const hits = await database.tx(
+    { tenant: request.tenant },
+    async (transaction) => {
+      const found = await readFound(transaction, fused, { request, collections: legs.collections, wanted })
+      return finishHits(transaction, found, { request, terms: legs.terms })
+    },
+    { readOnly: true },
+  )
+  const rerankStartedMs = clock.nowMs()
+  const { ordered, note } = await reranked(request, hits, deps)
+  const endedMs = clock.nowMs()
+  return {
+    results: ordered.slice(0, request.limit),
+    facets: legs.facets,
+    timings: {
+      embedMs: legs.embedMs,
+      keywordMs: legs.keywordMs,
+      vectorMs: legs.vectorMs,
+      fuseMs: rerankStartedMs - fuseStartedMs,
+      rerankMs: endedMs - rerankStartedMs,
+      totalMs: endedMs - startedMs,
+    },
+    degraded: degradedBy([...legs.reasons, ...(note === null ? [] : [note])]),
+    versions: Object.fromEntries(legs.collections.map(({ name, version }) => [name, version])),
+    ...(request.explain ? { explain: [...legs.why, fusionWhy(request, legs)] } : {}),
+  }
+}
+
+function checkRequest({ collections, query, limit, neighbours, tenant }: SearchRequest): void {
+  if (tenant === '') throw new Error('a search of no tenant')
+  if (collections.length === 0 || collections.length > searchedCollectionsMax) {
+    throw invalid(`1 to ${searchedCollectionsMax} collections are searched at once, not ${collections.length}`)
+  }
+  if (new Set(collections).size < collections.length) throw invalid('a collection is named twice')
+  if (query.trim() === '') throw invalid('the query is empty')
+  if (query.length > queryCharactersMax) throw invalid(`a query has at most ${queryCharactersMax} characters, this one ${query.length}`)
+  if (!Number.isInteger(limit) || limit < 1 || limit > searchLimitMax) throw invalid(`limit is 1 to ${searchLimitMax}, not ${limit}`)
+  if (!Number.isInteger(neighbours) || neighbours < 0 || neighbours > neighboursMax) throw invalid(`neighbours is 0 to ${neighboursMax}, not ${neighbours}`)
+}
+
+function invalid(message: string): CorralError {
+  return new CorralError('invalid_request', `search: ${message}`)
+}
+
+function fuseLegs(request: SearchRequest, { collections, keyword, vector }: LegResults): FusedHit[] {
+  const weights = collections.map((collection) => {
+    const hasVectors = request.mode !== 'keyword' && vector.some(({ key }) => collections[readKey(key).place] === collection)
+    if (!hasVectors) return 0
+    return request.mode === 'vector' ? vectorsOnly : (request.fusionWeight ?? collection.settings.fusionWeight)
+  })
+  const places = request.mode === 'vector' ? new Set(vector.map(({ key }) => readKey(key).place)) : new Set<number>()
+  // By vectors alone, words stand in only where a collection has no vectors.
+  const words = keyword.filter(({ key }) => !places.has(readKey(key).place))
+  return fuse({ keyword: words, vector }, (key) => weights[readKey(key).place] ?? 0)
+}
+
+function fusionWhy(request: SearchRequest, { collections, keyword, vector }: LegResults): string {
+  const weights = collections.map(({ name, settings }) => `${name} ${request.fusionWeight ?? settings.fusionWeight}`)
+  return `fused ${keyword.length} by words and ${vector.length} by vectors, convex sum of scaled scores, share of the vectors: ${weights.join(', ')}`
+}
+
+function degradedBy(reasons: readonly string[]): { readonly reason: string } | null {
+  return reasons.length === 0 ? null : { reason: [...new Set(reasons)].join('; ') }
+}
+
+async function reranked(
+  { reranker: model, tenant, query }: SearchRequest,
+  hits: readonly SearchHit[],
+  { ask, clock, signal }: SearchDeps,
+): Promise<{ readonly ordered: readonly SearchHit[]; readonly note: string | null }> {
+  if (model === null || hits.length < 2) return { ordered: hits, note: null }
+  if (ask === null) return { ordered: hits, note: 'not reranked: there is no fleet to ask' }
+  const passages = hits.map(({ chunk }) => chunk.text)
+  const { order, note } = await rerank({ model, tenant, query, passages, signal }, { ask, clock })
+  if (note !== null) return { ordered: hits, note }
+  const ordered = order.flatMap((at, place) => {
+    const hit = hits[at]
+    return hit === undefined ? [] : [{ ...hit, scores: { ...hit.scores, rerank: 1 - place / order.length } }]
+  })
+  return { ordered, note: null }
+}
