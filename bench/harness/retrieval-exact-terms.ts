@@ -136,9 +136,10 @@ async function main(dataPath: string): Promise<void> {
     decoy(random, corpus, { term: `${term}_v2`, not: passage })
   }
   const kinds = Object.keys(makers)
+  const used = new Set<string>()
   for (let number = 0; number < plantedTerms; number += 1) {
     const kind = kinds[number % kinds.length] ?? 'camel'
-    const [term = '', ...decoys] = makers[kind]?.(random) ?? []
+    const [term = '', ...decoys] = fresh(random, kind, used)
     const passage = pick(random, corpus)
     passage.text = plant(random, passage.text, { term, times: 1 })
     ask({ kind, term }, passage.id)
@@ -147,6 +148,17 @@ async function main(dataPath: string): Promise<void> {
   const folder = join(import.meta.dirname, '../../test/data/exact-terms')
   await writeFile(join(folder, 'corpus.jsonl'), corpus.map((row) => `${JSON.stringify(row)}\n`).join(''))
   await writeFile(join(folder, 'queries.jsonl'), queries.map((row) => `${JSON.stringify(row)}\n`).join(''))
+}
+
+/** A term and its decoys that nothing else is called by. */
+function fresh(random: Random, kind: string, used: Set<string>): readonly string[] {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const made = makers[kind]?.(random) ?? []
+    if (made.some((term) => used.has(term))) continue
+    for (const term of made) used.add(term)
+    return made
+  }
+  throw new Error(`no new ${kind} in 100 attempts`)
 }
 
 function decoy(random: Random, corpus: readonly Passage[], { term, not }: { term: string; not: Passage }): void {

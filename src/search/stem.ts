@@ -59,6 +59,26 @@ function memoryOf(language: StemmedLanguage): Memory {
   return memory
 }
 
+/** The languages here that are not written in Latin letters, by their script; of each script there is one. */
+const scripts: readonly (readonly [StemmedLanguage, RegExp])[] = [
+  ['ru', /\p{Script=Cyrillic}/u],
+  ['ar', /\p{Script=Arabic}/u],
+  ['hy', /\p{Script=Armenian}/u],
+  ['ta', /\p{Script=Tamil}/u],
+]
+const ascii = /^[a-z0-9]*$/
+const otherScripts: ReadonlySet<string> = new Set(scripts.map(([language]) => language))
+
+/**
+ * Whose stemmer a word gets in a text in `language`: that one's where it is in its script, else that of the word's own script; a word in
+ * Latin letters in such a text counts as English. So a foreign word has one stem, whatever it stands among. `none` stays `none`.
+ */
+export function stemmerFor(word: string, language: string): string {
+  if (language === 'none') return language
+  if (!ascii.test(word)) for (const [own, script] of scripts) if (script.test(word)) return own
+  return otherScripts.has(language) ? 'en' : language
+}
+
 /** The stem of a lower-case word; the word itself where the language has no stemmer. */
 export function stem(word: string, language: string): string {
   if (!isStemmed(language)) return word

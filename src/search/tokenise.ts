@@ -1,12 +1,12 @@
 /**
  * Cuts a text into the terms by which it is found, the same for documents and queries. A plain word gives its stem. A compound lump
- * (`tokenise/shapes.ts`) gives itself whole, in a space of its own (`=getuserbyid`: a stem never begins with `=`), and its parts as
- * words. Offsets are those of the text as given; every normalisation works on the single lump.
+ * (`tokenise/shapes.ts`) gives itself whole, in a space of its own (`=getuserbyid`: no stem begins with `=`), itself as something that
+ * may be a part of a larger one (`~getuserbyid`, also of `users.getUserById`), and its parts as words. Offsets are those of the text as given; every normalisation works on the single lump.
  *
- * Invariants: a compound's parts are given wherever the whole is, so a part is never rarer than its whole; the terms of a text depend
+ * Invariants: a compound's parts and its `~` are given wherever the whole is, so a part is never rarer than its whole; the terms of a text depend
  * on nothing but the text and the language. What a term weighs in a query is `keyword/query-terms.ts`.
  */
-import { stem } from './stem.ts'
+import { stem, stemmerFor } from './stem.ts'
 import { lowered, unaccented } from './tokenise/fold.ts'
 import { humps, innerPieces, isHexadecimal, isPlain, lumpPattern, outerPieces, type Piece, versionDigits } from './tokenise/shapes.ts'
 
@@ -58,11 +58,12 @@ function push({ tokens, lump }: Cutting, term: string, { at, text }: Piece, role
 /** The stem is taken with accents, as Snowball's endings have them, and loses them after; who types none finds the spare. */
 function pushWord(cutting: Cutting, piece: Piece, role: 'word' | 'part'): void {
   const lower = lowered(piece.text)
-  const term = unaccented(stem(lower, cutting.language))
+  const language = stemmerFor(lower, cutting.language)
+  const term = unaccented(stem(lower, language))
   push(cutting, term, piece, role)
   const bare = unaccented(lower)
   if (bare === lower) return
-  const spare = stem(bare, cutting.language)
+  const spare = stem(bare, language)
   if (spare !== term) push(cutting, spare, piece, 'spare')
 }
 
@@ -99,7 +100,8 @@ function cutElision(cutting: Cutting, lump: Piece): void {
   }
   const owner = lump.text.replace(/['’]s$/iu, '')
   const { tokens, lump: number } = cutting
-  const term = unaccented(stem(lowered(owner.replace(/['’]/gu, '')), cutting.language))
+  const lower = lowered(owner.replace(/['’]/gu, ''))
+  const term = unaccented(stem(lower, stemmerFor(lower, cutting.language)))
   tokens.push({ term, start: lump.at, end: lump.at + lump.text.length, role: 'word', lump: number })
 }
 
@@ -112,13 +114,13 @@ function wholeTerm(text: string): string {
 
 /** A compound and what it is made of; `isOutermost` is the lump itself, the others are parts of it. */
 function cutCompound(cutting: Cutting, lump: Piece, isOutermost: boolean): void {
-  const role = isOutermost ? 'whole' : 'part'
   const whole = wholeTerm(lump.text)
   if (/^\d+$/u.test(whole)) return push(cutting, whole, lump, isOutermost ? 'word' : 'part')
-  push(cutting, `=${whole}`, lump, role)
+  if (isOutermost) push(cutting, `=${whole}`, lump, 'whole')
+  push(cutting, `~${whole}`, lump, 'part')
   const numbers = versionDigits(whole)
   if (numbers !== null) {
-    if (numbers !== whole) push(cutting, `=${numbers}`, lump, 'part')
+    if (numbers !== whole) push(cutting, `~${numbers}`, lump, 'part')
     return
   }
   for (const piece of partsOf(lump.text).slice(0, partsMax)) cutPart(cutting, { text: piece.text, at: lump.at + piece.at })

@@ -22,7 +22,9 @@ export interface QueryTerm {
 
 /** `boundary-layer`: in prose the hyphen tells little, and the whole counts half of a word (measured on Cranfield and CACM). */
 const prosaic = /^=\p{L}+(?:-\p{L}+)+$/u
-const prosaicWeight = 0.5
+const prosaicWeight = 0.25
+/** A compound's two terms, itself (`=`) and itself inside of larger ones (`~`), count as one word together. */
+const compoundWeight = 0.5
 
 interface Lump {
   readonly whole: string | null
@@ -68,11 +70,15 @@ function place(lumps: Map<number, { whole: string | null; terms: Set<string> }>,
 }
 
 function weigh(terms: Map<string, { weight: number; sureWeight: number }>, { whole, terms: others }: Lump, isLookUp: boolean): void {
-  if (whole !== null) {
-    const isProse = !isLookUp && prosaic.test(whole)
-    raise(terms, whole, { weight: isProse ? prosaicWeight : 1, sureWeight: isProse ? 0 : Math.max(1, others.size) })
+  const isProse = whole !== null && !isLookUp && prosaic.test(whole)
+  const ownWeight = isProse ? prosaicWeight : compoundWeight
+  let partsWeight = 0
+  for (const term of others) {
+    const weight = term.startsWith('~') ? ownWeight : 1
+    raise(terms, term, { weight, sureWeight: 0 })
+    partsWeight += weight
   }
-  for (const term of others) raise(terms, term, { weight: 1, sureWeight: 0 })
+  if (whole !== null) raise(terms, whole, { weight: ownWeight, sureWeight: isProse ? 0 : Math.max(1, partsWeight) })
 }
 
 function raise(terms: Map<string, { weight: number; sureWeight: number }>, term: string, by: { weight: number; sureWeight: number }): void {
