@@ -30,7 +30,7 @@ interface Tally {
 interface Judged {
   readonly tallies: Readonly<Record<Kind, Tally>>
   readonly dropped: Record<string, number>
-  /** Emitted citations whose document text at their offsets is not their quote, or whose quote is not the model's. */
+  /** Emitted citations whose document text at their offsets is not their quote, or does not hold what the model quoted. */
   pointless: number
 }
 
@@ -80,8 +80,15 @@ function account(judged: Judged, { written, stream, corpus }: { written: readonl
   }
   for (const citation of stream.citations) {
     const text = corpus.textOf(citation.document).slice(citation.start, citation.end)
-    if (text !== citation.quote || text === '') judged.pointless += 1
+    const asked = written.filter((one) => isOf(stream.text, citation.answer, one))
+    if (text !== citation.quote || !asked.some(({ quote }) => holds(text, quote))) judged.pointless += 1
   }
+}
+
+/** Whether the letters and digits of the quote, of one whole part of it where it has omissions, stand in the text; judged apart from the gate's own forms. */
+function holds(text: string, quote: string): boolean {
+  const bare = (part: string): string => part.replace(/[^\p{L}\p{N}]/gu, '').toLowerCase()
+  return quote.split('…').some((part) => bare(part) !== '' && bare(text).includes(bare(part)))
 }
 
 /** Each sentence of the script opens with a word of its own. */

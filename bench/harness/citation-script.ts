@@ -14,6 +14,8 @@ export interface Written {
   /** A word that stands in this sentence alone. */
   readonly id: string
   readonly text: string
+  /** As it stands in the marker; '' without one. */
+  readonly quote: string
   /** Of the passage that holds the quote; '' for inventions. */
   readonly chunk: string
 }
@@ -80,24 +82,21 @@ function write(
   const right = passage.source.number
   const sentence = `The passage on ${id.replace(/\d/, (digit) => String.fromCharCode(97 + Number(digit)))} says ${plain(text)}`
   const made = { kind, id: id.replace(/\d/, (digit) => String.fromCharCode(97 + Number(digit))), chunk: passage.source.chunk }
+  const cite = (number: number, quote: string, said = sentence) => ({ ...made, quote, text: `${said} [${number}: "${quote}"].` })
   switch (kind) {
     case 'true':
-      return { ...made, text: `${sentence} [${right}: "${varied(text, random)}"].` }
+      return cite(right, varied(text, random))
     case 'wrong passage':
-      return { ...made, text: `${sentence} [${(right % passages.length) + 1}: "${varied(text, random)}"].` }
+      return cite((right % passages.length) + 1, varied(text, random))
     case 'altered number': {
       const altered = alter(text)
       // Half of them alter the quote too, half only what is claimed.
-      return {
-        ...made,
-        chunk: '',
-        text: `${sentence.replace(plain(text), plain(altered))} [${right}: "${random() < 0.5 ? altered : text}"].`,
-      }
+      return { ...cite(right, random() < 0.5 ? altered : text, sentence.replace(plain(text), plain(altered))), chunk: '' }
     }
     case 'invented quote':
-      return { ...made, chunk: '', text: `${sentence} [${right}: "${inventions[Math.floor(random() * inventions.length)]}"].` }
+      return { ...cite(right, inventions[Math.floor(random() * inventions.length)] ?? ''), chunk: '' }
     case 'out of range':
-      return { ...made, chunk: '', text: `${sentence} [${passages.length + 1 + Math.floor(random() * 20)}].` }
+      return { ...made, quote: '', chunk: '', text: `${sentence} [${passages.length + 1 + Math.floor(random() * 20)}].` }
   }
 }
 
