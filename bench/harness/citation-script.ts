@@ -103,7 +103,7 @@ function write(
 /** One sentence of it, whatever the quote holds. */
 function plain(text: string): string {
   return text
-    .replace(/[.!?。]+(?=\s|$)/g, ',')
+    .replace(/[.!?。…]+(?=\s|$)/g, ',')
     .replace(/\s+/g, ' ')
     .replace(/[,;:\s]+$/, '')
 }
