@@ -1,7 +1,8 @@
 /**
  * Filters as SQL: one condition on `rag_documents d` per `FilterCondition`. Fields and values are parameters, operators come from a fixed
- * list, so nothing of a caller's is ever part of a statement. `eq` and `in` on metadata use its index (`jsonb_path_ops`). A field that
- * no document has is no error: nothing matches it, and everything is unequal to its values.
+ * list, so nothing of a caller's is ever part of a statement. A field that no document has is no error: nothing matches it, and everything
+ * is unequal to its values. Conditions on metadata are checked on every document of the collection: row-level security lets no index of
+ * jsonb be used, as its operators are not leakproof. What passes is remembered (`filter-allowed.ts`).
  */
 import type { FilterCondition } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
