@@ -32,7 +32,8 @@ export function createRedisEpochStore(redis: Pick<RedisStore, 'prefix' | 'script
     load: async () => toCounters(await counters.run([key], [])),
     async raise(names) {
       const raised = toCounters(await counters.run([key], names))
-      redis.publish(channel, '')
+      // Who misses it looks by itself.
+      void redis.publish(channel, '')
       return raised
     },
     watch: (onMoved) => redis.subscribe(channel, { onMessage: onMoved, onGap: onMoved }),

@@ -91,7 +91,7 @@ describe('two groups whose nodes hold one name at two digests', () => {
     const seen: string[] = []
     for (const key of [keys.red, keys.blue, keys.red, keys.blue]) {
       const { headers, node } = await gateway.ask('/api/chat', key, body)
-      seen.push(`${headers['x-corral-cache'] ?? ''} ${node ?? ''}`.trim())
+      seen.push(`${String(headers['x-corral-cache'])} ${node ?? ''}`.trim())
     }
     expect(seen).toEqual([`miss ${nodes.red}`, `miss ${nodes.blue}`, 'hit', 'hit'])
   })
@@ -111,6 +111,19 @@ describe('two groups whose nodes hold one name at two digests', () => {
     expect(await role(usual, vague)).toBe('bypass')
     expect([await role(on, vague), await role(on, vague)]).toEqual(['miss', 'hit'])
   })
+})
+
+test('a key gets its mode through the admin API, which takes no other word', async () => {
+  const { gateway } = await twoBuilds()
+  const admin = await gateway.key({ scopes: ['admin', 'chat'] })
+  const make = (cache: unknown) => gateway.ask('/admin/keys', admin, { scopes: ['chat'], cache })
+  const made = await make('off')
+  expect([made.status, JSON.parse(made.text).cache]).toEqual([201, 'off'])
+  const body = chatBody({ options: { temperature: 0 } })
+  const reply = await gateway.ask('/api/chat', JSON.parse(made.text).key, body)
+  expect(reply.headers['cache-status']).toBe('corral;fwd=bypass;detail=off')
+  expect(JSON.parse((await make(null)).text).cache).toBeNull()
+  expect((await make('sometimes')).status).toBe(400)
 })
 
 interface TwoBuilds {

@@ -35,7 +35,7 @@ function ksChance(one: readonly number[], other: readonly number[]): number {
 
 /** How alike are the times of `prober` for questions that tenant a had asked and for fresh ones, in mixed order. */
 async function likeness(prober: string, seed: number): Promise<number> {
-  const built = cached({ onCall: (call) => void call.begin(text).end() })
+  const built = cached({ onCall: (call) => call.begin(text).end() })
   for (let index = 0; index < probes; index += 1) await probe(built, `known ${seed} ${index}`, 'a')
   const random = seeded(seed)
   const left = { known: probes, fresh: probes }
