@@ -1,5 +1,5 @@
 /** Callers held to different groups of nodes: what one group answered is nothing for another. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 
 import { defaultModels } from '../../src/sim/model.ts'
 import { chatBody } from '../fleet/ask.ts'
