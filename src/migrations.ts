@@ -2,6 +2,7 @@
 import { answerMigrations } from './answer/migrations.ts'
 import { cacheMigrations } from './cache/migrations.ts'
 import { identityMigrations } from './identity/migrations.ts'
+import { ingestMigrations } from './ingest/migrations.ts'
 import { limitsMigrations } from './limits/migrations.ts'
 import { searchMigrations } from './search/migrations.ts'
 import type { Migration } from './store/migration.ts'
@@ -12,5 +13,6 @@ export const migrations: readonly Migration[] = [
   ...limitsMigrations,
   ...cacheMigrations,
   ...searchMigrations,
+  ...ingestMigrations,
   ...answerMigrations,
 ].toSorted((a, b) => a.number - b.number)

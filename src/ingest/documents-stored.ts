@@ -12,10 +12,7 @@ import type { DocumentPlace } from './ingest.ts'
 const settingsRow = z.object({
   settings: z.object({
     embedder: z.string().nullable().default(null),
-    chunking: z
-      .object({ targetTokens: z.number(), maxTokens: z.number(), overlapTokens: z.number() })
-      .partial()
-      .default({}),
+    chunking: z.object({ targetTokens: z.number(), maxTokens: z.number(), overlapTokens: z.number() }).partial().default({}),
   }),
 })
 
@@ -52,7 +49,10 @@ export interface StoredDocument {
 const documentRow = z.object({ content_hash: z.string(), title: z.string(), uri: z.string().nullable(), metadata: z.unknown() })
 
 /** The visible revision of a document. */
-export async function storedDocument(transaction: Transaction, { tenant, collection, document }: DocumentPlace): Promise<StoredDocument | null> {
+export async function storedDocument(
+  transaction: Transaction,
+  { tenant, collection, document }: DocumentPlace,
+): Promise<StoredDocument | null> {
   const text = 'select content_hash, title, uri, metadata from rag_documents where tenant = $1 and collection = $2 and id = $3'
   const { rows } = await transaction.query(text, [tenant, collection, document])
   if (rows[0] === undefined) return null
@@ -68,4 +68,24 @@ export async function documentWithHash(
   const text = `select id from rag_documents where tenant = $1 and collection = $2 and content_hash = $3 and id <> $4 order by created_at, id limit 1`
   const { rows } = await transaction.query(text, [tenant, collection, contentHash, document])
   return rows[0] === undefined ? null : z.object({ id: z.string() }).parse(rows[0]).id
+}
+
+/** The `HeldVectors` that reads search's tables: the hashes of a document's chunks that have a vector in the newest live set. */
+export async function heldVectors(
+  transaction: Transaction,
+  { tenant, collection, document }: DocumentPlace,
+): Promise<{ readonly digest: string; readonly hashes: ReadonlySet<string> } | null> {
+  const sets = await transaction.query(
+    `select name, digest from rag_vector_sets where tenant = $1 and collection = $2 and state = 'live' order by changed_at desc limit 1`,
+    [tenant, collection],
+  )
+  const [row] = sets.rows
+  if (row === undefined) return null
+  const { name, digest } = z.object({ name: z.string().regex(/^[a-z0-9_]{1,63}$/), digest: z.string() }).parse(row)
+  const { rows } = await transaction.query(
+    `select distinct c.hash from rag_chunks c join ${name} v on v.tenant = c.tenant and v.collection = c.collection and v.number = c.number
+     where c.tenant = $1 and c.collection = $2 and c.document = $3`,
+    [tenant, collection, document],
+  )
+  return rows.length === 0 ? null : { digest, hashes: new Set(rows.map(({ hash }) => String(hash))) }
 }

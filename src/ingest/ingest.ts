@@ -6,7 +6,16 @@
 import type { Clock } from '../base/clock.ts'
 import type { EmbeddedChunk, Embedded, EmbedOptions, Metadata, ParsedDocument } from '../core/corpus.ts'
 import type { Database, Transaction } from '../store/database.ts'
+import { type GivenDocument, reingestDocument, removeDocument, submitDocument, type Submitted } from './documents.ts'
+import type { Job } from './job.ts'
 import type { IngestOptions } from './job-options.ts'
+import { cancelJob, type ControlVerdict, pauseJob, resumeJob, retryFailedJobs, retryJob } from './jobs/job-control.ts'
+import { type JobList, countJobs, listJobs, readJob } from './jobs/job-rows.ts'
+import { JobWorkers } from './jobs/job-worker.ts'
+import type { JobPlace } from './jobs/parts.ts'
+import { JobEvents, watchJob } from './progress.ts'
+import { Retention, sweepOnce } from './retention.ts'
+import { deleteSource, latestSource, type Source, sourceBytes, storeSource } from './sources.ts'
 import type { TokenEstimates } from './token-estimate.ts'
 
 export interface SourceBytes {
@@ -23,7 +32,10 @@ export type Parse = (source: SourceBytes, options: { readonly signal: AbortSigna
 export type FetchSource = (url: string, options: { readonly signal: AbortSignal }) => Promise<SourceBytes>
 
 /** As `Embed`; when the embedder's own count of tokens is handed on, estimates learn from it. */
-export type EmbedCounted = (texts: readonly string[], options: EmbedOptions) => Promise<Embedded & { readonly promptTokens?: number | null }>
+export type EmbedCounted = (
+  texts: readonly string[],
+  options: EmbedOptions,
+) => Promise<Embedded & { readonly promptTokens?: number | null }>
 
 export interface DocumentWrite {
   readonly tenant: string
@@ -59,10 +71,10 @@ export interface DocumentPlace {
 /** Removes all that search holds of a document; false when there was none. */
 export type DeleteDocument = (transaction: Transaction, place: DocumentPlace) => Promise<boolean>
 
-/** Which of `hashes` have a vector of `model` in the collection, and of which digest; null when there are none. */
+/** The hashes of the visible document's chunks that have a vector, and the digest of the newest set; null when there are none. */
 export type HeldVectors = (
   transaction: Transaction,
-  asked: { readonly tenant: string; readonly collection: string; readonly model: string; readonly hashes: readonly string[] },
+  place: DocumentPlace,
 ) => Promise<{ readonly digest: string; readonly hashes: ReadonlySet<string> } | null>
 
 export interface IngestDeps {
@@ -82,4 +94,146 @@ export interface IngestDeps {
   readonly contextTokens: (model: string) => Promise<number | null>
   /** Something failed in the background that no caller hears of. */
   readonly onTrouble: (error: unknown) => void
+}
+
+/** What somebody gives, before its bytes are stored. */
+export interface GivenFile extends Omit<GivenDocument, 'kind' | 'source'> {
+  readonly declaredType: string | null
+}
+
+/** The feature: documents in, jobs told of, nothing left behind. */
+export class Ingest {
+  readonly #deps: IngestDeps
+  readonly #events = new JobEvents()
+  readonly #workers: JobWorkers
+  readonly #retention: Retention
+
+  constructor(deps: IngestDeps) {
+    this.#deps = deps
+    this.#workers = new JobWorkers(deps, this.#events)
+    this.#retention = new Retention(deps)
+  }
+
+  /** Begins to work. Before, documents may be given and wait. */
+  start(): void {
+    this.#workers.start()
+    this.#retention.start()
+  }
+
+  /** Stops work; jobs that run go back to the queue as they are. */
+  async close(): Promise<void> {
+    await Promise.all([this.#workers.close(), this.#retention.close()])
+  }
+
+  /** Stores bytes and makes a job of them. Throws `body_too_large`, `conflict`, `queue_full`, or what `bytes` throws; then nothing is kept. */
+  async submitFile(given: GivenFile, bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Submitted> {
+    const { declaredType, ...document } = given
+    const { database, options } = this.#deps
+    const source = await storeSource(database, given, { bytes, bytesMax: options().sourceBytesMax })
+    try {
+      return this.#told(await submitDocument(database, { ...document, kind: 'upload', source }))
+    } catch (error) {
+      await this.#forget(source)
+      throw error
+    }
+  }
+
+  /** Makes a job of a page that the job fetches. Throws `conflict`, `queue_full`. */
+  async submitUrl(given: Omit<GivenDocument, 'kind' | 'source'> & { readonly uri: string }): Promise<Submitted> {
+    return this.#told(await submitDocument(this.#deps.database, { ...given, kind: 'url', source: null }))
+  }
+
+  /** Makes a document again from its bytes; null when they are not there. */
+  async reingest(
+    place: DocumentPlace,
+    { idempotencyKey = null, priority = 1 }: { idempotencyKey?: string | null; priority?: number } = {},
+  ): Promise<Submitted | null> {
+    const submitted = await reingestDocument(this.#deps.database, place, { idempotencyKey, priority })
+    return submitted === null ? null : this.#told(submitted)
+  }
+
+  /** Removes a document, its bytes and its jobs; false when there was no document. */
+  async remove(place: DocumentPlace): Promise<boolean> {
+    const { wasThere, jobs } = await removeDocument(this.#deps.database, place, this.#deps.deleteDocument)
+    for (const id of jobs) this.#changed({ tenant: place.tenant, id })
+    return wasThere
+  }
+
+  /** The source of a document, and its bytes one row at a time; null when they are not there. */
+  async source(place: DocumentPlace): Promise<{ readonly source: Source; readonly bytes: AsyncIterable<Uint8Array> } | null> {
+    const { database } = this.#deps
+    const source = await database.tx({ tenant: place.tenant }, (transaction) => latestSource(transaction, place), { readOnly: true })
+    return source === null ? null : { source, bytes: sourceBytes(database, source) }
+  }
+
+  job(place: JobPlace): Promise<Job | null> {
+    return readJob(this.#deps.database, place)
+  }
+
+  jobs(list: JobList): Promise<Job[]> {
+    return listJobs(this.#deps.database, list)
+  }
+
+  counts(place: { readonly tenant: string; readonly collection: string | null }): ReturnType<typeof countJobs> {
+    return countJobs(this.#deps.database, place)
+  }
+
+  /** The job's states as they come, until it is finished or deleted (null). */
+  watch(place: JobPlace, signal: AbortSignal): AsyncGenerator<Job | null> {
+    const { database, clock, options } = this.#deps
+    return watchJob({ database, clock, events: this.#events, pollMs: options().pollMs }, place, signal)
+  }
+
+  pause(place: JobPlace): Promise<ControlVerdict | null> {
+    return this.#control(pauseJob(this.#deps.database, place))
+  }
+
+  resume(place: JobPlace): Promise<ControlVerdict | null> {
+    return this.#control(resumeJob(this.#deps.database, place))
+  }
+
+  cancel(place: JobPlace): Promise<ControlVerdict | null> {
+    return this.#control(cancelJob(this.#deps.database, place))
+  }
+
+  retry(place: JobPlace): Promise<ControlVerdict | null> {
+    return this.#control(retryJob(this.#deps.database, place))
+  }
+
+  /** Tries the failed jobs of a collection again; gives how many. */
+  async retryFailed(place: { readonly tenant: string; readonly collection: string }): Promise<number> {
+    const retried = await retryFailedJobs(this.#deps.database, place)
+    if (retried > 0) this.#workers.wake()
+    return retried
+  }
+
+  /** Removes what time removes, now; gives how many documents. */
+  sweep(): Promise<number> {
+    return sweepOnce(this.#deps)
+  }
+
+  #told(submitted: Submitted): Submitted {
+    if (submitted.isNew) this.#workers.wake()
+    return submitted
+  }
+
+  async #control(changing: Promise<ControlVerdict | null>): Promise<ControlVerdict | null> {
+    const verdict = await changing
+    if (verdict?.isChanged === true) this.#changed(verdict.job)
+    return verdict
+  }
+
+  #changed(place: JobPlace): void {
+    this.#workers.interrupt(place)
+    this.#events.emit(place)
+    this.#workers.wake()
+  }
+
+  async #forget({ tenant, id }: Source): Promise<void> {
+    try {
+      await this.#deps.database.tx({ tenant }, (transaction) => deleteSource(transaction, { tenant, id }))
+    } catch (error) {
+      this.#deps.onTrouble(error)
+    }
+  }
 }

@@ -22,9 +22,15 @@ export const ingestOptions = z.object({
   /** How often idle workers look for work of other processes. */
   pollMs: z.int().min(10).default(1_000),
   /** How long finished jobs are listed. */
-  keepJobsMs: z.int().min(1_000).default(30 * 86_400_000),
+  keepJobsMs: z
+    .int()
+    .min(1_000)
+    .default(30 * 86_400_000),
   /** Largest document. */
-  sourceBytesMax: z.int().min(1).default(100 * 1_048_576),
+  sourceBytesMax: z
+    .int()
+    .min(1)
+    .default(100 * 1_048_576),
   /** Most chunks of one document. */
   chunksMax: z.int().min(1).default(50_000),
   /** How often documents over their retention are looked for. */

@@ -16,6 +16,8 @@ export type JobState = 'queued' | 'running' | 'paused' | 'done' | 'failed' | 'ca
 export interface StageCount {
   readonly done: number
   readonly total: number
+  /** Since the stage began in this attempt; null while that is too short to say. */
+  readonly ratePerSecond: number | null
 }
 
 export interface Job {
@@ -58,7 +60,7 @@ export function isFinished({ state }: Pick<Job, 'state'>): boolean {
   return state === 'done' || state === 'failed' || state === 'cancelled'
 }
 
-const count = z.object({ done: z.number(), total: z.number() })
+const count = z.object({ done: z.number(), total: z.number(), ratePerSecond: z.number().nullable().default(null) })
 const atMs = z.date().transform((date) => date.getTime())
 const metadataValue = z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(z.union([z.string(), z.number(), z.boolean()]))])
 

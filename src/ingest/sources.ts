@@ -60,7 +60,8 @@ export async function storeSource(
     let part = 0
     for await (const data of parts(bytes)) {
       sizeBytes += data.length
-      if (sizeBytes > bytesMax) throw new CorralError('body_too_large', `${source.name} is over the limit of ${bytesMax} bytes per document`)
+      if (sizeBytes > bytesMax)
+        throw new CorralError('body_too_large', `${source.name} is over the limit of ${bytesMax} bytes per document`)
       hash.update(data)
       await insertPart(database, { tenant, id, part, data })
       part += 1
@@ -70,19 +71,28 @@ export async function storeSource(
     await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, sha256, sizeBytes]))
     return { ...source, id, sha256, sizeBytes }
   } catch (error) {
-    await database.tx({ tenant }, (transaction) => deleteSource(transaction, { tenant, id })).catch(() => {
-      // The sweep of unfinished sources takes it; the caller hears why the upload failed.
-    })
+    await database
+      .tx({ tenant }, (transaction) => deleteSource(transaction, { tenant, id }))
+      .catch(() => {
+        // The sweep of unfinished sources takes it; the caller hears why the upload failed.
+      })
     throw error
   }
 }
 
-async function insertSource(transaction: Transaction, id: string, { tenant, collection, document, name, declaredType, uri }: NewSource): Promise<void> {
+async function insertSource(
+  transaction: Transaction,
+  id: string,
+  { tenant, collection, document, name, declaredType, uri }: NewSource,
+): Promise<void> {
   const text = `insert into rag_sources (tenant, id, collection, document, name, declared_type, uri) values ($1, $2, $3, $4, $5, $6, $7)`
   await transaction.query(text, [tenant, id, collection, document, name, declaredType, uri])
 }
 
-function insertPart(database: Database, { tenant, id, part, data }: { tenant: string; id: string; part: number; data: Uint8Array }): Promise<unknown> {
+function insertPart(
+  database: Database,
+  { tenant, id, part, data }: { tenant: string; id: string; part: number; data: Uint8Array },
+): Promise<unknown> {
   const text = `insert into rag_source_parts (tenant, source, part, data) values ($1, $2, $3, $4)
     on conflict (tenant, source, part) do update set data = excluded.data`
   return database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, part, data]))

@@ -32,7 +32,16 @@ const vectorsPerRead = 512
 
 const chunkKind = z.enum(['text', 'table', 'code', 'row'])
 /** Begin, end, begin of what is embedded, page, heading path, kind, what is embedded before the text, hash. */
-const storedChunk = z.tuple([z.number(), z.number(), z.number(), z.number().nullable(), z.array(z.string()), chunkKind, z.string(), z.string()])
+const storedChunk = z.tuple([
+  z.number(),
+  z.number(),
+  z.number(),
+  z.number().nullable(),
+  z.array(z.string()),
+  chunkKind,
+  z.string(),
+  z.string(),
+])
 const chunkPart = z.array(storedChunk)
 const partRow = z.object({ data: z.string() })
 const vectorRow = z.object({ hash: z.string(), vector: z.instanceof(Uint8Array) })
@@ -47,13 +56,21 @@ export function textPartCount(text: string): number {
   return Math.ceil(text.length / textPartChars)
 }
 
-export async function saveTextPart(transaction: Transaction, { tenant, id }: JobPlace, { text, part }: { text: string; part: number }): Promise<void> {
+export async function saveTextPart(
+  transaction: Transaction,
+  { tenant, id }: JobPlace,
+  { text, part }: { text: string; part: number },
+): Promise<void> {
   // As JSON: a cut may fall inside a surrogate pair, which no database text may hold alone.
   const data = JSON.stringify(text.slice(part * textPartChars, (part + 1) * textPartChars))
   await insertPart(transaction, { tenant, id, kind: 'text', part, data })
 }
 
-export async function saveChunkPart(transaction: Transaction, { tenant, id }: JobPlace, { chunks, part }: { chunks: readonly Chunk[]; part: number }): Promise<void> {
+export async function saveChunkPart(
+  transaction: Transaction,
+  { tenant, id }: JobPlace,
+  { chunks, part }: { chunks: readonly Chunk[]; part: number },
+): Promise<void> {
   const data = JSON.stringify(chunks.map(stored))
   await insertPart(transaction, { tenant, id, kind: 'chunks', part, data })
 }
@@ -113,7 +130,11 @@ export async function readVectorHashes(transaction: Transaction, { tenant, id }:
   return new Set(rows.map(({ hash }) => String(hash)))
 }
 
-export async function saveVectors(transaction: Transaction, { tenant, id }: JobPlace, vectors: ReadonlyMap<string, Float32Array>): Promise<void> {
+export async function saveVectors(
+  transaction: Transaction,
+  { tenant, id }: JobPlace,
+  vectors: ReadonlyMap<string, Float32Array>,
+): Promise<void> {
   const bytes = [...vectors.values()].map((vector) => Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString('hex'))
   await transaction.query(
     `insert into rag_job_vectors (tenant, job, hash, vector)

@@ -1,0 +1,193 @@
+/**
+ * Documents as their owner handles them: given, given again, removed. Giving one makes a job; what it replaces stays visible until the job
+ * is done. A newer job of a document ends the older ones that have not begun.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+
+import type { Metadata } from '../core/corpus.ts'
+import { CorralError } from '../core/errors.ts'
+import { ConstraintError, type Database, type Transaction } from '../store/database.ts'
+import type { DeleteDocument, DocumentPlace } from './ingest.ts'
+import { type Job, jobColumns, jobOf } from './job.ts'
+import { clearMade } from './jobs/job-control.ts'
+import { deleteSource, latestSource, type Source } from './sources.ts'
+
+export interface GivenDocument extends DocumentPlace {
+  readonly kind: Job['kind']
+  /** Of the file; the title when the document has none. */
+  readonly name: string
+  readonly title: string | null
+  readonly uri: string | null
+  readonly metadata: Metadata
+  /** 0 for what somebody waits for, more for work in bulk. */
+  readonly priority: number
+  readonly isSearchableWithoutVectors: boolean
+  readonly skipsDuplicates: boolean
+  readonly idempotencyKey: string | null
+  /** Null: fetched from `uri` by the job. */
+  readonly source: Pick<Source, 'id' | 'sha256' | 'sizeBytes'> | null
+}
+
+export interface Submitted {
+  readonly job: Job
+  /** False: the idempotency key was used before, for the same; this is the job it made. */
+  readonly isNew: boolean
+}
+
+/** Jobs of one tenant that are not finished. */
+export const openJobsMax = 200_000
+
+/**
+ * Makes a job of a document. Throws `conflict` when the idempotency key was used for something else or the collection is gone, `queue_full`
+ * when too many jobs are open.
+ */
+export async function submitDocument(database: Database, given: GivenDocument): Promise<Submitted> {
+  try {
+    return await database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given))
+  } catch (error) {
+    if (!(error instanceof ConstraintError)) throw error
+    // Two calls with one key in the same moment: the second finds the job of the first.
+    if (error.constraint === 'rag_jobs_key') return database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given))
+    if (error.kind === 'foreign_key') throw new CorralError('conflict', 'the collection was removed', { cause: error })
+    throw error
+  }
+}
+
+async function submit(transaction: Transaction, given: GivenDocument): Promise<Submitted> {
+  const fingerprint = fingerprintOf(given)
+  const earlier = await jobOfKey(transaction, given, fingerprint)
+  if (earlier !== null) {
+    if (given.source !== null && given.source.id !== earlier.source)
+      await deleteSource(transaction, { tenant: given.tenant, id: given.source.id })
+    return { job: earlier, isNew: false }
+  }
+  const open = await transaction.query(
+    `select count(*)::int as open from (select 1 from rag_jobs where tenant = $1 and (state = 'queued' or state = 'paused') limit ${openJobsMax}) o`,
+    [given.tenant],
+  )
+  if (Number(open.rows[0]?.['open']) >= openJobsMax) throw new CorralError('queue_full', `${openJobsMax} documents wait to be ingested`)
+  await supersede(transaction, given)
+  return { job: await insertJob(transaction, given, fingerprint), isNew: true }
+}
+
+function fingerprintOf({ collection, document, kind, title, uri, metadata, source }: GivenDocument): string {
+  return createHash('sha256')
+    .update(JSON.stringify([collection, document, kind, title, uri, metadata, source?.sha256 ?? null]))
+    .digest('hex')
+}
+
+async function jobOfKey(
+  transaction: Transaction,
+  { tenant, collection, idempotencyKey }: GivenDocument,
+  fingerprint: string,
+): Promise<Job | null> {
+  if (idempotencyKey === null) return null
+  const text = `select ${jobColumns}, fingerprint from rag_jobs where tenant = $1 and collection = $2 and idempotency_key = $3`
+  const { rows } = await transaction.query(text, [tenant, collection, idempotencyKey])
+  const [row] = rows
+  if (row === undefined) return null
+  if (row['fingerprint'] === fingerprint) return jobOf(row)
+  throw new CorralError('conflict', `the idempotency key was used for another document or other contents (job ${String(row['id'])})`)
+}
+
+/** Ends jobs of the same document that have not begun or have failed: done later, they would put back what this one replaces. */
+async function supersede(transaction: Transaction, { tenant, collection, document, source }: GivenDocument): Promise<void> {
+  const { rows } = await transaction.query(
+    `update rag_jobs set state = 'cancelled', finished_at = now(), run_at = null, prepared = null, error_code = 'superseded',
+       error_message = 'a newer job of the same document took its place'
+     where tenant = $1 and collection = $2 and document = $3 and state in ('queued', 'paused', 'failed') returning ${jobColumns}`,
+    [tenant, collection, document],
+  )
+  for (const job of rows.map(jobOf)) await clearMade(transaction, job.source === source?.id ? { ...job, source: null } : job)
+}
+
+async function insertJob(transaction: Transaction, given: GivenDocument, fingerprint: string): Promise<Job> {
+  const { source } = given
+  const uploaded = source === null ? {} : { upload: { done: source.sizeBytes, total: source.sizeBytes } }
+  const { rows } = await transaction.query(
+    `insert into rag_jobs (tenant, id, collection, document, kind, state, stage, counts, priority, source, name, title, uri, metadata,
+       is_searchable_without_vectors, skips_duplicates, content_hash, idempotency_key, fingerprint)
+     values ($1, $2, $3, $4, $5, 'queued', $6, $7::jsonb, $8, $9, $10, $11, $12, $13::jsonb, $14, $15, $16, $17, $18)
+     returning ${jobColumns}`,
+    [
+      given.tenant,
+      randomUUID(),
+      given.collection,
+      given.document,
+      given.kind,
+      source === null ? 'upload' : 'extract',
+      JSON.stringify(uploaded),
+      given.priority,
+      source?.id ?? null,
+      given.name,
+      given.title,
+      given.uri,
+      JSON.stringify(given.metadata),
+      given.isSearchableWithoutVectors,
+      given.skipsDuplicates,
+      source?.sha256 ?? null,
+      given.idempotencyKey,
+      fingerprint,
+    ],
+  )
+  return jobOf(rows[0] ?? {})
+}
+
+/** Makes the document again from the bytes it was made of, by the collection's present settings; null when its bytes are not kept. */
+export async function reingestDocument(
+  database: Database,
+  place: DocumentPlace,
+  options: { readonly idempotencyKey: string | null; readonly priority: number },
+): Promise<Submitted | null> {
+  const { tenant, collection, document } = place
+  const found = await database.tx({ tenant }, async (transaction) => {
+    const source = await latestSource(transaction, place)
+    const { rows } = await transaction.query(
+      'select title, uri, metadata from rag_documents where tenant = $1 and collection = $2 and id = $3',
+      [tenant, collection, document],
+    )
+    return { source, row: rows[0] }
+  })
+  const { source, row } = found
+  if (source === null) return null
+  const metadata = metadataOf(row?.['metadata'])
+  return submitDocument(database, {
+    ...place,
+    ...options,
+    kind: 'reingest',
+    name: source.name,
+    title: typeof row?.['title'] === 'string' ? row['title'] : null,
+    uri: source.uri,
+    metadata,
+    isSearchableWithoutVectors: false,
+    skipsDuplicates: false,
+    source,
+  })
+}
+
+function metadataOf(value: unknown): Metadata {
+  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {}
+}
+
+/**
+ * Removes a document with its bytes and its jobs, all in one transaction; a job that runs is gone with them. Gives the ids of the jobs,
+ * and false when there was no document.
+ */
+export async function removeDocument(
+  database: Database,
+  place: DocumentPlace,
+  deleteDocument: DeleteDocument,
+): Promise<{ readonly wasThere: boolean; readonly jobs: readonly string[] }> {
+  const { tenant, collection, document } = place
+  return database.tx({ tenant }, async (transaction) => {
+    const values = [tenant, collection, document]
+    // Jobs first: their workers hold these rows before they hold the collection's.
+    const jobs = await transaction.query(
+      'delete from rag_jobs where tenant = $1 and collection = $2 and document = $3 returning id',
+      values,
+    )
+    const wasThere = await deleteDocument(transaction, place)
+    await transaction.query('delete from rag_sources where tenant = $1 and collection = $2 and document = $3', values)
+    return { wasThere, jobs: jobs.rows.map(({ id }) => String(id)) }
+  })
+}

@@ -1,0 +1,115 @@
+/**
+ * The workers of this process: so many jobs at once, each under a lease, taken as they become due. They look for work when told that there
+ * is some, after each job, and now and then for what other processes left. pg-boss is not used: it needs a pool of its own and
+ * `LISTEN`-like polling where the embedded store has a single connection, knows nothing of row-level security by tenant, keeps no progress
+ * per stage, and its completion cannot share the transaction that makes the document visible.
+ */
+import { randomUUID } from 'node:crypto'
+
+import type { Timer } from '../../base/clock.ts'
+import type { IngestDeps } from '../ingest.ts'
+import type { Job } from '../job.ts'
+import { type JobEvents, reporter } from '../progress.ts'
+import { runJob } from '../pipeline.ts'
+import { claimJob, reclaimJobs } from './claim.ts'
+import { Gate } from './gate.ts'
+import { releaseJob, settleFailure } from './job-settle.ts'
+import { Lease } from './lease.ts'
+import type { JobPlace } from './parts.ts'
+
+export class JobWorkers {
+  readonly #deps: IngestDeps
+  readonly #events: JobEvents
+  readonly #gate: Gate
+  readonly #leases = new Map<string, Lease>()
+  readonly #running = new Set<Promise<void>>()
+  #timer: Timer | null = null
+  #looking: Promise<void> | null = null
+  #hasNews = false
+  #isOpen = false
+
+  constructor(deps: IngestDeps, events: JobEvents) {
+    this.#deps = deps
+    this.#events = events
+    this.#gate = new Gate(() => deps.options().embedInFlight)
+  }
+
+  start(): void {
+    this.#isOpen = true
+    this.wake()
+  }
+
+  /** Says that there may be work. */
+  wake(): void {
+    this.#hasNews = true
+    if (!this.#isOpen || this.#looking !== null) return
+    this.#timer?.cancel()
+    this.#looking = this.#look().finally(() => {
+      this.#looking = null
+      if (!this.#isOpen) return
+      if (this.#hasNews) this.wake()
+      else this.#timer = this.#deps.clock.after(this.#deps.options().pollMs, () => this.wake())
+    })
+  }
+
+  /** Stops work on a job that was paused, cancelled or deleted; does nothing when it runs elsewhere. */
+  interrupt({ tenant, id }: JobPlace): void {
+    this.#leases.get(keyOf(tenant, id))?.lose()
+  }
+
+  /** Stops all work; jobs go back to the queue as they are. */
+  async close(): Promise<void> {
+    this.#isOpen = false
+    this.#timer?.cancel()
+    await this.#looking
+    for (const lease of this.#leases.values()) lease.lose()
+    await Promise.all(this.#running)
+  }
+
+  async #look(): Promise<void> {
+    this.#hasNews = false
+    try {
+      await reclaimJobs(this.#deps.database, this.#deps.options().attemptsMax)
+      while (this.#isOpen && this.#running.size < this.#deps.options().workers) {
+        const { leaseMs, attemptsMax } = this.#deps.options()
+        const job = await claimJob(this.#deps.database, { owner: randomUUID(), leaseMs, attemptsMax })
+        if (job === null) return
+        this.#begin(job)
+      }
+    } catch (error) {
+      this.#deps.onTrouble(error)
+    }
+  }
+
+  #begin(job: Job): void {
+    const running = this.#work(job).finally(() => {
+      this.#running.delete(running)
+      this.wake()
+    })
+    this.#running.add(running)
+  }
+
+  async #work(job: Job): Promise<void> {
+    const { database, clock, options, onTrouble } = this.#deps
+    const lease = new Lease(job, { database, clock, leaseMs: options().leaseMs, onTrouble })
+    const key = keyOf(job.tenant, job.id)
+    this.#leases.set(key, lease)
+    lease.start()
+    this.#events.emit(job)
+    try {
+      const report = reporter(lease, { clock, events: this.#events })
+      await runJob(lease, { deps: this.#deps, report, gate: this.#gate })
+    } catch (error) {
+      await settleFailure(lease, error, this.#deps)
+    } finally {
+      await lease.stop()
+      this.#leases.delete(key)
+    }
+    if (!this.#isOpen) await releaseJob(job, this.#deps)
+    this.#events.emit(job)
+  }
+}
+
+function keyOf(tenant: string, id: string): string {
+  return `${tenant}\n${id}`
+}

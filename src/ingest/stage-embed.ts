@@ -1,0 +1,170 @@
+/**
+ * Stage embed: a vector for every chunk that has none yet. Batches run side by side so that the whole fleet is busy, and each is kept
+ * when it arrives, so that after a crash only what was in flight is asked again. Vectors of two digests never meet in one document: when
+ * the model changes in between, the earlier ones are thrown away.
+ */
+import type { Chunk } from '../core/corpus.ts'
+import { CorralError } from '../core/errors.ts'
+import type { IngestDeps } from './ingest.ts'
+import type { Job } from './job.ts'
+import type { Gate } from './jobs/gate.ts'
+import type { Lease } from './jobs/lease.ts'
+import { clearVectors, type Prepared, readVectorHashes, saveVectors } from './jobs/parts.ts'
+import type { Report } from './progress.ts'
+import { notePrepared } from './stage-prepare.ts'
+
+/** The embedder could not be had: the job waits, its attempts are not used up. */
+export class EmbedderMissing extends Error {
+  override readonly name = 'EmbedderMissing'
+  readonly failure: CorralError
+
+  constructor(failure: CorralError) {
+    super(failure.message, { cause: failure })
+    this.failure = failure
+  }
+}
+
+export interface EmbedContext {
+  readonly deps: IngestDeps
+  readonly report: Report
+  /** Batches in flight over all jobs of this process. */
+  readonly gate: Gate
+}
+
+/** Rounds in which the model's digest may change before the job gives up. */
+const roundsMax = 3
+/** Progress is written with the vectors; a job of one batch needs no more. */
+const nothingToDo = { made: new Set<string>(), digest: null }
+
+interface Task {
+  readonly job: Job
+  readonly lease: Lease
+  readonly model: string
+  readonly prepared: Prepared
+}
+
+class DigestChanged extends Error {}
+
+/** Embeds what is missing; gives the prepared document with its digest. Throws `EmbedderMissing`. */
+export async function embedChunks(
+  { job, lease, prepared, chunks }: { job: Job; lease: Lease; prepared: Prepared; chunks: readonly Chunk[] },
+  context: EmbedContext,
+): Promise<Prepared> {
+  const { model } = prepared
+  if (model === null) return prepared
+  let current = prepared
+  for (let round = 0; round < roundsMax; round += 1) {
+    try {
+      return await embedRound({ job, lease, model, prepared: current }, chunks, context)
+    } catch (error) {
+      if (!(error instanceof DigestChanged)) throw error
+      current = { ...current, digest: null }
+      await lease.tx((transaction) => clearVectors(transaction, job))
+      await notePrepared(lease, job, current)
+    }
+  }
+  throw new CorralError('node_failed', `the nodes answer with different builds of ${model}: pull the same one on all of them`)
+}
+
+async function embedRound(task: Task, chunks: readonly Chunk[], context: EmbedContext): Promise<Prepared> {
+  const { job, lease } = task
+  const { made, digest } = await alreadyMade(task, context.deps)
+  const texts = new Map(chunks.map(({ hash, embedText }) => [hash, embedText]))
+  const missing = [...texts].filter(([hash]) => !made.has(hash))
+  const total = texts.size
+  let done = total - missing.length
+  await context.report({ stage: 'embed', done, total })
+  const known = { digest }
+  const { embedBatchTexts } = context.deps.options()
+  const batches: [string, string][][] = []
+  for (let at = 0; at < missing.length; at += embedBatchTexts) batches.push(missing.slice(at, at + embedBatchTexts))
+  await inParallel(batches, context, lease.signal, async (batch, signal) => {
+    const vectors = await embedBatch(batch, { task, deps: context.deps, signal })
+    if (known.digest !== null && known.digest !== vectors.digest) throw new DigestChanged('the digest of the embedder changed')
+    const isFirst = known.digest === null
+    known.digest = vectors.digest
+    if (isFirst) await notePrepared(lease, job, { ...task.prepared, digest: vectors.digest })
+    await lease.tx((transaction) => saveVectors(transaction, job, vectors.byHash))
+    done += batch.length
+    await context.report({ stage: 'embed', done, total })
+  })
+  return { ...task.prepared, digest: known.digest }
+}
+
+/** What needs no embedding: vectors of an earlier attempt, and those of chunks that did not change. */
+async function alreadyMade(
+  { job, prepared }: Task,
+  { database, heldVectors }: IngestDeps,
+): Promise<{ made: Set<string>; digest: string | null }> {
+  const { tenant, collection, document } = job
+  return database.tx(
+    { tenant },
+    async (transaction) => {
+      const made = prepared.digest === null ? new Set<string>() : await readVectorHashes(transaction, job)
+      const isFresh = job.kind === 'reingest'
+      const held = isFresh ? null : await heldVectors(transaction, { tenant, collection, document })
+      if (held === null) return { ...nothingToDo, made, digest: prepared.digest }
+      // Held vectors of another digest are worth nothing once there are new ones.
+      if (prepared.digest !== null && prepared.digest !== held.digest) return { made, digest: prepared.digest }
+      return { made: new Set([...made, ...held.hashes]), digest: held.digest }
+    },
+    { readOnly: true },
+  )
+}
+
+async function embedBatch(
+  batch: readonly (readonly [string, string])[],
+  { task, deps, signal }: { task: Task; deps: IngestDeps; signal: AbortSignal },
+): Promise<{ byHash: Map<string, Float32Array>; digest: string }> {
+  const texts = batch.map(([, text]) => text)
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(deps.options().embedTimeoutMs)])
+  try {
+    const { vectors, digest, promptTokens } = await deps.embed(texts, {
+      model: task.model,
+      tenant: task.job.tenant,
+      role: 'document',
+      priority: 'batch',
+      signal: limit,
+    })
+    if (vectors.length !== texts.length) throw new CorralError('node_protocol', `${texts.length} texts gave ${vectors.length} vectors`)
+    if (promptTokens !== undefined && promptTokens !== null) deps.estimates.learn(task.model, texts, promptTokens)
+    return { byHash: new Map(batch.map(([hash], index) => [hash, vectors[index] ?? new Float32Array(0)])), digest }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason
+    if (error instanceof CorralError && (error.retryable || error.status === 404)) throw new EmbedderMissing(error)
+    if (limit.aborted)
+      throw new EmbedderMissing(new CorralError('node_timeout', `${task.model} did not embed ${texts.length} texts in time`))
+    throw error
+  }
+}
+
+/** Runs `work` for every batch, as many at once as the process may; the first failure stops the rest and is thrown when all have ended. */
+async function inParallel<T>(
+  items: readonly T[],
+  { deps, gate }: EmbedContext,
+  outer: AbortSignal,
+  work: (item: T, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const stop = new AbortController()
+  const signal = AbortSignal.any([outer, stop.signal])
+  const queue = items.values()
+  const lane = async (): Promise<void> => {
+    for (const item of queue) {
+      const leave = await gate.enter(signal)
+      try {
+        await work(item, signal)
+      } catch (error) {
+        stop.abort(error)
+        throw error
+      } finally {
+        leave()
+      }
+    }
+  }
+  const lanes = Array.from({ length: Math.min(items.length, deps.options().embedInFlight) }, lane)
+  const ended = await Promise.allSettled(lanes)
+  if (outer.aborted) throw outer.reason
+  if (stop.signal.aborted) throw stop.signal.reason
+  const failed = ended.find((end) => end.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+}

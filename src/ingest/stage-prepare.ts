@@ -1,0 +1,144 @@
+/**
+ * Stages upload, extract and chunk: the bytes of a job become the text and the chunks of its document, kept in the job's parts. Nothing
+ * is kept of a part of it: the stage counts as done only with the transaction that notes what was prepared.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+
+import type { Chunk, ParsedDocument } from '../core/corpus.ts'
+import { CorralError } from '../core/errors.ts'
+import { chunkDocument } from './chunk.ts'
+import { ingestSettings, type IngestSettings } from './documents-stored.ts'
+import type { IngestDeps, SourceBytes } from './ingest.ts'
+import type { Job } from './job.ts'
+import type { Lease } from './jobs/lease.ts'
+import { chunksPerPart, clearParts, clearVectors, type Prepared, saveChunkPart, saveTextPart, textPartCount } from './jobs/parts.ts'
+import type { Report } from './progress.ts'
+import { readSource, type Source, sourceBytes, storeSource } from './sources.ts'
+
+/** Longest turn of the event loop while chunks are cut. */
+const turnMs = 4
+/** Given to an embedder beyond the text: special tokens. */
+const specialTokens = 4
+
+/** The source of the job; one that is only an address is fetched and stored first. */
+export async function ensureSource(job: Job, lease: Lease, { deps, report }: { deps: IngestDeps; report: Report }): Promise<Source> {
+  const { tenant, source: id, uri } = job
+  if (id !== null) {
+    const source = await deps.database.tx({ tenant }, (transaction) => readSource(transaction, { tenant, id }), { readOnly: true })
+    if (source === null) throw new CorralError('conflict', `the bytes of ${job.name} were removed before they were read`)
+    return source
+  }
+  if (uri === null) throw new Error(`job ${job.id} has neither bytes nor an address`)
+  await report({ stage: 'upload', done: 0, total: 1 })
+  const fetched = await deps.fetchSource(uri, { signal: lease.signal })
+  const place = { tenant, collection: job.collection, document: job.document }
+  const source = await storeSource(
+    deps.database,
+    { ...place, name: fetched.name, declaredType: fetched.declaredType, uri },
+    { bytes: [fetched.bytes], bytesMax: deps.options().sourceBytesMax },
+  )
+  await lease.tx((transaction) =>
+    transaction.query('update rag_jobs set source = $3, content_hash = $4, name = $5 where tenant = $1 and id = $2', [
+      tenant,
+      job.id,
+      source.id,
+      source.sha256,
+      fetched.name,
+    ]),
+  )
+  await report({ stage: 'upload', done: 1, total: 1 })
+  return source
+}
+
+/** Parses and chunks the source and keeps the result. */
+export async function prepare(
+  job: Job,
+  lease: Lease,
+  { source, deps, report }: { source: Source; deps: IngestDeps; report: Report },
+): Promise<Prepared> {
+  const settings = await settingsOf(job, deps)
+  await report({ stage: 'extract', done: 0, total: 1 })
+  const parsed = readable(await deps.parse(await wholeSource(source, deps), { signal: lease.signal }))
+  await report({ stage: 'extract', done: 1, total: 1 })
+  const chunks = await cutDocument(parsed, { job, settings, deps })
+  await report({ stage: 'chunk', done: 0, total: chunks.length })
+  await keepText(parsed.text, job, lease)
+  await keepChunks(chunks, lease, { job, report })
+  const prepared: Prepared = {
+    title: job.title ?? parsed.title ?? job.name,
+    contentType: parsed.contentType,
+    pages: parsed.pages,
+    warnings: [...parsed.warnings],
+    chunks: chunks.length,
+    model: settings.embedder,
+    digest: null,
+  }
+  await notePrepared(lease, job, prepared)
+  return prepared
+}
+
+/** Notes what a job has prepared; with it a stage is done. */
+export async function notePrepared(lease: Lease, { tenant, id }: Job, prepared: Prepared): Promise<void> {
+  const text = 'update rag_jobs set prepared = $3::jsonb where tenant = $1 and id = $2'
+  await lease.tx((transaction) => transaction.query(text, [tenant, id, JSON.stringify(prepared)]))
+}
+
+async function settingsOf({ tenant, collection }: Job, { database }: IngestDeps): Promise<IngestSettings> {
+  const settings = await database.tx({ tenant }, (transaction) => ingestSettings(transaction, { tenant, collection }), { readOnly: true })
+  if (settings === null) throw new CorralError('conflict', 'the collection was removed')
+  return settings
+}
+
+async function wholeSource({ tenant, id, name, declaredType, sizeBytes }: Source, { database }: IngestDeps): Promise<SourceBytes> {
+  const bytes = new Uint8Array(sizeBytes)
+  let at = 0
+  for await (const part of sourceBytes(database, { tenant, id })) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return { bytes, name, declaredType }
+}
+
+/** Without what no database text can hold; every offset stays. */
+function readable(parsed: ParsedDocument): ParsedDocument {
+  return { ...parsed, text: parsed.text.replaceAll('\0', '\uFFFD').toWellFormed() }
+}
+
+/** All chunks; the event loop is let go between them. */
+async function cutDocument(
+  parsed: ParsedDocument,
+  { job, settings, deps }: { job: Job; settings: IngestSettings; deps: IngestDeps },
+): Promise<Chunk[]> {
+  const { embedder, chunking } = settings
+  const { chunksMax } = deps.options()
+  const context = embedder === null ? null : await deps.contextTokens(embedder)
+  const maxTokens = context === null ? chunking.maxTokens : Math.min(chunking.maxTokens, Math.max(1, context - specialTokens))
+  const options = { name: job.title ?? job.name, settings: { ...chunking, maxTokens }, estimate: deps.estimates.of(embedder) }
+  const chunks: Chunk[] = []
+  let turnStartMs = deps.clock.nowMs()
+  for (const chunk of chunkDocument(parsed, options)) {
+    if (chunks.length >= chunksMax)
+      throw new CorralError('invalid_request', `${job.name} has more than ${chunksMax} chunks: split it, or set larger chunks`)
+    chunks.push(chunk)
+    if (deps.clock.nowMs() - turnStartMs < turnMs) continue
+    await nextTurn()
+    turnStartMs = deps.clock.nowMs()
+  }
+  return chunks
+}
+
+async function keepText(text: string, job: Job, lease: Lease): Promise<void> {
+  await lease.tx(async (transaction) => {
+    await clearParts(transaction, job)
+    await clearVectors(transaction, job)
+  })
+  for (let part = 0; part < textPartCount(text); part += 1) await lease.tx((transaction) => saveTextPart(transaction, job, { text, part }))
+}
+
+async function keepChunks(chunks: readonly Chunk[], lease: Lease, { job, report }: { job: Job; report: Report }): Promise<void> {
+  for (let part = 0; part * chunksPerPart < chunks.length; part += 1) {
+    const some = chunks.slice(part * chunksPerPart, (part + 1) * chunksPerPart)
+    await lease.tx((transaction) => saveChunkPart(transaction, job, { chunks: some, part }))
+    await report({ stage: 'chunk', done: part * chunksPerPart + some.length, total: chunks.length })
+  }
+}

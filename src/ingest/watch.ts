@@ -1,0 +1,179 @@
+/**
+ * A folder as documents: what is in it is given, what changed is given again, and what is gone is removed where that is asked for. The
+ * document's id is the path below the folder. The folder is looked through now and then, and soon after the system says that something
+ * changed, since such messages get lost. Links are never followed; a file that changes while it is read is read again.
+ */
+import { constants, type FSWatcher, watch as watchFolder } from 'node:fs'
+import { open, opendir } from 'node:fs/promises'
+import { join, matchesGlob } from 'node:path'
+
+import type { Clock, Timer } from '../base/clock.ts'
+import type { Submitted } from './documents.ts'
+import type { DocumentPlace } from './ingest.ts'
+
+export interface WatchedFolder {
+  readonly folder: string
+  /** Globs of paths below the folder; a file is taken when one of `include` and none of `exclude` matches. */
+  readonly include: readonly string[]
+  readonly exclude: readonly string[]
+  readonly bytesMax: number
+  readonly removesDeleted: boolean
+  readonly everyMs: number
+}
+
+export interface WatchFolderDeps {
+  readonly clock: Clock
+  /** Gives a file; its bytes are read while it runs. */
+  readonly give: (document: string, bytes: AsyncIterable<Uint8Array>) => Promise<Submitted>
+  readonly remove: (document: string) => Promise<unknown>
+  /** Ids that this folder gave before, as the store knows them. */
+  readonly known: () => Promise<readonly DocumentPlace['document'][]>
+  /** A file was not taken, or something failed. */
+  readonly onSkipped: (document: string, reason: string) => void
+}
+
+/** What one look through the folder did. */
+export interface FolderPass {
+  readonly given: readonly Submitted[]
+  readonly unchanged: number
+  readonly removed: number
+  readonly skipped: number
+}
+
+const filesMax = 100_000
+const depthMax = 32
+const settleMs = 300
+
+interface FoundFile {
+  readonly path: string
+  readonly document: string
+}
+
+/** Looks through a folder; remembers sizes and times, so that only what changed is read again. */
+export class FolderWatch {
+  readonly #watched: WatchedFolder
+  readonly #deps: WatchFolderDeps
+  /** Size and time of each file as it was given. */
+  #seen = new Map<string, string>()
+  #watcher: FSWatcher | null = null
+  #timer: Timer | null = null
+  #passing: Promise<unknown> = Promise.resolve()
+  #isClosed = false
+
+  constructor(watched: WatchedFolder, deps: WatchFolderDeps) {
+    this.#watched = watched
+    this.#deps = deps
+  }
+
+  /** Looks through the folder now, then again and again. */
+  start(): void {
+    try {
+      this.#watcher = watchFolder(this.#watched.folder, { recursive: true, persistent: false }, () => this.#schedule(settleMs))
+      this.#watcher.on('error', (error) => this.#deps.onSkipped('', `the system tells no more of changes: ${error.message}`))
+    } catch (error) {
+      this.#deps.onSkipped('', `the system does not tell of changes, looking every ${this.#watched.everyMs} ms: ${messageOf(error)}`)
+    }
+    this.#schedule(0)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#watcher?.close()
+    this.#timer?.cancel()
+    await this.#passing
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#isClosed) return
+    this.#timer?.cancel()
+    this.#timer = this.#deps.clock.after(delayMs, () => {
+      const before = this.#passing
+      this.#passing = before
+        .then(() => (this.#isClosed ? undefined : this.pass()))
+        .catch((error: unknown) => this.#deps.onSkipped('', messageOf(error)))
+        .finally(() => this.#schedule(this.#watched.everyMs))
+    })
+  }
+
+  /** One look through the folder. Rejects when the folder itself cannot be read; then nothing is removed. */
+  async pass(): Promise<FolderPass> {
+    const found = new Set<string>()
+    const given: Submitted[] = []
+    let unchanged = 0
+    let skipped = 0
+    for await (const file of this.#files()) {
+      found.add(file.document)
+      const taken = await this.#take(file)
+      if (taken === 'unchanged') unchanged += 1
+      else if (taken === 'skipped') skipped += 1
+      else given.push(taken)
+    }
+    const removed = this.#watched.removesDeleted ? await this.#removeGone(found) : 0
+    this.#seen = new Map([...this.#seen].filter(([document]) => found.has(document)))
+    return { given, unchanged, removed, skipped }
+  }
+
+  async #take({ path, document }: FoundFile): Promise<Submitted | 'unchanged' | 'skipped'> {
+    const { bytesMax } = this.#watched
+    try {
+      // Not following a link that took the file's place since the folder was listed.
+      await using handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+      const stat = await handle.stat()
+      const mark = `${stat.size} ${stat.mtimeMs}`
+      if (this.#seen.get(document) === mark) return 'unchanged'
+      if (!stat.isFile()) return this.#skip(document, 'not a plain file')
+      if (stat.size > bytesMax) return this.#skip(document, `${stat.size} bytes are over the limit of ${bytesMax}`)
+      const submitted = await this.#deps.give(document, handle.createReadStream({ autoClose: false, end: Math.max(0, bytesMax) }))
+      this.#seen.set(document, mark)
+      return submitted
+    } catch (error) {
+      return this.#skip(document, messageOf(error))
+    }
+  }
+
+  #skip(document: string, reason: string): 'skipped' {
+    this.#deps.onSkipped(document, reason)
+    return 'skipped'
+  }
+
+  async #removeGone(found: ReadonlySet<string>): Promise<number> {
+    let removed = 0
+    for (const document of await this.#deps.known()) {
+      if (found.has(document)) continue
+      await this.#deps.remove(document)
+      removed += 1
+    }
+    return removed
+  }
+
+  async *#files(): AsyncGenerator<FoundFile> {
+    let count = 0
+    const folders = [{ path: this.#watched.folder, below: '', depth: 0 }]
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      for await (const entry of await opendir(folder.path)) {
+        const document = folder.below === '' ? entry.name : `${folder.below}/${entry.name}`
+        const path = join(folder.path, entry.name)
+        if (entry.isDirectory() && folder.depth < depthMax && !this.#isExcluded(document))
+          folders.push({ path, below: document, depth: folder.depth + 1 })
+        if (!entry.isFile() || !this.#isWanted(document)) continue
+        count += 1
+        if (count > filesMax) throw new Error(`more than ${filesMax} files below the folder: narrow include or exclude`)
+        yield { path, document }
+      }
+    }
+  }
+
+  #isWanted(document: string): boolean {
+    return this.#watched.include.some((glob) => matchesGlob(document, glob)) && !this.#isExcluded(document)
+  }
+
+  #isExcluded(document: string): boolean {
+    return this.#watched.exclude.some((glob) => matchesGlob(document, glob))
+  }
+}
+
+/** Why, without the folder's own path, which is nothing to show. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return 'code' in error && 'syscall' in error ? `${String(error.code)} at ${String(error.syscall)}` : error.message
+}

@@ -1,0 +1,221 @@
+// From bytes to a visible document on each store: what is embedded and what is not, waiting for the embedder, what is cleared.
+
+import { expect, onTestFinished, test } from 'vitest'
+
+import { CorralError } from '../../src/core/errors.ts'
+import type { Database } from '../../src/store/database.ts'
+import { describeStores, serverKinds, type Servers } from '../store/stores.ts'
+import {
+  bytesOf,
+  collection,
+  count,
+  embedderDown,
+  file,
+  finished,
+  keptVectors,
+  play,
+  type Played,
+  prepareStore,
+  reached,
+  sections,
+  submitted,
+  tenant,
+  texts,
+  vectorOf,
+} from './pipeline-play.ts'
+
+const kinds = ['embedded', ...(serverKinds.length > 0 ? (['pgbouncer'] as const) : [])] as const
+
+async function started(
+  servers: Servers,
+  ...more: Parameters<typeof play> extends [Database, ...infer Rest] ? Rest : never
+): Promise<Played & { database: Database }> {
+  const database = await servers.openForTest()
+  await prepareStore(database)
+  const played = play(database, ...more)
+  onTestFinished(() => played.ingest.close())
+  played.ingest.start()
+  return Object.assign(played, { database })
+}
+
+const place = (document: string) => ({ tenant, collection, document })
+
+describeStores(kinds, (servers) => {
+  test('makes a document findable with the vector of each chunk, and keeps nothing of the way there', async () => {
+    const { ingest, database, troubles } = await started(servers)
+    const job = await finished(ingest, await submitted(ingest, 'a.md', sections(9), { metadata: { team: 'ops' } }))
+    expect(job).toMatchObject({ state: 'done', outcome: 'written', counts: { embed: { done: 9, total: 9 }, index: { done: 1, total: 1 } } })
+    expect(await texts(database, 'a.md')).toHaveLength(9)
+    const vectors = await keptVectors(database)
+    expect(vectors.size).toBe(9)
+    const [first] = await texts(database, 'a.md')
+    const wanted = vectorOf(`a.md › Part 0\nThis is what part 0 says.`)
+    expect(first).toBe('# Part 0\n\nThis is what part 0 says.')
+    vectors.get(`a.md: ${first}`)?.forEach((value, index) => expect(value).toBeCloseTo(wanted[index] ?? 9, 5))
+    expect([await count(database, 'rag_job_parts'), await count(database, 'rag_job_vectors')]).toEqual([0, 0])
+    const kept = await ingest.source(place('a.md'))
+    expect(Buffer.concat(await Array.fromAsync(kept?.bytes ?? [])).toString()).toBe(sections(9))
+    expect(troubles).toEqual([])
+  }, 30_000)
+
+  test('embeds only the chunks that changed, and shows the old revision until the new one is whole', async () => {
+    const played = await started(servers)
+    const { ingest, database } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(6)))
+    played.embedded.length = 0
+    const held = Promise.withResolvers<void>()
+    played.onEmbed = () => held.promise
+    const job = await submitted(ingest, 'a.md', sections(6).replace('part 3 says', 'part 3 no longer says'))
+    await reached(ingest, job, ({ stage }) => stage === 'embed')
+    expect((await texts(database, 'a.md')).join('\n')).toContain('part 3 says')
+    held.resolve()
+    await finished(ingest, job)
+    expect(played.embedded).toEqual(['a.md › Part 3\nThis is what part 3 no longer says.'])
+    expect((await texts(database, 'a.md')).join('\n')).toContain('part 3 no longer says')
+    expect((await keptVectors(database)).size).toBe(6)
+    expect(await count(database, 'rag_sources')).toBe(1)
+  }, 30_000)
+
+  test('answers the same bytes with a job that did nothing, and embeds all again when asked to', async () => {
+    const played = await started(servers)
+    const { ingest, database } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(2)))
+    played.embedded.length = 0
+    const again = await finished(ingest, await submitted(ingest, 'a.md', sections(2)))
+    expect(again).toMatchObject({ state: 'done', outcome: 'unchanged' })
+    expect(played.parsed).toHaveLength(1)
+    expect(await count(database, 'rag_sources')).toBe(1)
+    const reingested = await ingest.reingest(place('a.md'))
+    expect(await finished(ingest, reingested?.job ?? again)).toMatchObject({ outcome: 'written' })
+    expect(played.embedded).toHaveLength(2)
+    const renamed = await finished(ingest, await submitted(ingest, 'a.md', sections(2), { metadata: { team: 'ops' } }))
+    expect(renamed.outcome).toBe('written')
+    expect(await ingest.reingest(place('none.md'))).toBeNull()
+  }, 30_000)
+
+  test('says of which document another is a duplicate, and does not write it when asked not to', async () => {
+    const { ingest, database } = await started(servers)
+    await finished(ingest, await submitted(ingest, 'a.md', sections(1)))
+    expect(await finished(ingest, await submitted(ingest, 'b.md', sections(1)))).toMatchObject({ outcome: 'written', duplicateOf: 'a.md' })
+    const skipped = await finished(ingest, await submitted(ingest, 'c.md', sections(1), { skipsDuplicates: true }))
+    expect(skipped).toMatchObject({ outcome: 'duplicate', duplicateOf: 'a.md' })
+    expect(await texts(database, 'c.md')).toEqual([])
+    expect(await count(database, 'rag_sources')).toBe(2)
+  }, 30_000)
+
+  test('waits for a missing embedder without using up attempts, says so, and goes on where it was', async () => {
+    const played = await started(servers)
+    const { ingest, database } = played
+    let batches = 0
+    played.onEmbed = async () => {
+      batches += 1
+      if (batches > 1) throw embedderDown()
+    }
+    played.options = { ...played.options, embedInFlight: 1 }
+    const waiting = await reached(ingest, await submitted(ingest, 'a.md', sections(8)), ({ state }) => state === 'paused')
+    expect(waiting.error).toEqual({ code: 'no_node', message: 'waits for the embedder: no node has all-minilm' })
+    expect(waiting.attempts).toBe(0)
+    expect(await texts(database, 'a.md')).toEqual([])
+    expect(await count(database, 'rag_job_vectors')).toBe(4)
+    played.onEmbed = async () => {}
+    expect(await finished(ingest, waiting)).toMatchObject({ state: 'done', attempts: 1, error: null })
+    expect(played.embedded).toHaveLength(8)
+    expect(played.parsed).toHaveLength(1)
+  }, 30_000)
+
+  test('shows a document by its words while the embedder is missing, when that is asked for', async () => {
+    const played = await started(servers)
+    const { ingest, database } = played
+    played.onEmbed = async () => {
+      throw embedderDown()
+    }
+    const waiting = await reached(
+      ingest,
+      await submitted(ingest, 'a.md', sections(3), { isSearchableWithoutVectors: true }),
+      ({ error }) => error !== null,
+    )
+    expect(await texts(database, 'a.md')).toHaveLength(3)
+    expect((await keptVectors(database)).size).toBe(0)
+    played.onEmbed = async () => {}
+    expect(await finished(ingest, waiting)).toMatchObject({ state: 'done', outcome: 'written' })
+    expect((await keptVectors(database)).size).toBe(3)
+  }, 30_000)
+
+  test('mixes no vectors of two digests: those made before the model changed are made again', async () => {
+    const played = await started(servers)
+    const { ingest } = played
+    played.options = { ...played.options, embedInFlight: 1 }
+    let batches = 0
+    played.onEmbed = async () => {
+      batches += 1
+      if (batches === 2) played.digest = 'd2'
+    }
+    expect(await finished(ingest, await submitted(ingest, 'a.md', sections(8)))).toMatchObject({ state: 'done' })
+    expect(new Set(played.embedded).size).toBe(8)
+    expect(played.embedded.length).toBeGreaterThanOrEqual(12)
+    const { rows } = await played.database.tx('system', (transaction) => transaction.query('select digest, vectors from rag_vector_sets'))
+    expect(rows.map(({ digest, vectors }) => [digest, Number(vectors)])).toEqual([['d2', 8]])
+  }, 30_000)
+
+  test('fails a document that cannot be read at once with the reason, tries what may pass again, and gives up in the end', async () => {
+    const played = await started(servers)
+    const { ingest, troubles } = played
+    played.onParse = async ({ name }) => {
+      if (name === 'locked.pdf') throw new CorralError('invalid_request', 'the document is encrypted: save it without a password')
+      if (name === 'broken.pdf') throw new Error('a bug')
+    }
+    const locked = await finished(ingest, await submitted(ingest, 'locked.pdf', 'x'))
+    expect(locked).toMatchObject({
+      state: 'failed',
+      attempts: 1,
+      error: { code: 'invalid_request', message: expect.stringContaining('without a password') },
+    })
+    const broken = await finished(ingest, await submitted(ingest, 'broken.pdf', 'x'))
+    expect(broken).toMatchObject({
+      state: 'failed',
+      attempts: 3,
+      error: { code: 'internal', message: 'gave up after 3 attempts: internal error' },
+    })
+    expect(troubles).toHaveLength(3)
+    expect(await finished(ingest, await submitted(ingest, 'good.md', 'Good.'))).toMatchObject({ state: 'done' })
+    played.onParse = async () => {}
+    expect(await ingest.retryFailed({ tenant, collection })).toBe(2)
+    expect(await finished(ingest, broken)).toMatchObject({ state: 'done', attempts: 1 })
+  }, 30_000)
+
+  test('removes a document with its bytes and jobs, and leaves no row of it in any table', async () => {
+    const played = await started(servers)
+    const { ingest, database } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
+    const held = Promise.withResolvers<void>()
+    played.onEmbed = () => held.promise
+    const running = await submitted(ingest, 'a.md', sections(5, ' now'))
+    await reached(ingest, running, ({ stage }) => stage === 'embed')
+    expect(await ingest.remove(place('a.md'))).toBe(true)
+    held.resolve()
+    await ingest.close()
+    const tables = ['rag_documents', 'rag_chunks', 'rag_sources', 'rag_source_parts', 'rag_jobs', 'rag_job_parts', 'rag_job_vectors']
+    for (const table of tables) expect([table, await count(database, table)]).toEqual([table, 0])
+    expect((await keptVectors(database)).size).toBe(0)
+    expect(await ingest.job(running)).toBeNull()
+    expect(await ingest.remove(place('a.md'))).toBe(false)
+  }, 30_000)
+
+  test('removes documents that are older than their collection keeps them', async () => {
+    const { ingest, database } = await started(servers)
+    await finished(ingest, await submitted(ingest, 'old.md', 'Old.'))
+    await finished(ingest, await submitted(ingest, 'new.md', 'New.'))
+    await database.tx('system', async (transaction) => {
+      await transaction.query(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
+      await transaction.query(`update rag_documents set updated_at = now() - interval '8 days' where id = 'old.md'`)
+    })
+    expect(await ingest.sweep()).toBe(1)
+    expect([await texts(database, 'old.md'), await texts(database, 'new.md')]).toEqual([[], ['New.']])
+  }, 30_000)
+
+  test('refuses a document over the limit and keeps nothing of it; fetches one by its address', async () => {
+    const { ingest, database } = await started(servers, { sourceBytesMax: 10 })
+    await expect(ingest.submitFile(file('big'), bytesOf('more than ten bytes'))).rejects.toMatchObject({ code: 'body_too_large' })
+    expect([await count(database, 'rag_sources'), await count(database, 'rag_source_parts')]).toEqual([0, 0])
+  }, 30_000)
+})
