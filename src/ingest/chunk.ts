@@ -31,13 +31,20 @@ const bodyTokensMin = 16
 export function* chunkDocument(document: ParsedDocument, { name, settings, estimate }: ChunkOptions): Generator<Chunk> {
   const leadTokensMax = Math.floor(settings.maxTokens * leadShareMax)
   const maxTokens = Math.max(bodyTokensMin, settings.maxTokens - leadTokensMax)
-  const limits: CutLimits = { targetTokens: Math.min(settings.targetTokens, maxTokens), maxTokens, estimate }
+  // Room for what is repeated is kept free, so that every chunk has its overlap.
+  const cutTokens = Math.max(bodyTokensMin, maxTokens - settings.overlapTokens)
+  const limits: CutLimits = { targetTokens: Math.min(settings.targetTokens, cutTokens), maxTokens: cutTokens, estimate }
   const title = document.title ?? name
   let ordinal = 0
   let before: Group | null = null
   for (const group of groupsOf(document.text, unitsOf(document, limits), limits)) {
     const lead = leadOf(title, group, { estimate, leadTokensMax })
-    const start = overlapStart(document.text, { group, before, settings, limits })
+    const start = overlapStart(document.text, {
+      group,
+      before,
+      overlapTokens: Math.min(settings.overlapTokens, maxTokens - group.tokens),
+      estimate,
+    })
     yield chunkOf(document.text, { ordinal, group, start, lead })
     ordinal += 1
     before = group
@@ -84,16 +91,13 @@ function chunkOf(text: string, { ordinal, group, start, lead }: Made): Chunk {
 /** Where a chunk of running text begins when it repeats the last sentences of the one before. */
 function overlapStart(
   text: string,
-  { group, before, settings, limits }: { group: Group; before: Group | null; settings: ChunkingSettings; limits: CutLimits },
+  { group, before, overlapTokens, estimate }: { group: Group; before: Group | null; overlapTokens: number; estimate: TokenEstimate },
 ): number {
-  if (settings.overlapTokens <= 0 || before === null || group.start !== group.contentStart) return group.start
-  const continues =
-    before.first.kind === 'text' && group.first.kind === 'text' && before.first.headings.join('\n') === group.first.headings.join('\n')
-  if (!continues) return group.start
-  const room = Math.min(settings.overlapTokens, limits.maxTokens - group.tokens)
-  const range = { start: before.contentStart, end: before.end }
-  for (const bound of sentenceBounds(text, range)) {
-    if (rangeTokens(text, { start: bound, end: before.end }, limits.estimate) <= room) return bound
+  if (overlapTokens <= 0 || before === null || group.start !== group.contentStart) return group.start
+  const isRunning = before.first.kind === 'text' && group.first.kind === 'text'
+  if (!isRunning || before.first.headings.join('\n') !== group.first.headings.join('\n')) return group.start
+  for (const bound of sentenceBounds(text, { start: before.contentStart, end: before.end })) {
+    if (rangeTokens(text, { start: bound, end: group.start }, estimate) <= overlapTokens) return bound
   }
   return group.start
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 
 import { systemClock } from '../../src/base/clock.ts'
-import type { Block, EmbedOptions, Embedded, ParsedDocument } from '../../src/core/corpus.ts'
+import type { Block, CollectionSettings, EmbedOptions, Embedded, ParsedDocument } from '../../src/core/corpus.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import { heldVectors } from '../../src/ingest/documents-stored.ts'
 import { type GivenFile, Ingest, type IngestDeps, type SourceBytes } from '../../src/ingest/ingest.ts'
@@ -10,9 +10,9 @@ import { isFinished, type Job } from '../../src/ingest/job.ts'
 import { ingestOptions, type IngestOptions } from '../../src/ingest/job-options.ts'
 import { TokenEstimates } from '../../src/ingest/token-estimate.ts'
 import { migrations } from '../../src/migrations.ts'
-import { createCollection, defaultCollectionSettings } from './pipeline-collection.ts'
+import { createCollection, deleteCollection } from '../../src/search/collections.ts'
 import { deleteDocument } from '../../src/search/delete-document.ts'
-import { deleteVectors, writeVectors } from '../../src/search/vector-write.ts'
+import { deleteVectors, purgeVectors, writeVectors } from '../../src/search/vector-write.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
 import type { Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
@@ -20,6 +20,14 @@ import { migrate } from '../../src/store/migrate.ts'
 export const tenant = 'acme'
 export const collection = 'c-handbook'
 export const dimensions = 8
+
+const settings: CollectionSettings = {
+  embedder: 'all-minilm',
+  language: 'en',
+  chunking: { targetTokens: 40, maxTokens: 64, overlapTokens: 0 },
+  fusionWeight: 0.5,
+  retentionDays: null,
+}
 
 /** `# ` begins a heading, `|` a table, ``` a code block; all else is paragraphs between blank lines. */
 export function parseText({ bytes }: SourceBytes): ParsedDocument {
@@ -101,13 +109,20 @@ export function play(database: Database, overrides: Partial<IngestOptions> = {},
   return played
 }
 
+/** The store as new: for the next test of a suite that shares it, since opening one takes seconds. */
+export async function emptyStore(database: Database): Promise<void> {
+  const { rows } = await database.tx('system', (transaction) => transaction.query('select tenant, name from rag_collections'))
+  for (const row of rows) {
+    const place = { tenant: String(row['tenant']), name: String(row['name']) }
+    await database.tx({ tenant: place.tenant }, (transaction) => deleteCollection(transaction, place, purgeVectors))
+  }
+}
+
 /** Tables, and the collections of these ids. */
 export async function prepareStore(database: Database, ids: readonly string[] = [collection], owner = tenant): Promise<void> {
   await migrate(database, migrations, systemClock)
   for (const id of ids) {
-    await database.tx({ tenant: owner }, (transaction) =>
-      createCollection(transaction, { tenant: owner, id, name: id, settings: defaultCollectionSettings }),
-    )
+    await database.tx({ tenant: owner }, (transaction) => createCollection(transaction, { tenant: owner, id, name: id, settings }))
   }
 }
 

@@ -1,15 +1,17 @@
 // From bytes to a visible document on each store: what is embedded and what is not, waiting for the embedder, what is cleared.
 
-import { expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
 import { CorralError } from '../../src/core/errors.ts'
 import type { Database } from '../../src/store/database.ts'
-import { describeStores, serverKinds, type Servers } from '../store/stores.ts'
+import type { IngestOptions } from '../../src/ingest/job-options.ts'
+import { describeStores, serverKinds } from '../store/stores.ts'
 import {
   bytesOf,
   collection,
   count,
   embedderDown,
+  emptyStore,
   file,
   finished,
   keptVectors,
@@ -26,13 +28,15 @@ import {
 
 const kinds = ['embedded', ...(serverKinds.length > 0 ? (['pgbouncer'] as const) : [])] as const
 
-async function started(
-  servers: Servers,
-  ...more: Parameters<typeof play> extends [Database, ...infer Rest] ? Rest : never
-): Promise<Played & { database: Database }> {
-  const database = await servers.openForTest()
+interface Started extends Played {
+  readonly database: Database
+}
+
+/** Ingest at work on the block's store, emptied. */
+async function startedOn(database: Database, overrides: Partial<IngestOptions> = {}): Promise<Started> {
+  await emptyStore(database)
   await prepareStore(database)
-  const played = play(database, ...more)
+  const played = play(database, overrides)
   onTestFinished(() => played.ingest.close())
   played.ingest.start()
   return Object.assign(played, { database })
@@ -41,8 +45,14 @@ async function started(
 const place = (document: string) => ({ tenant, collection, document })
 
 describeStores(kinds, (servers) => {
+  let store: Database
+  beforeAll(async () => {
+    store = await servers.open()
+    await prepareStore(store, [])
+  }, 60_000)
+  afterAll(() => store.close())
   test('makes a document findable with the vector of each chunk, and keeps nothing of the way there', async () => {
-    const { ingest, database, troubles } = await started(servers)
+    const { ingest, database, troubles } = await startedOn(store)
     const job = await finished(ingest, await submitted(ingest, 'a.md', sections(9), { metadata: { team: 'ops' } }))
     expect(job).toMatchObject({ state: 'done', outcome: 'written', counts: { embed: { done: 9, total: 9 }, index: { done: 1, total: 1 } } })
     expect(await texts(database, 'a.md')).toHaveLength(9)
@@ -54,12 +64,14 @@ describeStores(kinds, (servers) => {
     vectors.get(`a.md: ${first}`)?.forEach((value, index) => expect(value).toBeCloseTo(wanted[index] ?? 9, 5))
     expect([await count(database, 'rag_job_parts'), await count(database, 'rag_job_vectors')]).toEqual([0, 0])
     const kept = await ingest.source(place('a.md'))
-    expect(Buffer.concat(await Array.fromAsync(kept?.bytes ?? [])).toString()).toBe(sections(9))
+    const parts: Uint8Array[] = []
+    for await (const part of kept?.bytes ?? []) parts.push(part)
+    expect(Buffer.concat(parts).toString()).toBe(sections(9))
     expect(troubles).toEqual([])
-  }, 30_000)
+  })
 
   test('embeds only the chunks that changed, and shows the old revision until the new one is whole', async () => {
-    const played = await started(servers)
+    const played = await startedOn(store)
     const { ingest, database } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(6)))
     played.embedded.length = 0
@@ -74,10 +86,10 @@ describeStores(kinds, (servers) => {
     expect((await texts(database, 'a.md')).join('\n')).toContain('part 3 no longer says')
     expect((await keptVectors(database)).size).toBe(6)
     expect(await count(database, 'rag_sources')).toBe(1)
-  }, 30_000)
+  })
 
   test('answers the same bytes with a job that did nothing, and embeds all again when asked to', async () => {
-    const played = await started(servers)
+    const played = await startedOn(store)
     const { ingest, database } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(2)))
     played.embedded.length = 0
@@ -91,20 +103,20 @@ describeStores(kinds, (servers) => {
     const renamed = await finished(ingest, await submitted(ingest, 'a.md', sections(2), { metadata: { team: 'ops' } }))
     expect(renamed.outcome).toBe('written')
     expect(await ingest.reingest(place('none.md'))).toBeNull()
-  }, 30_000)
+  })
 
   test('says of which document another is a duplicate, and does not write it when asked not to', async () => {
-    const { ingest, database } = await started(servers)
+    const { ingest, database } = await startedOn(store)
     await finished(ingest, await submitted(ingest, 'a.md', sections(1)))
     expect(await finished(ingest, await submitted(ingest, 'b.md', sections(1)))).toMatchObject({ outcome: 'written', duplicateOf: 'a.md' })
     const skipped = await finished(ingest, await submitted(ingest, 'c.md', sections(1), { skipsDuplicates: true }))
     expect(skipped).toMatchObject({ outcome: 'duplicate', duplicateOf: 'a.md' })
     expect(await texts(database, 'c.md')).toEqual([])
     expect(await count(database, 'rag_sources')).toBe(2)
-  }, 30_000)
+  })
 
   test('waits for a missing embedder without using up attempts, says so, and goes on where it was', async () => {
-    const played = await started(servers)
+    const played = await startedOn(store)
     const { ingest, database } = played
     let batches = 0
     played.onEmbed = async () => {
@@ -121,10 +133,10 @@ describeStores(kinds, (servers) => {
     expect(await finished(ingest, waiting)).toMatchObject({ state: 'done', attempts: 1, error: null })
     expect(played.embedded).toHaveLength(8)
     expect(played.parsed).toHaveLength(1)
-  }, 30_000)
+  })
 
   test('shows a document by its words while the embedder is missing, when that is asked for', async () => {
-    const played = await started(servers)
+    const played = await startedOn(store)
     const { ingest, database } = played
     played.onEmbed = async () => {
       throw embedderDown()
@@ -139,10 +151,10 @@ describeStores(kinds, (servers) => {
     played.onEmbed = async () => {}
     expect(await finished(ingest, waiting)).toMatchObject({ state: 'done', outcome: 'written' })
     expect((await keptVectors(database)).size).toBe(3)
-  }, 30_000)
+  })
 
   test('mixes no vectors of two digests: those made before the model changed are made again', async () => {
-    const played = await started(servers)
+    const played = await startedOn(store)
     const { ingest } = played
     played.options = { ...played.options, embedInFlight: 1 }
     let batches = 0
@@ -155,10 +167,10 @@ describeStores(kinds, (servers) => {
     expect(played.embedded.length).toBeGreaterThanOrEqual(12)
     const { rows } = await played.database.tx('system', (transaction) => transaction.query('select digest, vectors from rag_vector_sets'))
     expect(rows.map(({ digest, vectors }) => [digest, Number(vectors)])).toEqual([['d2', 8]])
-  }, 30_000)
+  })
 
   test('fails a document that cannot be read at once with the reason, tries what may pass again, and gives up in the end', async () => {
-    const played = await started(servers)
+    const played = await startedOn(store)
     const { ingest, troubles } = played
     played.onParse = async ({ name }) => {
       if (name === 'locked.pdf') throw new CorralError('invalid_request', 'the document is encrypted: save it without a password')
@@ -181,10 +193,10 @@ describeStores(kinds, (servers) => {
     played.onParse = async () => {}
     expect(await ingest.retryFailed({ tenant, collection })).toBe(2)
     expect(await finished(ingest, broken)).toMatchObject({ state: 'done', attempts: 1 })
-  }, 30_000)
+  })
 
   test('removes a document with its bytes and jobs, and leaves no row of it in any table', async () => {
-    const played = await started(servers)
+    const played = await startedOn(store)
     const { ingest, database } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
     const held = Promise.withResolvers<void>()
@@ -199,10 +211,10 @@ describeStores(kinds, (servers) => {
     expect((await keptVectors(database)).size).toBe(0)
     expect(await ingest.job(running)).toBeNull()
     expect(await ingest.remove(place('a.md'))).toBe(false)
-  }, 30_000)
+  })
 
   test('removes documents that are older than their collection keeps them', async () => {
-    const { ingest, database } = await started(servers)
+    const { ingest, database } = await startedOn(store)
     await finished(ingest, await submitted(ingest, 'old.md', 'Old.'))
     await finished(ingest, await submitted(ingest, 'new.md', 'New.'))
     await database.tx('system', async (transaction) => {
@@ -211,11 +223,21 @@ describeStores(kinds, (servers) => {
     })
     expect(await ingest.sweep()).toBe(1)
     expect([await texts(database, 'old.md'), await texts(database, 'new.md')]).toEqual([[], ['New.']])
-  }, 30_000)
+  })
 
-  test('refuses a document over the limit and keeps nothing of it; fetches one by its address', async () => {
-    const { ingest, database } = await started(servers, { sourceBytesMax: 10 })
+  test('refuses a document over the limit and keeps nothing of it', async () => {
+    const { ingest, database } = await startedOn(store, { sourceBytesMax: 10 })
     await expect(ingest.submitFile(file('big'), bytesOf('more than ten bytes'))).rejects.toMatchObject({ code: 'body_too_large' })
     expect([await count(database, 'rag_sources'), await count(database, 'rag_source_parts')]).toEqual([0, 0])
-  }, 30_000)
+  })
+
+  test('fetches a page by its address, and keeps its bytes as its source', async () => {
+    const { ingest, database } = await startedOn(store)
+    const { declaredType, ...given } = file('page')
+    expect(declaredType).toBeNull()
+    const { job } = await ingest.submitUrl({ ...given, uri: 'https://example.org/a' })
+    expect(await finished(ingest, job)).toMatchObject({ state: 'done', counts: { upload: { done: 1, total: 1 } } })
+    expect(await texts(database, 'page')).toEqual(['Fetched from https://example.org/a'])
+    expect((await ingest.source(place('page')))?.source).toMatchObject({ uri: 'https://example.org/a', name: 'page' })
+  })
 })

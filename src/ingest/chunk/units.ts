@@ -47,12 +47,10 @@ function* unitsOfBlock(text: string, block: Block, limits: CutLimits): Generator
   for (const piece of cut(text, range, { limits: tighter, levels })) yield unit(piece, piece.start === range.start ? '' : header)
 }
 
-/** The first line of a table with the rule below it, if there is one; empty when it is too long to be repeated. */
+/** The first line of a table; empty when it is too long to be repeated. */
 function tableHeader(text: string, { start, end }: Range, { maxTokens, estimate }: CutLimits): string {
-  const first = text.indexOf('\n', start)
-  if (first < 0 || first >= end) return ''
-  const second = text.indexOf('\n', first + 1)
-  const rule = text.slice(first + 1, second < 0 || second > end ? end : second)
-  const header = /^[\s|:+=-]+$/.test(rule) ? `${text.slice(start, first)}\n${rule}` : text.slice(start, first)
+  const lineEnd = text.indexOf('\n', start)
+  if (lineEnd < 0 || lineEnd >= end) return ''
+  const header = text.slice(start, lineEnd)
   return estimate.tokens(header) <= maxTokens * headerShareMax ? header : ''
 }
