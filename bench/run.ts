@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT] [--minutes N] [--data PATH]`: runs benches one after another. Standard output holds
+ * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT] [--minutes N] [--data PATH] [--vectors FILE]`: runs benches one after another. Standard output holds
  * the result alone (a table, or one JSON document per run under `--json`); progress goes to standard error. Exit
  * code 1 when a bar does not hold, unless `--no-fail`; 2 for a wrong call.
  */
@@ -31,6 +31,8 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   pool: () => import('./pool.ts'),
   'overhead-all': () => import('./overhead-all.ts'),
   retrieval: () => import('./retrieval.ts'),
+  'search-speed': () => import('./search-speed.ts'),
+  tune: () => import('./tune.ts'),
 }
 
 interface Call {
@@ -42,6 +44,7 @@ interface Call {
   readonly only: string
   readonly minutes: number | undefined
   readonly dataPath: string | undefined
+  readonly vectorsPath: string | undefined
 }
 
 function readCall(): Call | undefined {
@@ -55,6 +58,7 @@ function readCall(): Call | undefined {
       only: { type: 'string', default: '' },
       minutes: { type: 'string' },
       data: { type: 'string' },
+      vectors: { type: 'string' },
     },
   })
   const names = positionals.length === 1 && positionals[0] === 'all' ? Object.keys(benches) : positionals
@@ -63,8 +67,8 @@ function readCall(): Call | undefined {
   if (target !== 'corral' && target !== 'bare') return undefined
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
   if (minutes !== undefined && !(minutes > 0)) return undefined
-  const dataPath = values.data
-  return { names, target, only, minutes, dataPath, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
+  const { data: dataPath, vectors: vectorsPath } = values
+  return { names, target, only, minutes, dataPath, vectorsPath, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
 }
 
 function say(line: string): void {
@@ -75,15 +79,15 @@ async function runBench(name: string, call: Call): Promise<BenchResult> {
   const load = benches[name]
   if (load === undefined) throw new Error(`no bench ${name}`)
   const bench = await load()
-  const { isQuick, target, only, minutes, dataPath } = call
-  return bench.run({ isQuick, target, only, minutes, dataPath, log: (line) => say(`${name}: ${line}`) })
+  const { isQuick, target, only, minutes, dataPath, vectorsPath } = call
+  return bench.run({ isQuick, target, only, minutes, dataPath, vectorsPath, log: (line) => say(`${name}: ${line}`) })
 }
 
 async function main(): Promise<number> {
   const call = readCall()
   if (call === undefined) {
     say(
-      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N] [--data PATH]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
+      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N] [--data PATH] [--vectors FILE]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
     )
     return 2
   }

@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly minutes?: number | undefined
   /** The folder of public test data, in benches that need one. */
   readonly dataPath?: string | undefined
+  /** A file of vectors (`search-vectors.ts`), in benches that need one. */
+  readonly vectorsPath?: string | undefined
   /** Progress for people. */
   readonly log: (line: string) => void
 }

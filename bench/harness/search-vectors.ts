@@ -22,6 +22,8 @@ const sentencesPerText = 2
 const sentenceCharacters = { min: 30, max: 400 }
 /** Texts of like length go into one inference: less padding. */
 const blockTexts = 256
+/** Questions whose vectors are kept beside, in FILE.queries. */
+const queriesHeld = 300
 const batchTexts = 16
 
 function shuffled<T>(items: readonly T[], random: () => number): T[] {
@@ -105,8 +107,10 @@ export async function continueVectors(path: string, texts: readonly string[], op
 async function main([dataPath, modelsPath, path, count, seconds]: readonly string[]): Promise<void> {
   if (dataPath === undefined || modelsPath === undefined || path === undefined) throw new Error('DATA MODELS FILE COUNT SECONDS')
   const untilMs = systemClock.nowMs() + Number(seconds) * 1_000
+  const embedder = await openEmbedder(modelsPath)
+  await continueVectors(`${path}.queries`, await searchQueries(dataPath, queriesHeld), { embedder, untilMs })
   const texts = await searchTexts(dataPath, Number(count))
-  const held = await continueVectors(path, texts, { embedder: await openEmbedder(modelsPath), untilMs })
+  const held = await continueVectors(path, texts, { embedder, untilMs })
   process.stdout.write(`${held} of ${texts.length}\n`)
 }
 

@@ -15,6 +15,7 @@ import type { HealthOptions } from './health.ts'
 import type { MigrateStatusOptions, MigrateUpOptions } from './migrate.ts'
 import { endOnClosedPipe, painter, printData, printMessage } from './output.ts'
 import type { ConfigOptions } from './settings.ts'
+import type { TuneCommandOptions } from './tune.ts'
 import { corralVersion, versionCommand } from './version.ts'
 
 const helpTail = `
@@ -95,6 +96,15 @@ function addStore(program: Command): void {
     .action(async (file: string, options: ConfigOptions) => (await import('./backup.ts')).restoreCommand(file, options))
 }
 
+function addSearch(program: Command): void {
+  withConfig(program.command('tune').description('find the vector index that serves a collection best, on its own vectors'))
+    .argument('<collection>')
+    .option('--tenant <tenant>', 'whose collection it is')
+    .option('--json', 'print JSON')
+    .option('--apply', 'set and build the choice')
+    .action(async (collection: string, options: TuneCommandOptions) => (await import('./tune.ts')).tuneCommand(collection, options))
+}
+
 function addRest(program: Command): void {
   program
     .command('bench')
@@ -136,6 +146,7 @@ function createProgram(): Command {
   addConfig(program)
   addGatewayCommands(program)
   addStore(program)
+  addSearch(program)
   addRest(program)
   program.hook('preAction', (_program, command) => {
     // `serve` drains on an interrupt and outlives its readers; every other command just ends.

@@ -7,6 +7,13 @@
 /** The usual constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009). */
 const rankConstant = 60
 
+/**
+ * Share of the vector leg where nothing was learned. Of the weights 0 to 1 in steps of 0.05, chosen on the English development sets with int8
+ * MiniLM and 100 hits a leg: nDCG@10 .804 on anthropic-docs, .571 on CACM, .432 on Cranfield and .978 on XQuAD-en, where the better leg alone
+ * has .750, .494, .399 and .966, and reciprocal ranks .798, .555, .431 and .970.
+ */
+export const defaultFusionWeight = 0.5
+
 export interface LegHit {
   /** Of the chunk, over all collections that are searched. */
   readonly key: string

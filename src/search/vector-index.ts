@@ -15,7 +15,7 @@ import type { Database, Row, Transaction } from '../store/database.ts'
 import { exactRowsMax } from './plan.ts'
 import { columnType, decodeSet, ensureTable, setColumns, tableName, type VectorSet, vectorIndexSettings, type VectorStorage } from './vector/tables.ts'
 
-/** pgvector's own defaults, but for a wider search: its 40 gives fewer than asked for over-fetching anyway. */
+/** pgvector's own parameters of the build; a wider search than its 40, which is narrow for the 100 that a leg asks for. */
 export const defaultIndex = { kind: 'hnsw', m: 16, efConstruction: 64, efSearch: 100 } as const satisfies VectorIndexSettings
 /** A build of a million vectors takes some minutes. */
 const buildLimits = { statementTimeoutMs: 1_800_000, transactionTimeoutMs: 1_900_000 }
@@ -99,12 +99,11 @@ function isBuilt(there: VectorIndexSettings | null, wanted: VectorIndexSettings)
  */
 export async function rebuildVectors(database: Database, { set, index, storage }: BuildPlan, suffix: string): Promise<boolean> {
   const name = tableName({ ...set, storage }, suffix)
-  const place = [set.tenant, set.collection]
   await database.tx(
     'system',
     async (transaction) => {
       if (!(await ensureTable(transaction, { ...set, storage }, suffix))) throw new CorralError('operation_disabled', 'pgvector is not installed in this database')
-      await transaction.query(copySql(set, { name, storage }), place)
+      await copyVectors(transaction, { from: set, to: { name, dimensions: set.dimensions, storage } })
       await buildIndex(transaction, { name, index, vectors: set.vectors, dimensions: set.dimensions })
     },
     buildLimits,
@@ -112,7 +111,17 @@ export async function rebuildVectors(database: Database, { set, index, storage }
   return database.tx('system', (transaction) => turnTo(transaction, { set, name, index, storage }), turnLimits)
 }
 
-function copySql(set: VectorSet, { name, storage }: { readonly name: string; readonly storage: VectorStorage }): string {
+export interface VectorCopy {
+  readonly from: VectorSet
+  readonly to: Pick<VectorSet, 'name' | 'dimensions' | 'storage'>
+}
+
+/** Copies a set's vectors into another table, those that are not there. */
+export async function copyVectors(transaction: Transaction, { from, to }: VectorCopy): Promise<void> {
+  await transaction.query(copySql(from, to), [from.tenant, from.collection])
+}
+
+function copySql(set: VectorSet, { name, storage }: Pick<VectorSet, 'name' | 'storage'>): string {
   return `insert into ${name} (tenant, collection, number, embedding)
     select tenant, collection, number, embedding::${columnType({ ...set, storage })} from ${set.name} old where tenant = $1 and collection = $2
       and not exists (select from ${name} new where new.tenant = $1 and new.collection = $2 and new.number = old.number)`
@@ -157,7 +166,7 @@ async function turnTo(transaction: Transaction, { set, name, index, storage }: T
       and not exists (select from ${set.name} old where old.tenant = $1 and old.collection = $2 and old.number = new.number)`,
     place,
   )
-  await transaction.query(copySql(set, { name, storage }), place)
+  await copyVectors(transaction, { from: set, to: { name, dimensions: set.dimensions, storage } })
   await transaction.query(
     `insert into rag_vector_sets (tenant, collection, name, digest, dimensions, storage, vectors, index)
       select $1, $2, $3, $4, $5, $6, (select count(*) from ${name}), $7::jsonb`,

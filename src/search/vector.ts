@@ -78,7 +78,7 @@ export async function scanAll(transaction: Transaction, { set, vector, limit, al
 
 /** Looks up in the set's index. */
 export async function scanIndex(transaction: Transaction, { set, vector, limit, allowed }: Omit<VectorQuery, 'wanted'>, index: VectorIndexSettings): Promise<VectorHit[]> {
-  await transaction.query(`select ${indexScanSettings(index, limit).map(([name, value]) => `set_config('${name}', '${value}', true)`).join(', ')}`)
+  await transaction.query(`select ${indexScanSettings(index).map(([name, value]) => `set_config('${name}', '${value}', true)`).join(', ')}`)
   const distance = `embedding <#> $3::${columnType(set)}`
   const { rows } = await transaction.query(
     `select number, -(${distance}) as score from ${set.name} where tenant = $1 and collection = $2${allowed === null ? '' : ' and number = any($5::int[])'}
@@ -89,7 +89,7 @@ export async function scanIndex(transaction: Transaction, { set, vector, limit, 
 }
 
 /** Of the transaction. Sorting is made dear, so that the planner takes the one index that gives rows in order. */
-function indexScanSettings(index: VectorIndexSettings, limit: number): readonly (readonly [string, string])[] {
+function indexScanSettings(index: VectorIndexSettings): readonly (readonly [string, string])[] {
   const planner = [
     ['enable_seqscan', 'off'],
     ['enable_bitmapscan', 'off'],
@@ -102,7 +102,7 @@ function indexScanSettings(index: VectorIndexSettings, limit: number): readonly 
     case 'hnsw':
       return [
         ...planner,
-        ['hnsw.ef_search', String(Math.min(Math.max(index.efSearch, limit), 1_000))],
+        ['hnsw.ef_search', String(index.efSearch)],
         ['hnsw.iterative_scan', 'relaxed_order'],
         ['hnsw.max_scan_tuples', String(scanTuplesMax)],
       ]
