@@ -33,6 +33,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   retrieval: () => import('./retrieval.ts'),
   'search-speed': () => import('./search-speed.ts'),
   tune: () => import('./tune.ts'),
+  fusion: () => import('./fusion.ts'),
 }
 
 interface Call {
@@ -68,7 +69,17 @@ function readCall(): Call | undefined {
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
   if (minutes !== undefined && !(minutes > 0)) return undefined
   const { data: dataPath, vectors: vectorsPath } = values
-  return { names, target, only, minutes, dataPath, vectorsPath, isQuick: values.quick ?? false, isJson: values.json ?? false, mayFail: values['no-fail'] ?? false }
+  return {
+    names,
+    target,
+    only,
+    minutes,
+    dataPath,
+    vectorsPath,
+    isQuick: values.quick ?? false,
+    isJson: values.json ?? false,
+    mayFail: values['no-fail'] ?? false,
+  }
 }
 
 function say(line: string): void {

@@ -14,7 +14,19 @@ import { hasPostgres } from '../test/support/postgres.ts'
 import { type BenchStore, openBenchStore } from './harness/retrieval-index.ts'
 import { mean } from './harness/retrieval-sets.ts'
 import { atLeast, atMost, type Bar, benchResult, type BenchOptions, type BenchResult, rounded } from './harness/result.ts'
-import { bucketOf, buildDueIndex, buckets, collectionId, fillCollection, liveSet, nearestByHand, type SearchCorpus, searcher, sharedShare, tenant } from './harness/search-corpus.ts'
+import {
+  bucketOf,
+  buildDueIndex,
+  buckets,
+  collectionId,
+  fillCollection,
+  liveSet,
+  nearestByHand,
+  type SearchCorpus,
+  searcher,
+  sharedShare,
+  tenant,
+} from './harness/search-corpus.ts'
 import { readVectors, searchQueries, searchTexts } from './harness/search-vectors.ts'
 
 const sizes = { postgres: 100_000, embedded: 20_000 } as const
@@ -52,21 +64,32 @@ async function measureSpeed(database: Database, kind: BenchStore, asked: readonl
     const filtered = await find(text, { filter: [{ field: 'bucket', op: 'eq', value: at % buckets }] })
     times['filtered']?.push(filtered.timings.totalMs)
   }
-  const data = Object.fromEntries(Object.entries(times).map(([name, list]) => [name, { p50Ms: percentile(list, 0.5), p95Ms: percentile(list, 0.95) }]))
+  const data = Object.fromEntries(
+    Object.entries(times).map(([name, list]) => [name, { p50Ms: percentile(list, 0.5), p95Ms: percentile(list, 0.95) }]),
+  )
   const total = times['total'] ?? []
   const p95 = atMost(`${kind}: hybrid search, P95 ms`, percentile(total, 0.95), 90)
   const why = (await find(asked[0]?.text ?? '', { explain: true })).explain
-  return { bars: kind === 'postgres' ? [atMost(`${kind}: hybrid search, P50 ms`, percentile(total, 0.5), 45), p95] : [p95], data: { ...data, why } }
+  return {
+    bars: kind === 'postgres' ? [atMost(`${kind}: hybrid search, P50 ms`, percentile(total, 0.5), 45), p95] : [p95],
+    data: { ...data, why },
+  }
 }
 
-async function measureRecall(database: Database, kind: BenchStore, { asked, corpus }: { asked: readonly Asked[]; corpus: SearchCorpus }): Promise<Part> {
+async function measureRecall(
+  database: Database,
+  kind: BenchStore,
+  { asked, corpus }: { asked: readonly Asked[]; corpus: SearchCorpus },
+): Promise<Part> {
   const set = await liveSet(database)
   const deps = { store: database.kind, costs: new MeasuredCost(), clock: systemClock }
   const whole: number[] = []
   const filtered: number[] = []
   for (const [at, { vector }] of asked.slice(0, recallQueries).entries()) {
     const find = async (allowed: ReadonlySet<number> | null): Promise<number[]> => {
-      const { hits } = await database.tx({ tenant }, (transaction) => searchVectors(transaction, { set, vector, limit: 100, allowed, wanted: null }, deps))
+      const { hits } = await database.tx({ tenant }, (transaction) =>
+        searchVectors(transaction, { set, vector, limit: 100, allowed, wanted: null }, deps),
+      )
       return hits.slice(0, 10).map(({ number }) => number)
     }
     const isAllowed = (number: number): boolean => bucketOf(number) === at % buckets
@@ -75,12 +98,19 @@ async function measureRecall(database: Database, kind: BenchStore, { asked, corp
     filtered.push(sharedShare(await find(allowed), nearestByHand(corpus.vectors, vector, { limit: 10, isAllowed })))
   }
   return {
-    bars: [atLeast(`${kind}: vectors, recall@10`, rounded(mean(whole)), 0.97), atLeast(`${kind}: vectors under a 1 % filter, recall@10`, rounded(mean(filtered)), 0.97)],
+    bars: [
+      atLeast(`${kind}: vectors, recall@10`, rounded(mean(whole)), 0.97),
+      atLeast(`${kind}: vectors under a 1 % filter, recall@10`, rounded(mean(filtered)), 0.97),
+    ],
     data: {},
   }
 }
 
-async function measureExactness(database: Database, kind: BenchStore, { asked, corpus }: { asked: readonly Asked[]; corpus: SearchCorpus }): Promise<Part> {
+async function measureExactness(
+  database: Database,
+  kind: BenchStore,
+  { asked, corpus }: { asked: readonly Asked[]; corpus: SearchCorpus },
+): Promise<Part> {
   const texts = new Map(corpus.texts.map((text, number) => [number, text]))
   const shares: number[] = []
   for (const { text } of asked.slice(0, handQueries)) {
@@ -94,7 +124,11 @@ async function measureExactness(database: Database, kind: BenchStore, { asked, c
   return { bars: [atLeast(`${kind}: words, exactness of the first ten`, rounded(mean(shares)), 0.99)], data: {} }
 }
 
-async function measureStore(kind: BenchStore, corpus: SearchCorpus, { asked, log }: { asked: readonly Asked[]; log: BenchOptions['log'] }): Promise<Part> {
+async function measureStore(
+  kind: BenchStore,
+  corpus: SearchCorpus,
+  { asked, log }: { asked: readonly Asked[]; log: BenchOptions['log'] },
+): Promise<Part> {
   const store = await openBenchStore(kind)
   try {
     const { database } = store
@@ -110,7 +144,12 @@ async function measureStore(kind: BenchStore, corpus: SearchCorpus, { asked, log
       await measureRecall(database, kind, { asked, corpus }),
       await measureExactness(database, kind, { asked, corpus }),
     ]
-    const data = { chunks: corpus.vectors.length, writeMs: Math.round(filledMs - startedMs), indexMs: Math.round(indexMs), ...parts[0]?.data }
+    const data = {
+      chunks: corpus.vectors.length,
+      writeMs: Math.round(filledMs - startedMs),
+      indexMs: Math.round(indexMs),
+      ...parts[0]?.data,
+    }
     return { bars: parts.flatMap(({ bars }) => bars), data: { [kind]: data } }
   } finally {
     await store.close()

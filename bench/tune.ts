@@ -26,7 +26,9 @@ function barsOf({ baseline, choice, rows }: TuneResult): Bar[] {
   const isProvenBest = fastestMs > baseline.p50Ms * 0.9
   const gain = rounded((1 - choice.p50Ms / baseline.p50Ms) * 100)
   return [
-    isProvenBest ? atLeast('nothing of the grid is 10 % faster at that recall: ways tried', rows.length, 20) : atLeast('% faster than the defaults', gain, 10),
+    isProvenBest
+      ? atLeast('nothing of the grid is 10 % faster at that recall: ways tried', rows.length, 20)
+      : atLeast('% faster than the defaults', gain, 10),
     atLeast('recall@10 of the choice less that of the defaults', rounded(choice.recall - baseline.recall), -0.001),
   ]
 }
@@ -35,7 +37,13 @@ function shown({ rows }: TuneResult): Record<string, unknown> {
   return Object.fromEntries(
     rows.map(({ index, recall, p50Ms, p95Ms, buildMs, sizeBytes }) => [
       describeIndex(index),
-      { recall: rounded(recall), p50Ms: rounded(p50Ms), p95Ms: rounded(p95Ms), buildMs: Math.round(buildMs), sizeMb: rounded(sizeBytes / 1e6) },
+      {
+        recall: rounded(recall),
+        p50Ms: rounded(p50Ms),
+        p95Ms: rounded(p95Ms),
+        buildMs: Math.round(buildMs),
+        sizeMb: rounded(sizeBytes / 1e6),
+      },
     ]),
   )
 }
@@ -54,7 +62,13 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const questions = await readVectors(`${vectorsPath}.queries`, questionCount)
     const deps = { database: store.database, clock: systemClock, newSuffix: () => randomBytes(4).toString('hex') }
     const result = await tuneVectors({ set: await liveSet(store.database), questions, depth, report: log }, deps)
-    const data = { vectors: vectors.length, questions: result.questions, choice: describeIndex(result.choice.index), why: result.why, ...shown(result) }
+    const data = {
+      vectors: vectors.length,
+      questions: result.questions,
+      choice: describeIndex(result.choice.index),
+      why: result.why,
+      ...shown(result),
+    }
     return benchResult('tune', options, { bars: barsOf(result), data })
   } finally {
     await store.close()

@@ -34,9 +34,15 @@ export function bucketOf(number: number): number {
   return Math.floor(number / chunksPerDocument) % buckets
 }
 
-export async function fillCollection(database: Database, { texts, vectors }: SearchCorpus, settings: Partial<CollectionSettings> = {}): Promise<void> {
+export async function fillCollection(
+  database: Database,
+  { texts, vectors }: SearchCorpus,
+  settings: Partial<CollectionSettings> = {},
+): Promise<void> {
   const all = { ...plainSettings, embedder: embedding.model, ...settings }
-  await database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: collectionId, name: collectionId, settings: all }))
+  await database.tx({ tenant }, (transaction) =>
+    createCollection(transaction, { tenant, id: collectionId, name: collectionId, settings: all }),
+  )
   const documents = Math.ceil(vectors.length / chunksPerDocument)
   for (let from = 0; from < documents; from += documentsPerTransaction) {
     await database.tx({ tenant }, async (transaction) => {
@@ -45,7 +51,11 @@ export async function fillCollection(database: Database, { texts, vectors }: Sea
         const own = texts.slice(first, Math.min(first + chunksPerDocument, vectors.length))
         const plain = documentOf(collectionId, `d${document}`, own)
         const chunks = own.map((text, at) => ({ ...chunkOf(text, at), vector: vectors[first + at] ?? null }))
-        await writeDocument(transaction, { ...plain, document: { ...plain.document, metadata: { bucket: document % buckets } }, chunks, embedding }, writeVectors)
+        await writeDocument(
+          transaction,
+          { ...plain, document: { ...plain.document, metadata: { bucket: document % buckets } }, chunks, embedding },
+          writeVectors,
+        )
       }
     })
   }
@@ -65,7 +75,10 @@ export async function liveSet(database: Database): Promise<VectorSet> {
 }
 
 /** Searches as the gateway does, with query vectors that are already known. */
-export function searcher(database: Database, vectorOf: ReadonlyMap<string, Float32Array>): (query: string, overrides?: Partial<SearchRequest>) => Promise<SearchAnswer> {
+export function searcher(
+  database: Database,
+  vectorOf: ReadonlyMap<string, Float32Array>,
+): (query: string, overrides?: Partial<SearchRequest>) => Promise<SearchAnswer> {
   const memory = createSearchMemory()
   const { signal } = new AbortController()
   const embed: Embed = async ([query = '']) => {
@@ -73,13 +86,27 @@ export function searcher(database: Database, vectorOf: ReadonlyMap<string, Float
     if (vector === undefined) throw new Error('a query without a vector')
     return { vectors: [vector], digest: embedding.digest }
   }
-  const plain = { tenant, collections: [collectionId], mode: 'hybrid', limit: 10, filter: [], facets: [], neighbours: 0, perDocument: false, reranker: null } as const
+  const plain = {
+    tenant,
+    collections: [collectionId],
+    mode: 'hybrid',
+    limit: 10,
+    filter: [],
+    facets: [],
+    neighbours: 0,
+    perDocument: false,
+    reranker: null,
+  } as const
   return (query, overrides = {}) =>
     search({ ...plain, query, explain: false, ...overrides }, { database, clock: systemClock, embed, ask: null, memory, signal })
 }
 
 /** Places of the nearest vectors by comparing with every one that is allowed. */
-export function nearestByHand(vectors: readonly Float32Array[], asked: Float32Array, { limit, isAllowed = () => true }: { limit: number; isAllowed?: (at: number) => boolean }): number[] {
+export function nearestByHand(
+  vectors: readonly Float32Array[],
+  asked: Float32Array,
+  { limit, isAllowed = () => true }: { limit: number; isAllowed?: (at: number) => boolean },
+): number[] {
   const scores = new Float64Array(vectors.length).fill(Number.NEGATIVE_INFINITY)
   for (const [at, vector] of vectors.entries()) {
     if (!isAllowed(at)) continue

@@ -70,7 +70,10 @@ export async function embedAll(embedder: Embedder, texts: readonly string[]): Pr
   const vectors: Float32Array[] = []
   for (let from = 0; from < order.length; from += batchTexts) {
     const batch = order.slice(from, from + batchTexts)
-    const made = await embedder(batch.map(({ text }) => text), vectorDimensions)
+    const made = await embedder(
+      batch.map(({ text }) => text),
+      vectorDimensions,
+    )
     for (const [index, { at }] of batch.entries()) vectors[at] = made[index] ?? new Float32Array(vectorDimensions)
   }
   return vectors
@@ -92,7 +95,11 @@ export async function readVectors(path: string, count: number): Promise<Float32A
 }
 
 /** Continues the file with vectors of `texts` until it has all or `untilMs` has come; gives how many it has then. */
-export async function continueVectors(path: string, texts: readonly string[], options: { embedder: Embedder; untilMs: number }): Promise<number> {
+export async function continueVectors(
+  path: string,
+  texts: readonly string[],
+  options: { embedder: Embedder; untilMs: number },
+): Promise<number> {
   const { size } = await stat(path).catch(() => ({ size: 0 }))
   let held = Math.floor(size / vectorBytes)
   if (size % vectorBytes !== 0) await truncate(path, held * vectorBytes)

@@ -48,7 +48,10 @@ async function setOf(database: Database, { tenant, name }: { readonly tenant: st
   })
 }
 
-async function apply(wanted: { readonly set: VectorSet; readonly name: string; readonly index: VectorIndexSettings }, deps: TuneDeps): Promise<boolean> {
+async function apply(
+  wanted: { readonly set: VectorSet; readonly name: string; readonly index: VectorIndexSettings },
+  deps: TuneDeps,
+): Promise<boolean> {
   const isApplied = await applyTuning(wanted, deps)
   if (!isApplied) throw new CliError(exitCodes.failure, 'the collection was changed meanwhile: nothing applied, try again')
   printMessage(`collection ${printable(wanted.name)} uses ${describeIndex(wanted.index)}`)
@@ -58,7 +61,8 @@ async function apply(wanted: { readonly set: VectorSet; readonly name: string; r
 function show({ rows, baseline, choice, why, vectors, questions }: TuneResult): void {
   const paint = painter(process.stdout)
   const head = ['INDEX', 'RECALL@10', 'P50 ms', 'P95 ms', 'BUILD s', 'SIZE MiB', ''].map((text) => paint('dim', text))
-  const note = (row: TuneRow): string => [...(row === choice ? [paint('green', 'choice')] : []), ...(row === baseline ? ["pgvector's defaults"] : [])].join(', ')
+  const note = (row: TuneRow): string =>
+    [...(row === choice ? [paint('green', 'choice')] : []), ...(row === baseline ? ["pgvector's defaults"] : [])].join(', ')
   const lines = rows.map((row) => [
     describeIndex(row.index),
     row.recall.toFixed(3),

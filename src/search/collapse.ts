@@ -21,7 +21,12 @@ interface Seen {
 }
 
 function wordsOf(text: string): Set<string> {
-  return new Set(text.toLowerCase().split(/\s+/u, wordsMax).filter((word) => word !== ''))
+  return new Set(
+    text
+      .toLowerCase()
+      .split(/\s+/u, wordsMax)
+      .filter((word) => word !== ''),
+  )
 }
 
 function isSame(a: Seen, b: Seen): boolean {

@@ -42,13 +42,15 @@ export class SqlParameters {
 
 /** The conditions, joined by AND; `true` for none. Throws `invalid_request` saying which condition and why. */
 export function filterSql(filter: readonly FilterCondition[], parameters: SqlParameters): string {
-  if (filter.length > filterConditionsMax) throw invalid(`a filter has at most ${filterConditionsMax} conditions, this one ${filter.length}`)
+  if (filter.length > filterConditionsMax)
+    throw invalid(`a filter has at most ${filterConditionsMax} conditions, this one ${filter.length}`)
   return filter.length === 0 ? 'true' : filter.map((condition) => `(${conditionSql(condition, parameters)})`).join(' and ')
 }
 
 function conditionSql(condition: FilterCondition, parameters: SqlParameters): string {
   const { field } = condition
-  if (field === '' || field.length > fieldCharactersMax || field.includes('\0')) throw invalid(`a field has 1 to ${fieldCharactersMax} characters`)
+  if (field === '' || field.length > fieldCharactersMax || field.includes('\0'))
+    throw invalid(`a field has 1 to ${fieldCharactersMax} characters`)
   for (const value of valuesOf(condition)) checkValue(field, value)
   const text = ownText.get(field)
   if (text !== undefined) return textSql(condition, text, parameters)
@@ -63,7 +65,8 @@ function valuesOf(condition: FilterCondition): readonly Scalar[] {
     case 'contains':
       return [condition.value]
     case 'in':
-      if (condition.values.length > filterValuesMax) throw invalid(`${condition.field}: at most ${filterValuesMax} values, not ${condition.values.length}`)
+      if (condition.values.length > filterValuesMax)
+        throw invalid(`${condition.field}: at most ${filterValuesMax} values, not ${condition.values.length}`)
       return condition.values
     case 'range':
       if (condition.from === undefined && condition.to === undefined) throw invalid(`${condition.field}: a range needs from, to or both`)
@@ -143,20 +146,30 @@ function metadataSql(condition: FilterCondition, parameters: SqlParameters): str
       return `coalesce(jsonb_typeof(d.metadata -> ${parameters.add(field)}), 'null') ${condition.present ? '<>' : '='} 'null'`
     case 'range':
       return endsOf(condition)
-        .map(({ operator, at }) => (typeof at === 'number' ? numberSql(field, operator, { at, parameters }) : dateSql(field, operator, { iso: at.iso, parameters })))
+        .map(({ operator, at }) =>
+          typeof at === 'number' ? numberSql(field, operator, { at, parameters }) : dateSql(field, operator, { iso: at.iso, parameters }),
+        )
         .join(' and ')
     default:
       return condition satisfies never
   }
 }
 
-function numberSql(field: string, operator: string, { at, parameters }: { readonly at: number; readonly parameters: SqlParameters }): string {
+function numberSql(
+  field: string,
+  operator: string,
+  { at, parameters }: { readonly at: number; readonly parameters: SqlParameters },
+): string {
   const key = parameters.add(field)
   return `case when jsonb_typeof(d.metadata -> ${key}) = 'number' then (d.metadata ->> ${key})::numeric ${operator} ${parameters.add(String(at))}::numeric else false end`
 }
 
 /** Texts that are no date do not match. Those without a zone are UTC. */
-function dateSql(field: string, operator: string, { iso, parameters }: { readonly iso: string; readonly parameters: SqlParameters }): string {
+function dateSql(
+  field: string,
+  operator: string,
+  { iso, parameters }: { readonly iso: string; readonly parameters: SqlParameters },
+): string {
   const value = `(d.metadata ->> ${parameters.add(field)})`
   const zoned = `(case when ${value} ~ '([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$' and ${value} ~ '[Tt ]' then ${value} else ${value} || ' UTC' end)`
   return `case when ${value} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' and pg_input_is_valid(${zoned}, 'timestamptz')
@@ -170,9 +183,11 @@ interface RangeEnd {
 
 /** Both ends count. A `to` without a time of day means the whole of that day. */
 function endsOf({ field, from, to }: Extract<FilterCondition, { readonly op: 'range' }>): readonly RangeEnd[] {
-  if (from !== undefined && to !== undefined && typeof from !== typeof to) throw invalid(`${field}: both ends of a range are numbers, or both dates`)
+  if (from !== undefined && to !== undefined && typeof from !== typeof to)
+    throw invalid(`${field}: both ends of a range are numbers, or both dates`)
   const ends: RangeEnd[] = []
-  if (from !== undefined) ends.push({ operator: '>=', at: typeof from === 'number' ? from : { iso: new Date(dateMs(field, from)).toISOString() } })
+  if (from !== undefined)
+    ends.push({ operator: '>=', at: typeof from === 'number' ? from : { iso: new Date(dateMs(field, from)).toISOString() } })
   if (typeof to === 'number') ends.push({ operator: '<=', at: to })
   if (typeof to === 'string') {
     const isDay = dayPattern.test(to)
@@ -189,7 +204,8 @@ const datePattern = /^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(
 function dateMs(field: string, text: string): number {
   const hasZone = dayPattern.test(text) || /(?:[Zz]|[+-]\d{2}:?\d{2})$/.test(text)
   const ms = datePattern.test(text) ? Date.parse(hasZone ? text : `${text}Z`) : Number.NaN
-  if (Number.isNaN(ms)) throw invalid(`${field}: ${JSON.stringify(text.slice(0, 40))} is no ISO 8601 date like 2026-01-31 or 2026-01-31T10:00:00Z`)
+  if (Number.isNaN(ms))
+    throw invalid(`${field}: ${JSON.stringify(text.slice(0, 40))} is no ISO 8601 date like 2026-01-31 or 2026-01-31T10:00:00Z`)
   return ms
 }
 

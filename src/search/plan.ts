@@ -22,7 +22,8 @@ const indexMs = 5
 
 export type StoreKind = 'embedded' | 'postgres'
 
-export type VectorPlan = { readonly kind: 'exact'; readonly why: string } | { readonly kind: 'index'; readonly index: VectorIndexSettings; readonly why: string }
+export type VectorPlan =
+  { readonly kind: 'exact'; readonly why: string } | { readonly kind: 'index'; readonly index: VectorIndexSettings; readonly why: string }
 
 export interface PlanFacts {
   readonly set: VectorSet
@@ -47,7 +48,7 @@ export function firstRowMs(store: StoreKind, { dimensions }: Pick<VectorSet, 'di
 
 export const firstIndexMs = indexMs
 
-/** The settings a search uses: the index as it was built, with the way to search it that the collection asks for now. */
+/** The settings a search uses: the index as it was built, searched the way that the collection is set to. */
 export function usedIndex(built: VectorIndexSettings, wanted: VectorIndexSettings | null): VectorIndexSettings {
   if (built.kind === 'hnsw' && wanted?.kind === 'hnsw') return { ...built, efSearch: wanted.efSearch }
   if (built.kind === 'ivfflat' && wanted?.kind === 'ivfflat') return { ...built, probes: wanted.probes }
@@ -62,10 +63,12 @@ export function planVectors({ set, store, allowed, wanted }: PlanFacts, costs: M
   if (set.index === null || set.index.kind === 'exact') {
     return { kind: 'exact', why: set.vectors < exactRowsMax ? `exact: ${expected}` : `exact, as there is no index yet: ${expected}` }
   }
-  if (allowed !== null && rows < set.vectors * selectiveShare) return { kind: 'exact', why: `exact over what the filter lets through: ${expected}` }
+  if (allowed !== null && rows < set.vectors * selectiveShare)
+    return { kind: 'exact', why: `exact over what the filter lets through: ${expected}` }
   const index = usedIndex(set.index, wanted)
   const byIndexMs = costs.of(indexKey(set, index), indexMs)
-  if (exactMs <= Math.max(exactBudgetMs, byIndexMs)) return { kind: 'exact', why: `exact: ${expected}, by the index about ${byIndexMs.toFixed(1)} ms` }
+  if (exactMs <= Math.max(exactBudgetMs, byIndexMs))
+    return { kind: 'exact', why: `exact: ${expected}, by the index about ${byIndexMs.toFixed(1)} ms` }
   return { kind: 'index', index, why: `${describeIndex(index)}: about ${byIndexMs.toFixed(1)} ms, exact would be ${expected}` }
 }
 

@@ -100,11 +100,18 @@ export async function runLegs(request: SearchRequest, deps: LegDeps, options: Le
   }
 }
 
-async function readCollections(transaction: Transaction, { tenant, collections: names, filter }: SearchRequest, { filters }: LegDeps): Promise<SearchedCollection[]> {
+async function readCollections(
+  transaction: Transaction,
+  { tenant, collections: names, filter }: SearchRequest,
+  { filters }: LegDeps,
+): Promise<SearchedCollection[]> {
   const found = await getCollections(transaction, { tenant, names })
   const byName = new Map(found.map((collection) => [collection.name, collection]))
   const missing = names.filter((name) => !byName.has(name))
-  if (missing.length > 0) throw new CorralError('invalid_request', `no collection ${missing.map((name) => JSON.stringify(name.slice(0, 80))).join(', ')}`, { status: 404 })
+  if (missing.length > 0)
+    throw new CorralError('invalid_request', `no collection ${missing.map((name) => JSON.stringify(name.slice(0, 80))).join(', ')}`, {
+      status: 404,
+    })
   const sets = await vectorSets(transaction, { tenant, collections: found.map(({ id }) => id) })
   const searched: SearchedCollection[] = []
   for (const name of names) {
@@ -132,7 +139,14 @@ async function keywordLeg(transaction: Transaction, { request, collections, deps
   for (const [place, collection] of collections.entries()) {
     // By vectors alone the words still mark what was found.
     const limit = request.mode === 'vector' && canEmbed(collection, deps) ? 1 : options.depth
-    const found = await searchKeyword(transaction, { tenant, collection, query, language: collection.settings.language, limit, allowed: collection.allowed })
+    const found = await searchKeyword(transaction, {
+      tenant,
+      collection,
+      query,
+      language: collection.settings.language,
+      limit,
+      allowed: collection.allowed,
+    })
     for (const { number, score } of found.hits) hits.push({ key: keyOf(place, number), score })
     for (const term of found.terms) terms.add(term)
     why.push(`${collection.name}, words: ${found.why}`)
@@ -168,7 +182,8 @@ async function vectorLeg(call: LegCall): Promise<Meanings> {
   const nothing: Meanings = { hits: [], embedMs: 0, tookMs: 0, reasons: [], why: [] }
   if (request.mode === 'keyword') return nothing
   const withModel = collections.filter(({ settings }) => settings.embedder !== null)
-  const reasons = request.mode === 'vector' && withModel.length < collections.length ? ['a collection has no embedder: it was searched by words'] : []
+  const reasons =
+    request.mode === 'vector' && withModel.length < collections.length ? ['a collection has no embedder: it was searched by words'] : []
   if (withModel.length === 0) return { ...nothing, reasons }
   const startedMs = deps.clock.nowMs()
   const models = [...new Set(withModel.flatMap(({ settings }) => settings.embedder ?? []))]
@@ -195,7 +210,13 @@ async function vectorLeg(call: LegCall): Promise<Meanings> {
 async function embedQuery(model: string, { request, deps, options: { signal } }: LegCall): Promise<QueryVector | string> {
   if (deps.embed === null) return 'there is no fleet to embed with'
   try {
-    const { vectors, digest } = await deps.embed([request.query], { model, tenant: request.tenant, role: 'query', priority: 'interactive', signal })
+    const { vectors, digest } = await deps.embed([request.query], {
+      model,
+      tenant: request.tenant,
+      role: 'query',
+      priority: 'interactive',
+      signal,
+    })
     const [vector] = vectors
     return vector === undefined ? `${model} gave no vector` : { vector, digest }
   } catch (error) {
@@ -204,7 +225,10 @@ async function embedQuery(model: string, { request, deps, options: { signal } }:
   }
 }
 
-function lookUp({ request, collections, deps, options }: LegCall, vectors: ReadonlyMap<string, QueryVector>): Promise<Omit<Meanings, 'embedMs'>> {
+function lookUp(
+  { request, collections, deps, options }: LegCall,
+  vectors: ReadonlyMap<string, QueryVector>,
+): Promise<Omit<Meanings, 'embedMs'>> {
   const work = async (transaction: Transaction): Promise<Omit<Meanings, 'embedMs'>> => {
     const startedMs = deps.clock.nowMs()
     const hits: LegHit[] = []

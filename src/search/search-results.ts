@@ -53,7 +53,11 @@ export interface ReadOptions {
 }
 
 /** The best `wanted` of `fused` that stand for something of their own. Chunks that were removed meanwhile are left out. */
-export async function readFound(transaction: Transaction, fused: readonly FusedHit[], { request, collections, wanted }: ReadOptions): Promise<Found[]> {
+export async function readFound(
+  transaction: Transaction,
+  fused: readonly FusedHit[],
+  { request, collections, wanted }: ReadOptions,
+): Promise<Found[]> {
   let found: Found[] = []
   const read: Found[] = []
   const step = Math.max(wanted * readPerResult, 20)
@@ -123,14 +127,23 @@ export interface FinishOptions {
 }
 
 /** Adds the text around and what to mark. */
-export async function finishHits(transaction: Transaction, found: readonly Found[], { request, terms }: FinishOptions): Promise<SearchHit[]> {
+export async function finishHits(
+  transaction: Transaction,
+  found: readonly Found[],
+  { request, terms }: FinishOptions,
+): Promise<SearchHit[]> {
   const around = new Map<Found, { readonly before: string; readonly after: string }>()
   for (const place of request.neighbours === 0 ? [] : new Set(found.map((item) => item.place))) {
     const own = found.filter((item) => item.place === place)
     const [first] = own
     if (first === undefined) continue
     const middles = own.map(({ hit, ordinal }) => ({ document: hit.document.id, ordinal }))
-    const texts = await readNeighbours(transaction, { tenant: request.tenant, collection: first.collection.id, reach: request.neighbours, middles })
+    const texts = await readNeighbours(transaction, {
+      tenant: request.tenant,
+      collection: first.collection.id,
+      reach: request.neighbours,
+      middles,
+    })
     for (const [index, item] of own.entries()) around.set(item, texts[index] ?? { before: '', after: '' })
   }
   return found.map((item) => ({

@@ -95,7 +95,8 @@ function checkRequest({ collections, query, limit, neighbours, tenant }: SearchR
   if (query.trim() === '') throw invalid('the query is empty')
   if (query.length > queryCharactersMax) throw invalid(`a query has at most ${queryCharactersMax} characters, this one ${query.length}`)
   if (!Number.isInteger(limit) || limit < 1 || limit > searchLimitMax) throw invalid(`limit is 1 to ${searchLimitMax}, not ${limit}`)
-  if (!Number.isInteger(neighbours) || neighbours < 0 || neighbours > neighboursMax) throw invalid(`neighbours is 0 to ${neighboursMax}, not ${neighbours}`)
+  if (!Number.isInteger(neighbours) || neighbours < 0 || neighbours > neighboursMax)
+    throw invalid(`neighbours is 0 to ${neighboursMax}, not ${neighbours}`)
 }
 
 function invalid(message: string): CorralError {

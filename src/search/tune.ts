@@ -20,6 +20,7 @@ const recallDepth = 10
 /** Questions that are asked each way, and how often; the first time warms up. */
 const questionsMax = 200
 const rounds = 3
+const duelRounds = 6
 /** What a way must be faster by to be worth a change. */
 const gainMin = 0.05
 /** Recall that may be lost: less is noise of the sample. */
@@ -90,7 +91,9 @@ export function tuneGrid(vectors: number): readonly (readonly VectorIndexSetting
   ] as const
   return [
     [{ kind: 'exact' }],
-    ...builds.map(([m, efConstruction]) => [20, 30, 40, 60, 80, 120, 200].map((efSearch) => ({ kind: 'hnsw' as const, m, efConstruction, efSearch }))),
+    ...builds.map(([m, efConstruction]) =>
+      [20, 30, 40, 60, 80, 120, 200].map((efSearch) => ({ kind: 'hnsw' as const, m, efConstruction, efSearch })),
+    ),
     ...lists.map((count) => ivfflatWays(count)),
   ]
 }
@@ -101,13 +104,31 @@ function ivfflatWays(lists: number): readonly VectorIndexSettings[] {
   return [...new Set(probes)].map((count) => ({ kind: 'ivfflat', lists, probes: count }))
 }
 
-/** Tries the grid. Throws `invalid_request` for a collection without vectors. The scratch table goes whatever happens. */
+/**
+ * Tries the grid, then its winner against the defaults once more, turn by turn, since the grid's builds are measured minutes apart on a machine
+ * that has other work. Throws `invalid_request` for too few vectors. The scratch tables go whatever happens.
+ */
 export async function tuneVectors({ set, questions, depth = 100, report = () => {} }: TuneOptions, deps: TuneDeps): Promise<TuneResult> {
   if (set.vectors <= recallDepth) throw new CorralError('invalid_request', `${set.vectors} vectors are too few to tune with`)
-  const suffix = deps.newSuffix()
+  return withScratch(set, deps, async (scratch) => {
+    const asked = await readQuestions(deps.database, { scratch, given: questions ?? null })
+    const run = { ...deps, scratch, questions: asked, depth }
+    const rows: TuneRow[] = []
+    for (const ways of tuneGrid(set.vectors)) rows.push(...(await tryBuild(ways, run, report)))
+    const first = choose(rows)
+    if (first.choice === first.baseline) return { vectors: set.vectors, questions: asked.length, rows, ...first }
+    const pair = await withScratch(set, deps, (other) => duel(first, run, other))
+    const renewed = rows.map((row) => pair.find(({ index }) => index === row.index) ?? row)
+    return { vectors: set.vectors, questions: asked.length, rows: renewed, ...choose(pair) }
+  })
+}
+
+/** A copy of the set for as long as `work` takes. */
+async function withScratch<T>(set: VectorSet, { database, newSuffix }: TuneDeps, work: (scratch: VectorSet) => Promise<T>): Promise<T> {
+  const suffix = newSuffix()
   const scratch = { ...set, name: tableName(set, suffix), index: null }
   try {
-    await deps.database.tx(
+    await database.tx(
       'system',
       async (transaction) => {
         await ensureTable(transaction, set, suffix)
@@ -115,13 +136,31 @@ export async function tuneVectors({ set, questions, depth = 100, report = () => 
       },
       limits,
     )
-    const asked = await readQuestions(deps.database, { scratch, given: questions ?? null })
-    const rows: TuneRow[] = []
-    for (const ways of tuneGrid(set.vectors)) rows.push(...(await tryBuild(ways, { ...deps, scratch, questions: asked, depth }, report)))
-    return { vectors: set.vectors, questions: asked.length, rows, ...choose(rows) }
+    return await work(scratch)
   } finally {
-    await deps.database.tx('system', ({ query }) => query('select rag_vector_drop($1)', [scratch.name]))
+    await database.tx('system', ({ query }) => query('select rag_vector_drop($1)', [scratch.name]))
   }
+}
+
+/** Both again, each in a table of its own, asked in turns. */
+async function duel({ baseline, choice }: Pick<TuneResult, 'baseline' | 'choice'>, run: Run, other: VectorSet): Promise<TuneRow[]> {
+  const sides = [
+    { row: baseline, run },
+    { row: choice, run: { ...run, scratch: other } },
+  ]
+  for (const { row, run: side } of sides) await build(row.index, side)
+  const times = sides.map((): number[] => [])
+  for (let round = 0; round < duelRounds; round += 1) {
+    for (const [at, { row, run: side }] of sides.entries()) {
+      const { tookMs } = await askAll(row.index, side)
+      if (round > 0) times[at]?.push(...tookMs)
+    }
+  }
+  return sides.map(({ row }, at) => ({ ...row, ...latency(times[at] ?? []) }))
+}
+
+function build(index: VectorIndexSettings, { database, scratch: { name, vectors, dimensions } }: Run): Promise<void> {
+  return database.tx('system', (transaction) => buildIndex(transaction, { name, index, vectors, dimensions }), limits)
 }
 
 const vectorRow = z.object({ number: z.number(), embedding: z.string() })
@@ -130,7 +169,10 @@ function parseVector(text: string): Float32Array {
   return Float32Array.from(text.slice(1, -1).split(','), Number)
 }
 
-async function readQuestions(database: Database, { scratch, given }: { readonly scratch: VectorSet; readonly given: readonly Float32Array[] | null }): Promise<Question[]> {
+async function readQuestions(
+  database: Database,
+  { scratch, given }: { readonly scratch: VectorSet; readonly given: readonly Float32Array[] | null },
+): Promise<Question[]> {
   return database.tx(
     'system',
     async (transaction) => {
@@ -147,7 +189,10 @@ async function readQuestions(database: Database, { scratch, given }: { readonly 
 }
 
 /** A sample that is the same each time. */
-async function ownVectors(transaction: Transaction, { name, tenant, collection }: VectorSet): Promise<{ vector: Float32Array; own: number }[]> {
+async function ownVectors(
+  transaction: Transaction,
+  { name, tenant, collection }: VectorSet,
+): Promise<{ vector: Float32Array; own: number }[]> {
   const { rows } = await transaction.query(
     `select number, embedding::text as embedding from ${name} where tenant = $1 and collection = $2 order by md5(number::text) limit $3`,
     [tenant, collection, questionsMax],
@@ -167,10 +212,9 @@ async function tryBuild(ways: readonly VectorIndexSettings[], run: Run, report: 
   const [first] = ways
   if (first === undefined) return []
   const startedMs = clock.nowMs()
-  const { name, vectors, dimensions } = scratch
-  await database.tx('system', (transaction) => buildIndex(transaction, { name, index: first, vectors, dimensions }), limits)
+  await build(first, run)
   const buildMs = first.kind === 'exact' ? 0 : clock.nowMs() - startedMs
-  const sizeBytes = first.kind === 'exact' ? 0 : await indexBytes(database, name)
+  const sizeBytes = first.kind === 'exact' ? 0 : await indexBytes(database, scratch.name)
   const times = new Map<VectorIndexSettings, number[]>(ways.map((way) => [way, []]))
   const recalls = new Map<VectorIndexSettings, number>()
   // Round by round over all ways, so that a busy moment falls on each of them.
@@ -181,17 +225,28 @@ async function tryBuild(ways: readonly VectorIndexSettings[], run: Run, report: 
       if (round > 0) times.get(way)?.push(...tookMs)
     }
   }
-  const rows = ways.map((index): TuneRow => ({ index, recall: recalls.get(index) ?? 0, ...latency(times.get(index) ?? []), buildMs, sizeBytes }))
+  const rows = ways.map((index): TuneRow => ({
+    index,
+    recall: recalls.get(index) ?? 0,
+    ...latency(times.get(index) ?? []),
+    buildMs,
+    sizeBytes,
+  }))
   report(`${describeIndex(first)} and its kin: built in ${Math.round(buildMs)} ms`)
   return rows
 }
 
 async function indexBytes(database: Database, name: string): Promise<number> {
-  const { rows } = await database.tx('system', ({ query }) => query(`select pg_relation_size($1::regclass)::text as bytes`, [`${name}_ann`]))
+  const { rows } = await database.tx('system', ({ query }) =>
+    query(`select pg_relation_size($1::regclass)::text as bytes`, [`${name}_ann`]),
+  )
   return Number(rows[0]?.['bytes'])
 }
 
-async function askAll(way: VectorIndexSettings, { database, clock, scratch, questions, depth }: Run): Promise<{ recall: number; tookMs: number[] }> {
+async function askAll(
+  way: VectorIndexSettings,
+  { database, clock, scratch, questions, depth }: Run,
+): Promise<{ recall: number; tookMs: number[] }> {
   const tookMs: number[] = []
   let found = 0
   await database.tx(
@@ -242,7 +297,9 @@ export interface ApplyOptions {
 
 /** Sets the collection to `index` and builds it, searches going on. False when the collection is gone or turned elsewhere meanwhile. */
 export async function applyTuning({ set, name, index }: ApplyOptions, { database, newSuffix }: TuneDeps): Promise<boolean> {
-  const changed = await database.tx({ tenant: set.tenant }, (transaction) => updateCollection(transaction, { tenant: set.tenant, name, settings: { vectorIndex: index } }))
+  const changed = await database.tx({ tenant: set.tenant }, (transaction) =>
+    updateCollection(transaction, { tenant: set.tenant, name, settings: { vectorIndex: index } }),
+  )
   if (changed === null) return false
   return index.kind === 'exact' ? true : rebuildVectors(database, { set, index, storage: set.storage }, newSuffix())
 }

@@ -13,7 +13,16 @@ import type { VectorIndexSettings } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Database, Row, Transaction } from '../store/database.ts'
 import { exactRowsMax } from './plan.ts'
-import { columnType, decodeSet, ensureTable, setColumns, tableName, type VectorSet, vectorIndexSettings, type VectorStorage } from './vector/tables.ts'
+import {
+  columnType,
+  decodeSet,
+  ensureTable,
+  setColumns,
+  tableName,
+  type VectorSet,
+  vectorIndexSettings,
+  type VectorStorage,
+} from './vector/tables.ts'
 
 /** pgvector's own parameters of the build; a wider search than its 40, which is narrow for the 100 that a leg asks for. */
 export const defaultIndex = { kind: 'hnsw', m: 16, efConstruction: 64, efSearch: 100 } as const satisfies VectorIndexSettings
@@ -102,7 +111,8 @@ export async function rebuildVectors(database: Database, { set, index, storage }
   await database.tx(
     'system',
     async (transaction) => {
-      if (!(await ensureTable(transaction, { ...set, storage }, suffix))) throw new CorralError('operation_disabled', 'pgvector is not installed in this database')
+      if (!(await ensureTable(transaction, { ...set, storage }, suffix)))
+        throw new CorralError('operation_disabled', 'pgvector is not installed in this database')
       await copyVectors(transaction, { from: set, to: { name, dimensions: set.dimensions, storage } })
       await buildIndex(transaction, { name, index, vectors: set.vectors, dimensions: set.dimensions })
     },
@@ -202,7 +212,10 @@ async function removeSome(transaction: Transaction, { tenant, collection, name }
     [...place, deletedPerStatement],
   )
   if (rowCount < deletedPerStatement) {
-    await transaction.query(`delete from rag_vector_sets where tenant = $1 and collection = $2 and name = $3 and state = 'retired'`, [...place, name])
+    await transaction.query(`delete from rag_vector_sets where tenant = $1 and collection = $2 and name = $3 and state = 'retired'`, [
+      ...place,
+      name,
+    ])
   }
   return rowCount
 }

@@ -5,7 +5,17 @@
 import { z } from 'zod'
 
 import type { Transaction } from '../store/database.ts'
-import { columnType, ensureTable, setColumns, decodeSet, tableName, type VectorSet, type VectorSpace, vectorSets, vectorText } from './vector/tables.ts'
+import {
+  columnType,
+  ensureTable,
+  setColumns,
+  decodeSet,
+  tableName,
+  type VectorSet,
+  type VectorSpace,
+  vectorSets,
+  vectorText,
+} from './vector/tables.ts'
 import type { NumberedChunk, VectorsWrite } from './write-document.ts'
 
 /** Rows in one statement: 200 vectors of 1,024 numbers are some 2.4 MB of text. */
@@ -30,7 +40,9 @@ export async function writeVectors(transaction: Transaction, write: VectorsWrite
   const place = { tenant: write.tenant, collection: write.collection }
   const sets = await vectorSets(transaction, { tenant: place.tenant, collections: [place.collection] })
   const removed = await removeNumbers(transaction, sets, write.removed)
-  const chunks = write.chunks.flatMap(({ chunk, ...rest }): WithVector[] => (chunk.vector === null ? [] : [{ ...rest, chunk, vector: chunk.vector }]))
+  const chunks = write.chunks.flatMap(({ chunk, ...rest }): WithVector[] =>
+    chunk.vector === null ? [] : [{ ...rest, chunk, vector: chunk.vector }],
+  )
   const [first] = chunks
   if (first === undefined || write.embedding === null) return { added: 0, removed, isKept: true }
   const space = { digest: write.embedding.digest, dimensions: first.vector.length }
@@ -53,8 +65,15 @@ function isOf(set: VectorSet, { digest, dimensions }: Pick<VectorSpace, 'digest'
 
 const storageRow = z.object({ storage: z.enum(['full', 'half']).catch('full') })
 
-async function makeSet(transaction: Transaction, { tenant, collection }: Place, space: Omit<VectorSpace, 'storage'>): Promise<VectorSet | null> {
-  const found = await transaction.query(`select settings ->> 'vectorStorage' as storage from rag_collections where tenant = $1 and id = $2`, [tenant, collection])
+async function makeSet(
+  transaction: Transaction,
+  { tenant, collection }: Place,
+  space: Omit<VectorSpace, 'storage'>,
+): Promise<VectorSet | null> {
+  const found = await transaction.query(
+    `select settings ->> 'vectorStorage' as storage from rag_collections where tenant = $1 and id = $2`,
+    [tenant, collection],
+  )
   const { storage } = storageRow.parse(found.rows[0] ?? {})
   const whole = { ...space, storage }
   if (!(await ensureTable(transaction, whole))) return null
@@ -72,7 +91,11 @@ async function withoutThose(
   { chunks, kept }: { readonly chunks: readonly WithVector[]; readonly kept: readonly number[] },
 ): Promise<readonly WithVector[]> {
   if (kept.length === 0) return chunks
-  const { rows } = await transaction.query(`select number from ${name} where tenant = $1 and collection = $2 and number = any($3::int[])`, [tenant, collection, kept])
+  const { rows } = await transaction.query(`select number from ${name} where tenant = $1 and collection = $2 and number = any($3::int[])`, [
+    tenant,
+    collection,
+    kept,
+  ])
   const there = new Set(rows.map(({ number }) => number))
   return chunks.filter(({ number }) => !there.has(number))
 }
@@ -96,18 +119,22 @@ export async function insertVectors(
 
 async function countChange(transaction: Transaction, { tenant, collection, name }: VectorSet, change: number): Promise<void> {
   if (change === 0) return
-  await transaction.query('update rag_vector_sets set vectors = vectors + $4 where tenant = $1 and collection = $2 and name = $3', [tenant, collection, name, change])
+  await transaction.query('update rag_vector_sets set vectors = vectors + $4 where tenant = $1 and collection = $2 and name = $3', [
+    tenant,
+    collection,
+    name,
+    change,
+  ])
 }
 
 async function removeNumbers(transaction: Transaction, sets: readonly VectorSet[], numbers: readonly number[]): Promise<number> {
   if (numbers.length === 0) return 0
   let removed = 0
   for (const set of sets) {
-    const { rowCount } = await transaction.query(`delete from ${set.name} where tenant = $1 and collection = $2 and number = any($3::int[])`, [
-      set.tenant,
-      set.collection,
-      numbers,
-    ])
+    const { rowCount } = await transaction.query(
+      `delete from ${set.name} where tenant = $1 and collection = $2 and number = any($3::int[])`,
+      [set.tenant, set.collection, numbers],
+    )
     await countChange(transaction, set, -rowCount)
     removed += rowCount
   }
@@ -115,7 +142,10 @@ async function removeNumbers(transaction: Transaction, sets: readonly VectorSet[
 }
 
 /** The `DeleteVectors` of `delete-document.ts`. */
-export async function deleteVectors(transaction: Transaction, { numbers, ...place }: Place & { readonly numbers: readonly number[] }): Promise<number> {
+export async function deleteVectors(
+  transaction: Transaction,
+  { numbers, ...place }: Place & { readonly numbers: readonly number[] },
+): Promise<number> {
   const sets = await vectorSets(transaction, { tenant: place.tenant, collections: [place.collection] })
   return removeNumbers(transaction, sets, numbers)
 }

@@ -44,7 +44,11 @@ export interface VectorDeps {
 const scanTuplesMax = 40_000
 
 /** The nearest chunks of a set. */
-export async function searchVectors(transaction: Transaction, query: VectorQuery, { store, costs, clock }: VectorDeps): Promise<VectorAnswer> {
+export async function searchVectors(
+  transaction: Transaction,
+  query: VectorQuery,
+  { store, costs, clock }: VectorDeps,
+): Promise<VectorAnswer> {
   const { set, allowed, wanted } = query
   if (allowed?.size === 0 || set.vectors === 0) return { hits: [], why: 'no vector to compare with' }
   const plan = planVectors({ set, store, allowed: allowed?.size ?? null, wanted }, costs)
@@ -66,7 +70,10 @@ function decodeHits(rows: readonly Row[], limit: number): VectorHit[] {
 }
 
 /** Compares with every vector, or every one that is allowed. Adding 0 to the distance keeps an index out. */
-export async function scanAll(transaction: Transaction, { set, vector, limit, allowed }: Omit<VectorQuery, 'wanted'>): Promise<VectorHit[]> {
+export async function scanAll(
+  transaction: Transaction,
+  { set, vector, limit, allowed }: Omit<VectorQuery, 'wanted'>,
+): Promise<VectorHit[]> {
   const distance = `embedding <#> $3::${columnType(set)}`
   const { rows } = await transaction.query(
     `select number, -(${distance}) as score from ${set.name} where tenant = $1 and collection = $2${allowed === null ? '' : ' and number = any($5::int[])'}
@@ -77,8 +84,16 @@ export async function scanAll(transaction: Transaction, { set, vector, limit, al
 }
 
 /** Looks up in the set's index. */
-export async function scanIndex(transaction: Transaction, { set, vector, limit, allowed }: Omit<VectorQuery, 'wanted'>, index: VectorIndexSettings): Promise<VectorHit[]> {
-  await transaction.query(`select ${indexScanSettings(index).map(([name, value]) => `set_config('${name}', '${value}', true)`).join(', ')}`)
+export async function scanIndex(
+  transaction: Transaction,
+  { set, vector, limit, allowed }: Omit<VectorQuery, 'wanted'>,
+  index: VectorIndexSettings,
+): Promise<VectorHit[]> {
+  await transaction.query(
+    `select ${indexScanSettings(index)
+      .map(([name, value]) => `set_config('${name}', '${value}', true)`)
+      .join(', ')}`,
+  )
   const distance = `embedding <#> $3::${columnType(set)}`
   const { rows } = await transaction.query(
     `select number, -(${distance}) as score from ${set.name} where tenant = $1 and collection = $2${allowed === null ? '' : ' and number = any($5::int[])'}

@@ -44,7 +44,14 @@ const cases: readonly (readonly [string, readonly FilterCondition[], readonly st
   ['an unknown field', [{ field: 'nothing', op: 'eq', value: 1 }], []],
   ['a field with quotes', [{ field: 'a.b "c"', op: 'eq', value: 'quoted' }], ['odd']],
   ['an attack is a value', [{ field: `colour' or true --`, op: 'eq', value: `x' or 'x' = 'x` }], []],
-  ['conditions together', [{ field: 'tags', op: 'contains', value: 'sale' }, { field: 'active', op: 'eq', value: true }], ['red']],
+  [
+    'conditions together',
+    [
+      { field: 'tags', op: 'contains', value: 'sale' },
+      { field: 'active', op: 'eq', value: true },
+    ],
+    ['red'],
+  ],
   ['the own id', [{ field: 'id', op: 'in', values: ['red', 'bare'] }], ['bare', 'red']],
   ['the own title by a part', [{ field: 'title', op: 'contains', value: 'RE' }], ['bare', 'green', 'red']],
   ['the own uri that is not there', [{ field: 'uri', op: 'exists', present: true }], []],
@@ -72,7 +79,12 @@ test.each(refused)('refuses %s and says why', (_, condition, message) => {
 
 test('refuses more than 20 conditions', () => {
   const condition = { field: 'size', op: 'eq', value: 1 } as const
-  expect(() => filterSql(Array.from({ length: 21 }, () => condition), new SqlParameters([]))).toThrow(/at most 20 conditions, this one 21/)
+  expect(() =>
+    filterSql(
+      Array.from({ length: 21 }, () => condition),
+      new SqlParameters([]),
+    ),
+  ).toThrow(/at most 20 conditions, this one 21/)
 })
 
 describeStores(kinds, (servers) => {
@@ -95,7 +107,12 @@ describeStores(kinds, (servers) => {
 
   test('facets count the values of what the filter lets through, lists by each of their values', async () => {
     const facets = await database.tx({ tenant }, (transaction) =>
-      countFacets(transaction, { tenant, collections: ['c1'], filter: [{ field: 'tags', op: 'exists', present: true }], fields: ['tags', 'active', 'nothing'] }),
+      countFacets(transaction, {
+        tenant,
+        collections: ['c1'],
+        filter: [{ field: 'tags', op: 'exists', present: true }],
+        fields: ['tags', 'active', 'nothing'],
+      }),
     )
     expect(facets).toEqual({
       tags: [

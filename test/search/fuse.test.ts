@@ -19,7 +19,11 @@ test('the score is the convex sum of scaled scores, and those of the legs stay a
 
 test('weights 0 and 1 are the legs alone', () => {
   const legs = { keyword: hits(['a', 3], ['b', 2]), vector: hits(['c', 0.8], ['b', 0.7], ['a', 0.1]) }
-  expect(fuse(legs, () => 0).map(({ key }) => key).slice(0, 2)).toEqual(['a', 'b'])
+  expect(
+    fuse(legs, () => 0)
+      .map(({ key }) => key)
+      .slice(0, 2),
+  ).toEqual(['a', 'b'])
   expect(fuse(legs, () => 1).map(({ key }) => key)).toEqual(['c', 'b', 'a'])
 })
 
@@ -40,7 +44,10 @@ function judged(right: 'keyword' | 'vector', count: number): { legs: Legs; relev
   return Array.from({ length: count }, () => {
     const noise = (): LegHit[] => Array.from({ length: 20 }, (_, at) => ({ key: `n${Math.floor(random() * 200)}-${at}`, score: random() }))
     const sure = [{ key: 'right', score: 2 }, ...noise()]
-    return { legs: right === 'keyword' ? { keyword: sure, vector: noise() } : { keyword: noise(), vector: sure }, relevant: new Set(['right']) }
+    return {
+      legs: right === 'keyword' ? { keyword: sure, vector: noise() } : { keyword: noise(), vector: sure },
+      relevant: new Set(['right']),
+    }
   })
 }
 

@@ -29,7 +29,8 @@ describeStores(kinds, (servers) => {
   afterAll(() => database.close())
   beforeEach(async () => {
     await withVectors(database)
-    for (const [id, chunks] of Object.entries(animals)) await put(database, { id, chunks, metadata: { kind: id === 'fish' ? 'water' : 'land' } })
+    for (const [id, chunks] of Object.entries(animals))
+      await put(database, { id, chunks, metadata: { kind: id === 'fish' ? 'water' : 'land' } })
   })
 
   const ask = (query: string, overrides: Partial<SearchRequest> = {}, deps: Partial<SearchDeps> = {}): Promise<SearchAnswer> =>
@@ -92,7 +93,12 @@ describeStores(kinds, (servers) => {
     await makeCollection(database, { id: 'c2', name: 'more', settings: { fusionWeight: 0 } })
     await put(database, { collection: 'c2', id: 'm', chunks: ['Kittens are young cats.', 'Nothing here fits.'] })
     const answer = await ask('kittens', { collections: ['docs', 'more'], explain: true })
-    expect(answer.results.slice(0, 2).map(({ collection, chunk }) => `${collection} ${chunk.id}`).toSorted()).toEqual(['docs cats#2', 'more m#0'])
+    expect(
+      answer.results
+        .slice(0, 2)
+        .map(({ collection, chunk }) => `${collection} ${chunk.id}`)
+        .toSorted(),
+    ).toEqual(['docs cats#2', 'more m#0'])
     expect(answer.results.find(({ chunk }) => chunk.id === 'm#1')?.score).toBe(0)
     expect(Object.keys(answer.versions).toSorted()).toEqual(['docs', 'more'])
     expect(answer.explain?.some((line) => line.startsWith('more, vectors: exact'))).toBe(true)
@@ -110,7 +116,9 @@ describeStores(kinds, (servers) => {
     const filter = [{ field: 'kind', op: 'eq', value: 'water' }] as const
     const before = await ask('salmon', { filter }, { memory })
     await put(database, { id: 'trout', chunks: ['Trout and salmon are fish.'], metadata: { kind: 'water' } })
-    await database.tx({ tenant }, (transaction) => deleteDocument(transaction, { tenant, collection: 'c1', document: 'fish' }, deleteVectors))
+    await database.tx({ tenant }, (transaction) =>
+      deleteDocument(transaction, { tenant, collection: 'c1', document: 'fish' }, deleteVectors),
+    )
     const after = await ask('salmon', { filter }, { memory })
     expect([idsOf(before), idsOf(after)]).toEqual([['fish#0'], ['trout#0']])
     expect(after.versions['docs']).toBe((before.versions['docs'] ?? 0) + 2)
@@ -161,7 +169,11 @@ describeStores(kinds, (servers) => {
   })
 
   test('refuses what it cannot search and says why', async () => {
-    await expect(ask('cat', { collections: ['none'] })).rejects.toMatchObject({ code: 'invalid_request', status: 404, message: 'no collection "none"' })
+    await expect(ask('cat', { collections: ['none'] })).rejects.toMatchObject({
+      code: 'invalid_request',
+      status: 404,
+      message: 'no collection "none"',
+    })
     await expect(ask('  ')).rejects.toThrow('the query is empty')
     await expect(ask('cat', { limit: 0 })).rejects.toThrow('limit is 1 to 100')
     await expect(ask('cat', { collections: [] })).rejects.toThrow('1 to 10 collections')

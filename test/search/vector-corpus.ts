@@ -36,7 +36,14 @@ export interface Written {
 }
 
 /** Chunks stand in the document's text one after another, joined by a line break. */
-export async function writeOf({ collection = 'c1', id, chunks, metadata = {}, digest: by = digest, isEmbedded = true }: Written): Promise<DocumentWrite> {
+export async function writeOf({
+  collection = 'c1',
+  id,
+  chunks,
+  metadata = {},
+  digest: by = digest,
+  isEmbedded = true,
+}: Written): Promise<DocumentWrite> {
   const plain = documentOf(collection, id, chunks)
   const vectors = await vectorsOf(chunks)
   let at = 0
@@ -77,7 +84,15 @@ export async function withVectors(database: Database, settings: Partial<Collecti
 }
 
 export function depsOf(database: Database, overrides: Partial<SearchDeps> = {}): SearchDeps {
-  return { database, clock: systemClock, embed, ask: null, memory: createSearchMemory(), signal: new AbortController().signal, ...overrides }
+  return {
+    database,
+    clock: systemClock,
+    embed,
+    ask: null,
+    memory: createSearchMemory(),
+    signal: new AbortController().signal,
+    ...overrides,
+  }
 }
 
 export function requestOf(query: string, overrides: Partial<SearchRequest> = {}): SearchRequest {

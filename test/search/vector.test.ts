@@ -36,7 +36,11 @@ async function liveSet(database: Database, collection = 'c1'): Promise<VectorSet
   return set
 }
 
-async function ask(database: Database, text: string, options: { limit?: number; allowed?: ReadonlySet<number> | null; collection?: string } = {}): Promise<VectorAnswer> {
+async function ask(
+  database: Database,
+  text: string,
+  options: { limit?: number; allowed?: ReadonlySet<number> | null; collection?: string } = {},
+): Promise<VectorAnswer> {
   const { limit = 5, allowed = null, collection = 'c1' } = options
   const set = await liveSet(database, collection)
   const vector = await vectorOf(text)
@@ -143,7 +147,9 @@ describeStores(kinds, (servers) => {
     await put(database, { collection: 'c2', id: 'a', chunks: ['alpha beta'] })
     const { name } = await liveSet(database)
     const rows = async (): Promise<unknown[]> =>
-      (await database.tx('system', ({ query }) => query(`select collection, number from ${name} order by collection, number`))).rows.map(({ collection }) => collection)
+      (await database.tx('system', ({ query }) => query(`select collection, number from ${name} order by collection, number`))).rows.map(
+        ({ collection }) => collection,
+      )
     await database.tx({ tenant }, (transaction) => deleteDocument(transaction, { tenant, collection: 'c1', document: 'a' }, deleteVectors))
     expect(await rows()).toEqual(['c1', 'c2'])
     await database.tx({ tenant }, (transaction) => deleteCollection(transaction, { tenant, name: 'docs' }, purgeVectors))
@@ -158,7 +164,9 @@ describeStores(kinds, (servers) => {
     const seen = await database.tx({ tenant: 'other' }, ({ query }) => query(`select number from ${name}`))
     expect(seen.rows).toEqual([])
     await expect(
-      database.tx({ tenant: 'other' }, ({ query }) => query(`insert into ${name} select '${tenant}', 'c1', 9, '${vectorText(new Float32Array(64))}'`)),
+      database.tx({ tenant: 'other' }, ({ query }) =>
+        query(`insert into ${name} select '${tenant}', 'c1', 9, '${vectorText(new Float32Array(64))}'`),
+      ),
     ).rejects.toThrow()
   })
 
@@ -231,7 +239,9 @@ describeStores(kinds, (servers) => {
     await put(database, { id: 'a', chunks: texts(7, 200) })
     await maintainVectors(database, { newSuffix, indexFrom: 100 })
     expect((await maintainVectors(database, { newSuffix, indexFrom: 100 })).removed).toBe(0)
-    await database.tx('system', ({ query }) => query(`update rag_vector_sets set changed_at = now() - interval '1 hour' where state = 'retired'`))
+    await database.tx('system', ({ query }) =>
+      query(`update rag_vector_sets set changed_at = now() - interval '1 hour' where state = 'retired'`),
+    )
     expect((await maintainVectors(database, { newSuffix, indexFrom: 100 })).removed).toBe(200)
     expect(await setsOf(database)).toHaveLength(1)
   })

@@ -13,7 +13,7 @@ const tablesMax = 2_000
 /** A longer row would not fit a page, and is kept out of line. */
 const inlineBytesMax = 8_000
 const namePattern = '^rag_vectors_[0-9a-f]{16}_[0-9]{1,5}(_h)?(_[0-9a-f]{8})?$'
-const placeholder = 'table_of_vectors'
+const standIn = 'table_of_vectors'
 
 export const vectorSql = `
 do $$ begin
@@ -65,7 +65,7 @@ begin
   execute format('create table %I (tenant text not null, collection text not null, number integer not null,
     embedding %s(%s) not null, primary key (tenant, collection, number))', new.name, kind, new.dimensions);
   if bytes <= ${inlineBytesMax} then execute format('alter table %I alter column embedding set storage plain', new.name); end if;
-  execute replace(${sqlLiteral(tenantTable(placeholder))}, '${placeholder}', new.name);
+  execute replace(${sqlLiteral(tenantTable(standIn))}, '${standIn}', new.name);
   execute format('grant select, insert, update, delete on %I to %I', new.name, session_user);
   if exists (select from pg_roles where rolname = '${tenantRole}') then
     execute format('grant select, insert, update, delete on %I to ${tenantRole}', new.name);

@@ -37,7 +37,12 @@ const count = z.number().int().min(1)
 
 export const vectorIndexSettings = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('exact') }),
-  z.strictObject({ kind: z.literal('hnsw'), m: count.min(2).max(100), efConstruction: count.min(4).max(1_000), efSearch: count.max(1_000) }),
+  z.strictObject({
+    kind: z.literal('hnsw'),
+    m: count.min(2).max(100),
+    efConstruction: count.min(4).max(1_000),
+    efSearch: count.max(1_000),
+  }),
   z.strictObject({ kind: z.literal('ivfflat'), lists: count.max(32_768), probes: count.max(32_768) }),
 ])
 
@@ -97,8 +102,15 @@ export async function vectorSets(
 /** Makes the table of `space` unless it is there. False without pgvector. Throws `invalid_request` for more dimensions than it can store. */
 export async function ensureTable(transaction: Transaction, space: VectorSpace, own: string | null = null): Promise<boolean> {
   if (space.dimensions > dimensionsMax[space.storage]) {
-    throw new CorralError('invalid_request', `vectors of ${space.dimensions} dimensions: at most ${dimensionsMax[space.storage]} can be stored`)
+    throw new CorralError(
+      'invalid_request',
+      `vectors of ${space.dimensions} dimensions: at most ${dimensionsMax[space.storage]} can be stored`,
+    )
   }
-  const { rows } = await transaction.query('select rag_vector_table($1, $2, $3) as is_there', [tableName(space, own), space.dimensions, space.storage])
+  const { rows } = await transaction.query('select rag_vector_table($1, $2, $3) as is_there', [
+    tableName(space, own),
+    space.dimensions,
+    space.storage,
+  ])
   return rows[0]?.['is_there'] === true
 }
