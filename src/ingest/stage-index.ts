@@ -9,7 +9,7 @@ import type { Lease } from './jobs/lease.ts'
 import { clearParts, clearVectors, type Prepared, readText, readVectors } from './jobs/parts.ts'
 import type { Source } from './sources.ts'
 
-/** The largest document must fit; while it is written no other worker may take the job. */
+/** The largest document must fit. */
 const writeTimeoutMs = 600_000
 const statementTimeoutMs = 120_000
 
@@ -30,10 +30,10 @@ export async function indexDocument(ready: Ready, lease: Lease, deps: IngestDeps
     async (transaction) => ({ text: await readText(transaction, job), vectors: await readVectors(transaction, job) }),
     { readOnly: true, statementTimeoutMs },
   )
-  // No renewal meanwhile: it would wait for the row that this transaction holds.
+  // No renewal meanwhile: it would wait for the row that this transaction holds. Holding it is what keeps others away, however long it
+  // takes, and only while this process lives.
   await lease.stop()
-  const limits = { leaseMs: writeTimeoutMs, statementTimeoutMs, transactionTimeoutMs: writeTimeoutMs }
-  await lease.tx(async () => {}, { leaseMs: writeTimeoutMs })
+  const limits = { statementTimeoutMs, transactionTimeoutMs: writeTimeoutMs }
   await lease.tx(async (transaction) => {
     await deps.writeDocument(transaction, writeOf(ready, read))
     await clearParts(transaction, job)
@@ -57,7 +57,7 @@ export async function indexWords(ready: Ready, lease: Lease, deps: IngestDeps): 
   const { tenant } = ready.job
   const text = await deps.database.tx({ tenant }, (transaction) => readText(transaction, ready.job), { readOnly: true })
   await lease.stop()
-  const limits = { leaseMs: writeTimeoutMs, statementTimeoutMs, transactionTimeoutMs: writeTimeoutMs }
+  const limits = { statementTimeoutMs, transactionTimeoutMs: writeTimeoutMs }
   await lease.tx((transaction) => deps.writeDocument(transaction, writeOf(ready, { text, vectors: new Map() })), limits)
 }
 

@@ -68,21 +68,20 @@ export class Lease {
   }
 
   /** Runs `work` in a transaction of the job's tenant that holds only while the job is this worker's. Throws `LeaseLost` when it is not. */
-  tx<T>(work: (transaction: Transaction) => Promise<T>, options: TransactionOptions & { readonly leaseMs?: number } = {}): Promise<T> {
+  tx<T>(work: (transaction: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     const { tenant, id, leaseOwner } = this.job
-    const { leaseMs = this.#deps.leaseMs, ...rest } = options
     return this.#deps.database.tx(
       { tenant },
       async (transaction) => {
         if (this.signal.aborted) throw new LeaseLost('the job was taken away')
-        const { rowCount } = await transaction.query(renewSql, [tenant, id, leaseOwner, leaseMs])
+        const { rowCount } = await transaction.query(renewSql, [tenant, id, leaseOwner, this.#deps.leaseMs])
         if (rowCount === 0) {
           this.lose()
           throw new LeaseLost('the job was taken away')
         }
         return work(transaction)
       },
-      rest,
+      options,
     )
   }
 }
