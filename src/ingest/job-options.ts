@@ -3,11 +3,11 @@ import { z } from 'zod'
 
 export const ingestOptions = z.object({
   /** Documents worked on at once in this process. */
-  workers: z.int().min(1).max(64).default(4),
+  workers: z.int().min(1).max(64).default(8),
   /** Texts per request to the embedder; the fleet deals a request out over its nodes. */
   embedBatchTexts: z.int().min(1).max(2_048).default(64),
   /** Requests to the embedder at once, over all jobs of this process: while one is written, others keep the nodes busy. */
-  embedInFlight: z.int().min(1).max(64).default(4),
+  embedInFlight: z.int().min(1).max(64).default(8),
   /** A request to the embedder that takes longer has failed. */
   embedTimeoutMs: z.int().min(100).default(120_000),
   /** A job whose worker is not heard of for this long goes to another. */
