@@ -114,8 +114,9 @@ export function nearestByHand(
     for (let index = 0; index < asked.length; index += 1) sum += (asked[index] ?? 0) * (vector[index] ?? 0)
     scores[at] = sum
   }
-  return [...scores.keys()]
-    .filter((at) => (scores[at] ?? 0) > Number.NEGATIVE_INFINITY)
+  const least = scores.toSorted().at(-limit) ?? Number.NEGATIVE_INFINITY
+  return Array.from(scores.keys())
+    .filter((at) => (scores[at] ?? least) > Number.NEGATIVE_INFINITY && (scores[at] ?? least) >= least)
     .toSorted((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0))
     .slice(0, limit)
 }

@@ -52,8 +52,7 @@ create unique index rag_vector_sets_live on rag_vector_sets (tenant, collection,
 create index rag_vector_sets_name on rag_vector_sets (name);
 ${tenantTable('rag_vector_sets')}
 
--- A row here is a table there, so that a copy of the rows into another database makes the tables before their own rows come (they come
--- later in the order of names).
+-- A row there is a table.
 create function rag_vector_table_made() returns trigger
 language plpgsql security definer set search_path from current as $$
 declare
@@ -81,6 +80,13 @@ begin
   insert into rag_vector_tables (name, dimensions, storage) values (wanted, dimensions, storage) on conflict do nothing;
   return true;
 end $$;
+
+-- Makes a table that a copy of another database brings rows for: all that is to be known stands in its name.
+create function corral_make_table(wanted text) returns boolean
+language sql security definer set search_path from current as $$
+  select rag_vector_table(wanted, split_part(wanted, '_', 4)::integer, case split_part(wanted, '_', 5) when 'h' then 'half' else 'full' end)
+    where wanted ~ '${namePattern}'
+$$;
 
 create function rag_vector_index(wanted text, method text, first integer, second integer) returns void
 language plpgsql security definer set search_path from current as $$
