@@ -7,7 +7,7 @@ import { z } from 'zod'
 import type { ChunkingSettings } from '../core/corpus.ts'
 import type { Transaction } from '../store/database.ts'
 import { chunkingDefaults } from './chunk.ts'
-import type { DocumentPlace } from './ingest.ts'
+import type { DocumentPlace } from './job-deps.ts'
 
 const settingsRow = z.object({
   settings: z.object({

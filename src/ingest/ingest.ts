@@ -1,14 +1,10 @@
 /**
- * What ingest needs from others, and the feature put together. `app.ts` hands these functions over: parsing and fetching are `ingest/parse`,
- * embedding is the gateway's own, writing and deleting are `search`. Ingest reads the tables of collections and documents itself
- * (`documents-stored.ts`), but never writes them.
+ * Documents in: bytes or addresses become jobs, jobs become documents that can be found. The one way in for the surfaces and for the
+ * watched folders; what it needs of others is in `job-deps.ts`.
  */
-import type { Clock } from '../base/clock.ts'
-import type { EmbeddedChunk, Embedded, EmbedOptions, Metadata, ParsedDocument } from '../core/corpus.ts'
-import type { Database, Transaction } from '../store/database.ts'
 import { type GivenDocument, reingestDocument, removeDocument, submitDocument, type Submitted } from './documents.ts'
 import type { Job } from './job.ts'
-import type { IngestOptions } from './job-options.ts'
+import type { DocumentPlace, IngestDeps } from './job-deps.ts'
 import { cancelJob, type ControlVerdict, pauseJob, resumeJob, retryFailedJobs, retryJob } from './jobs/job-control.ts'
 import { type JobList, countJobs, listJobs, readJob } from './jobs/job-rows.ts'
 import { JobWorkers } from './jobs/job-worker.ts'
@@ -16,85 +12,8 @@ import type { JobPlace } from './jobs/parts.ts'
 import { JobEvents, watchJob } from './progress.ts'
 import { Retention, sweepOnce } from './retention.ts'
 import { deleteSource, latestSource, type Source, sourceBytes, storeSource } from './sources.ts'
-import type { TokenEstimates } from './token-estimate.ts'
 
-export interface SourceBytes {
-  readonly bytes: Uint8Array
-  /** A file name, shown and used as a hint only. */
-  readonly name: string
-  readonly declaredType: string | null
-}
-
-/** Makes blocks of bytes in a process of its own; `signal` kills it. Rejects with a `CorralError`; one that is not retryable ends the job. */
-export type Parse = (source: SourceBytes, options: { readonly signal: AbortSignal }) => Promise<ParsedDocument>
-
-/** Gets a page from outside, safely. */
-export type FetchSource = (url: string, options: { readonly signal: AbortSignal }) => Promise<SourceBytes>
-
-/** As `Embed`; when the embedder's own count of tokens is handed on, estimates learn from it. */
-export type EmbedCounted = (
-  texts: readonly string[],
-  options: EmbedOptions,
-) => Promise<Embedded & { readonly promptTokens?: number | null }>
-
-export interface DocumentWrite {
-  readonly tenant: string
-  /** The collection's id. */
-  readonly collection: string
-  readonly document: {
-    readonly id: string
-    readonly title: string
-    readonly uri: string | null
-    readonly metadata: Metadata
-    readonly contentType: string
-    readonly contentHash: string
-    readonly sizeBytes: number
-    readonly text: string
-    readonly pages: number | null
-    readonly warnings: readonly string[]
-  }
-  /** A null vector: the one that is held for the chunk's hash stays; where none is held, the chunk is found by its words only. */
-  readonly chunks: readonly EmbeddedChunk[]
-  /** Of the vectors; null when there are none. */
-  readonly embedding: { readonly model: string; readonly digest: string } | null
-}
-
-/** Replaces the document and raises the collection's version, in the caller's transaction. */
-export type WriteDocument = (transaction: Transaction, write: DocumentWrite) => Promise<unknown>
-
-export interface DocumentPlace {
-  readonly tenant: string
-  readonly collection: string
-  readonly document: string
-}
-
-/** Removes all that search holds of a document; false when there was none. */
-export type DeleteDocument = (transaction: Transaction, place: DocumentPlace) => Promise<boolean>
-
-/** The hashes of the visible document's chunks that have a vector, and the digest of the newest set; null when there are none. */
-export type HeldVectors = (
-  transaction: Transaction,
-  place: DocumentPlace,
-) => Promise<{ readonly digest: string; readonly hashes: ReadonlySet<string> } | null>
-
-export interface IngestDeps {
-  readonly database: Database
-  readonly clock: Clock
-  /** 0 to below 1. */
-  readonly random: () => number
-  readonly options: () => IngestOptions
-  readonly estimates: TokenEstimates
-  readonly parse: Parse
-  readonly fetchSource: FetchSource
-  readonly embed: EmbedCounted
-  readonly writeDocument: WriteDocument
-  readonly deleteDocument: DeleteDocument
-  readonly heldVectors: HeldVectors
-  /** Longest input of the embedder in tokens; null when nobody knows. */
-  readonly contextTokens: (model: string) => Promise<number | null>
-  /** Something failed in the background that no caller hears of. */
-  readonly onTrouble: (error: unknown) => void
-}
+export type * from './job-deps.ts'
 
 /** What somebody gives, before its bytes are stored. */
 export interface GivenFile extends Omit<GivenDocument, 'kind' | 'source'> {
@@ -127,11 +46,10 @@ export class Ingest {
 
   /** Stores bytes and makes a job of them. Throws `body_too_large`, `conflict`, `queue_full`, or what `bytes` throws; then nothing is kept. */
   async submitFile(given: GivenFile, bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Submitted> {
-    const { declaredType, ...document } = given
     const { database, options } = this.#deps
     const source = await storeSource(database, given, { bytes, bytesMax: options().sourceBytesMax })
     try {
-      return this.#told(await submitDocument(database, { ...document, kind: 'upload', source }))
+      return this.#told(await submitDocument(database, { ...given, kind: 'upload', source }))
     } catch (error) {
       await this.#forget(source)
       throw error

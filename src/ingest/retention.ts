@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { removeDocument } from './documents.ts'
-import type { DocumentPlace, IngestDeps } from './ingest.ts'
+import type { DocumentPlace, IngestDeps } from './job-deps.ts'
 import { sweepSources } from './sources.ts'
 
 const documentsPerSweep = 500

@@ -7,7 +7,7 @@ import { z } from 'zod'
 
 import { CorralError } from '../core/errors.ts'
 import type { Database, Transaction } from '../store/database.ts'
-import type { DocumentPlace } from './ingest.ts'
+import type { DocumentPlace } from './job-deps.ts'
 
 export const sourcePartBytes = 1_048_576
 

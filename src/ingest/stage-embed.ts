@@ -5,7 +5,7 @@
  */
 import type { Chunk } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
-import type { IngestDeps } from './ingest.ts'
+import type { IngestDeps } from './job-deps.ts'
 import type { Job } from './job.ts'
 import type { Gate } from './jobs/gate.ts'
 import type { Lease } from './jobs/lease.ts'
@@ -33,8 +33,6 @@ export interface EmbedContext {
 
 /** Rounds in which the model's digest may change before the job gives up. */
 const roundsMax = 3
-/** Progress is written with the vectors; a job of one batch needs no more. */
-const nothingToDo = { made: new Set<string>(), digest: null }
 
 interface Task {
   readonly job: Job
@@ -52,15 +50,15 @@ export async function embedChunks(
 ): Promise<Prepared> {
   const { model } = prepared
   if (model === null) return prepared
-  let current = prepared
+  let digest = prepared.digest
   for (let round = 0; round < roundsMax; round += 1) {
     try {
-      return await embedRound({ job, lease, model, prepared: current }, chunks, context)
+      return await embedRound({ job, lease, model, prepared: { ...prepared, digest } }, chunks, context)
     } catch (error) {
       if (!(error instanceof DigestChanged)) throw error
-      current = { ...current, digest: null }
+      digest = null
       await lease.tx((transaction) => clearVectors(transaction, job))
-      await notePrepared(lease, job, current)
+      await notePrepared(lease, job, { ...prepared, digest })
     }
   }
   throw new CorralError('node_failed', `the nodes answer with different builds of ${model}: pull the same one on all of them`)
@@ -78,7 +76,7 @@ async function embedRound(task: Task, chunks: readonly Chunk[], context: EmbedCo
   const { embedBatchTexts } = context.deps.options()
   const batches: [string, string][][] = []
   for (let at = 0; at < missing.length; at += embedBatchTexts) batches.push(missing.slice(at, at + embedBatchTexts))
-  await inParallel(batches, context, lease.signal, async (batch, signal) => {
+  await inParallel(batches, { ...context, outer: lease.signal }, async (batch, signal) => {
     const vectors = await embedBatch(batch, { task, deps: context.deps, signal })
     if (known.digest !== null && known.digest !== vectors.digest) throw new DigestChanged('the digest of the embedder changed')
     const isFirst = known.digest === null
@@ -103,7 +101,7 @@ async function alreadyMade(
       const made = prepared.digest === null ? new Set<string>() : await readVectorHashes(transaction, job)
       const isFresh = job.kind === 'reingest'
       const held = isFresh ? null : await heldVectors(transaction, { tenant, collection, document })
-      if (held === null) return { ...nothingToDo, made, digest: prepared.digest }
+      if (held === null) return { made, digest: prepared.digest }
       // Held vectors of another digest are worth nothing once there are new ones.
       if (prepared.digest !== null && prepared.digest !== held.digest) return { made, digest: prepared.digest }
       return { made: new Set([...made, ...held.hashes]), digest: held.digest }
@@ -141,8 +139,7 @@ async function embedBatch(
 /** Runs `work` for every batch, as many at once as the process may; the first failure stops the rest and is thrown when all have ended. */
 async function inParallel<T>(
   items: readonly T[],
-  { deps, gate }: EmbedContext,
-  outer: AbortSignal,
+  { deps, gate, outer }: EmbedContext & { readonly outer: AbortSignal },
   work: (item: T, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController()

@@ -3,7 +3,7 @@
  * revision before is what is found.
  */
 import type { Chunk, EmbeddedChunk } from '../core/corpus.ts'
-import type { IngestDeps } from './ingest.ts'
+import type { IngestDeps } from './job-deps.ts'
 import type { Job } from './job.ts'
 import type { Lease } from './jobs/lease.ts'
 import { clearParts, clearVectors, type Prepared, readText, readVectors } from './jobs/parts.ts'

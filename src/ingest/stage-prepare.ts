@@ -2,13 +2,11 @@
  * Stages upload, extract and chunk: the bytes of a job become the text and the chunks of its document, kept in the job's parts. Nothing
  * is kept of a part of it: the stage counts as done only with the transaction that notes what was prepared.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
-
 import type { Chunk, ParsedDocument } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import { chunkDocument } from './chunk.ts'
 import { ingestSettings, type IngestSettings } from './documents-stored.ts'
-import type { IngestDeps, SourceBytes } from './ingest.ts'
+import type { IngestDeps, SourceBytes } from './job-deps.ts'
 import type { Job } from './job.ts'
 import type { Lease } from './jobs/lease.ts'
 import { chunksPerPart, clearParts, clearVectors, type Prepared, saveChunkPart, saveTextPart, textPartCount } from './jobs/parts.ts'
@@ -121,7 +119,9 @@ async function cutDocument(
       throw new CorralError('invalid_request', `${job.name} has more than ${chunksMax} chunks: split it, or set larger chunks`)
     chunks.push(chunk)
     if (deps.clock.nowMs() - turnStartMs < turnMs) continue
-    await nextTurn()
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
     turnStartMs = deps.clock.nowMs()
   }
   return chunks

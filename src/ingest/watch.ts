@@ -9,7 +9,7 @@ import { join, matchesGlob } from 'node:path'
 
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Submitted } from './documents.ts'
-import type { DocumentPlace } from './ingest.ts'
+import type { DocumentPlace } from './job-deps.ts'
 
 export interface WatchedFolder {
   readonly folder: string

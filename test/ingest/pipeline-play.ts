@@ -71,11 +71,11 @@ export const embedderDown = (): CorralError => new CorralError('no_node', 'no no
 
 /** Ingest on `database`, which is migrated and has the collection; not started. */
 export function play(database: Database, overrides: Partial<IngestOptions> = {}, deps: Partial<IngestDeps> = {}): Played {
-  const embed = async (texts: readonly string[], options: EmbedOptions): Promise<Embedded> => {
-    await played.onEmbed(texts, options)
+  const embed = async (given: readonly string[], options: EmbedOptions): Promise<Embedded> => {
+    await played.onEmbed(given, options)
     options.signal.throwIfAborted()
-    played.embedded.push(...texts)
-    return { vectors: texts.map(vectorOf), digest: played.digest }
+    played.embedded.push(...given)
+    return { vectors: given.map(vectorOf), digest: played.digest }
   }
   const played: Played = {
     embedded: [],
@@ -147,8 +147,8 @@ export function file(document: string, more: Partial<GivenFile> = {}): GivenFile
 export const bytesOf = (text: string): Uint8Array[] => [new TextEncoder().encode(text)]
 
 /** Paragraphs that fall into one chunk each under one heading each. */
-export function sections(count: number, mark = ''): string {
-  return Array.from({ length: count }, (_, index) => `# Part ${index}\n\nThis is what part ${index} says${mark}.`).join('\n\n')
+export function sections(length: number, mark = ''): string {
+  return Array.from({ length }, (_, index) => `# Part ${index}\n\nThis is what part ${index} says${mark}.`).join('\n\n')
 }
 
 /** The job when it is finished. */

@@ -3,7 +3,7 @@
  * at once with its reason, and a missing embedder makes the job wait without using up its attempts.
  */
 import { CorralError, toCorralError } from '../../core/errors.ts'
-import type { IngestDeps } from '../ingest.ts'
+import type { IngestDeps } from '../job-deps.ts'
 import type { Job } from '../job.ts'
 import { EmbedderMissing } from '../stage-embed.ts'
 import { type Lease, LeaseLost } from './lease.ts'

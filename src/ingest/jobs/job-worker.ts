@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto'
 
 import type { Timer } from '../../base/clock.ts'
-import type { IngestDeps } from '../ingest.ts'
+import type { IngestDeps } from '../job-deps.ts'
 import type { Job } from '../job.ts'
 import { type JobEvents, reporter } from '../progress.ts'
 import { runJob } from '../pipeline.ts'
