@@ -19,8 +19,8 @@ export interface TuneCommandOptions extends ConfigOptions {
   readonly apply?: boolean
 }
 
-/** Whose collections are meant when nobody is named: there is one tenant while authentication is off. */
-const onlyTenant = 'default'
+/** Whose collections are meant when nobody is named: there is one tenant while authentication is off (`core/principal.ts`). */
+const onlyTenant = 'local'
 const mebibyte = 1_048_576
 
 /** Tries the grid, prints it, and applies the choice when asked. */
