@@ -3,13 +3,13 @@
  * document's id is the path below the folder. The folder is looked through now and then, and soon after the system says that something
  * changed, since such messages get lost. Links are never followed; a file that changes while it is read is read again.
  */
+import { createHash } from 'node:crypto'
 import { constants, type FSWatcher, watch as watchFolder } from 'node:fs'
 import { open, opendir } from 'node:fs/promises'
 import { join, matchesGlob } from 'node:path'
 
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Submitted } from './documents.ts'
-import type { DocumentPlace } from './job-deps.ts'
 
 export interface WatchedFolder {
   readonly folder: string
@@ -26,8 +26,8 @@ export interface WatchFolderDeps {
   /** Gives a file; its bytes are read while it runs. */
   readonly give: (document: string, bytes: AsyncIterable<Uint8Array>) => Promise<Submitted>
   readonly remove: (document: string) => Promise<unknown>
-  /** Ids that this folder gave before, as the store knows them. */
-  readonly known: () => Promise<readonly DocumentPlace['document'][]>
+  /** What this folder gave before, as the store knows it: document to SHA-256 of its bytes, hex. */
+  readonly known: () => Promise<ReadonlyMap<string, string>>
   /** A file was not taken, or something failed. */
   readonly onSkipped: (document: string, reason: string) => void
 }
@@ -58,6 +58,7 @@ export class FolderWatch {
   #watcher: FSWatcher | null = null
   #timer: Timer | null = null
   #passing: Promise<unknown> = Promise.resolve()
+  #isFirst = true
   #isClosed = false
 
   constructor(watched: WatchedFolder, deps: WatchFolderDeps) {
@@ -97,23 +98,25 @@ export class FolderWatch {
 
   /** One look through the folder. Rejects when the folder itself cannot be read; then nothing is removed. */
   async pass(): Promise<FolderPass> {
+    const known = this.#isFirst || this.#watched.removesDeleted ? await this.#deps.known() : new Map<string, string>()
     const found = new Set<string>()
     const given: Submitted[] = []
     let unchanged = 0
     let skipped = 0
     for await (const file of this.#files()) {
       found.add(file.document)
-      const taken = await this.#take(file)
+      const taken = await this.#take(file, known)
       if (taken === 'unchanged') unchanged += 1
       else if (taken === 'skipped') skipped += 1
       else given.push(taken)
     }
-    const removed = this.#watched.removesDeleted ? await this.#removeGone(found) : 0
+    const removed = this.#watched.removesDeleted ? await this.#removeGone(found, known) : 0
+    this.#isFirst = false
     this.#seen = new Map([...this.#seen].filter(([document]) => found.has(document)))
     return { given, unchanged, removed, skipped }
   }
 
-  async #take({ path, document }: FoundFile): Promise<Submitted | 'unchanged' | 'skipped'> {
+  async #take({ path, document }: FoundFile, known: ReadonlyMap<string, string>): Promise<Submitted | 'unchanged' | 'skipped'> {
     const { bytesMax } = this.#watched
     try {
       // Not following a link that took the file's place since the folder was listed.
@@ -123,7 +126,13 @@ export class FolderWatch {
       if (this.#seen.get(document) === mark) return 'unchanged'
       if (!stat.isFile()) return this.#skip(document, 'not a plain file')
       if (stat.size > bytesMax) return this.#skip(document, `${stat.size} bytes are over the limit of ${bytesMax}`)
-      const submitted = await this.#deps.give(document, handle.createReadStream({ autoClose: false, end: Math.max(0, bytesMax) }))
+      const read = (): AsyncIterable<Uint8Array> => handle.createReadStream({ autoClose: false, start: 0, end: bytesMax })
+      // After a start nothing was seen yet, but most files are what the store has.
+      if (this.#isFirst && known.has(document) && (await hashOf(read())) === known.get(document)) {
+        this.#seen.set(document, mark)
+        return 'unchanged'
+      }
+      const submitted = await this.#deps.give(document, read())
       this.#seen.set(document, mark)
       return submitted
     } catch (error) {
@@ -136,9 +145,10 @@ export class FolderWatch {
     return 'skipped'
   }
 
-  async #removeGone(found: ReadonlySet<string>): Promise<number> {
+  async #removeGone(found: ReadonlySet<string>, known: ReadonlyMap<string, string>): Promise<number> {
     let removed = 0
-    for (const document of await this.#deps.known()) {
+    // Those given since the start may not be in the store yet.
+    for (const document of new Set([...known.keys(), ...this.#seen.keys()])) {
       if (found.has(document)) continue
       await this.#deps.remove(document)
       removed += 1
@@ -170,6 +180,12 @@ export class FolderWatch {
   #isExcluded(document: string): boolean {
     return this.#watched.exclude.some((glob) => matchesGlob(document, glob))
   }
+}
+
+async function hashOf(bytes: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const part of bytes) hash.update(part)
+  return hash.digest('hex')
 }
 
 /** Why, without the folder's own path, which is nothing to show. */

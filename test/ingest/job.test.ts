@@ -89,6 +89,27 @@ describeStores(kinds, (servers) => {
     })
   })
 
+  test('a worker that was taken for dead and comes back writes nothing', async () => {
+    const made = await played()
+    const { ingest } = made
+    const held = Promise.withResolvers<void>()
+    const begun = Promise.withResolvers<AbortSignal>()
+    made.onEmbed = (_texts, { signal }) => {
+      begun.resolve(signal)
+      return held.promise
+    }
+    ingest.start()
+    const job = await submitted(ingest, 'a.md', sections(3))
+    await begun.promise
+    await store.tx('system', (transaction) =>
+      transaction.query(`update rag_jobs set lease_owner = 'another worker', lease_until = now() + interval '1 hour'`),
+    )
+    held.resolve()
+    await ingest.close()
+    expect(await ingest.job(job)).toMatchObject({ state: 'running', leaseOwner: 'another worker', error: null })
+    expect([await count(store, 'rag_documents'), await count(store, 'rag_job_vectors')]).toEqual([0, 0])
+  })
+
   test('cancel ends the parser and the embedding at once and removes what was made', async () => {
     const aborted: string[] = []
     const parsing = Promise.withResolvers<void>()

@@ -1,8 +1,13 @@
 // From bytes to a visible document on each store: what is embedded and what is not, waiting for the embedder, what is cleared.
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
+import { watchInto } from '../../src/ingest/watch-collection.ts'
 import type { Database } from '../../src/store/database.ts'
 import type { IngestOptions } from '../../src/ingest/job-options.ts'
 import { describeStores, serverKinds } from '../store/stores.ts'
@@ -239,5 +244,32 @@ describeStores(kinds, (servers) => {
     expect(await finished(ingest, job)).toMatchObject({ state: 'done', counts: { upload: { done: 1, total: 1 } } })
     expect(await texts(database, 'page')).toEqual(['Fetched from https://example.org/a'])
     expect((await ingest.source(place('page')))?.source).toMatchObject({ uri: 'https://example.org/a', name: 'page' })
+  })
+
+  test('a watched folder feeds a collection, and removes what was its own only', async () => {
+    const { ingest, database } = await startedOn(store)
+    const folder = mkdtempSync(join(tmpdir(), 'corral-watched-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    writeFileSync(join(folder, 'a.md'), 'From the folder.')
+    await finished(ingest, await submitted(ingest, 'uploaded.md', 'Uploaded.'))
+    const watched = {
+      folder,
+      include: ['*.md'],
+      exclude: [],
+      bytesMax: 1_000,
+      removesDeleted: true,
+      everyMs: 60_000,
+      name: 'docs',
+      tenant,
+      collection,
+    }
+    const skipped: string[] = []
+    const deps = { ingest, database, clock: systemClock, onSkipped: (document: string) => skipped.push(document) }
+    const { given } = await watchInto(watched, deps).pass()
+    for (const { job } of given) await finished(ingest, job)
+    expect(await texts(database, 'a.md')).toEqual(['From the folder.'])
+    rmSync(join(folder, 'a.md'))
+    expect(await watchInto(watched, deps).pass()).toMatchObject({ removed: 1 })
+    expect([await texts(database, 'a.md'), await texts(database, 'uploaded.md'), skipped]).toEqual([[], ['Uploaded.'], []])
   })
 })

@@ -1,5 +1,6 @@
 // A folder as documents: what is taken and what is not, changes, deletions, links, files that grow over the limit.
 
+import { createHash } from 'node:crypto'
 import { mkdtempSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -69,7 +70,7 @@ class Play {
         return { job: job(document), isNew: true }
       },
       remove: async (document) => this.held.delete(document),
-      known: async () => [...this.held.keys()],
+      known: async () => new Map([...this.held].map(([document, text]) => [document, createHash('sha256').update(text).digest('hex')])),
       onSkipped: (document, reason) => this.skipped.push([document, reason]),
     })
     onTestFinished(async () => {
@@ -114,6 +115,16 @@ test('removes what is gone, and only where that is asked for', async () => {
   rmSync(join(keeping.folder, 'a.md'))
   expect(await keeping.watch.pass()).toMatchObject({ removed: 0 })
   expect(keeping.held.size).toBe(1)
+})
+
+test('after a start gives only what is not in the store as it is', async () => {
+  const play = new Play()
+  play.write('a.md', 'A')
+  play.write('b.md', 'B')
+  play.held.set('a.md', 'A')
+  play.held.set('b.md', 'an older B')
+  expect(await play.watch.pass()).toMatchObject({ unchanged: 1 })
+  expect(play.given).toEqual(['b.md'])
 })
 
 test('follows no link, to a file or to a folder, and takes no file over the limit', async () => {
