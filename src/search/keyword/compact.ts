@@ -215,10 +215,12 @@ async function removeSpent(transaction: Transaction, { tenant, collection }: Own
   const { rows } = await transaction.query(`select id from rag_segments where tenant = $1 and collection = $2 and state = 'spent' limit 1`, place)
   if (rows[0] === undefined) return false
   const { id } = z.object({ id: z.coerce.string() }).parse(rows[0])
+  // By a range of terms: a list of them could be planned as a loop over the whole segment for each.
   const { rowCount } = await transaction.query(
-    `delete from rag_postings where tenant = $1 and collection = $2 and segment = $3 and term in
-      (select term from rag_postings where tenant = $1 and collection = $2 and segment = $3 order by term limit $4)`,
-    [...place, id, removedPerStep],
+    `delete from rag_postings where tenant = $1 and collection = $2 and segment = $3 and term <= coalesce(
+      (select term from rag_postings where tenant = $1 and collection = $2 and segment = $3 order by term offset $4 limit 1),
+      (select max(term) from rag_postings where tenant = $1 and collection = $2 and segment = $3))`,
+    [...place, id, removedPerStep - 1],
   )
   if (rowCount < removedPerStep) await transaction.query('delete from rag_segments where tenant = $1 and collection = $2 and id = $3', [...place, id])
   return true

@@ -7,10 +7,11 @@
 import { z } from 'zod'
 
 import type { Transaction } from '../../store/database.ts'
-import { decodeMap, decodeNumbers, decodePostings, encodeNumbers, encodePostings, type Postings } from './codec.ts'
+import { decodeMap, decodeNumbers, decodePostings, encodeNumbers, type Postings } from './codec.ts'
 import { joinPacked } from './index-write.ts'
 import type { Owner } from './memory.ts'
 import { countTerms, ordinalOf } from './segment.ts'
+import { insertPostings } from './segments-stored.ts'
 
 /** Lists up to so many bytes are rewritten at once; some hundred chunks. */
 const rareListMaxBytes = 256
@@ -81,30 +82,26 @@ const postingsRow = z.object({ term: z.string(), data: z.instanceof(Uint8Array) 
 
 async function removeRarePostings(
   transaction: Transaction,
-  { tenant, collection }: Owner,
+  owner: Owner,
   { segment, terms, ordinals }: { segment: string; terms: readonly string[]; ordinals: ReadonlySet<number> },
 ): Promise<void> {
   for (let from = 0; from < terms.length; from += termsPerStatement) {
     const { rows } = await transaction.query(
       `select term, data from rag_postings
         where tenant = $1 and collection = $2 and segment = $3 and term = any($4::text[]) and octet_length(data) <= $5`,
-      [tenant, collection, segment, terms.slice(from, from + termsPerStatement), rareListMaxBytes],
+      [owner.tenant, owner.collection, segment, terms.slice(from, from + termsPerStatement), rareListMaxBytes],
     )
     const kept = rows
       .map((row) => postingsRow.parse(row))
       .map(({ term, data }) => ({ term, postings: without(decodePostings(Buffer.from(data)), ordinals) }))
-    const empty = kept.filter(({ postings }) => postings.ordinals.length === 0).map(({ term }) => term)
-    const rest = kept.filter(({ postings }) => postings.ordinals.length > 0)
-    const place = [tenant, collection, segment]
     await transaction.query('delete from rag_postings where tenant = $1 and collection = $2 and segment = $3 and term = any($4::text[])', [
-      ...place,
-      empty,
+      owner.tenant,
+      owner.collection,
+      segment,
+      kept.map(({ term }) => term),
     ])
-    await transaction.query(
-      `update rag_postings p set data = t.data from unnest($4::text[], $5::bytea[]) as t(term, data)
-        where p.tenant = $1 and p.collection = $2 and p.segment = $3 and p.term = t.term`,
-      [...place, rest.map(({ term }) => term), rest.map(({ postings }) => encodePostings(postings))],
-    )
+    const rest = kept.filter(({ postings }) => postings.ordinals.length > 0)
+    await insertPostings(transaction, { owner, segment, terms: new Map(rest.map(({ term, postings }) => [term, postings])) })
   }
 }
 
