@@ -9,6 +9,7 @@ import { CorralError } from '../core/errors.ts'
 import { ConstraintError, type Database, type Transaction } from '../store/database.ts'
 import type { DeleteDocument, DocumentPlace } from './job-deps.ts'
 import { type Job, jobColumns, jobOf } from './job.ts'
+import { wholeDocument } from './job-options.ts'
 import { clearMade } from './jobs/job-control.ts'
 import { deleteSource, latestSource, type Source } from './sources.ts'
 
@@ -43,11 +44,12 @@ export const openJobsMax = 200_000
  */
 export async function submitDocument(database: Database, given: GivenDocument): Promise<Submitted> {
   try {
-    return await database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given))
+    return await database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given), wholeDocument)
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
     // Two calls with one key in the same moment: the second finds the job of the first.
-    if (error.constraint === 'rag_jobs_key') return database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given))
+    if (error.constraint === 'rag_jobs_key')
+      return database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given), wholeDocument)
     if (error.kind === 'foreign_key') throw new CorralError('conflict', 'the collection was removed', { cause: error })
     throw error
   }
@@ -179,15 +181,19 @@ export async function removeDocument(
   deleteDocument: DeleteDocument,
 ): Promise<{ readonly wasThere: boolean; readonly jobs: readonly string[] }> {
   const { tenant, collection, document } = place
-  return database.tx({ tenant }, async (transaction) => {
-    const values = [tenant, collection, document]
-    // Jobs first: their workers hold these rows before they hold the collection's.
-    const jobs = await transaction.query(
-      'delete from rag_jobs where tenant = $1 and collection = $2 and document = $3 returning id',
-      values,
-    )
-    const wasThere = await deleteDocument(transaction, place)
-    await transaction.query('delete from rag_sources where tenant = $1 and collection = $2 and document = $3', values)
-    return { wasThere, jobs: jobs.rows.map(({ id }) => String(id)) }
-  })
+  return database.tx(
+    { tenant },
+    async (transaction) => {
+      const values = [tenant, collection, document]
+      // Jobs first: their workers hold these rows before they hold the collection's.
+      const jobs = await transaction.query(
+        'delete from rag_jobs where tenant = $1 and collection = $2 and document = $3 returning id',
+        values,
+      )
+      const wasThere = await deleteDocument(transaction, place)
+      await transaction.query('delete from rag_sources where tenant = $1 and collection = $2 and document = $3', values)
+      return { wasThere, jobs: jobs.rows.map(({ id }) => String(id)) }
+    },
+    wholeDocument,
+  )
 }

@@ -8,6 +8,10 @@ export const ingestOptions = z.object({
   embedBatchTexts: z.int().min(1).max(2_048).default(64),
   /** Requests to the embedder at once, over all jobs of this process: while one is written, others keep the nodes busy. */
   embedInFlight: z.int().min(1).max(64).default(8),
+  /** Documents whose bytes are read and parsed at once; each holds its bytes in memory. */
+  extractInFlight: z.int().min(1).max(64).default(2),
+  /** Documents written at once; each holds its text and vectors in memory. Of one collection only one is written, while the next is read. */
+  indexInFlight: z.int().min(1).max(64).default(2),
   /** A request to the embedder that takes longer has failed. */
   embedTimeoutMs: z.int().min(100).default(120_000),
   /** A job whose worker is not heard of for this long goes to another. */
@@ -36,5 +40,8 @@ export const ingestOptions = z.object({
   /** How often documents over their retention are looked for. */
   sweepMs: z.int().min(100).default(60_000),
 })
+
+/** Limits of transactions that read, write or clear a whole document, which may be large. */
+export const wholeDocument = { statementTimeoutMs: 120_000, transactionTimeoutMs: 600_000 } as const
 
 export type IngestOptions = z.infer<typeof ingestOptions>

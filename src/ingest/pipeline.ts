@@ -10,6 +10,7 @@ import { documentWithHash, storedDocument } from './documents-stored.ts'
 import type { Transaction } from '../store/database.ts'
 import type { DocumentPlace, IngestDeps } from './job-deps.ts'
 import type { Job } from './job.ts'
+import { wholeDocument } from './job-options.ts'
 import type { Lease } from './jobs/lease.ts'
 import { clearMade } from './jobs/job-control.ts'
 import { type Prepared, preparedDocument, readChunks, readText } from './jobs/parts.ts'
@@ -23,18 +24,18 @@ const preparedRow = z.object({ prepared: preparedDocument.nullable() })
 /** Does the job. Throws `LeaseLost` when it was taken away, `EmbedderMissing`, or what a stage throws. */
 export async function runJob(lease: Lease, context: EmbedContext): Promise<void> {
   const { job } = lease
-  const { deps, report } = context
+  const { deps, report, gates } = context
   const source = await ensureSource(job, lease, context)
   const earlier = await earlierPrepared(job, deps)
   const same = await whatIsThere(job, source, { deps, isBegun: earlier !== null })
   if (same.isUnchanged) return finishWithout(lease, 'unchanged', null)
   if (same.duplicateOf !== null && job.skipsDuplicates) return finishWithout(lease, 'duplicate', same.duplicateOf)
-  const prepared = earlier ?? (await prepare(job, lease, { source, deps, report }))
+  const prepared = earlier ?? (await gates.extract.pass(lease.signal, () => prepare(job, lease, { source, deps, report })))
   const chunks = await chunksOf(job, deps)
   const ready = { job, source, prepared, chunks, duplicateOf: same.duplicateOf }
   const embedded = await embedOrShowWords(ready, lease, context)
   await report({ stage: 'index', done: 0, total: 1 })
-  await indexDocument({ ...ready, prepared: embedded }, lease, deps)
+  await gates.index.pass(lease.signal, () => indexDocument({ ...ready, prepared: embedded }, lease, context))
 }
 
 interface Ready {
@@ -49,7 +50,8 @@ async function embedOrShowWords(ready: Ready, lease: Lease, context: EmbedContex
   try {
     return await embedChunks({ ...ready, lease }, context)
   } catch (error) {
-    if (error instanceof EmbedderMissing && ready.job.isSearchableWithoutVectors) await indexWords(ready, lease, context.deps)
+    const showsWords = error instanceof EmbedderMissing && ready.job.isSearchableWithoutVectors
+    if (showsWords) await context.gates.index.pass(lease.signal, () => indexWords(ready, lease, context))
     throw error
   }
 }
@@ -62,7 +64,10 @@ async function earlierPrepared({ tenant, id }: Job, { database }: IngestDeps): P
 
 function chunksOf(job: Job, { database }: IngestDeps): Promise<Chunk[]> {
   const { tenant } = job
-  return database.tx({ tenant }, async (transaction) => readChunks(transaction, job, await readText(transaction, job)), { readOnly: true })
+  return database.tx({ tenant }, async (transaction) => readChunks(transaction, job, await readText(transaction, job)), {
+    readOnly: true,
+    ...wholeDocument,
+  })
 }
 
 /** Whether the document is there already just as this job would make it, or its bytes as another document. */

@@ -7,7 +7,8 @@ import type { Chunk } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import type { IngestDeps } from './job-deps.ts'
 import type { Job } from './job.ts'
-import type { Gate } from './jobs/gate.ts'
+import type { StageGates } from './jobs/gate.ts'
+import { wholeDocument } from './job-options.ts'
 import type { Lease } from './jobs/lease.ts'
 import { clearVectors, type Prepared, readVectorHashes, saveVectors } from './jobs/parts.ts'
 import type { Report } from './progress.ts'
@@ -27,8 +28,7 @@ export class EmbedderMissing extends Error {
 export interface EmbedContext {
   readonly deps: IngestDeps
   readonly report: Report
-  /** Batches in flight over all jobs of this process. */
-  readonly gate: Gate
+  readonly gates: StageGates
 }
 
 /** Rounds in which the model's digest may change before the job gives up. */
@@ -57,7 +57,7 @@ export async function embedChunks(
     } catch (error) {
       if (!(error instanceof DigestChanged)) throw error
       digest = null
-      await lease.tx((transaction) => clearVectors(transaction, job))
+      await lease.tx((transaction) => clearVectors(transaction, job), wholeDocument)
       await notePrepared(lease, job, { ...prepared, digest })
     }
   }
@@ -139,7 +139,7 @@ async function embedBatch(
 /** Runs `work` for every batch, as many at once as the process may; the first failure stops the rest and is thrown when all have ended. */
 async function inParallel<T>(
   items: readonly T[],
-  { deps, gate, outer }: EmbedContext & { readonly outer: AbortSignal },
+  { deps, gates, outer }: EmbedContext & { readonly outer: AbortSignal },
   work: (item: T, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController()
@@ -147,14 +147,11 @@ async function inParallel<T>(
   const queue = items.values()
   const lane = async (): Promise<void> => {
     for (const item of queue) {
-      const leave = await gate.enter(signal)
       try {
-        await work(item, signal)
+        await gates.embed.pass(signal, () => work(item, signal))
       } catch (error) {
         stop.abort(error)
         throw error
-      } finally {
-        leave()
       }
     }
   }

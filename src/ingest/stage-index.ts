@@ -3,15 +3,18 @@
  * revision before is what is found.
  */
 import type { Chunk, EmbeddedChunk } from '../core/corpus.ts'
-import type { IngestDeps } from './job-deps.ts'
+import type { DocumentWrite, IngestDeps } from './job-deps.ts'
 import type { Job } from './job.ts'
+import { wholeDocument } from './job-options.ts'
+import type { StageGates } from './jobs/gate.ts'
 import type { Lease } from './jobs/lease.ts'
 import { clearParts, clearVectors, type Prepared, readText, readVectors } from './jobs/parts.ts'
 import type { Source } from './sources.ts'
 
-/** The largest document must fit. */
-const writeTimeoutMs = 600_000
-const statementTimeoutMs = 120_000
+interface IndexContext {
+  readonly deps: IngestDeps
+  readonly gates: Pick<StageGates, 'collections'>
+}
 
 export interface Ready {
   readonly job: Job
@@ -22,18 +25,29 @@ export interface Ready {
 }
 
 /** Makes the document visible and the job done. */
-export async function indexDocument(ready: Ready, lease: Lease, deps: IngestDeps): Promise<void> {
-  const { job, source } = ready
-  const { tenant, id } = job
+export async function indexDocument(ready: Ready, lease: Lease, { deps, gates }: IndexContext): Promise<void> {
+  const { job } = ready
+  const { tenant } = job
   const read = await deps.database.tx(
     { tenant },
     async (transaction) => ({ text: await readText(transaction, job), vectors: await readVectors(transaction, job) }),
-    { readOnly: true, statementTimeoutMs },
+    { readOnly: true, ...wholeDocument },
   )
+  const collection = `${tenant}\n${job.collection}`
+  await gates.collections.take(collection, () => write(lease, { ready, read, deps }))
+}
+
+interface Read {
+  readonly text: string
+  readonly vectors: ReadonlyMap<string, Float32Array>
+}
+
+async function write(lease: Lease, { ready, read, deps }: { ready: Ready; read: Read; deps: IngestDeps }): Promise<void> {
+  const { job, source } = ready
+  const { tenant, id } = job
   // No renewal meanwhile: it would wait for the row that this transaction holds. Holding it is what keeps others away, however long it
   // takes, and only while this process lives.
   await lease.stop()
-  const limits = { statementTimeoutMs, transactionTimeoutMs: writeTimeoutMs }
   await lease.tx(async (transaction) => {
     await deps.writeDocument(transaction, writeOf(ready, read))
     await clearParts(transaction, job)
@@ -49,22 +63,20 @@ export async function indexDocument(ready: Ready, lease: Lease, deps: IngestDeps
        where tenant = $1 and id = $2`,
       [tenant, id, ready.duplicateOf],
     )
-  }, limits)
+  }, wholeDocument)
 }
 
 /** Makes the document found by its words while the embedder is missing; the job stays what it is. */
-export async function indexWords(ready: Ready, lease: Lease, deps: IngestDeps): Promise<void> {
+export async function indexWords(ready: Ready, lease: Lease, { deps, gates }: IndexContext): Promise<void> {
   const { tenant } = ready.job
-  const text = await deps.database.tx({ tenant }, (transaction) => readText(transaction, ready.job), { readOnly: true })
-  await lease.stop()
-  const limits = { statementTimeoutMs, transactionTimeoutMs: writeTimeoutMs }
-  await lease.tx((transaction) => deps.writeDocument(transaction, writeOf(ready, { text, vectors: new Map() })), limits)
+  const text = await deps.database.tx({ tenant }, (transaction) => readText(transaction, ready.job), { readOnly: true, ...wholeDocument })
+  await gates.collections.take(`${tenant}\n${ready.job.collection}`, async () => {
+    await lease.stop()
+    await lease.tx((transaction) => deps.writeDocument(transaction, writeOf(ready, { text, vectors: new Map() })), wholeDocument)
+  })
 }
 
-function writeOf(
-  { job, source, prepared, chunks }: Ready,
-  { text, vectors }: { text: string; vectors: ReadonlyMap<string, Float32Array> },
-) {
+function writeOf({ job, source, prepared, chunks }: Ready, { text, vectors }: Read): DocumentWrite {
   const { model, digest } = prepared
   const embedded = chunks.map((chunk): EmbeddedChunk => ({ ...chunk, vector: vectors.get(chunk.hash) ?? null }))
   return {

@@ -8,6 +8,7 @@ import { chunkDocument } from './chunk.ts'
 import { ingestSettings, type IngestSettings } from './documents-stored.ts'
 import type { IngestDeps, SourceBytes } from './job-deps.ts'
 import type { Job } from './job.ts'
+import { wholeDocument } from './job-options.ts'
 import type { Lease } from './jobs/lease.ts'
 import { chunksPerPart, clearParts, clearVectors, type Prepared, saveChunkPart, saveTextPart, textPartCount } from './jobs/parts.ts'
 import type { Report } from './progress.ts'
@@ -131,7 +132,7 @@ async function keepText(text: string, job: Job, lease: Lease): Promise<void> {
   await lease.tx(async (transaction) => {
     await clearParts(transaction, job)
     await clearVectors(transaction, job)
-  })
+  }, wholeDocument)
   for (let part = 0; part < textPartCount(text); part += 1) await lease.tx((transaction) => saveTextPart(transaction, job, { text, part }))
 }
 

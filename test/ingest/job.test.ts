@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
+import { CorralError } from '../../src/core/errors.ts'
 import type { Job } from '../../src/ingest/job.ts'
 import type { IngestOptions } from '../../src/ingest/job-options.ts'
 import { claimJob, reclaimJobs } from '../../src/ingest/jobs/claim.ts'
@@ -108,6 +109,19 @@ describeStores(kinds, (servers) => {
     await ingest.close()
     expect(await ingest.job(job)).toMatchObject({ state: 'running', leaseOwner: 'another worker', error: null })
     expect([await count(store, 'rag_documents'), await count(store, 'rag_job_vectors')]).toEqual([0, 0])
+  })
+
+  test('a store that fails for a while uses up no attempt', async () => {
+    const made = await played()
+    const { ingest } = made
+    let failures = 0
+    made.onParse = async () => {
+      failures += 1
+      if (failures <= 6) throw new CorralError('store_timeout', 'the database did not answer in time')
+    }
+    ingest.start()
+    expect(await finished(ingest, await submitted(ingest, 'a.md', 'Text.'))).toMatchObject({ state: 'done', attempts: 1 })
+    expect(made.troubles).toHaveLength(6)
   })
 
   test('cancel ends the parser and the embedding at once and removes what was made', async () => {

@@ -4,6 +4,7 @@
  */
 import type { Database, Transaction } from '../../store/database.ts'
 import { type Job, jobColumns, jobOf } from '../job.ts'
+import { wholeDocument } from '../job-options.ts'
 import { selectJob } from './job-rows.ts'
 import { clearParts, clearVectors, type JobPlace } from './parts.ts'
 
@@ -18,12 +19,16 @@ function change(
   place: JobPlace,
   work: (transaction: Transaction) => Promise<Job | null>,
 ): Promise<ControlVerdict | null> {
-  return database.tx({ tenant: place.tenant }, async (transaction) => {
-    const changed = await work(transaction)
-    if (changed !== null) return { job: changed, isChanged: true }
-    const job = await selectJob(transaction, place)
-    return job === null ? null : { job, isChanged: false }
-  })
+  return database.tx(
+    { tenant: place.tenant },
+    async (transaction) => {
+      const changed = await work(transaction)
+      if (changed !== null) return { job: changed, isChanged: true }
+      const job = await selectJob(transaction, place)
+      return job === null ? null : { job, isChanged: false }
+    },
+    wholeDocument,
+  )
 }
 
 async function update(transaction: Transaction, { tenant, id }: JobPlace, sql: string): Promise<Job | null> {

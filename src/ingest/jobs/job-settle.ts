@@ -20,6 +20,9 @@ interface Verdict {
 /** Errors of the store that say something about the store, not about the document. */
 const storeCodes: ReadonlySet<string> = new Set(['store_unavailable', 'store_timeout', 'store_full'])
 
+/** Waits for the store, or for others who write to the same collection, that use up no attempt: about half an hour of them. */
+const storeWaitsMax = 30
+
 /** Notes how the attempt failed. Never rejects: what cannot be noted now is found when the lease runs out. */
 export async function settleFailure(lease: Lease, error: unknown, deps: IngestDeps): Promise<void> {
   if (error instanceof LeaseLost || lease.signal.aborted) return
@@ -51,6 +54,8 @@ function verdictOn(job: Job, error: unknown, { options, random }: IngestDeps): V
     return { state, code, message: `waits for the embedder: ${message}`, delayMs, usesAttempt: false }
   }
   const { code, message, retryable } = toCorralError(error)
+  if (storeCodes.has(code) && job.waits < storeWaitsMax)
+    return { state: 'queued', code, message, delayMs: delayAfter(job.waits), usesAttempt: false }
   const isBug = !(error instanceof CorralError)
   const mayPass = (retryable || isBug) && job.attempts < attemptsMax
   if (mayPass)

@@ -12,7 +12,7 @@ import type { Job } from '../job.ts'
 import { type JobEvents, reporter } from '../progress.ts'
 import { runJob } from '../pipeline.ts'
 import { claimJob, reclaimJobs } from './claim.ts'
-import { Gate } from './gate.ts'
+import { Gate, type StageGates, Turns } from './gate.ts'
 import { releaseJob, settleFailure } from './job-settle.ts'
 import { Lease } from './lease.ts'
 import type { JobPlace } from './parts.ts'
@@ -20,7 +20,7 @@ import type { JobPlace } from './parts.ts'
 export class JobWorkers {
   readonly #deps: IngestDeps
   readonly #events: JobEvents
-  readonly #gate: Gate
+  readonly #gates: StageGates
   readonly #leases = new Map<string, Lease>()
   readonly #running = new Set<Promise<void>>()
   #timer: Timer | null = null
@@ -31,7 +31,12 @@ export class JobWorkers {
   constructor(deps: IngestDeps, events: JobEvents) {
     this.#deps = deps
     this.#events = events
-    this.#gate = new Gate(() => deps.options().embedInFlight)
+    this.#gates = {
+      extract: new Gate(() => deps.options().extractInFlight),
+      embed: new Gate(() => deps.options().embedInFlight),
+      index: new Gate(() => deps.options().indexInFlight),
+      collections: new Turns(),
+    }
   }
 
   start(): void {
@@ -98,7 +103,7 @@ export class JobWorkers {
     this.#events.emit(job)
     try {
       const report = reporter(lease, { clock, events: this.#events })
-      await runJob(lease, { deps: this.#deps, report, gate: this.#gate })
+      await runJob(lease, { deps: this.#deps, report, gates: this.#gates })
     } catch (error) {
       await settleFailure(lease, error, this.#deps)
     } finally {
