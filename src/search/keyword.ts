@@ -60,7 +60,7 @@ export async function searchKeyword(transaction: Transaction, query: KeywordQuer
   const { chunks, totalLength, segments } = found.index
   const averageLength = Math.max(totalLength / Math.max(chunks, 1), 1)
   const { limit, allowed } = query
-  const scored = await scoreChunks({ segments, terms: found.terms, chunks, averageLength, limit, allowed })
+  const scored = await scoreChunks({ segments, terms: found.terms, chunks, averageLength, limit: Math.max(limit, 1), allowed })
   return { hits: scored.hits, terms: found.terms.map(({ term }) => term), exact: true, why: whyOf(found.index, scored, languages) }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The best of a stream of scores, in a heap whose root is the worst that is kept. Places are offered ascending, and of equal scores the
- * lower place wins, so that the order of an answer never depends on how it was computed.
+ * The best of a stream of scores, in a heap whose root is the worst that is kept. Of equal scores the lower place wins, so that the
+ * order of an answer never depends on how it was computed. `limit` is 1 at least.
  */
 
 export class BestScores {
@@ -16,14 +16,14 @@ export class BestScores {
     return this.#places.length >= this.#limit
   }
 
+  /** The score from which on a place is kept; 0 until there are enough. */
   worst(): number {
-    return this.#scores[0] ?? 0
+    return this.isFull ? (this.#scores[0] ?? 0) : 0
   }
 
   offer(place: number, score: number): void {
     if (this.isFull) {
-      // Places come ascending: of equal scores the earlier one stays.
-      if (score <= this.worst()) return
+      if (score < this.worst() || (score === this.worst() && place > (this.#places[0] ?? 0))) return
       this.#set(0, place, score)
       this.#sink()
       return

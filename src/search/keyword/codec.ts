@@ -15,6 +15,14 @@ export interface Postings {
 export interface ChunkMap {
   readonly numbers: Int32Array
   readonly lengths: Int32Array
+  /** The greatest of the lengths. */
+  readonly longest: number
+}
+
+export function chunkMap(numbers: Int32Array, lengths: Int32Array): ChunkMap {
+  let longest = 0
+  for (const length of lengths) if (length > longest) longest = length
+  return { numbers, lengths, longest }
 }
 
 /** More occurrences in one chunk make no difference that BM25 could show. */
@@ -156,12 +164,12 @@ export function decodeMap(bytes: Buffer): ChunkMap {
     numbers[ordinal] = before
     lengths[ordinal] = reader.number()
   }
-  return { numbers, lengths }
+  return chunkMap(numbers, lengths)
 }
 
 /** Ascending numbers of chunks. */
 export function encodeNumbers(numbers: Int32Array): Buffer {
-  return encodeMap({ numbers, lengths: new Int32Array(numbers.length) })
+  return encodeMap(chunkMap(numbers, new Int32Array(numbers.length)))
 }
 
 export function decodeNumbers(bytes: Buffer): Int32Array {

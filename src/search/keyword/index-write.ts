@@ -10,8 +10,10 @@ import type { Owner } from './memory.ts'
 import type { BuiltSegment } from './segment.ts'
 import { insertSegment, liveSegments, packedPostingsMax, removeSegments, segmentContents, type StoredSegment } from './segments-stored.ts'
 
-/** Packed segments at the end before they are joined. */
+/** Packed segments of one level at the end before they are joined. */
 const packedRunMax = 8
+/** About a short document. */
+const smallestLevelPostings = 250
 
 /** Adds a segment of new chunks, whose numbers are above all others. */
 export async function addSegment(transaction: Transaction, owner: Owner, built: BuiltSegment): Promise<void> {
@@ -21,8 +23,23 @@ export async function addSegment(transaction: Transaction, owner: Owner, built: 
   // Small segments never stay below a large one, so that the large ones lie side by side for later joins.
   if (isLarge && tail.length > 0) await joinPacked(transaction, owner, { tail, mayPack: false })
   await insertSegment(transaction, owner, { ...built, state: 'live', inputs: null, mayPack: true })
-  if (isLarge || tail.length + 1 < packedRunMax) return
-  await joinPacked(transaction, owner, { tail: packedTail(await liveSegments(transaction, owner)), mayPack: true })
+  if (isLarge) return
+  const run = runToJoin(packedTail(await liveSegments(transaction, owner)))
+  if (run.length > 0) await joinPacked(transaction, owner, { tail: run, mayPack: true })
+}
+
+/** The latest segments of about the same size, when they are many: so each posting is written anew once per level only. */
+export function runToJoin(tail: readonly StoredSegment[]): readonly StoredSegment[] {
+  for (let level = 0; level <= levelOf(packedPostingsMax); level += 1) {
+    const run = tail.slice(tail.findLastIndex(({ postings }) => levelOf(postings) > level) + 1)
+    if (run.length >= packedRunMax) return run
+  }
+  return []
+}
+
+/** Sizes apart by less than eight times are on one level. */
+function levelOf(postings: number): number {
+  return Math.max(0, Math.floor(Math.log2(postings / smallestLevelPostings) / 3))
 }
 
 function packedTail(segments: readonly StoredSegment[]): readonly StoredSegment[] {

@@ -2,7 +2,7 @@
  * Joins segments to one without their removed chunks. Segments do not overlap in numbers, so the postings of a term are those of each
  * input one after the other, with ordinals moved; order and differences stay ascending by construction.
  */
-import type { ChunkMap, Postings } from './codec.ts'
+import { type ChunkMap, chunkMap, type Postings } from './codec.ts'
 
 export interface JoinInput {
   readonly map: ChunkMap
@@ -27,7 +27,7 @@ export function joinMaps(inputs: readonly JoinInput[]): Join {
       return numbers.push(number) - 1
     })
   })
-  return { map: { numbers: Int32Array.from(numbers), lengths: Int32Array.from(lengths) }, moves }
+  return { map: chunkMap(Int32Array.from(numbers), Int32Array.from(lengths)), moves }
 }
 
 /** One term's postings in the joined segment; null when no live chunk has it. `parts`: by place of the input. */

@@ -65,7 +65,7 @@ export async function scoreChunks(input: ScoreInput): Promise<Scored> {
   const postings = restPostings
   let candidates: Int32Array | null = scoring.fewAllowed(restPostings)
   for (const term of prepared) {
-    if (candidates === null && wholeTerms > 0 && restPostings > pruneFromPostings) candidates = scoring.candidates(restBound)
+    if (candidates === null && restPostings > Math.max(pruneFromPostings, scoring.touched)) candidates = scoring.candidates(restBound)
     if (candidates === null) {
       await scoring.addAll(term)
       wholeTerms += 1
@@ -73,7 +73,7 @@ export async function scoreChunks(input: ScoreInput): Promise<Scored> {
     restBound -= term.bound
     restPostings -= term.postings
   }
-  return { hits: scoring.best(), postings, read: scoring.read, wholeTerms }
+  return { hits: scoring.best(candidates), postings, read: scoring.read, wholeTerms }
 }
 
 /** Terms that any live chunk has, by what they can give, most first. */
@@ -105,7 +105,10 @@ class Scoring {
   readonly #usable: Uint8Array | null
   /** `lengthNorm` by length: lengths are few, chunks are many. */
   readonly #norms: Float64Array
+  /** Places with a score, in the order in which they got it. */
+  readonly #touched: Int32Array
   #sinceTurn = 0
+  touched = 0
   read = 0
 
   constructor(input: ScoreInput) {
@@ -118,6 +121,7 @@ class Scoring {
     }
     this.#offsets = offsets
     this.#scores = new Float64Array(total)
+    this.#touched = new Int32Array(total)
     this.#usable = this.#mask(total)
     this.#norms = normTable(input)
   }
@@ -142,7 +146,7 @@ class Scoring {
   fewAllowed(postings: number): Int32Array | null {
     const { allowed } = this.#input
     if (allowed === null || this.#usable === null || allowed.size * 16 > postings) return null
-    return placesWhere(this.#usable, (value) => value === 1)
+    return placesOf(this.#usable)
   }
 
   /** Reads the term's postings whole. */
@@ -162,13 +166,19 @@ class Scoring {
     const { lengths } = map
     const scores = this.#scores
     const norms = this.#norms
+    const reached = this.#touched
+    let touched = this.touched
     const end = Math.min(from + postingsPerTurn, ordinals.length)
     for (let at = from; at < end; at += 1) {
       const ordinal = ordinals[at] ?? 0
       const norm = norms[lengths[ordinal] ?? 0] ?? 0
       const place = offset + ordinal
-      scores[place] = (scores[place] ?? 0) + (floor + factor * saturation(frequencies[at] ?? 0, norm))
+      const score = scores[place] ?? 0
+      // What a term gives is above 0.
+      if (score === 0) reached[touched++] = place
+      scores[place] = score + (floor + factor * saturation(frequencies[at] ?? 0, norm))
     }
+    this.touched = touched
   }
 
   /** Looks the candidates (ascending places) up in the term's postings. */
@@ -193,22 +203,25 @@ class Scoring {
 
   /** Chunks that can still be among the best when the rest gives `restBound` at most; null: any chunk could. */
   candidates(restBound: number): Int32Array | null {
-    const { limit } = this.#input
-    const heap = new BestScores(limit)
-    this.#each((place, score) => heap.offer(place, score))
+    const heap = new BestScores(this.#input.limit)
+    const touched = this.#touched.subarray(0, this.touched)
+    this.#offerAll(heap, touched)
     // A threshold below what the rest gives keeps out nobody who was not seen yet. The margin covers the rounding of sums.
     const threshold = heap.worst() * (1 - 1e-9)
     if (!heap.isFull || threshold <= restBound) return null
-    const usable = this.#usable
-    return placesWhere(this.#scores, (score, place) => score > 0 && score + restBound >= threshold && (usable === null || usable[place] === 1))
+    return touched.filter((place) => (this.#scores[place] ?? 0) + restBound >= threshold && this.#isUsable(place)).toSorted()
   }
 
-  #each(visit: (place: number, score: number) => void): void {
+  #isUsable(place: number): boolean {
+    return this.#usable === null || this.#usable[place] === 1
+  }
+
+  #offerAll(heap: BestScores, places: Int32Array): void {
     const scores = this.#scores
-    const usable = this.#usable
-    for (let place = 0; place < scores.length; place += 1) {
+    for (let index = 0; index < places.length; index += 1) {
+      const place = places[index] ?? 0
       const score = scores[place] ?? 0
-      if (score > 0 && (usable === null || usable[place] === 1)) visit(place, score)
+      if (score > 0 && score >= heap.worst() && this.#isUsable(place)) heap.offer(place, score)
     }
   }
 
@@ -220,9 +233,10 @@ class Scoring {
     await othersTurn()
   }
 
-  best(): { number: number; score: number }[] {
+  /** The best of `candidates`; null: of all. */
+  best(candidates: Int32Array | null): { number: number; score: number }[] {
     const heap = new BestScores(this.#input.limit)
-    this.#each((place, score) => heap.offer(place, score))
+    this.#offerAll(heap, candidates ?? this.#touched.subarray(0, this.touched))
     return heap.sorted().map(({ place, score }) => ({ number: this.#numberAt(place), score }))
   }
 
@@ -233,8 +247,7 @@ class Scoring {
 }
 
 function normTable({ segments, averageLength }: ScoreInput): Float64Array {
-  let longest = 0
-  for (const { map } of segments) for (const length of map.lengths) if (length > longest) longest = length
+  const longest = Math.max(0, ...segments.map(({ map }) => map.longest))
   return Float64Array.from({ length: longest + 1 }, (_, length) => lengthNorm(length, averageLength))
 }
 
@@ -249,9 +262,9 @@ function markAllowed(usable: Uint8Array, { offset, map, allowed }: { offset: num
   for (const [ordinal, number] of map.numbers.entries()) if (allowed.has(number)) usable[offset + ordinal] = 1
 }
 
-function placesWhere<T extends Uint8Array | Float64Array>(values: T, wanted: (value: number, place: number) => boolean): Int32Array {
+function placesOf(usable: Uint8Array): Int32Array {
   const places: number[] = []
-  for (let place = 0; place < values.length; place += 1) if (wanted(values[place] ?? 0, place)) places.push(place)
+  for (let place = 0; place < usable.length; place += 1) if (usable[place] === 1) places.push(place)
   return Int32Array.from(places)
 }
 
@@ -263,5 +276,5 @@ function gallop(values: Int32Array, wanted: number, from: number): number {
     low += step
     step *= 2
   }
-  return lowerBound(values.subarray(0, Math.min(low + step + 1, values.length)), wanted, low)
+  return lowerBound(values, wanted, low, Math.min(low + step + 1, values.length))
 }

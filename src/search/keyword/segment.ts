@@ -4,7 +4,7 @@
  * here, so that writing, deleting and merging agree.
  */
 import { tokenise } from '../tokenise.ts'
-import { type ChunkMap, frequencyMax, type Postings } from './codec.ts'
+import { type ChunkMap, chunkMap, frequencyMax, type Postings } from './codec.ts'
 
 /** A text to be indexed under the chunk's number. */
 export interface IndexedText {
@@ -72,7 +72,7 @@ export async function buildSegment(texts: readonly IndexedText[], language: stri
     terms.set(term, { ordinals: Int32Array.from(ordinals), frequencies: Uint16Array.from(frequencies) })
     postings += ordinals.length
   }
-  return { map: { numbers, lengths }, terms, postings }
+  return { map: chunkMap(numbers, lengths), terms, postings }
 }
 
 function add(growing: Map<string, Growing>, term: string, [ordinal, frequency]: readonly [number, number]): void {
@@ -85,10 +85,10 @@ function add(growing: Map<string, Growing>, term: string, [ordinal, frequency]: 
   entry.frequencies.push(frequency)
 }
 
-/** Where `wanted` stands in ascending `values`, or where it would: the first index whose value is not below it, from `from`. */
-export function lowerBound(values: Int32Array, wanted: number, from = 0): number {
+/** Where `wanted` stands in ascending `values` between `from` and `to`, or where it would: the first index whose value is not below it. */
+export function lowerBound(values: Int32Array, wanted: number, from = 0, to = values.length): number {
   let low = from
-  let high = values.length
+  let high = to
   while (low < high) {
     const middle = (low + high) >>> 1
     if ((values[middle] ?? 0) < wanted) low = middle + 1

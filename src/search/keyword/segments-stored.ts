@@ -9,8 +9,8 @@ import { type ChunkMap, decodeMap, decodeNumbers, encodeMap, encodePacked, encod
 import type { Owner } from './memory.ts'
 import type { BuiltSegment } from './segment.ts'
 
-/** Up to so many postings a segment is one row; some 60 kB. */
-export const packedPostingsMax = 16_000
+/** Up to so many postings a segment is one row; some 250 kB. With fewer, rows of single postings make the tables several times larger. */
+export const packedPostingsMax = 64_000
 /** Rows of postings in one statement. */
 const rowsPerStatement = 2_000
 
