@@ -65,7 +65,7 @@ export async function scoreChunks(input: ScoreInput): Promise<Scored> {
   const postings = restPostings
   let candidates: Int32Array | null = scoring.fewAllowed(restPostings)
   for (const term of prepared) {
-    if (candidates === null && restPostings > Math.max(pruneFromPostings, scoring.touched)) candidates = scoring.candidates(restBound)
+    if (candidates === null && restPostings > Math.max(pruneFromPostings, scoring.touched)) candidates = await scoring.candidates(restBound)
     if (candidates === null) {
       await scoring.addAll(term)
       wholeTerms += 1
@@ -108,6 +108,8 @@ class Scoring {
   /** Places with a score, in the order in which they got it. */
   readonly #touched: Int32Array
   #sinceTurn = 0
+  /** What the last of the best can have by now: its score when it was looked at, and all that could be added since. */
+  #thresholdMax = 0
   touched = 0
   read = 0
 
@@ -151,6 +153,7 @@ class Scoring {
 
   /** Reads the term's postings whole. */
   async addAll(term: PreparedTerm): Promise<void> {
+    this.#thresholdMax += term.bound
     for (const [index, { map, lists }] of this.#input.segments.entries()) {
       const list = lists[term.place]
       if (list === null || list === undefined) continue
@@ -202,12 +205,15 @@ class Scoring {
   }
 
   /** Chunks that can still be among the best when the rest gives `restBound` at most; null: any chunk could. */
-  candidates(restBound: number): Int32Array | null {
+  async candidates(restBound: number): Promise<Int32Array | null> {
+    if (this.#thresholdMax <= restBound) return null
     const heap = new BestScores(this.#input.limit)
     const touched = this.#touched.subarray(0, this.touched)
     this.#offerAll(heap, touched)
     // A threshold below what the rest gives keeps out nobody who was not seen yet. The margin covers the rounding of sums.
     const threshold = heap.worst() * (1 - 1e-9)
+    this.#thresholdMax = heap.worst()
+    await this.#turn(touched.length, 0)
     if (!heap.isFull || threshold <= restBound) return null
     return touched.filter((place) => (this.#scores[place] ?? 0) + restBound >= threshold && this.#isUsable(place)).toSorted()
   }
@@ -225,9 +231,10 @@ class Scoring {
     }
   }
 
-  async #turn(postings: number): Promise<void> {
-    this.read += postings
-    this.#sinceTurn += postings
+  /** Books `steps` of work, `read` of them postings, and lets others go on when they are many. */
+  async #turn(steps: number, read = steps): Promise<void> {
+    this.read += read
+    this.#sinceTurn += steps
     if (this.#sinceTurn < postingsPerTurn) return
     this.#sinceTurn = 0
     await othersTurn()

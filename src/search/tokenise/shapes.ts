@@ -16,7 +16,11 @@ const joint = `(?:::|[.\\-'’\\/&@\\u00ad\\u2010\\u2011]|(?<=\\p{Nd}),(?=\\p{Nd
 /** `c++`, `c#`. */
 const tail = `(?:(?<=[\\p{L}\\p{N}])\\+\\+|(?<=(?<![\\p{L}\\p{N}])\\p{L})#(?!${letter}))`
 
-const lumpSource = `(?<run>[${unspaced}][${unspaced}\\p{M}]*)|(?:${head})?${letter}+(?:${joint}${letter}+)*${tail}?`
+/** What is longer is no word (an image in base 64, a hash of hashes) and is cut anywhere, so that every lump costs a bounded time. */
+const wordMax = 64
+const jointsMax = 24
+
+const lumpSource = `(?<run>[${unspaced}][${unspaced}\\p{M}]{0,255})|(?:${head})?${letter}{1,${wordMax}}(?:${joint}${letter}{1,${wordMax}}){0,${jointsMax}}${tail}?`
 
 /** A fresh pattern for one pass over a text: `groups.run` is set for a run of an unspaced script. */
 export function lumpPattern(): RegExp {
