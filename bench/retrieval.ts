@@ -32,7 +32,11 @@ interface Outcome {
   readonly firstTen: Map<string, string>
 }
 
-async function measureSet(collection: BenchCollection, name: string, options: BenchOptions & { readonly dataPath: string }): Promise<Outcome> {
+async function measureSet(
+  collection: BenchCollection,
+  name: string,
+  options: BenchOptions & { readonly dataPath: string },
+): Promise<Outcome> {
   const set = await readSet(options.dataPath, name)
   await collection.create('auto')
   await collection.addDocuments(set.documents)
@@ -67,14 +71,18 @@ async function measureExactTerms(collection: BenchCollection): Promise<Outcome> 
     firstTen.set(`exact ${id}`, found.slice(0, 10).join(' '))
   }
   const share = 1 - missed.length / lines.length
-  return { bars: [atLeast('exact terms, recall@1', share, 1)], data: { 'exact-terms': { recall1: share, queries: lines.length, missed } }, firstTen }
+  return {
+    bars: [atLeast('exact terms, recall@1', share, 1)],
+    data: { 'exact-terms': { recall1: share, queries: lines.length, missed } },
+    firstTen,
+  }
 }
 
 async function measureStore(kind: BenchStore, options: BenchOptions): Promise<Outcome> {
   const { dataPath, only } = options
   const store = await openBenchStore(kind)
   const whole: Outcome = { bars: [], data: {}, firstTen: new Map() }
-  const isWanted = (name: string): boolean => stores.some((store) => only === store) || name.includes(only)
+  const isWanted = (name: string): boolean => stores.some((one) => only === one) || name.includes(only)
   const take = ({ bars, data, firstTen }: Outcome): void => {
     whole.bars.push(...bars.map((bar) => ({ ...bar, name: `${kind}: ${bar.name}` })))
     Object.assign(whole.data, data)
@@ -101,11 +109,14 @@ function equalShare(a: Outcome, b: Outcome): number {
 }
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
-  const kinds = stores.filter((kind) => (stores.some((store) => store === options.only) ? kind === options.only : kind === 'embedded' || hasPostgres()))
+  const kinds = stores.filter((kind) =>
+    stores.some((one) => one === options.only) ? kind === options.only : kind === 'embedded' || hasPostgres(),
+  )
   const outcomes: Outcome[] = []
   for (const kind of kinds) outcomes.push(await measureStore(kind, options))
   const [first, second] = outcomes
   const bars = outcomes.flatMap((outcome) => outcome.bars)
-  if (first !== undefined && second !== undefined) bars.push(atLeast('share of queries with the same first ten on both stores', equalShare(first, second), 1))
+  if (first !== undefined && second !== undefined)
+    bars.push(atLeast('share of queries with the same first ten on both stores', equalShare(first, second), 1))
   return benchResult('retrieval', options, { bars, data: Object.fromEntries(kinds.map((kind, index) => [kind, outcomes[index]?.data])) })
 }

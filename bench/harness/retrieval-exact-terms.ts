@@ -104,7 +104,14 @@ function ownOf(passages: readonly Passage[]): { term: string; passage: Passage }
   for (const [name, holders] of places) {
     const term = spelled.get(name) ?? name
     const [passage] = holders
-    if (holders.size === 1 && passage !== undefined && /[_\d]|\p{Ll}\p{Lu}/u.test(term) && /^[\p{L}]/u.test(term) && term.length >= 6 && term.length <= 40) {
+    if (
+      holders.size === 1 &&
+      passage !== undefined &&
+      /[_\d]|\p{Ll}\p{Lu}/u.test(term) &&
+      /^[\p{L}]/u.test(term) &&
+      term.length >= 6 &&
+      term.length <= 40
+    ) {
       found.push({ term, passage })
     }
   }

@@ -79,7 +79,8 @@ export class BenchCollection {
   async addDocuments(documents: readonly SetDocument[]): Promise<void> {
     for (let at = 0; at < documents.length; at += 50) {
       await this.#database.tx({ tenant }, async (transaction) => {
-        for (const { id, text } of documents.slice(at, at + 50)) await writeDocument(transaction, documentOf(this.#id, id, text === '' ? [] : [text]))
+        for (const { id, text } of documents.slice(at, at + 50))
+          await writeDocument(transaction, documentOf(this.#id, id, text === '' ? [] : [text]))
       })
     }
     await this.compact()
@@ -97,11 +98,16 @@ export class BenchCollection {
   }
 
   async #readNumbers(): Promise<void> {
-    const { rows } = await this.#database.tx({ tenant }, ({ query }) => query('select number, document from rag_chunks where collection = $1', [this.#id]))
+    const { rows } = await this.#database.tx({ tenant }, ({ query }) =>
+      query('select number, document from rag_chunks where collection = $1', [this.#id]),
+    )
     for (const { number, document } of rows) this.#documents.set(Number(number), String(document))
   }
 
-  ask(query: string, { language, limit, memory = this.#memory }: { language: string; limit: number; memory?: KeywordMemory }): Promise<KeywordAnswer> {
+  ask(
+    query: string,
+    { language, limit, memory = this.#memory }: { language: string; limit: number; memory?: KeywordMemory },
+  ): Promise<KeywordAnswer> {
     return this.#database.tx({ tenant }, (transaction) =>
       searchKeyword(transaction, { tenant, collection: { id: this.#id }, query, language, limit, allowed: null }, memory),
     )
@@ -116,7 +122,9 @@ export class BenchCollection {
   /** Bytes on disk of the keyword index, and of the texts it is of. */
   async sizes(): Promise<{ readonly indexBytes: number; readonly chunksBytes: number }> {
     const { rows } = await this.#database.tx('system', ({ query }) =>
-      query(`select pg_total_relation_size('rag_postings') + pg_total_relation_size('rag_segments') as index, pg_total_relation_size('rag_chunks') as chunks`),
+      query(
+        `select pg_total_relation_size('rag_postings') + pg_total_relation_size('rag_segments') as index, pg_total_relation_size('rag_chunks') as chunks`,
+      ),
     )
     return { indexBytes: Number(rows[0]?.['index']), chunksBytes: Number(rows[0]?.['chunks']) }
   }

@@ -51,13 +51,11 @@ const collectionRow = z
     created_at: z.date(),
     updated_at: z.date(),
   })
-  .transform(
-    ({ created_at: createdAt, updated_at: updatedAt, ...rest }): Collection => ({
-      ...rest,
-      createdAtMs: createdAt.getTime(),
-      updatedAtMs: updatedAt.getTime(),
-    }),
-  )
+  .transform(({ created_at: createdAt, updated_at: updatedAt, ...rest }): Collection => ({
+    ...rest,
+    createdAtMs: createdAt.getTime(),
+    updatedAtMs: updatedAt.getTime(),
+  }))
 
 const columns = 'id, name, settings, version, documents, chunks, created_at, updated_at'
 
@@ -128,7 +126,10 @@ export async function getCollections(
   transaction: Transaction,
   { tenant, names }: { readonly tenant: string; readonly names: readonly string[] },
 ): Promise<Collection[]> {
-  const { rows } = await transaction.query(`select ${columns} from rag_collections where tenant = $1 and name = any($2::text[])`, [tenant, names])
+  const { rows } = await transaction.query(`select ${columns} from rag_collections where tenant = $1 and name = any($2::text[])`, [
+    tenant,
+    names,
+  ])
   return rows.map((row) => collectionRow.parse(row))
 }
 
@@ -141,7 +142,9 @@ export async function updateCollection(
   { tenant, name, settings }: CollectionPlace & { readonly settings: Partial<CollectionSettings> },
 ): Promise<Collection | null> {
   const place = [tenant, name]
-  const before = decode((await transaction.query(`select ${columns} from rag_collections where tenant = $1 and name = $2 for update`, place)).rows[0])
+  const before = decode(
+    (await transaction.query(`select ${columns} from rag_collections where tenant = $1 and name = $2 for update`, place)).rows[0],
+  )
   if (before === null) return null
   const checked = checkSettings({ ...before.settings, ...settings })
   const { rows } = await transaction.query(
@@ -152,7 +155,11 @@ export async function updateCollection(
 }
 
 /** Removes all documents of a collection but not itself; raises its version. Null when there is no such collection. */
-export async function purgeCollection(transaction: Transaction, place: CollectionPlace, purgeVectors?: PurgeVectors): Promise<Collection | null> {
+export async function purgeCollection(
+  transaction: Transaction,
+  place: CollectionPlace,
+  purgeVectors?: PurgeVectors,
+): Promise<Collection | null> {
   const found = await lockCollection(transaction, place)
   if (found === null) return null
   await removeContents(transaction, { tenant: place.tenant, collection: found.id }, purgeVectors)

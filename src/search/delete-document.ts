@@ -4,7 +4,7 @@
  */
 import type { Transaction } from '../store/database.ts'
 import { removeFromIndex } from './keyword/index-remove.ts'
-import { lockForWrite, moveLanguage, raiseVersion, storedChunks } from './write-document.ts'
+import { lockForWrite, moveLanguage, raiseVersion, storedChunks } from './write-document-rows.ts'
 
 export interface DocumentPlace {
   readonly tenant: string
@@ -20,7 +20,11 @@ export type DeleteVectors = (
 ) => Promise<unknown>
 
 /** False when there is no such document. */
-export async function deleteDocument(transaction: Transaction, { tenant, collection, document }: DocumentPlace, deleteVectors?: DeleteVectors): Promise<boolean> {
+export async function deleteDocument(
+  transaction: Transaction,
+  { tenant, collection, document }: DocumentPlace,
+  deleteVectors?: DeleteVectors,
+): Promise<boolean> {
   const owner = { tenant, collection }
   const found = await lockForWrite(transaction, owner)
   if (found === null) return false

@@ -42,7 +42,11 @@ export function highlightsOf(text: string, terms: Iterable<string>, languages: r
  * The part of `text` of at most `lengthMax` characters that has the most different terms (then the most matches, then the earliest),
  * moved to word boundaries. The whole text when it is short.
  */
-export function bestWindow(text: string, terms: Iterable<string>, { languages, lengthMax }: { languages: readonly string[]; lengthMax: number }): Highlight {
+export function bestWindow(
+  text: string,
+  terms: Iterable<string>,
+  { languages, lengthMax }: { languages: readonly string[]; lengthMax: number },
+): Highlight {
   if (text.length <= lengthMax) return { start: 0, end: text.length }
   const matches = matchesOf(text, new Set(terms), languages)
   let best = { start: 0, distinct: 0, count: 0 }
@@ -55,7 +59,8 @@ export function bestWindow(text: string, terms: Iterable<string>, { languages, l
       seen.add(match.term)
       count += 1
     }
-    if (seen.size > best.distinct || (seen.size === best.distinct && count > best.count)) best = { start: first.start, distinct: seen.size, count }
+    if (seen.size > best.distinct || (seen.size === best.distinct && count > best.count))
+      best = { start: first.start, distinct: seen.size, count }
   }
   return windowAt(text, best.start, lengthMax)
 }

@@ -47,7 +47,11 @@ const sharedMemory = new KeywordMemory()
  * The chunks of a collection that fit `query` best by words. An unknown collection has no hits. `memory` is the process's own unless a
  * test brings another.
  */
-export async function searchKeyword(transaction: Transaction, query: KeywordQuery, memory: KeywordMemory = sharedMemory): Promise<KeywordAnswer> {
+export async function searchKeyword(
+  transaction: Transaction,
+  query: KeywordQuery,
+  memory: KeywordMemory = sharedMemory,
+): Promise<KeywordAnswer> {
   const owner = { tenant: query.tenant, collection: query.collection.id }
   let languages = await languagesFor(transaction, { owner, query, memory })
   let found = await termsAndIndex(transaction, { owner, query, memory, languages })

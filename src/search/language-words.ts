@@ -18,7 +18,7 @@ const lists = {
     que quel quelle quelles quels qui quoi s sa sans se ses si son sont sous sur ta tes toi tous tout toute tu un une vos votre vous y`,
   es: `a al algo ante antes como con contra cual cuales cuando cuanto cuantos de del desde donde durante e el ella ellas ellos en entre era
     eran es esa ese eso esta estaba estan este esto estos fue fueron ha habia han hasta hay la las le les lo los mas me mi muy no nos o
-    para pero por porque que quien quienes se segun ser si sin sobre son su sus tambien tan tiene todo todos tu un una unas uno unos y ya`,
+    para pero por porque que quien quienes se segun ser si sin sobre son su sus tambien tan tiene todos tu un una unas uno unos y ya`,
   it: `a ad ai al alla alle anche che chi ci come con cosa cui da dai dal dalla de dei del della delle dello di dove e ed era erano essere fu ha
     hanno i il in io l la le lei lo loro lui ma mi ne negli nei nel nella nelle non o per perche piu qual quale quali quando quanti quanto
     questa questo se sei si sono sta su sua sue sugli sui sul sulla suo suoi tra un una uno`,

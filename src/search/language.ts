@@ -53,7 +53,10 @@ function latinLanguage(sample: string): string {
     all += 1
   }
   const foundIn = (words: ReadonlySet<string>): number => [...words].reduce((sum, word) => sum + (counts.get(word) ?? 0), 0)
-  let best = { language: 'en', found: Math.max(evidenceMin - 1, all * evidenceShare, foundIn(functionWords.get('en') ?? new Set()) * evidenceFactor) }
+  let best = {
+    language: 'en',
+    found: Math.max(evidenceMin - 1, all * evidenceShare, foundIn(functionWords.get('en') ?? new Set()) * evidenceFactor),
+  }
   for (const [language, words] of functionWords) {
     const found = language === 'en' ? 0 : foundIn(words)
     if (found > best.found && [...words].filter((word) => counts.has(word)).length >= evidenceWordsMin) best = { language, found }

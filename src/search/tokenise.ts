@@ -49,7 +49,7 @@ export function tokenise(text: string, language: string): Token[] {
   return cutting.tokens
 }
 
-function push({ tokens, lump }: Cutting, term: string, { at, text }: Piece, role: Token['role']): void {
+function push({ tokens, lump }: Cutting, { at, text }: Piece, { term, role }: Pick<Token, 'term' | 'role'>): void {
   if (term === '') return
   const short = term.length > termCharactersMax ? term.slice(0, termCharactersMax) : term
   tokens.push({ term: short, start: at, end: at + text.length, role, lump })
@@ -60,11 +60,11 @@ function pushWord(cutting: Cutting, piece: Piece, role: 'word' | 'part'): void {
   const lower = lowered(piece.text)
   const language = stemmerFor(lower, cutting.language)
   const term = unaccented(stem(lower, language))
-  push(cutting, term, piece, role)
+  push(cutting, piece, { term, role })
   const bare = unaccented(lower)
   if (bare === lower) return
   const spare = stem(bare, language)
-  if (spare !== term) push(cutting, spare, piece, 'spare')
+  if (spare !== term) push(cutting, piece, { term: spare, role: 'spare' })
 }
 
 /** Pairs of characters, and each Han character for itself. */
@@ -75,14 +75,16 @@ function cutRun(cutting: Cutting, run: Piece): void {
   for (const match of run.text.matchAll(/.\p{M}*/gsu)) {
     const character = { text: match[0], at: run.at + match.index }
     if (before !== null) {
-      push(cutting, lowered(before.text + character.text), { text: before.text + character.text, at: before.at }, 'word')
+      const pair = { text: before.text + character.text, at: before.at }
+      push(cutting, pair, { term: lowered(pair.text), role: 'word' })
       pairs += 1
     }
-    if (before !== null || run.text.length > character.text.length) push(cutting, lowered(character.text), character, 'spare')
+    if (before !== null || run.text.length > character.text.length)
+      push(cutting, character, { term: lowered(character.text), role: 'spare' })
     before = character
     last = character
   }
-  if (pairs === 0 && last !== null) push(cutting, lowered(last.text), last, 'word')
+  if (pairs === 0 && last !== null) push(cutting, last, { term: lowered(last.text), role: 'word' })
 }
 
 function cutLump(cutting: Cutting, lump: Piece): void {
@@ -115,12 +117,12 @@ function wholeTerm(text: string): string {
 /** A compound and what it is made of; `isOutermost` is the lump itself, the others are parts of it. */
 function cutCompound(cutting: Cutting, lump: Piece, isOutermost: boolean): void {
   const whole = wholeTerm(lump.text)
-  if (/^\d+$/u.test(whole)) return push(cutting, whole, lump, isOutermost ? 'word' : 'part')
-  if (isOutermost) push(cutting, `=${whole}`, lump, 'whole')
-  push(cutting, `~${whole}`, lump, 'part')
+  if (/^\d+$/u.test(whole)) return push(cutting, lump, { term: whole, role: isOutermost ? 'word' : 'part' })
+  if (isOutermost) push(cutting, lump, { term: `=${whole}`, role: 'whole' })
+  push(cutting, lump, { term: `~${whole}`, role: 'part' })
   const numbers = versionDigits(whole)
   if (numbers !== null) {
-    if (numbers !== whole) push(cutting, `~${numbers}`, lump, 'part')
+    if (numbers !== whole) push(cutting, lump, { term: `~${numbers}`, role: 'part' })
     return
   }
   for (const piece of partsOf(lump.text).slice(0, partsMax)) cutPart(cutting, { text: piece.text, at: lump.at + piece.at })

@@ -3,49 +3,33 @@
  * keeps those whose text did not change (with their postings and vectors), and raises the collection's version. Writers of one collection
  * wait for each other on its row. Vectors are written by the function that is handed in.
  */
-import { z } from 'zod'
-
-import type { EmbeddedChunk, Metadata } from '../core/corpus.ts'
+import type { EmbeddedChunk } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Transaction } from '../store/database.ts'
-import { type RemovedChunk, removeFromIndex } from './keyword/index-remove.ts'
+import { removeFromIndex } from './keyword/index-remove.ts'
 import { addSegment } from './keyword/index-write.ts'
 import type { Owner } from './keyword/memory.ts'
 import { buildSegment } from './keyword/segment.ts'
 import { detectLanguage } from './language.ts'
+import {
+  type DocumentWrite,
+  leadOf,
+  lockForWrite,
+  moveLanguage,
+  type NumberedChunk,
+  raiseVersion,
+  replaceChunks,
+  storable,
+  storedChunks,
+  type StoredChunk,
+  type StoredChunks,
+  upsertDocument,
+} from './write-document-rows.ts'
+
+export type { DocumentWrite, NumberedChunk } from './write-document-rows.ts'
 
 /** Chunks of one document. */
 export const documentChunksMax = 200_000
-/** Chunks in one statement. */
-const chunksPerStatement = 500
-
-export interface DocumentWrite {
-  readonly tenant: string
-  /** The collection's id. */
-  readonly collection: string
-  readonly document: {
-    readonly id: string
-    readonly title: string
-    readonly uri: string | null
-    readonly metadata: Metadata
-    readonly contentType: string
-    readonly contentHash: string
-    readonly sizeBytes: number
-    readonly text: string
-    readonly pages: number | null
-    readonly warnings: readonly string[]
-  }
-  readonly chunks: readonly EmbeddedChunk[]
-  /** Of the vectors; null when there are none. */
-  readonly embedding: { readonly model: string; readonly digest: string } | null
-}
-
-export interface NumberedChunk {
-  readonly number: number
-  readonly chunk: EmbeddedChunk
-  /** It had this number, and this hash, before. */
-  readonly isKept: boolean
-}
 
 /** What the vector leg has to do for a document. */
 export interface VectorsWrite extends Owner {
@@ -70,7 +54,10 @@ export async function writeDocument(transaction: Transaction, write: DocumentWri
   const { document, chunks } = write
   const owner = { tenant: write.tenant, collection: write.collection }
   if (chunks.length > documentChunksMax) {
-    throw new CorralError('invalid_request', `a document has at most ${documentChunksMax} chunks, ${document.id} has ${chunks.length}: split it`)
+    throw new CorralError(
+      'invalid_request',
+      `a document has at most ${documentChunksMax} chunks, ${document.id} has ${chunks.length}: split it`,
+    )
   }
   const collection = await lockForWrite(transaction, owner)
   if (collection === null) throw new CorralError('conflict', `the collection of document ${document.id} was removed`)
@@ -86,58 +73,13 @@ export async function writeDocument(transaction: Transaction, write: DocumentWri
   const added = plan.chunks.filter(({ isKept }) => !isKept)
   const version = await raiseVersion(transaction, owner, {
     chunks: added.length - removed.length,
-    length: added.reduce((sum, { number }) => sum + (lengths.get(number) ?? 0), 0) - plan.removed.reduce((sum, { length }) => sum + length, 0),
+    length:
+      added.reduce((sum, { number }) => sum + (lengths.get(number) ?? 0), 0) - plan.removed.reduce((sum, { length }) => sum + length, 0),
     documents: before === null ? 1 : 0,
     numbers: added.length,
     languages: moveLanguage(collection.languages, { from: before?.language ?? null, to: language }),
   })
   return { version, revision, added: added.length, kept: plan.chunks.length - added.length, removed: removed.length }
-}
-
-const collectionRow = z.object({
-  settings: z.looseObject({ language: z.string().default('auto') }),
-  next_number: z.number(),
-  languages: z.record(z.string(), z.number()),
-})
-
-/** Locks the collection's row for the rest of the transaction; null when there is none. */
-export async function lockForWrite(transaction: Transaction, { tenant, collection }: Owner): Promise<z.infer<typeof collectionRow> | null> {
-  const { rows } = await transaction.query(
-    'select settings, next_number, languages from rag_collections where tenant = $1 and id = $2 for update',
-    [tenant, collection],
-  )
-  return rows[0] === undefined ? null : collectionRow.parse(rows[0])
-}
-
-const chunkRow = z.object({ number: z.number(), hash: z.string(), lead: z.string(), text: z.string(), keyword_length: z.number(), language: z.string() })
-
-export interface StoredChunk extends RemovedChunk {
-  readonly hash: string
-  /** Terms in it. */
-  readonly length: number
-}
-
-export interface StoredChunks {
-  readonly language: string
-  readonly chunks: readonly StoredChunk[]
-}
-
-/** The chunks of a document as it is; null when there is no such document. */
-export async function storedChunks(transaction: Transaction, { tenant, collection }: Owner, document: string): Promise<StoredChunks | null> {
-  const place = [tenant, collection, document]
-  const head = await transaction.query('select language from rag_documents where tenant = $1 and collection = $2 and id = $3', place)
-  if (head.rows[0] === undefined) return null
-  const { language } = z.object({ language: z.string() }).parse(head.rows[0])
-  const { rows } = await transaction.query(
-    `select number, hash, lead, text, keyword_length, $4::text as language from rag_chunks
-      where tenant = $1 and collection = $2 and document = $3 order by ordinal`,
-    [...place, language],
-  )
-  const chunks = rows.map((row) => {
-    const { keyword_length: length, lead, text, ...rest } = chunkRow.parse(row)
-    return { ...rest, length, text: lead + text }
-  })
-  return { language, chunks }
 }
 
 interface Plan {
@@ -166,47 +108,12 @@ function numberChunks(
   return { chunks: numbered, removed: (before?.chunks ?? []).filter(({ number }) => !keptLengths.has(number)), keptLengths }
 }
 
-/** Postgres has no NUL and no half of a surrogate pair; what stands for them is as long, so that offsets hold. */
-function storable(text: string): string {
-  return text.replaceAll('\0', '\ufffd').toWellFormed()
-}
-
-async function upsertDocument(transaction: Transaction, { tenant, collection, document, chunks }: DocumentWrite, language: string): Promise<number> {
-  const { rows } = await transaction.query(
-    `insert into rag_documents
-        (tenant, collection, id, title, uri, metadata, content_type, content_hash, size_bytes, text, language, pages, warnings, chunks)
-      values ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12, $13::jsonb, $14)
-      on conflict (tenant, collection, id) do update set title = excluded.title, uri = excluded.uri, metadata = excluded.metadata,
-        content_type = excluded.content_type, content_hash = excluded.content_hash, size_bytes = excluded.size_bytes, text = excluded.text,
-        language = excluded.language, pages = excluded.pages, warnings = excluded.warnings, chunks = excluded.chunks,
-        revision = rag_documents.revision + 1, updated_at = now()
-      returning revision`,
-    [
-      tenant,
-      collection,
-      document.id,
-      storable(document.title),
-      document.uri,
-      storableJson(document.metadata),
-      document.contentType,
-      document.contentHash,
-      document.sizeBytes,
-      storable(document.text),
-      language,
-      document.pages,
-      storableJson(document.warnings),
-      chunks.length,
-    ],
-  )
-  return z.object({ revision: z.number() }).parse(rows[0]).revision
-}
-
-function storableJson(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) => (typeof item === 'string' ? storable(item) : item))
-}
-
 /** Indexes the new chunks; gives the length of every chunk by number. */
-async function indexAdded(transaction: Transaction, owner: Owner, { plan, language }: { plan: Plan; language: string }): Promise<Map<number, number>> {
+async function indexAdded(
+  transaction: Transaction,
+  owner: Owner,
+  { plan, language }: { plan: Plan; language: string },
+): Promise<Map<number, number>> {
   const added = plan.chunks.filter(({ isKept }) => !isKept)
   const texts = added.map(({ number, chunk }) => ({ number, text: storable(leadOf(chunk) + chunk.text) }))
   const built = await buildSegment(texts, language)
@@ -214,72 +121,4 @@ async function indexAdded(transaction: Transaction, owner: Owner, { plan, langua
   const lengths = new Map(plan.keptLengths)
   for (const [ordinal, number] of built.map.numbers.entries()) lengths.set(number, built.map.lengths[ordinal] ?? 0)
   return lengths
-}
-
-/** What the embedder reads before the text itself; all of what it reads when the text is not its end. */
-function leadOf({ embedText, text }: EmbeddedChunk): string {
-  if (embedText.endsWith(text)) return embedText.slice(0, embedText.length - text.length)
-  return `${embedText}\n`
-}
-
-async function replaceChunks(
-  transaction: Transaction,
-  { tenant, collection }: Owner,
-  { document, chunks, lengths }: { document: string; chunks: readonly NumberedChunk[]; lengths: ReadonlyMap<number, number> },
-): Promise<void> {
-  await transaction.query('delete from rag_chunks where tenant = $1 and collection = $2 and document = $3', [tenant, collection, document])
-  for (let from = 0; from < chunks.length; from += chunksPerStatement) {
-    const rows = chunks.slice(from, from + chunksPerStatement).map(({ number, chunk }) => ({
-      number,
-      ordinal: chunk.ordinal,
-      start_at: chunk.start,
-      end_at: chunk.end,
-      page: chunk.page,
-      headings: chunk.headings,
-      kind: chunk.kind,
-      text: chunk.text,
-      hash: chunk.hash,
-      lead: leadOf(chunk),
-      keyword_length: lengths.get(number) ?? 0,
-    }))
-    await transaction.query(
-      `insert into rag_chunks
-          (tenant, collection, document, number, ordinal, start_at, end_at, page, headings, kind, text, hash, lead, keyword_length)
-        select $1, $2, $3, c.* from jsonb_to_recordset($4::jsonb) as c(number integer, ordinal integer, start_at integer, end_at integer,
-          page integer, headings text[], kind text, text text, hash text, lead text, keyword_length integer)`,
-      [tenant, collection, document, storableJson(rows)],
-    )
-  }
-}
-
-/** Documents by language after one changed from `from` to `to`; null: it was not there, or is no more. */
-export function moveLanguage(
-  counts: Readonly<Record<string, number>>,
-  { from, to }: { readonly from: string | null; readonly to: string | null },
-): Record<string, number> {
-  const moved = { ...counts }
-  if (from !== null) moved[from] = (moved[from] ?? 0) - 1
-  if (to !== null) moved[to] = (moved[to] ?? 0) + 1
-  return Object.fromEntries(Object.entries(moved).filter(([, count]) => count > 0))
-}
-
-export interface CollectionChange {
-  /** Differences. */
-  readonly chunks: number
-  readonly length: number
-  readonly documents: number
-  /** Numbers given. */
-  readonly numbers: number
-  readonly languages: Readonly<Record<string, number>>
-}
-
-/** Books a change of what can be found; gives the new version. */
-export async function raiseVersion(transaction: Transaction, { tenant, collection }: Owner, change: CollectionChange): Promise<number> {
-  const { rows } = await transaction.query(
-    `update rag_collections set version = version + 1, updated_at = now(), chunks = chunks + $3, keyword_length = keyword_length + $4,
-        documents = documents + $5, next_number = next_number + $6, languages = $7::jsonb
-      where tenant = $1 and id = $2 returning version`,
-    [tenant, collection, change.chunks, change.length, change.documents, change.numbers, JSON.stringify(change.languages)],
-  )
-  return z.object({ version: z.coerce.number() }).parse(rows[0]).version
 }

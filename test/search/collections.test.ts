@@ -1,7 +1,14 @@
 // Collections on both stores: names, settings, pages, and that tenants do not meet.
 import { expect, test } from 'vitest'
 
-import { createCollection, deleteCollection, getCollection, getCollections, listCollections, updateCollection } from '../../src/search/collections.ts'
+import {
+  createCollection,
+  deleteCollection,
+  getCollection,
+  getCollections,
+  listCollections,
+  updateCollection,
+} from '../../src/search/collections.ts'
 import type { Database } from '../../src/store/database.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
@@ -21,16 +28,24 @@ describeStores(kinds, (servers) => {
     await withCollection(database)
     for (const name of ['a', '0.b_c-d', 'x'.repeat(63)]) expect((await create(database, name)).name).toBe(name)
     for (const name of ['', 'A', '-a', '.a', 'a b', 'a/b', 'x'.repeat(64), 'é', 'a\n']) {
-      await expect(create(database, name)).rejects.toMatchObject({ code: 'invalid_request', message: expect.stringContaining('small letters') })
+      await expect(create(database, name)).rejects.toMatchObject({
+        code: 'invalid_request',
+        message: expect.stringContaining('small letters'),
+      })
     }
   })
 
   test('settings are checked, with what is wrong and what is possible', async () => {
     const database = await servers.openForTest()
     await withCollection(database)
-    await expect(create(database, 'a', { language: 'klingon' })).rejects.toMatchObject({ code: 'invalid_request', message: expect.stringContaining('auto') })
+    await expect(create(database, 'a', { language: 'klingon' })).rejects.toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringContaining('auto'),
+    })
     await expect(create(database, 'a', { fusionWeight: 2 })).rejects.toMatchObject({ message: expect.stringContaining('fusionWeight') })
-    await expect(create(database, 'a', { chunking: { targetTokens: 500, maxTokens: 100, overlapTokens: 0 } })).rejects.toMatchObject({ code: 'invalid_request' })
+    await expect(create(database, 'a', { chunking: { targetTokens: 500, maxTokens: 100, overlapTokens: 0 } })).rejects.toMatchObject({
+      code: 'invalid_request',
+    })
   })
 
   test('a taken name is a conflict, but each tenant has its own names', async () => {
@@ -60,7 +75,8 @@ describeStores(kinds, (servers) => {
   test('changed settings raise the version and keep the others', async () => {
     const database = await servers.openForTest()
     await withCollection(database)
-    const change = (settings: object) => database.tx({ tenant }, (transaction) => updateCollection(transaction, { tenant, name: 'docs', settings }))
+    const change = (settings: object) =>
+      database.tx({ tenant }, (transaction) => updateCollection(transaction, { tenant, name: 'docs', settings }))
     expect(await change({ fusionWeight: 0.9 })).toMatchObject({ version: 2, settings: { ...plainSettings, fusionWeight: 0.9 } })
     await expect(change({ retentionDays: 0 })).rejects.toMatchObject({ code: 'invalid_request' })
     const none = await database.tx({ tenant }, (transaction) => updateCollection(transaction, { tenant, name: 'none', settings: {} }))

@@ -85,7 +85,9 @@ export function seeded(seed: number): () => number {
 
 /** Words by a law like Zipf's, so that lists have all lengths. */
 export function randomText(random: () => number, words: number): string {
-  return Array.from({ length: words }, () => `w${Math.floor(400 ** random())}x`.replace(/\d/gu, (digit) => 'abcdefghij'[Number(digit)] ?? '')).join(' ')
+  return Array.from({ length: words }, () =>
+    `w${Math.floor(400 ** random())}x`.replace(/\d/gu, (digit) => 'abcdefghij'[Number(digit)] ?? ''),
+  ).join(' ')
 }
 
 /** BM25 of every text by number, computed from scratch: the plain formula without segments, lists or pruning. */

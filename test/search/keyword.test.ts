@@ -22,7 +22,10 @@ interface Asked {
   readonly memory?: KeywordMemory
 }
 
-function search(database: Database, { query, limit = 10, allowed = null, language = 'en', memory = new KeywordMemory() }: Asked): Promise<KeywordAnswer> {
+function search(
+  database: Database,
+  { query, limit = 10, allowed = null, language = 'en', memory = new KeywordMemory() }: Asked,
+): Promise<KeywordAnswer> {
   return database.tx({ tenant }, (transaction) =>
     searchKeyword(transaction, { tenant, collection: { id: 'c1' }, query, language, limit, allowed }, memory),
   )
@@ -58,11 +61,18 @@ describeStores(kinds, (servers) => {
     const memory = new KeywordMemory()
     for (let round = 0; round < 40; round += 1) {
       const id = `d${Math.floor(random() * 25)}`
-      if (random() < 0.2) await database.tx({ tenant }, (transaction) => deleteDocument(transaction, { tenant, collection: 'c1', document: id }))
-      else await put(database, id, Array.from({ length: 1 + Math.floor(random() * 20) }, () => randomText(random, 5 + Math.floor(random() * 60))))
+      if (random() < 0.2)
+        await database.tx({ tenant }, (transaction) => deleteDocument(transaction, { tenant, collection: 'c1', document: id }))
+      else
+        await put(
+          database,
+          id,
+          Array.from({ length: 1 + Math.floor(random() * 20) }, () => randomText(random, 5 + Math.floor(random() * 60))),
+        )
       if (round % 5 !== 4) continue
       if (round % 10 === 9) await compactCollection(database, { tenant, collection: 'c1' }, { isPurging: round === 39, stepsMax: 100 })
-      for (let asked = 0; asked < 4; asked += 1) await expectExact(database, { query: randomText(random, 1 + Math.floor(random() * 8)), memory })
+      for (let asked = 0; asked < 4; asked += 1)
+        await expectExact(database, { query: randomText(random, 1 + Math.floor(random() * 8)), memory })
     }
   }, 120_000)
 
@@ -71,7 +81,11 @@ describeStores(kinds, (servers) => {
     await withCollection(database)
     const random = seeded(11)
     for (let part = 0; part < 5; part += 1) {
-      await put(database, `d${part}`, Array.from({ length: 1_200 }, () => randomText(random, 20 + Math.floor(random() * 20))))
+      await put(
+        database,
+        `d${part}`,
+        Array.from({ length: 1_200 }, () => randomText(random, 20 + Math.floor(random() * 20))),
+      )
     }
     await compactCollection(database, { tenant, collection: 'c1' }, { isPurging: false, stepsMax: 200 })
     const memory = new KeywordMemory()
@@ -90,16 +104,21 @@ describeStores(kinds, (servers) => {
     const database = await servers.openForTest({ transactionTimeoutMs: 30_000 })
     await withCollection(database)
     const random = seeded(3)
-    for (let part = 0; part < 6; part += 1) await put(database, `d${part}`, Array.from({ length: 400 }, () => randomText(random, 60)))
+    const parts = Array.from({ length: 5 }, () => Array.from({ length: 1_600 }, () => randomText(random, 60)))
+    for (const [part, chunks] of parts.entries()) await put(database, `d${part}`, chunks)
     const segments = async (): Promise<unknown> =>
-      (await database.tx({ tenant }, ({ query }) => query(`select count(*)::int as n, sum(dead)::int as dead, bool_and(state = 'live') as live from rag_segments`)))
-        .rows[0]
-    expect(await segments()).toEqual({ n: 6, dead: 0, live: true })
+      (
+        await database.tx({ tenant }, ({ query }) =>
+          query(`select count(*)::int as n, sum(dead)::int as dead, bool_and(state = 'live') as live from rag_segments`),
+        )
+      ).rows[0]
+    expect(await segments()).toEqual({ n: 5, dead: 0, live: true })
     await database.tx({ tenant }, (transaction) => deleteDocument(transaction, { tenant, collection: 'c1', document: 'd3' }))
-    expect(await segments()).toEqual({ n: 6, dead: 400, live: true })
+    await put(database, 'd1', [...(parts[1] ?? []).slice(0, 800), 'wdgax wdgax wjx'])
+    expect(await segments()).toEqual({ n: 6, dead: 2_400, live: true })
     await expectExact(database, { query: 'wdgax wjx wbx' })
     await compactCollection(database, { tenant, collection: 'c1' }, { isPurging: true, stepsMax: 200 })
-    expect(await segments()).toEqual({ n: 1, dead: 0, live: true })
+    expect(await segments()).toEqual({ n: 2, dead: 0, live: true })
     const { rows } = await database.tx({ tenant }, ({ query }) =>
       query('select count(*)::int as n from rag_postings where segment not in (select id from rag_segments)'),
     )

@@ -104,7 +104,9 @@ describe('a word', () => {
   test('has offsets in the text as given', () => {
     const text = 'ＡＢＣ ﬁne getUserById 日本語'
     for (const { start, end } of tokenise(text, 'en')) expect(text.slice(start, end).trim()).toBe(text.slice(start, end))
-    expect(tokenise(text, 'en').map(({ start, end }) => text.slice(start, end))).toEqual(expect.arrayContaining(['ＡＢＣ', 'ﬁne', 'getUserById', 'User', '本語']))
+    expect(tokenise(text, 'en').map(({ start, end }) => text.slice(start, end))).toEqual(
+      expect.arrayContaining(['ＡＢＣ', 'ﬁne', 'getUserById', 'User', '本語']),
+    )
   })
 })
 
@@ -140,7 +142,11 @@ test('a language is told by script and function words, and by nothing less', () 
 test('highlights are the words that were found, apart from each other', () => {
   const text = 'The connections: getUserById failed, then connected again.'
   const terms = queryTerms('connection getUserById', ['en']).map(({ term }) => term)
-  expect(highlightsOf(text, terms, ['en']).map(({ start, end }) => text.slice(start, end))).toEqual(['connections', 'getUserById', 'connected'])
+  expect(highlightsOf(text, terms, ['en']).map(({ start, end }) => text.slice(start, end))).toEqual([
+    'connections',
+    'getUserById',
+    'connected',
+  ])
 })
 
 test('the best window of a long text has the most different terms', () => {

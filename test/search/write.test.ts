@@ -32,13 +32,21 @@ async function collection(database: Database): Promise<Collection> {
 }
 
 async function numbersOf(database: Database, document: string): Promise<Record<string, number>> {
-  const { rows } = await database.tx({ tenant }, ({ query }) => query('select number, text from rag_chunks where document = $1 order by ordinal', [document]))
-  return Object.fromEntries(rows.map((row) => z.object({ number: z.number(), text: z.string() }).parse(row)).map(({ number, text }) => [text, number]))
+  const { rows } = await database.tx({ tenant }, ({ query }) =>
+    query('select number, text from rag_chunks where document = $1 order by ordinal', [document]),
+  )
+  return Object.fromEntries(
+    rows.map((row) => z.object({ number: z.number(), text: z.string() }).parse(row)).map(({ number, text }) => [text, number]),
+  )
 }
 
-async function found(database: Database, query: string): Promise<number[]> {
+async function numbersFound(database: Database, query: string): Promise<number[]> {
   const { hits } = await database.tx({ tenant }, (transaction) =>
-    searchKeyword(transaction, { ...owner, collection: { id: 'c1' }, query, language: 'en', limit: 10, allowed: null }, new KeywordMemory()),
+    searchKeyword(
+      transaction,
+      { ...owner, collection: { id: 'c1' }, query, language: 'en', limit: 10, allowed: null },
+      new KeywordMemory(),
+    ),
   )
   return hits.map(({ number }) => number)
 }
@@ -46,11 +54,16 @@ async function found(database: Database, query: string): Promise<number[]> {
 /** Every table of the schema with a row that holds `text`, as text or in bytes. */
 async function tablesWith(database: Database, text: string): Promise<string[]> {
   return database.tx('system', async ({ query }) => {
-    const { rows } = await query("select table_name as name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'")
+    const { rows } = await query(
+      "select table_name as name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'",
+    )
     const holding: string[] = []
     for (const { name } of rows) {
       const hex = Buffer.from(text).toString('hex')
-      const row = await query(`select 1 from ${String(name)} t where t::text ilike $1 or t::text ilike $2 limit 1`, [`%${text}%`, `%${hex}%`])
+      const row = await query(`select 1 from ${String(name)} t where t::text ilike $1 or t::text ilike $2 limit 1`, [
+        `%${text}%`,
+        `%${hex}%`,
+      ])
       if (row.rows.length > 0) holding.push(String(name))
     }
     return holding
@@ -62,7 +75,12 @@ describeStores(kinds, (servers) => {
     const database = await servers.openForTest()
     await withCollection(database)
     const seen: VectorsWrite[] = []
-    expect(await write(database, 'a', ['red fox', 'blue whale', 'green frog'], seen)).toMatchObject({ revision: 1, added: 3, kept: 0, removed: 0 })
+    expect(await write(database, 'a', ['red fox', 'blue whale', 'green frog'], seen)).toMatchObject({
+      revision: 1,
+      added: 3,
+      kept: 0,
+      removed: 0,
+    })
     const before = await numbersOf(database, 'a')
     const second = await write(database, 'a', ['green frog', 'red fox', 'black cat'], seen)
     expect(second).toMatchObject({ revision: 2, added: 1, kept: 2, removed: 1 })
@@ -70,8 +88,8 @@ describeStores(kinds, (servers) => {
     expect(after).toEqual({ 'green frog': before['green frog'], 'red fox': before['red fox'], 'black cat': 3 })
     expect(seen[1]?.removed).toEqual([before['blue whale']])
     expect(seen[1]?.chunks.map(({ isKept }) => isKept)).toEqual([true, true, false])
-    expect(await found(database, 'whale')).toEqual([])
-    expect(await found(database, 'cat')).toEqual([3])
+    expect(await numbersFound(database, 'whale')).toEqual([])
+    expect(await numbersFound(database, 'cat')).toEqual([3])
     expect(await collection(database)).toMatchObject({ documents: 1, chunks: 3 })
   })
 
@@ -89,7 +107,7 @@ describeStores(kinds, (servers) => {
     })
     await expect(undone).rejects.toThrow('taken back')
     expect(await collection(database)).toMatchObject({ version: version + 3, documents: 0, chunks: 0 })
-    expect(await found(database, 'two')).toEqual([])
+    expect(await numbersFound(database, 'two')).toEqual([])
   })
 
   test('nothing of a deleted document is left in any table', async () => {
@@ -111,7 +129,7 @@ describeStores(kinds, (servers) => {
     expect(deletedRows).toEqual([2_001, 2])
     expect(await tablesWith(database, 'zanzibar')).toEqual([])
     expect(await tablesWith(database, 'quxot')).toEqual([])
-    expect(await found(database, 'secret')).toHaveLength(1)
+    expect(await numbersFound(database, 'secret')).toHaveLength(1)
     await compactCollection(database, owner, { isPurging: true, stepsMax: 100 })
     const left = await database.tx({ tenant }, ({ query }) =>
       query('select (select count(*)::int from rag_postings) as postings, (select sum(chunks)::int from rag_segments) as chunks'),
@@ -127,7 +145,7 @@ describeStores(kinds, (servers) => {
     expect(purged).toMatchObject({ documents: 0, chunks: 0 })
     expect(await tablesWith(database, 'zanzibar')).toEqual([])
     await put(database, 'a', ['more zanzibar'])
-    expect(await found(database, 'zanzibar')).toEqual([1])
+    expect(await numbersFound(database, 'zanzibar')).toEqual([1])
     let purgedVectors = 0
     const isDeleted = await database.tx({ tenant }, (transaction) =>
       deleteCollection(transaction, { tenant, name: 'docs' }, async () => {
@@ -145,8 +163,8 @@ describeStores(kinds, (servers) => {
     await withCollection(database)
     await write(database, 'empty', [])
     await write(database, 'odd', ['nul \0 here', 'half \ud83d pair'])
-    expect(await found(database, 'nul')).toEqual([0])
-    expect(await found(database, 'half')).toEqual([1])
+    expect(await numbersFound(database, 'nul')).toEqual([0])
+    expect(await numbersFound(database, 'half')).toEqual([1])
     expect(await collection(database)).toMatchObject({ documents: 2, chunks: 2 })
   })
 
@@ -156,7 +174,7 @@ describeStores(kinds, (servers) => {
     await database.tx({ tenant }, (transaction) =>
       writeDocument(transaction, { ...documentOf('c1', 'a', []), chunks: [chunkOf('plain text', 0, 'Handbook > Zanzibar\n')] }),
     )
-    expect(await found(database, 'zanzibar')).toEqual([0])
+    expect(await numbersFound(database, 'zanzibar')).toEqual([0])
     await database.tx({ tenant }, (transaction) => deleteDocument(transaction, { ...owner, document: 'a' }))
     expect(await tablesWith(database, 'zanzibar')).toEqual([])
   })
@@ -166,8 +184,10 @@ describeStores(kinds, (servers) => {
     await withCollection(database)
     await Promise.all(Array.from({ length: 8 }, (_, index) => write(database, `d${index}`, [`shared word${index}`, 'shared again'])))
     expect(await collection(database)).toMatchObject({ documents: 8, chunks: 16, version: 9 })
-    expect(await found(database, 'shared')).toHaveLength(10)
-    const { rows } = await database.tx({ tenant }, ({ query }) => query('select count(distinct number)::int as n, max(number) as last from rag_chunks'))
+    expect(await numbersFound(database, 'shared')).toHaveLength(10)
+    const { rows } = await database.tx({ tenant }, ({ query }) =>
+      query('select count(distinct number)::int as n, max(number) as last from rag_chunks'),
+    )
     expect(rows).toEqual([{ n: 16, last: 15 }])
   })
 })

@@ -40,7 +40,10 @@ export interface CompactOptions {
 /** Does one step for a collection; false: there was nothing to do. */
 export async function compactStep(database: Database, owner: Owner, options: CompactOptions = { isPurging: false }): Promise<boolean> {
   return database.tx({ tenant: owner.tenant }, async (transaction) => {
-    const locked = await transaction.query('select 1 from rag_collections where tenant = $1 and id = $2 for update', [owner.tenant, owner.collection])
+    const locked = await transaction.query('select 1 from rag_collections where tenant = $1 and id = $2 for update', [
+      owner.tenant,
+      owner.collection,
+    ])
     if (locked.rows.length === 0) return false
     const building = await buildingSegment(transaction, owner)
     if (building !== null) {
@@ -212,7 +215,10 @@ async function spend(transaction: Transaction, { tenant, collection }: Owner, id
 /** Removes a part of what was replaced; false: there is nothing. */
 async function removeSpent(transaction: Transaction, { tenant, collection }: Owner): Promise<boolean> {
   const place = [tenant, collection]
-  const { rows } = await transaction.query(`select id from rag_segments where tenant = $1 and collection = $2 and state = 'spent' limit 1`, place)
+  const { rows } = await transaction.query(
+    `select id from rag_segments where tenant = $1 and collection = $2 and state = 'spent' limit 1`,
+    place,
+  )
   if (rows[0] === undefined) return false
   const { id } = z.object({ id: z.coerce.string() }).parse(rows[0])
   // By a range of terms: a list of them could be planned as a loop over the whole segment for each.
@@ -222,6 +228,7 @@ async function removeSpent(transaction: Transaction, { tenant, collection }: Own
       (select max(term) from rag_postings where tenant = $1 and collection = $2 and segment = $3))`,
     [...place, id, removedPerStep - 1],
   )
-  if (rowCount < removedPerStep) await transaction.query('delete from rag_segments where tenant = $1 and collection = $2 and id = $3', [...place, id])
+  if (rowCount < removedPerStep)
+    await transaction.query('delete from rag_segments where tenant = $1 and collection = $2 and id = $3', [...place, id])
   return true
 }

@@ -76,7 +76,10 @@ export async function fetchIndex(
     [...known.dead.keys()],
     Array.from(known.dead.values(), ({ stamp }) => stamp),
   ])
-  return new Reading({ owner, terms, memory, known }, rows.map((row) => rowShape.parse(row))).index()
+  return new Reading(
+    { owner, terms, memory, known },
+    rows.map((row) => rowShape.parse(row)),
+  ).index()
 }
 
 interface Known {

@@ -107,5 +107,8 @@ async function removeRarePostings(
 
 function without({ ordinals, frequencies }: Postings, gone: ReadonlySet<number>): Postings {
   const kept = [...ordinals.keys()].filter((index) => !gone.has(ordinals[index] ?? -1))
-  return { ordinals: Int32Array.from(kept, (index) => ordinals[index] ?? 0), frequencies: Uint16Array.from(kept, (index) => frequencies[index] ?? 1) }
+  return {
+    ordinals: Int32Array.from(kept, (index) => ordinals[index] ?? 0),
+    frequencies: Uint16Array.from(kept, (index) => frequencies[index] ?? 1),
+  }
 }

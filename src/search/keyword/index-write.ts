@@ -72,5 +72,6 @@ export async function joinPacked(
     postings += joined.ordinals.length
   }
   await removeSegments(transaction, owner, ids)
-  if (join.map.numbers.length > 0) await insertSegment(transaction, owner, { map: join.map, terms, postings, state: 'live', inputs: null, mayPack })
+  if (join.map.numbers.length > 0)
+    await insertSegment(transaction, owner, { map: join.map, terms, postings, state: 'live', inputs: null, mayPack })
 }

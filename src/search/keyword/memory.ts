@@ -81,7 +81,10 @@ export class KeywordMemory {
     return value
   }
 
-  keepPart(owner: Owner, { segment, map, packed }: { segment: string; map: ChunkMap; packed: ReadonlyMap<string, Buffer> | null }): RememberedPart {
+  keepPart(
+    owner: Owner,
+    { segment, map, packed }: { segment: string; map: ChunkMap; packed: ReadonlyMap<string, Buffer> | null },
+  ): RememberedPart {
     const value: RememberedPart = { kind: 'part', map, packed }
     let packedBytes = 0
     for (const [term, bytes] of packed ?? []) packedBytes += bytes.length + term.length + itemBytes

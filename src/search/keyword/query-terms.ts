@@ -55,7 +55,8 @@ function lumpsOf(query: string, languages: readonly string[], isDropped: (word: 
   const lumps = new Map<number, { whole: string | null; terms: Set<string> }>()
   for (const language of languages) {
     for (const token of tokenise(query, language)) {
-      if (token.role === 'spare' || (token.role !== 'whole' && isDropped(unaccented(lowered(query.slice(token.start, token.end)))))) continue
+      if (token.role === 'spare' || (token.role !== 'whole' && isDropped(unaccented(lowered(query.slice(token.start, token.end))))))
+        continue
       place(lumps, token)
     }
   }

@@ -164,7 +164,10 @@ class Scoring {
     }
   }
 
-  #addSlice({ factor, floor }: PreparedTerm, { list, map, offset, from }: { list: Postings; map: ChunkMap; offset: number; from: number }): void {
+  #addSlice(
+    { factor, floor }: PreparedTerm,
+    { list, map, offset, from }: { list: Postings; map: ChunkMap; offset: number; from: number },
+  ): void {
     const { ordinals, frequencies } = list
     const { lengths } = map
     const scores = this.#scores
@@ -283,5 +286,11 @@ function gallop(values: Int32Array, wanted: number, from: number): number {
     low += step
     step *= 2
   }
-  return lowerBound(values, wanted, low, Math.min(low + step + 1, values.length))
+  let high = Math.min(low + step + 1, values.length)
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((values[middle] ?? 0) < wanted) low = middle + 1
+    else high = middle
+  }
+  return low
 }

@@ -85,10 +85,10 @@ function add(growing: Map<string, Growing>, term: string, [ordinal, frequency]: 
   entry.frequencies.push(frequency)
 }
 
-/** Where `wanted` stands in ascending `values` between `from` and `to`, or where it would: the first index whose value is not below it. */
-export function lowerBound(values: Int32Array, wanted: number, from = 0, to = values.length): number {
+/** Where `wanted` stands in ascending `values` from `from` on, or where it would: the first index whose value is not below it. */
+export function lowerBound(values: Int32Array, wanted: number, from = 0): number {
   let low = from
-  let high = to
+  let high = values.length
   while (low < high) {
     const middle = (low + high) >>> 1
     if ((values[middle] ?? 0) < wanted) low = middle + 1

@@ -58,7 +58,11 @@ export interface SegmentContents {
 }
 
 /** Maps, tombstones and packed postings of `ids`, by the numbers of their chunks. */
-export async function segmentContents(transaction: Transaction, { tenant, collection }: Owner, ids: readonly string[]): Promise<SegmentContents[]> {
+export async function segmentContents(
+  transaction: Transaction,
+  { tenant, collection }: Owner,
+  ids: readonly string[],
+): Promise<SegmentContents[]> {
   const { rows } = await transaction.query(
     `select id, map, packed, dead_numbers from rag_segments where tenant = $1 and collection = $2 and id = any($3::bigint[]) order by first_number`,
     [tenant, collection, ids],
@@ -127,6 +131,14 @@ export async function insertPostings(
 /** Removes segments with all their postings. */
 export async function removeSegments(transaction: Transaction, { tenant, collection }: Owner, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
-  await transaction.query('delete from rag_postings where tenant = $1 and collection = $2 and segment = any($3::bigint[])', [tenant, collection, ids])
-  await transaction.query('delete from rag_segments where tenant = $1 and collection = $2 and id = any($3::bigint[])', [tenant, collection, ids])
+  await transaction.query('delete from rag_postings where tenant = $1 and collection = $2 and segment = any($3::bigint[])', [
+    tenant,
+    collection,
+    ids,
+  ])
+  await transaction.query('delete from rag_segments where tenant = $1 and collection = $2 and id = any($3::bigint[])', [
+    tenant,
+    collection,
+    ids,
+  ])
 }

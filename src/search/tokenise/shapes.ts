@@ -39,7 +39,7 @@ export function isPlain(lump: string): boolean {
 }
 
 /** `1.2.3`, `v2.0`, `1.2.3-beta.1`, `3.11rc1`. */
-const version = /^v?(\d+(?:\.\d+)+)(?:[.\-]?[a-z][a-z0-9]*(?:[.\-][a-z0-9]+)*)?$/iu
+const version = /^v?(\d+(?:\.\d+)+)(?:[.-]?[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*)?$/iu
 
 /** The digits of a version without `v` and what follows them; null: no version. */
 export function versionDigits(lump: string): string | null {
