@@ -11,8 +11,9 @@ const out = join(root, 'dist')
 rmSync(out, { recursive: true, force: true })
 const { metafile } = await build({
   absWorkingDir: root,
-  // The store's worker thread and child process are programs of their own (src/store/entry-point.ts), beside the file that starts them.
-  entryPoints: ['src/main.ts', 'src/store/embedded-worker.ts', 'src/store/initdb-process.ts'],
+  // The store's worker thread and child process (src/store/entry-point.ts) and the process that reads documents
+  // (src/ingest/parser-process-files.ts) are programs of their own, beside the file that starts them.
+  entryPoints: ['src/main.ts', 'src/store/embedded-worker.ts', 'src/store/initdb-process.ts', 'src/ingest/parse/parser-child.ts'],
   entryNames: '[name]',
   outdir: out,
   bundle: true,

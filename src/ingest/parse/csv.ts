@@ -9,7 +9,7 @@ import type { ParsedDocument } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { ParseLimits } from '../limits.ts'
 import { DocumentBuilder } from './document-builder.ts'
-import { addRows, headerOf } from './sheet-rows.ts'
+import { addRows, findHeader } from './sheet-rows.ts'
 
 const delimiters = [',', ';', '\t', '|'] as const
 const sampleLines = 50
@@ -42,10 +42,12 @@ export function parseCsv(text: string, limits: ParseLimits): ParsedDocument {
   const rows = readRows(body, delimiter)
   if (rows === null) throw new CorralError('document_broken', `no field ends within ${recordCharsMax} characters: a quote is not closed`)
   const kept = rows.filter((row) => row.some((cell) => cell.trim() !== ''))
-  const header = headerOf(kept)
-  const odd = header === null ? 0 : kept.filter((row) => row.length !== header.length).length
+  const header = findHeader(kept)
+  const width = header?.names.length ?? 0
+  const odd = header === null ? 0 : kept.slice(header.at).filter((row) => row.length !== width).length
   if (odd > 0) builder.warnings.add(`${odd} rows have another number of fields than the header`)
-  addRows(builder, { rows: kept, header, page: null })
+  for (const row of kept.slice(0, header?.at ?? 0)) builder.add('paragraph', row.join(' '))
+  addRows(builder, { rows: kept.slice(header?.at ?? 0), header: header?.names ?? null, headerRows: header?.rows ?? 0, page: null })
   return builder.finish(delimiter === '\t' ? 'text/tab-separated-values' : 'text/csv')
 }
 

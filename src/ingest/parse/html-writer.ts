@@ -57,9 +57,11 @@ export class HtmlWriter {
     else this.writeInside(node)
   }
 
-  /** A table that only places things (one cell, or tables and headings inside) is no table. */
+  /** A table that only places things (one cell, or headings or mostly other tables inside) is no table. */
   #writeTable(node: HtmlNode): void {
-    const grid = node.querySelector('table, h1, h2, h3') === null ? htmlGrid(node, (cell) => this.#textInside(cell)) : []
+    const nested = [...node.querySelectorAll('table')].reduce((sum, table) => sum + (table.textContent ?? '').length, 0)
+    const isLayout = nested * 2 > (node.textContent ?? '').length || node.querySelector('h1, h2, h3') !== null
+    const grid = !isLayout ? htmlGrid(node, (cell) => this.#textInside(cell)) : []
     if (grid.length === 0 || (grid.length === 1 && (grid[0]?.length ?? 0) <= 1)) {
       this.writeInside(node)
       return

@@ -27,6 +27,7 @@ export interface PageLayout {
 }
 
 const depthMax = 12
+const columnsDepthMax = 3
 const bandsMax = 400
 /** In sizes of the text. */
 const gutterMin = 0.9
@@ -63,16 +64,21 @@ function mergePlain(parts: readonly { region: Segment[]; isWhole: boolean }[]): 
 }
 
 /** Two sides of prose with white space between them from top to bottom, in reading order; null when there are none. */
-function columnsOf(segments: readonly Segment[]): [Segment[], Segment[]] | null {
+function columnsOf(segments: readonly Segment[], depth = 0): [Segment[], Segment[]] | null {
   const size = medianOf(segments.map((segment) => segment.size))
   const gaps = gapsOf(segments.map(({ left, right }) => ({ from: left, to: right })), Math.max(6, size * gutterMin))
   for (const { from, to } of gaps.toSorted((one, other) => other.to - other.from - (one.to - one.from)).slice(0, 4)) {
     const left = segments.filter((segment) => segment.right <= from + 0.01)
     const right = segments.filter((segment) => segment.left >= to - 0.01)
-    if (!isProse(left) || !isProse(right)) continue
+    if (!isColumn(left, depth) || !isColumn(right, depth)) continue
     return isMostlyRtl(segments) ? [right, left] : [left, right]
   }
   return null
+}
+
+/** Prose, or itself made of columns. */
+function isColumn(side: readonly Segment[], depth: number): boolean {
+  return isProse(side) || (depth < columnsDepthMax && columnsOf(side, depth + 1) !== null)
 }
 
 /** Enough lines, and long enough ones: a column of a table has short cells that leave most of their width empty. */

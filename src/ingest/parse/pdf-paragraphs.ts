@@ -96,7 +96,7 @@ function continuesWith({ lines, text }: Open, line: PdfLine, region: Region): bo
   if (last === undefined || bullet.test(lineText(line))) return false
   if (Math.abs(line.size - last.size) > last.size * sizeChange) return false
   // A short line in a font of its own above other text is a heading, whatever its size.
-  if (lines.length === 1 && line.font !== last.font && text.length <= fontHeadingChars && !/[.,;:]$/.test(text)) return false
+  if (lines.length === 1 && line.font !== last.font && text.length <= fontHeadingChars && !/[.,;:]$/.test(text) && !/^\p{Ll}/u.test(lineText(line))) return false
   // Over the end of a column or the head of a page, only a sentence that is under way goes on.
   if (line.region !== last.region) return /[\p{Ll},\u3040-\u30ff\u4e00-\u9fff-]$/u.test(text) && /^\p{Ll}/u.test(lineText(line))
   const step = line.baseline - last.baseline

@@ -74,7 +74,7 @@ function fontLevel({ kind, text, lines, size, font }: Paragraph, next: Paragraph
   const isShort = kind === 'paragraph' && lines === 1 && text.length <= numberedCharsMax && /^[\p{Lu}\p{Lo}\d]/u.test(text)
   if (!isShort || /[.,;:!]$/.test(text) || caption.test(text)) return null
   const isSet = rareFonts.has(font) && font !== body.font && size >= body.size * 0.98
-  const isAbove = next?.font === body.font && next.kind !== 'table' && next.text.length > text.length
+  const isAbove = next?.font === body.font && !/^\p{Ll}/u.test(next.text) && next.kind !== 'table' && next.text.length > text.length
   return isSet && isAbove ? Math.min(6, Math.max(0, ...bySize.values()) + 1) : null
 }
 

@@ -7,6 +7,7 @@ import { attribute, element, elements, textOf, type XmlNode } from './xml.ts'
 /** Of one sheet, empty ones between used columns counted. */
 const cellsMax = 5_000_000
 const columnsMax = 16_384
+const sidesMax = 50
 const mergesMax = 20_000
 
 export interface Workbook {
@@ -100,7 +101,7 @@ function mergeOf(reference: string): Merge | null {
 
 /** What is merged is said in every row and column it reaches over, as far as there are other cells. */
 function fillMerges(rows: readonly SparseRow[], merges: readonly Merge[]): void {
-  const used = new Set(rows.flatMap(({ cells }) => [...cells.keys()]))
+  const used = new Set(columnsOf(rows))
   const byNumber = new Map(rows.map((row) => [row.number, row]))
   const last = rows.at(-1)?.number ?? 0
   let filled = 0
@@ -118,17 +119,51 @@ function fillMerges(rows: readonly SparseRow[], merges: readonly Merge[]): void 
   }
 }
 
+/** Rows that follow each other and share a column; tables that stand side by side over different rows apart. */
 function regionsOf(rows: readonly SparseRow[]): string[][][] {
-  const columns = [...new Set(rows.flatMap(({ cells }) => [...cells.keys()]))].toSorted((one, other) => one - other)
-  if (columns.length * rows.length > cellsMax) throw tooManyCells()
-  const regions: string[][][] = []
-  let before = -1
-  for (const { number, cells } of rows) {
-    if (before === -1 || number !== before + 1) regions.push([])
-    regions.at(-1)?.push(columns.map((column) => cells.get(column) ?? ''))
-    before = number
+  return bandsOf(rows).flatMap((band) => sidesOf(band).flatMap(bandsOf)).map(denseRows)
+}
+
+function bandsOf(rows: readonly SparseRow[]): SparseRow[][] {
+  const bands: SparseRow[][] = []
+  for (const row of rows) {
+    const last = bands.at(-1)?.at(-1)
+    const follows = last !== undefined && row.number === last.number + 1 && [...row.cells.keys()].some((column) => last.cells.has(column))
+    if (follows) bands.at(-1)?.push(row)
+    else bands.push([row])
   }
-  return regions
+  return bands
+}
+
+/** Parts between empty columns, if they do not begin and end on the same rows: those that do are one table with a gap. */
+function sidesOf(band: readonly SparseRow[]): SparseRow[][] {
+  const columns = columnsOf(band)
+  const groups: number[][] = []
+  for (const column of columns) {
+    if (groups.at(-1)?.at(-1) === column - 1) groups.at(-1)?.push(column)
+    else groups.push([column])
+  }
+  if (groups.length < 2 || groups.length > sidesMax) return [[...band]]
+  const sides = groups.map((group) => {
+    const own = new Set(group)
+    const cut = band.map(({ number, cells }) => ({ number, cells: new Map([...cells].filter(([column]) => own.has(column))) }))
+    return cut.filter(({ cells }) => cells.size > 0)
+  })
+  const spans = new Set(sides.map((side) => `${side[0]?.number}-${side.at(-1)?.number}`))
+  return spans.size === 1 ? [[...band]] : sides
+}
+
+function columnsOf(rows: readonly SparseRow[]): number[] {
+  const used = new Set<number>()
+  for (const { cells } of rows) for (const column of cells.keys()) used.add(column)
+  return [...used].toSorted((one, other) => one - other)
+}
+
+/** Every row over all used columns. */
+function denseRows(rows: readonly SparseRow[]): string[][] {
+  const columns = columnsOf(rows)
+  if (columns.length * rows.length > cellsMax) throw tooManyCells()
+  return rows.map(({ cells }) => columns.map((column) => cells.get(column) ?? ''))
 }
 
 function tooManyCells(): CorralError {

@@ -7,7 +7,7 @@ import { CorralError } from '../../core/errors.ts'
 import type { ParseLimits } from '../limits.ts'
 import { DocumentBuilder } from './document-builder.ts'
 import { OfficePackage } from './office-package.ts'
-import { addRows, headerIndex } from './sheet-rows.ts'
+import { addRows, findHeader } from './sheet-rows.ts'
 import { readCellFormats } from './xlsx-format.ts'
 import { readSheet, richText, type Workbook } from './xlsx-sheet.ts'
 import { attribute, element, elements, type XmlNode } from './xml.ts'
@@ -65,11 +65,11 @@ async function addSheet(
   if (regions.length > 0) builder.add('heading', sheet.name, { page, level: 1 })
   let header: readonly string[] | null = null
   for (const rows of regions) {
-    const at = headerIndex(rows)
-    // Titles and notes above the header.
-    for (const row of rows.slice(0, at ?? 0)) builder.add('paragraph', [...new Set(row)].join(' '), { page })
-    if (at !== null) header = rows[at] ?? null
-    addRows(builder, { rows: rows.slice(at ?? 0), header: at === null && !fits(header, rows) ? null : header, page })
+    const found = findHeader(rows)
+    for (const row of rows.slice(0, found?.at ?? 0)) builder.add('paragraph', [...new Set(row)].join(' '), { page })
+    if (found !== null) header = found.names
+    else if (!fits(header, rows)) header = null
+    addRows(builder, { rows: rows.slice(found?.at ?? 0), header, headerRows: found?.rows ?? 0, page })
   }
 }
 
