@@ -43,6 +43,7 @@ export const errorCatalogue = {
   document_too_many_pages: { status: 422, retryable: false, fault: 'client', title: 'The document has too many pages' },
   document_timeout: { status: 422, retryable: false, fault: 'client', title: 'Reading the document took too long' },
   url_not_allowed: { status: 400, retryable: false, fault: 'client', title: 'The URL may not be fetched' },
+  url_refused: { status: 422, retryable: false, fault: 'client', title: 'The server of the URL does not give the document' },
   url_failed: { status: 422, retryable: true, fault: 'client', title: 'The URL could not be fetched' },
   parser_failed: { status: 500, retryable: true, fault: 'gateway', title: 'The process that reads documents failed' },
   rate_limited: { status: 429, retryable: true, fault: 'client', title: 'A rate limit was reached' },

@@ -214,7 +214,10 @@ function tooSlow(limit: string): CorralError {
 }
 
 function tooComplex(): CorralError {
-  return new CorralError('document_too_complex', 'reading it took more memory than one document may have: split it or save it in a simpler form')
+  return new CorralError(
+    'document_too_complex',
+    'reading it took more memory than one document may have: split it or save it in a simpler form',
+  )
 }
 
 function abortError(signal: AbortSignal | null): Error {

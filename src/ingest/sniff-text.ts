@@ -91,7 +91,15 @@ const languages: Readonly<Record<string, string>> = {
   yml: 'yaml',
   zig: 'zig',
 }
-const interpreters: Readonly<Record<string, string>> = { bash: 'shell', sh: 'shell', zsh: 'shell', node: 'javascript', python: 'python', perl: 'perl', ruby: 'ruby' }
+const interpreters: Readonly<Record<string, string>> = {
+  bash: 'shell',
+  sh: 'shell',
+  zsh: 'shell',
+  node: 'javascript',
+  python: 'python',
+  perl: 'perl',
+  ruby: 'ruby',
+}
 const mailHeaders = /^(?:from|to|subject|date|message-id|received|mime-version|return-path|delivered-to|content-type):/i
 
 export function textFormat(text: string, hints: TextHints): FoundFormat {
@@ -116,7 +124,10 @@ function markedFormat(text: string, named: TextFormat | null): TextFormat | null
   const opening = head.replace(/^(?:<!--[\s\S]*?-->\s*|<\?xml[^>]*\?>\s*)*/, '')
   if (/^<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>])/i.test(opening)) return 'html'
   if (named === 'html' && /<[a-z][a-z0-9]*[\s>/]/i.test(head)) return 'html'
-  if (/^<\?xml\s/.test(head) || (/^<(?:!doctype\s|[a-z_][\w.:-]*[\s>/])/i.test(opening) && (named === 'xml' || /^<(?:svg|rss|feed|!doctype)\b/i.test(opening))))
+  if (
+    /^<\?xml\s/.test(head) ||
+    (/^<(?:!doctype\s|[a-z_][\w.:-]*[\s>/])/i.test(opening) && (named === 'xml' || /^<(?:svg|rss|feed|!doctype)\b/i.test(opening)))
+  )
     return 'xml'
   if (isMail(head)) return 'email'
   return jsonFormat(text, named)
@@ -161,11 +172,22 @@ function likelyFormat(text: string, named: TextFormat | null): TextFormat {
   const table = detectDelimiter(text.slice(0, sampleChars))
   if (named === 'csv') return table === null && !/\n/.test(text.trim()) ? 'text' : 'csv'
   if (markdownMarks(text.slice(0, sampleChars)) >= 2) return 'markdown'
-  const lines = text.slice(0, headChars).split('\n').filter((line) => line.trim() !== '').length
+  const lines = text
+    .slice(0, headChars)
+    .split('\n')
+    .filter((line) => line.trim() !== '').length
   return table !== null && table.columns >= 3 && table.evenness >= 0.95 && lines >= 3 ? 'csv' : 'text'
 }
 
 function markdownMarks(text: string): number {
-  const marks = [/^#{1,6} \S/m, /^```/m, /\[[^\]\n]+\]\([^)\s]+\)/, /^\|.*\|\n\|[\s:|-]+\|$/m, /^[-*] \S.*\n[-*] \S/m, /\*\*[^*\n]+\*\*/, /^> \S/m]
+  const marks = [
+    /^#{1,6} \S/m,
+    /^```/m,
+    /\[[^\]\n]+\]\([^)\s]+\)/,
+    /^\|.*\|\n\|[\s:|-]+\|$/m,
+    /^[-*] \S.*\n[-*] \S/m,
+    /\*\*[^*\n]+\*\*/,
+    /^> \S/m,
+  ]
   return marks.filter((mark) => mark.test(text)).length
 }

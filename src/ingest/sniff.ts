@@ -85,7 +85,8 @@ function isTextType(mime: string): boolean {
 }
 
 function unsupported(mime: string): CorralError {
-  if (mime.startsWith('image/')) return new CorralError('document_needs_ocr', `it is a picture (${mime}): run it through OCR and upload the text`)
+  if (mime.startsWith('image/'))
+    return new CorralError('document_needs_ocr', `it is a picture (${mime}): run it through OCR and upload the text`)
   if (mime === 'application/rtf') return new CorralError('document_unsupported', 'it is an RTF file: save it as .docx')
   return new CorralError('document_unsupported', `files of type ${mime} cannot be read: upload the text of it`)
 }
@@ -95,7 +96,11 @@ function declaredCharset(bytes: Uint8Array, declaredType: string | null): string
   const parameter = /;\s*charset\s*=\s*"?([\w.:-]+)/i.exec(declaredType ?? '')?.[1]
   if (parameter !== undefined) return parameter
   const head = latin(bytes.subarray(0, pdfHeadBytes))
-  return /<meta[^>]{0,200}charset\s*=\s*["']?([\w.:-]+)/i.exec(head)?.[1] ?? /<\?xml[^>]{0,100}encoding\s*=\s*["']([\w.:-]+)/i.exec(head)?.[1] ?? null
+  return (
+    /<meta[^>]{0,200}charset\s*=\s*["']?([\w.:-]+)/i.exec(head)?.[1] ??
+    /<\?xml[^>]{0,100}encoding\s*=\s*["']([\w.:-]+)/i.exec(head)?.[1] ??
+    null
+  )
 }
 
 function latin(bytes: Uint8Array): string {

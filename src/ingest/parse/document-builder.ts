@@ -88,7 +88,14 @@ export class DocumentBuilder {
 
   finish(contentType: string, { title = null, pages = null }: { title?: string | null; pages?: number | null } = {}): ParsedDocument {
     const text = this.#parts.join('')
-    return { title: titleOf(title) ?? this.#headingTitle(text), text, blocks: this.#blocks, contentType, pages, warnings: this.warnings.list() }
+    return {
+      title: titleOf(title) ?? this.#headingTitle(text),
+      text,
+      blocks: this.#blocks,
+      contentType,
+      pages,
+      warnings: this.warnings.list(),
+    }
   }
 
   /** A heading of the first level is the title when it opens the document, or stands near its begin and is the only one. */

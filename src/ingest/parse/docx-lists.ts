@@ -87,7 +87,6 @@ function roman(number: number): string {
   if (number < 1 || number > romanMax) return String(number)
   let rest = number
   let text = ''
-  for (const [digits, value] of romanDigits)
-    for (; rest >= value; rest -= value) text += digits
+  for (const [digits, value] of romanDigits) for (; rest >= value; rest -= value) text += digits
   return text
 }

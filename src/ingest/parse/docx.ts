@@ -187,7 +187,9 @@ class DocxWriter {
 
   #cellText(cell: XmlNode): string {
     const inline: Inline = { notes: [], boxes: [] }
-    const lines = elements(cell).flatMap((child) => (child.name === 'tbl' ? this.#grid(child).map((row) => row.join(', ')) : this.#inlineText(child, inline)))
+    const lines = elements(cell).flatMap((child) =>
+      child.name === 'tbl' ? this.#grid(child).map((row) => row.join(', ')) : this.#inlineText(child, inline),
+    )
     return [...lines, ...inline.boxes.map(plainText)].filter((line) => line.trim() !== '').join(' ')
   }
 }

@@ -7,7 +7,9 @@ const cellsMax = 200_000
 
 /** Rows of cells; empty when the table is larger than `cellsMax` or has no row. */
 export function htmlGrid(table: HtmlNode, textOf: (cell: HtmlNode) => string): string[][] {
-  const sections = childElements(table).flatMap((node) => (/^(?:thead|tbody|tfoot)$/.test(node.localName ?? '') ? childElements(node) : [node]))
+  const sections = childElements(table).flatMap((node) =>
+    /^(?:thead|tbody|tfoot)$/.test(node.localName ?? '') ? childElements(node) : [node],
+  )
   const rows = sections.filter(({ localName }) => localName === 'tr')
   const grid: string[][] = []
   /** Columns that a cell above still fills: its text and how many rows are left. */

@@ -9,7 +9,18 @@ const unread = new Set(
 const hiddenStyle =
   /(?:^|[;\s{])(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0(?:\.0+)?\s*(?:[;!}]|$)|font-size\s*:\s*0(?:\.0+)?(?:px|pt|em|rem|%)?\s*(?:[;!}]|$)|(?:text-indent|left|top)\s*:\s*-\d{4,}|clip\s*:\s*rect\(\s*0)/i
 /** Aids of a site that are no part of its text, such as the "edit" beside each heading of a wiki. */
-const aids = new Set(['mw-editsection', 'noprint', 'sr-only', 'visually-hidden', 'screen-reader-text', 'headerlink', 'vector-dropdown', 'navbox', 'catlinks', 'printfooter'])
+const aids = new Set([
+  'mw-editsection',
+  'noprint',
+  'sr-only',
+  'visually-hidden',
+  'screen-reader-text',
+  'headerlink',
+  'vector-dropdown',
+  'navbox',
+  'catlinks',
+  'printfooter',
+])
 const styleCharsMax = 500_000
 const rulesMax = 5_000
 

@@ -141,5 +141,8 @@ function collapse(text: string | null): string {
 }
 
 function tidy(text: string): string {
-  return text.replace(/ *\n */g, '\n').replace(/ {2,}/g, ' ').trim()
+  return text
+    .replace(/ *\n */g, '\n')
+    .replace(/ {2,}/g, ' ')
+    .trim()
 }

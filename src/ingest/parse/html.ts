@@ -42,7 +42,9 @@ export function addHtml(builder: DocumentBuilder, text: string, limits: ParseLim
 
 function readDocument(text: string): HtmlDocument {
   const isPage = /<(?:html|body)[\s>]/i.test(text)
-  const { document }: { document: HtmlDocument } = parseHTML(isPage ? text : `<!doctype html><html><head></head><body>${text}</body></html>`)
+  const { document }: { document: HtmlDocument } = parseHTML(
+    isPage ? text : `<!doctype html><html><head></head><body>${text}</body></html>`,
+  )
   assertDepth(document)
   return document
 }
@@ -57,7 +59,10 @@ function assertDepth(document: HtmlDocument): void {
 }
 
 function baseAddress(document: HtmlDocument): string | null {
-  const candidates = [document.querySelector('base')?.getAttribute('href'), document.querySelector('link[rel=canonical]')?.getAttribute('href')]
+  const candidates = [
+    document.querySelector('base')?.getAttribute('href'),
+    document.querySelector('link[rel=canonical]')?.getAttribute('href'),
+  ]
   return candidates.find((address) => address !== null && address !== undefined && /^https?:\/\//i.test(address)) ?? null
 }
 

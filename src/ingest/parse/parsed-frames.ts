@@ -40,7 +40,7 @@ const failedSchema = z.object({ code: z.string().max(100), message: z.string().m
 
 /** The frames of a document, in order, one at a time. */
 export function* documentFrames({ text, blocks, ...rest }: ParsedDocument): Generator<{ kind: FrameKind; payload: string }> {
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     // A piece never ends inside a surrogate pair.
     const end = /[\ud800-\udbff]/.test(text.charAt(at + textPieceChars - 1)) ? at + textPieceChars - 1 : at + textPieceChars
     yield { kind: 'text', payload: text.slice(at, end) }
@@ -60,7 +60,10 @@ export function* documentFrames({ text, blocks, ...rest }: ParsedDocument): Gene
     })
     yield { kind: 'blocks', payload: JSON.stringify({ paths, blocks: rows }) }
   }
-  yield { kind: 'done', payload: JSON.stringify({ ...rest, warnings: rest.warnings.slice(0, warningsMax).map((line) => line.slice(0, textMax)) }) }
+  yield {
+    kind: 'done',
+    payload: JSON.stringify({ ...rest, warnings: rest.warnings.slice(0, warningsMax).map((line) => line.slice(0, textMax)) }),
+  }
 }
 
 function isSamePath(one: readonly string[], other: readonly string[]): boolean {

@@ -8,7 +8,8 @@ const edgeShare = 0.12
 const pagesMin = 3
 /** Left and right pages have heads of their own. */
 const repeatShareMin = 0.4
-const pageNumber = /^[\s\-–—|·.]*(?:(?:page|seite|p\.|стр\.|页)\s*)?(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:of|von|\/|из)\s*\d{1,4})?[\s\-–—|·.]*$/i
+const pageNumber =
+  /^[\s\-–—|·.]*(?:(?:page|seite|p\.|стр\.|页)\s*)?(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:of|von|\/|из)\s*\d{1,4})?[\s\-–—|·.]*$/i
 
 /** The lines to leave out. */
 export function furnitureOf(pages: readonly PageLayout[]): ReadonlySet<PdfLine> {

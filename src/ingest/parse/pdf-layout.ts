@@ -66,7 +66,10 @@ function mergePlain(parts: readonly { region: Segment[]; isWhole: boolean }[]): 
 /** Two sides of prose with white space between them from top to bottom, in reading order; null when there are none. */
 function columnsOf(segments: readonly Segment[], depth = 0): [Segment[], Segment[]] | null {
   const size = medianOf(segments.map((segment) => segment.size))
-  const gaps = gapsOf(segments.map(({ left, right }) => ({ from: left, to: right })), Math.max(6, size * gutterMin))
+  const gaps = gapsOf(
+    segments.map(({ left, right }) => ({ from: left, to: right })),
+    Math.max(6, size * gutterMin),
+  )
   for (const { from, to } of gaps.toSorted((one, other) => other.to - other.from - (one.to - one.from)).slice(0, 4)) {
     const left = segments.filter((segment) => segment.right <= from + 0.01)
     const right = segments.filter((segment) => segment.left >= to - 0.01)

@@ -43,7 +43,7 @@ export function paragraphsOf(lines: readonly PdfLine[]): Paragraph[] {
     if (open !== null) push(found, open)
     open = null
   }
-  for (let index = 0; index < lines.length; ) {
+  for (let index = 0; index < lines.length;) {
     const table = tableAt(lines, index)
     const line = lines[index]
     if (line === undefined) break
@@ -96,7 +96,14 @@ function continuesWith({ lines, text }: Open, line: PdfLine, region: Region): bo
   if (last === undefined || bullet.test(lineText(line))) return false
   if (Math.abs(line.size - last.size) > last.size * sizeChange) return false
   // A short line in a font of its own above other text is a heading, whatever its size.
-  if (lines.length === 1 && line.font !== last.font && text.length <= fontHeadingChars && !/[.,;:]$/.test(text) && !/^\p{Ll}/u.test(lineText(line))) return false
+  if (
+    lines.length === 1 &&
+    line.font !== last.font &&
+    text.length <= fontHeadingChars &&
+    !/[.,;:]$/.test(text) &&
+    !/^\p{Ll}/u.test(lineText(line))
+  )
+    return false
   // Over the end of a column or the head of a page, only a sentence that is under way goes on.
   if (line.region !== last.region) return /[\p{Ll},\u3040-\u30ff\u4e00-\u9fff-]$/u.test(text) && /^\p{Ll}/u.test(lineText(line))
   const step = line.baseline - last.baseline
@@ -105,7 +112,7 @@ function continuesWith({ lines, text }: Open, line: PdfLine, region: Region): bo
   const [margin, lastMargin, edge] = line.isRtl
     ? [region.right - line.right, region.right - last.right, last.left - region.left]
     : [line.left - region.left, last.left - region.left, region.right - last.right]
-  const isIndented = margin - lastMargin > line.size * indentMin && lastMargin < line.size * indentMin / 2 && !bullet.test(text)
+  const isIndented = margin - lastMargin > line.size * indentMin && lastMargin < (line.size * indentMin) / 2 && !bullet.test(text)
   if (isIndented) return false
   const width = region.right - region.left
   return !(edge > width * shortLineShare && /[.!?:。！？؟]["”»)]?$/u.test(text))
@@ -113,7 +120,8 @@ function continuesWith({ lines, text }: Open, line: PdfLine, region: Region): bo
 
 /** Puts a word that was broken at the end of a line together; between ideographs no space is written. */
 function joinLines(before: string, after: string): string {
-  if (/\p{L}[\u00ad\u2010-]$/u.test(before) && /^\p{Ll}/u.test(after)) return (ownHyphen.test(before) ? before : before.slice(0, -1)) + after
+  if (/\p{L}[\u00ad\u2010-]$/u.test(before) && /^\p{Ll}/u.test(after))
+    return (ownHyphen.test(before) ? before : before.slice(0, -1)) + after
   if (/\u00ad$/.test(before)) return before.slice(0, -1) + after
   if (cjk.test(before.slice(-1)) && cjk.test(after.slice(0, 1))) return before + after
   return `${before} ${after}`

@@ -37,7 +37,10 @@ const unreadable = /[\ufffd\ue000-\uf8ff\p{Cc}]|[\u{f0000}-\u{10ffff}]/gu
 /** Upright runs with text; null when most of the text has no meaning, because its font does not say which characters it draws. */
 export function readableRuns(runs: readonly TextRun[]): readonly TextRun[] | null {
   const upright = runs.filter(({ isUpright }) => isUpright)
-  const text = upright.map((run) => run.text).join('').replace(/\s/gu, '')
+  const text = upright
+    .map((run) => run.text)
+    .join('')
+    .replace(/\s/gu, '')
   const lost = text.match(unreadable)?.length ?? 0
   return lost > 20 && lost > text.length * unreadableShareMax ? null : upright
 }
@@ -133,6 +136,8 @@ function rightToLeft(runs: readonly TextRun[]): TextRun[] {
  * another alef is a lam-alef ligature that was reversed with its line: no word is spelled so.
  */
 function normalForms(text: string): string {
-  const plain = text.replace(/[\ufb00-\ufdff\ufe70-\ufefc\u2000-\u200a\u00a0\u202f\u2126\u2f00-\u2fdf\uf900-\ufaff]+/gu, (part) => part.normalize('NFKC'))
+  const plain = text.replace(/[\ufb00-\ufdff\ufe70-\ufefc\u2000-\u200a\u00a0\u202f\u2126\u2f00-\u2fdf\uf900-\ufaff]+/gu, (part) =>
+    part.normalize('NFKC'),
+  )
   return plain.replace(/\u0627([\u0622\u0623\u0625])\u0644/gu, '\u0627\u0644$1').replace(/^[\uf020-\uf0ff](?=\s)/u, '•')
 }

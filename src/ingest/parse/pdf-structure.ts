@@ -101,5 +101,8 @@ function roundSize(size: number): number {
 
 /** A title without what outlines and pages write differently. */
 function key(text: string): string {
-  return text.normalize('NFKC').toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '')
+  return text
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, '')
 }

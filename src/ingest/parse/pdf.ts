@@ -43,7 +43,8 @@ export async function parsePdf(bytes: Uint8Array, { password, limits }: PdfOptio
     else if (layout.lines.length === 0) unread.push(`page ${number} has no text layer: needs OCR`)
     else pages.push(layout)
     chars += typeof layout === 'string' ? 0 : layout.chars
-    if (chars > limits.textChars) throw new CorralError('document_too_large', `the text is longer than ${limits.textChars} characters: split it`)
+    if (chars > limits.textChars)
+      throw new CorralError('document_too_large', `the text is longer than ${limits.textChars} characters: split it`)
   }
   if (pages.length === 0) throw nothingRead(unread)
   for (const warning of unread) builder.warnings.add(warning)
@@ -116,7 +117,13 @@ async function readRuns(page: PdfPage): Promise<TextRun[]> {
   return runs.flatMap((item) => textRun(item, transform))
 }
 
-const itemSchema = z.object({ str: z.string(), dir: z.string(), fontName: z.string(), width: z.number(), transform: z.array(z.number()).length(6) })
+const itemSchema = z.object({
+  str: z.string(),
+  dir: z.string(),
+  fontName: z.string(),
+  width: z.number(),
+  transform: z.array(z.number()).length(6),
+})
 
 /** A piece of text in device space: x to the right, y down, both in points. */
 function textRun(item: unknown, page: readonly number[]): TextRun[] {
@@ -156,5 +163,7 @@ async function readTitle(pdf: PdfDocument): Promise<string | null> {
   const parsed = z.object({ info: infoSchema }).safeParse(metadata)
   const title = parsed.success ? (parsed.data.info.Title ?? '') : ''
   // Programs put the name of their own file there, which is no title.
-  return title === '' || /^(?:untitled|microsoft word - |.*\.(?:docx?|pdf|indd|tex|dvi|qxd|pptx?|xlsx?)$)/i.test(title.trim()) ? null : title
+  return title === '' || /^(?:untitled|microsoft word - |.*\.(?:docx?|pdf|indd|tex|dvi|qxd|pptx?|xlsx?)$)/i.test(title.trim())
+    ? null
+    : title
 }

@@ -121,7 +121,9 @@ function fillMerges(rows: readonly SparseRow[], merges: readonly Merge[]): void 
 
 /** Rows that follow each other and share a column; tables that stand side by side over different rows apart. */
 function regionsOf(rows: readonly SparseRow[]): string[][][] {
-  return bandsOf(rows).flatMap((band) => sidesOf(band).flatMap(bandsOf)).map(denseRows)
+  return bandsOf(rows)
+    .flatMap((band) => sidesOf(band).flatMap(bandsOf))
+    .map(denseRows)
 }
 
 function bandsOf(rows: readonly SparseRow[]): SparseRow[][] {
