@@ -8,6 +8,7 @@ import { idf, lengthNorm, saturation, k1 } from '../bm25.ts'
 import { BestScores } from './best-scores.ts'
 import type { ChunkMap, Postings } from './codec.ts'
 import type { QueryTerm } from './query-terms.ts'
+import { giveScratch, type Scratch, takeScratch } from './scratch.ts'
 import { lowerBound, ordinalOf, othersTurn } from './segment.ts'
 
 /** About 2 ms of work. */
@@ -73,7 +74,9 @@ export async function scoreChunks(input: ScoreInput): Promise<Scored> {
     restBound -= term.bound
     restPostings -= term.postings
   }
-  return { hits: scoring.best(candidates), postings, read: scoring.read, wholeTerms }
+  const hits = scoring.best(candidates)
+  scoring.end(candidates)
+  return { hits, postings, read: scoring.read, wholeTerms }
 }
 
 /** Terms that any live chunk has, by what they can give, most first. */
@@ -100,6 +103,7 @@ class Scoring {
   readonly #input: ScoreInput
   /** Where each segment's ordinals begin in the arrays over all chunks. */
   readonly #offsets: readonly number[]
+  readonly #scratch: Scratch
   readonly #scores: Float64Array
   /** 1: may be in the answer; null: all may. */
   readonly #usable: Uint8Array | null
@@ -122,8 +126,9 @@ class Scoring {
       total += map.numbers.length
     }
     this.#offsets = offsets
-    this.#scores = new Float64Array(total)
-    this.#touched = new Int32Array(total)
+    this.#scratch = takeScratch(total)
+    this.#scores = this.#scratch.scores
+    this.#touched = this.#scratch.places
     this.#usable = this.#mask(total)
     this.#norms = normTable(input)
   }
@@ -218,7 +223,12 @@ class Scoring {
     this.#thresholdMax = heap.worst()
     await this.#turn(touched.length, 0)
     if (!heap.isFull || threshold <= restBound) return null
-    return touched.filter((place) => (this.#scores[place] ?? 0) + restBound >= threshold && this.#isUsable(place)).toSorted()
+    const able: number[] = []
+    for (let index = 0; index < touched.length; index += 1) {
+      const place = touched[index] ?? 0
+      if ((this.#scores[place] ?? 0) + restBound >= threshold && this.#isUsable(place)) able.push(place)
+    }
+    return Int32Array.from(able).toSorted()
   }
 
   #isUsable(place: number): boolean {
@@ -248,6 +258,12 @@ class Scoring {
     const heap = new BestScores(this.#input.limit)
     this.#offerAll(heap, candidates ?? this.#touched.subarray(0, this.touched))
     return heap.sorted().map(({ place, score }) => ({ number: this.#numberAt(place), score }))
+  }
+
+  /** Ends the scoring; nothing may be asked after. `candidates`: those that were looked up, if any. */
+  end(candidates: Int32Array | null): void {
+    for (const place of candidates ?? []) this.#scores[place] = 0
+    giveScratch(this.#scratch, this.#touched.subarray(0, this.touched))
   }
 
   #numberAt(place: number): number {
