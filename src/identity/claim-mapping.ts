@@ -39,9 +39,9 @@ export function principalOfClaims(
     subject: nameOf(issuer.issuer, subject),
     scopes: scopesOf(claims, issuer),
     models: null,
-    nodeGroup: null,
-    cache: null,
-    limits: noLimits,
+    nodeGroup: chosen(claims, issuer.nodeGroup),
+    cache: chosen(claims, issuer.cache),
+    limits: chosen(claims, issuer.limits) ?? noLimits,
     tenantLimits: limitsOf(tenant),
     expiresAtWallMs: null,
   }
@@ -61,13 +61,26 @@ function nameOf(issuer: string, value: string): string {
 
 function scopesOf(claims: Claims, { scopes: rule }: IssuerOptions): ReadonlySet<Scope> {
   const granted = new Set<Scope>(rule.default)
-  const value = claimAt(claims, rule.claim)
-  const words = typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : []
-  for (const word of words.slice(0, itemsMax)) {
+  for (const word of wordsOf(claims, rule.claim)) {
     if (typeof word !== 'string' || !Object.hasOwn(rule.map, word)) continue
     for (const scope of rule.map[word] ?? []) granted.add(scope)
   }
   return granted
+}
+
+/** What the first entry of the map gives that the token's claim has; its order is the operator's, never the token's. */
+function chosen<T>(claims: Claims, rule: { readonly claim: string; readonly map: Readonly<Record<string, T>>; readonly default: T | null }) {
+  const words = new Set(wordsOf(claims, rule.claim))
+  const whole = textOf(claimAt(claims, rule.claim))
+  for (const [name, thing] of Object.entries(rule.map)) if (name === whole || words.has(name)) return thing
+  return rule.default
+}
+
+/** Words of a text, or items of a list. */
+function wordsOf(claims: Claims, name: string): unknown[] {
+  const value = claimAt(claims, name)
+  const words: unknown[] = typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : []
+  return words.slice(0, itemsMax)
 }
 
 function textOf(value: unknown): string | null {

@@ -2,7 +2,8 @@
 import { z } from 'zod'
 
 import { durationMs } from '../core/options.ts'
-import { scopes } from '../core/principal.ts'
+import { cacheModes, scopes } from '../core/principal.ts'
+import { limitSetShape } from './key-rows.ts'
 
 /** Signature algorithms with two different keys; one with a shared key would let whoever can verify also sign. */
 export const jwtAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const
@@ -17,6 +18,20 @@ function isPinnedUrl(text: string): boolean {
 }
 
 const scopeList = z.array(z.enum(scopes))
+
+/**
+ * A rule that gives a token one of several things: the first entry of `map` whose name the claim has (its text, a word of it or an item
+ * of its list), else `default`. Entries whose names are whole numbers come before all others, as in every JavaScript object.
+ */
+function choiceOf<T extends z.ZodType>(thing: T) {
+  return z
+    .strictObject({
+      claim: z.string().min(1).default('groups'),
+      map: z.record(z.string(), thing).default({}),
+      default: thing.nullable().default(null),
+    })
+    .prefault({})
+}
 
 export const issuerOptions = z.strictObject({
   /** Exact value of `iss`. */
@@ -51,6 +66,12 @@ export const issuerOptions = z.strictObject({
       default: scopeList.default([]),
     })
     .prefault({}),
+  /** Which nodes serve the token: a value of the claim to a `group` of `fleet.nodes`. Null: all nodes. */
+  nodeGroup: choiceOf(z.string().min(1).max(64)),
+  /** Which of its answers are cached; null: as configured. */
+  cache: choiceOf(z.enum(cacheModes)),
+  /** Limits of its subject; null: those of `limits.credential`. */
+  limits: choiceOf(limitSetShape),
 })
 
 export const identityOptions = z.strictObject({
