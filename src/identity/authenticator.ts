@@ -12,8 +12,10 @@ import type { StoredKey } from './key-rows.ts'
 import { keyPrefix } from './key.ts'
 import { checkToken, isToken, type JwtCheckDeps } from './jwt.ts'
 import type { IdentityOptions } from './options.ts'
+import type { Presented } from './presented.ts'
 import { isSignedBy, readSignature, ReplayGuard, type SignedParts, type SignedRequest } from './signature.ts'
 import { toKeyObject } from './signing-key.ts'
+import type { Touched } from './touched.ts'
 import { type Checked, denied, type Verdict } from './verdict.ts'
 
 export interface AuthenticatorDeps {
@@ -70,14 +72,21 @@ export class Authenticator {
     return this.#judgeSigned(signer, signed)
   }
 
-  /** Forgets every verdict: something was revoked or changed. */
-  forget(): void {
-    this.#cache.clear()
-    this.#signers.clear()
+  /** Whether this is a credential that was good before, so that judging it costs what its owner may cost. Reads no store. */
+  wasGood(presented: Presented, parts: SignedParts): boolean {
+    if (presented.kind === 'token') return this.#cache.wasGood(hash('sha256', presented.text, 'base64'))
+    if (presented.kind !== 'signature') return false
+    const signed = readSignature(presented.text, parts)
+    return !('kind' in signed) && this.#signers.wasGood(signed.fingerprint)
   }
 
-  /** Forgets the verdicts on tokens: an issuer's keys have changed. */
-  readonly forgetTokens = (): void => this.#cache.clear()
+  /** Believes no verdict that it knows on what the change touches; null: on anything. */
+  forget(touched: Touched | null): void {
+    for (const cache of [this.#cache, this.#signers]) {
+      if (touched === null) cache.clear()
+      else cache.forget(touched)
+    }
+  }
 
   /** Keys used since this was asked last, with epoch ms. */
   takeUsed(): ReadonlyMap<string, number> {

@@ -69,7 +69,10 @@ function scopesOf(claims: Claims, { scopes: rule }: IssuerOptions): ReadonlySet<
 }
 
 /** What the first entry of the map gives that the token's claim has; its order is the operator's, never the token's. */
-function chosen<T>(claims: Claims, rule: { readonly claim: string; readonly map: Readonly<Record<string, T>>; readonly default: T | null }) {
+function chosen<T>(
+  claims: Claims,
+  rule: { readonly claim: string; readonly map: Readonly<Record<string, T>>; readonly default: T | null },
+) {
   const words = new Set(wordsOf(claims, rule.claim))
   const whole = textOf(claimAt(claims, rule.claim))
   for (const [name, thing] of Object.entries(rule.map)) if (name === whole || words.has(name)) return thing

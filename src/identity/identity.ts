@@ -25,6 +25,7 @@ import type { Presented } from './presented.ts'
 import type { SignedParts } from './signature.ts'
 import { TenantStore } from './tenant-store.ts'
 import { TokenRevocations } from './token-revocations.ts'
+import { type Change, readNews, writeNews } from './touched.ts'
 import { Upkeep } from './upkeep.ts'
 import { denied, type DenialReason, type Verdict } from './verdict.ts'
 
@@ -70,6 +71,8 @@ export interface Identity {
   readonly modelAccess: RelayLayer
   /** The verdict on what a request presents; at once for what is known. Not to be asked in open mode. */
   authenticate(presented: Presented, parts: SignedParts): Verdict | Promise<Verdict>
+  /** Whether this credential was good before. Reads no store; `authenticate` still decides. */
+  wasGood(presented: Presented, parts: SignedParts): boolean
   /** Whether `text` is the scraper's own token. */
   isMetricsToken(text: string): boolean
   /** Another replica revoked or changed something: nothing known counts, and the store is read at once. */
@@ -89,14 +92,14 @@ export function createIdentity(deps: IdentityDeps): Identity {
   const failed = (what: string) => (error: Error) => events.upkeepFailed(what, error.message)
   const audit = new AuditLog({ database, clock, onFailure: failed('audit log') })
   const news = new News(deps.bus)
-  const onChanged = (): void => {
-    authenticator.forget()
-    news.tell()
+  const onChanged = (change: Change): void => {
+    upkeep.note(change)
+    news.tell(change)
   }
   const keys = new KeyStore({ database, audit, peppers, clock, fill, usualLifeMs: options.keys.lifeMs, onChanged })
   const tenants = new TenantStore({ database, audit, clock, onChanged })
   const revocations = new TokenRevocations({ database, audit, clock, issuers: options.issuers, onChanged })
-  const { issuers, keySets } = trustedIssuers(deps, () => authenticator.forgetTokens())
+  const { issuers, keySets } = trustedIssuers(deps, () => authenticator.forget({ kind: 'tokens' }))
   const authenticator = new Authenticator({
     options,
     clock,
@@ -122,6 +125,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
     audit,
     modelAccess: modelAccess(({ route }, call) => audit.deny(modelDenial(route.pattern, call))),
     authenticate: (presented, parts) => counted(decide(authenticator, presented, parts), presented, events),
+    wasGood: (presented, parts) => authenticator.wasGood(presented, parts),
     isMetricsToken: (text) => metricsDigest !== null && timingSafeEqual(hash('sha256', text, 'buffer'), metricsDigest),
     forget: () => upkeep.forget(),
     async start() {
@@ -152,13 +156,15 @@ class News {
     this.#bus = bus
   }
 
-  tell(): void {
-    this.#bus?.publish(channel, this.#sender)
+  tell(change: Change): void {
+    this.#bus?.publish(channel, writeNews(this.#sender, change))
   }
 
   hear(upkeep: Upkeep): void {
-    const onMessage = (sender: string): void => {
-      if (sender !== this.#sender) upkeep.forget()
+    const onMessage = (message: string): void => {
+      const news = readNews(message)
+      if (news === null) upkeep.forget()
+      else if (news.sender !== this.#sender) upkeep.hear(news.change)
     }
     this.#stop = this.#bus?.subscribe(channel, { onMessage, onGap: () => upkeep.lookNow() }) ?? null
   }

@@ -15,6 +15,8 @@ import { decodeKey, decodeStoredKey, keyColumns, type KeyView, type StoredKey } 
 import { makeKey, makeKeyId } from './key.ts'
 import type { Peppers } from './pepper.ts'
 import { fingerprintOf } from './signing-key.ts'
+import type { Change } from './touched.ts'
+import { moveVersion, readVersion } from './version.ts'
 
 /** Who asks for a change, for the audit log. */
 export interface Act {
@@ -47,7 +49,7 @@ export interface KeyStoreDeps {
   /** Milliseconds that a key lives unless something is said. */
   readonly usualLifeMs: number
   /** Hears of every change once it is stored. */
-  readonly onChanged: () => void
+  readonly onChanged: (change: Change) => void
 }
 
 /** Keys of a list. */
@@ -68,13 +70,15 @@ export class KeyStore {
   /** Throws `insufficient_scope` when it would get more or live longer than its maker's, `conflict` when the tenant is unknown or the public key taken. */
   async create(wish: KeyWish, act: Act): Promise<MadeKey> {
     checkGrant(wish, act.by)
-    const made = await this.#deps.database.tx('system', async (transaction) => {
+    const { made, version } = await this.#deps.database.tx('system', async (transaction) => {
       const lifeMs = this.#lifeOf(wish.lifeMs, act.by)
       const key = await this.#insert(transaction, { ...wish, lifeMs }, { createdBy: act.by.subject, rotatedFrom: null })
-      await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id })
-      return key
+      return {
+        made: key,
+        version: await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id }),
+      }
     })
-    this.#deps.onChanged()
+    this.#deps.onChanged({ version, touched: { kind: 'key', id: made.view.id } })
     return made
   }
 
@@ -97,7 +101,7 @@ export class KeyStore {
    */
   async rotate(id: string, { overlapMs, lifeMs }: { overlapMs: number; lifeMs: number | null }, act: Act): Promise<MadeKey> {
     await this.get(id, act.by)
-    const made = await this.#deps.database.tx('system', async (transaction) => {
+    const { made, version } = await this.#deps.database.tx('system', async (transaction) => {
       const old = await findView(transaction, id, 'for update')
       this.#refuseRotation(old)
       checkGrant(old, act.by)
@@ -108,25 +112,23 @@ export class KeyStore {
         'update api_keys set expires_at = least(coalesce(expires_at, $2::timestamptz), $2::timestamptz) where id = $1',
         [id, endsAt],
       )
-      await this.#record(transaction, act, { tenant: old.tenant, action: 'rotate key', target: id })
-      return key
+      return { made: key, version: await this.#record(transaction, act, { tenant: old.tenant, action: 'rotate key', target: id }) }
     })
-    this.#deps.onChanged()
+    this.#deps.onChanged({ version, touched: { kind: 'key', id } })
     return made
   }
 
   /** Takes a key out at once. Doing it again changes nothing. */
   async revoke(id: string, reason: string, act: Act): Promise<KeyView> {
     await this.get(id, act.by)
-    const revoked = await this.#deps.database.tx('system', async (transaction) => {
+    const { view: revoked, version } = await this.#deps.database.tx('system', async (transaction) => {
       const now = new Date(this.#deps.clock.wallMs()).toISOString()
       const text = 'update api_keys set revoked_at = $2::timestamptz, revoked_reason = $3 where id = $1 and revoked_at is null'
       await transaction.query(text, [id, now, reason])
       const view = await findView(transaction, id)
-      await this.#record(transaction, act, { tenant: view.tenant, action: 'revoke key', target: id })
-      return view
+      return { view, version: await this.#record(transaction, act, { tenant: view.tenant, action: 'revoke key', target: id }) }
     })
-    this.#deps.onChanged()
+    this.#deps.onChanged({ version, touched: { kind: 'key', id } })
     return revoked
   }
 
@@ -152,10 +154,8 @@ export class KeyStore {
   }
 
   /** The version of all keys and tenants; another one means that something changed. */
-  async version(): Promise<string> {
-    const text = 'select version from identity_version'
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), { readOnly: true })
-    return String(rows[0]?.['version'])
+  async version(): Promise<bigint> {
+    return this.#deps.database.tx('system', readVersion, { readOnly: true })
   }
 
   /** Notes when keys were used last: epoch ms by id. */
@@ -196,8 +196,9 @@ export class KeyStore {
   }
 
   async #record(transaction: Transaction, { by, requestId, address }: Act, what: { tenant: string; action: string; target: string }) {
-    await transaction.query('update identity_version set version = version + 1')
+    const version = await moveVersion(transaction)
     await this.#deps.audit.append(transaction, { ...what, actor: by.subject ?? by.method, decision: 'allowed', requestId, address })
+    return version
   }
 
   /** Milliseconds for a new key, not beyond its maker's. Throws `insufficient_scope` when more was asked for. */

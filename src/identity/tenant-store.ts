@@ -10,6 +10,8 @@ import type { AuditLog } from './audit-log.ts'
 import { isOperator, operatorTenant } from './grants.ts'
 import { decodeTenant, tenantColumns, type TenantView } from './key-rows.ts'
 import { type Act, scopeOf } from './key-store.ts'
+import type { Change } from './touched.ts'
+import { moveVersion } from './version.ts'
 
 /** Tenants held; more than that are refused when they are made. */
 const tenantsMax = 10_000
@@ -25,7 +27,7 @@ export interface TenantStoreDeps {
   readonly audit: AuditLog
   readonly clock: Clock
   /** Hears of every change once it is stored. */
-  readonly onChanged: () => void
+  readonly onChanged: (change: Change) => void
 }
 
 export class TenantStore {
@@ -70,7 +72,7 @@ export class TenantStore {
   async put(tenant: string, { title, limits, suspended }: TenantChange, act: Act): Promise<TenantView> {
     if (!isOperator(act.by)) throw new CorralError('insufficient_scope', 'only the operator makes and changes tenants')
     if (tenant === operatorTenant && suspended === true) throw new CorralError('conflict', 'the operator cannot lock himself out')
-    const view = await this.#deps.database.tx('system', async (transaction) => {
+    const { view, version } = await this.#deps.database.tx('system', async (transaction) => {
       const values = [
         tenant,
         title ?? null,
@@ -80,15 +82,15 @@ export class TenantStore {
         this.#now(),
       ]
       const { rows } = await transaction.query(putText, values)
-      await transaction.query('update identity_version set version = version + 1')
+      const version = await moveVersion(transaction)
       const what = suspended === true ? 'suspend tenant' : suspended === false ? 'resume tenant' : 'change tenant'
       const { requestId, address } = act
       const actor = act.by.subject ?? act.by.method
       await this.#deps.audit.append(transaction, { tenant, actor, action: what, target: tenant, decision: 'allowed', requestId, address })
-      return decodeTenant(rows[0] ?? {})
+      return { view: decodeTenant(rows[0] ?? {}), version }
     })
     await this.load()
-    this.#deps.onChanged()
+    this.#deps.onChanged({ version, touched: { kind: 'tenant', tenant } })
     return view
   }
 

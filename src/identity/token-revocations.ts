@@ -14,6 +14,8 @@ import type { AuditLog } from './audit-log.ts'
 import { isOperator, operatorTenant } from './grants.ts'
 import type { Act } from './key-store.ts'
 import type { IssuerOptions } from './options.ts'
+import type { Change } from './touched.ts'
+import { moveVersion } from './version.ts'
 
 /** Revocations held; more than that are refused when they are made. */
 const revocationsMax = 10_000
@@ -51,7 +53,7 @@ export interface TokenRevocationsDeps {
   readonly clock: Clock
   readonly issuers: readonly IssuerOptions[]
   /** Hears of every change once it is stored. */
-  readonly onChanged: () => void
+  readonly onChanged: (change: Change) => void
 }
 
 export class TokenRevocations {
@@ -94,7 +96,7 @@ export class TokenRevocations {
     const untilMs = wish.untilWallMs ?? nowMs + lifeMsMax(issuer)
     if (untilMs <= nowMs) throw new CorralError('invalid_request', 'until: this time is over')
     const [now, until] = [new Date(nowMs).toISOString(), new Date(untilMs).toISOString()]
-    await this.#deps.database.tx('system', async (transaction) => {
+    const version = await this.#deps.database.tx('system', async (transaction) => {
       await transaction.query(deleteText, [now])
       const { rows } = await transaction.query('select count(*) as count from revoked_tokens')
       if (Number(rows[0]?.['count']) >= revocationsMax) {
@@ -103,13 +105,14 @@ export class TokenRevocations {
       const subject = wish.tokenId === null ? wish.subject : null
       const id = hash('sha256', nameOf(wish.issuer, subject, wish.tokenId), 'hex')
       await transaction.query(insertText, [id, wish.issuer, subject, wish.tokenId, now, until])
-      await transaction.query('update identity_version set version = version + 1')
+      const moved = await moveVersion(transaction)
       const { requestId, address, by } = act
       const what = { tenant: operatorTenant, actor: by.subject ?? by.method, action: 'revoke tokens', target: targetOf(wish) }
       await this.#deps.audit.append(transaction, { ...what, decision: 'allowed', requestId, address })
+      return moved
     })
     await this.load()
-    this.#deps.onChanged()
+    this.#deps.onChanged({ version, touched: { kind: 'tokens' } })
     return { until }
   }
 

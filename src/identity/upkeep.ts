@@ -1,16 +1,19 @@
 /**
  * What identity does from time to time: a look at the store's version each second, and what follows from another one; last-used
  * times each minute. Each failure is told and tried again. Replicas also hear of changes at once, by messages that may be lost:
- * the look each second is what counts.
+ * the look each second is what counts. A version all of whose changes were heard of costs what they touch; any other, everything.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Authenticator } from './authenticator.ts'
 import type { KeyStore } from './key-store.ts'
 import type { TenantStore } from './tenant-store.ts'
 import type { TokenRevocations } from './token-revocations.ts'
+import type { Change } from './touched.ts'
 
 const versionPollMs = 1_000
 const usedFlushMs = 60_000
+/** Changes heard of between two looks; beyond them everything is looked up again. */
+const heardMax = 1_000
 
 export interface UpkeepDeps {
   readonly keys: KeyStore
@@ -23,7 +26,9 @@ export interface UpkeepDeps {
 
 export class Upkeep {
   readonly #deps: UpkeepDeps
-  #version: string | null = null
+  #version = -1n
+  /** Changes heard of by the version they made, that no look has seen yet. False: ours, and read already. */
+  readonly #heard = new Map<bigint, Change | false>()
   #pollTimer: Timer | null = null
   #usedTimer: Timer | null = null
   /** Whether tenants and revocations were read. */
@@ -56,8 +61,22 @@ export class Upkeep {
 
   /** Something was changed elsewhere: nothing known counts, and the store is read at once. */
   forget(): void {
-    this.#deps.authenticator.forget()
+    this.#deps.authenticator.forget(null)
     this.lookNow()
+  }
+
+  /** We made this change. */
+  note({ version, touched }: Change): void {
+    this.#deps.authenticator.forget(touched)
+    if (this.#heard.size < heardMax) this.#heard.set(version, false)
+  }
+
+  /** Another replica made this change. What tenants and revocations say is read at once. */
+  hear(change: Change): void {
+    this.#deps.authenticator.forget(change.touched)
+    if (change.version <= this.#version) return
+    if (this.#heard.size < heardMax) this.#heard.set(change.version, change)
+    if (change.touched.kind !== 'key') this.lookNow()
   }
 
   /** Reads the version now, after a look that is under way: that one may have come too early. */
@@ -89,9 +108,24 @@ export class Upkeep {
     const { keys, authenticator } = this.#deps
     const version = await keys.version()
     if (version === this.#version) return
-    await this.#load()
+    const unread = this.#unreadUntil(version)
+    if (unread === null || unread.length > 0) await this.#load()
     this.#version = version
-    authenticator.forget()
+    for (const heard of this.#heard.keys()) if (heard <= version) this.#heard.delete(heard)
+    if (unread === null) authenticator.forget(null)
+    else for (const { touched } of unread) authenticator.forget(touched)
+  }
+
+  /** Changes until this version that ask for a look into the store; null: not all of them were heard of. */
+  #unreadUntil(version: bigint): Change[] | null {
+    const unread: Change[] = []
+    if (version < this.#version || version - this.#version > heardMax) return null
+    for (let each = this.#version + 1n; each <= version; each += 1n) {
+      const heard = this.#heard.get(each)
+      if (heard === undefined) return null
+      if (heard !== false && heard.touched.kind !== 'key') unread.push(heard)
+    }
+    return unread
   }
 
   async #load(): Promise<void> {

@@ -52,6 +52,7 @@ export class WatchedDatabase implements Database {
   readonly kind
   readonly #inner: Database
   transactions = 0
+  #running = 0
   down: Error | null = null
 
   constructor(inner: Database) {
@@ -61,7 +62,15 @@ export class WatchedDatabase implements Database {
 
   readonly tx: Database['tx'] = (scope, work, options) => {
     this.transactions += 1
-    return this.down === null ? this.#inner.tx(scope, work, options) : Promise.reject(this.down)
+    if (this.down !== null) return Promise.reject(this.down)
+    this.#running += 1
+    return this.#inner.tx(scope, work, options).finally(() => (this.#running -= 1))
+  }
+
+  /** Resolves when no transaction is under way, nor follows at once from one that was. */
+  async rest(): Promise<void> {
+    do await new Promise((done) => setImmediate(done))
+    while (this.#running > 0)
   }
 
   close(): Promise<void> {

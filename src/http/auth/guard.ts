@@ -11,6 +11,7 @@ import type { Dialect } from '../../core/route.ts'
 import { isOperator } from '../../identity/grants.ts'
 import type { Identity } from '../../identity/identity.ts'
 import { type Presented, readPresented } from '../../identity/presented.ts'
+import type { SignedParts } from '../../identity/signature.ts'
 import type { DenialReason, Verdict } from '../../identity/verdict.ts'
 import type { Arrival } from '../connection.ts'
 import { type AddressOf, clientAddress } from './client-address.ts'
@@ -36,7 +37,10 @@ export interface Refused {
 
 export type Passage = Principal | Refused
 
-/** Limits addresses that send no good credentials. Held against every request before its credential is looked at. */
+/**
+ * Limits addresses that send no good credentials. Held against every request before its credential is judged; one that was good
+ * before passes, else whoever shares an address with an attacker could be locked out by him.
+ */
 export interface AddressLimit {
   /** Milliseconds until the address may try again; 0: now. */
   waitMs(address: string): number
@@ -97,11 +101,13 @@ class ClosedGuard implements Guard {
     if (wanted.scope === null) return anonymous
     const address = this.addressOf(arrival.incoming)
     const waitMs = this.#limit?.waitMs(address) ?? 0
-    if (waitMs > 0) return this.#refuse(arrival, wanted, { error: tooMany(waitMs), action: 'limit address' })
     const presented = readPresented(arrival.incoming.rawHeaders, arrival.pathKey)
+    if (waitMs > 0 && !this.#identity.wasGood(presented, partsOf(arrival))) {
+      return this.#refuse(arrival, wanted, { error: tooMany(waitMs), action: 'limit address' })
+    }
     if (presented.kind === 'ambiguous') return this.#refuse(arrival, wanted, { error: twoCredentials(), action: 'refuse two credentials' })
     if (wanted.scope === 'metrics' && presented.kind === 'token' && this.#identity.isMetricsToken(presented.text)) return scraper
-    const verdict = this.#ask(arrival, presented)
+    const verdict = this.#identity.authenticate(presented, partsOf(arrival))
     if (verdict instanceof Promise) return verdict.then((settled) => this.#judge(arrival, wanted, settled))
     return this.#judge(arrival, wanted, verdict)
   }
@@ -110,14 +116,6 @@ class ClosedGuard implements Guard {
     const principal = this.#admitted.get(incoming)
     if (principal === undefined) throw new Error('a request that nobody let in')
     return principal
-  }
-
-  #ask({ incoming }: Arrival, presented: Presented): Verdict | Promise<Verdict> {
-    const target = incoming.url ?? '/'
-    const query = target.indexOf('?')
-    const method = incoming.method ?? 'GET'
-    const parts = query < 0 ? { method, path: target, query: '' } : { method, path: target.slice(0, query), query: target.slice(query + 1) }
-    return this.#identity.authenticate(presented, parts)
   }
 
   #judge(arrival: Arrival, wanted: Wanted, verdict: Verdict): Passage {
@@ -154,6 +152,13 @@ class ClosedGuard implements Guard {
       note: (requestId) => this.#identity.audit.deny({ ...entry, decision: 'denied', requestId }),
     }
   }
+}
+
+function partsOf({ incoming }: Arrival): SignedParts {
+  const target = incoming.url ?? '/'
+  const query = target.indexOf('?')
+  const method = incoming.method ?? 'GET'
+  return query < 0 ? { method, path: target, query: '' } : { method, path: target.slice(0, query), query: target.slice(query + 1) }
 }
 
 function tooMany(waitMs: number): CorralError {
