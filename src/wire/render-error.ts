@@ -15,7 +15,8 @@ export interface RenderedError {
 type ErrorFacts = Pick<CorralError, 'code' | 'status' | 'message' | 'retryAfterMs' | 'headers'>
 
 function openAiType(status: number): string {
-  if (status === 400) return 'invalid_request_error'
+  if (status === 400 || status === 401) return 'invalid_request_error'
+  if (status === 403) return 'permission_error'
   if (status === 404) return 'not_found_error'
   if (status === 429) return 'rate_limit_error'
   return 'api_error'
@@ -32,8 +33,13 @@ const anthropicTypes: Readonly<Record<number, string>> = {
   529: 'overloaded_error',
 }
 
-function openAiBody(error: ErrorFacts): string {
-  return JSON.stringify({ error: { message: error.message, type: openAiType(error.status), param: null, code: error.code } })
+/** OpenAI's own word where clients look for one: a key that is not taken. */
+function openAiCode(code: ErrorFacts['code']): string {
+  return code === 'unauthenticated' ? 'invalid_api_key' : code
+}
+
+function openAiBody({ message, status, code }: ErrorFacts): string {
+  return JSON.stringify({ error: { message, type: openAiType(status), param: null, code: openAiCode(code) } })
 }
 
 function anthropicBody(error: ErrorFacts, requestId: string): string {

@@ -128,7 +128,7 @@ describe('without a good credential', () => {
   })
 
   test.each([
-    ['/v1/chat/completions', { error: { code: 'unauthenticated' } }],
+    ['/v1/chat/completions', { error: { type: 'invalid_request_error', param: null, code: 'invalid_api_key' } }],
     ['/v1/messages', { type: 'error', error: { type: 'authentication_error' } }],
     ['/admin/fleet', { status: 401, code: 'unauthenticated' }],
   ])('%s answers in its own dialect', async (target, shape) => {
