@@ -31,7 +31,7 @@ export function decodeText(bytes: Uint8Array, declared: string | null = null): D
   if (wide !== null) return decodeAs(bytes, wide)
   const utf8 = decodeAs(bytes, 'utf-8')
   // Shift sequences of ISO-2022 are plain ASCII to a UTF-8 decoder.
-  const isShifted = utf8 !== null && !utf8.isLossy && /\u001b[$(]/.test(utf8.text)
+  const isShifted = utf8 !== null && !utf8.isLossy && utf8.text.includes('\u001b')
   if (utf8 !== null && !isShifted && isPlausible(utf8)) return isBinary(utf8.text) ? null : utf8
   for (const charset of candidates(bytes, declared)) {
     const decoded = decodeAs(bytes, charset)
@@ -43,7 +43,7 @@ export function decodeText(bytes: Uint8Array, declared: string | null = null): D
 function isPlausible({ text, isLossy }: DecodedText): boolean {
   if (!isLossy) return true
   const lost = text.match(/\ufffd/g)?.length ?? 0
-  const beyondAscii = text.match(/[^\u0000-\u007f\ufffd]/gu)?.length ?? 0
+  const beyondAscii = text.match(/(?!\ufffd)[\u0080-\u{10ffff}]/gu)?.length ?? 0
   return lost <= text.length * damageMax && lost * 4 <= beyondAscii
 }
 
@@ -99,7 +99,7 @@ function wideIdeographs(sample: Uint8Array): string | null {
     const text = decodeAs(sample, charset)?.text ?? ''
     const known = text.match(/[\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef\s\u0021-\u007e]/g)?.length ?? 0
     const spread = new Set(text).size
-    if (known >= text.length * 0.98 && spread > 1 && /[\u0020\u000a\u3001\u3002\uff0c]/.test(text)) return charset
+    if (known >= text.length * 0.98 && spread > 1 && /[ \n\u3001\u3002\uff0c]/.test(text)) return charset
   }
   return null
 }

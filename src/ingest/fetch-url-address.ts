@@ -5,6 +5,9 @@
 import { lookup } from 'node:dns/promises'
 import ipaddr from 'ipaddr.js'
 
+/** Addresses in public space that a cloud answers on from inside: the agent of Azure's machines. */
+const cloudAddresses: ReadonlySet<string> = new Set(['168.63.129.16'])
+
 /** All addresses of a host name. Rejects when it has none. */
 export type ResolveHost = (host: string) => Promise<readonly string[]>
 
@@ -27,7 +30,7 @@ export function isPublicAddress(address: string): boolean {
 }
 
 function isPublicV4(address: ipaddr.IPv4): boolean {
-  return address.range() === 'unicast'
+  return address.range() === 'unicast' && !cloudAddresses.has(address.toString())
 }
 
 /** The IPv4 addresses inside; null when it carries none. */

@@ -162,8 +162,9 @@ function isJson(text: string): boolean {
 }
 
 function shebangLanguage(text: string): string | undefined {
-  const interpreter = /^#!\s*\S*?([a-z]+)[\d.]*(?:\s+([a-z]+))?/.exec(text.slice(0, 200))
-  return interpreters[interpreter?.[2] ?? ''] ?? interpreters[interpreter?.[1] ?? '']
+  const [, command = '', argument = ''] = /^#!\s*(\S+)[^\S\n]*(\S*)/.exec(text.slice(0, 200)) ?? []
+  const program = command.endsWith('/env') ? argument : (command.split('/').at(-1) ?? '')
+  return interpreters[program.replace(/[\d.]+$/, '')]
 }
 
 /** Without a mark of its own: the named format when the text fits it, else Markdown, CSV or plain text by what is there. */
@@ -176,17 +177,28 @@ function likelyFormat(text: string, named: TextFormat | null): TextFormat {
     .slice(0, headChars)
     .split('\n')
     .filter((line) => line.trim() !== '').length
-  return table !== null && table.columns >= 3 && table.evenness >= 0.95 && lines >= 3 ? 'csv' : 'text'
+  return table !== null && table.columns >= 3 && table.evenness >= 0.95 && lines >= 3 && !readsAsProse(text.slice(0, headChars))
+    ? 'csv'
+    : 'text'
+}
+
+/** Commas with a space after them and lines that end as sentences do. */
+function readsAsProse(text: string): boolean {
+  const commas = text.match(/,/g)?.length ?? 0
+  const spaced = text.match(/, /g)?.length ?? 0
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  const sentences = lines.filter((line) => /[.!?]["”)]?\s*$/.test(line)).length
+  return commas > 0 && spaced > commas * 0.8 && sentences * 2 > lines.length
 }
 
 function markdownMarks(text: string): number {
   const marks = [
     /^#{1,6} \S/m,
     /^```/m,
-    /\[[^\]\n]+\]\([^)\s]+\)/,
+    /\[[^\][\n]{1,300}\]\([^)\s]{1,2000}\)/,
     /^\|.*\|\n\|[\s:|-]+\|$/m,
     /^[-*] \S.*\n[-*] \S/m,
-    /\*\*[^*\n]+\*\*/,
+    /\*\*[^*\n]{1,300}\*\*/,
     /^> \S/m,
   ]
   return marks.filter((mark) => mark.test(text)).length

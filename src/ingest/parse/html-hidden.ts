@@ -46,7 +46,8 @@ function hiddenNames(document: HtmlDocument): ReadonlySet<string> {
 }
 
 function prune(node: HtmlNode, hidden: ReadonlySet<string>, isHead: boolean): void {
-  for (const child of [...node.childNodes]) {
+  // A copy of the list: removing a node shortens it.
+  for (const child of Array.from(node.childNodes)) {
     if (child.nodeType === 8) child.remove()
     if (child.nodeType !== elementNode) continue
     const name = child.localName ?? ''

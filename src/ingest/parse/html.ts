@@ -14,6 +14,11 @@ import { elementNode, type HtmlDocument, type HtmlNode } from './html-node.ts'
 import { HtmlWriter } from './html-writer.ts'
 
 const depthMax = 500
+/** Of tags that are opened and not closed; sloppy pages have many that are never closed. */
+const tagDepthMax = 5_000
+/** Elements that hold nothing, or end by themselves when the next one begins. */
+const unnested =
+  /^(?:area|base|br|col|colgroup|dd|dt|embed|hr|img|input|li|link|meta|optgroup|option|p|param|source|tbody|td|tfoot|th|thead|tr|track|wbr)$/i
 const readableElementsMax = 40_000
 const readableCharsMin = 250
 /** A smaller share of the page's text than this is not its main content, but a guess gone wrong. */
@@ -41,6 +46,7 @@ export function addHtml(builder: DocumentBuilder, text: string, limits: ParseLim
 }
 
 function readDocument(text: string): HtmlDocument {
+  assertTagDepth(text)
   const isPage = /<(?:html|body)[\s>]/i.test(text)
   const { document }: { document: HtmlDocument } = parseHTML(
     isPage ? text : `<!doctype html><html><head></head><body>${text}</body></html>`,
@@ -49,11 +55,25 @@ function readDocument(text: string): HtmlDocument {
   return document
 }
 
+/** The parser itself takes time with the square of the depth, so absurd depths are told from the tags alone. */
+function assertTagDepth(text: string): void {
+  let depth = 0
+  for (const [, slash, name = ''] of text.matchAll(/<(\/?)([a-z][a-z0-9-]*)/gi)) {
+    if (unnested.test(name)) continue
+    depth = slash === '/' ? Math.max(0, depth - 1) : depth + 1
+    if (depth > tagDepthMax) throw tooDeep(tagDepthMax)
+  }
+}
+
+function tooDeep(levels: number): CorralError {
+  return new CorralError('document_broken', `the HTML is nested more than ${levels} levels deep`)
+}
+
 /** Every later step walks the tree by recursion. */
 function assertDepth(document: HtmlDocument): void {
   let level: HtmlNode[] = document.documentElement === null ? [] : [document.documentElement]
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > depthMax) throw new CorralError('document_broken', `the HTML is nested more than ${depthMax} levels deep`)
+    if (depth > depthMax) throw tooDeep(depthMax)
     level = level.flatMap((node) => [...node.childNodes].filter(({ nodeType }) => nodeType === elementNode))
   }
 }

@@ -49,19 +49,19 @@ async function parseFormat(
   // Each parser is loaded when its first document comes: a child that reads only text starts in a few milliseconds.
   switch (found.format) {
     case 'pdf':
-      return await (await import('./pdf.ts')).parsePdf(bytes, { password, limits })
+      return (await import('./pdf.ts')).parsePdf(bytes, { password, limits })
     case 'docx':
-      return await (await import('./docx.ts')).parseDocx(bytes, limits)
+      return (await import('./docx.ts')).parseDocx(bytes, limits)
     case 'pptx':
-      return await (await import('./pptx.ts')).parsePptx(bytes, limits)
+      return (await import('./pptx.ts')).parsePptx(bytes, limits)
     case 'xlsx':
-      return await (await import('./xlsx.ts')).parseXlsx(bytes, limits)
+      return (await import('./xlsx.ts')).parseXlsx(bytes, limits)
     case 'email':
-      return await (await import('./email.ts')).parseEmail(bytes, limits)
+      return (await import('./email.ts')).parseEmail(bytes, limits)
     case 'html':
       return (await import('./html.ts')).parseHtml(found.text, limits)
     case 'xml':
-      return await (await import('./xml-text.ts')).parseXmlText(found.text, limits)
+      return (await import('./xml-text.ts')).parseXmlText(found.text, limits)
     case 'markdown':
       return (await import('./markdown.ts')).parseMarkdown(found.text, limits)
     case 'csv':

@@ -43,7 +43,7 @@ async function parseHeld({ limits, ...rest }: Opening): Promise<void> {
     for (const { kind, payload } of documentFrames(document)) await write(frameBytes(kind, payload))
   } catch (error) {
     if (!(error instanceof CorralError)) throw error
-    if (error.cause !== undefined) console.error(String(error.cause).slice(0, 1_000))
+    if (error.cause instanceof Error) console.error(`${error.cause.name}: ${error.cause.message}`.slice(0, 1_000))
     await write(frameBytes('failed', failureText(error)))
   }
 }

@@ -21,7 +21,7 @@ const sizeChange = 0.1
 /** A line that ends this share of its region's width early ends its paragraph, when a sentence ends with it. */
 const shortLineShare = 0.15
 const fontHeadingChars = 80
-const bullet = /^(?:[•◦▪●○■□–—*·‣⁃\-]|\(?(?:\d{1,3}|[a-z])[.)])\s+\S/
+const bullet = /^(?:[•◦▪●○■□–—*·‣⁃-]|\(?(?:\d{1,3}|[a-z])[.)])\s+\S/
 /** Words that keep their hyphen wherever the line breaks. */
 const ownHyphen = /(?:^|[\s(])(?:all|co|cross|ex|half|high|long|low|non|open|real|self|short|so|state|well)-$/iu
 const cjk = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303f\uff00-\uffef]/u
@@ -122,7 +122,7 @@ function continuesWith({ lines, text }: Open, line: PdfLine, region: Region): bo
 function joinLines(before: string, after: string): string {
   if (/\p{L}[\u00ad\u2010-]$/u.test(before) && /^\p{Ll}/u.test(after))
     return (ownHyphen.test(before) ? before : before.slice(0, -1)) + after
-  if (/\u00ad$/.test(before)) return before.slice(0, -1) + after
+  if (before.endsWith('\u00ad')) return before.slice(0, -1) + after
   if (cjk.test(before.slice(-1)) && cjk.test(after.slice(0, 1))) return before + after
   return `${before} ${after}`
 }

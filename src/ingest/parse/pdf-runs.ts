@@ -30,6 +30,16 @@ const segmentGap = 1
 const overlapMax = 0.5
 const sameLine = 0.3
 const superscriptRise = 0.65
+const runsLookedAt = 4
+/** Where TeX's fonts keep their ligatures (encoding OT1), when a file does not say what they mean. */
+const texLigatures: Readonly<Record<string, string>> = {
+  '\u000b': 'ff',
+  '\u000c': 'fi',
+  '\r': 'fl',
+  '\u000e': 'ffi',
+  '\u000f': 'ffl',
+  '↵': 'ff',
+}
 const unreadableShareMax = 0.3
 const rtlLetter = /[\p{Script=Arabic}\p{Script=Hebrew}]/u
 const unreadable = /[\ufffd\ue000-\uf8ff\p{Cc}]|[\u{f0000}-\u{10ffff}]/gu
@@ -62,14 +72,17 @@ export function segmentsOf(runs: readonly TextRun[]): Segment[] {
 }
 
 function continues(open: readonly TextRun[], run: TextRun): boolean {
-  const last = open.at(-1)
+  // A blank run may be as wide as the gap between two columns: only what is seen tells where a line ends.
+  if (run.text.trim() === '') return true
+  const seen = open.slice(-runsLookedAt).filter(({ text }) => text.trim() !== '')
+  const last = seen.at(-1)
   if (last === undefined) return false
   const size = Math.max(run.size, last.size)
   const rise = Math.abs(run.y - last.y)
   const isSuperscript = Math.min(run.size, last.size) < size * 0.85 && rise < size * superscriptRise
   if (rise > size * sameLine && !isSuperscript) return false
-  const left = Math.min(...open.slice(-2).map(({ x }) => x))
-  const right = Math.max(...open.slice(-2).map(({ x, width }) => x + width))
+  const left = Math.min(...seen.map(({ x }) => x))
+  const right = Math.max(...seen.map(({ x, width }) => x + width))
   const isAfter = run.x >= left ? run.x - right : left - (run.x + run.width)
   return isAfter <= size * segmentGap && isAfter >= -size * overlapMax
 }
@@ -136,7 +149,9 @@ function rightToLeft(runs: readonly TextRun[]): TextRun[] {
  * another alef is a lam-alef ligature that was reversed with its line: no word is spelled so.
  */
 function normalForms(text: string): string {
-  const plain = text.replace(/[\ufb00-\ufdff\ufe70-\ufefc\u2000-\u200a\u00a0\u202f\u2126\u2f00-\u2fdf\uf900-\ufaff]+/gu, (part) =>
+  // eslint-disable-next-line no-control-regex
+  const spelled = text.replace(/(?<=\p{L})[\u000b-\u000f↵](?=[\p{L}-])/gu, (sign) => texLigatures[sign] ?? sign)
+  const plain = spelled.replace(/[\ufb00-\ufdff\ufe70-\ufefc\u2000-\u200a\u00a0\u202f\u2126\u2f00-\u2fdf\uf900-\ufaff]+/gu, (part) =>
     part.normalize('NFKC'),
   )
   return plain.replace(/\u0627([\u0622\u0623\u0625])\u0644/gu, '\u0627\u0644$1').replace(/^[\uf020-\uf0ff](?=\s)/u, '•')

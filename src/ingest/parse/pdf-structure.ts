@@ -50,7 +50,10 @@ export function addPages(builder: DocumentBuilder, pages: readonly PageLayout[],
   for (const { number, lines } of kept) {
     const paragraphs = paragraphsOf(lines)
     for (const [index, paragraph] of paragraphs.entries()) {
-      const level = headingLevel(paragraph, rules) ?? fontLevel(paragraph, paragraphs[index + 1], rules)
+      // A title in bold above everything is no smaller a heading than those that are set larger below it.
+      const isFirst = index === 0 && number === kept[0]?.number
+      const byFont = fontLevel(paragraph, paragraphs[index + 1], rules)
+      const level = headingLevel(paragraph, rules) ?? (isFirst && byFont !== null ? 1 : byFont)
       if (level === null) builder.add(paragraph.kind, paragraph.text, { page: number })
       else builder.add('heading', paragraph.text, { page: number, level })
     }

@@ -14,7 +14,7 @@ import { attribute, descendants, element, elements, textOf, type XmlNode } from 
 const contentType = 'application/vnd.openxmlformats-officedocument.presentationml.presentation'
 const furniture = new Set(['dt', 'ftr', 'sldNum', 'hdr'])
 const titles = new Set(['title', 'ctrTitle'])
-/** Placeholders whose paragraphs are bullets unless they say otherwise; a shape drawn by hand is plain text unless it says otherwise. */
+/** Roles of shapes whose paragraphs are bullets unless they say otherwise; a shape drawn by hand is plain text unless it says otherwise. */
 const bulleted = new Set(['body', 'obj'])
 
 interface SlideContext {
@@ -70,13 +70,13 @@ function shapesOf(tree: XmlNode | undefined): XmlNode[] {
   })
 }
 
-function placeholderOf(shape: XmlNode): string | null {
+function roleOf(shape: XmlNode): string | null {
   const node = element(shape, 'nvSpPr', 'nvPr', 'ph')
   return node === undefined ? null : (attribute(node, 'type') ?? 'obj')
 }
 
 function isTitle(shape: XmlNode): boolean {
-  return titles.has(placeholderOf(shape) ?? '')
+  return titles.has(roleOf(shape) ?? '')
 }
 
 async function addShape(context: SlideContext, shape: XmlNode): Promise<void> {
@@ -84,8 +84,8 @@ async function addShape(context: SlideContext, shape: XmlNode): Promise<void> {
     await addGraphic(context, shape)
     return
   }
-  const placeholder = placeholderOf(shape)
-  if (furniture.has(placeholder ?? '')) return
+  const role = roleOf(shape)
+  if (furniture.has(role ?? '')) return
   const { builder, page } = context
   const list: string[] = []
   const endList = () => {
@@ -94,7 +94,7 @@ async function addShape(context: SlideContext, shape: XmlNode): Promise<void> {
   let number = 0
   for (const node of elements(element(shape, 'txBody'), 'p')) {
     const text = paragraphText(node)
-    const kind = text.trim() === '' ? 'none' : listKind(node, bulleted.has(placeholder ?? ''))
+    const kind = text.trim() === '' ? 'none' : listKind(node, bulleted.has(role ?? ''))
     number = kind === 'number' ? number + 1 : 0
     const indent = '  '.repeat(Number(attribute(element(node, 'pPr'), 'lvl') ?? 0) || 0)
     if (kind === 'none') {
@@ -160,7 +160,7 @@ async function addNotes({ builder, office, relations, page }: SlideContext): Pro
   const relation = [...relations.values()].find(({ type, isExternal }) => type === 'notesSlide' && !isExternal)
   if (relation === undefined) return
   const notes = await office.first(relation.target, 'notes')
-  const bodies = shapesOf(element(notes, 'cSld', 'spTree')).filter((shape) => placeholderOf(shape) === 'body')
+  const bodies = shapesOf(element(notes, 'cSld', 'spTree')).filter((shape) => roleOf(shape) === 'body')
   const text = bodies.flatMap(paragraphs).join('\n').trim()
   if (text !== '') builder.add('paragraph', `Notes: ${text}`, { page })
 }

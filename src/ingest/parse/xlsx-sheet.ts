@@ -88,7 +88,7 @@ export function richText(node: XmlNode | undefined): string {
 function columnOf(reference: string): number | null {
   const letters = /^([A-Z]{1,3})\d*$/.exec(reference)?.[1]
   if (letters === undefined) return null
-  return [...letters].reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 64, 0) - 1
+  return Array.from(letters).reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 64, 0) - 1
 }
 
 function mergeOf(reference: string): Merge | null {
@@ -105,18 +105,22 @@ function fillMerges(rows: readonly SparseRow[], merges: readonly Merge[]): void 
   const byNumber = new Map(rows.map((row) => [row.number, row]))
   const last = rows.at(-1)?.number ?? 0
   let filled = 0
-  for (const { top, bottom, left, right } of merges) {
-    const text = byNumber.get(top)?.cells.get(left)
+  for (const merge of merges) {
+    const text = byNumber.get(merge.top)?.cells.get(merge.left)
     if (text === undefined) continue
-    for (let number = top; number <= Math.min(bottom, last); number += 1) {
+    for (let number = merge.top; number <= Math.min(merge.bottom, last); number += 1) {
       const row = byNumber.get(number)
-      for (let column = left; row !== undefined && column <= Math.min(right, columnsMax); column += 1) {
-        filled += 1
-        if (used.has(column) && !row.cells.has(column)) row.cells.set(column, text)
-      }
+      if (row !== undefined) filled += fillRow(row, { merge, text, used })
     }
     if (filled > cellsMax) throw tooManyCells()
   }
+}
+
+/** How many columns were looked at. */
+function fillRow(row: SparseRow, { merge, text, used }: { merge: Merge; text: string; used: ReadonlySet<number> }): number {
+  const right = Math.min(merge.right, columnsMax)
+  for (let column = merge.left; column <= right; column += 1) if (used.has(column) && !row.cells.has(column)) row.cells.set(column, text)
+  return right - merge.left + 1
 }
 
 /** Rows that follow each other and share a column; tables that stand side by side over different rows apart. */

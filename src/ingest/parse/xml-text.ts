@@ -4,18 +4,19 @@ import type { ParseLimits } from '../limits.ts'
 import { DocumentBuilder } from './document-builder.ts'
 import { elements, readXml, textOf, type XmlNode } from './xml.ts'
 
+/** Where the root element begins at the latest. */
+const prologChars = 100_000
 const unread = new Set(['script', 'style', 'metadata', 'defs'])
 
 /** `text` is cleaned already. Throws `document_broken`. */
 export async function parseXmlText(text: string, limits: ParseLimits): Promise<ParsedDocument> {
   const builder = new DocumentBuilder(limits)
-  const root = /<([A-Za-z_][\w.:-]*)[\s/>]/.exec(text.replace(/<(?:\?|!--)[\s\S]*?(?:\?|--)>/g, ''))?.[1] ?? ''
+  const root = /<([A-Za-z_][\w.:-]*)[\s/>]/.exec(text.slice(0, prologChars).replace(/<(?:\?|!--)[\s\S]*?(?:\?|--)>/g, ''))?.[1] ?? ''
   const bytes = new TextEncoder().encode(text.replace(/^\s*<\?xml[^>]*\?>/, ''))
   await readXml(single(bytes), { limits, wanted: [root.slice(root.indexOf(':') + 1)], onNode: (node) => addTexts(builder, node) })
   return builder.finish('application/xml')
 }
 
-// eslint-disable-next-line typescript/require-await -- the reader takes chunks that arrive
 async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
 }

@@ -1,0 +1,189 @@
+// Documents read in processes of their own: what comes back, what ends a process, and that neither the gateway nor other documents notice.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm, truncate } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { systemClock } from '../../src/base/clock.ts'
+import { DocumentParser, type DocumentParserOptions, type DocumentSource } from '../../src/ingest/parser-process-pool.ts'
+import { ParserProcess } from '../../src/ingest/parser-process.ts'
+import { defaultParseLimits } from '../../src/ingest/limits.ts'
+import { flateBomb, makePdf, pdfOf, textBomb } from './parse-made-pdf.ts'
+import { makeDocx } from './parse-made-zip.ts'
+import { assertPromises, codeOf, documentBytes, read } from './parse-support.ts'
+
+const MB = 1_000_000
+const open: DocumentParser[] = []
+let folder = ''
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'corral-parse-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+afterEach(async () => {
+  for (const parser of open.splice(0)) await parser.close()
+})
+
+function parserWith(options: Partial<DocumentParserOptions> = {}): DocumentParser {
+  const parser = new DocumentParser({ clock: systemClock, ...options })
+  open.push(parser)
+  return parser
+}
+
+const sourceOf = (content: Uint8Array | string, name = 'upload'): DocumentSource => ({
+  content: { bytes: Buffer.from(content) },
+  name,
+  declaredType: null,
+})
+
+/** Resolves when no process with this id is left. */
+async function isGone(pid: number): Promise<boolean> {
+  for (let tries = 0; tries < 200; tries += 1) {
+    try {
+      process.kill(pid, 0)
+    } catch {
+      return true
+    }
+    await systemClock.sleep(10)
+  }
+  return false
+}
+
+test('a document comes back as it was read, from bytes and from a file', async () => {
+  const parser = parserWith()
+  const bytes = documentBytes('multi_page.pdf')
+  const path = join(folder, 'multi.bin')
+  writeFileSync(path, bytes)
+  const here = await read(bytes)
+  const there = await parser.parse(sourceOf(bytes))
+  expect(there).toEqual(here)
+  expect(await parser.parse({ content: { path }, name: 'x', declaredType: null })).toEqual(here)
+  assertPromises(there)
+})
+
+test('text of every script and many blocks survive the way', async () => {
+  const source = Array.from({ length: 3_000 }, (_, index) => `# Heading ${index} 漢字 🦙\n\n${'Привет, мир. '.repeat(30)}\n`).join('\n')
+  const document = await parserWith().parse(sourceOf(source, 'a.md'))
+  expect(document.text).toBe(source)
+  expect(document).toEqual(await read(source, { name: 'a.md' }))
+})
+
+test('small documents share one process, a failure ends it', async () => {
+  const pids: number[] = []
+  const first = new ParserProcess(systemClock, 512 * 1_048_576)
+  const task = (text: string) => ({
+    chunks: [Buffer.from(text)],
+    name: 'a',
+    declaredType: null,
+    password: null,
+    limits: defaultParseLimits,
+    signal: null,
+  })
+  pids.push(first.pid ?? 0)
+  await first.run(task('One.\n'))
+  await first.run(task('Two.\n'))
+  expect(first.served).toBe(2)
+  expect(await codeOf(first.run(task('\u200b')))).toBe('document_empty')
+  expect(first.isUsable).toBe(false)
+  expect(await isGone(pids[0] ?? 0)).toBe(true)
+})
+
+test('the process has no environment, no network and no files but its code', async () => {
+  const worker = new ParserProcess(systemClock, 512 * 1_048_576)
+  const flags = readFileSync(`/proc/${worker.pid}/cmdline`, 'utf8').split('\0')
+  expect(flags).toContain('--permission')
+  expect(flags.filter((flag) => /allow-(?:fs-write|net|child-process|worker|addons)/.test(flag))).toEqual([])
+  expect(
+    flags.filter((flag) => flag.startsWith('--allow-fs-read')).every((flag) => /(?:src|dist|node_modules)\/\*$|package\.json$/.test(flag)),
+  ).toBe(true)
+  expect(readFileSync(`/proc/${worker.pid}/environ`, 'utf8')).toBe('')
+  await worker.kill()
+})
+
+test.for([
+  ['a PDF page of 1.5 GB behind 1.5 MB', () => flateBomb(1_500 * MB)],
+  ['a PDF of two million lines behind 300 kB', () => textBomb(2_000_000)],
+  ['a DOCX part of 300 MB behind 300 kB', () => makeDocx(`<w:p><w:r><w:t>${'a'.repeat(300 * MB)}</w:t></w:r></w:p>`)],
+  ['HTML of a million nested elements', () => `<html><body>${'<div>'.repeat(900_000)}`],
+  [
+    'HTML of a million attributes',
+    () => `<html><body><p ${Array.from({ length: 500_000 }, (_, index) => `a${index}`).join(' ')}>x</p></body></html>`,
+  ],
+  ['JSON of a million brackets', () => '['.repeat(MB)],
+  ['an XML of 100,000 levels', () => `<?xml version="1.0"?>${'<a>'.repeat(100_000)}`],
+  ['CSV with a quote that never ends', () => `a,b\n"${'x,'.repeat(3 * MB)}`],
+] as const)('%s ends with an answer, while other documents are read', async ([, make], { expect: check }) => {
+  const bytes = Buffer.from(make())
+  const parser = parserWith({ limits: { wallMs: 20_000, cpuMs: 8_000 } })
+  const before = process.memoryUsage().rss
+  let worstGapMs = 0
+  let last = systemClock.nowMs()
+  const beat = setInterval(() => {
+    worstGapMs = Math.max(worstGapMs, systemClock.nowMs() - last)
+    last = systemClock.nowMs()
+  }, 5)
+  const hostile = parser.parse(sourceOf(bytes)).then(
+    () => 'read',
+    (error: { code?: string }) => error.code,
+  )
+  const others = await Promise.all(Array.from({ length: 5 }, (_, index) => parser.parse(sourceOf(`Note ${index}.\n`))))
+  check(others.map(({ text }) => text)).toEqual([0, 1, 2, 3, 4].map((index) => `Note ${index}.\n`))
+  check(['read', 'document_bomb', 'document_timeout', 'document_too_complex', 'document_too_large', 'document_broken']).toContain(
+    await hostile,
+  )
+  clearInterval(beat)
+  check(process.memoryUsage().rss - before).toBeLessThan(200 * MB)
+  check(worstGapMs).toBeLessThan(1_000)
+})
+
+test('a PDF of 20,000 pages is refused before any is read', async () => {
+  const pages = Array.from({ length: 20_000 }, () => Buffer.from('BT ET'))
+  expect(await codeOf(parserWith().parse(sourceOf(pdfOf(pages))))).toBe('document_too_many_pages')
+})
+
+test('2 GB are refused by their size alone, 0 bytes too', async () => {
+  const path = join(folder, 'large')
+  writeFileSync(path, '')
+  expect(await codeOf(parserWith().parse({ content: { path }, name: 'x', declaredType: null }))).toBe('document_empty')
+  await truncate(path, 2_000 * MB)
+  expect(await codeOf(parserWith().parse({ content: { path }, name: 'x', declaredType: null }))).toBe('document_too_large')
+})
+
+test('time, processor time and memory have their own limits and words', async () => {
+  const slow = textBomb(300_000)
+  expect(await codeOf(parserWith({ limits: { wallMs: 300 } }).parse(sourceOf(slow)))).toBe('document_timeout')
+  expect(await codeOf(parserWith({ limits: { cpuMs: 400 } }).parse(sourceOf(slow)))).toBe('document_timeout')
+  expect(await codeOf(parserWith({ limits: { heapBytes: 48 * 1_048_576 } }).parse(sourceOf(slow)))).toBe('document_too_complex')
+  expect(await codeOf(parserWith({ limits: { residentBytes: 90 * 1_048_576 } }).parse(sourceOf(slow)))).toBe('document_too_complex')
+})
+
+test('a signal ends the process, or the waiting for one', async () => {
+  const parser = parserWith({ processes: 1 })
+  const [reading, waiting] = [new AbortController(), new AbortController()]
+  const reason = new Error('no longer wanted')
+  const first = parser.parse(sourceOf(textBomb(200_000)), { signal: reading.signal })
+  const second = parser.parse(sourceOf('Second.\n'), { signal: waiting.signal })
+  const third = parser.parse(sourceOf('Third.\n'))
+  waiting.abort(reason)
+  await expect(second).rejects.toBe(reason)
+  reading.abort(reason)
+  await expect(first).rejects.toBe(reason)
+  expect((await third).text).toBe('Third.\n')
+})
+
+test('a process that is killed from outside is a failure that may be tried again', async () => {
+  const worker = new ParserProcess(systemClock, 512 * 1_048_576)
+  const task = { chunks: [textBomb(200_000)], name: 'a', declaredType: null, password: null, limits: defaultParseLimits, signal: null }
+  const reading = codeOf(worker.run(task))
+  process.kill(worker.pid ?? 0, 'SIGKILL')
+  expect(await reading).toBe('parser_failed')
+})
+
+test('closing ends every process and refuses what comes later', async () => {
+  const parser = parserWith()
+  const reading = codeOf(parser.parse(sourceOf(makePdf([[{ text: 'x', x: 1, y: 1 }]]))))
+  await parser.close()
+  expect(['none', 'parser_failed', 'draining']).toContain(await reading)
+  expect(await codeOf(parser.parse(sourceOf('Late.\n')))).toBe('draining')
+})
