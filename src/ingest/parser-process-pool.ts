@@ -46,7 +46,7 @@ export class DocumentParser {
   #running = 0
   #isClosed = false
 
-  constructor({ clock, limits = {}, processes = 2, documentsPerProcess = 50, idleMs = 30_000 }: DocumentParserOptions) {
+  constructor({ clock, limits = {}, processes = 2, documentsPerProcess = 100, idleMs = 30_000 }: DocumentParserOptions) {
     this.limits = { ...defaultParseLimits, ...limits }
     this.#clock = clock
     this.#processes = processes

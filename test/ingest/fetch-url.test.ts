@@ -6,7 +6,7 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
-import { isPublicAddress } from '../../src/ingest/fetch-url-address.ts'
+import { isPublicAddress, systemResolve } from '../../src/ingest/fetch-url-address.ts'
 import { fetchUrl, type FetchedDocument, type FetchUrlDeps, type FetchUrlOptions } from '../../src/ingest/fetch-url.ts'
 import { codeOf } from './parse-support.ts'
 
@@ -300,6 +300,13 @@ describe('servers that do not play fair', () => {
 })
 
 describe('addresses', () => {
+  test('the system gives all addresses of a name, and rejects for a name without any', async () => {
+    const addresses = await systemResolve('localhost')
+    expect(addresses.length).toBeGreaterThan(0)
+    expect(addresses.filter(isPublicAddress)).toEqual([])
+    await expect(systemResolve('no-such-host.invalid')).rejects.toThrow()
+  })
+
   test.for([
     '8.8.8.8',
     '93.184.215.14',
