@@ -99,7 +99,16 @@ function addUsage(program: Command): void {
     .option('--to <time>', 'not included')
     .option('--tenant <name>', 'only of this tenant')
     .option('--subject <id>', 'only of this key or token subject')
+    .option('--key <id>', 'the same')
     .option('--model <name>', 'only of this model')
+    .option('--status <status>', 'only with this status: 429, or 5xx')
+    .option('--csv', 'print CSV')
+    .option('--history', 'the requests one by one, newest first')
+    .option('--route <path>', 'with --history: only this route, such as /api/chat')
+    .option('--outcome <name>', 'with --history: ok, client_gone, truncated, node_error, client_error, rejected or internal')
+    .option('--limit <count>', 'with --history: how many (else 50; all as JSON lines or CSV)')
+    .option('--all', 'with --history: all of them')
+    .option('--request <id>', 'one request, with its words where those are kept')
     .action(async (options: UsageOptions) => (await import('./usage.ts')).usageCommand(options))
 }
 

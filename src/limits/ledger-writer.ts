@@ -4,25 +4,32 @@
  */
 import type { Database, Row, Transaction } from '../store/database.ts'
 import type { StoredCounter } from './budget.ts'
+import type { KeptText } from './kept-text.ts'
 import type { UsageRecord } from './usage-record.ts'
 
 export interface UsageBatch {
   /** Unique over all replicas. */
   readonly id: string
   readonly records: readonly UsageRecord[]
+  /** Of some of the records. */
+  readonly texts: readonly RecordText[]
   readonly spent: readonly StoredCounter[]
 }
+
+/** The words of a record, under its names. */
+export interface RecordText extends KeptText, Pick<UsageRecord, 'tenant' | 'request' | 'at'> {}
 
 /** Most counters read back in one go. */
 const countersReadMax = 100_000
 
 /** Writes the batch; gives the counters it touched as they stand in the store now. */
-export function writeBatch(database: Database, { id, records, spent }: UsageBatch): Promise<StoredCounter[]> {
+export function writeBatch(database: Database, { id, records, texts, spent }: UsageBatch): Promise<StoredCounter[]> {
   const sums = JSON.stringify(summed(spent))
   return database.tx('system', async (transaction) => {
     const { rowCount } = await transaction.query('insert into usage_batches (id, at) values ($1, now()) on conflict (id) do nothing', [id])
     if (rowCount === 0) return readTotals(transaction, sums)
     await transaction.query(insertRecords, [JSON.stringify(records)])
+    if (texts.length > 0) await transaction.query(insertTexts, [JSON.stringify(texts)])
     const { rows } = await transaction.query(addToCounters, [sums])
     return rows.map(counterOf)
   })
@@ -33,9 +40,16 @@ export async function forgetBatches(database: Database): Promise<void> {
   await database.tx('system', (transaction) => transaction.query(`delete from usage_batches where at < now() - interval '1 day'`))
 }
 
-/** Deletes at most `rowsMax` records that ended before `before`; gives their number. */
-export async function deleteRecords(database: Database, before: Date, rowsMax: number): Promise<number> {
-  const text = `delete from usage_records where id in (select id from usage_records where at < $1::timestamptz order by at limit ${rowsMax})`
+/** Tables from which rows go when they are old. */
+export type SweptTable = 'usage_records' | 'usage_texts'
+
+/** Deletes at most `rowsMax` rows of before `before`; gives their number. */
+export async function deleteOld(
+  database: Database,
+  table: SweptTable,
+  { before, rowsMax }: { before: Date; rowsMax: number },
+): Promise<number> {
+  const text = `delete from ${table} where id in (select id from ${table} where at < $1::timestamptz order by at limit ${rowsMax})`
   const { rowCount } = await database.tx('system', (transaction) => transaction.query(text, [before.toISOString()]))
   return rowCount
 }
@@ -63,6 +77,11 @@ from jsonb_to_recordset($1::jsonb) as r (
   prompt_tokens bigint, output_tokens bigint, cached_prompt_tokens bigint, gpu_us bigint,
   duration_ms bigint, ttft_ms bigint, stream boolean, error text, attempts integer,
   estimated boolean)`
+
+const insertTexts = `
+insert into usage_texts (tenant, request, at, prompt, prompt_cut, answer, answer_cut)
+select tenant, request, at, prompt, "isPromptCut", answer, "isAnswerCut" from jsonb_to_recordset($1::jsonb) as t (
+  tenant text, request text, at timestamptz, prompt text, "isPromptCut" boolean, answer text, "isAnswerCut" boolean)`
 
 /** In the order of the key, so that two replicas never wait for each other in a circle. */
 const addToCounters = `

@@ -62,7 +62,7 @@ export function createLimits(deps: LimitsDeps): Limits {
   const classOf = (model: string | null): string => book().classOf(model)
   const isBudgeted = (principal: Principal, model: string | null): boolean => (book().planFor(principal, model)?.budgets.length ?? 0) > 0
   const ledger = createUsageLedger({ database, clock, options, classOf, isBudgeted, budgets, replica, onTrouble: events.usageTrouble })
-  const keepMs = (): number => options().usage.keepMs
+  const keepMs = () => ({ usage_records: options().usage.keepMs, usage_texts: options().usage.texts.keepMs })
   const onSweepTrouble = (error: unknown): void => events.usageTrouble(error, 0)
   const sweep = database === null ? null : new UsageSweep({ database, clock, keepMs, onTrouble: onSweepTrouble })
   return {

@@ -55,4 +55,24 @@ create table usage_batches (
     name: 'usage estimated',
     sql: 'alter table usage_records add column estimated boolean not null default false',
   },
+  {
+    number: 202,
+    name: 'usage texts',
+    sql: `
+create table usage_texts (
+  id bigint generated always as identity primary key,
+  tenant text not null,
+  request text not null,
+  at timestamptz not null,
+  prompt text not null,
+  prompt_cut boolean not null,
+  answer text,
+  answer_cut boolean not null
+);
+create index usage_texts_request on usage_texts (tenant, request, at);
+create index usage_texts_at on usage_texts (at, id);
+create index usage_records_request on usage_records (request, at);
+${tenantTable('usage_texts')}
+`,
+  },
 ]

@@ -1,7 +1,7 @@
 /** Options of limits, budgets and the usage ledger. `config/default.yaml` explains each key. */
 import { z } from 'zod'
 
-import { durationMs } from '../core/options.ts'
+import { byteSize, durationMs } from '../core/options.ts'
 import { perMinuteMax } from './gcra.ts'
 
 const perMinute = z.int().min(1).max(perMinuteMax).nullable().default(null)
@@ -53,6 +53,17 @@ export const limitsOptions = z.strictObject({
       rowsBufferedMax: z.int().min(1).max(1_000_000).default(20_000),
       /** Records older than this are deleted. */
       keepMs: durationMs(30 * 86_400_000, { minMs: 60_000, maxMs: 3_660 * 86_400_000 }),
+      /** What was asked and answered, in words. */
+      texts: z
+        .strictObject({
+          /** Nothing; what was asked; that and the answers. */
+          keep: z.enum(['off', 'prompts', 'all']).default('off'),
+          /** Of each text; the rest is cut off. */
+          bytesMax: byteSize(16_384, { minBytes: 256, maxBytes: 1_048_576 }),
+          /** Texts older than this are deleted. */
+          keepMs: durationMs(7 * 86_400_000, { minMs: 60_000, maxMs: 3_660 * 86_400_000 }),
+        })
+        .prefault({}),
     })
     .prefault({}),
 })

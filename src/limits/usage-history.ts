@@ -1,6 +1,6 @@
 /**
- * The records one by one, newest first, for `/admin/requests/history`: who asked what when, and how it went; never a text. A tenant
- * sees its own rows (row-level security holds it); the operator sees all.
+ * The records one by one, newest first, for `/admin/requests/history`: who asked what when, and how it went; and one of them with its
+ * words, where those are kept. A tenant sees its own rows (row-level security holds it); the operator sees all.
  *
  * A page ends with a cursor that is signed and bound to whose rows it was made over, so that none can be made up or carried into
  * another tenant. It says where the page ended, not what was asked for: the filters come with each request.
@@ -11,7 +11,7 @@ import { z } from 'zod'
 
 import { CorralError } from '../core/errors.ts'
 import type { Database, Row } from '../store/database.ts'
-import { conditionsOf, filterFields, parseParameters } from './usage-query.ts'
+import { conditionsOf, filterFields, formatField, parseParameters } from './usage-query.ts'
 
 const limitUsual = 100
 const limitMax = 1_000
@@ -32,9 +32,12 @@ const historyQuery = z.strictObject({
     .default(limitUsual),
   /** Cursor of the page before. */
   before: z.string().max(200).optional(),
+  format: formatField,
 })
 
-export type HistoryQuery = z.infer<typeof historyQuery>
+/** `format` is for whoever writes the page out. */
+export type HistoryQuery = Omit<z.infer<typeof historyQuery>, 'format'>
+export type HistoryAsked = z.infer<typeof historyQuery>
 
 /** One request, as kept. Times in milliseconds. */
 export interface HistoryEntry {
@@ -68,8 +71,18 @@ export interface HistoryPage {
   readonly next: string | null
 }
 
+/** One request with its words. Null: not kept, or nothing was said. */
+export interface HistoryDetail extends HistoryEntry {
+  /** What the client sent, as it came. */
+  readonly prompt: string | null
+  readonly promptCut: boolean
+  /** What the model said. */
+  readonly answer: string | null
+  readonly answerCut: boolean
+}
+
 /** Reads query parameters. Throws `invalid_request`. */
-export function parseHistoryQuery(parameters: Readonly<Record<string, string>>): HistoryQuery {
+export function parseHistoryQuery(parameters: Readonly<Record<string, string>>): HistoryAsked {
   return parseParameters(historyQuery, parameters)
 }
 
@@ -108,6 +121,20 @@ export class UsageHistory {
     return { requests: page.map(entryOf), next }
   }
 
+  /** The latest request of this id with its words. `within` as in `read`. Throws `route_not_found`. */
+  async readOne(id: string, within: string | null): Promise<HistoryDetail> {
+    const scope = within === null ? 'system' : { tenant: within }
+    const text = `select ${columns}, t.prompt, t.prompt_cut, t.answer, t.answer_cut
+      from (select * from usage_records where request = $1 and ($2::text is null or tenant = $2) order by at desc, id desc limit 1) as r
+      left join lateral (select prompt, prompt_cut, answer, answer_cut from usage_texts
+        where tenant = r.tenant and request = r.request and at = r.at limit 1) as t on true`
+    const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, [id, within]), { readOnly: true })
+    const [row] = rows
+    if (row === undefined) throw new CorralError('route_not_found', `no record of a request ${id.slice(0, 100)}`)
+    const [prompt, answer] = [textOf(row['prompt']), textOf(row['answer'])]
+    return { ...entryOf(row), prompt, promptCut: row['prompt_cut'] === true, answer, answerCut: row['answer_cut'] === true }
+  }
+
   #makeCursor({ at, row_id: id }: Row, within: string | null): string {
     const place = Buffer.from(JSON.stringify([isoOf(at), String(id)])).toString('base64url')
     return `${place}.${this.#sign(place, within).toString('base64url')}`
@@ -132,6 +159,30 @@ export class UsageHistory {
 }
 
 const cursorShape = z.tuple([z.string(), z.string()])
+
+/** Names of an entry, for tables. */
+export const historyColumns = [
+  'at',
+  'id',
+  'tenant',
+  'subject',
+  'model',
+  'node',
+  'route',
+  'status',
+  'outcome',
+  'error',
+  'cache',
+  'stream',
+  'attempts',
+  'durationMs',
+  'ttftMs',
+  'promptTokens',
+  'cachedPromptTokens',
+  'outputTokens',
+  'gpuSeconds',
+  'estimated',
+] as const satisfies readonly (keyof HistoryEntry)[]
 
 const columns = `id::text as row_id, request, at, tenant, subject, model, node, route, status, outcome, error, cache, stream, attempts,
   duration_ms, ttft_ms, prompt_tokens, cached_prompt_tokens, output_tokens, gpu_us, estimated`

@@ -8,10 +8,11 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { toCorralError } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
-import type { Answer, InferenceRequest, RelayLayer } from '../core/relay.ts'
+import type { Answer, InferenceRequest, Outcome, RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
 import type { Budgets, StoredCounter } from './budget.ts'
-import { forgetBatches, readCounters, writeBatch, type UsageBatch } from './ledger-writer.ts'
+import { captureOf, type KeptText, sizeOf, type TextCapture, waitingTextBytesMax } from './kept-text.ts'
+import { forgetBatches, readCounters, type RecordText, writeBatch, type UsageBatch } from './ledger-writer.ts'
 import type { LimitsOptions } from './options.ts'
 import { type AnswerEnd, failureRecordOf, recordOf, type UsageRecord } from './usage-record.ts'
 
@@ -55,8 +56,12 @@ interface Entry {
   /** Null where only the budgets are kept. */
   readonly record: UsageRecord | null
   readonly spent: readonly StoredCounter[]
+  /** Null where no texts are kept, or too many wait. */
+  readonly text: KeptText | null
 }
 
+/** Texts of one batch, in bytes, unless one alone is larger. */
+const batchTextBytesMax = 4 * 1_048_576
 const retryMsMax = 10_000
 /** How often counters that other replicas changed are read, and how far back. */
 const rereadMs = 5_000
@@ -76,6 +81,7 @@ class BatchedLedger implements UsageLedger {
   #batch: UsageBatch | null = null
   /** Entries that left the buffer since the start, and how many they were before the batch. */
   #taken = 0
+  #waitingTextBytes = 0
   #batchBegins = 0
   #tries = 0
   #batches = 0
@@ -97,18 +103,32 @@ class BatchedLedger implements UsageLedger {
   }
 
   readonly layer: RelayLayer = (next) => (request, call) => {
-    const answered = next(request, call)
+    const capture = this.#captureOf(request)
+    const answered = capture === null ? next(request, call) : next(request, call).then((answer) => capture.listen(answer))
     if (!this.#keeps(request, call)) return answered
-    const fail = (thrown: unknown): void => this.#failed(request, call, thrown)
+    const fail = (thrown: unknown): void => this.#failed(request, call, { thrown, capture })
     answered.then((answer) => {
       if (answer.kind === 'whole') {
-        this.#ended(request, answer, { outcome: answer.outcome, call, firstFrameAtMs: null })
+        this.#ended(request, answer, { outcome: answer.outcome, call, firstFrameAtMs: null, capture })
         return
       }
       const firstFrameAtMs = this.#deps.clock.nowMs()
-      answer.outcome.then((outcome) => this.#ended(request, answer, { outcome, call, firstFrameAtMs }), fail)
+      const end = (outcome: Outcome): void => this.#ended(request, answer, { outcome, call, firstFrameAtMs, capture })
+      const settled = capture === null ? answer.outcome : answer.outcome.then((outcome) => this.#drained(capture, outcome))
+      settled.then(end, fail)
     }, fail)
     return answered
+  }
+
+  #captureOf(request: InferenceRequest): TextCapture | null {
+    const { database, options } = this.#deps
+    const { enabled, texts } = options().usage
+    return database === null || !enabled ? null : captureOf(request, texts)
+  }
+
+  async #drained(capture: TextCapture, outcome: Outcome): Promise<Outcome> {
+    await capture.drained(this.#deps.clock)
+    return outcome
   }
 
   /** Whether anything of the request would be kept: a row, or time in a budget. */
@@ -141,26 +161,34 @@ class BatchedLedger implements UsageLedger {
     }
   }
 
-  #ended(request: InferenceRequest, answer: Answer, end: Omit<AnswerEnd, 'wallMs' | 'nowMs'>): void {
+  #ended(request: InferenceRequest, answer: Answer, { capture, ...end }: Ended): void {
     const { clock } = this.#deps
-    this.#add(recordOf(request, answer, { ...end, wallMs: clock.wallMs(), nowMs: clock.nowMs() }))
+    this.#add(recordOf(request, answer, { ...end, wallMs: clock.wallMs(), nowMs: clock.nowMs() }), capture)
   }
 
-  #failed(request: InferenceRequest, call: Call, thrown: unknown): void {
+  #failed(request: InferenceRequest, call: Call, { thrown, capture }: { thrown: unknown; capture: TextCapture | null }): void {
     const { clock } = this.#deps
     const error = toCorralError(thrown)
     if (error.fault === 'client' && call.progress.attempts === 0) return
-    this.#add(failureRecordOf(request, error, { call, wallMs: clock.wallMs(), nowMs: clock.nowMs() }))
+    this.#add(failureRecordOf(request, error, { call, wallMs: clock.wallMs(), nowMs: clock.nowMs() }), capture)
   }
 
-  #add(record: UsageRecord): void {
+  #add(record: UsageRecord, capture: TextCapture | null): void {
     const { enabled, rowsBufferedMax, rowsPerFlush } = this.#deps.options().usage
     const spent = this.#deps.budgets.spend(record.tenant, this.#placesOf(record), record.gpu_us)
     if (this.#deps.database === null) return this.#deps.budgets.keep(spent)
     if (!enabled && spent.length === 0) return
     if (this.#entries.length >= rowsBufferedMax) this.#dropOldest(rowsPerFlush)
-    this.#entries.push({ record: enabled ? record : null, spent })
+    this.#entries.push({ record: enabled ? record : null, spent, text: capture === null ? null : this.#roomFor(capture.text) })
     if (this.#entries.length === rowsPerFlush && this.#writing === null && this.#tries === 0) this.#schedule(0)
+  }
+
+  /** The text, while those that wait are not too many. */
+  #roomFor(text: KeptText): KeptText | null {
+    const bytes = sizeOf(text)
+    if (this.#waitingTextBytes + bytes > waitingTextBytesMax) return null
+    this.#waitingTextBytes += bytes
+    return text
   }
 
   #placesOf({ subject, model }: UsageRecord): string[] {
@@ -176,7 +204,10 @@ class BatchedLedger implements UsageLedger {
     const dropped = this.#entries.splice(0, count)
     this.#taken += dropped.length
     this.#dropped += dropped.length
-    for (const { spent } of dropped) this.#deps.budgets.keep(spent)
+    for (const { spent, text } of dropped) {
+      this.#deps.budgets.keep(spent)
+      if (text !== null) this.#waitingTextBytes -= sizeOf(text)
+    }
   }
 
   #schedule(delayMs: number): void {
@@ -233,13 +264,29 @@ class BatchedLedger implements UsageLedger {
   }
 
   #nextBatch(): UsageBatch | null {
-    const entries = this.#entries.splice(0, this.#deps.options().usage.rowsPerFlush)
+    const entries = this.#entries.splice(0, this.#countOfNext())
     if (entries.length === 0) return null
     this.#batchBegins = this.#taken
     this.#taken += entries.length
     this.#batches += 1
     const id = `${this.#deps.replica}:${this.#batches}`
-    return { id, records: entries.flatMap(({ record }) => (record === null ? [] : [record])), spent: entries.flatMap(({ spent }) => spent) }
+    const records = entries.flatMap(({ record }) => (record === null ? [] : [record]))
+    return { id, records, texts: entries.flatMap(textsOf), spent: entries.flatMap(({ spent }) => spent) }
+  }
+
+  /** How many entries fit into a batch, by rows and by texts. The texts of those stop waiting. */
+  #countOfNext(): number {
+    const most = Math.min(this.#entries.length, this.#deps.options().usage.rowsPerFlush)
+    let bytes = 0
+    for (let count = 0; count < most; count += 1) {
+      const text = this.#entries[count]?.text ?? null
+      if (text === null) continue
+      const size = sizeOf(text)
+      if (bytes > 0 && bytes + size > batchTextBytesMax) return count
+      bytes += size
+      this.#waitingTextBytes -= size
+    }
+    return most
   }
 
   #scheduleReread(): void {
@@ -257,4 +304,15 @@ class BatchedLedger implements UsageLedger {
     }
     this.#scheduleReread()
   }
+}
+
+/** What is needed to write a record of an answer. */
+interface Ended extends Omit<AnswerEnd, 'wallMs' | 'nowMs'> {
+  readonly capture: TextCapture | null
+}
+
+function textsOf({ record, text }: Entry): RecordText[] {
+  if (record === null || text === null) return []
+  const { tenant, request, at } = record
+  return [{ tenant, request, at, ...text }]
 }

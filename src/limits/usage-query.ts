@@ -24,6 +24,15 @@ const columns: Readonly<Record<UsageGroup, string>> = {
 
 const rowsMax = 10_000
 
+/** What an answer comes as. */
+export const formatField = z.enum(['json', 'csv']).default('json')
+
+/** A status, `404`, or a class of them, `4xx`: the range it stands for. */
+const status = z
+  .string()
+  .regex(/^[1-5](\d\d|xx)$/, 'expected a status such as 404, or a class such as 4xx')
+  .transform((text) => (text.endsWith('xx') ? { from: Number(text[0]) * 100, to: Number(text[0]) * 100 + 99 } : { from: +text, to: +text }))
+
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text))
 
 /** Which records are meant. */
@@ -31,6 +40,7 @@ export const filterFields = {
   tenant: z.string().min(1).max(64).optional(),
   subject: z.string().min(1).max(256).optional(),
   model: z.string().min(1).max(256).transform(canonicalModelName).optional(),
+  status: status.optional(),
   from: time.optional(),
   /** Not included. */
   to: time.optional(),
@@ -39,6 +49,7 @@ export const filterFields = {
 /** Query parameters of `/admin/usage`. */
 export const usageQuery = z.strictObject({
   ...filterFields,
+  format: formatField,
   /** Comma-separated; none: one sum over all. */
   by: z
     .string()
@@ -60,6 +71,16 @@ export interface UsageSum {
   readonly outputTokens: number
   readonly gpuSeconds: number
 }
+
+/** Names of a sum's values, for tables; its groups come before. */
+export const sumColumns = [
+  'requests',
+  'cachedRequests',
+  'promptTokens',
+  'cachedPromptTokens',
+  'outputTokens',
+  'gpuSeconds',
+] as const satisfies readonly (keyof UsageSum)[]
 
 /** Reads query parameters. Throws `invalid_request`. */
 export function parseUsageQuery(parameters: Readonly<Record<string, string>>): UsageQuery {
@@ -86,7 +107,7 @@ export async function sumUsage(database: Database, query: UsageQuery, within: st
   return rows.map((row) => sumOf(row, by))
 }
 
-type Filter = Pick<UsageQuery, 'tenant' | 'subject' | 'model' | 'from' | 'to'>
+type Filter = Pick<UsageQuery, 'tenant' | 'subject' | 'model' | 'status' | 'from' | 'to'>
 
 /** The filter in SQL, with the values of its places. `within` as in `sumUsage`. */
 export function conditionsOf(filter: Filter, within: string | null): { conditions: string[]; values: unknown[] } {
@@ -101,6 +122,8 @@ export function conditionsOf(filter: Filter, within: string | null): { condition
   add('tenant =', filter.tenant)
   add('subject =', filter.subject)
   add('model =', filter.model)
+  add('status >=', filter.status?.from)
+  add('status <=', filter.status?.to)
   add('at >=', filter.from)
   add('at <', filter.to)
   return { conditions, values }

@@ -1,16 +1,16 @@
 /**
- * Deletes usage records that are older than they are kept, a bounded number at a time so that no statement is long and no lock is
+ * Deletes usage records and texts that are older than they are kept, a bounded number at a time so that no statement is long and no lock is
  * wide. Each replica does it; two that meet delete different rows or none. A failure is told and tried again a minute later.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Database } from '../store/database.ts'
-import { deleteRecords } from './ledger-writer.ts'
+import { deleteOld, type SweptTable } from './ledger-writer.ts'
 
 export interface UsageSweepDeps {
   readonly database: Database
   readonly clock: Clock
-  /** How long records are kept, in ms. */
-  readonly keepMs: () => number
+  /** How long records and texts are kept, in ms. */
+  readonly keepMs: () => Readonly<Record<SweptTable, number>>
   readonly onTrouble: (error: unknown) => void
 }
 
@@ -43,11 +43,18 @@ export class UsageSweep {
 
   /** Deletes what is too old, as much as one turn may; gives how many rows. Rejects with what the store says. */
   async sweep(): Promise<number> {
-    const { database, clock, keepMs } = this.#deps
-    const before = new Date(clock.wallMs() - keepMs())
+    const keepMs = this.#deps.keepMs()
+    // Texts go with their records at the latest.
+    const texts = await this.#sweepTable('usage_texts', Math.min(keepMs.usage_texts, keepMs.usage_records))
+    return texts + (await this.#sweepTable('usage_records', keepMs.usage_records))
+  }
+
+  async #sweepTable(table: SweptTable, keepMs: number): Promise<number> {
+    const { database, clock } = this.#deps
+    const before = new Date(clock.wallMs() - keepMs)
     let deleted = 0
     for (let statement = 0; statement < statementsPerSweep && !this.#closed; statement += 1) {
-      const rows = await deleteRecords(database, before, rowsPerStatement)
+      const rows = await deleteOld(database, table, { before, rowsMax: rowsPerStatement })
       deleted += rows
       if (rows < rowsPerStatement) break
     }

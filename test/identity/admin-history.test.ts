@@ -56,6 +56,35 @@ test('an admin sees the requests of its tenant, the operator those of all, anybo
   for (const limit of ['-1', '0', '1000000000']) expect((await get(`/admin/requests/history?limit=${limit}`, operator)).status).toBe(400)
 })
 
+test('the history is cut by key, model, status and time, and comes as a table', async () => {
+  const name = acmeChat.slice(7, 19)
+  expect((await chat(`corral_${'a'.repeat(51)}`)).status).toBe(401)
+  await chat(acmeChat)
+  const of = async (query: string): Promise<unknown> => (await get(`/admin/requests/history?${query}`, acmeAdmin)).value['requests']
+  expect(await of(`subject=${name}&status=2xx&model=small`)).not.toEqual([])
+  expect(await of(`subject=${name}&status=200`)).toEqual(await of(`subject=${name}`))
+  for (const none of ['status=5xx', 'status=404', 'model=other', 'subject=nobody', 'from=2999-01-01T00:00:00Z'])
+    expect(await of(none)).toEqual([])
+  for (const wrong of ['status=999', 'status=ok', 'status=2x', 'format=xml', 'colour=1']) {
+    expect((await get(`/admin/requests/history?${wrong}`, acmeAdmin)).status).toBe(400)
+  }
+
+  const table = await gateway.ask('GET', '/admin/requests/history?format=csv&limit=1', { headers: bearer(acmeAdmin) })
+  expect(table.headers).toMatchObject({ 'content-type': 'text/csv; charset=utf-8', 'cache-control': 'no-store' })
+  const [head = '', row = '', ...rest] = table.body.split('\r\n')
+  expect([head.split(',').slice(0, 4), row.split(',').slice(2, 5), rest]).toEqual([
+    ['at', 'id', 'tenant', 'subject'],
+    ['acme', name, 'small:latest'],
+    [''],
+  ])
+  const next = /^<([^>]+)>; rel="next"$/.exec(table.headers['link'] ?? '')?.[1] ?? ''
+  const second = await gateway.ask('GET', next, { headers: bearer(acmeAdmin) })
+  expect([second.status, second.body.split('\r\n')[0]]).toEqual([200, head])
+  expect(second.body).not.toContain(row)
+  const sums = await gateway.ask('GET', '/admin/usage?by=subject,model&format=csv&status=2xx', { headers: bearer(acmeAdmin) })
+  expect(sums.body).toMatch(new RegExp(`^subject,model,requests,.*gpuSeconds\r\n${name},small:latest,4,`))
+})
+
 test('the operator takes a token back; an admin of another tenant may not', async () => {
   const seconds = Math.floor(systemClock.wallMs() / 1_000)
   const token = gateway.issuer.token({ sub: 'leaver', jti: 'token-1', iat: seconds, exp: seconds + 600 })

@@ -25,6 +25,29 @@ test('sums by group and time; caches are counted, and emptied only when it is sa
   const wrong = await at('usage', '--from', 'yesterday')
   expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('--from: expected a day')])
 
+  const listed = await at('usage', '--history', '--status', '5xx', '--route', '/api/chat')
+  expect([listed.code, listed.stderr]).toEqual([0, ''])
+  expect(listed.stdout).toMatch(/^AT +ID +TENANT .*\n20\S+ \S+ +\S+ +local +- +llama3\.2:3b +\/api\/chat +502 +node_protocol /)
+  const lines = (await at('usage', '--history', '--json')).stdout.trim().split('\n')
+  const entry: { id: string } = JSON.parse(lines[0] ?? '')
+  expect([lines.length, entry]).toEqual([1, expect.objectContaining({ route: '/api/chat', status: 502 })])
+  const exported = await at('usage', '--history', '--csv')
+  expect(exported.stdout).toMatch(/^at,id,tenant,.*\r\n20.*,local,/)
+  expect((await at('usage', '--by', 'route', '--csv')).stdout).toMatch(/^route,requests,.*\r\n\/api\/chat,1,/)
+  const one = await at('usage', '--request', entry.id)
+  expect(one.stdout).toMatch(/\nprompt: not kept \(limits\.usage\.texts\.keep\)\n\nanswer: not kept/)
+  expect((await at('usage', '--request', 'nobody')).stderr).toContain('no record of a request nobody')
+  expect((await at('usage', '--history', '--status', '2xx', '--csv')).stdout.split('\r\n')).toHaveLength(2)
+  for (const flags of [
+    ['--route', '/api/chat'],
+    ['--history', '--by', 'day'],
+    ['--csv', '--json'],
+    ['--history', '--limit', '0'],
+    ['--key', 'a', '--subject', 'b'],
+  ]) {
+    expect((await at('usage', ...flags)).code).toBe(2)
+  }
+
   const stats = await at('cache', 'stats')
   expect(stats.stdout).toMatch(/^[a-zA-Z.]+ +\d+$/m)
   const parsed: unknown = JSON.parse((await at('cache', 'stats', '--json')).stdout)

@@ -80,6 +80,7 @@ GET /admin/cache: admin, operator
 GET /admin/fleet: admin, operator
 GET /admin/keys/:id: admin
 GET /admin/keys: admin
+GET /admin/requests/history/:id: admin
 GET /admin/requests/history: admin
 GET /admin/requests: admin, operator
 GET /admin/tenants: admin

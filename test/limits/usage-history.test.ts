@@ -185,7 +185,12 @@ describeStores(storeKinds, (servers) => {
     wallMs += 29 * dayMs
     await record(whole, { tenant: 'swept', id: 'young' })
     wallMs += 2 * dayMs
-    const sweep = new UsageSweep({ database, clock, keepMs: () => 30 * dayMs, onTrouble: () => undefined })
+    const sweep = new UsageSweep({
+      database,
+      clock,
+      keepMs: () => ({ usage_records: 30 * dayMs, usage_texts: 7 * dayMs }),
+      onTrouble: () => undefined,
+    })
     expect(await sweep.sweep()).toBeGreaterThan(1)
     expect(await sweep.sweep()).toBe(0)
     expect((await history.read({ limit: 1_000 }, null)).requests.map(({ id }) => id)).toEqual(['young'])

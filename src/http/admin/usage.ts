@@ -1,16 +1,18 @@
 /**
  * What was used: `GET /admin/usage`, sums by any of tenant, subject, model, node, route, cache and day, and
- * `GET /admin/requests/history`, the requests one by one. An admin sees its own tenant, the operator all.
+ * `GET /admin/requests/history`, the requests one by one, both as JSON or CSV; and `GET /admin/requests/history/:id`, one of them with
+ * its words, where those are kept. An admin sees its own tenant, the operator all.
  */
 import type { Context, Hono } from 'hono'
 
 import { isOperator } from '../../identity/grants.ts'
-import { parseHistoryQuery, UsageHistory } from '../../limits/usage-history.ts'
-import { parseUsageQuery, sumUsage } from '../../limits/usage-query.ts'
+import { writeCsv } from '../../limits/usage-csv.ts'
+import { historyColumns, parseHistoryQuery, UsageHistory } from '../../limits/usage-history.ts'
+import { parseUsageQuery, sumColumns, sumUsage } from '../../limits/usage-query.ts'
 import type { Database } from '../../store/database.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { NodeBindings } from '../server.ts'
-import { json, operatorRoute, type OperatorRouteDeps } from './operator-route.ts'
+import { json, operatorRoute, parameter, type OperatorRouteDeps } from './operator-route.ts'
 
 export interface UsageRoutesDeps extends OperatorRouteDeps {
   readonly database: Database
@@ -33,7 +35,10 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
     operatorRoute(deps, async (context) => {
       const query = parseUsageQuery(context.req.query())
       await deps.flush()
-      return json(context, { usage: await sumUsage(deps.database, query, withinOf(context)) })
+      const usage = await sumUsage(deps.database, query, withinOf(context))
+      if (query.format === 'json') return json(context, { usage })
+      const rows = usage.map(({ group, ...sums }) => ({ ...group, ...sums }))
+      return csv(writeCsv([...(query.by ?? []), ...sumColumns], rows))
     }),
   )
   app.get(
@@ -41,7 +46,34 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
     operatorRoute(deps, async (context) => {
       const query = parseHistoryQuery(context.req.query())
       await deps.flush()
-      return json(context, await history.read(query, withinOf(context)))
+      const page = await history.read(query, withinOf(context))
+      if (query.format === 'json') return json(context, page)
+      return csv(
+        writeCsv(
+          historyColumns,
+          page.requests.map((entry) => ({ ...entry })),
+        ),
+        linkTo(context, page.next),
+      )
     }),
   )
+  app.get(
+    '/admin/requests/history/:id',
+    operatorRoute(deps, async (context) => {
+      await deps.flush()
+      return json(context, await history.readOne(parameter(context, 'id'), withinOf(context)))
+    }),
+  )
+}
+
+function csv(text: string, headers: Readonly<Record<string, string>> = {}): Response {
+  const own = { 'content-type': 'text/csv; charset=utf-8', 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
+  return new Response(text, { headers: { ...own, ...headers } })
+}
+
+/** Where the next page is: a table has no place for it. */
+function linkTo(context: Context<NodeBindings>, next: string | null): Record<string, string> {
+  if (next === null) return {}
+  const query = new URLSearchParams({ ...context.req.query(), before: next })
+  return { link: `<${context.req.path}?${query.toString()}>; rel="next"` }
 }
