@@ -58,7 +58,7 @@ async function judge(store: OpenBenchStore, set: RetrievalSet, paths: Paths): Pr
   for (const [at, { id, text }] of set.queries.entries()) {
     const ids = await collection.find(text, 'auto')
     const { hits } = await collection.ask(text, { language: 'auto', limit: depth })
-    const keyword = hits.map(({ score }, place) => ({ key: ids[place] ?? '', score }))
+    const keyword = hits.map((hit, place) => ({ key: ids[place] ?? '', score: hit.score }))
     judged.push({
       legs: { keyword, vector: nearest(asked[at] ?? new Float32Array(), documents) },
       relevant: set.relevant.get(id) ?? new Set(),

@@ -72,7 +72,7 @@ export class TenantStore {
   async put(tenant: string, { title, limits, suspended }: TenantChange, act: Act): Promise<TenantView> {
     if (!isOperator(act.by)) throw new CorralError('insufficient_scope', 'only the operator makes and changes tenants')
     if (tenant === operatorTenant && suspended === true) throw new CorralError('conflict', 'the operator cannot lock himself out')
-    const { view, version } = await this.#deps.database.tx('system', async (transaction) => {
+    const changed = await this.#deps.database.tx('system', async (transaction) => {
       const values = [
         tenant,
         title ?? null,
@@ -90,8 +90,8 @@ export class TenantStore {
       return { view: decodeTenant(rows[0] ?? {}), version }
     })
     await this.load()
-    this.#deps.onChanged({ version, touched: { kind: 'tenant', tenant } })
-    return view
+    this.#deps.onChanged({ version: changed.version, touched: { kind: 'tenant', tenant } })
+    return changed.view
   }
 
   #now(): string {

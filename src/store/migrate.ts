@@ -6,9 +6,10 @@
 import { createHash } from 'node:crypto'
 
 import { type Clock } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
 import { type Database, type Transaction } from './database.ts'
 import { type Migration } from './migration.ts'
-import { unavailable } from './sql-errors.ts'
+import { isUnprepared, unavailable } from './sql-errors.ts'
 import { tenantRole } from './tenancy.ts'
 
 /** Any constant of ours: `corral` in ASCII, cut to what fits exactly into a number. */
@@ -70,7 +71,7 @@ export async function applyPending(transaction: Transaction, migrations: readonl
   const { pending } = await statusIn(transaction, migrations)
   await transaction.query(roleSql)
   for (const migration of pending) {
-    await transaction.query(migration.sql)
+    await apply(transaction, migration)
     const { number, name } = migration
     await transaction.query('insert into corral_migrations (number, name, checksum) values ($1, $2, $3)', [
       number,
@@ -80,6 +81,19 @@ export async function applyPending(transaction: Transaction, migrations: readonl
   }
   await transaction.query(grantSql)
   return pending
+}
+
+/** Inside a migration a missing table is no matter of waiting, and only operators read why. */
+async function apply(transaction: Transaction, { number, name, sql }: Migration): Promise<void> {
+  try {
+    await transaction.query(sql)
+  } catch (error) {
+    if (error instanceof CorralError && isUnprepared(error.cause)) {
+      const reason = error.cause instanceof Error ? error.cause.message : 'a table or column is missing'
+      throw new MigrationError(`migration ${number} (${name}) failed: ${reason}`, { cause: error.cause })
+    }
+    throw error
+  }
 }
 
 async function statusIn(transaction: Transaction, migrations: readonly Migration[]): Promise<MigrationStatus> {

@@ -10,8 +10,9 @@ import pg, { type PoolClient } from 'pg'
 import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { type StoreOptions } from './options.ts'
 import { limitsOf, type TransactSettings } from './open-transaction.ts'
+import { OutageLog } from './outage-log.ts'
 import { retried } from './retried.ts'
-import { codeOf, unavailable } from './sql-errors.ts'
+import { unavailable } from './sql-errors.ts'
 import { type OpenableDatabase, type StoreDeps } from './openable.ts'
 import { transact, type TransactVerdict } from './transact.ts'
 
@@ -43,11 +44,13 @@ class Postgres implements OpenableDatabase {
   readonly #deps: StoreDeps
   readonly #pool: pg.Pool
   readonly #leases = new Set<Lease>()
+  readonly #outages: OutageLog
   #closing: Promise<void> | null = null
 
   constructor(options: PostgresOptions, deps: StoreDeps) {
     this.#options = options
     this.#deps = deps
+    this.#outages = new OutageLog(deps)
     const { connectionsMax, connectTimeoutMs, idleMs } = options.pool
     this.#pool = new pg.Pool({
       connectionString: options.url,
@@ -69,7 +72,8 @@ class Postgres implements OpenableDatabase {
     const { readOnly = false } = options
     const { clock, random } = this.#deps
     const limits = limitsOf(this.#options, options)
-    return retried(() => this.#attempt(work, { scope, limits, readOnly, hasServerTimeouts: true, clock }), { readOnly, clock, random })
+    const settings = { scope, limits, readOnly, hasServerTimeouts: true, clock }
+    return this.#outages.watch(retried(() => this.#attempt(work, settings), { readOnly, clock, random }))
   }
 
   async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {
@@ -120,8 +124,7 @@ class Postgres implements OpenableDatabase {
 }
 
 function refuse(error: unknown): never {
-  const code = codeOf(error)
-  throw unavailable(`cannot connect to the database (${code === '' ? 'no answer' : code})`, error)
+  throw unavailable('cannot connect to the database', error)
 }
 
 /** A pool on `options.url`. Connects with the first transaction. */

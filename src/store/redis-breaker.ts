@@ -1,10 +1,15 @@
 /**
- * When Redis is asked at all. `opossum` keeps the state and the share of failures; around it stand the rules it lacks: five
- * failures in a row open it whatever the rate, a lost connection opens it at once, only a PING of our own ever tests a Redis
- * that is left alone (so "exactly one probe" holds and no user's call is risked), and a Redis that fails again within
- * `flappingHoldMs` of its return is left alone for that long (F37).
+ * When Redis is asked at all. `opossum` keeps the state and the share of failures; around it stand the rules it lacks:
  *
- * Only plain promise calls go through it (opossum's limits: reliability-security.md §6.1).
+ * - The first failure puts Redis in doubt: nobody asks until a trial has answered, which is sent at once. So a request pays for one
+ *   timeout, however often it would ask, and a hiccup costs the others no more than the trial's round trip.
+ * - A trial is a write with a deadline like any command's: a full Redis or a replica answers PING and is of no use.
+ * - A trial that fails leaves Redis alone until the next one; so do a lost connection, and five failures in a row whatever trials say.
+ * - One that is left alone again within `flappingHoldMs` of its return stays so for that long (F37). Doubts that a trial dispels and
+ *   trials that fail are no return, so a fault that lasts does not lengthen its end.
+ *
+ * Only trials of our own ever test a Redis in doubt, one at a time, so no user's call is risked. Only plain promise calls go through
+ * opossum (its limits: reliability-security.md §6.1).
  */
 import CircuitBreaker from 'opossum'
 
@@ -13,7 +18,7 @@ import type { RedisClient } from './redis-client.ts'
 import { redisFailure, RedisFailure } from './redis-failure.ts'
 import type { RedisOptions } from './redis-options.ts'
 
-/** `up`: asked. `down`: left alone. `probing`: left alone but for one PING. */
+/** `up`: asked. `down`: left alone. `probing`: left alone but for one trial. */
 export type RedisState = 'up' | 'probing' | 'down'
 
 export interface RedisBreaker {
@@ -26,6 +31,9 @@ export interface RedisBreaker {
 
 interface BreakerDeps {
   readonly clock: Clock
+  /** Sends one command past the breaker; rejects with a `RedisFailure` within the command timeout. */
+  readonly ask: (name: string, values: readonly (string | number)[]) => Promise<unknown>
+  /** Told when it comes up and when it is left alone; not of a doubt. */
   readonly onState?: (state: RedisState, cause: string | null) => void
 }
 
@@ -33,14 +41,14 @@ const failuresInRowMax = 5
 const failedPercentMax = 50
 const failedPercentCallsMin = 20
 const windowMs = 2_000
-/** Probes that may find their predecessor unanswered before the connection is made anew. */
+/** Trials that may find their predecessor unanswered before the connection is made anew. */
 const silentProbesMax = 3
-/** A call of several commands ends after this many command timeouts. */
-const commandsPerCall = 4
+/** How long the key of a trial lies in Redis. */
+const trialKeptMs = 10_000
 
 type Work = () => Promise<unknown>
 
-/** A breaker in front of `client`: it begins `down` and comes up with the first answered PING. */
+/** A breaker in front of `client`: it begins `down` and comes up with the first trial that succeeds. */
 export function createRedisBreaker(client: RedisClient, options: RedisOptions, deps: BreakerDeps): RedisBreaker {
   return new ProbingBreaker(client, options, deps)
 }
@@ -53,6 +61,8 @@ class ProbingBreaker implements RedisBreaker {
   state: RedisState = 'down'
   #failuresInRow = 0
   #silentProbes = 0
+  /** What was told last; a doubt is not. */
+  #isLeftAlone = true
   #failedBefore = false
   /** When it came back from a failure; not its first coming. */
   #upSinceMs = Number.NEGATIVE_INFINITY
@@ -66,7 +76,8 @@ class ProbingBreaker implements RedisBreaker {
     this.#options = options
     this.#deps = deps
     this.#circuit = new CircuitBreaker((work: Work) => work(), {
-      timeout: options.commandTimeoutMs * commandsPerCall,
+      // Every command has its own end. A timer of opossum would fire before the socket is read when this process was busy.
+      timeout: false,
       resetTimeout: options.probeAfterMs,
       errorThresholdPercentage: failedPercentMax,
       volumeThreshold: failedPercentCallsMin,
@@ -80,9 +91,9 @@ class ProbingBreaker implements RedisBreaker {
       this.#failuresInRow = 0
     })
     this.#circuit.on('failure', (error: Error) => this.#failed(error))
-    this.#circuit.on('open', () => this.#enter('down'))
+    this.#circuit.on('open', () => this.#opened())
     this.#circuit.on('halfOpen', () => this.#probeSoon())
-    this.#circuit.on('close', () => this.#enter('up'))
+    this.#circuit.on('close', () => this.#cameUp())
     client.onReady(() => this.#probeSoon())
     client.onLost((cause) => this.#leaveAlone(cause))
   }
@@ -102,9 +113,20 @@ class ProbingBreaker implements RedisBreaker {
     this.state = 'down'
   }
 
+  /** Those that were under way when the doubt arose add nothing to it. */
   #failed(error: Error): void {
+    if (!this.#circuit.closed) return
     this.#failuresInRow += 1
     if (this.#failuresInRow >= failuresInRowMax) this.#leaveAlone(error.message)
+    else this.#doubt(error.message)
+  }
+
+  #doubt(cause: string): void {
+    if (this.#circuit.isShutdown) return
+    this.#cause = cause
+    this.#probing = true
+    this.#circuit.open()
+    void this.#probe(() => this.#isTakingWrites())
   }
 
   #leaveAlone(cause: string | null): void {
@@ -113,59 +135,73 @@ class ProbingBreaker implements RedisBreaker {
     this.#circuit.open()
   }
 
-  #enter(state: RedisState): void {
+  /** The circuit has opened: for the time of a trial, or because Redis is left alone. */
+  #opened(): void {
+    if (this.#probing) this.state = 'probing'
+    else this.#wentDown()
+  }
+
+  #wentDown(): void {
+    this.state = 'down'
+    if (this.#isLeftAlone) return
     const nowMs = this.#deps.clock.nowMs()
-    if (state === 'up') {
-      if (this.#failedBefore) this.#upSinceMs = nowMs
-      this.#failuresInRow = 0
-      this.#silentProbes = 0
-    } else if (this.state === 'up') {
-      this.#failedBefore = true
-      if (nowMs - this.#upSinceMs < this.#options.flappingHoldMs) this.#holdUntilMs = nowMs + this.#options.flappingHoldMs
-    }
-    const changed = this.state !== state
-    this.state = state
-    if (changed) this.#deps.onState?.(state, this.#cause)
+    this.#isLeftAlone = true
+    this.#failedBefore = true
+    if (nowMs - this.#upSinceMs < this.#options.flappingHoldMs) this.#holdUntilMs = nowMs + this.#options.flappingHoldMs
+    this.#deps.onState?.('down', this.#cause)
     this.#cause = null
   }
 
-  /** One PING, now or when the hold ends; called when the circuit allows one and when a connection is ready. */
+  #cameUp(): void {
+    this.state = 'up'
+    this.#cause = null
+    this.#silentProbes = 0
+    if (!this.#isLeftAlone) return
+    this.#isLeftAlone = false
+    this.#failuresInRow = 0
+    if (this.#failedBefore) this.#upSinceMs = this.#deps.clock.nowMs()
+    this.#deps.onState?.('up', null)
+  }
+
+  /** One trial, now or when the hold ends; called when the circuit allows one and when a connection is ready. */
   #probeSoon(): void {
     if (this.#circuit.isShutdown || this.#circuit.closed || this.#probing || this.#held !== null) return
     const waitMs = this.#holdUntilMs - this.#deps.clock.nowMs()
-    if (waitMs <= 0) return void this.#probe()
+    if (waitMs <= 0) return void this.#probe(() => this.#isAnswering())
     this.#held = this.#deps.clock.after(waitMs, () => {
       this.#held = null
       this.#probeSoon()
     })
   }
 
-  async #probe(): Promise<void> {
+  async #probe(trial: () => Promise<boolean>): Promise<void> {
     this.#probing = true
     this.state = 'probing'
-    const answered = await this.#isAnswering()
+    const succeeded = await trial()
     this.#probing = false
     if (this.#circuit.isShutdown) return
-    this.state = 'down'
-    if (answered) this.#circuit.close()
-    else this.#circuit.open()
+    if (succeeded) return this.#circuit.close()
+    this.#circuit.open()
+    this.#wentDown()
   }
 
-  /** Does not send while an earlier command is unanswered: a stalled Redis would collect a PING per probe. */
+  /** Does not send while an earlier command is unanswered: a stalled Redis would collect one per trial. */
   async #isAnswering(): Promise<boolean> {
-    if ((this.#client.unanswered ?? 0) > 0) {
-      this.#silentProbes += 1
-      if (this.#silentProbes > silentProbesMax) {
-        this.#silentProbes = 0
-        this.#client.reconnect()
-      }
-      return false
+    if ((this.#client.unanswered ?? 0) === 0) return this.#isTakingWrites()
+    this.#silentProbes += 1
+    if (this.#silentProbes > silentProbesMax) {
+      this.#silentProbes = 0
+      this.#client.reconnect()
     }
+    return false
+  }
+
+  async #isTakingWrites(): Promise<boolean> {
     try {
-      await this.#client.call('PING', [])
+      await this.#deps.ask('SET', [`${this.#options.prefix}:trial`, '1', 'PX', trialKeptMs])
       return true
     } catch (error) {
-      this.#cause = redisFailure(error).message
+      this.#cause ??= redisFailure(error).message
       return false
     }
   }

@@ -38,8 +38,12 @@ interface ClientDeps {
 const reconnectMsMax = 500
 const reconnectMsMin = 50
 const keepAliveMs = 10_000
-/** `redis.ts` times commands; the client's own timeout, so much longer, is for those of its handshake. */
-const patience = 4
+/**
+ * For the commands of the handshake. Those of callers end by `redis-deadline.ts` long before: this one fires before the socket is read,
+ * so a process that was busy for as long would take an answered command for a lost one.
+ */
+const handshakeMs = 1_000
+const handshakePatience = 4
 
 /** Delay before attempt `attempt` (from 1), with up to a third of jitter, never above 500 ms. */
 export function reconnectDelayMs(attempt: number, random: () => number): number {
@@ -53,7 +57,7 @@ export function createRedisClient(address: RedisAddress, options: RedisOptions, 
   const common = {
     username: address.username ?? undefined,
     password: address.password ?? undefined,
-    commandTimeout: options.commandTimeoutMs * patience,
+    commandTimeout: Math.max(handshakeMs, options.commandTimeoutMs * handshakePatience),
     connectTimeout: options.connectTimeoutMs,
     keepAlive: keepAliveMs,
     maxRetriesPerRequest: 0,

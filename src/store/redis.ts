@@ -1,6 +1,7 @@
 /**
  * Redis as Corral uses it: never load-bearing (ARCHITECTURE §4). Whatever happens to Redis, a caller gets the verdict `skipped`,
- * within `commandTimeoutMs` and at once while the breaker is open, and goes on by itself: limits count locally, caches miss.
+ * within `commandTimeoutMs` and at once while the breaker is open, and goes on by itself: limits count locally, caches miss. The
+ * first command that fails opens it until a trial has answered, so a request that asks several times pays for one.
  *
  * Invariants: no command waits for a connection, none is sent twice (a lost answer may have taken effect, so callers make
  * their commands idempotent), and at most `callsMax` calls plus one probe are unanswered: a timed-out command stays in the client's
@@ -13,7 +14,8 @@ import type { Clock } from '../base/clock.ts'
 import { parseRedisAddress } from './redis-address.ts'
 import { createRedisBreaker, type RedisBreaker, type RedisState } from './redis-breaker.ts'
 import { createRedisClient, type RedisClient } from './redis-client.ts'
-import { RedisFailure, redisFailure } from './redis-failure.ts'
+import { answerInTime } from './redis-deadline.ts'
+import { RedisFailure } from './redis-failure.ts'
 import type { RedisOptions } from './redis-options.ts'
 import { RedisSubscriber, type RedisListener } from './redis-subscriber.ts'
 
@@ -102,12 +104,16 @@ class BoundedRedis implements RedisStore {
     this.#options = options
     this.#client = connect()
     const client = this.#client
-    const inTime = (reply: Promise<unknown>): Promise<unknown> => answerInTime(reply, options.commandTimeoutMs, deps.clock)
+    const ask = (send: () => Promise<unknown>): Promise<unknown> => answerInTime(send(), options.commandTimeoutMs, deps.clock)
+    const breaker = createRedisBreaker(client, options, { ...deps, ask: (name, values) => ask(() => client.call(name, values)) })
+    // A later command of a call that began before the doubt.
+    const whileUp = (send: () => Promise<unknown>): Promise<unknown> =>
+      breaker.state === 'up' ? ask(send) : Promise.reject(new RedisFailure('connection', '', 'Redis is left alone'))
     this.#commands = {
-      command: (name, ...values) => inTime(client.call(name, values)),
-      commandBuffer: (name, ...values) => inTime(client.callBuffer(name, values)),
+      command: (name, ...values) => whileUp(() => client.call(name, values)),
+      commandBuffer: (name, ...values) => whileUp(() => client.callBuffer(name, values)),
     }
-    this.#breaker = createRedisBreaker(client, options, deps)
+    this.#breaker = breaker
     this.#subscriber = new RedisSubscriber(connect)
   }
 
@@ -166,28 +172,6 @@ class BoundedRedis implements RedisStore {
     this.#client.close()
     return Promise.resolve()
   }
-}
-
-/**
- * The reply, or a failure after `timeoutMs`. Where this process was busy meanwhile the reply may wait in the socket: timers run
- * before sockets are read, so one reading is let pass before Redis is blamed.
- */
-function answerInTime(reply: Promise<unknown>, timeoutMs: number, clock: Clock): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const timer = clock.after(timeoutMs, () => {
-      setImmediate(() => reject(new RedisFailure('timeout', '', `no answer within ${timeoutMs} ms`)))
-    })
-    reply.then(
-      (value) => {
-        timer.cancel()
-        resolve(value)
-      },
-      (error: unknown) => {
-        timer.cancel()
-        reject(redisFailure(error))
-      },
-    )
-  })
 }
 
 interface ScriptCall {

@@ -1,6 +1,7 @@
 /**
- * What went wrong in the database, from the SQLSTATE and the socket's error code to one of the store's errors. Messages name
- * the SQLSTATE, never the statement or its values. Leaves retries to the callers: it only says which failures allow one.
+ * What went wrong in the database, from the SQLSTATE and the socket's error code to one of the store's errors. Anybody may see a
+ * message, so it holds nothing of the driver's; the error's cause does, for the log (`outage-log.ts`). Leaves retries to the callers:
+ * it only says which failures allow one.
  */
 import { type ConstraintKind, ConstraintError } from './database.ts'
 import { CorralError } from '../core/errors.ts'
@@ -26,6 +27,8 @@ const awayStates = new Set(['57P01', '57P02', '57P03', '57P04', '53300'])
 export const readOnlyState = '25006'
 /** disk_full, and Linux's own word for it from the embedded file system. */
 const fullStates = new Set(['53100', 'ENOSPC', 'EDQUOT'])
+/** undefined_table and undefined_column: statements of this version on a schema that its migrations have not reached yet. */
+const unpreparedStates = new Set(['42P01', '42703'])
 const socketCodes = /^E[A-Z]+$/
 /** pg's own errors of a connection that ended have no code. */
 const connectionLostText =
@@ -59,14 +62,20 @@ export function isConnectionLost(error: unknown): boolean {
   return error instanceof Error && !(error instanceof CorralError) && connectionLostText.test(error.message)
 }
 
+/** Whether a table or a column is missing: the migrations have not run here yet. */
+export function isUnprepared(error: unknown): boolean {
+  return unpreparedStates.has(codeOf(error))
+}
+
 /** The error that callers of the store see. What `work` threw by itself passes unchanged. */
 export function storeError(error: unknown): unknown {
   if (error instanceof CorralError || error instanceof ConstraintError) return error
   const code = codeOf(error)
-  if (fullStates.has(code)) return new CorralError('store_full', `the database has no room left (${code})`, { cause: error })
-  if (timeoutStates.has(code)) return new CorralError('store_timeout', `a statement took too long (${code})`, { cause: error })
-  if (conflictStates.has(code)) return unavailable(`transactions kept conflicting (${code})`, error)
-  if (isConnectionLost(error)) return unavailable(`the connection to the database is lost (${code === '' ? 'closed' : code})`, error)
+  if (fullStates.has(code)) return new CorralError('store_full', 'the database has no room left', { cause: error })
+  if (timeoutStates.has(code)) return new CorralError('store_timeout', 'a statement took too long', { cause: error })
+  if (conflictStates.has(code)) return unavailable('transactions kept conflicting', error)
+  if (isConnectionLost(error)) return unavailable('the connection to the database is lost', error)
+  if (isUnprepared(error)) return unavailable('starting: the database is still being prepared', error)
   const kind = constraintKinds[code]
   if (kind === undefined || typeof error !== 'object' || error === null) return error
   const constraint = textOf(error, kind === 'not_null' ? 'column' : 'constraint')

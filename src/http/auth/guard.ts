@@ -10,7 +10,7 @@ import { openPrincipal, type Principal, type Scope } from '../../core/principal.
 import type { Dialect } from '../../core/route.ts'
 import { isOperator } from '../../identity/grants.ts'
 import type { Identity } from '../../identity/identity.ts'
-import { type Presented, readPresented } from '../../identity/presented.ts'
+import { readPresented } from '../../identity/presented.ts'
 import type { SignedParts } from '../../identity/signature.ts'
 import type { DenialReason, Verdict } from '../../identity/verdict.ts'
 import type { Arrival } from '../connection.ts'
