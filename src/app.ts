@@ -29,6 +29,7 @@ import { createLimits } from './limits/limits.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { recorded } from './observe/recorded.ts'
 import { addTraceHeaders, createTracer } from './observe/trace.ts'
+import { createRag, type Rag, type RagParts } from './rag/rag.ts'
 import type { OpenableDatabase } from './store/store.ts'
 import type { RedisStore } from './store/redis.ts'
 import { hopHeaders } from './wire/request-headers.ts'
@@ -129,15 +130,29 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     replica: hopId,
     events: observer,
   })
-  const layers: readonly RelayLayer[] = [
-    recorded(observer, clock),
-    limits.recording,
-    ...(identity === null ? [] : [identity.modelAccess]),
-    manageable(() => config.features.modelOperations),
-    limits.limiting,
-    cache.layer,
-  ]
-  const layered = (innermost: Relay): Relay => layers.reduceRight((next, layer) => layer(next), innermost)
+  const recording: readonly RelayLayer[] = [recorded(observer, clock), limits.recording]
+  const access: readonly RelayLayer[] = identity === null ? [] : [identity.modelAccess]
+  const limiting: readonly RelayLayer[] = [manageable(() => config.features.modelOperations), limits.limiting, cache.layer]
+  const rag = createAppRag(initial, {
+    stores,
+    parts: {
+      options: () => config,
+      cache,
+      clock,
+      random,
+      newId,
+      relay: through([...recording, cache.layer], fleet.relay),
+      deadlineMs: () => config.fleet.admission.deadlineMs,
+      fleet: {
+        digestOf: (model, group) => fleet.digestOf(model, group),
+        names: () => fleet.catalogue.names(),
+        isLoaded: (model) => fleet.nodes.some(({ loaded }) => loaded.has(model)),
+      },
+      onTrouble: (message, cause) => observer.logger.warn({ err: cause }, message),
+    },
+  })
+  const layers = [...recording, ...access, ...(rag === null ? [] : [rag.layer]), ...limiting]
+  const layered = (innermost: Relay): Relay => through(layers, innermost)
   const inference: InferenceDeps = {
     relay: layered(fleet.relay),
     calls,
@@ -208,9 +223,11 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       await identity?.start()
       await limits.start()
       await cache.start()
+      await rag?.start()
     },
     async close(graceMs) {
       await server.close(graceMs)
+      await rag?.close()
       await cache.close()
       await limits.close()
       await identity?.close()
@@ -231,6 +248,20 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       observer.configLoaded(null)
     },
   }
+}
+
+/** `innermost` behind all of `layers`, the first one outermost. */
+function through(layers: readonly RelayLayer[], innermost: Relay): Relay {
+  return layers.reduceRight((next, layer) => layer(next), innermost)
+}
+
+/** Documents need a database, and a key for what is made of them that outlives this process with it. */
+function createAppRag(
+  { features }: Config,
+  { stores, parts }: { readonly stores: AppStores | undefined; readonly parts: Omit<RagParts, 'database' | 'secret'> },
+): Rag | null {
+  if (stores === undefined || stores.database === null || !features.rag) return null
+  return createRag({ ...parts, database: stores.database, secret: Buffer.from(stores.secret) })
 }
 
 /** What the cache has behind memory. */

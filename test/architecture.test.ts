@@ -20,6 +20,7 @@ const LEVELS: Readonly<Record<string, number>> = {
   answer: 4,
   http: 5,
   config: 6,
+  rag: 6,
   'migrations.ts': 6,
   'durable.ts': 7,
   'app.ts': 7,

@@ -1,7 +1,6 @@
 /**
  * Tier 1 of caching (caching.md §2.6): whole answers, by everything they depend on. Versions are read here, before anything is searched,
- * and the answer is kept under the key made of them. Entries name every document that stood in the prompt, so that deleting one
- * can remove what was made from it. Trouble with the tier costs a miss and never an answer.
+ * and the answer is kept under the key made of them. Trouble with the tier costs a miss and never an answer.
  */
 import { readDirectives } from '../cache/directives.ts'
 import type { Call } from '../core/call.ts'
@@ -15,14 +14,12 @@ export interface AnswerTags {
   readonly tenant: string
   /** Digest of the model. */
   readonly digest: string
-  readonly collections: readonly string[]
-  /** `<collection>/<document id>` of all that stood in the prompt. */
-  readonly documents: readonly string[]
 }
 
 export interface AnswerStore {
-  get(key: string): Promise<Buffer | null>
-  put(key: string, bytes: Buffer, tags: AnswerTags): Promise<void>
+  get(key: string, tags: AnswerTags): Promise<Buffer | null>
+  /** `originMs`: what the making took. */
+  put(key: string, bytes: Buffer, facts: { readonly tags: AnswerTags; readonly originMs: number }): Promise<void>
 }
 
 export interface AnswerTierDeps {
@@ -35,7 +32,7 @@ export interface AnswerTierDeps {
 
 export interface TierPlace {
   readonly key: string
-  readonly tags: Omit<AnswerTags, 'documents'>
+  readonly tags: AnswerTags
   readonly versions: Readonly<Record<string, number>>
   readonly reads: boolean
 }
@@ -57,7 +54,7 @@ export async function placeOf(
     const versions = await deps.versions(parts.tenant, parts.collections)
     if (parts.collections.some((name) => versions[name] === undefined)) return null
     const key = answerKey(deps.secret, { ...parts, digest, versions })
-    const tags = { tenant: parts.tenant, digest, collections: parts.collections }
+    const tags = { tenant: parts.tenant, digest }
     return { key, tags, versions, reads: !said.noCache && said.maxAgeSeconds === null }
   } catch (error) {
     deps.onTrouble('versions of collections could not be read', error)
@@ -75,7 +72,7 @@ function isPinned({ settings, options }: Pick<KeyParts, 'settings' | 'options'>)
 export async function readKept(place: TierPlace, { answers, onTrouble }: AnswerTierDeps): Promise<GroundedSummary | null> {
   if (answers === null || !place.reads) return null
   try {
-    const bytes = await answers.get(place.key)
+    const bytes = await answers.get(place.key, place.tags)
     return bytes === null ? null : decodeAnswer(bytes)
   } catch (error) {
     onTrouble('a kept answer could not be read', error)
@@ -93,11 +90,11 @@ export async function keep(place: TierPlace, { summary, doneReason, outcome }: F
   if (answers === null || !isWhole) return
   const bytes = encodeAnswer(summary)
   if (bytes.length > answerBytesMax) return
-  const documents = [...new Set(summary.sources.map(({ collection, document }) => `${collection}/${document}`))]
   try {
-    const versions = await deps.versions(place.tags.tenant, place.tags.collections)
-    if (place.tags.collections.some((name) => versions[name] !== place.versions[name])) return
-    await answers.put(place.key, bytes, { ...place.tags, documents })
+    const names = Object.keys(place.versions)
+    const versions = await deps.versions(place.tags.tenant, names)
+    if (names.some((name) => versions[name] !== place.versions[name])) return
+    await answers.put(place.key, bytes, { tags: place.tags, originMs: outcome.usage?.totalMs ?? 0 })
   } catch (error) {
     onTrouble('an answer could not be kept', error)
   }

@@ -5,12 +5,15 @@
  */
 import { z } from 'zod'
 
+import { answerOptions } from '../answer/options.ts'
 import { cacheOptions } from '../cache/options.ts'
 import { fleetOptions } from '../fleet/options.ts'
 import { httpOptions } from '../http/options.ts'
 import { identityOptions } from '../identity/options.ts'
+import { ingestOptions } from '../ingest/job-options.ts'
 import { limitsOptions } from '../limits/options.ts'
 import { observeOptions } from '../observe/options.ts'
+import { searchOptions } from '../search/options.ts'
 import { storeOptions } from '../store/options.ts'
 import { redisOptions } from '../store/redis-options.ts'
 
@@ -19,6 +22,8 @@ export const featureOptions = z.strictObject({
   admin: z.boolean().default(true),
   /** Routes that change what the nodes hold: pull, push, create, copy, delete, blobs. */
   modelOperations: z.boolean().default(true),
+  /** Documents, search and grounded answers: the routes below /rag and assistants. */
+  rag: z.boolean().default(true),
 })
 
 export const configSchema = z.strictObject({
@@ -28,6 +33,9 @@ export const configSchema = z.strictObject({
   identity: identityOptions.prefault({}),
   limits: limitsOptions.prefault({}),
   cache: cacheOptions.prefault({}),
+  ingest: ingestOptions.prefault({}),
+  search: searchOptions.prefault({}),
+  answer: answerOptions.prefault({}),
   store: storeOptions.prefault({}),
   redis: redisOptions.prefault({}),
   /** Keys the digests of API keys, the caches and the cursors; the same on all replicas. */
@@ -64,9 +72,12 @@ export const featureKeys = {
   cacheFlightLease: 'cache.flight.lease',
   cacheRedis: 'cache.layers.redis',
   cachePostgres: 'cache.layers.postgres',
+  ingestUrls: 'ingest.urls',
+  answersKept: 'answer.keepsAnswers',
   store: 'store.enabled',
   admin: 'features.admin',
   modelOperations: 'features.modelOperations',
+  rag: 'features.rag',
 } as const satisfies Record<string, string>
 
 /**
@@ -97,6 +108,10 @@ export const restartKeys: readonly string[] = [
   'cache.layers.redis',
   'cache.layers.postgres',
   'cache.staleMs',
+  'features.rag',
+  'ingest.folders',
+  'ingest.parsers',
+  'ingest.workers',
   'store',
   'redis',
   'secret',

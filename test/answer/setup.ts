@@ -84,13 +84,9 @@ export class MemoryAnswers implements AnswerStore {
     return Promise.resolve(this.entries.get(key)?.bytes ?? null)
   }
 
-  put(key: string, bytes: Buffer, tags: AnswerTags): Promise<void> {
+  put(key: string, bytes: Buffer, { tags }: { readonly tags: AnswerTags }): Promise<void> {
     this.entries.set(key, { bytes, tags })
     return Promise.resolve()
-  }
-
-  purgeDocument(document: string): void {
-    for (const [key, { tags }] of this.entries) if (tags.documents.includes(document)) this.entries.delete(key)
   }
 }
 

@@ -1,0 +1,68 @@
+/**
+ * What indexes need beside writes: segments of words joined, vector indexes built, replaced rows removed. One round after another, each
+ * bounded; several processes that do it at once do not hurt each other.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { collectionsToCompact, compactCollection } from '../search/keyword/compact.ts'
+import { maintainVectors } from '../search/vector-index.ts'
+import type { Database } from '../store/database.ts'
+
+export interface UpkeepDeps {
+  readonly database: Database
+  readonly clock: Clock
+  readonly everyMs: () => number
+  /** 8 random hex digits. */
+  readonly newSuffix: () => string
+  readonly onTrouble: (message: string, cause: unknown) => void
+}
+
+/** Of one round. */
+const collectionsMax = 16
+const stepsMax = 64
+
+export class Upkeep {
+  readonly #deps: UpkeepDeps
+  #timer: Timer | null = null
+  #round: Promise<void> = Promise.resolve()
+  #isClosed = false
+  #hadTrouble = false
+
+  constructor(deps: UpkeepDeps) {
+    this.#deps = deps
+  }
+
+  start(): void {
+    this.#schedule()
+  }
+
+  /** Ends with the step that is under way. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#timer?.cancel()
+    await this.#round
+  }
+
+  #schedule(): void {
+    if (this.#isClosed) return
+    const { clock, everyMs } = this.#deps
+    this.#timer = clock.after(everyMs(), () => {
+      this.#round = this.#run().then(() => this.#schedule())
+    })
+  }
+
+  async #run(): Promise<void> {
+    const { database, newSuffix, onTrouble } = this.#deps
+    try {
+      for (const owner of await collectionsToCompact(database, collectionsMax)) {
+        if (this.#isClosed) return
+        await compactCollection(database, owner, { stepsMax, isPurging: false })
+      }
+      if (!this.#isClosed) await maintainVectors(database, { newSuffix })
+      this.#hadTrouble = false
+    } catch (error) {
+      // A store that is away fails every round: told once.
+      if (!this.#hadTrouble && !this.#isClosed) onTrouble('indexes could not be looked after', error)
+      this.#hadTrouble = true
+    }
+  }
+}
