@@ -138,6 +138,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     parts: {
       options: () => config,
       cache,
+      metrics: observer.metrics,
       clock,
       random,
       newId,

@@ -8,6 +8,8 @@ export const firstTokenSeconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.
 export const perTokenSeconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5]
 /** The gateway's own time, seconds. */
 export const overheadSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25]
+/** Stages of a search, seconds. */
+export const retrievalSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.045, 0.06, 0.09, 0.25, 0.5, 1, 2.5, 5, 10]
 /** Waiting in a queue, seconds. */
 export const queueSeconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 /** Model loads, seconds. */

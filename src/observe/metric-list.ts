@@ -10,7 +10,15 @@ const node = ['node']
 
 /** Fresh families, all empty. */
 export function createFamilies() {
-  return { ...requestFamilies(), ...dispatchFamilies(), ...nodeFamilies(), ...stateFamilies(), ...guardFamilies(), ...processFamilies() }
+  return {
+    ...requestFamilies(),
+    ...dispatchFamilies(),
+    ...nodeFamilies(),
+    ...stateFamilies(),
+    ...guardFamilies(),
+    ...ragFamilies(),
+    ...processFamilies(),
+  }
 }
 
 /** What requests do: counted at their end. */
@@ -108,6 +116,19 @@ function guardFamilies() {
     cacheBytes: gauge('corral_cache_bytes', 'Bytes held by the cache in memory.'),
     cacheEntries: gauge('corral_cache_entries', 'Entries held by the cache in memory.'),
     cacheFlights: gauge('corral_cache_flights', 'Shared answers under way.'),
+  }
+}
+
+/** Documents, searches and grounded answers. */
+function ragFamilies() {
+  return {
+    searches: counter('corral_searches_total', 'Searches by mode and result.', ['mode', 'result']),
+    retrievalSeconds: histogram('corral_retrieval_seconds', 'Stages of a search.', { labels: ['stage'], bounds: bounds.retrievalSeconds }),
+    ragAnswers: counter('corral_rag_answers_total', 'Grounded answers by how they came about.', ['result']),
+    citations: counter('corral_citations_total', 'Citations that answers carry, by how they got their place.', ['origin']),
+    citationsDropped: counter('corral_citations_dropped_total', 'Citations taken out of answers, by reason.', ['reason']),
+    jobs: gauge('corral_jobs', 'Ingest jobs that are not over, or failed.', ['state']),
+    jobOldestAge: gauge('corral_job_oldest_age_seconds', 'Age of the oldest of them.', ['state']),
   }
 }
 

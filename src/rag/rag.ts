@@ -32,10 +32,12 @@ import { autoEmbedder, newCollectionSettings, type SearchOptions } from '../sear
 import { createSearchMemory, search } from '../search/search.ts'
 import { deleteVectors, writeVectors } from '../search/vector-write.ts'
 import { writeDocument } from '../search/write-document.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { Database } from '../store/database.ts'
 import { createAnswerStore } from './answer-store.ts'
 import { createFleetCalls, type FleetCalls } from './fleet-calls.ts'
 import { ModelFacts } from './model-facts.ts'
+import { RagMetrics } from './rag-metrics.ts'
 import { Upkeep } from './upkeep.ts'
 import { watchFolders } from './watched-folders.ts'
 
@@ -50,6 +52,7 @@ export interface RagParts {
   readonly options: () => RagOptions
   readonly database: Database
   readonly cache: Cache
+  readonly metrics: Metrics
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
@@ -104,6 +107,7 @@ class RagHalf implements Rag {
   readonly #registry: AssistantRegistry
   readonly #parser: DocumentParser
   readonly #upkeep: Upkeep
+  readonly #metrics: RagMetrics
   readonly #answering: Omit<AnswerDeps, 'relay'>
   #folders: readonly FolderWatch[] = []
 
@@ -120,6 +124,7 @@ class RagHalf implements Rag {
       processes: options().ingest.parsers,
       limits: { sourceBytes: options().ingest.sourceBytesMax },
     })
+    this.#metrics = new RagMetrics(parts.metrics, database)
     this.ingest = this.#createIngest()
     this.#upkeep = new Upkeep({
       database,
@@ -129,6 +134,7 @@ class RagHalf implements Rag {
         Math.floor(parts.random() * 2 ** 32)
           .toString(16)
           .padStart(8, '0'),
+      also: () => this.#metrics.readJobs(),
       onTrouble,
     })
     this.#answering = {
@@ -141,6 +147,7 @@ class RagHalf implements Rag {
       answers: createAnswerStore({ store: parts.cache.store, options: () => options().cache, clock }),
       secret: createHmac('sha256', parts.secret).update('corral answers').digest(),
       versions: (tenant, names) => readVersions(database, tenant, names),
+      onAnswered: (finished) => this.#metrics.answered(finished),
       onTrouble,
     }
     this.layer = grounded({ ...this.#answering, assistants: this.#registry } satisfies GroundedDeps)
@@ -169,11 +176,18 @@ class RagHalf implements Rag {
     })
   }
 
-  search(request: SearchRequest, { signal, call }: { readonly signal: AbortSignal; readonly call: Call }): Promise<SearchAnswer> {
+  async search(request: SearchRequest, { signal, call }: { readonly signal: AbortSignal; readonly call: Call }): Promise<SearchAnswer> {
     const { database, clock, options } = this.#parts
     const { embed, ask } = this.#calls.of(call)
     const inTime: Embed = (texts, wish) => within(options().search.embedMs, { clock, wish }, (limited) => embed(texts, limited))
-    return search(request, { database, clock, embed: inTime, ask, memory: this.#memory, signal })
+    try {
+      const found = await search(request, { database, clock, embed: inTime, ask, memory: this.#memory, signal })
+      this.#metrics.searched(request, found)
+      return found
+    } catch (error) {
+      this.#metrics.searchFailed(request)
+      throw error
+    }
   }
 
   answer(request: AnswerRequest, call: Call, relay: Relay): Promise<AnswerStream> {

@@ -13,6 +13,8 @@ export interface UpkeepDeps {
   readonly everyMs: () => number
   /** 8 random hex digits. */
   readonly newSuffix: () => string
+  /** Done in each round beside the indexes. */
+  readonly also: () => Promise<void>
   readonly onTrouble: (message: string, cause: unknown) => void
 }
 
@@ -51,8 +53,9 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { database, newSuffix, onTrouble } = this.#deps
+    const { database, newSuffix, also, onTrouble } = this.#deps
     try {
+      await also()
       for (const owner of await collectionsToCompact(database, collectionsMax)) {
         if (this.#isClosed) return
         await compactCollection(database, owner, { stepsMax, isPurging: false })

@@ -48,3 +48,24 @@ export async function countJobs(
   const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, collection]), { readOnly: true })
   return Object.fromEntries(rows.map(({ state, jobs }) => [String(state), Number(jobs)]))
 }
+
+export interface JobsInState {
+  readonly state: JobState
+  readonly jobs: number
+  /** Since the oldest of them was given. */
+  readonly oldestAgeSeconds: number
+}
+
+const openStates: readonly JobState[] = ['queued', 'running', 'paused', 'failed']
+
+/** Jobs of all tenants that are not over, or failed, by state; every state is there. */
+export async function countJobsOfAll(database: Database): Promise<JobsInState[]> {
+  const text = `select state, count(*)::int as jobs, extract(epoch from now() - min(created_at))::float8 as age
+    from rag_jobs where state = any($1::text[]) group by state`
+  const { rows } = await database.tx('system', (transaction) => transaction.query(text, [openStates]), { readOnly: true })
+  const counted = new Map(rows.map((row) => [String(row['state']), row]))
+  return openStates.map((state) => {
+    const row = counted.get(state)
+    return { state, jobs: Number(row?.['jobs'] ?? 0), oldestAgeSeconds: Number(row?.['age'] ?? 0) }
+  })
+}
