@@ -5,26 +5,22 @@
  */
 import { createHash } from 'node:crypto'
 import { constants, type FSWatcher, watch as watchFolder } from 'node:fs'
-import { open, opendir } from 'node:fs/promises'
-import { join, matchesGlob } from 'node:path'
+import { open } from 'node:fs/promises'
 
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Submitted } from './documents.ts'
+import { type FoundFile, filesBelow, type WantedFiles } from './folder-files.ts'
 
-export interface WatchedFolder {
-  readonly folder: string
-  /** Globs of paths below the folder; a file is taken when one of `include` and none of `exclude` matches. */
-  readonly include: readonly string[]
-  readonly exclude: readonly string[]
+export interface WatchedFolder extends WantedFiles {
   readonly bytesMax: number
   readonly removesDeleted: boolean
   readonly everyMs: number
 }
 
-export interface WatchFolderDeps {
+export interface WatchFolderDeps<Given> {
   readonly clock: Clock
   /** Gives a file; its bytes are read while it runs. */
-  readonly give: (document: string, bytes: AsyncIterable<Uint8Array>) => Promise<Submitted>
+  readonly give: (document: string, bytes: AsyncIterable<Uint8Array>) => Promise<Given>
   readonly remove: (document: string) => Promise<unknown>
   /** What this folder gave before, as the store knows it: document to SHA-256 of its bytes, hex. */
   readonly known: () => Promise<ReadonlyMap<string, string>>
@@ -33,26 +29,19 @@ export interface WatchFolderDeps {
 }
 
 /** What one look through the folder did. */
-export interface FolderPass {
-  readonly given: readonly Submitted[]
+export interface FolderPass<Given> {
+  readonly given: readonly Given[]
   readonly unchanged: number
   readonly removed: number
   readonly skipped: number
 }
 
-const filesMax = 100_000
-const depthMax = 32
 const settleMs = 300
 
-interface FoundFile {
-  readonly path: string
-  readonly document: string
-}
-
 /** Looks through a folder; remembers sizes and times, so that only what changed is read again. */
-export class FolderWatch {
+export class FolderWatch<Given = Submitted> {
   readonly #watched: WatchedFolder
-  readonly #deps: WatchFolderDeps
+  readonly #deps: WatchFolderDeps<Given>
   /** Size and time of each file as it was given. */
   #seen = new Map<string, string>()
   #watcher: FSWatcher | null = null
@@ -61,7 +50,7 @@ export class FolderWatch {
   #isFirst = true
   #isClosed = false
 
-  constructor(watched: WatchedFolder, deps: WatchFolderDeps) {
+  constructor(watched: WatchedFolder, deps: WatchFolderDeps<Given>) {
     this.#watched = watched
     this.#deps = deps
   }
@@ -97,13 +86,13 @@ export class FolderWatch {
   }
 
   /** One look through the folder. Rejects when the folder itself cannot be read; then nothing is removed. */
-  async pass(): Promise<FolderPass> {
+  async pass(): Promise<FolderPass<Given>> {
     const known = this.#isFirst || this.#watched.removesDeleted ? await this.#deps.known() : new Map<string, string>()
     const found = new Set<string>()
-    const given: Submitted[] = []
+    const given: Given[] = []
     let unchanged = 0
     let skipped = 0
-    for await (const file of this.#files()) {
+    for await (const file of filesBelow(this.#watched)) {
       found.add(file.document)
       const taken = await this.#take(file, known)
       if (taken === 'unchanged') unchanged += 1
@@ -116,7 +105,7 @@ export class FolderWatch {
     return { given, unchanged, removed, skipped }
   }
 
-  async #take({ path, document }: FoundFile, known: ReadonlyMap<string, string>): Promise<Submitted | 'unchanged' | 'skipped'> {
+  async #take({ path, document }: FoundFile, known: ReadonlyMap<string, string>): Promise<Given | 'unchanged' | 'skipped'> {
     const { bytesMax } = this.#watched
     try {
       // Not following a link that took the file's place since the folder was listed.
@@ -154,31 +143,6 @@ export class FolderWatch {
       removed += 1
     }
     return removed
-  }
-
-  async *#files(): AsyncGenerator<FoundFile> {
-    let count = 0
-    const folders = [{ path: this.#watched.folder, below: '', depth: 0 }]
-    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-      for await (const entry of await opendir(folder.path)) {
-        const document = folder.below === '' ? entry.name : `${folder.below}/${entry.name}`
-        const path = join(folder.path, entry.name)
-        if (entry.isDirectory() && folder.depth < depthMax && !this.#isExcluded(document))
-          folders.push({ path, below: document, depth: folder.depth + 1 })
-        if (!entry.isFile() || !this.#isWanted(document)) continue
-        count += 1
-        if (count > filesMax) throw new Error(`more than ${filesMax} files below the folder: narrow include or exclude`)
-        yield { path, document }
-      }
-    }
-  }
-
-  #isWanted(document: string): boolean {
-    return this.#watched.include.some((glob) => matchesGlob(document, glob)) && !this.#isExcluded(document)
-  }
-
-  #isExcluded(document: string): boolean {
-    return this.#watched.exclude.some((glob) => matchesGlob(document, glob))
   }
 }
 
