@@ -115,7 +115,7 @@ export class EmbeddingCache implements EmbedWorks {
   /** Neither starts nor joins anything. */
   async #onlyCached(asker: EmbedAsker, missing: readonly EmbedItem[], got: Map<string, Got>): Promise<Answer> {
     const keys = asker.directives.noCache ? [] : missing.map(({ key }) => key)
-    const all = await this.#deps.store.findMany(keys, asker.tags, isIntactVector)
+    const all = await this.#deps.store.findMany(keys, { tags: asker.tags, isIntact: isIntactVector, bulk: false })
     for (const [key, found] of all ?? []) {
       const one = this.#usable(asker, found.item) ? fromStored(found, asker.ask.form) : null
       if (one !== null) got.set(key, one)

@@ -4,7 +4,8 @@
  * only the last one leaving aborts it. What the node did is booked on one request alone: the first comer among those who stayed,
  * or the last who left when nobody did.
  *
- * Settles once and never rejects; vectors are in memory before anybody is told.
+ * Settles once and never rejects; vectors are in memory before anybody is told, but for those of batches that an ingest or another
+ * request of priority `batch` began.
  */
 import { CallSignal } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
@@ -101,6 +102,11 @@ export class EmbedWork {
     return this.#asked.items
   }
 
+  /** Whether it goes through a corpus: what it reads once is not worth the memory. */
+  get #isBulk(): boolean {
+    return this.#asked.call.priority === 'batch'
+  }
+
   /** Whose use of a node the upstream answer is, once settled. */
   get payer(): Call | null {
     return this.#payer
@@ -170,8 +176,7 @@ export class EmbedWork {
         ? null
         : store.findMany(
             items.map(({ key }) => key),
-            tags,
-            isIntactVector,
+            { tags, isIntact: isIntactVector, bulk: this.#isBulk },
           )
     if (asked === null || usable === null) return got
     for (const [key, found] of await asked) {
@@ -203,7 +208,7 @@ export class EmbedWork {
       const bytes = vectors[index]?.entry ?? null
       return bytes === null ? [] : [{ key, bytes }]
     })
-    store.putMany(entries, { tags: this.#asked.tags, ttlMs, originMs: clock.nowMs() - provenance.dispatchedAtMs })
+    store.putMany(entries, { tags: this.#asked.tags, ttlMs, originMs: clock.nowMs() - provenance.dispatchedAtMs, bulk: this.#isBulk })
   }
 }
 

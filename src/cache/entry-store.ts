@@ -6,7 +6,7 @@
  * jumps back.
  */
 import type { Clock } from '../base/clock.ts'
-import { MemoryLayer, type MemoryItem } from './memory-layer.ts'
+import { MemoryLayer, type MemoryItem, type MemoryLayerOptions } from './memory-layer.ts'
 import type { FoundEntry, KeyedBytes, SecondLayer } from './second-layer.ts'
 import { type ResolvedSelector, selects, type Tags } from './tags.ts'
 import { WriteQueue, type WriteQueueStats } from './write-queue.ts'
@@ -15,7 +15,7 @@ export interface EntryStoreDeps {
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
-  readonly memoryBytes: number
+  readonly memory: Pick<MemoryLayerOptions, 'budgetBytes' | 'shares'>
   /** How long stale entries are kept. */
   readonly staleMs: number
   /** From the nearest to the slowest. */
@@ -33,13 +33,21 @@ export interface PutFacts {
   /** Mean time until it is stale; the real one differs by up to a tenth, so that entries made together do not end together. */
   readonly ttlMs: number
   readonly originMs: number
+  /** Of work that goes through a lot of data once: it passes memory by where a slower layer keeps it. */
+  readonly bulk?: boolean
   /** Called once when no slower layer will get it any more that has not got it yet. */
   readonly onSettled?: () => void
 }
 
-interface Wanted {
+/** What is looked for, beside its key. */
+export interface WantedFacts {
   readonly tags: Tags
   readonly isIntact: (bytes: Buffer) => boolean
+  /** See `PutFacts`. */
+  readonly bulk: boolean
+}
+
+interface Wanted extends WantedFacts {
   /** How many purges there had been when the look-up began. */
   readonly purges: number
 }
@@ -74,7 +82,7 @@ export class EntryStore {
 
   constructor(deps: EntryStoreDeps) {
     this.#deps = deps
-    this.#memory = new MemoryLayer({ budgetBytes: deps.memoryBytes, staleMs: deps.staleMs, clock: deps.clock })
+    this.#memory = new MemoryLayer({ ...deps.memory, staleMs: deps.staleMs, clock: deps.clock })
   }
 
   /** The slower layers may be asked from now on: what was purged before this process began is known. */
@@ -90,7 +98,7 @@ export class EntryStore {
 
   /** Looks in the slower layers, nearest first. Null without a promise when none can be asked now. Never rejects. */
   find(key: string, tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<Found | null> | null {
-    return this.#findFrom(0, key, { tags, isIntact, purges: this.#purges })
+    return this.#findFrom(0, key, { tags, isIntact, bulk: false, purges: this.#purges })
   }
 
   #findFrom(index: number, key: string, wanted: Wanted): Promise<Found | null> | null {
@@ -107,12 +115,13 @@ export class EntryStore {
     )
   }
 
-  #promote(slower: Slower, found: FoundEntry | null, { key, tags, isIntact, purges }: Wanted & { readonly key: string }): Found | null {
-    if (found === null || purges !== this.#purges) {
+  #promote(slower: Slower, found: FoundEntry | null, wanted: Wanted & { readonly key: string }): Found | null {
+    const { key, tags } = wanted
+    if (found === null || wanted.purges !== this.#purges) {
       slower.misses += 1
       return null
     }
-    if (!isIntact(found.bytes)) {
+    if (!wanted.isIntact(found.bytes)) {
       slower.corrupt += 1
       slower.layer.delete(key, tags)?.catch(() => undefined)
       return null
@@ -120,14 +129,14 @@ export class EntryStore {
     slower.hits += 1
     const nowMs = this.#deps.clock.nowMs()
     const item = { bytes: found.bytes, bornAtMs: nowMs - found.ageMs, expiresAtMs: nowMs + found.freshForMs, tags }
-    this.#memory.set(key, item)
+    if (!wanted.bulk) this.#memory.set(key, item)
     return { item, layer: slower.layer.name }
   }
 
   /** Looks for several, each layer for what the nearer ones had not. Null without a promise when none can be asked now. Never rejects. */
-  findMany(keys: readonly string[], tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<ReadonlyMap<string, Found>> | null {
+  findMany(keys: readonly string[], wanted: WantedFacts): Promise<ReadonlyMap<string, Found>> | null {
     const many = this.#slower.filter(({ layer }) => layer.getMany !== undefined)
-    return many.length === 0 || keys.length === 0 ? null : this.#findManyIn(many, keys, { tags, isIntact, purges: this.#purges })
+    return many.length === 0 || keys.length === 0 ? null : this.#findManyIn(many, keys, { ...wanted, purges: this.#purges })
   }
 
   async #findManyIn(layers: readonly Slower[], keys: readonly string[], wanted: Wanted): Promise<ReadonlyMap<string, Found>> {
@@ -149,17 +158,17 @@ export class EntryStore {
   }
 
   /** Keeps several entries that were made now, as one write per layer. */
-  putMany(entries: readonly KeyedBytes[], { tags, ttlMs, originMs }: PutFacts): void {
+  putMany(entries: readonly KeyedBytes[], { tags, ttlMs, originMs, bulk = false }: PutFacts): void {
     const [first] = entries
     if (first === undefined) return
     const nowMs = this.#deps.clock.nowMs()
     const freshForMs = ttlMs * (1 - ttlJitter + 2 * ttlJitter * this.#deps.random())
     const item = { bytes: first.bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags }
     this.#stored += entries.length
-    for (const { key, bytes } of entries) this.#memory.set(key, { ...item, bytes })
+    const keepers = this.#slower.filter(({ layer }) => layer.putMany !== undefined)
+    if (!bulk || keepers.length === 0) for (const { key, bytes } of entries) this.#memory.set(key, { ...item, bytes })
     const size = entries.reduce((sum, { bytes }) => sum + bytes.length, 0)
-    for (const { layer, writes } of this.#slower) {
-      if (layer.putMany === undefined) continue
+    for (const { layer, writes } of keepers) {
       const run = this.#unlessPurged(() => layer.putMany?.(entries, this.#storedFacts(item, originMs)) ?? null)
       writes.add({ bytes: size, run })
     }

@@ -99,8 +99,9 @@ class Caches implements Cache {
     const { clock, random, options, secret } = deps
     this.#deps = deps
     this.scopes = new ScopeTable(secret)
-    const { layers: flags, memoryBytes, staleMs } = options()
-    this.store = new EntryStore({ clock, random, memoryBytes: flags.memory ? memoryBytes : 0, staleMs, layers: deps.layers ?? [] })
+    const { layers: flags, memoryBytes, memoryShares, staleMs } = options()
+    const budgetBytes = flags.memory ? memoryBytes : 0
+    this.store = new EntryStore({ clock, random, memory: { budgetBytes, shares: memoryShares }, staleMs, layers: deps.layers ?? [] })
     const onKnown = (): void => this.store.open()
     this.#sync = new EpochSync({ epochs: this.epochs, store: deps.epochStore ?? null, clock, random, onKnown })
     this.#planner = new Planner({ secret, epochs: this.epochs, digestOf: deps.digestOf, engineEpoch: deps.engineEpoch })

@@ -1,32 +1,23 @@
 /**
- * The layer in this process: a segmented LRU of two `lru-cache`s, probation and protected, half of the bytes each. A second
- * hit moves an entry into the protected half, and what falls out of there gets a last chance in probation: one-time requests
- * and scans cannot push out what is asked for again and again (caching.md §7: at most 0.7 points below LRU, up to 7 above).
+ * The layer in this process. Each kind has a share of the memory that no other kind takes from it, and what one does not use the
+ * others divide by their shares: when all is full, the kind with the most bytes for its share gives up an entry. So vectors of a
+ * large corpus, read once, do not cost chats their answers (caching.md §11 B2).
  *
- * Bounded in bytes; an entry over a hundredth of the budget is refused. It holds buffers, which lie outside V8's heap.
+ * Bounded in bytes over all kinds; an entry over a hundredth of the budget is refused. It holds buffers, which lie outside V8's heap.
  */
-import { LRUCache } from 'lru-cache'
-
 import type { Clock } from '../base/clock.ts'
+import type { CacheKind } from './key.ts'
+import { type MemoryItem, MemorySegment, sizeOf } from './memory-segment.ts'
 import type { Tags } from './tags.ts'
 
-/** What the book-keeping of one entry takes, estimated. */
-const overheadBytes = 200
-const entryShareMax = 0.01
-const protectedShare = 0.5
+export type { MemoryItem } from './memory-segment.ts'
 
-/** An entry with its times by the monotonic clock of this process. */
-export interface MemoryItem {
-  readonly bytes: Buffer
-  /** When its content was made. */
-  readonly bornAtMs: number
-  /** From when on it is stale. */
-  readonly expiresAtMs: number
-  readonly tags: Tags
-}
+const entryShareMax = 0.01
 
 export interface MemoryLayerOptions {
   readonly budgetBytes: number
+  /** What part of the budget is a kind's own, in relation to the others; one that is not named has none. */
+  readonly shares: Readonly<Partial<Record<CacheKind, number>>>
   /** How long a stale entry is kept, for clients that take one. */
   readonly staleMs: number
   readonly clock: Clock
@@ -34,84 +25,91 @@ export interface MemoryLayerOptions {
 
 export class MemoryLayer {
   readonly #options: MemoryLayerOptions
-  readonly #probation: LRUCache<string, MemoryItem>
-  readonly #protected: LRUCache<string, MemoryItem>
+  /** By kind, in the order of their first entries. */
+  readonly #segments = new Map<CacheKind, MemorySegment>()
   #evictions = 0
   #refusals = 0
 
   constructor(options: MemoryLayerOptions) {
     this.#options = options
-    const protectedBytes = Math.floor(options.budgetBytes * protectedShare)
-    this.#probation = new LRUCache({
-      maxSize: Math.max(1, options.budgetBytes - protectedBytes),
-      disposeAfter: (_, __, reason) => {
-        if (reason === 'evict') this.#evictions += 1
-      },
-    })
-    this.#protected = new LRUCache({
-      maxSize: Math.max(1, protectedBytes),
-      disposeAfter: (item, key, reason) => {
-        if (reason === 'evict') this.#probation.set(key, item, { size: sizeOf(key, item) })
-      },
-    })
   }
 
   /** The entry, fresh or stale within `staleMs`; null when there is none. Counts as a use. */
   get(key: string): MemoryItem | null {
-    const item = this.#protected.get(key) ?? this.#promote(key)
-    if (item === null) return null
-    if (this.#options.clock.nowMs() < item.expiresAtMs + this.#options.staleMs) return item
-    this.delete(key)
+    for (const segment of this.#segments.values()) {
+      const item = segment.get(key)
+      if (item === undefined) continue
+      if (this.#options.clock.nowMs() < item.expiresAtMs + this.#options.staleMs) return item
+      segment.delete(key)
+    }
     return null
-  }
-
-  #promote(key: string): MemoryItem | null {
-    const item = this.#probation.get(key)
-    if (item === undefined) return null
-    this.#probation.delete(key)
-    this.#protected.set(key, item, { size: sizeOf(key, item) })
-    return item
   }
 
   /** Keeps the entry. False: it is too large for this layer. */
   set(key: string, item: MemoryItem): boolean {
-    const size = sizeOf(key, item)
-    if (size > this.#options.budgetBytes * entryShareMax) {
+    if (sizeOf(key, item) > this.#options.budgetBytes * entryShareMax) {
       this.#refusals += 1
       return false
     }
-    const target = this.#protected.has(key) ? this.#protected : this.#probation
-    target.set(key, item, { size })
+    this.#segmentOf(item.tags.kind).set(key, item)
+    while (this.#bytes > this.#options.budgetBytes && this.#largestForItsShare()?.evict() === true) this.#evictions += 1
     return true
   }
 
+  #segmentOf(kind: CacheKind): MemorySegment {
+    const known = this.#segments.get(kind)
+    if (known !== undefined) return known
+    const segment = new MemorySegment(this.#options.budgetBytes)
+    this.#segments.set(kind, segment)
+    return segment
+  }
+
+  /** As long as it has entries, one above its own part of the budget: when the budget is passed, at least one is. */
+  #largestForItsShare(): MemorySegment | null {
+    let largest: MemorySegment | null = null
+    let most = 0
+    for (const [kind, segment] of this.#segments) {
+      const ratio = segment.bytes / (this.#options.shares[kind] ?? 0)
+      if (segment.entries === 0 || ratio <= most) continue
+      largest = segment
+      most = ratio
+    }
+    return largest
+  }
+
   delete(key: string): boolean {
-    const inProbation = this.#probation.delete(key)
-    return this.#protected.delete(key) || inProbation
+    let deleted = false
+    for (const segment of this.#segments.values()) deleted = segment.delete(key) || deleted
+    return deleted
   }
 
   /** Deletes, or only counts, the entries that `matches` accepts. Walks all of them. */
-  deleteWhere(matches: (key: string, tags: Tags) => boolean, { countOnly }: { readonly countOnly: boolean }): number {
+  deleteWhere(matches: (key: string, tags: Tags) => boolean, how: { readonly countOnly: boolean }): number {
     let count = 0
-    for (const cache of [this.#probation, this.#protected]) {
-      const meant: string[] = []
-      for (const [key, item] of cache.entries()) if (matches(key, item.tags)) meant.push(key)
-      count += meant.length
-      if (!countOnly) for (const key of meant) cache.delete(key)
-    }
+    for (const segment of this.#segments.values()) count += segment.deleteWhere(matches, how)
     return count
   }
 
-  get stats(): { readonly entries: number; readonly bytes: number; readonly evictions: number; readonly refusals: number } {
+  get #bytes(): number {
+    let sum = 0
+    for (const segment of this.#segments.values()) sum += segment.bytes
+    return sum
+  }
+
+  get stats(): {
+    readonly entries: number
+    readonly bytes: number
+    readonly bytesByKind: Readonly<Partial<Record<CacheKind, number>>>
+    readonly evictions: number
+    readonly refusals: number
+  } {
+    const segments = [...this.#segments]
     return {
-      entries: this.#probation.size + this.#protected.size,
-      bytes: this.#probation.calculatedSize + this.#protected.calculatedSize,
+      entries: segments.reduce((sum, [, { entries }]) => sum + entries, 0),
+      bytes: this.#bytes,
+      bytesByKind: Object.fromEntries(segments.map(([kind, { bytes }]) => [kind, bytes])),
       evictions: this.#evictions,
       refusals: this.#refusals,
     }
   }
-}
-
-function sizeOf(key: string, item: MemoryItem): number {
-  return key.length + item.bytes.length + overheadBytes
 }

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { byteSize, durationMs } from '../core/options.ts'
 
 const mode = z.enum(['auto', 'on', 'off'])
+const memoryShare = z.number().min(1).max(1_000)
 
 export const cacheOptions = z.strictObject({
   enabled: z.boolean().default(true),
@@ -25,6 +26,13 @@ export const cacheOptions = z.strictObject({
   routes: z.record(z.string(), mode).default({}),
   clientControl: z.boolean().default(true),
   memoryBytes: byteSize(256 * 1_048_576, { minBytes: 1_048_576 }),
+  memoryShares: z
+    .strictObject({
+      inference: memoryShare.default(6),
+      answer: memoryShare.default(3),
+      embedding: memoryShare.default(1),
+    })
+    .prefault({}),
   entryBytesMax: byteSize(1_048_576, { minBytes: 1_024 }),
   bodyBytesMax: byteSize(4 * 1_048_576, { minBytes: 1_024 }),
   ttlMs: z

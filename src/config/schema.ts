@@ -104,6 +104,7 @@ export const restartKeys: readonly string[] = [
   'identity',
   'cache.memoryBytes',
   'cache.flight.lease',
+  'cache.memoryShares',
   'cache.layers.memory',
   'cache.layers.redis',
   'cache.layers.postgres',

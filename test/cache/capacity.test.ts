@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { decodeEntry, encodeEntry, isIntact } from '../../src/cache/entry.ts'
+import type { CacheKind } from '../../src/cache/key.ts'
 import { MemoryLayer } from '../../src/cache/memory-layer.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { newCall, requestOf } from './ask.ts'
@@ -9,6 +10,7 @@ import { cached } from './cached.ts'
 
 const tags = { tenant: 'a', kind: 'inference', digest: 'd' } as const
 const mebibyte = 1_048_576
+const shares = { inference: 1 }
 
 function seeded(seed: number): () => number {
   let state = seed
@@ -21,7 +23,7 @@ function seeded(seed: number): () => number {
 describe('the layer in memory', () => {
   it('B1: a million inserts of log-normal sizes never pass the budget', () => {
     const budgetBytes = 16 * mebibyte
-    const layer = new MemoryLayer({ budgetBytes, staleMs: 0, clock: manualClock() })
+    const layer = new MemoryLayer({ budgetBytes, shares, staleMs: 0, clock: manualClock() })
     const random = seeded(5)
     const pool = Buffer.alloc(512 * 1_024)
     let refused = 0
@@ -39,7 +41,7 @@ describe('the layer in memory', () => {
   })
 
   it('B1: an entry over a hundredth of the budget is refused', () => {
-    const layer = new MemoryLayer({ budgetBytes: mebibyte, staleMs: 0, clock: manualClock() })
+    const layer = new MemoryLayer({ budgetBytes: mebibyte, shares, staleMs: 0, clock: manualClock() })
     const item = (size: number) => ({ bytes: Buffer.alloc(size), bornAtMs: 0, expiresAtMs: Infinity, tags })
     expect(layer.set('small', item(10_000))).toBe(true)
     expect(layer.set('large', item(10_486))).toBe(false)
@@ -47,7 +49,7 @@ describe('the layer in memory', () => {
   })
 
   it('keeps what is asked for again against a scan of what is asked for once', () => {
-    const layer = new MemoryLayer({ budgetBytes: mebibyte, staleMs: 0, clock: manualClock() })
+    const layer = new MemoryLayer({ budgetBytes: mebibyte, shares, staleMs: 0, clock: manualClock() })
     const item = { bytes: Buffer.alloc(800), bornAtMs: 0, expiresAtMs: Infinity, tags }
     for (let index = 0; index < 100; index += 1) {
       layer.set(`hot ${index}`, item)
@@ -59,7 +61,7 @@ describe('the layer in memory', () => {
   })
 
   it('gives what falls out of the protected half a last chance', () => {
-    const layer = new MemoryLayer({ budgetBytes: 200_000, staleMs: 0, clock: manualClock() })
+    const layer = new MemoryLayer({ budgetBytes: 200_000, shares, staleMs: 0, clock: manualClock() })
     const item = { bytes: Buffer.alloc(790), bornAtMs: 0, expiresAtMs: Infinity, tags }
     for (let index = 0; index < 120; index += 1) {
       layer.set(`key ${index}`, item)
@@ -70,13 +72,60 @@ describe('the layer in memory', () => {
 
   it('forgets what expired, and stale entries after their time', () => {
     const clock = manualClock(0)
-    const layer = new MemoryLayer({ budgetBytes: mebibyte, staleMs: 500, clock })
+    const layer = new MemoryLayer({ budgetBytes: mebibyte, shares, staleMs: 500, clock })
     layer.set('key', { bytes: Buffer.alloc(1), bornAtMs: 0, expiresAtMs: 1_000, tags })
     clock.advance(1_499)
     expect(layer.get('key')).not.toBeNull()
     clock.advance(1)
     expect(layer.get('key')).toBeNull()
     expect(layer.stats).toMatchObject({ entries: 0, bytes: 0 })
+  })
+})
+
+describe('the shares of kinds in memory', () => {
+  const filled = (layer: MemoryLayer, kind: CacheKind, bytes: number): void => {
+    const item = { bytes: Buffer.alloc(800), bornAtMs: 0, expiresAtMs: Infinity, tags: { ...tags, kind } }
+    for (let index = 0; index * 1_015 < bytes; index += 1) layer.set(`${kind} ${String(index).padStart(14 - kind.length, '0')}`, item)
+  }
+  const three = () =>
+    new MemoryLayer({ budgetBytes: mebibyte, shares: { inference: 6, answer: 3, embedding: 1 }, staleMs: 0, clock: manualClock() })
+
+  it('leave all of it to a kind that is alone', () => {
+    const layer = three()
+    filled(layer, 'embedding', 2 * mebibyte)
+    expect(layer.stats.bytesByKind.embedding).toBeGreaterThan(mebibyte - 1_100)
+  })
+
+  it.each([
+    ['inference', 0.6],
+    ['answer', 0.3],
+    ['embedding', 0.1],
+  ] as const)('keep that of %s when the others ask for more', (kind, share) => {
+    const layer = three()
+    filled(layer, kind, mebibyte * share - 2_000)
+    const held = layer.stats.entries
+    for (const other of ['inference', 'answer', 'embedding'] as const) if (other !== kind) filled(layer, other, 3 * mebibyte)
+    expect(layer.stats.bytesByKind[kind]).toBe(held * (kind.length + 1 + (14 - kind.length) + 800 + 200))
+    expect(layer.stats.bytes).toBeLessThanOrEqual(mebibyte)
+  })
+
+  it('give back what a kind had borrowed', () => {
+    const layer = three()
+    filled(layer, 'embedding', 2 * mebibyte)
+    filled(layer, 'inference', 2 * mebibyte)
+    filled(layer, 'answer', 2 * mebibyte)
+    const { bytesByKind } = layer.stats
+    expect((bytesByKind.inference ?? 0) / mebibyte).toBeCloseTo(0.6, 2)
+    expect((bytesByKind.answer ?? 0) / mebibyte).toBeCloseTo(0.3, 2)
+    expect((bytesByKind.embedding ?? 0) / mebibyte).toBeCloseTo(0.1, 2)
+  })
+
+  it('let a kind without one have what nobody else wants', () => {
+    const layer = three()
+    filled(layer, 'retrieval', mebibyte / 2)
+    expect(layer.stats.bytesByKind.retrieval).toBeGreaterThan(mebibyte / 2 - 2_000)
+    filled(layer, 'inference', 2 * mebibyte)
+    expect(layer.stats.bytesByKind.retrieval).toBe(0)
   })
 })
 
