@@ -21,9 +21,11 @@ import { addFleetGauges } from './fleet/snapshot.ts'
 import { CallRegistry } from './http/call-registry.ts'
 import type { InferenceDeps } from './http/inference/exchange.ts'
 import { createGuard } from './http/auth/guard.ts'
+import { ragRoutes } from './http/rag/asked-routes.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
+import type { Act } from './identity/key-store.ts'
 import type { FetchText } from './identity/jwks.ts'
 import { createLimits } from './limits/limits.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
@@ -63,6 +65,8 @@ export interface App {
   readonly calls: CallRegistry
   /** Null where nothing is kept. */
   readonly identity: Identity | null
+  /** Null where documents are switched off, or nothing is kept. */
+  readonly rag: Rag | null
   /** Listens and starts the probes. Rejects when the address cannot be bound. */
   listen(): Promise<{ readonly host: string; readonly port: number }>
   /** Opens the stores and what stands on them, after `listen`. Rejects when they cannot be had; all else goes on. */
@@ -143,6 +147,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       random,
       newId,
       relay: through([...recording, cache.layer], fleet.relay),
+      generation: through(limiting, fleet.relay),
       deadlineMs: () => config.fleet.admission.deadlineMs,
       fleet: {
         digestOf: (model, group) => fleet.digestOf(model, group),
@@ -166,6 +171,10 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     onBug: observer.bug,
   }
   const guard = createGuard(identity, limits.addresses, initial.http.trustedProxies)
+  const onChange = (action: string, target: string, act: Act): void => {
+    observer.logger.info({ action, target, by: act.by.subject }, 'changed by hand')
+    identity?.audit.noteAct(action, target, act)
+  }
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
@@ -176,16 +185,20 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       newId,
       enabled: () => config.features.admin,
       guard,
-      onChange: (action, target, act) => {
-        observer.logger.info({ action, target, by: act.by.subject }, 'changed by an operator')
-        identity?.audit.noteAct(action, target, act)
-      },
+      onChange,
       onBug: (error) => observer.bug(error, null),
     },
     identity,
     cache,
     usage:
       stores === undefined || stores.database === null ? null : { database: stores.database, secret: stores.secret, flush: limits.flush },
+    rag:
+      rag === null
+        ? null
+        : ragRoutes(
+            { service: rag, database: rag.database, clock, newId, guard, onChange, onBug: (error) => observer.bug(error, null) },
+            { recording: (next) => through(recording, next), access: (next) => through(access, next), limiting: limits.limiting },
+          ),
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,
@@ -213,6 +226,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     observer,
     calls,
     identity,
+    rag,
     async listen() {
       const address = await server.listen()
       fleet.start()

@@ -54,8 +54,8 @@ export interface AnswerDeps extends AnswerTierDeps {
   readonly wordWeights?: (tenant: string, collections: readonly string[]) => WordWeights
   /** Changes when retrieval does for a reason that is not in a collection's version, e.g. an embedder's digest; left out: ''. */
   readonly retrievalState?: (tenant: string, collections: readonly string[]) => string
-  /** Hears of every answer at its end, for metrics. */
-  readonly onAnswered?: (finished: FinishedAnswer, call: Call) => void
+  /** Hears of every answer at its end. */
+  readonly onAnswered?: (finished: FinishedAnswer, asked: AnswerRequest, call: Call) => void
 }
 
 /** Begins an answer; resolves when its head is certain. */
@@ -63,15 +63,15 @@ export async function answer(request: AnswerRequest, call: Call, deps: AnswerDep
   const asked = checked(request, deps.options())
   const place = deps.options().keepsAnswers ? await placeFor(asked, call, deps) : null
   const kept = place === null ? null : await readKept(place, deps)
-  if (place !== null && kept !== null) return watched(keptAnswer(kept, deps.clock.nowMs()), call, { place: null, deps })
+  if (place !== null && kept !== null) return watched(keptAnswer(kept, deps.clock.nowMs()), { asked, call, place: null, deps })
   const found = await retrieve(asked, call, deps)
   const { spent } = found
   if (!found.strength.sufficient && !asked.settings.answersWhenWeak) {
-    return watched(refusal(asked.question, found.facts, deps.clock.nowMs()), call, { place: null, deps, spent })
+    return watched(refusal(asked.question, found.facts, deps.clock.nowMs()), { asked, call, place: null, deps, spent })
   }
   const prompt = promptFor(asked, found.answer, deps)
   const stream = generatedAnswer(await deps.relay(generation(asked, prompt, deps), call), prompt.passages, found.facts)
-  return watched(stream, call, { place, deps, spent, learn: { model: asked.model, rough: prompt.rough } })
+  return watched(stream, { asked, call, place, deps, spent, learn: { model: asked.model, rough: prompt.rough } })
 }
 
 /** The request with its texts as they are used. */
@@ -183,6 +183,8 @@ function generation(asked: AnswerRequest, { messages }: GroundedPrompt, deps: An
 const ownOptions = new Set(['num_ctx', 'num_predict', 'temperature'])
 
 interface Watch {
+  readonly asked: AnswerRequest
+  readonly call: Call
   readonly place: TierPlace | null
   readonly deps: AnswerDeps
   readonly spent?: Usage | null
@@ -190,7 +192,7 @@ interface Watch {
 }
 
 /** The same stream; at its end the answer is kept, and the model's count of tokens learned. */
-function watched(stream: AnswerStream, call: Call, { place, deps, learn, spent = null }: Watch): AnswerStream {
+function watched(stream: AnswerStream, { asked, call, place, deps, learn, spent = null }: Watch): AnswerStream {
   return {
     sources: stream.sources,
     provenance: stream.provenance,
@@ -201,7 +203,7 @@ function watched(stream: AnswerStream, call: Call, { place, deps, learn, spent =
       if (learn !== undefined) deps.budgets.learn(learn.model, learn.rough, ended.outcome.usage?.promptTokens ?? null)
       const finished = { ...ended, outcome: withSpent(ended.outcome, spent) }
       if (place !== null) void keep(place, finished, deps)
-      deps.onAnswered?.(finished, call)
+      deps.onAnswered?.(finished, asked, call)
       return finished
     },
     cancel: (reason) => stream.cancel(reason),

@@ -6,6 +6,7 @@ import { type DialectFacts, type DialectWriter, tokensOf, type WholeParts } from
 export class AnthropicDialect implements DialectWriter {
   readonly streamType = 'text/event-stream'
   readonly wholeType = 'application/json'
+  readonly listsSources = true
   readonly #facts: DialectFacts
 
   constructor(facts: DialectFacts) {

@@ -8,6 +8,7 @@ const nsPerMs = 1e6
 export class NativeDialect implements DialectWriter {
   readonly streamType = 'application/x-ndjson'
   readonly wholeType = 'application/json; charset=utf-8'
+  readonly listsSources = true
   readonly #facts: DialectFacts
   readonly #operation: 'chat' | 'generate'
 

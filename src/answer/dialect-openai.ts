@@ -7,6 +7,7 @@ import { type DialectFacts, type DialectWriter, tokensOf, type WholeParts } from
 export class OpenAiDialect implements DialectWriter {
   readonly streamType = 'text/event-stream'
   readonly wholeType = 'application/json'
+  readonly listsSources = true
   readonly #facts: DialectFacts
   readonly #created: number
 

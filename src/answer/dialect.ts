@@ -1,7 +1,7 @@
 /** How a grounded answer is written in a client's dialect, under the assistant's name. */
 import type { Citation } from '../core/citation.ts'
 import type { Outcome } from '../core/relay.ts'
-import type { FinishedAnswer } from './answer-stream.ts'
+import type { AnswerStream, FinishedAnswer } from './answer-stream.ts'
 
 export interface DialectFacts {
   /** As the client wrote it. */
@@ -27,7 +27,9 @@ export interface WholeParts {
 export interface DialectWriter {
   readonly streamType: string
   readonly wholeType: string
-  begin(): string
+  /** Whether sources stand as a list at the end of the text, for readers that know nothing of citations. */
+  readonly listsSources: boolean
+  begin(stream: Pick<AnswerStream, 'sources' | 'kept'>): string
   text(text: string): string
   thinking(text: string): string
   citation(citation: Citation): string

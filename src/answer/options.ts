@@ -12,6 +12,14 @@ export const answerOptions = z.strictObject({
   rewriteMs: durationMs(2_000, { minMs: 50 }),
   /** Keeps finished answers by the versions of their collections. */
   keepsAnswers: z.boolean().default(true),
+  log: z
+    .strictObject({
+      /** How long answers and what readers think of them are kept. */
+      keepMs: durationMs(90 * 86_400_000, { minMs: 1_000, maxMs: 3_650 * 86_400_000 }),
+      /** Whether with question and answer, as analytics and learning from feedback need them. */
+      texts: z.boolean().default(true),
+    })
+    .prefault({}),
   /** Characters of one question. */
   questionChars: z.int().min(100).max(100_000).default(8_000),
   /** Bytes of an answer that wait for a slow client. */

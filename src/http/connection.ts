@@ -73,11 +73,18 @@ export function answerUnread(exchange: Exchange, { status, headers, body }: Shor
   if (unread) dropWhenSlow(exchange)
 }
 
-/** Bounds the body of a request that somebody else answers, reading it or not. False: it is too large, and was answered here. */
-export function boundBody({ incoming, outgoing, headers }: Arrival, clock: Clock, refuse: () => void): boolean {
+/**
+ * Bounds the body of a request that somebody else answers, reading it or not. False: it is too large, and was answered here.
+ * `bytesMax`: what may be declared; left out: what is small enough to be dropped.
+ */
+export function boundBody(
+  { incoming, outgoing, headers }: Arrival,
+  { clock, bytesMax = drainBytesMax }: { readonly clock: Clock; readonly bytesMax?: number },
+  refuse: () => void,
+): boolean {
   if (!headers.hasBody) return true
   const declaredBytes = headers.contentLength === null ? null : Number(headers.contentLength)
-  if (declaredBytes !== null && declaredBytes > drainBytesMax) {
+  if (declaredBytes !== null && declaredBytes > bytesMax) {
     refuse()
     return false
   }

@@ -13,7 +13,7 @@ import { readRequestHeaders } from '../wire/request-headers.ts'
 import { dialectOfPath } from '../wire/routes.ts'
 import type { CallRegistry } from './call-registry.ts'
 import { type Guard, type Passage } from './auth/guard.ts'
-import { wantedOfOwn } from './auth/own-routes.ts'
+import { bodyBytesMaxOf, wantedOfOwn } from './auth/own-routes.ts'
 import { takePathKey } from './auth/path-key.ts'
 import { type Arrival, boundBody, condemn, isCondemned } from './connection.ts'
 import { admit, type FrontOptions } from './front.ts'
@@ -69,7 +69,8 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
     const arrival = { incoming, outgoing, headers: readRequestHeaders(incoming.rawHeaders), pathKey }
     if (!admit(arrival, door) || !admitByMemory(arrival, memory, deps) || deps.answer(arrival)) return
     admitOwn(arrival, deps, () => {
-      if (boundBody(arrival, deps.clock, () => refuseBody(arrival, deps))) void listener(incoming, outgoing)
+      const bytesMax = bodyBytesMaxOf(incoming.method ?? 'GET', pathOf(incoming.url ?? '/'))
+      if (boundBody(arrival, { clock: deps.clock, bytesMax }, () => refuseBody(arrival, deps))) void listener(incoming, outgoing)
     })
   }
   const server = createServer(deps, onRequest)
@@ -142,9 +143,7 @@ function admitByMemory({ incoming, outgoing, headers }: Arrival, memory: MemoryG
 /** Goes on with a request for one of Corral's own routes when the guard lets it in. */
 function admitOwn(arrival: Arrival, { guard, clock, front, onBug }: HttpServerDeps, goOn: () => void): void {
   const { incoming, outgoing } = arrival
-  const target = incoming.url ?? '/'
-  const query = target.indexOf('?')
-  const wanted = wantedOfOwn(query < 0 ? target : target.slice(0, query))
+  const wanted = wantedOfOwn(incoming.method ?? 'GET', pathOf(incoming.url ?? '/'))
   const passed = (passage: Passage): void => {
     if (outgoing.destroyed) return
     if (!('kind' in passage)) {
@@ -163,6 +162,11 @@ function admitOwn(arrival: Arrival, { guard, clock, front, onBug }: HttpServerDe
       outgoing.destroy()
     })
   else passed(passage)
+}
+
+function pathOf(target: string): string {
+  const query = target.indexOf('?')
+  return query < 0 ? target : target.slice(0, query)
 }
 
 function refuseBody({ incoming, outgoing }: Arrival, { clock, front }: HttpServerDeps): void {

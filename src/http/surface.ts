@@ -7,6 +7,7 @@ import { Hono } from 'hono'
 
 import type { Cache } from '../cache/layer.ts'
 import { openPrincipal } from '../core/principal.ts'
+import type { Relay } from '../core/relay.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Database } from '../store/database.ts'
 import { matchRoute, type RouteMatch, unknownRouteFor } from '../wire/routes.ts'
@@ -20,6 +21,8 @@ import { type HealthDeps, mountHealth } from './health/health.ts'
 import { type BlobDeps, handleBlobUpload } from './inference/blob.ts'
 import type { Exchange as InferenceExchange, InferenceDeps } from './inference/exchange.ts'
 import { handleInference, refuseInference } from './inference/handler.ts'
+import type { RagRoutes } from './rag/asked-routes.ts'
+import { mountRag } from './rag/mount.ts'
 import type { NodeBindings } from './server.ts'
 
 export interface SurfaceDeps {
@@ -31,6 +34,8 @@ export interface SurfaceDeps {
   readonly cache: Cache
   /** Null: usage is not kept. */
   readonly usage: { readonly database: Database; readonly secret: string; readonly flush: () => Promise<void> } | null
+  /** Null: documents are switched off, or there is no store. */
+  readonly rag: RagRoutes | null
   readonly health: HealthDeps
   readonly guard: Guard
   readonly onBug: (error: unknown) => void
@@ -46,6 +51,7 @@ export function createOwnRoutes(deps: Omit<SurfaceDeps, 'inference' | 'blobs' | 
   if (deps.identity !== null) mountKeys(app, { ...deps.admin, identity: deps.identity })
   if (deps.usage !== null) mountUsage(app, { ...deps.admin, ...deps.usage })
   mountCache(app, { ...deps.admin, cache: deps.cache })
+  mountRag(app, deps.rag?.deps ?? null, deps.admin.newId)
   mountAdmin(app, deps.admin)
   app.notFound((context) => context.body('404 page not found', 404, plain))
   app.onError((error) => {
@@ -78,6 +84,11 @@ function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
   const target = incoming.url ?? '/'
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
+  const asked = incoming.method === 'POST' ? deps.rag?.asked.get(path) : undefined
+  if (asked !== undefined) {
+    answerGuarded(deps, arrival, { facts: asked.facts, path, pathModel: null, relay: asked.relay })
+    return true
+  }
   const match = matchRoute(incoming.method ?? 'GET', path)
   switch (match.kind) {
     case 'route':
@@ -91,7 +102,7 @@ function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
       return true
     case 'unknown':
       if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
-      answerGuarded(deps, arrival, { facts: unknownRouteFor(path), path, pathModel: null, isUpload: false })
+      answerGuarded(deps, arrival, { facts: unknownRouteFor(path), path, pathModel: null })
       return true
   }
 }
@@ -114,16 +125,17 @@ function answerRoute(
     return
   }
   const isUpload = facts.placement === 'blob' && incoming.method === 'POST'
-  answerGuarded(deps, arrival, { facts, path, pathModel, isUpload })
+  answerGuarded(deps, arrival, { facts, path, pathModel, ...(isUpload ? { isUpload } : {}) })
 }
 
-/** A matched route. `isUpload`: its body goes through as it comes. */
+/** A matched route. `isUpload`: its body goes through as it comes. `relay`: who answers, where it is not the fleet behind its layers. */
 interface Matched extends Pick<InferenceExchange, 'facts' | 'path' | 'pathModel'> {
-  readonly isUpload: boolean
+  readonly isUpload?: boolean
+  readonly relay?: Relay
 }
 
 /** Answers when the guard lets the request in; the body is not touched before. */
-function answerGuarded(deps: SurfaceDeps, arrival: Arrival, { isUpload, ...matched }: Matched): void {
+function answerGuarded(deps: SurfaceDeps, arrival: Arrival, { isUpload = false, relay, ...matched }: Matched): void {
   const { pattern, scope, dialect } = matched.facts
   const { incoming, outgoing, headers } = arrival
   const passed = (passage: Passage): void => {
@@ -131,7 +143,7 @@ function answerGuarded(deps: SurfaceDeps, arrival: Arrival, { isUpload, ...match
     const exchange = { incoming, outgoing, headers, ...matched, principal: isRefused ? openPrincipal : passage }
     if (isRefused) refuseInference(deps.inference, exchange, passage)
     else if (isUpload) handleBlobUpload(deps.blobs, exchange)
-    else handleInference(deps.inference, exchange)
+    else handleInference(deps.inference, exchange, relay)
   }
   const passage = deps.guard.admit(arrival, { pattern, scope, operatorOnly: false, dialect })
   if (!(passage instanceof Promise)) {

@@ -13,11 +13,13 @@ export interface UpkeepDeps {
   readonly everyMs: () => number
   /** 8 random hex digits. */
   readonly newSuffix: () => string
-  /** Done in each round beside the indexes. */
+  /** Done now and then beside the indexes. */
   readonly also: () => Promise<void>
   readonly onTrouble: (message: string, cause: unknown) => void
 }
 
+/** How often that is done which is no upkeep of an index. */
+const alsoEveryMs = 30_000
 /** Of one round. */
 const collectionsMax = 16
 const stepsMax = 64
@@ -28,6 +30,7 @@ export class Upkeep {
   #round: Promise<void> = Promise.resolve()
   #isClosed = false
   #hadTrouble = false
+  #alsoAtMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: UpkeepDeps) {
     this.#deps = deps
@@ -53,9 +56,12 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { database, newSuffix, also, onTrouble } = this.#deps
+    const { database, clock, newSuffix, also, onTrouble } = this.#deps
     try {
-      await also()
+      if (clock.nowMs() - this.#alsoAtMs >= alsoEveryMs) {
+        await also()
+        this.#alsoAtMs = clock.nowMs()
+      }
       for (const owner of await collectionsToCompact(database, collectionsMax)) {
         if (this.#isClosed) return
         await compactCollection(database, owner, { stepsMax, isPurging: false })

@@ -133,6 +133,15 @@ export async function getCollections(
   return rows.map((row) => collectionRow.parse(row))
 }
 
+/** Names of collections by their ids; those that do not exist are missing. */
+export async function collectionNames(
+  transaction: Transaction,
+  { tenant, ids }: { readonly tenant: string; readonly ids: readonly string[] },
+): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await transaction.query('select id, name from rag_collections where tenant = $1 and id = any($2::text[])', [tenant, ids])
+  return new Map(rows.map(({ id, name }) => [String(id), String(name)]))
+}
+
 /**
  * Changes settings (those given) and raises the version; null when there is no such collection. Another language or chunking holds for
  * documents written from now on: those there keep theirs until they are ingested again. Throws `invalid_request`.

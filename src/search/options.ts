@@ -25,7 +25,7 @@ export const searchOptions = z.strictObject({
     })
     .prefault({}),
   /** How often indexes are looked after: segments joined, vector indexes built, what was replaced removed. */
-  upkeepMs: durationMs(2_000, { minMs: 100 }),
+  upkeepMs: durationMs(5_000, { minMs: 100 }),
   /** A query's vector that takes longer is not waited for: the search goes by words, `degraded`. */
   embedMs: durationMs(5_000, { minMs: 50 }),
 })

@@ -71,7 +71,7 @@ interface Words {
   readonly why: string[]
 }
 
-/** Throws `invalid_request` for a bad filter or an unknown collection, and what the store throws for the keyword leg. */
+/** Throws `invalid_request` for a bad filter, `collection_not_found`, and what the store throws for the keyword leg. */
 export async function runLegs(request: SearchRequest, deps: LegDeps, options: LegOptions): Promise<LegResults> {
   const seen = Promise.withResolvers<readonly SearchedCollection[]>()
   const words = deps.database.tx(
@@ -109,9 +109,7 @@ async function readCollections(
   const byName = new Map(found.map((collection) => [collection.name, collection]))
   const missing = names.filter((name) => !byName.has(name))
   if (missing.length > 0)
-    throw new CorralError('invalid_request', `no collection ${missing.map((name) => JSON.stringify(name.slice(0, 80))).join(', ')}`, {
-      status: 404,
-    })
+    throw new CorralError('collection_not_found', `no collection ${missing.map((name) => JSON.stringify(name.slice(0, 80))).join(', ')}`)
   const sets = await vectorSets(transaction, { tenant, collections: found.map(({ id }) => id) })
   const searched: SearchedCollection[] = []
   for (const name of names) {

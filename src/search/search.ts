@@ -44,7 +44,7 @@ export interface SearchDeps {
 }
 
 /**
- * Searches. Throws `invalid_request` (with 404 for an unknown collection), what the store throws when words cannot be looked up, and whatever
+ * Searches. Throws `invalid_request`, `collection_not_found`, what the store throws when words cannot be looked up, and whatever
  * the caller aborted `signal` with.
  */
 export async function search(request: SearchRequest, deps: SearchDeps): Promise<SearchAnswer> {

@@ -80,6 +80,7 @@ export function renderStreamError(route: RouteFacts, error: ErrorFacts, requestI
   if (route.framing === 'ndjson') return Buffer.from(`${JSON.stringify({ error: error.message })}\n`)
   if (route.terminator === 'anthropic') return Buffer.from(`event: error\ndata: ${anthropicBody(error, requestId)}\n\n`)
   if (route.terminator === 'responses') return Buffer.from(responsesEvents(error, requestId))
+  if (route.dialect === 'problem') return Buffer.from(`event: error\ndata: ${problemBody(error, requestId)}\n\n`)
   return Buffer.from(`data: ${openAiBody(error)}\n\n`)
 }
 

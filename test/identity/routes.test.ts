@@ -9,6 +9,7 @@ import { type Scope, scopes } from '../../src/core/principal.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
 import { wantedOfOwn } from '../../src/http/auth/own-routes.ts'
 import { CallRegistry } from '../../src/http/call-registry.ts'
+import { ragRoutes, type RagRoutes } from '../../src/http/rag/asked-routes.ts'
 import { createOwnRoutes } from '../../src/http/surface.ts'
 import { routes, unknownRouteFor } from '../../src/wire/routes.ts'
 import { makeFleet } from '../observe/fleet-fixture.ts'
@@ -43,6 +44,26 @@ const cache = createCache({
   engineEpoch: () => '',
 })
 
+function documentRoutes(): RagRoutes {
+  const { rag } = gateway.app
+  if (rag === null) throw new Error('no documents')
+  const onCall = (): void => undefined
+  const deps = {
+    service: rag,
+    database: rag.database,
+    clock: systemClock,
+    newId: () => 'id',
+    guard: openGuard,
+    onChange: onCall,
+    onBug: onCall,
+  }
+  return ragRoutes(deps, { recording: (next) => next, limiting: (next) => next, access: (next) => next })
+}
+
+function askedRoutes(): Listed[] {
+  return [...documentRoutes().asked.values()].map(({ facts }) => ({ method: 'POST', pattern: facts.pattern, asks: facts.scope ?? 'open' }))
+}
+
 function ownRoutes(): Listed[] {
   const app = createOwnRoutes({
     admin: {
@@ -55,12 +76,13 @@ function ownRoutes(): Listed[] {
     },
     identity: gateway.identity,
     cache,
+    rag: documentRoutes(),
     usage: { database: gateway.database, secret: 'a secret', flush: () => Promise.resolve() },
     health: { nodes: () => [], draining: () => false, metricsEnabled: () => true, renderMetrics: () => Promise.reject(new Error('none')) },
     onBug: () => undefined,
   })
   return app.routes.map(({ method, path }) => {
-    const { scope, operatorOnly } = wantedOfOwn(path)
+    const { scope, operatorOnly } = wantedOfOwn(method === 'ALL' ? 'GET' : method, path)
     return { method, pattern: path, asks: scope === null ? 'open' : operatorOnly ? `${scope}, operator` : scope }
   })
 }
@@ -68,11 +90,15 @@ function ownRoutes(): Listed[] {
 /** Changed by hand, with the route. */
 const inventory = `
 ALL /admin/*: admin, operator
+ALL /rag/*: rag:read
 DELETE /admin/nodes/:name: admin, operator
 DELETE /admin/requests/:id: admin, operator
 DELETE /api/*: relay
 DELETE /api/delete: models:write
 DELETE /api/user/keys/:encodedKey: relay
+DELETE /rag/assistants/:name: rag:write
+DELETE /rag/collections/:name/documents/:id: rag:write
+DELETE /rag/collections/:name: rag:write
 DELETE /v1/*: relay
 GET /: open
 GET /admin/audit: admin
@@ -93,6 +119,18 @@ GET /api/tags: models:read
 GET /api/version: models:read
 GET /livez: open
 GET /metrics: metrics
+GET /rag/answers/:id/feedback: rag:read
+GET /rag/assistants/:name: rag:read
+GET /rag/assistants: rag:read
+GET /rag/collections/:name/documents/:id/source: rag:read
+GET /rag/collections/:name/documents/:id/text: rag:read
+GET /rag/collections/:name/documents/:id: rag:read
+GET /rag/collections/:name/documents: rag:read
+GET /rag/collections/:name: rag:read
+GET /rag/collections: rag:read
+GET /rag/jobs/:id: rag:read
+GET /rag/jobs: rag:read
+GET /rag/openapi.json: open
 GET /readyz: open
 GET /v1/*: relay
 GET /v1/models/:model: models:read
@@ -104,6 +142,7 @@ HEAD /api/tags: models:read
 HEAD /api/version: models:read
 HEAD /v1/*: relay
 PATCH /api/*: relay
+PATCH /rag/collections/:name: rag:write
 PATCH /v1/*: relay
 POST /admin/cache/purge: admin, operator
 POST /admin/keys/:id/revoke: admin
@@ -128,6 +167,19 @@ POST /api/pull: models:write
 POST /api/push: models:write
 POST /api/show: models:read
 POST /api/signout: relay
+POST /rag/answers/:id/feedback: rag:read
+POST /rag/assistants: rag:write
+POST /rag/chat: rag:read
+POST /rag/collections/:name/documents/:id/reingest: rag:write
+POST /rag/collections/:name/documents: rag:write
+POST /rag/collections/:name/purge: rag:write
+POST /rag/collections/:name/retry-failed: rag:write
+POST /rag/collections: rag:write
+POST /rag/jobs/:id/cancel: rag:write
+POST /rag/jobs/:id/pause: rag:write
+POST /rag/jobs/:id/resume: rag:write
+POST /rag/jobs/:id/retry: rag:write
+POST /rag/search: rag:read
 POST /v1/*: relay
 POST /v1/audio/transcriptions: relay
 POST /v1/chat/completions: chat
@@ -137,6 +189,7 @@ POST /v1/messages: chat
 POST /v1/responses: chat
 PUT /admin/tenants/:tenant: admin
 PUT /api/*: relay
+PUT /rag/assistants/:name: rag:write
 PUT /v1/*: relay
 `
   .trim()
@@ -147,7 +200,7 @@ function lineOf({ method, pattern, asks }: Listed): string {
 }
 
 test('every route stands in the inventory with what it asks for, and nothing else does', () => {
-  expect([...ollamaRoutes(), ...ownRoutes()].map(lineOf).toSorted()).toEqual(inventory.toSorted())
+  expect([...ollamaRoutes(), ...ownRoutes(), ...askedRoutes()].map(lineOf).toSorted()).toEqual(inventory.toSorted())
 })
 
 test.each([
@@ -162,7 +215,7 @@ test.each([
   '/admin/keysx',
   '/',
 ])('%s, which is no route, asks for the operator', (path) => {
-  const { scope, operatorOnly } = wantedOfOwn(path)
+  const { scope, operatorOnly } = wantedOfOwn('GET', path)
   expect({ scope, operatorOnly }).toEqual({ scope: 'admin', operatorOnly: true })
 })
 
@@ -223,7 +276,7 @@ describe('the matrix', () => {
     '%s is let in where it may, and nowhere else',
     async (name, caller) => {
       const wrong: string[] = []
-      for (const route of [...ollamaRoutes(), ...ownRoutes()]) {
+      for (const route of [...ollamaRoutes(), ...ownRoutes(), ...askedRoutes()]) {
         const letIn = await wasLetIn(route, keys.get(name) ?? null)
         if (letIn !== isLetIn(route.asks, caller)) wrong.push(`${lineOf(route)} ${letIn ? 'let in' : 'kept out'}`)
       }

@@ -170,7 +170,7 @@ describeStores(kinds, (servers) => {
 
   test('refuses what it cannot search and says why', async () => {
     await expect(ask('cat', { collections: ['none'] })).rejects.toMatchObject({
-      code: 'invalid_request',
+      code: 'collection_not_found',
       status: 404,
       message: 'no collection "none"',
     })

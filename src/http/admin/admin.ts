@@ -13,7 +13,7 @@ import type { Act } from '../../identity/key-store.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { CallRegistry } from '../call-registry.ts'
 import type { NodeBindings } from '../server.ts'
-import { actOf, type Handler, json, operatorRoute, parameter, readJson, sameSite } from './operator-route.ts'
+import { actOf, type Handler, json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
 import { snapshotCall } from './snapshot-call.ts'
 
 export interface AdminDeps {
@@ -33,7 +33,7 @@ export interface AdminDeps {
 export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
   const { fleet, calls, clock } = deps
   const on = (method: 'GET' | 'POST' | 'DELETE', path: string, handler: Handler): void => {
-    app.on(method, path, operatorRoute(deps, method === 'GET' ? handler : sameSite(handler)))
+    app.on(method, path, ownRoute(deps, method === 'GET' ? handler : sameSite(handler)))
   }
   const changed = (context: Context<NodeBindings>, action: string, target: string): void =>
     deps.onChange?.(action, target, actOf(context, deps))
@@ -73,7 +73,7 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
   }
   app.all(
     '/admin/*',
-    operatorRoute(deps, (context) => {
+    ownRoute(deps, (context) => {
       throw new CorralError('route_not_found', `no such route: ${context.req.method} ${context.req.path.slice(0, 200)}`)
     }),
   )

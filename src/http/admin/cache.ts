@@ -12,9 +12,9 @@ import type { Act } from '../../identity/key-store.ts'
 import { canonicalModelName } from '../../wire/model-name.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { NodeBindings } from '../server.ts'
-import { actOf, json, operatorRoute, type OperatorRouteDeps, readJson, sameSite } from './operator-route.ts'
+import { actOf, json, ownRoute, type OwnRouteDeps, readJson, sameSite } from '../own-route.ts'
 
-export interface CacheRoutesDeps extends OperatorRouteDeps {
+export interface CacheRoutesDeps extends OwnRouteDeps {
   readonly cache: Pick<Cache, 'stats' | 'purge'>
   readonly guard: Guard
   readonly clock: Clock
@@ -35,11 +35,11 @@ const purgeShape = z.strictObject({
 export function mountCache(app: Hono<NodeBindings>, deps: CacheRoutesDeps): void {
   app.get(
     '/admin/cache',
-    operatorRoute(deps, (context) => json(context, deps.cache.stats())),
+    ownRoute(deps, (context) => json(context, deps.cache.stats())),
   )
   app.post(
     '/admin/cache/purge',
-    operatorRoute(
+    ownRoute(
       deps,
       sameSite(async (context) => {
         const { dryRun, all, model, ...conditions } = await readJson(context, { clock: deps.clock, what: 'purge', shape: purgeShape })

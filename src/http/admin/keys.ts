@@ -16,9 +16,9 @@ import { parsePublicKey } from '../../identity/signing-key.ts'
 import { canonicalModelName } from '../../wire/model-name.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { NodeBindings } from '../server.ts'
-import { actOf, type Handler, json, operatorRoute, type OperatorRouteDeps, parameter, readJson, sameSite } from './operator-route.ts'
+import { actOf, type Handler, json, ownRoute, type OwnRouteDeps, parameter, readJson, sameSite } from '../own-route.ts'
 
-export interface KeyRoutesDeps extends OperatorRouteDeps {
+export interface KeyRoutesDeps extends OwnRouteDeps {
   readonly identity: Identity
   readonly guard: Guard
   readonly clock: Clock
@@ -68,7 +68,7 @@ const tenantShape = z.strictObject({ title: title.optional(), limits: limitSetSh
 export function mountKeys(app: Hono<NodeBindings>, deps: KeyRoutesDeps): void {
   const { identity, clock } = deps
   const on = (method: 'GET' | 'POST' | 'PUT', path: string, handler: Handler): void => {
-    app.on(method, path, operatorRoute(deps, method === 'GET' ? handler : sameSite(handler)))
+    app.on(method, path, ownRoute(deps, method === 'GET' ? handler : sameSite(handler)))
   }
   const by = (context: Context<NodeBindings>): Principal => deps.guard.principalOf(context.env.incoming)
   on('GET', '/admin/keys', async (context) =>

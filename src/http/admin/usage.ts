@@ -12,9 +12,9 @@ import { parseUsageQuery, sumColumns, sumUsage } from '../../limits/usage-query.
 import type { Database } from '../../store/database.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { NodeBindings } from '../server.ts'
-import { json, operatorRoute, parameter, type OperatorRouteDeps } from './operator-route.ts'
+import { json, ownRoute, parameter, type OwnRouteDeps } from '../own-route.ts'
 
-export interface UsageRoutesDeps extends OperatorRouteDeps {
+export interface UsageRoutesDeps extends OwnRouteDeps {
   readonly database: Database
   /** Of the installation: signs cursors. */
   readonly secret: string
@@ -32,7 +32,7 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
   }
   app.get(
     '/admin/usage',
-    operatorRoute(deps, async (context) => {
+    ownRoute(deps, async (context) => {
       const query = parseUsageQuery(context.req.query())
       await deps.flush()
       const usage = await sumUsage(deps.database, query, withinOf(context))
@@ -43,7 +43,7 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
   )
   app.get(
     '/admin/requests/history',
-    operatorRoute(deps, async (context) => {
+    ownRoute(deps, async (context) => {
       const query = parseHistoryQuery(context.req.query())
       await deps.flush()
       const page = await history.read(query, withinOf(context))
@@ -59,7 +59,7 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
   )
   app.get(
     '/admin/requests/history/:id',
-    operatorRoute(deps, async (context) => {
+    ownRoute(deps, async (context) => {
       await deps.flush()
       return json(context, await history.readOne(parameter(context, 'id'), withinOf(context)))
     }),

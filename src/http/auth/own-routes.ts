@@ -5,16 +5,32 @@
 import { dialectOfPath } from '../../wire/routes.ts'
 import type { Wanted } from './guard.ts'
 
-const open = new Set(['/livez', '/readyz'])
+const open = new Set(['/livez', '/readyz', '/rag/openapi.json'])
 /** Routes on which an admin of any tenant acts, within that tenant. */
 const ofEveryAdmin = ['/admin/keys', '/admin/tenants', '/admin/audit', '/admin/usage', '/admin/requests/history']
+const readers = new Set(['GET', 'HEAD'])
+/** Readers of documents may say what they think of an answer. */
+const feedback = /^\/rag\/answers\/[^/]+\/feedback$/
 
 /** What a request for this path, without its query, must be allowed. */
-export function wantedOfOwn(path: string): Wanted {
+export function wantedOfOwn(method: string, path: string): Wanted {
   const dialect = dialectOfPath(path)
   if (open.has(path)) return { pattern: path, scope: null, operatorOnly: false, dialect }
   if (path === '/metrics') return { pattern: path, scope: 'metrics', operatorOnly: false, dialect }
+  if (path === '/rag' || path.startsWith('/rag/')) {
+    const scope = readers.has(method) || feedback.test(path) ? 'rag:read' : 'rag:write'
+    return { pattern: '/rag/*', scope, operatorOnly: false, dialect }
+  }
   const shared = path.includes('/.') ? undefined : ofEveryAdmin.find((base) => path === base || path.startsWith(`${base}/`))
   if (shared !== undefined) return { pattern: `${shared}/*`, scope: 'admin', operatorOnly: false, dialect }
   return { pattern: path.startsWith('/admin/') ? '/admin/*' : '/*', scope: 'admin', operatorOnly: true, dialect }
+}
+
+const smallBytesMax = 65_536
+const jsonBytesMax = 1_048_576
+
+/** What the body of a request for this path may declare; the route that reads documents as they come has a limit of its own. */
+export function bodyBytesMaxOf(method: string, path: string): number {
+  if (!path.startsWith('/rag/')) return smallBytesMax
+  return method === 'POST' && /^\/rag\/collections\/[^/]+\/documents$/.test(path) ? Infinity : jsonBytesMax
 }

@@ -18,9 +18,9 @@ import { flushed } from './flush.ts'
 import { startCall, toRequest } from './read-request.ts'
 import { isTold, writeStream, writeWhole } from './write-answer.ts'
 
-/** Answers one request by the relay. */
-export function handleInference(deps: InferenceDeps, exchange: Exchange): void {
-  const run = new ExchangeRun(deps, exchange, deps.relay)
+/** Answers one request by `relay`, the fleet's unless another one is given. */
+export function handleInference(deps: InferenceDeps, exchange: Exchange, relay: Relay = deps.relay): void {
+  const run = new ExchangeRun(deps, exchange, relay)
   const { bodyBytesMax: bytesMax, bodiesBytesMax: bytesMaxTogether, bodyPauseMsMax: pauseMsMax } = deps.options()
   const declaredBytes = exchange.headers.contentLength
   const { clock } = deps

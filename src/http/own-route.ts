@@ -1,28 +1,28 @@
 /**
- * What all of the operator's routes share: errors as problem documents, a JSON body read within bounds and held against a shape,
+ * What all of Corral's own routes share: errors as problem documents, a JSON body read within bounds and held against a shape,
  * and the rule that a foreign web page cannot make a change with a plain form.
  */
 import type { Context } from 'hono'
 import type { z } from 'zod'
 
-import type { Clock } from '../../base/clock.ts'
-import { CorralError, toCorralError } from '../../core/errors.ts'
-import type { Act } from '../../identity/key-store.ts'
-import { renderError } from '../../wire/render-error.ts'
-import type { Guard } from '../auth/guard.ts'
-import { readBody } from '../body.ts'
-import type { NodeBindings } from '../server.ts'
+import type { Clock } from '../base/clock.ts'
+import { CorralError, toCorralError } from '../core/errors.ts'
+import type { Act } from '../identity/key-store.ts'
+import { renderError } from '../wire/render-error.ts'
+import type { Guard } from './auth/guard.ts'
+import { readBody } from './body.ts'
+import type { NodeBindings } from './server.ts'
 
 export type Handler = (context: Context<NodeBindings>) => Response | Promise<Response>
 
-export interface OperatorRouteDeps {
+export interface OwnRouteDeps {
   readonly newId: () => string
-  /** False: the routes answer as if they were not there. */
-  readonly enabled: () => boolean
+  /** False: the routes answer as if they were not there. Left out: they are on. */
+  readonly enabled?: () => boolean
   readonly onBug?: (error: unknown) => void
 }
 
-/** Bytes of a request body; what an operator sends is small. */
+/** Bytes of a request body where nothing else is said; what people send is small. */
 const bodyBytesMax = 65_536
 const bodyPauseMsMax = 10_000
 
@@ -38,10 +38,10 @@ export function parameter(context: Context<NodeBindings>, name: string): string 
 }
 
 /** Turns whatever a handler throws into a problem document. */
-export function operatorRoute(deps: OperatorRouteDeps, handler: Handler): Handler {
+export function ownRoute(deps: OwnRouteDeps, handler: Handler): Handler {
   return async (context) => {
     try {
-      if (!deps.enabled()) throw new CorralError('route_not_found', 'the operator routes are switched off (features.admin)')
+      if (deps.enabled?.() === false) throw new CorralError('route_not_found', 'the operator routes are switched off (features.admin)')
       return await handler(context)
     } catch (thrown) {
       const error = toCorralError(thrown)
@@ -74,12 +74,16 @@ export interface JsonReading<T> {
   readonly clock: Clock
   /** What is described, for messages. */
   readonly what: string
+  readonly bytesMax?: number
   readonly shape: z.ZodType<T>
 }
 
 /** The body as what `shape` describes; an empty body counts as `{}`. Throws `invalid_request`. */
-export async function readJson<T>(context: Context<NodeBindings>, { clock, what, shape }: JsonReading<T>): Promise<T> {
-  const body = await readBytes(context, clock)
+export async function readJson<T>(
+  context: Context<NodeBindings>,
+  { clock, what, shape, bytesMax = bodyBytesMax }: JsonReading<T>,
+): Promise<T> {
+  const body = await readBytes(context, clock, bytesMax)
   const parsed = shape.safeParse(parse(body.toString()))
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
@@ -94,10 +98,10 @@ function parse(text: string): unknown {
   }
 }
 
-function readBytes(context: Context<NodeBindings>, clock: Clock): Promise<Buffer> {
+function readBytes(context: Context<NodeBindings>, clock: Clock, bytesMax: number): Promise<Buffer> {
   const limits = {
-    bytesMax: bodyBytesMax,
-    bytesMaxName: 'the limit of operator routes',
+    bytesMax,
+    bytesMaxName: 'the limit of this route',
     bytesMaxTogether: Infinity,
     pauseMsMax: bodyPauseMsMax,
     declaredBytes: null,

@@ -1,0 +1,161 @@
+/** `/rag/collections`: making, listing, reading, changing, emptying and removing collections of the caller's tenant. */
+import type { Hono } from 'hono'
+
+import type { Collection, CollectionSettings } from '../../core/corpus.ts'
+import { createCollection, deleteCollection, listCollections, purgeCollection, updateCollection } from '../../search/collections.ts'
+import type { Database } from '../../store/database.ts'
+import { actOf, json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
+import type { NodeBindings } from '../server.ts'
+import type { RagDeps } from './rag-deps.ts'
+import {
+  collectionOf,
+  entityTag,
+  jsonBytesMax,
+  mustMatch,
+  noCollection,
+  noStore,
+  pageOf,
+  pageWithNext,
+  type RagContext,
+  tagged,
+  tenantOf,
+} from './rag-route.ts'
+import { changedCollection, newCollection } from './shapes.ts'
+
+export function mountCollections(app: Hono<NodeBindings>, deps: RagDeps): void {
+  app.post(
+    '/rag/collections',
+    ownRoute(
+      deps,
+      sameSite((context) => create(context, deps)),
+    ),
+  )
+  app.get(
+    '/rag/collections',
+    ownRoute(deps, (context) => list(context, deps)),
+  )
+  app.get(
+    '/rag/collections/:name',
+    ownRoute(deps, (context) => show(context, deps)),
+  )
+  app.patch(
+    '/rag/collections/:name',
+    ownRoute(
+      deps,
+      sameSite((context) => change(context, deps)),
+    ),
+  )
+  app.post(
+    '/rag/collections/:name/purge',
+    ownRoute(
+      deps,
+      sameSite((context) => purge(context, deps)),
+    ),
+  )
+  app.delete(
+    '/rag/collections/:name',
+    ownRoute(
+      deps,
+      sameSite((context) => remove(context, deps)),
+    ),
+  )
+}
+
+async function create(context: RagContext, deps: RagDeps): Promise<Response> {
+  const { database, clock, service } = deps
+  const tenant = tenantOf(context, deps)
+  const { name, settings: wanted } = await readJson(context, { clock, bytesMax: jsonBytesMax, what: 'collection', shape: newCollection })
+  const settings = await service.newSettings(present(wanted))
+  const made = await database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: deps.newId(), name, settings }))
+  deps.onChange('create collection', name, actOf(context, deps))
+  return context.json(viewOf(made), 201, { location: `/rag/collections/${name}`, etag: tagOf(made), ...noStore })
+}
+
+async function list(context: RagContext, deps: RagDeps): Promise<Response> {
+  const tenant = tenantOf(context, deps)
+  const { after, limit } = pageOf(context)
+  const wanted = { tenant, after: after[0] ?? '', limit: limit + 1 }
+  const rows = await read(deps.database, tenant, (transaction) => listCollections(transaction, wanted))
+  const { page, next } = pageWithNext(rows, limit, ({ name }) => [name])
+  return json(context, { collections: page.map(viewOf), next })
+}
+
+async function show(context: RagContext, deps: RagDeps): Promise<Response> {
+  const tenant = tenantOf(context, deps)
+  const found = await read(deps.database, tenant, (transaction) => collectionOf(context, transaction, tenant))
+  return tagged(context, viewOf(found), tagOf(found))
+}
+
+function read<T>(database: Database, tenant: string, work: Parameters<typeof database.tx<T>>[1]): Promise<T> {
+  return database.tx({ tenant }, work, { readOnly: true })
+}
+
+async function change(context: RagContext, deps: RagDeps): Promise<Response> {
+  const { database, clock, service } = deps
+  const tenant = tenantOf(context, deps)
+  const { settings: wanted } = await readJson(context, { clock, what: 'collection', shape: changedCollection })
+  const settings = present(wanted)
+  // Another embedder must be there before anything depends on it.
+  if (typeof settings.embedder === 'string')
+    Object.assign(settings, { embedder: (await service.newSettings({ embedder: settings.embedder })).embedder })
+  const changed = await database.tx({ tenant }, async (transaction) => {
+    const found = await collectionOf(context, transaction, tenant)
+    mustMatchCollection(context, found)
+    return updateCollection(transaction, { tenant, name: found.name, settings })
+  })
+  if (changed === null) throw noCollection(parameter(context, 'name'))
+  deps.onChange('change collection', changed.name, actOf(context, deps))
+  return context.json(viewOf(changed), 200, { etag: tagOf(changed), ...noStore })
+}
+
+async function purge(context: RagContext, deps: RagDeps): Promise<Response> {
+  const { database, service } = deps
+  const tenant = tenantOf(context, deps)
+  const emptied = await database.tx({ tenant }, async (transaction) => {
+    const { name } = await collectionOf(context, transaction, tenant)
+    return purgeCollection(transaction, { tenant, name }, service.purgeVectors)
+  })
+  if (emptied === null) throw noCollection(parameter(context, 'name'))
+  await forget(context, deps, tenant)
+  deps.onChange('purge collection', emptied.name, actOf(context, deps))
+  return context.json(viewOf(emptied), 200, { etag: tagOf(emptied), ...noStore })
+}
+
+async function remove(context: RagContext, deps: RagDeps): Promise<Response> {
+  const { database, service } = deps
+  const tenant = tenantOf(context, deps)
+  const name = await database.tx({ tenant }, async (transaction) => {
+    const found = await collectionOf(context, transaction, tenant)
+    mustMatchCollection(context, found)
+    await deleteCollection(transaction, { tenant, name: found.name }, service.purgeVectors)
+    return found.name
+  })
+  await forget(context, deps, tenant)
+  deps.onChange('delete collection', name, actOf(context, deps))
+  return context.body(null, 204)
+}
+
+/** `?purge=true`: also what models said with the removed text before them, of the whole tenant. */
+export function forget(context: RagContext, { service }: RagDeps, tenant: string): Promise<void> {
+  return service.forget(tenant, context.req.query('purge') === 'true' ? 'generations' : 'answers')
+}
+
+function mustMatchCollection(context: RagContext, found: Collection): void {
+  mustMatch(context, tagOf(found))
+}
+
+function tagOf({ id, version }: Collection): string {
+  return entityTag(id, version)
+}
+
+export function viewOf({ name, settings, version, documents, chunks, createdAtMs, updatedAtMs }: Collection): object {
+  const [createdAt, updatedAt] = [createdAtMs, updatedAtMs].map((atMs) => new Date(atMs).toISOString())
+  return { name, settings, version, documents, chunks, createdAt, updatedAt }
+}
+
+/** Without the keys that were left out, which stand as undefined. */
+function present(settings: {
+  readonly [Key in keyof CollectionSettings]?: CollectionSettings[Key] | undefined
+}): Partial<CollectionSettings> {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
+}

@@ -1,0 +1,176 @@
+/** Takes documents in: each file of a request becomes a job, and so does a page that is named by its URL. */
+import type { Metadata } from '../../core/corpus.ts'
+import { CorralError } from '../../core/errors.ts'
+import type { GivenFile } from '../../ingest/ingest.ts'
+import type { Job } from '../../ingest/job.ts'
+import { condemn } from '../connection.ts'
+import { readJson, sameSite } from '../own-route.ts'
+import { answerJobs } from './job-answer.ts'
+import type { RagDeps } from './rag-deps.ts'
+import { collectionOf, jsonBytesMax, type RagContext, tenantOf } from './rag-route.ts'
+import { metadataShape, urlDocument, urlDocumentType } from './shapes.ts'
+import { baseName, uploadedFiles, type UploadedFile } from './upload.ts'
+
+/** Priority of what somebody waits for, and of all else. */
+const waitedFor = 0
+const inBulk = 1
+const idCharsMax = 512
+/** What a body of many files may be over the largest one. */
+const bodyFactorMax = 20
+
+interface Wishes {
+  readonly id: string | undefined
+  readonly title: string | null
+  readonly uri: string | null
+  readonly metadata: Metadata
+  readonly skipsDuplicates: boolean
+  readonly waits: boolean
+  readonly idempotencyKey: string | null
+}
+
+/** `POST …/documents`. A request that is refused leaves nothing behind; of several files those before a broken one are kept, and told of. */
+export async function takeDocuments(context: RagContext, deps: RagDeps): Promise<Response> {
+  const { incoming, outgoing } = context.env
+  const tenant = tenantOf(context, deps)
+  try {
+    const declared = Number(incoming.headers['content-length'] ?? 0)
+    const most = deps.service.documentBytesMax()
+    if (declared > (isMultipart(incoming.headers['content-type']) ? most * bodyFactorMax : most)) {
+      throw new CorralError('body_too_large', `the body has ${declared} bytes; a document may have ${most} (ingest.sourceBytesMax)`)
+    }
+    const { id: collection } = await deps.database.tx({ tenant }, (transaction) => collectionOf(context, transaction, tenant), {
+      readOnly: true,
+    })
+    const isUrl = (incoming.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() === urlDocumentType
+    return isUrl ? await fromUrl(context, deps, { tenant, collection }) : await fromFiles(context, deps, { tenant, collection })
+  } catch (error) {
+    if (!incoming.complete) condemn(incoming, outgoing)
+    throw error
+  }
+}
+
+function isMultipart(type: string | undefined): boolean {
+  return /^multipart\//i.test(type ?? '')
+}
+
+interface Owner {
+  readonly tenant: string
+  readonly collection: string
+}
+
+async function fromUrl(context: RagContext, deps: RagDeps, owner: Owner): Promise<Response> {
+  const wishes = readWishes(context, new Map())
+  const { url, id, title, metadata } = await readJson(context, {
+    clock: deps.clock,
+    what: 'document',
+    bytesMax: jsonBytesMax,
+    shape: urlDocument,
+  })
+  const { job } = await deps.service.ingest.submitUrl({
+    ...owner,
+    document: checkedId(id ?? url),
+    name: baseName(new URL(checkedUrl(url)).pathname) || url,
+    title: title ?? wishes.title,
+    uri: url,
+    metadata,
+    priority: wishes.waits ? waitedFor : inBulk,
+    isSearchableWithoutVectors: true,
+    skipsDuplicates: wishes.skipsDuplicates,
+    idempotencyKey: wishes.idempotencyKey,
+  })
+  return answerJobs(context, deps, [job])
+}
+
+function checkedUrl(url: string): string {
+  if (!URL.canParse(url) || !/^https?:/i.test(url)) throw new CorralError('url_not_allowed', 'url: an http or https address is needed')
+  return url
+}
+
+async function fromFiles(context: RagContext, deps: RagDeps, owner: Owner): Promise<Response> {
+  // A plain form of a foreign page could send multipart.
+  if (isMultipart(context.req.header('content-type')) && context.req.header('origin') !== undefined) await sameOrigin(context)
+  const jobs: Job[] = []
+  for await (const file of uploadedFiles(context.env.incoming)) {
+    const wishes = readWishes(context, file.fields)
+    if (jobs.length > 0 && wishes.id !== undefined) {
+      throw new CorralError('invalid_request', 'id names one document: send its file alone, or leave id out')
+    }
+    const given = givenOf(file, wishes, { newId: deps.newId, place: jobs.length })
+    const { job } = await deps.service.ingest.submitFile({ ...owner, ...given }, file.bytes)
+    jobs.push(job)
+  }
+  if (jobs.length === 0) throw new CorralError('invalid_request', 'the request carries no file')
+  return answerJobs(context, deps, jobs)
+}
+
+/** The front let the origin in; a form cannot set this header. */
+async function sameOrigin(context: RagContext): Promise<void> {
+  if (context.req.header('x-requested-with') === undefined) {
+    await sameSite(() => new Response())(context)
+  }
+}
+
+function givenOf(
+  { name, declaredType }: UploadedFile,
+  wishes: Wishes,
+  { newId, place }: { readonly newId: () => string; readonly place: number },
+): Omit<GivenFile, keyof Owner> {
+  const document = checkedId(wishes.id ?? (name === '' ? newId() : name))
+  return {
+    document,
+    name: name === '' ? baseName(document) || 'document' : name,
+    declaredType,
+    title: wishes.title,
+    uri: wishes.uri,
+    metadata: wishes.metadata,
+    priority: wishes.waits ? waitedFor : inBulk,
+    isSearchableWithoutVectors: true,
+    skipsDuplicates: wishes.skipsDuplicates,
+    idempotencyKey: wishes.idempotencyKey === null ? null : `${wishes.idempotencyKey}#${place}`,
+  }
+}
+
+/** From the query, else from a field of the form. */
+function readWishes(context: RagContext, fields: ReadonlyMap<string, string>): Wishes {
+  const told = (name: string): string | undefined => context.req.query(name) ?? fields.get(name)
+  return {
+    id: told('id'),
+    title: told('title')?.slice(0, 500) ?? null,
+    uri: told('uri')?.slice(0, 2_048) ?? null,
+    metadata: readMetadata(told('metadata')),
+    skipsDuplicates: told('skipDuplicates') === 'true',
+    waits: told('wait') === 'true',
+    idempotencyKey: readKey(context.req.header('idempotency-key')),
+  }
+}
+
+function readMetadata(text: string | undefined): Metadata {
+  if (text === undefined || text === '') return {}
+  const parsed = metadataShape.safeParse(parse(text))
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new CorralError(
+    'invalid_request',
+    `metadata: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is invalid'}: a flat JSON object is needed`,
+  )
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new CorralError('invalid_request', 'metadata: a flat JSON object is needed, such as {"team":"ops"}')
+  }
+}
+
+function readKey(key: string | undefined): string | null {
+  if (key === undefined) return null
+  if (key === '' || key.length > 200) throw new CorralError('invalid_request', 'Idempotency-Key has 1 to 200 characters')
+  return key
+}
+
+function checkedId(id: string): string {
+  // eslint-disable-next-line no-control-regex
+  if (id !== '' && id.length <= idCharsMax && !/[\u0000-\u001f\u007f]/.test(id)) return id
+  throw new CorralError('invalid_request', `id: 1 to ${idCharsMax} characters without control characters`)
+}

@@ -1,0 +1,105 @@
+/** `/rag/jobs`: what becomes of documents that were given. */
+import type { Hono } from 'hono'
+
+import { CorralError } from '../../core/errors.ts'
+import type { Ingest } from '../../ingest/ingest.ts'
+import type { Job } from '../../ingest/job.ts'
+import { json, ownRoute, parameter, sameSite } from '../own-route.ts'
+import type { NodeBindings } from '../server.ts'
+import { followJob } from './job-answer.ts'
+import { jobViews } from './job-view.ts'
+import type { RagDeps } from './rag-deps.ts'
+import { collectionOf, noCollection, pageOf, pageWithNext, type RagContext, tenantOf } from './rag-route.ts'
+import { getCollection } from '../../search/collections.ts'
+
+const controls = ['pause', 'resume', 'cancel', 'retry'] as const
+const states: ReadonlySet<string> = new Set<Job['state']>(['queued', 'running', 'paused', 'done', 'failed', 'cancelled'])
+
+export function mountJobs(app: Hono<NodeBindings>, deps: RagDeps): void {
+  app.get(
+    '/rag/jobs',
+    ownRoute(deps, (context) => list(context, deps)),
+  )
+  app.get(
+    '/rag/jobs/:id',
+    ownRoute(deps, async (context) => {
+      const job = await found(context, deps)
+      if ((context.req.header('accept') ?? '').includes('text/event-stream')) return followJob(context, deps, job)
+      return json(context, (await jobViews(deps.database, [job]))[0] ?? {})
+    }),
+  )
+  for (const action of controls)
+    app.post(
+      `/rag/jobs/:id/${action}`,
+      ownRoute(
+        deps,
+        sameSite((context) => control(context, deps, action)),
+      ),
+    )
+  app.post(
+    '/rag/collections/:name/retry-failed',
+    ownRoute(
+      deps,
+      sameSite(async (context) => {
+        const tenant = tenantOf(context, deps)
+        const { id } = await deps.database.tx({ tenant }, (transaction) => collectionOf(context, transaction, tenant), { readOnly: true })
+        return json(context, { retried: await deps.service.ingest.retryFailed({ tenant, collection: id }) })
+      }),
+    ),
+  )
+}
+
+async function list(context: RagContext, deps: RagDeps): Promise<Response> {
+  const tenant = tenantOf(context, deps)
+  const { after, limit } = pageOf(context)
+  const { state, collection: name, document } = context.req.query()
+  if (state !== undefined && !isState(state)) throw new CorralError('invalid_request', `state is one of ${[...states].join(', ')}`)
+  const collection = name === undefined ? undefined : await idOf(deps, { tenant, name })
+  const [createdAt, id] = after
+  const rows = await deps.service.ingest.jobs({
+    tenant,
+    limit: limit + 1,
+    ...(state === undefined ? {} : { state }),
+    ...(collection === undefined ? {} : { collection }),
+    ...(document === undefined ? {} : { document }),
+    ...(createdAt === undefined || id === undefined ? {} : { after: { createdAtMs: readMs(createdAt), id } }),
+  })
+  const { page, next } = pageWithNext(rows, limit, (job) => [String(job.createdAtMs), job.id])
+  const counts = await deps.service.ingest.counts({ tenant, collection: collection ?? null })
+  return json(context, { jobs: await jobViews(deps.database, page), counts, next })
+}
+
+function readMs(text: string): number {
+  const atMs = Number(text)
+  if (!Number.isSafeInteger(atMs)) throw new CorralError('invalid_request', 'cursor: give the "next" of the page before, as it was')
+  return atMs
+}
+
+function isState(text: string): text is Job['state'] {
+  return states.has(text)
+}
+
+async function idOf({ database }: RagDeps, place: { readonly tenant: string; readonly name: string }): Promise<string> {
+  const collection = await database.tx({ tenant: place.tenant }, (transaction) => getCollection(transaction, place), { readOnly: true })
+  if (collection === null) throw noCollection(place.name)
+  return collection.id
+}
+
+async function found(context: RagContext, deps: RagDeps): Promise<Job> {
+  const id = parameter(context, 'id')
+  const job = await deps.service.ingest.job({ tenant: tenantOf(context, deps), id })
+  if (job === null) throw noJob(id)
+  return job
+}
+
+function noJob(id: string): CorralError {
+  return new CorralError('job_not_found', `no job ${id.slice(0, 80)}: finished jobs are listed for a while only (ingest.keepJobsMs)`)
+}
+
+async function control(context: RagContext, deps: RagDeps, action: (typeof controls)[number]): Promise<Response> {
+  const id = parameter(context, 'id')
+  const verdict = await deps.service.ingest[action satisfies keyof Ingest]({ tenant: tenantOf(context, deps), id })
+  if (verdict === null) throw noJob(id)
+  if (!verdict.isChanged) throw new CorralError('conflict', `a job that is ${verdict.job.state} cannot be asked to ${action}`)
+  return json(context, (await jobViews(deps.database, [verdict.job]))[0] ?? {})
+}

@@ -1,0 +1,46 @@
+/** What the routes below `/rag` stand on. `src/rag/rag.ts` makes the service, `src/app.ts` hands it over. */
+import type { AnswerLog } from '../../answer/answer-log.ts'
+import type { AnswerRequest } from '../../answer/answer.ts'
+import type { AnswerStream } from '../../answer/answer-stream.ts'
+import type { AssistantStore } from '../../answer/assistant-store.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { Call } from '../../core/call.ts'
+import type { CollectionSettings, SearchAnswer, SearchRequest } from '../../core/corpus.ts'
+import type { Ingest } from '../../ingest/ingest.ts'
+import type { PurgeVectors } from '../../search/collections.ts'
+import type { Database } from '../../store/database.ts'
+import type { Guard } from '../auth/guard.ts'
+import type { Act } from '../../identity/key-store.ts'
+
+export interface RagService {
+  readonly ingest: Ingest
+  readonly assistants: AssistantStore
+  readonly answers: AnswerLog
+  readonly purgeVectors: PurgeVectors
+  /** Bytes of an answer that wait for a slow client. */
+  readonly queueBytes: () => number
+  /** Largest document in bytes. */
+  readonly documentBytesMax: () => number
+  search(request: SearchRequest, limits: { readonly signal: AbortSignal; readonly call: Call }): Promise<SearchAnswer>
+  /** Begins a grounded answer; what it generates is held to access checks, limits and caches. */
+  answer(request: AnswerRequest, call: Call): Promise<AnswerStream>
+  /** What a new collection is set to, with its embedder found. */
+  newSettings(wanted: Partial<CollectionSettings>): Promise<CollectionSettings>
+  /** The model that answers where none was named. */
+  chatModel(): Promise<string>
+  /** Removes what was made from documents of a tenant: kept answers, or all that models said. */
+  forget(tenant: string, what: 'answers' | 'generations'): Promise<void>
+  /** Resolves when changes of assistants made here are known here. */
+  assistantsKnown(): Promise<void>
+}
+
+export interface RagDeps {
+  readonly service: RagService
+  readonly database: Database
+  readonly clock: Clock
+  readonly newId: () => string
+  readonly guard: Guard
+  /** Reports a change that somebody made. */
+  readonly onChange: (action: string, target: string, act: Act) => void
+  readonly onBug: (error: unknown) => void
+}

@@ -1,0 +1,64 @@
+/** `POST /rag/search` as a relay: one search, told as JSON. */
+import { wholeBody } from '../../answer/written-answer.ts'
+import type { Call } from '../../core/call.ts'
+import type { SearchAnswer } from '../../core/corpus.ts'
+import { CorralError } from '../../core/errors.ts'
+import type { Relay } from '../../core/relay.ts'
+import { mayUseModel } from '../../identity/grants.ts'
+import { readAsked } from './asked-body.ts'
+import type { RagDeps } from './rag-deps.ts'
+import { searchBody } from './shapes.ts'
+
+export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock'>): Relay {
+  return async ({ body }, call) => {
+    const { collection, collections, fusionWeight, ...wish } = readAsked(body, 'search', searchBody)
+    checkModel(call, wish.reranker)
+    const request = {
+      ...wish,
+      tenant: call.tenant,
+      collections: namedCollections({ collection, collections }),
+      filter: wish.filter.map(withoutHoles),
+      ...(fusionWeight === undefined ? {} : { fusionWeight }),
+    }
+    const found = await service.search(request, { signal: signalOf(call), call })
+    return wholeBody(JSON.stringify(viewOf(found)), 'application/json; charset=utf-8', clock.nowMs())
+  }
+}
+
+/** Throws `model_not_allowed` for a model beyond the caller's list. */
+export function checkModel({ principal }: Call, model: string | null): void {
+  if (model !== null && !mayUseModel(principal, model)) {
+    throw new CorralError('model_not_allowed', `this credential does not allow the model ${model.slice(0, 200)}`)
+  }
+}
+
+/** Of `collection` and `collections`, one is to be given. */
+export function namedCollections(wish: {
+  readonly collection?: string | undefined
+  readonly collections?: string[] | undefined
+}): string[] {
+  const { collection, collections } = wish
+  if ((collection === undefined) === (collections === undefined)) {
+    throw new CorralError('invalid_request', 'name one "collection", or several as "collections"')
+  }
+  return collections ?? [collection ?? '']
+}
+
+type Condition = ReturnType<typeof searchBody.parse>['filter'][number]
+
+/** A left-out end of a range is not there, rather than undefined. */
+export function withoutHoles(condition: Condition) {
+  if (condition.op !== 'range') return condition
+  const { field, op, from, to } = condition
+  return { field, op, ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }
+}
+
+function signalOf({ signal }: Call): AbortSignal {
+  const controller = new AbortController()
+  signal.on(() => controller.abort(new CorralError('client_gone', 'the client left during the search')))
+  return controller.signal
+}
+
+function viewOf({ degraded, ...answer }: SearchAnswer): object {
+  return { ...answer, degraded: degraded !== null, degradedReason: degraded?.reason ?? null }
+}

@@ -1,0 +1,89 @@
+/** What clients send below `/rag`, as shapes: routes parse by them, and the API's description is made of them. */
+import { z } from 'zod'
+
+import { answerSettings } from '../../answer/assistant-wish.ts'
+import { collectionSettings } from '../../search/collections.ts'
+import { queryCharactersMax, searchedCollectionsMax, searchLimitMax } from '../../search/search.ts'
+import { vectorIndexSettings } from '../../search/vector/tables.ts'
+
+const settings = z.strictObject({
+  ...collectionSettings.shape,
+  vectorStorage: z.enum(['full', 'half']),
+  vectorIndex: vectorIndexSettings,
+})
+
+const collectionName = z.string().min(1).max(63)
+const metadataValue = z.union([
+  z.string().max(8_192),
+  z.number(),
+  z.boolean(),
+  z.null(),
+  z.array(z.union([z.string().max(8_192), z.number(), z.boolean()])).max(256),
+])
+
+/** Flat; dates are ISO 8601 strings. */
+export const metadataShape = z.record(z.string().min(1).max(128), metadataValue)
+
+export const newCollection = z.strictObject({ name: collectionName, settings: settings.partial().default({}) })
+
+export const changedCollection = z.strictObject({ settings: settings.partial() })
+
+/** Content type of a request whose body names a page to be fetched. */
+export const urlDocumentType = 'application/vnd.corral.url+json'
+
+export const urlDocument = z.strictObject({
+  url: z.string().min(1).max(2_048),
+  id: z.string().min(1).max(512).optional(),
+  title: z.string().max(500).optional(),
+  metadata: metadataShape.default({}),
+})
+
+const scalar = z.union([z.string().max(1_024), z.number(), z.boolean()])
+const field = z.string().min(1).max(128)
+const bound = z.union([z.number(), z.string().max(64)])
+
+const condition = z.union([
+  z.strictObject({ field, op: z.enum(['eq', 'ne']), value: scalar }),
+  z.strictObject({ field, op: z.literal('in'), values: z.array(scalar).min(1).max(256) }),
+  z.strictObject({ field, op: z.literal('range'), from: bound.optional(), to: bound.optional() }),
+  z.strictObject({ field, op: z.literal('exists'), present: z.boolean() }),
+  z.strictObject({ field, op: z.literal('contains'), value: scalar }),
+])
+
+const collections = {
+  collection: collectionName.optional(),
+  collections: z.array(collectionName).min(1).max(searchedCollectionsMax).optional(),
+}
+
+export const searchBody = z.strictObject({
+  ...collections,
+  query: z.string().min(1).max(queryCharactersMax),
+  mode: z.enum(['hybrid', 'keyword', 'vector']).default('hybrid'),
+  limit: z.int().min(1).max(searchLimitMax).default(10),
+  filter: z.array(condition).max(16).default([]),
+  facets: z.array(field).max(16).default([]),
+  neighbours: z.int().min(0).max(5).default(0),
+  perDocument: z.boolean().default(false),
+  reranker: z.string().min(1).max(200).nullable().default(null),
+  fusionWeight: z.number().min(0).max(1).optional(),
+  explain: z.boolean().default(false),
+})
+
+const turn = z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string().max(200_000) })
+
+export const chatBody = z.strictObject({
+  ...collections,
+  /** An assistant's name, in place of collections and model. */
+  assistant: z.string().min(1).max(128).optional(),
+  question: z.string().min(1).max(100_000).optional(),
+  /** Instead of `question`: the last message of the user is the question. */
+  messages: z.array(turn).min(1).max(1_000).optional(),
+  model: z.string().min(1).max(200).optional(),
+  instructions: z.string().max(16_384).default(''),
+  settings: z.unknown().optional(),
+  stream: z.boolean().default(true),
+})
+
+export { answerSettings }
+export { assistantWish } from '../../answer/assistant-wish.ts'
+export { feedbackWish } from '../../answer/answer-log.ts'
