@@ -5,6 +5,7 @@
 import { hashText, randomSequence } from './hash.ts'
 import { flagOf, isObject, listOf, objectOf, textOf, type JsonObject, type JsonValue } from './json-value.ts'
 import type { Capability } from './model.ts'
+import { answerFromPassages } from './reading.ts'
 
 export interface ToolCall {
   readonly id: string
@@ -114,7 +115,7 @@ function bodySteps(input: PlanInput, random: () => number, count: number): (Piec
     const id = `call_${hashText(input.prompt).toString(36).padStart(8, '0').slice(-8)}`
     steps.push({ ...emptyPiece, toolCalls: [toolCall(input.tools, random, id)] })
   } else if (input.format !== undefined) steps.push(...(input.think ? [emptyPiece] : []), ...jsonSteps(input.format, random))
-  else for (const text of sentence(random, count)) steps.push(content(text))
+  else for (const text of answerFromPassages(input.prompt) ?? sentence(random, count)) steps.push(content(text))
   return steps
 }
 
