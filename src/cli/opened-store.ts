@@ -3,6 +3,7 @@ import { systemClock } from '../base/clock.ts'
 import { dataFolder } from '../config/data-folder.ts'
 import { type Config } from '../config/index.ts'
 import { BackupError } from '../store/backup-file.ts'
+import { DataFolderError } from '../store/data-folder.ts'
 import { FolderInUseError } from '../store/folder-lock.ts'
 import { MigrationError } from '../store/migrate.ts'
 import { createDatabase, type OpenableDatabase, type StoreDeps } from '../store/store.ts'
@@ -53,6 +54,7 @@ export async function inSentences<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
+    if (error instanceof DataFolderError) throw new CliError(exitCodes.usage, error.message)
     if (error instanceof CorralError || isDatabaseError(error)) throw new CliError(exitCodes.failure, causeChain(error))
     if (error instanceof FolderInUseError || error instanceof MigrationError || error instanceof BackupError) {
       throw new CliError(exitCodes.failure, error.message)

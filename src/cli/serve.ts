@@ -8,6 +8,7 @@ import { isatty } from 'node:tty'
 import { systemClock } from '../base/clock.ts'
 import { formatDuration } from '../base/units.ts'
 import { CorralError } from '../core/errors.ts'
+import { DataFolderError } from '../store/data-folder.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { createReloader, type ReloadResult, reloadLines } from '../config/reload.ts'
 import { firstKeyLines, listeningLines, nodeLines, type NodeSight, noNodeText, urlOf } from './banner.ts'
@@ -82,7 +83,7 @@ async function createServedApp(config: Config): Promise<{ readonly app: ServedAp
     app = createApp({ config, clock: systemClock, version: corralVersion, terminal: process.stdout.isTTY, stores })
     return { app, trouble: stores.trouble }
   } catch (error) {
-    if (error instanceof CorralError) throw new CliError(exitCodes.usage, error.message)
+    if (error instanceof CorralError || error instanceof DataFolderError) throw new CliError(exitCodes.usage, error.message)
     if (error instanceof Error && 'path' in error) {
       throw new CliError(exitCodes.usage, `a file that the configuration names cannot be opened: ${error.message}`)
     }

@@ -4,10 +4,11 @@
  * it is worth as much as that folder. Replicas on a shared store must be given the same one.
  */
 import { randomBytes } from 'node:crypto'
-import { chmod, link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises'
+import { chmod, link, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { CorralError } from '../core/errors.ts'
+import { ensureDataFolder } from '../store/data-folder.ts'
 
 const fileName = 'secret'
 
@@ -18,13 +19,13 @@ export interface SecretSource {
   readonly dataDir: string | null
 }
 
-/** The secret. Throws `invalid_request` when there is none and none may be made. */
+/** The secret. Throws `invalid_request` when there is none and none may be made, `DataFolderError` when it cannot be kept. */
 export async function loadSecret({ given, dataDir }: SecretSource): Promise<string> {
   if (given !== null) return given
   if (dataDir === null) {
     throw new CorralError('invalid_request', 'a shared store needs CORRAL_SECRET (or CORRAL_SECRET_FILE), the same on every replica')
   }
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  ensureDataFolder(dataDir)
   const path = join(dataDir, fileName)
   return (await readSecret(path)) ?? (await makeSecret(path))
 }

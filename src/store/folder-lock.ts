@@ -6,11 +6,12 @@
  * never robbed. A pid that was given to another process since, or to this one after a restart of its container, is told by the start time.
  * From another place (a shared volume) only the heartbeat can tell.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 
 import { type Clock, type Timer } from '../base/clock.ts'
+import { ensureDataFolder } from './data-folder.ts'
 import { isCode, isRunning, ownPlace, startOf } from './process-identity.ts'
 
 const heartbeatMs = 5_000
@@ -50,9 +51,9 @@ export interface FolderLockDeps {
   readonly onLost: () => void
 }
 
-/** Locks `folder`, which is made when it does not exist. Throws `FolderInUseError`. */
+/** Locks `folder`, which is made when it does not exist. Throws `FolderInUseError`, or `DataFolderError`. */
 export function lockFolder(folder: string, deps: FolderLockDeps): FolderLock {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  ensureDataFolder(folder)
   const file = join(folder, 'store.lock')
   const token = `${process.pid}-${deps.random().toString(36).slice(2)}`
   for (let tries = 0; tries < takeTriesMax; tries += 1) {

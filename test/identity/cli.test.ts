@@ -51,6 +51,12 @@ test('a first start in keys mode says an admin key once; with it keys are made, 
   const all = await corral(['keys', 'ls', '--all', '--url', url], as(first))
   expect(all.stdout).toMatch(new RegExp(`${id} +revoked .*ci {2}left the house`))
 
+  const uncached = await corral(['keys', 'create', '--title', 'no copies', '--cache', 'off', '--json', '--url', url], as(first))
+  expect([uncached.code, JSON.parse(uncached.stdout)]).toMatchObject([0, { title: 'no copies', cache: 'off' }])
+  const nonsense = await corral(['keys', 'create', '--cache', 'sometimes', '--url', url], as(first))
+  expect([nonsense.code, nonsense.stdout]).toEqual([1, ''])
+  expect(nonsense.stderr).toMatch(/cache.*auto.*on.*off/)
+
   const { publicKey } = generateKeyPairSync('ed25519')
   const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
   const blob = Buffer.concat([Buffer.from('0000000b', 'hex'), Buffer.from('ssh-ed25519'), Buffer.from('00000020', 'hex'), raw]).toString(
