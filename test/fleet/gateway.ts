@@ -40,7 +40,7 @@ export function asked(gateway: Gateway, node: string, path: string): number {
 }
 
 /** Everything that a request takes is given back. */
-export async function expectIdle({ app }: Gateway): Promise<void> {
+export async function expectIdle({ app }: Pick<Gateway, 'app'>): Promise<void> {
   const taken = (): string => {
     const uses = app.fleet.nodes.map((node) => ({ node, use: app.fleet.pools.use(node) }))
     const runners = uses.flatMap(({ node, use }) =>
