@@ -1,6 +1,7 @@
 /** All steps of the schema, put together from the features that own the tables. */
 import { answerMigrations } from './answer/migrations.ts'
 import { cacheMigrations } from './cache/migrations.ts'
+import { idempotencyMigrations } from './http/rag/idempotency.ts'
 import { identityMigrations } from './identity/migrations.ts'
 import { ingestMigrations } from './ingest/migrations.ts'
 import { limitsMigrations } from './limits/migrations.ts'
@@ -15,4 +16,5 @@ export const migrations: readonly Migration[] = [
   ...searchMigrations,
   ...ingestMigrations,
   ...answerMigrations,
+  ...idempotencyMigrations,
 ].toSorted((a, b) => a.number - b.number)

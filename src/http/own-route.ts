@@ -3,6 +3,7 @@
  * and the rule that a foreign web page cannot make a change with a plain form.
  */
 import type { Context } from 'hono'
+import type { IncomingMessage } from 'node:http'
 import type { z } from 'zod'
 
 import type { Clock } from '../base/clock.ts'
@@ -83,7 +84,7 @@ export async function readJson<T>(
   context: Context<NodeBindings>,
   { clock, what, shape, bytesMax = bodyBytesMax }: JsonReading<T>,
 ): Promise<T> {
-  const body = await readBytes(context, clock, bytesMax)
+  const body = await bodyOf(context, clock, bytesMax)
   const parsed = shape.safeParse(parse(body.toString()))
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
@@ -98,7 +99,13 @@ function parse(text: string): unknown {
   }
 }
 
-function readBytes(context: Context<NodeBindings>, clock: Clock, bytesMax: number): Promise<Buffer> {
+/** Bodies that were read: whoever looks first reads, the others see the same bytes. */
+const bodies = new WeakMap<IncomingMessage, Promise<Buffer>>()
+
+/** The bytes of the body. Throws what `readBody` throws. */
+export function bodyOf({ env: { incoming } }: Context<NodeBindings>, clock: Clock, bytesMax: number): Promise<Buffer> {
+  const known = bodies.get(incoming)
+  if (known !== undefined) return known
   const limits = {
     bytesMax,
     bytesMaxName: 'the limit of this route',
@@ -108,5 +115,7 @@ function readBytes(context: Context<NodeBindings>, clock: Clock, bytesMax: numbe
     clock,
     arrivedAtMs: clock.nowMs(),
   }
-  return new Promise((onBody, onBodyError) => readBody(context.env.incoming, limits, { onBody, onBodyError }))
+  const read = new Promise<Buffer>((onBody, onBodyError) => readBody(incoming, limits, { onBody, onBodyError }))
+  bodies.set(incoming, read)
+  return read
 }

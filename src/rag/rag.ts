@@ -19,6 +19,7 @@ import type { Call } from '../core/call.ts'
 import type { CollectionSettings, Embed, SearchAnswer, SearchRequest } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Relay, RelayLayer } from '../core/relay.ts'
+import { sweepIdempotency } from '../http/rag/idempotency.ts'
 import type { RagService } from '../http/rag/rag-deps.ts'
 import { heldVectors } from '../ingest/documents-stored.ts'
 import { systemResolve } from '../ingest/fetch-url-address.ts'
@@ -193,6 +194,7 @@ class RagHalf implements Rag {
   async #also(): Promise<void> {
     await this.#metrics.readJobs()
     await this.answers.sweep()
+    await sweepIdempotency(this.database)
   }
 
   queueBytes(): number {

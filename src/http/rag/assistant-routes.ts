@@ -3,8 +3,9 @@ import type { Hono } from 'hono'
 
 import type { Assistant } from '../../core/assistant.ts'
 import { CorralError } from '../../core/errors.ts'
-import { actOf, json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
+import { actOf, json, ownRoute, parameter, readJson } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
+import { change } from './idempotency.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { jsonBytesMax, noStore, type RagContext, tagged, tenantOf } from './rag-route.ts'
 import { getCollections } from '../../search/collections.ts'
@@ -20,7 +21,7 @@ export function mountAssistants(app: Hono<NodeBindings>, deps: RagDeps): void {
     '/rag/assistants',
     ownRoute(
       deps,
-      sameSite((context) => put(context, deps, { name: null, revision: 0 })),
+      change(deps, (context) => put(context, deps, { name: null, revision: 0 })),
     ),
   )
   app.get(
@@ -36,14 +37,14 @@ export function mountAssistants(app: Hono<NodeBindings>, deps: RagDeps): void {
     '/rag/assistants/:name',
     ownRoute(
       deps,
-      sameSite((context) => put(context, deps, { name: parameter(context, 'name'), revision: wantedRevision(context) })),
+      change(deps, (context) => put(context, deps, { name: parameter(context, 'name'), revision: wantedRevision(context) })),
     ),
   )
   app.delete(
     '/rag/assistants/:name',
     ownRoute(
       deps,
-      sameSite(async (context) => {
+      change(deps, async (context) => {
         const name = parameter(context, 'name')
         if (!(await assistants.remove(tenantOf(context, deps), name, wantedRevision(context)))) throw noAssistant(name)
         await deps.service.assistantsKnown()

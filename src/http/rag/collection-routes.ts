@@ -4,8 +4,9 @@ import type { Hono } from 'hono'
 import type { Collection, CollectionSettings } from '../../core/corpus.ts'
 import { createCollection, deleteCollection, listCollections, purgeCollection, updateCollection } from '../../search/collections.ts'
 import type { Database } from '../../store/database.ts'
-import { actOf, json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
+import { actOf, json, ownRoute, parameter, readJson } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
+import { change } from './idempotency.ts'
 import type { RagDeps } from './rag-deps.ts'
 import {
   collectionOf,
@@ -27,7 +28,7 @@ export function mountCollections(app: Hono<NodeBindings>, deps: RagDeps): void {
     '/rag/collections',
     ownRoute(
       deps,
-      sameSite((context) => create(context, deps)),
+      change(deps, (context) => create(context, deps)),
     ),
   )
   app.get(
@@ -42,21 +43,21 @@ export function mountCollections(app: Hono<NodeBindings>, deps: RagDeps): void {
     '/rag/collections/:name',
     ownRoute(
       deps,
-      sameSite((context) => change(context, deps)),
+      change(deps, (context) => alter(context, deps)),
     ),
   )
   app.post(
     '/rag/collections/:name/purge',
     ownRoute(
       deps,
-      sameSite((context) => purge(context, deps)),
+      change(deps, (context) => purge(context, deps)),
     ),
   )
   app.delete(
     '/rag/collections/:name',
     ownRoute(
       deps,
-      sameSite((context) => remove(context, deps)),
+      change(deps, (context) => remove(context, deps)),
     ),
   )
 }
@@ -90,7 +91,7 @@ function read<T>(database: Database, tenant: string, work: Parameters<typeof dat
   return database.tx({ tenant }, work, { readOnly: true })
 }
 
-async function change(context: RagContext, deps: RagDeps): Promise<Response> {
+async function alter(context: RagContext, deps: RagDeps): Promise<Response> {
   const { database, clock, service } = deps
   const tenant = tenantOf(context, deps)
   const { settings: wanted } = await readJson(context, { clock, what: 'collection', shape: changedCollection })

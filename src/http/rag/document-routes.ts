@@ -8,6 +8,7 @@ import { actOf, json, ownRoute, parameter, sameSite } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { forget } from './collection-routes.ts'
 import { takeDocuments } from './document-upload.ts'
+import { keyOf } from './idempotency.ts'
 import { answerJobs } from './job-answer.ts'
 import type { RagDeps } from './rag-deps.ts'
 import {
@@ -144,7 +145,7 @@ function asDownload(contentType: string, name: string): Record<string, string> {
 
 async function reingest(context: RagContext, deps: RagDeps): Promise<Response> {
   const { place } = await found(context, deps)
-  const idempotencyKey = context.req.header('idempotency-key') ?? null
+  const idempotencyKey = keyOf(context)
   const submitted = await deps.service.ingest.reingest(place, { idempotencyKey })
   if (submitted === null) throw new CorralError('conflict', 'the bytes of this document are not kept: upload it again')
   return answerJobs(context, deps, [submitted.job])

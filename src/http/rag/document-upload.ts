@@ -5,6 +5,7 @@ import type { GivenFile } from '../../ingest/ingest.ts'
 import type { Job } from '../../ingest/job.ts'
 import { condemn } from '../connection.ts'
 import { readJson, sameSite } from '../own-route.ts'
+import { keyOf } from './idempotency.ts'
 import { answerJobs } from './job-answer.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { collectionOf, jsonBytesMax, type RagContext, tenantOf } from './rag-route.ts'
@@ -140,7 +141,7 @@ function readWishes(context: RagContext, fields: ReadonlyMap<string, string>): W
     metadata: readMetadata(told('metadata')),
     skipsDuplicates: told('skipDuplicates') === 'true',
     waits: told('wait') === 'true',
-    idempotencyKey: readKey(context.req.header('idempotency-key')),
+    idempotencyKey: keyOf(context),
   }
 }
 
@@ -161,12 +162,6 @@ function parse(text: string): unknown {
   } catch {
     throw new CorralError('invalid_request', 'metadata: a flat JSON object is needed, such as {"team":"ops"}')
   }
-}
-
-function readKey(key: string | undefined): string | null {
-  if (key === undefined) return null
-  if (key === '' || key.length > 200) throw new CorralError('invalid_request', 'Idempotency-Key has 1 to 200 characters')
-  return key
 }
 
 function checkedId(id: string): string {

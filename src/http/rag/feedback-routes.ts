@@ -2,8 +2,9 @@
 import type { Hono } from 'hono'
 
 import type { Feedback } from '../../answer/answer-log.ts'
-import { json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
+import { json, ownRoute, parameter, readJson } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
+import { change } from './idempotency.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { tenantOf } from './rag-route.ts'
 import { feedbackWish } from './shapes.ts'
@@ -16,7 +17,7 @@ export function mountFeedback(app: Hono<NodeBindings>, deps: RagDeps): void {
     path,
     ownRoute(
       deps,
-      sameSite(async (context) => {
+      change(deps, async (context) => {
         const { tenant, subject } = guard.principalOf(context.env.incoming)
         const wish = await readJson(context, { clock, what: 'feedback', shape: feedbackWish })
         return json(context, viewOf(await service.answers.rate({ tenant, answer: parameter(context, 'id'), subject }, wish)), 201)

@@ -4,8 +4,9 @@ import type { Hono } from 'hono'
 import { CorralError } from '../../core/errors.ts'
 import type { Ingest } from '../../ingest/ingest.ts'
 import type { Job } from '../../ingest/job.ts'
-import { json, ownRoute, parameter, sameSite } from '../own-route.ts'
+import { json, ownRoute, parameter } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
+import { change } from './idempotency.ts'
 import { followJob } from './job-answer.ts'
 import { jobViews } from './job-view.ts'
 import type { RagDeps } from './rag-deps.ts'
@@ -33,14 +34,14 @@ export function mountJobs(app: Hono<NodeBindings>, deps: RagDeps): void {
       `/rag/jobs/:id/${action}`,
       ownRoute(
         deps,
-        sameSite((context) => control(context, deps, action)),
+        change(deps, (context) => control(context, deps, action)),
       ),
     )
   app.post(
     '/rag/collections/:name/retry-failed',
     ownRoute(
       deps,
-      sameSite(async (context) => {
+      change(deps, async (context) => {
         const tenant = tenantOf(context, deps)
         const { id } = await deps.database.tx({ tenant }, (transaction) => collectionOf(context, transaction, tenant), { readOnly: true })
         return json(context, { retried: await deps.service.ingest.retryFailed({ tenant, collection: id }) })

@@ -191,7 +191,9 @@ export function describeApi(): object {
   }
 }
 
-function operationOf({ method, path, summary, parameters = [], body, answers }: Described): object {
+function operationOf({ method, path, summary, parameters: own = [], body, answers }: Described): object {
+  const isAsked = path === '/rag/search' || path === '/rag/chat'
+  const parameters = method === 'get' || isAsked || own.includes(idempotency) ? own : [...own, idempotency]
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: { type: 'string' } }))
   const others = parameters.map((parameter) => ({ ...parameter, required: false, schema: { type: 'string' } }))
   const content = Object.entries(body ?? {}).map(([type, shape]) => [type, shape === null ? {} : { schema: schemaOf(shape, 'input') }])
