@@ -2,8 +2,12 @@
  * Reads and writes whole tables as text, which every type of Postgres can be turned into and back without loss. Used to move an
  * embedded store to a server, to back it up and to restore it. Rows go in batches of bounded size; tables in the order of their
  * foreign keys. Leaves the schema to the migrations: both ends have the same.
+ *
+ * Tables that are made at run time are made anew at the target by two functions of the schema, which stand beside what makes them there:
+ * `corral_make_table(name)`, true when the table is there then, and `corral_settle_table(name)`, called once the rows of all tables are in.
  */
 import { type Row, type Transaction } from './database.ts'
+import { MigrationError } from './migrate.ts'
 
 export interface TableShape {
   readonly name: string
@@ -110,14 +114,47 @@ export async function writeRows(transaction: Transaction, { name, columns }: Tab
   )
 }
 
-/** Empties the tables of what migrations put into them, and keeps triggers from acting on the copy. */
-export async function prepareTarget(transaction: Transaction, tables: readonly string[]): Promise<void> {
+/**
+ * Makes the tables that migrations did not, empties all of what migrations put into them, and keeps triggers from acting on the copy.
+ * Gives the names of those it made. Throws `MigrationError` for a table that cannot be made here.
+ */
+export async function prepareTarget(transaction: Transaction, tables: readonly string[]): Promise<readonly string[]> {
+  const made = await missingTables(transaction, tables)
+  for (const table of made) await makeTable(transaction, table)
   for (const table of tables) await transaction.query(`alter table ${quoted(table)} disable trigger user`)
   if (tables.length > 0) await transaction.query(`truncate ${tables.map(quoted).join(', ')}`)
+  return made
 }
 
-export async function finishTarget(transaction: Transaction, tables: readonly string[]): Promise<void> {
+async function missingTables(transaction: Transaction, tables: readonly string[]): Promise<readonly string[]> {
+  const missing: string[] = []
+  for (const table of tables) {
+    const { rows } = await transaction.query('select to_regclass($1) is null as is_missing', [quoted(table)])
+    if (rows[0]?.['is_missing'] === true) missing.push(table)
+  }
+  return missing
+}
+
+async function makeTable(transaction: Transaction, table: string): Promise<void> {
+  const { rows: known } = await transaction.query(`select to_regprocedure('corral_make_table(text)') is not null as is_known`)
+  const { rows } =
+    known[0]?.['is_known'] === true ? await transaction.query('select corral_make_table($1) as is_there', [table]) : { rows: [] }
+  if (rows[0]?.['is_there'] === true) return
+  throw new MigrationError(
+    `table ${table} cannot be made in the target; a table of vectors needs pgvector: an admin runs "create extension vector" there once`,
+  )
+}
+
+export interface FilledTarget {
+  readonly tables: readonly string[]
+  /** What `prepareTarget` gave. */
+  readonly made: readonly string[]
+}
+
+/** Called when all rows are in. */
+export async function finishTarget(transaction: Transaction, { tables, made }: FilledTarget): Promise<void> {
   for (const table of tables) await transaction.query(`alter table ${quoted(table)} enable trigger user`)
+  for (const table of made) await transaction.query('select corral_settle_table($1)', [table])
 }
 
 /** Where the sequences stand, so that new rows get numbers that are free. */

@@ -41,12 +41,12 @@ async function copyAll(from: Transaction, to: Transaction, migrations: readonly 
   await applyPending(to, migrations)
   const shapes = await tableShapes(from)
   const names = shapes.map(({ name }) => name)
-  await prepareTarget(to, names)
+  const made = await prepareTarget(to, names)
   for (const shape of shapes) {
     for await (const rows of readRows(from, shape)) await writeRows(to, shape, rows)
   }
   await writeSequences(to, await readSequences(from))
-  await finishTarget(to, names)
+  await finishTarget(to, { tables: names, made })
   for (const shape of shapes) await compareCount(to, shape)
   return shapes.map(({ name, rowCount }) => ({ name, rowCount }))
 }

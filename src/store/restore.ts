@@ -84,10 +84,10 @@ async function load(database: Database, file: string, deps: RestoreDeps): Promis
 
 async function fillTables(to: Transaction, { head, batches }: BackupReader): Promise<void> {
   const names = head.tables.map(({ name }) => name)
-  await prepareTarget(to, names)
+  const made = await prepareTarget(to, names)
   for await (const { shape, rows } of batches) await writeRows(to, shape, rows)
   await writeSequences(to, head.sequences)
-  await finishTarget(to, names)
+  await finishTarget(to, { tables: names, made })
   for (const shape of head.tables) await compareCount(to, shape)
 }
 

@@ -88,6 +88,12 @@ language sql security definer set search_path from current as $$
     where wanted ~ '${namePattern}'
 $$;
 
+-- Such a table comes without the index it had: its vectors are compared one by one until upkeep has built another.
+create function corral_settle_table(wanted text) returns void
+language sql security definer set search_path from current as $$
+  update rag_vector_sets set index = null where name = wanted
+$$;
+
 create function rag_vector_index(wanted text, method text, first integer, second integer) returns void
 language plpgsql security definer set search_path from current as $$
 declare
