@@ -75,7 +75,7 @@ describe('the limit that a 413 names', () => {
 
   test.each([
     ['/api/chat', 64_001, 'the request body is over 64000 bytes (http.bodyBytesMax)'],
-    ['/admin/nodes', 65_537, 'the request body is over 65536 bytes (the limit of operator routes)'],
+    ['/admin/nodes', 65_537, 'the request body is over 65536 bytes (the limit of this route)'],
   ])('is the one of %s', async (path, bytes, words) => {
     const client = await RawClient.open(gateway.port)
     client.send(chunked(path, bytes))
