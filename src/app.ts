@@ -28,6 +28,7 @@ import { createIdentity, type Identity } from './identity/identity.ts'
 import type { Act } from './identity/key-store.ts'
 import type { FetchText } from './identity/jwks.ts'
 import { createLimits } from './limits/limits.ts'
+import { addRedisMetrics } from './observe/redis-metrics.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { recorded } from './observe/recorded.ts'
 import { addTraceHeaders, createTracer } from './observe/trace.ts'
@@ -125,6 +126,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     }),
   })
   addCacheMetrics(observer.metrics, cache)
+  addRedisMetrics(observer.metrics, stores?.redis ?? null)
   const limits = createLimits({
     options: () => config.limits,
     clock,

@@ -194,7 +194,7 @@ export class EntryStore {
   }
 
   /** A write that a purge meanwhile drops: one meant by it must not come after it, and those of others are few. */
-  #unlessPurged(write: () => Promise<void> | null): () => Promise<void> | null {
+  #unlessPurged(write: () => Promise<boolean> | null): () => Promise<boolean> | null {
     const purges = this.#purges
     return () => (purges === this.#purges ? write() : null)
   }

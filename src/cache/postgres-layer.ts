@@ -105,19 +105,20 @@ class TableLayer implements PostgresLayer {
     return rows?.then((read) => new Map((read ?? []).map((row) => openRow(row)))) ?? null
   }
 
-  put(key: string, bytes: Buffer, facts: StoredFacts): Promise<void> | null {
+  put(key: string, bytes: Buffer, facts: StoredFacts): Promise<boolean> | null {
     return this.putMany([{ key, bytes }], facts)
   }
 
-  putMany(entries: readonly KeyedBytes[], facts: StoredFacts): Promise<void> | null {
+  putMany(entries: readonly KeyedBytes[], facts: StoredFacts): Promise<boolean> | null {
     const { originMsMin = 2_000 } = this.#deps
     if (this.#state !== 'started') return null
     const isWorthIt = facts.tags.kind === 'embedding' || facts.originMs >= originMsMin
-    if (!isWorthIt || facts.freshForMs + facts.staleMs <= 0) return Promise.resolve()
+    if (!isWorthIt || facts.freshForMs + facts.staleMs <= 0) return Promise.resolve(false)
     const written = this.#writes.run(() => this.#write(entries, facts), writeMsMax)
     return (
       written?.then((done) => {
         if (done === null) throw new Error('the database did not take the entries', { cause: this.#writes.cause })
+        return done
       }) ?? null
     )
   }

@@ -108,28 +108,29 @@ class RedisLayer implements SecondLayer {
     return groups
   }
 
-  put(key: string, bytes: Buffer, facts: StoredFacts): Promise<void> | null {
+  put(key: string, bytes: Buffer, facts: StoredFacts): Promise<boolean> | null {
     return this.putMany([{ key, bytes }], facts)
   }
 
-  putMany(entries: readonly KeyedBytes[], facts: StoredFacts): Promise<void> | null {
+  putMany(entries: readonly KeyedBytes[], facts: StoredFacts): Promise<boolean> | null {
+    if (lifeMsOf(facts) <= 0) return Promise.resolve(false)
     const rounds = cut(entries)
     const first = this.#putRound(rounds[0] ?? [], facts)
     return first === skipped ? null : this.#putRounds(rounds, first, facts)
   }
 
-  async #putRounds(rounds: readonly (readonly KeyedBytes[])[], first: Promise<Stored>, facts: StoredFacts): Promise<void> {
+  async #putRounds(rounds: readonly (readonly KeyedBytes[])[], first: Promise<Stored>, facts: StoredFacts): Promise<true> {
     let stored: Stored = await first
     for (const round of rounds.slice(1)) {
       if (stored === skipped) break
       stored = await this.#putRound(round, facts)
     }
     if (stored === skipped) throw new Error('Redis did not take the entries')
+    return stored
   }
 
   #putRound(entries: readonly KeyedBytes[], facts: StoredFacts): Promise<Stored> | Skipped {
-    const lifeMs = Math.ceil(facts.freshForMs + facts.staleMs)
-    if (lifeMs <= 0) return Promise.resolve<true>(true)
+    const lifeMs = lifeMsOf(facts)
     return this.#deps.redis.run(async ({ command, commandBuffer }): Promise<true> => {
       const nowMs = readTimeMs(await command('TIME'))
       const times = { bornAtMs: nowMs - facts.ageMs, staleAtMs: nowMs + facts.freshForMs }
@@ -164,6 +165,11 @@ interface Round {
 }
 
 type Stored = true | Skipped
+
+/** How long an entry is of any use. */
+function lifeMsOf({ freshForMs, staleMs }: StoredFacts): number {
+  return Math.ceil(freshForMs + staleMs)
+}
 
 /** 0..63 out of the first two digits of a key; keys are digits of an HMAC. */
 function tagOf(key: string): number {

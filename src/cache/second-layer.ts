@@ -55,10 +55,13 @@ export interface SecondLayer {
   get(key: string, tags: Tags): Promise<FoundEntry | null> | null
   /** Several at once, for kinds whose entries come in batches: those that are there, by key. */
   getMany?(keys: readonly string[], tags: Tags): Promise<ReadonlyMap<string, FoundEntry>> | null
-  /** Keeps the entry, unless there is one (the first writer wins, so that all see one answer). A failure is its own affair. */
-  put(key: string, bytes: Buffer, facts: StoredFacts): Promise<void> | null
+  /**
+   * Keeps the entry, unless there is one (the first writer wins, so that all see one answer). Resolves true when one is there now,
+   * false when it is none for this layer. Null: the layer is down. A failure rejects.
+   */
+  put(key: string, bytes: Buffer, facts: StoredFacts): Promise<boolean> | null
   /** Several of the same tags and times. */
-  putMany?(entries: readonly KeyedBytes[], facts: StoredFacts): Promise<void> | null
+  putMany?(entries: readonly KeyedBytes[], facts: StoredFacts): Promise<boolean> | null
   /** Deletes one entry, e.g. a corrupt one. */
   delete(key: string, tags: Tags): Promise<void> | null
   /** Deletes what the selector means, as far as the layer can find it; resolves with how many, null when it cannot say. */

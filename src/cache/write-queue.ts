@@ -8,8 +8,11 @@ const underWayMax = 4
 
 export interface QueuedWrite {
   readonly bytes: number
-  /** Null: the layer does not take writes now; the write is dropped. Must not reject for long: the layer has its own timeout. */
-  run(): Promise<void> | null
+  /**
+   * Resolves with whether the layer keeps it; false: it had no use for it. Null: the layer does not take writes now; the write is
+   * dropped. Must not last: the layer has its own timeout.
+   */
+  run(): Promise<boolean> | null
   /** Called once when nothing more will come of it: it was written, failed or was dropped. */
   readonly onEnd?: () => void
 }
@@ -17,8 +20,13 @@ export interface QueuedWrite {
 export interface WriteQueueStats {
   readonly queued: number
   readonly queuedBytes: number
+  /** Kept by the layer. */
   readonly written: number
+  /** Not for this layer: too cheap to make, or over by the time it was their turn. */
+  readonly declined: number
+  /** Never tried: the queue was full, or the layer was being left alone. */
   readonly dropped: number
+  /** Tried, and not known to be kept. */
   readonly failed: number
 }
 
@@ -28,6 +36,7 @@ export class WriteQueue {
   #queuedBytes = 0
   #underWay = 0
   #written = 0
+  #declined = 0
   #dropped = 0
   #failed = 0
   #onIdle: (() => void)[] = []
@@ -83,14 +92,15 @@ export class WriteQueue {
     }
     this.#underWay += 1
     writing.then(
-      () => this.#ended(write, 'written'),
+      (isKept) => this.#ended(write, isKept ? 'written' : 'declined'),
       () => this.#ended(write, 'failed'),
     )
   }
 
-  #ended(write: QueuedWrite, how: 'written' | 'failed'): void {
+  #ended(write: QueuedWrite, how: 'written' | 'declined' | 'failed'): void {
     this.#underWay -= 1
     if (how === 'written') this.#written += 1
+    else if (how === 'declined') this.#declined += 1
     else this.#failed += 1
     write.onEnd?.()
     this.#pump()
@@ -115,6 +125,7 @@ export class WriteQueue {
       queued: this.#writes.length - this.#head,
       queuedBytes: this.#queuedBytes,
       written: this.#written,
+      declined: this.#declined,
       dropped: this.#dropped,
       failed: this.#failed,
     }

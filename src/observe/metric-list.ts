@@ -116,6 +116,8 @@ function guardFamilies() {
     cacheBytes: gauge('corral_cache_bytes', 'Bytes held by the cache in memory.'),
     cacheEntries: gauge('corral_cache_entries', 'Entries held by the cache in memory.'),
     cacheFlights: gauge('corral_cache_flights', 'Shared answers under way.'),
+    redisUp: gauge('corral_redis_up', 'Whether Redis is asked: 1, or 0 while it is left alone.'),
+    redisCalls: counter('corral_redis_calls_total', 'Calls to Redis; those skipped went on without it.', ['result']),
   }
 }
 

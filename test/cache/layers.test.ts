@@ -140,7 +140,7 @@ describe('a layer behind memory', () => {
   it('gets its writes behind the answers, a bounded number of them', async () => {
     const layer = sharedLayer(manualClock())
     const held: (() => void)[] = []
-    const slow = { ...layer, put: () => new Promise<void>((resolve) => void held.push(resolve)) }
+    const slow = { ...layer, put: () => new Promise<boolean>((resolve) => void held.push(() => resolve(true))) }
     const built = cached({ layers: [slow] })
     for (let index = 0; index < 1_100; index += 1) {
       const answer = take(built.ask(chat(`question ${index}`)))
@@ -155,6 +155,19 @@ describe('a layer behind memory', () => {
       await settle()
     }
     await idle
+  })
+
+  it.each([
+    ['kept', () => Promise.resolve(true), { written: 1 }],
+    ['not for this layer', () => Promise.resolve(false), { declined: 1 }],
+    ['refused by a layer that is left alone', (): null => null, { dropped: 1 }],
+    ['failed', (): Promise<boolean> => Promise.reject(new Error('down')), { failed: 1 }],
+  ] as const)('counts a write that was %s as that alone', async (_, put, counted) => {
+    const built = cached({ layers: [{ ...sharedLayer(manualClock()), put }] })
+    await fill(built)
+    await built.cache.idle()
+    const none = { queued: 0, queuedBytes: 0, written: 0, declined: 0, dropped: 0, failed: 0 }
+    expect(built.cache.stats().layers[0]?.writes).toEqual({ ...none, ...counted })
   })
 
   it('H2: the age goes on from there, never back', async () => {

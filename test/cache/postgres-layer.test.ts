@@ -62,7 +62,7 @@ describeStores(storeKinds, (servers) => {
 
   test('keeps vectors whatever they took, and answers that took two seconds', async () => {
     const opened = await open(servers)
-    await opened.layer.put(keyOf('quick'), Buffer.from('x'), { ...facts, originMs: 1_999 })
+    expect(await opened.layer.put(keyOf('quick'), Buffer.from('x'), { ...facts, originMs: 1_999 })).toBe(false)
     await opened.layer.put(keyOf('slow'), Buffer.from('x'), facts)
     await opened.layer.put(keyOf('vector'), Buffer.from('x'), vectors)
     expect(await count(opened)).toBe(2)

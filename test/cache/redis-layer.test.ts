@@ -65,7 +65,7 @@ test('ages are those of the clock of Redis, whatever clock a replica has', async
 
 test('an entry that is over is not written', async () => {
   const redis = await openRedis((await startRedis()).url)
-  await layerOn(redis).put(keyOf('k'), Buffer.from('x'), { ...facts, freshForMs: -1 })
+  expect(await layerOn(redis).put(keyOf('k'), Buffer.from('x'), { ...facts, freshForMs: -1 })).toBe(false)
   expect(await names(redis)).toEqual([])
 })
 

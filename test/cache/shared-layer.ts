@@ -35,7 +35,7 @@ export function sharedLayer(clock: Clock, name = 'redis'): SharedLayer {
       if (layer.mode === 'skip') return null
       if (layer.mode === 'reject') return Promise.reject(new Error('down'))
       if (!kept.has(key)) kept.set(key, { bytes, facts, atMs: clock.nowMs() })
-      return Promise.resolve()
+      return Promise.resolve(true)
     },
     delete(key) {
       kept.delete(key)

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import type { FleetEvents } from '../../src/fleet/fleet.ts'
 import { Distribution, LabelGuard } from '../../src/observe/families.ts'
 import type { ObservedAttempt } from '../../src/observe/events.ts'
+import { addRedisMetrics } from '../../src/observe/redis-metrics.ts'
 import { makeCall, makeObserver, makeRequest, outcome, sample, usage } from './fixtures.ts'
 
 function ended(model: string, node = 'a') {
@@ -219,4 +220,19 @@ test('a request costs a few microseconds', async () => {
     }
   })
   expect((tookMs * 1_000) / rounds).toBeLessThan(14)
+})
+
+test('a scrape tells whether Redis is asked, and what came of the calls', async () => {
+  const { observer } = makeObserver()
+  const redis = { state: 'up', stats: { answered: 40, skipped: 7, dataErrors: 2 } }
+  addRedisMetrics(observer.metrics, redis)
+  const seriesOf = async () => (await observer.metrics.render()).body.split('\n').filter((line) => line.startsWith('corral_redis_'))
+  expect(await seriesOf()).toEqual([
+    'corral_redis_up 1',
+    'corral_redis_calls_total{result="answered"} 40',
+    'corral_redis_calls_total{result="skipped"} 5',
+    'corral_redis_calls_total{result="data-error"} 2',
+  ])
+  redis.state = 'down'
+  expect((await seriesOf())[0]).toBe('corral_redis_up 0')
 })
