@@ -156,7 +156,7 @@ function admitPath({ incoming, outgoing }: Arrival, options: Door): boolean {
 }
 
 /** Prefixes whose rest is a parameter and may be escaped. */
-const parameterPrefixes = ['/v1/models/', '/api/blobs/', '/api/user/keys/', '/admin/']
+const parameterPrefixes = ['/v1/models/', '/api/blobs/', '/api/user/keys/', '/admin/', '/rag/']
 
 function admitEncoded(path: string, exchange: Exchange, { newId }: Door): boolean {
   const prefix = parameterPrefixes.find((candidate) => path.startsWith(candidate))

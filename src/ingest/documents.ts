@@ -172,6 +172,29 @@ function metadataOf(value: unknown): Metadata {
 }
 
 /**
+ * Removes the bytes and the jobs of a whole collection, and what `work` removes, all in one transaction. Gives the ids of the jobs, and what
+ * `work` gave.
+ */
+export function removeDocuments<T>(
+  database: Database,
+  { tenant, collection }: Omit<DocumentPlace, 'document'>,
+  work: (transaction: Transaction) => Promise<T>,
+): Promise<{ readonly result: T; readonly jobs: readonly string[] }> {
+  return database.tx(
+    { tenant },
+    async (transaction) => {
+      const values = [tenant, collection]
+      // Jobs first: their workers hold these rows before they hold the collection's.
+      const jobs = await transaction.query('delete from rag_jobs where tenant = $1 and collection = $2 returning id', values)
+      const result = await work(transaction)
+      await transaction.query('delete from rag_sources where tenant = $1 and collection = $2', values)
+      return { result, jobs: jobs.rows.map(({ id }) => String(id)) }
+    },
+    wholeDocument,
+  )
+}
+
+/**
  * Removes a document with its bytes and its jobs, all in one transaction; a job that runs is gone with them. Gives the ids of the jobs,
  * and false when there was no document.
  */

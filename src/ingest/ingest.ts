@@ -2,7 +2,7 @@
  * Documents in: bytes or addresses become jobs, jobs become documents that can be found. The one way in for the surfaces and for the
  * watched folders; what it needs of others is in `job-deps.ts`.
  */
-import { type GivenDocument, reingestDocument, removeDocument, submitDocument, type Submitted } from './documents.ts'
+import { type GivenDocument, reingestDocument, removeDocument, removeDocuments, submitDocument, type Submitted } from './documents.ts'
 import type { Job } from './job.ts'
 import type { DocumentPlace, IngestDeps } from './job-deps.ts'
 import { cancelJob, type ControlVerdict, pauseJob, resumeJob, retryFailedJobs, retryJob } from './jobs/job-control.ts'
@@ -10,6 +10,7 @@ import { type JobList, countJobs, listJobs, readJob } from './jobs/job-rows.ts'
 import { JobWorkers } from './jobs/job-worker.ts'
 import type { JobPlace } from './jobs/parts.ts'
 import { JobEvents, watchJob } from './progress.ts'
+import type { Transaction } from '../store/database.ts'
 import { Retention, sweepOnce } from './retention.ts'
 import { deleteSource, latestSource, type Source, sourceBytes, storeSource } from './sources.ts'
 
@@ -75,6 +76,13 @@ export class Ingest {
     const { wasThere, jobs } = await removeDocument(this.#deps.database, place, this.#deps.deleteDocument)
     for (const id of jobs) this.#changed({ tenant: place.tenant, id })
     return wasThere
+  }
+
+  /** Empties a collection of its jobs and bytes, together with what `work` removes of it; gives what `work` gave. */
+  async removeAll<T>(place: Omit<DocumentPlace, 'document'>, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    const { result, jobs } = await removeDocuments(this.#deps.database, place, work)
+    for (const id of jobs) this.#changed({ tenant: place.tenant, id })
+    return result
   }
 
   /** The source of a document, and its bytes one row at a time; null when they are not there. */

@@ -115,9 +115,14 @@ export async function listCollections(
   return rows.map((row) => collectionRow.parse(row))
 }
 
-/** By name; null when there is none. */
-export async function getCollection(transaction: Transaction, { tenant, name }: CollectionPlace): Promise<Collection | null> {
-  const { rows } = await transaction.query(`select ${columns} from rag_collections where tenant = $1 and name = $2`, [tenant, name])
+/** By name; null when there is none. `holds`: nobody else changes it until the transaction ends. */
+export async function getCollection(
+  transaction: Transaction,
+  { tenant, name }: CollectionPlace,
+  { holds = false }: { readonly holds?: boolean } = {},
+): Promise<Collection | null> {
+  const text = `select ${columns} from rag_collections where tenant = $1 and name = $2${holds ? ' for update' : ''}`
+  const { rows } = await transaction.query(text, [tenant, name])
   return decode(rows[0])
 }
 

@@ -29,6 +29,8 @@ export const readOnlyState = '25006'
 const fullStates = new Set(['53100', 'ENOSPC', 'EDQUOT'])
 /** undefined_table and undefined_column: statements of this version on a schema that its migrations have not reached yet. */
 const unpreparedStates = new Set(['42P01', '42703'])
+/** character_not_in_repertoire and untranslatable_character: a text or a JSON value with U+0000. */
+const unstorableStates = new Set(['22021', '22P05'])
 const socketCodes = /^E[A-Z]+$/
 /** pg's own errors of a connection that ended have no code. */
 const connectionLostText =
@@ -75,6 +77,11 @@ export function storeError(error: unknown): unknown {
   if (timeoutStates.has(code)) return new CorralError('store_timeout', 'a statement took too long', { cause: error })
   if (conflictStates.has(code)) return unavailable('transactions kept conflicting', error)
   if (isConnectionLost(error)) return unavailable('the connection to the database is lost', error)
+  if (unstorableStates.has(code)) {
+    return new CorralError('invalid_request', 'a text holds a NUL character (U+0000), which cannot be stored: leave it out', {
+      cause: error,
+    })
+  }
   if (isUnprepared(error)) return unavailable('starting: the database is still being prepared', error)
   const kind = constraintKinds[code]
   if (kind === undefined || typeof error !== 'object' || error === null) return error

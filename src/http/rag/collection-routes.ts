@@ -3,7 +3,8 @@ import type { Hono } from 'hono'
 
 import type { Collection, CollectionSettings } from '../../core/corpus.ts'
 import { createCollection, deleteCollection, listCollections, purgeCollection, updateCollection } from '../../search/collections.ts'
-import type { Database } from '../../store/database.ts'
+import { CorralError } from '../../core/errors.ts'
+import type { Database, Transaction } from '../../store/database.ts'
 import { actOf, json, ownRoute, parameter, readJson } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { change } from './idempotency.ts'
@@ -11,6 +12,7 @@ import type { RagDeps } from './rag-deps.ts'
 import {
   collectionOf,
   entityTag,
+  heldCollectionOf,
   jsonBytesMax,
   mustMatch,
   noCollection,
@@ -100,7 +102,7 @@ async function alter(context: RagContext, deps: RagDeps): Promise<Response> {
   if (typeof settings.embedder === 'string')
     Object.assign(settings, { embedder: (await service.newSettings({ embedder: settings.embedder })).embedder })
   const changed = await database.tx({ tenant }, async (transaction) => {
-    const found = await collectionOf(context, transaction, tenant)
+    const found = await heldCollectionOf(context, transaction, tenant)
     mustMatchCollection(context, found)
     return updateCollection(transaction, { tenant, name: found.name, settings })
   })
@@ -110,12 +112,11 @@ async function alter(context: RagContext, deps: RagDeps): Promise<Response> {
 }
 
 async function purge(context: RagContext, deps: RagDeps): Promise<Response> {
-  const { database, service } = deps
+  const { service } = deps
   const tenant = tenantOf(context, deps)
-  const emptied = await database.tx({ tenant }, async (transaction) => {
-    const { name } = await collectionOf(context, transaction, tenant)
-    return purgeCollection(transaction, { tenant, name }, service.purgeVectors)
-  })
+  const emptied = await withoutDocuments(context, deps, (transaction, { name }) =>
+    purgeCollection(transaction, { tenant, name }, service.purgeVectors),
+  )
   if (emptied === null) throw noCollection(parameter(context, 'name'))
   await forget(context, deps, tenant)
   deps.onChange('purge collection', emptied.name, actOf(context, deps))
@@ -123,10 +124,9 @@ async function purge(context: RagContext, deps: RagDeps): Promise<Response> {
 }
 
 async function remove(context: RagContext, deps: RagDeps): Promise<Response> {
-  const { database, service } = deps
+  const { service } = deps
   const tenant = tenantOf(context, deps)
-  const name = await database.tx({ tenant }, async (transaction) => {
-    const found = await collectionOf(context, transaction, tenant)
+  const name = await withoutDocuments(context, deps, async (transaction, found) => {
     mustMatchCollection(context, found)
     await deleteCollection(transaction, { tenant, name: found.name }, service.purgeVectors)
     return found.name
@@ -134,6 +134,21 @@ async function remove(context: RagContext, deps: RagDeps): Promise<Response> {
   await forget(context, deps, tenant)
   deps.onChange('delete collection', name, actOf(context, deps))
   return context.body(null, 204)
+}
+
+/** Removes jobs and bytes of the collection that the path names, and in the same transaction what `work` removes. */
+async function withoutDocuments<T>(
+  context: RagContext,
+  deps: RagDeps,
+  work: (transaction: Transaction, found: Collection) => Promise<T>,
+): Promise<T> {
+  const tenant = tenantOf(context, deps)
+  const { id } = await read(deps.database, tenant, (transaction) => collectionOf(context, transaction, tenant))
+  return deps.service.ingest.removeAll({ tenant, collection: id }, async (transaction) => {
+    const found = await heldCollectionOf(context, transaction, tenant)
+    if (found.id !== id) throw new CorralError('conflict', 'the collection was made anew meanwhile: ask again')
+    return work(transaction, found)
+  })
 }
 
 /** `?purge=true`: also what models said with the removed text before them, of the whole tenant. */

@@ -1,4 +1,6 @@
 /** Takes documents in: each file of a request becomes a job, and so does a page that is named by its URL. */
+import { createHash } from 'node:crypto'
+
 import type { Metadata } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { GivenFile } from '../../ingest/ingest.ts'
@@ -69,11 +71,11 @@ async function fromUrl(context: RagContext, deps: RagDeps, owner: Owner): Promis
   })
   const { job } = await deps.service.ingest.submitUrl({
     ...owner,
-    document: checkedId(id ?? url),
+    document: checkedId(id ?? wishes.id ?? url),
     name: baseName(new URL(checkedUrl(url)).pathname) || url,
     title: title ?? wishes.title,
     uri: url,
-    metadata,
+    metadata: metadata ?? wishes.metadata,
     priority: wishes.waits ? waitedFor : inBulk,
     isSearchableWithoutVectors: true,
     skipsDuplicates: wishes.skipsDuplicates,
@@ -88,21 +90,32 @@ function checkedUrl(url: string): string {
 }
 
 async function fromFiles(context: RagContext, deps: RagDeps, owner: Owner): Promise<Response> {
-  // A plain form of a foreign page could send multipart.
-  if (isMultipart(context.req.header('content-type')) && context.req.header('origin') !== undefined) await sameOrigin(context)
+  if (context.req.header('origin') !== undefined && formTypes.test(context.req.header('content-type') ?? '')) await sameOrigin(context)
   const jobs: Job[] = []
-  for await (const file of uploadedFiles(context.env.incoming)) {
-    const wishes = readWishes(context, file.fields)
-    if (jobs.length > 0 && wishes.id !== undefined) {
-      throw new CorralError('invalid_request', 'id names one document: send its file alone, or leave id out')
+  try {
+    for await (const file of uploadedFiles(context.env.incoming)) {
+      const wishes = readWishes(context, file.fields)
+      if (jobs.length > 0 && wishes.id !== undefined) {
+        throw new CorralError('invalid_request', 'id names one document: send its file alone, or leave id out')
+      }
+      const given = givenOf(file, wishes, { newId: deps.newId, place: jobs.length })
+      const { job } = await deps.service.ingest.submitFile({ ...owner, ...given }, file.bytes)
+      jobs.push(job)
     }
-    const given = givenOf(file, wishes, { newId: deps.newId, place: jobs.length })
-    const { job } = await deps.service.ingest.submitFile({ ...owner, ...given }, file.bytes)
-    jobs.push(job)
+  } catch (error) {
+    throw error instanceof CorralError && jobs.length > 0 ? withTaken(error, jobs) : error
   }
   if (jobs.length === 0) throw new CorralError('invalid_request', 'the request carries no file')
   return answerJobs(context, deps, jobs)
 }
+
+function withTaken({ code, message, cause, retryAfterMs }: CorralError, jobs: readonly Job[]): CorralError {
+  const taken = `files before this one are taken in, as jobs ${jobs.map(({ id }) => id).join(', ')}`
+  return new CorralError(code, `${message}; ${taken}`, { cause, ...(retryAfterMs === null ? {} : { retryAfterMs }) })
+}
+
+/** What a plain form of a foreign page could send; nothing at all counts with it. */
+const formTypes = /^\s*($|multipart\/|text\/plain|application\/x-www-form-urlencoded)/i
 
 /** The front let the origin in; a form cannot set this header. */
 async function sameOrigin(context: RagContext): Promise<void> {
@@ -116,7 +129,8 @@ function givenOf(
   wishes: Wishes,
   { newId, place }: { readonly newId: () => string; readonly place: number },
 ): Omit<GivenFile, keyof Owner> {
-  const document = checkedId(wishes.id ?? (name === '' ? newId() : name))
+  const idempotencyKey = wishes.idempotencyKey === null ? null : `${wishes.idempotencyKey}#${place}`
+  const document = checkedId(wishes.id ?? (name === '' ? nameless(idempotencyKey, newId) : name))
   return {
     document,
     name: name === '' ? baseName(document) || 'document' : name,
@@ -127,8 +141,13 @@ function givenOf(
     priority: wishes.waits ? waitedFor : inBulk,
     isSearchableWithoutVectors: true,
     skipsDuplicates: wishes.skipsDuplicates,
-    idempotencyKey: wishes.idempotencyKey === null ? null : `${wishes.idempotencyKey}#${place}`,
+    idempotencyKey,
   }
+}
+
+/** The id of a document without any name: the same when the request is sent again. */
+function nameless(idempotencyKey: string | null, newId: () => string): string {
+  return idempotencyKey === null ? newId() : createHash('sha256').update(idempotencyKey).digest('hex').slice(0, 32)
 }
 
 /** From the query, else from a field of the form. */
@@ -166,6 +185,10 @@ function parse(text: string): unknown {
 
 function checkedId(id: string): string {
   // eslint-disable-next-line no-control-regex
-  if (id !== '' && id.length <= idCharsMax && !/[\u0000-\u001f\u007f]/.test(id)) return id
-  throw new CorralError('invalid_request', `id: 1 to ${idCharsMax} characters without control characters`)
+  const isOdd = /[\u0000-\u001f\u007f\\]/.test(id) || /(^|\/)\.{1,2}(\/|$)/.test(id)
+  if (id !== '' && id.length <= idCharsMax && !isOdd) return id
+  throw new CorralError(
+    'invalid_request',
+    `id: 1 to ${idCharsMax} characters without control characters, backslashes, and the path segments "." and ".."`,
+  )
 }

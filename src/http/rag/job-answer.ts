@@ -50,15 +50,20 @@ export function followJob(context: RagContext, deps: RagDeps, job: Job): Respons
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       beat.onBeat = () => controller.enqueue(comment)
-      const { done, value } = await states.next()
-      beat.onBeat = () => undefined
-      if (done !== true && value !== null) {
-        const [view] = await jobViews(deps.database, [value])
-        controller.enqueue(Buffer.from(`event: ${isFinished(value) ? 'done' : 'progress'}\ndata: ${JSON.stringify(view)}\n\n`))
-        return
+      try {
+        const { done, value } = await states.next()
+        beat.onBeat = () => undefined
+        if (done !== true && value !== null) {
+          const [view] = await jobViews(deps.database, [value])
+          controller.enqueue(Buffer.from(`event: ${isFinished(value) ? 'done' : 'progress'}\ndata: ${JSON.stringify(view)}\n\n`))
+          return
+        }
+        beat.stop()
+        controller.close()
+      } catch (error) {
+        beat.stop()
+        throw error
       }
-      beat.stop()
-      controller.close()
     },
     cancel() {
       beat.stop()
@@ -76,7 +81,13 @@ interface Beat {
 }
 
 function startBeat(clock: Clock): Beat {
-  const beat: Beat = { onBeat: () => undefined, stop: () => timer.cancel() }
+  const beat: Beat = {
+    onBeat: () => undefined,
+    stop: () => {
+      beat.onBeat = () => undefined
+      timer.cancel()
+    },
+  }
   const next = (): ReturnType<Clock['after']> =>
     clock.after(keepAliveMs, () => {
       beat.onBeat()

@@ -52,7 +52,7 @@ export function mountJobs(app: Hono<NodeBindings>, deps: RagDeps): void {
 
 async function list(context: RagContext, deps: RagDeps): Promise<Response> {
   const tenant = tenantOf(context, deps)
-  const { after, limit } = pageOf(context)
+  const { after, limit } = pageOf(context, 2)
   const { state, collection: name, document } = context.req.query()
   if (state !== undefined && !isState(state)) throw new CorralError('invalid_request', `state is one of ${[...states].join(', ')}`)
   const collection = name === undefined ? undefined : await idOf(deps, { tenant, name })
@@ -72,7 +72,8 @@ async function list(context: RagContext, deps: RagDeps): Promise<Response> {
 
 function readMs(text: string): number {
   const atMs = Number(text)
-  if (!Number.isSafeInteger(atMs)) throw new CorralError('invalid_request', 'cursor: give the "next" of the page before, as it was')
+  if (!Number.isInteger(atMs) || Number.isNaN(new Date(atMs).getTime()))
+    throw new CorralError('invalid_request', 'cursor: give the "next" of the page before, as it was')
   return atMs
 }
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 
 import { CorralError } from '../../core/errors.ts'
 import type { Collection } from '../../core/corpus.ts'
-import { getCollection } from '../../search/collections.ts'
+import { type CollectionPlace, getCollection } from '../../search/collections.ts'
 import type { Transaction } from '../../store/database.ts'
 import { parameter } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
@@ -22,12 +22,12 @@ export function tenantOf(context: RagContext, { guard }: RagDeps): string {
 const pageDefault = 50
 export const pageMax = 200
 
-/** The page a client asks for: rows after `after`, at most `limit`. Throws `invalid_request`. */
-export function pageOf(context: RagContext): { readonly after: readonly string[]; readonly limit: number } {
+/** The page a client asks for: rows after `after` (`places` texts, or none), at most `limit`. Throws `invalid_request`. */
+export function pageOf(context: RagContext, places = 1): { readonly after: readonly string[]; readonly limit: number } {
   const { limit = String(pageDefault), cursor } = context.req.query()
   const rows = Number(limit)
   if (!Number.isInteger(rows) || rows < 1 || rows > pageMax) throw new CorralError('invalid_request', `limit is 1 to ${pageMax}`)
-  return { after: cursor === undefined ? [] : readCursor(cursor), limit: rows }
+  return { after: cursor === undefined ? [] : readCursor(cursor, places), limit: rows }
 }
 
 /** `rows` has one more than the page when there is another one. */
@@ -46,10 +46,10 @@ function writeCursor(place: readonly string[]): string {
   return Buffer.from(JSON.stringify(place)).toString('base64url')
 }
 
-function readCursor(cursor: string): readonly string[] {
+function readCursor(cursor: string, places: number): readonly string[] {
   try {
     const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Array.isArray(place) && place.length > 0 && place.every((item) => typeof item === 'string')) return place
+    if (Array.isArray(place) && place.length === places && place.every((item) => typeof item === 'string')) return place
   } catch {
     // Told below.
   }
@@ -81,10 +81,18 @@ function tagsIn(header: string | undefined): string[] {
 }
 
 /** The collection that the path names. Throws `collection_not_found`. */
-export async function collectionOf(context: RagContext, transaction: Transaction, tenant: string): Promise<Collection> {
-  const name = parameter(context, 'name')
-  const found = await getCollection(transaction, { tenant, name })
-  if (found === null) throw noCollection(name)
+export function collectionOf(context: RagContext, transaction: Transaction, tenant: string): Promise<Collection> {
+  return existing(transaction, { tenant, name: parameter(context, 'name') }, { holds: false })
+}
+
+/** The same, as it is until the transaction ends. */
+export function heldCollectionOf(context: RagContext, transaction: Transaction, tenant: string): Promise<Collection> {
+  return existing(transaction, { tenant, name: parameter(context, 'name') }, { holds: true })
+}
+
+async function existing(transaction: Transaction, place: CollectionPlace, options: { readonly holds: boolean }): Promise<Collection> {
+  const found = await getCollection(transaction, place, options)
+  if (found === null) throw noCollection(place.name)
   return found
 }
 

@@ -13,16 +13,19 @@ const settings = z.strictObject({
 })
 
 const collectionName = z.string().min(1).max(63)
+/** Half a surrogate pair or U+0000 is no text that JSON in a database can hold. */
+const isText = (text: string): boolean => text.isWellFormed() && !text.includes('\0')
+const metadataText = z.string().max(8_192).refine(isText, 'holds U+0000 or half a character')
 const metadataValue = z.union([
-  z.string().max(8_192),
+  metadataText,
   z.number(),
   z.boolean(),
   z.null(),
-  z.array(z.union([z.string().max(8_192), z.number(), z.boolean()])).max(256),
+  z.array(z.union([metadataText, z.number(), z.boolean()])).max(256),
 ])
 
 /** Flat; dates are ISO 8601 strings. */
-export const metadataShape = z.record(z.string().min(1).max(128), metadataValue)
+export const metadataShape = z.record(z.string().min(1).max(128).refine(isText, 'holds U+0000 or half a character'), metadataValue)
 
 export const newCollection = z.strictObject({ name: collectionName, settings: settings.partial().default({}) })
 
@@ -35,7 +38,7 @@ export const urlDocument = z.strictObject({
   url: z.string().min(1).max(2_048),
   id: z.string().min(1).max(512).optional(),
   title: z.string().max(500).optional(),
-  metadata: metadataShape.default({}),
+  metadata: metadataShape.optional(),
 })
 
 const scalar = z.union([z.string().max(1_024), z.number(), z.boolean()])

@@ -1,0 +1,253 @@
+// Documents over HTTP: given as a raw body, as a form, by URL; read, made again, removed.
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+import { mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
+import { makeTenants } from './tenants.ts'
+
+interface JobView {
+  readonly id: string
+  readonly document: string
+  readonly state: string
+  readonly name: string
+  readonly outcome: string | null
+  readonly error: { readonly code: string; readonly message: string } | null
+}
+
+let gateway: RagGateway
+let key: string
+let web: Server
+beforeAll(async () => {
+  gateway = await startRagGateway({ identity: { mode: 'keys' } })
+  key = (await makeTenants(gateway)).acme
+  await gateway.collection('docs', {}, { key })
+  web = createServer((_, outgoing) => void outgoing.end('<h1>Not to be seen</h1>'))
+  await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve))
+}, 60_000)
+afterAll(async () => {
+  web.close()
+  await gateway.close()
+})
+
+const base = '/rag/collections/docs/documents'
+const get = (path: string, headers: Record<string, string> = {}) => gateway.ask('GET', path, { key, headers })
+const raw = (query: string, body: string | Buffer, headers: Record<string, string> = {}) =>
+  gateway.ask('POST', `${base}?${query}`, { key, body, headers: { 'content-type': 'text/plain', ...headers } })
+
+function jobsOf(answer: { readonly json: Readonly<Record<string, unknown>> }): JobView[] {
+  return answer.json['jobs'] as JobView[]
+}
+
+async function form(parts: readonly (readonly [string, string | File])[], query = '', headers: Record<string, string> = {}) {
+  const data = new FormData()
+  for (const [name, value] of parts) data.append(name, value)
+  const request = new Request('http://x/', { method: 'POST', body: data })
+  const type = request.headers.get('content-type') ?? ''
+  const body = Buffer.from(await request.arrayBuffer())
+  return gateway.ask('POST', `${base}${query}`, { key, body, headers: { 'content-type': type, ...headers } })
+}
+
+test('a raw body becomes a document, told of as a job, then found by its id', async () => {
+  const answer = mustBe(
+    202,
+    await raw('id=notes&title=My+notes&uri=https%3A%2F%2Fexample.org%2Fn&metadata={"team":"ops","year":2026}', 'One. Two.'),
+  )
+  const [job] = jobsOf(answer)
+  expect(job).toMatchObject({ document: 'notes', collection: 'docs', kind: 'upload', name: 'notes' })
+  expect(answer.headers.get('location')).toBe(`/rag/jobs/${job?.id}`)
+  expect(jobsOf(mustBe(200, await raw('id=notes-2&wait=true', 'Three.')))[0]).toMatchObject({ state: 'done', outcome: 'written' })
+  // Of one collection documents are written in turn, so the first is there too.
+  await gateway.ask('GET', `/rag/jobs/${job?.id}`, { key, headers: { accept: 'text/event-stream' } })
+  const read = mustBe(200, await get(`${base}/notes`))
+  expect(read.json).toMatchObject({
+    id: 'notes',
+    title: 'My notes',
+    uri: 'https://example.org/n',
+    metadata: { team: 'ops', year: 2026 },
+    sizeBytes: 9,
+    chunks: 1,
+    revision: 1,
+    warnings: [],
+  })
+  const [text, source] = [await get(`${base}/notes/text`), await get(`${base}/notes/source`)]
+  expect([text.text, source.text]).toEqual(['One. Two.', 'One. Two.'])
+  for (const { headers } of [text, source]) {
+    expect(headers.get('content-disposition')).toMatch(/^attachment; filename\*=UTF-8''/)
+    expect([headers.get('x-content-type-options'), headers.get('content-security-policy')]).toEqual([
+      'nosniff',
+      "default-src 'none'; sandbox",
+    ])
+  }
+})
+
+test('a document has a tag that changes with it', async () => {
+  mustBe(200, await raw('id=tagged&wait=true', 'First words.'))
+  const first = await get(`${base}/tagged`)
+  const tag = first.headers.get('etag') ?? ''
+  expect((await get(`${base}/tagged`, { 'if-none-match': tag })).status).toBe(304)
+  mustBe(200, await raw('id=tagged&wait=true', 'Second words.'))
+  const second = await get(`${base}/tagged`, { 'if-none-match': tag })
+  expect([second.status, second.json['revision']]).toEqual([200, 2])
+  const stale = await gateway.ask('DELETE', `${base}/tagged`, { key, headers: { 'if-match': tag } })
+  expect([stale.status, stale.json['code']]).toEqual([412, 'precondition_failed'])
+  const fresh = { 'if-match': second.headers.get('etag') ?? '' }
+  expect((await gateway.ask('DELETE', `${base}/tagged`, { key, headers: fresh })).status).toBe(204)
+  for (const path of ['', '/text', '/source']) expect((await get(`${base}/tagged${path}`)).json['code']).toBe('document_not_found')
+  expect((await gateway.ask('DELETE', `${base}/tagged`, { key })).status).toBe(404)
+})
+
+test('a form brings several files, each a job, with the fields before them', async () => {
+  const answer = await form(
+    [
+      ['metadata', '{"from":"form"}'],
+      ['file', new File(['# Alpha\n\nThe first file.'], 'alpha.md', { type: 'text/markdown' })],
+      ['file', new File(['The second file.'], 'beta.txt', { type: 'text/plain' })],
+    ],
+    '?wait=true',
+  )
+  expect(jobsOf(mustBe(200, answer)).map(({ document, state }) => [document, state])).toEqual([
+    ['alpha.md', 'done'],
+    ['beta.txt', 'done'],
+  ])
+  expect((await get(`${base}/alpha.md`)).json).toMatchObject({ title: 'Alpha', metadata: { from: 'form' } })
+  expect((await get(`${base}/beta.txt`)).json).toMatchObject({ metadata: { from: 'form' } })
+  const named = await form([['file', new File(['Mine.'], 'theirs.txt')]], '?id=mine/at home.txt&wait=true')
+  expect(jobsOf(mustBe(200, named))[0]).toMatchObject({ document: 'mine/at home.txt', name: 'theirs.txt' })
+})
+
+test.each([
+  'a/b/c.md',
+  'ünï cödé',
+  '文書',
+  'q?x=1&y=2#z',
+  '100%',
+  'https://example.org/a?b=c',
+  "it's (a) *star*",
+  '%2F',
+  '..a',
+  'a..b',
+  '+plus+',
+])('the id %s names its document in a path', async (id) => {
+  mustBe(200, await raw(`id=${encodeURIComponent(id)}&wait=true`, `The text of ${id}.`))
+  const path = `${base}/${encodeURIComponent(id)}`
+  expect((await get(path)).json).toMatchObject({ id })
+  expect((await get(`${path}/text`)).text).toBe(`The text of ${id}.`)
+  expect((await gateway.ask('DELETE', path, { key })).status).toBe(204)
+  expect((await get(path)).status).toBe(404)
+})
+
+test.each(['..', '.', 'a/../b', '../x', 'a\\b', 'a\0b', 'a\nb', 'x'.repeat(513)])('the id %j is refused', async (id) => {
+  const answer = await raw(`id=${encodeURIComponent(id)}`, 'x')
+  expect([answer.status, answer.json['code']]).toEqual([400, 'invalid_request'])
+  expect(answer.json['detail']).toContain('id: 1 to 512 characters')
+})
+
+test.each([
+  ['metadata=x', 'flat JSON object'],
+  ['metadata=[1]', 'flat JSON object'],
+  ['metadata={"a":{"b":1}}', 'flat JSON object'],
+  [`metadata=${encodeURIComponent('{"a":"\\u0000"}')}`, 'U+0000'],
+  [`metadata=${encodeURIComponent('{"a":"\\ud800"}')}`, 'half a character'],
+  ['title=a%00b', 'NUL'],
+  ['uri=a%00b', 'NUL'],
+])('%s is refused, and nothing is kept', async (query, told) => {
+  const answer = await raw(`id=refused&${query}`, 'x')
+  expect([answer.status, answer.json['code']]).toEqual([400, 'invalid_request'])
+  expect(answer.json['detail']).toContain(told)
+  expect((await get('/rag/jobs?document=refused')).json['jobs']).toEqual([])
+})
+
+test('documents are listed by id, a page at a time', async () => {
+  await gateway.collection('listed', Object.fromEntries(['b', 'a', 'ä', 'B', 'a/1'].map((id) => [id, `Of ${id}.`])), { key })
+  const seen: string[] = []
+  let cursor = ''
+  do {
+    const page = mustBe(200, await get(`/rag/collections/listed/documents?limit=2${cursor}`))
+    const { documents, next } = page.json as { documents: { id: string }[]; next: string | null }
+    seen.push(...documents.map(({ id }) => id))
+    cursor = next === null ? '' : `&cursor=${next}`
+  } while (cursor !== '')
+  expect(seen).toEqual(['B', 'a', 'a/1', 'b', 'ä'])
+})
+
+test('a document is made again from its bytes by present settings', async () => {
+  mustBe(200, await raw('id=again&title=Kept&metadata={"k":1}&wait=true', 'Sentences. '.repeat(200)))
+  const before = await get(`${base}/again`)
+  const chunking = { targetTokens: 20, maxTokens: 40, overlapTokens: 0 }
+  mustBe(200, await gateway.ask('PATCH', '/rag/collections/docs', { key, body: { settings: { chunking } } }))
+  const job = jobsOf(mustBe(200, await gateway.ask('POST', `${base}/again/reingest?wait=true`, { key })))[0]
+  expect(job).toMatchObject({ kind: 'reingest', state: 'done', document: 'again' })
+  const after = await get(`${base}/again`)
+  expect(Number(after.json['chunks'])).toBeGreaterThan(Number(before.json['chunks']))
+  expect(after.json).toMatchObject({ title: 'Kept', metadata: { k: 1 } })
+  expect((await gateway.ask('POST', `${base}/nosuch/reingest`, { key })).json['code']).toBe('document_not_found')
+})
+
+test('the same upload with the same key is one job, another is refused', async () => {
+  const headers = { 'idempotency-key': 'upload-1' }
+  const [first, second] = [await raw('id=once', 'Once.', headers), await raw('id=once', 'Once.', headers)]
+  expect(jobsOf(second)[0]?.id).toBe(jobsOf(first)[0]?.id)
+  expect(jobsOf(await get('/rag/jobs?document=once'))).toHaveLength(1)
+  const other = await raw('id=once', 'Twice.', headers)
+  expect([other.status, other.json['code']]).toEqual([409, 'conflict'])
+  // Of a body without any name too.
+  const bare = { 'idempotency-key': 'upload-2' }
+  const [bare1, bare2] = [await raw('', 'Nameless.', bare), await raw('', 'Nameless.', bare)]
+  expect(jobsOf(bare2)[0]?.id).toBe(jobsOf(bare1)[0]?.id)
+  const files = [
+    ['file', new File(['One.'], 'k1.txt')],
+    ['file', new File(['Two.'], 'k2.txt')],
+  ] as const
+  const several = { 'idempotency-key': 'upload-3' }
+  const [form1, form2] = [await form(files, '', several), await form(files, '', several)]
+  expect(jobsOf(mustBe(202, form2)).map(({ id }) => id)).toEqual(jobsOf(mustBe(202, form1)).map(({ id }) => id))
+})
+
+test('bytes that are there already are not written again', async () => {
+  mustBe(200, await raw('id=original&wait=true', 'Words that stand here once.'))
+  const copy = mustBe(200, await raw('id=copy&wait=true&skipDuplicates=true', 'Words that stand here once.'))
+  expect(jobsOf(copy)[0]).toMatchObject({ state: 'done', outcome: 'duplicate', duplicateOf: 'original' })
+  const same = mustBe(200, await raw('id=original&wait=true', 'Words that stand here once.'))
+  expect(jobsOf(same)[0]).toMatchObject({ state: 'done', outcome: 'unchanged' })
+})
+
+test('a JSON file is a document, not a request', async () => {
+  const answer = await raw('id=data.json&wait=true', '{"url":"https://example.org","n":1}', { 'content-type': 'application/json' })
+  expect(jobsOf(mustBe(200, answer))[0]).toMatchObject({ kind: 'upload', state: 'done' })
+  expect((await get(`${base}/data.json/source`)).text).toBe('{"url":"https://example.org","n":1}')
+})
+
+const byUrl = (body: object | string, query = '') =>
+  gateway.ask('POST', `${base}${query}`, {
+    key,
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    headers: { 'content-type': 'application/vnd.corral.url+json' },
+  })
+
+test.each([
+  ['loopback', () => `http://127.0.0.1:${(web.address() as AddressInfo).port}/`],
+  ['loopback by another name', () => 'http://2130706433/'],
+  ['the metadata service', () => 'http://169.254.169.254/latest/meta-data/'],
+  ['a private network', () => 'http://10.0.0.1/'],
+  ['IPv6 loopback', () => 'http://[::1]/'],
+  ['IPv4 inside IPv6', () => 'http://[::ffff:127.0.0.1]/'],
+  ['a port of another service', () => 'http://example.org:22/'],
+  ['credentials', () => 'http://user:secret@example.org/'],
+])('a URL of %s is not fetched', async (_, urlOf) => {
+  const answer = await byUrl({ url: urlOf() }, '?wait=true')
+  expect([answer.status, answer.json['code']]).toEqual([400, 'url_not_allowed'])
+})
+
+test.each([
+  [{ url: 'file:///etc/passwd' }, 'url_not_allowed'],
+  [{ url: 'gopher://example.org/' }, 'url_not_allowed'],
+  [{ url: 'no url' }, 'url_not_allowed'],
+  [{}, 'invalid_request'],
+  [{ url: 'https://example.org/', extra: 1 }, 'invalid_request'],
+  [{ url: 'https://example.org/', metadata: { a: { b: 1 } } }, 'invalid_request'],
+  ['no JSON', 'invalid_request'],
+])('%j is no document by URL', async (body, code) => {
+  const answer = await byUrl(body)
+  expect([answer.status, answer.json['code']]).toEqual([400, code])
+})
