@@ -56,6 +56,8 @@ const writesMax = 1_000
 export class AnswerLog {
   readonly #deps: AnswerLogDeps
   readonly #writes = new Set<Promise<void>>()
+  /** Answers to requests from before it are noted without their text. */
+  #textsFromMs = -Infinity
 
   constructor(deps: AnswerLogDeps) {
     this.#deps = deps
@@ -81,7 +83,7 @@ export class AnswerLog {
       asked.collections,
       asked.model,
       texts ? asked.question : null,
-      texts ? summary.text : null,
+      texts && receivedAtMs > this.#textsFromMs ? summary.text : null,
       outcome.kind,
       summary.refused,
       summary.strength.probability,
@@ -139,6 +141,14 @@ export class AnswerLog {
     const { rows } = await transaction.query('select 1 from rag_answers where tenant = $1 and id = $2', [tenant, answer])
     if (rows.length === 0)
       throw new CorralError('answer_not_found', `no answer ${answer.slice(0, 80)} is known: its id is the answer's "id"`)
+  }
+
+  /** Removes the texts of a tenant's answers, those under way here included; what was asked and what readers think stays. */
+  async forgetTexts(tenant: string): Promise<void> {
+    this.#textsFromMs = this.#deps.clock.nowMs()
+    await this.idle()
+    const text = 'update rag_answers set text = null where tenant = $1 and text is not null'
+    await this.#deps.database.tx({ tenant }, (transaction) => transaction.query(text, [tenant]))
   }
 
   /** Removes what is older than the operator keeps it. */

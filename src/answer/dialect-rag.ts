@@ -53,7 +53,7 @@ export class RagDialect implements DialectWriter {
       degraded: degraded !== null,
       degradedReason: degraded,
       doneReason: doneReason ?? 'stop',
-      cached: this.#kept || outcome.cached === true,
+      cached: this.#kept || (outcome.cached === true && !summary.refused),
       usage: { promptTokens: prompt, outputTokens: output },
       totalMs: Math.round(nowMs() - startedAtMs),
     }

@@ -228,8 +228,13 @@ class RagHalf implements Rag {
 
   async forget(tenant: string, what: 'answers' | 'generations'): Promise<void> {
     const { cache } = this.#parts
-    await cache.purge({ tenant, kind: 'answer' }, { dryRun: false })
-    if (what === 'generations') await cache.purge({ tenant, kind: 'inference' }, { dryRun: false })
+    if (what === 'answers') {
+      await cache.purge({ tenant, kind: 'answer' }, { dryRun: false })
+      return
+    }
+    // Vectors too: a text can be guessed from its vector.
+    await cache.purge({ tenant }, { dryRun: false })
+    await this.answers.forgetTexts(tenant)
   }
 
   assistantsKnown(): Promise<void> {

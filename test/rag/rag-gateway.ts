@@ -41,6 +41,7 @@ export interface RagGateway {
   collection(name: string, documents: Readonly<Record<string, string>>, options?: Pick<ApiOptions, 'key'>): Promise<void>
   /** Writes a document, or its next revision. */
   put(collection: string, id: string, text: string, options?: PutOptions): Promise<void>
+  /** The text of a new key; its tenant is made where there is none. */
   key(fields?: Parameters<typeof wish>[0]): Promise<string>
   close(): Promise<void>
 }
@@ -110,6 +111,7 @@ export async function startRagGateway({ identity = { mode: 'open' }, config = {}
       mustBe(200, await ask('POST', path, { body: Buffer.from(text), headers: { 'content-type': type }, ...options }))
     },
     async key(fields = {}) {
+      if (fields.tenant !== undefined) await app.identity?.tenants.put(fields.tenant, {}, operatorAct)
       const made = await app.identity?.keys.create(wish({ limits: noLimits, ...fields }), { ...operatorAct, by: openPrincipal })
       if (made === undefined || made.text === null) throw new Error('no key')
       return made.text

@@ -143,12 +143,13 @@ function said(model: string, content: string): object {
 const ended = {
   done: true,
   done_reason: 'stop',
-  total_duration: 50_000_000,
+  // So long that every layer of the cache keeps it.
+  total_duration: 5_000_000_000,
   load_duration: 1_000_000,
   prompt_eval_count: 300,
   prompt_eval_duration: 20_000_000,
   eval_count: 20,
-  eval_duration: 20_000_000,
+  eval_duration: 4_000_000_000,
 }
 
 function shown(model: string): object {

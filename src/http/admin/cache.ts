@@ -6,6 +6,7 @@ import type { Hono } from 'hono'
 import { z } from 'zod'
 
 import type { Clock } from '../../base/clock.ts'
+import { cacheKinds } from '../../cache/key.ts'
 import type { Cache } from '../../cache/layer.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Act } from '../../identity/key-store.ts'
@@ -24,7 +25,7 @@ export interface CacheRoutesDeps extends OwnRouteDeps {
 const purgeShape = z.strictObject({
   tenant: z.string().min(1).max(64).exactOptional(),
   model: z.string().min(1).max(350).exactOptional(),
-  kind: z.enum(['inference', 'embedding']).exactOptional(),
+  kind: z.enum(cacheKinds).exactOptional(),
   key: z.string().min(1).max(128).exactOptional(),
   /** Stands for "no condition". */
   all: z.boolean().default(false),

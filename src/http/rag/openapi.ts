@@ -48,7 +48,7 @@ const ifMatch = header('If-Match', 'Changes only this state (its ETag); else 412
 const ifNoneMatch = header('If-None-Match', 'The ETag of what the client has: 304 when it is still so.')
 const idempotency = header('Idempotency-Key', 'The same key with the same request makes nothing new.')
 const wait = query('wait', 'true: answers when the document can be found, within two minutes.')
-const purge = query('purge', 'true: also removes all that models said to this tenant and is cached.')
+const purge = query('purge', 'true: also removes whatever is cached for this tenant, and the texts of its answers.')
 const json = 'application/json'
 const any = '*/*'
 

@@ -28,7 +28,7 @@ export interface RagService {
   newSettings(wanted: Partial<CollectionSettings>): Promise<CollectionSettings>
   /** The model that answers where none was named. */
   chatModel(): Promise<string>
-  /** Removes what was made from documents of a tenant: kept answers, or all that models said. */
+  /** Removes what was made from documents of a tenant: kept answers; or all that is cached of what models said to it, and the texts of its answers. */
   forget(tenant: string, what: 'answers' | 'generations'): Promise<void>
   /** Resolves when changes of assistants made here are known here. */
   assistantsKnown(): Promise<void>
