@@ -112,7 +112,12 @@ class FdSink implements LineSink {
     this.#pending.add(line, ascii)
     this.#pendingLines += 1
     if (this.#writing !== null) return
-    if (this.#pending.length >= this.#flushBytes) this.#start()
+    this.#startInTime()
+  }
+
+  /** Starts a write when there is enough for one, or somebody waits for it; else a little later. */
+  #startInTime(): void {
+    if (this.#pending.length >= this.#flushBytes || this.#idle.length > 0) this.#start()
     else this.#timer ??= this.#clock.after(this.#flushEveryMs, () => this.#start())
   }
 
@@ -143,7 +148,7 @@ class FdSink implements LineSink {
       if (error !== null) this.dropped += this.#writingLines
       this.#writing = null
       if (this.#reopenWanted) this.#swapFile()
-      if (this.#pending.length > 0) this.#start()
+      if (this.#pending.length > 0) this.#startInTime()
       else this.#settleIdle()
     })
   }

@@ -21,43 +21,34 @@ const tailBytes = 512
 function readNative(body: Buffer): Usage | null {
   const tail = body.latin1Slice(Math.max(0, body.length - tailBytes), body.length)
   const inTail = tail.lastIndexOf(nativeKey)
-  if (inTail >= 0) return readNativeFields(tail, inTail)
+  if (inTail >= 0) return readNativeFields(tail.slice(inTail))
   const at = body.lastIndexOf(nativeKey)
-  return at < 0 ? null : readNativeFields(body.latin1Slice(at, body.length), 0)
+  return at < 0 ? null : readNativeFields(body.latin1Slice(at, body.length))
 }
 
-function readNativeFields(text: string, from: number): Usage {
+/** `fields`: from the first of them to the end of the answer. Parsed as an object of their own, which beats a search for each. */
+function readNativeFields(fields: string): Usage | null {
+  const found = parseObject(`{${fields}`)
+  if (found === null) return null
   return {
-    promptTokens: integerAfter(text, '"prompt_eval_count":', from),
-    cachedPromptTokens: integerAfter(text, '"prompt_eval_cached_count":', from),
-    outputTokens: integerAfter(text, '"eval_count":', from),
-    loadMs: millisecondsAfter(text, '"load_duration":', from),
-    promptMs: millisecondsAfter(text, '"prompt_eval_duration":', from),
-    outputMs: millisecondsAfter(text, '"eval_duration":', from),
-    totalMs: millisecondsAfter(text, nativeKey, from),
+    promptTokens: countAt(found, 'prompt_eval_count'),
+    cachedPromptTokens: countAt(found, 'prompt_eval_cached_count'),
+    outputTokens: countAt(found, 'eval_count'),
+    loadMs: millisecondsAt(found, 'load_duration'),
+    promptMs: millisecondsAt(found, 'prompt_eval_duration'),
+    outputMs: millisecondsAt(found, 'eval_duration'),
+    totalMs: millisecondsAt(found, 'total_duration'),
   }
 }
 
-const zero = 0x30
-const space = 0x20
-
-/** The digits behind `key`; null when the key is absent or no number follows. */
-function integerAfter(text: string, key: string, from: number): number | null {
-  const found = text.indexOf(key, from)
-  if (found < 0) return null
-  let at = found + key.length
-  while (text.charCodeAt(at) === space) at += 1
-  let value = 0
-  const start = at
-  for (let digit = text.charCodeAt(at) - zero; digit >= 0 && digit <= 9; digit = text.charCodeAt(at) - zero) {
-    value = value * 10 + digit
-    at += 1
-  }
-  return at === start ? null : value
+/** What a node reports is never less than nothing. */
+function countAt(fields: Record<string, unknown>, name: string): number | null {
+  const value = numberAt(fields, name)
+  return value === null || value < 0 ? null : value
 }
 
-function millisecondsAfter(text: string, key: string, from: number): number | null {
-  const ns = integerAfter(text, key, from)
+function millisecondsAt(fields: Record<string, unknown>, name: string): number | null {
+  const ns = countAt(fields, name)
   return ns === null ? null : ns / nsPerMs
 }
 
