@@ -128,7 +128,7 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
       explain: false,
     },
     call,
-    { search: deps.search, clock: deps.clock, limitMs: retrievalLimitMs(call, deps.clock.nowMs(), options) },
+    { search: deps.search, clock: deps.clock, headers: asked.headers, limitMs: retrievalLimitMs(call, deps.clock.nowMs(), options) },
   )
   const weights = deps.wordWeights?.(call.tenant, collections)
   const strength = strengthOf(query, found, { strengthMin: settings.strengthMin, ...(weights === undefined ? {} : { weights }) })

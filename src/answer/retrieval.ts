@@ -4,8 +4,15 @@ import type { Call } from '../core/call.ts'
 import type { SearchAnswer, SearchRequest } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 
+export interface SearchLimits {
+  readonly signal: AbortSignal
+  readonly call: Call
+  /** The client's, for what they say of caching. */
+  readonly headers: readonly string[]
+}
+
 /** Searches; `signal` aborts it. Rejects with a `CorralError`. */
-export type Search = (request: SearchRequest, limits: { readonly signal: AbortSignal; readonly call: Call }) => Promise<SearchAnswer>
+export type Search = (request: SearchRequest, limits: SearchLimits) => Promise<SearchAnswer>
 
 export interface RetrievalLimits {
   /** Share of the remaining time, 0–1. */
@@ -19,7 +26,11 @@ export function retrievalLimitMs({ deadlineAtMs }: Pick<Call, 'deadlineAtMs'>, n
 }
 
 /** The search's answer; `store_timeout` when it does not come in `limitMs`, `client_gone` when nobody waits any more. */
-export async function searchWithin(request: SearchRequest, call: Call, { search, clock, limitMs }: WithinOptions): Promise<SearchAnswer> {
+export async function searchWithin(
+  request: SearchRequest,
+  call: Call,
+  { search, clock, headers, limitMs }: WithinOptions,
+): Promise<SearchAnswer> {
   const controller = new AbortController()
   let fail: (error: CorralError) => void = () => undefined
   const ended = new Promise<never>((_, reject) => (fail = reject))
@@ -31,7 +42,7 @@ export async function searchWithin(request: SearchRequest, call: Call, { search,
   const timer = clock.after(limitMs, () => stop(new CorralError('store_timeout', `retrieval did not end within ${Math.round(limitMs)} ms`)))
   call.signal.on(onGone)
   try {
-    return await Promise.race([search(request, { signal: controller.signal, call }), ended])
+    return await Promise.race([search(request, { signal: controller.signal, call, headers }), ended])
   } finally {
     timer.cancel()
     call.signal.off(onGone)
@@ -40,6 +51,7 @@ export async function searchWithin(request: SearchRequest, call: Call, { search,
 
 export interface WithinOptions {
   readonly search: Search
+  readonly headers: readonly string[]
   readonly clock: Clock
   readonly limitMs: number
 }

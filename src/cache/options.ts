@@ -12,6 +12,7 @@ export const cacheOptions = z.strictObject({
     .strictObject({
       inference: z.boolean().default(true),
       embedding: z.boolean().default(true),
+      retrieval: z.boolean().default(true),
     })
     .prefault({}),
   layers: z
@@ -30,6 +31,7 @@ export const cacheOptions = z.strictObject({
     .strictObject({
       inference: memoryShare.default(6),
       answer: memoryShare.default(3),
+      retrieval: memoryShare.default(1),
       embedding: memoryShare.default(1),
     })
     .prefault({}),
@@ -39,6 +41,8 @@ export const cacheOptions = z.strictObject({
     .strictObject({
       inference: durationMs(7 * 86_400_000, { minMs: 1_000 }),
       embedding: durationMs(7 * 86_400_000, { minMs: 1_000 }),
+      retrieval: durationMs(3_600_000, { minMs: 1_000 }),
+      answer: durationMs(7 * 86_400_000, { minMs: 1_000 }),
     })
     .prefault({}),
   staleMs: durationMs(0),

@@ -67,6 +67,7 @@ export const featureKeys = {
   cache: 'cache.enabled',
   cacheInference: 'cache.kinds.inference',
   cacheEmbedding: 'cache.kinds.embedding',
+  cacheRetrieval: 'cache.kinds.retrieval',
   cacheMemory: 'cache.layers.memory',
   cacheFlight: 'cache.layers.flight',
   cacheFlightLease: 'cache.flight.lease',

@@ -24,7 +24,7 @@ export function createAnswerStore({ store, options, clock }: AnswerStoreDeps): A
     },
     put(key, bytes, { tags: { tenant, digest }, originMs }) {
       const { enabled, ttlMs } = options()
-      if (enabled) store.put(key, bytes, { tags: { tenant, digest, kind: 'answer' }, ttlMs: ttlMs.inference, originMs })
+      if (enabled) store.put(key, bytes, { tags: { tenant, digest, kind: 'answer' }, ttlMs: ttlMs.answer, originMs })
       return Promise.resolve()
     },
   }

@@ -1,10 +1,11 @@
 /** Searches, answers and jobs as metrics: events are counted where they end, jobs are read from the store now and then. */
 import type { FinishedAnswer } from '../answer/answer-stream.ts'
-import type { SearchAnswer, SearchRequest } from '../core/corpus.ts'
+import type { SearchRequest } from '../core/corpus.ts'
 import { dropReasons } from '../core/citation.ts'
 import { countJobsOfAll, type JobsInState } from '../ingest/jobs/job-rows.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Database } from '../store/database.ts'
+import type { FoundAnswer } from './retrieval-cache.ts'
 
 const msPerSecond = 1_000
 
@@ -20,8 +21,12 @@ export class RagMetrics {
     for (const reason of dropReasons) metrics.families.citationsDropped.child(reason)
   }
 
-  searched({ mode }: SearchRequest, { results, timings, degraded }: SearchAnswer): void {
+  searched({ mode }: SearchRequest, { results, timings, degraded, cached }: FoundAnswer): void {
     const { searches, retrievalSeconds } = this.#metrics.families
+    if (cached) {
+      searches.at(mode, 'cached').value += 1
+      return
+    }
     searches.at(mode, degraded !== null ? 'degraded' : results.length === 0 ? 'empty' : 'ok').value += 1
     const { embedMs, keywordMs, vectorMs, fuseMs, rerankMs, totalMs } = timings
     const stages = { embed: embedMs, keyword: keywordMs, vector: vectorMs, fuse: fuseMs, rerank: rerankMs, total: totalMs }

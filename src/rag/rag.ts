@@ -11,6 +11,7 @@ import { AnswerLog } from '../answer/answer-log.ts'
 import { AssistantStore } from '../answer/assistant-store.ts'
 import { grounded, type GroundedDeps } from '../answer/grounded.ts'
 import type { AnswerStream } from '../answer/answer-stream.ts'
+import type { SearchLimits } from '../answer/retrieval.ts'
 import { TokenBudgets } from '../answer/token-budget.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Cache } from '../cache/layer.ts'
@@ -29,7 +30,6 @@ import type { IngestOptions } from '../ingest/job-options.ts'
 import { DocumentParser } from '../ingest/parser-process-pool.ts'
 import { TokenEstimates } from '../ingest/token-estimate.ts'
 import type { FolderWatch } from '../ingest/watch.ts'
-import { getCollections } from '../search/collections.ts'
 import { deleteDocument } from '../search/delete-document.ts'
 import { autoEmbedder, newCollectionSettings, type SearchOptions } from '../search/options.ts'
 import { createSearchMemory, search } from '../search/search.ts'
@@ -41,7 +41,9 @@ import { createAnswerStore } from './answer-store.ts'
 import { createFleetCalls, type FleetCalls } from './fleet-calls.ts'
 import { ModelFacts } from './model-facts.ts'
 import { RagMetrics } from './rag-metrics.ts'
+import { type FoundAnswer, RetrievalCache } from './retrieval-cache.ts'
 import { Upkeep } from './upkeep.ts'
+import { CollectionVersions } from './versions.ts'
 import { watchFolders } from './watched-folders.ts'
 
 export interface RagOptions {
@@ -100,6 +102,8 @@ class RagHalf implements Rag {
   readonly #parts: RagParts
   readonly #calls: FleetCalls
   readonly #memory = createSearchMemory()
+  readonly #versions: CollectionVersions
+  readonly #kept: RetrievalCache
   readonly #registry: AssistantRegistry
   readonly #parser: DocumentParser
   readonly #upkeep: Upkeep
@@ -110,6 +114,7 @@ class RagHalf implements Rag {
   constructor(parts: RagParts) {
     const { options, database, clock, onTrouble } = parts
     this.#parts = parts
+    this.#versions = new CollectionVersions(parts.database)
     this.database = database
     const { digestOf } = parts.fleet
     this.#calls = createFleetCalls({ ...parts, digestOf })
@@ -135,6 +140,10 @@ class RagHalf implements Rag {
       also: () => this.#also(),
       onTrouble,
     })
+    const { store } = parts.cache
+    const kept = { store, options: () => options().cache, clock }
+    const versions = (tenant: string, names: readonly string[]) => this.#versions.read(tenant, names)
+    this.#kept = new RetrievalCache({ ...kept, secret: secretFor(parts.secret, 'searches'), versions, digestOf, onTrouble })
     this.#answering = {
       options: () => options().answer,
       clock,
@@ -142,9 +151,9 @@ class RagHalf implements Rag {
       digestOf,
       contextOf: (model) => this.#models.contextOf(model),
       budgets: new TokenBudgets(),
-      answers: createAnswerStore({ store: parts.cache.store, options: () => options().cache, clock }),
-      secret: createHmac('sha256', parts.secret).update('corral answers').digest(),
-      versions: (tenant, names) => readVersions(database, tenant, names),
+      answers: createAnswerStore(kept),
+      secret: secretFor(parts.secret, 'answers'),
+      versions,
       onAnswered: (finished, asked, call) => {
         this.#metrics.answered(finished)
         this.answers.note(finished, asked, call)
@@ -177,18 +186,22 @@ class RagHalf implements Rag {
     })
   }
 
-  async search(request: SearchRequest, { signal, call }: { readonly signal: AbortSignal; readonly call: Call }): Promise<SearchAnswer> {
-    const { database, clock, options } = this.#parts
-    const { embed, ask } = this.#calls.of(call)
-    const inTime: Embed = (texts, wish) => within(options().search.embedMs, { clock, wish }, (limited) => embed(texts, limited))
+  async search(request: SearchRequest, limits: SearchLimits): Promise<FoundAnswer> {
     try {
-      const found = await search(request, { database, clock, embed: inTime, ask, memory: this.#memory, signal })
+      const found = await this.#kept.through(request, limits, () => this.#look(request, limits))
       this.#metrics.searched(request, found)
       return found
     } catch (error) {
       this.#metrics.searchFailed(request)
       throw error
     }
+  }
+
+  #look(request: SearchRequest, { signal, call }: SearchLimits): Promise<SearchAnswer> {
+    const { database, clock, options } = this.#parts
+    const { embed, ask } = this.#calls.of(call)
+    const inTime: Embed = (texts, wish) => within(options().search.embedMs, { clock, wish }, (limited) => embed(texts, limited))
+    return search(request, { database, clock, embed: inTime, ask, memory: this.#memory, signal })
   }
 
   async #also(): Promise<void> {
@@ -230,6 +243,7 @@ class RagHalf implements Rag {
     const { cache } = this.#parts
     if (what === 'answers') {
       await cache.purge({ tenant, kind: 'answer' }, { dryRun: false })
+      await cache.purge({ tenant, kind: 'retrieval' }, { dryRun: false })
       return
     }
     // Vectors too: a text can be guessed from its vector.
@@ -257,9 +271,9 @@ class RagHalf implements Rag {
   }
 }
 
-async function readVersions(database: Database, tenant: string, names: readonly string[]): Promise<Readonly<Record<string, number>>> {
-  const collections = await database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), { readOnly: true })
-  return Object.fromEntries(collections.map(({ name, version }) => [name, version]))
+/** A key of its own for each use of the installation's secret. */
+function secretFor(secret: Buffer, use: string): Buffer {
+  return createHmac('sha256', secret).update(`corral ${use}`).digest()
 }
 
 /** Runs `work` with a signal that also ends after `limitMs`, as a `node_timeout`. */

@@ -86,6 +86,7 @@ export const searchView = z.strictObject({
   timings: z.strictObject({ embedMs: number, keywordMs: number, vectorMs: number, fuseMs: number, rerankMs: number, totalMs: number }),
   versions: z.record(text, z.int()),
   explain: z.array(text).optional(),
+  cached: z.boolean(),
   degraded: z.boolean(),
   degradedReason: text.nullable(),
 })

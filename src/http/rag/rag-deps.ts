@@ -3,6 +3,7 @@ import type { AnswerLog } from '../../answer/answer-log.ts'
 import type { AnswerRequest } from '../../answer/answer.ts'
 import type { AnswerStream } from '../../answer/answer-stream.ts'
 import type { AssistantStore } from '../../answer/assistant-store.ts'
+import type { SearchLimits } from '../../answer/retrieval.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
 import type { CollectionSettings, SearchAnswer, SearchRequest } from '../../core/corpus.ts'
@@ -21,7 +22,8 @@ export interface RagService {
   readonly queueBytes: () => number
   /** Largest document in bytes. */
   readonly documentBytesMax: () => number
-  search(request: SearchRequest, limits: { readonly signal: AbortSignal; readonly call: Call }): Promise<SearchAnswer>
+  /** Searches in the name of a call. `cached`: an equal search was made before, and nothing that it looked at has changed. */
+  search(request: SearchRequest, limits: SearchLimits): Promise<SearchAnswer & { readonly cached: boolean }>
   /** Begins a grounded answer; what it generates is held to access checks, limits and caches. */
   answer(request: AnswerRequest, call: Call): Promise<AnswerStream>
   /** What a new collection is set to, with its embedder found. */

@@ -10,7 +10,7 @@ import type { RagDeps } from './rag-deps.ts'
 import { searchBody } from './shapes.ts'
 
 export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock'>): Relay {
-  return async ({ body }, call) => {
+  return async ({ body, headers }, call) => {
     const { collection, collections, fusionWeight, ...wish } = readAsked(body, 'search', searchBody)
     checkModel(call, wish.reranker)
     const request = {
@@ -20,7 +20,7 @@ export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock
       filter: wish.filter.map(withoutHoles),
       ...(fusionWeight === undefined ? {} : { fusionWeight }),
     }
-    const found = await service.search(request, { signal: signalOf(call), call })
+    const found = await service.search(request, { signal: signalOf(call), call, headers })
     return wholeBody(JSON.stringify(viewOf(found)), 'application/json; charset=utf-8', clock.nowMs())
   }
 }
@@ -59,6 +59,6 @@ function signalOf({ signal }: Call): AbortSignal {
   return controller.signal
 }
 
-function viewOf({ degraded, ...answer }: SearchAnswer): object {
+function viewOf({ degraded, ...answer }: SearchAnswer & { readonly cached: boolean }): object {
   return { ...answer, degraded: degraded !== null, degradedReason: degraded?.reason ?? null }
 }

@@ -1,0 +1,101 @@
+/**
+ * Searches that were made before, by everything they depend on: the request, and the versions of its collections as committed *before* it is looked
+ * up (caching.md §2.6). An edit makes another key, so nothing found here is older than the last write that was acknowledged.
+ */
+import { createHmac } from 'node:crypto'
+
+import { readDirectives } from '../cache/directives.ts'
+import type { Cache } from '../cache/layer.ts'
+import type { CacheOptions } from '../cache/options.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Call } from '../core/call.ts'
+import type { SearchAnswer, SearchRequest } from '../core/corpus.ts'
+
+export interface FoundAnswer extends SearchAnswer {
+  /** True: nothing was looked up for it. */
+  readonly cached: boolean
+}
+
+export interface RetrievalCacheDeps {
+  readonly store: Cache['store']
+  readonly options: () => CacheOptions
+  readonly clock: Clock
+  readonly secret: Buffer
+  readonly versions: (tenant: string, names: readonly string[]) => Promise<Readonly<Record<string, number>>>
+  readonly digestOf: (model: string, group: string | null) => string | null
+  readonly onTrouble: (message: string, cause: unknown) => void
+}
+
+/** Raised when what is stored changes. */
+const schema = 1
+
+export class RetrievalCache {
+  readonly #deps: RetrievalCacheDeps
+
+  constructor(deps: RetrievalCacheDeps) {
+    this.#deps = deps
+  }
+
+  /** The kept answer to `request`, or that of `look`, which is then kept. `headers`: the client's, for what they say of caching. */
+  async through(
+    request: SearchRequest,
+    { call, headers }: { readonly call: Call; readonly headers: readonly string[] },
+    look: () => Promise<SearchAnswer>,
+  ): Promise<FoundAnswer> {
+    const key = await this.#keyFor(request, call, headers)
+    if (key === null) return { ...(await look()), cached: false }
+    const kept = readDirectives(headers).noCache ? null : await this.#read(key, request.tenant)
+    if (kept !== null) return { ...kept, cached: true }
+    const found = await look()
+    if (found.degraded === null) this.#keep(key, request.tenant, found)
+    return { ...found, cached: false }
+  }
+
+  /** Null: not to be kept, or a collection is unknown, which the search itself tells of. */
+  async #keyFor(request: SearchRequest, { principal }: Call, headers: readonly string[]): Promise<string | null> {
+    const { options, versions, digestOf, secret, onTrouble } = this.#deps
+    const { enabled, kinds } = options()
+    const said = readDirectives(headers)
+    if (!enabled || !kinds.retrieval || said.noStore || said.mode === 'off' || principal.cache === 'off' || request.explain) return null
+    try {
+      const known = await versions(request.tenant, request.collections)
+      if (request.collections.some((name) => known[name] === undefined)) return null
+      const { reranker } = request
+      const judge = reranker === null ? null : digestOf(reranker, principal.nodeGroup)
+      const parts = [schema, request, request.collections.map((name) => [name, known[name]]), judge]
+      return createHmac('sha256', secret).update(JSON.stringify(parts)).digest('hex')
+    } catch (error) {
+      onTrouble('versions of collections could not be read', error)
+      return null
+    }
+  }
+
+  async #read(key: string, tenant: string): Promise<SearchAnswer | null> {
+    const { store, clock } = this.#deps
+    const held = store.peek(key)
+    if (held !== null && held.expiresAtMs > clock.nowMs()) return decode(held.bytes)
+    const found = await store.find(key, tagsOf(tenant), (bytes) => decode(bytes) !== null)
+    return found === null ? null : decode(found.item.bytes)
+  }
+
+  #keep(key: string, tenant: string, found: SearchAnswer): void {
+    const { store, options } = this.#deps
+    const bytes = Buffer.from(JSON.stringify(found))
+    const { entryBytesMax, ttlMs } = options()
+    if (bytes.length > entryBytesMax) return
+    store.put(key, bytes, { tags: tagsOf(tenant), ttlMs: ttlMs.retrieval, originMs: found.timings.totalMs })
+  }
+}
+
+function tagsOf(tenant: string) {
+  return { tenant, kind: 'retrieval', digest: '' } as const
+}
+
+/** Keys are signed, so what lies under one was written by us. */
+function decode(bytes: Buffer): SearchAnswer | null {
+  try {
+    return JSON.parse(bytes.toString())
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Committed versions of collections, read anew for every caller: a read begins after its caller asked. Callers of the same moment share
+ * one, and while one is under way those who come wait for the next: so a crowd costs the store as little as a few.
+ */
+import { getCollections } from '../search/collections.ts'
+import type { Database } from '../store/database.ts'
+
+type Versions = Readonly<Record<string, number>>
+
+interface Round {
+  readonly names: Set<string>
+  readonly read: Promise<Versions>
+}
+
+interface Line {
+  running: Promise<unknown>
+  next: Round | null
+}
+
+export class CollectionVersions {
+  readonly #database: Database
+  readonly #lines = new Map<string, Line>()
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  /** By name; collections that are not there are missing. Rejects with what the store throws. */
+  async read(tenant: string, names: readonly string[]): Promise<Versions> {
+    let line = this.#lines.get(tenant)
+    if (line === undefined) {
+      line = { running: Promise.resolve(), next: null }
+      this.#lines.set(tenant, line)
+    }
+    line.next ??= this.#planRound(tenant, line)
+    for (const name of names) line.next.names.add(name)
+    const all = await line.next.read
+    return Object.fromEntries(names.flatMap((name) => (all[name] === undefined ? [] : [[name, all[name]]])))
+  }
+
+  /** Begins when the one before is over; takes whoever came until then. */
+  #planRound(tenant: string, line: Line): Round {
+    const names = new Set<string>()
+    const read = line.running.then(() => {
+      line.next = null
+      return this.#query(tenant, [...names])
+    })
+    const settled = read.then(
+      () => this.#leave(tenant, line),
+      () => this.#leave(tenant, line),
+    )
+    line.running = settled
+    return { names, read }
+  }
+
+  #leave(tenant: string, line: Line): void {
+    if (line.next === null) this.#lines.delete(tenant)
+  }
+
+  async #query(tenant: string, names: readonly string[]): Promise<Versions> {
+    const collections = await this.#database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), {
+      readOnly: true,
+    })
+    return Object.fromEntries(collections.map(({ name, version }) => [name, version]))
+  }
+}

@@ -1,0 +1,107 @@
+// Searches that were made before: found again while nothing they looked at has changed, and never after an edit.
+import { expect, test } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { CallSignal } from '../../src/base/abort.ts'
+import { createCache } from '../../src/cache/layer.ts'
+import { cacheOptions } from '../../src/cache/options.ts'
+import { newProgress } from '../../src/core/call.ts'
+import type { SearchAnswer, SearchRequest } from '../../src/core/corpus.ts'
+import { openPrincipal } from '../../src/core/principal.ts'
+import { RetrievalCache } from '../../src/rag/retrieval-cache.ts'
+
+const request: SearchRequest = {
+  tenant: 'local',
+  collections: ['docs'],
+  query: 'weight of copper',
+  mode: 'hybrid',
+  limit: 3,
+  filter: [],
+  facets: [],
+  neighbours: 0,
+  perDocument: false,
+  reranker: null,
+  explain: false,
+}
+
+const timings = { embedMs: 1, keywordMs: 1, vectorMs: 1, fuseMs: 1, rerankMs: 0, totalMs: 4 }
+
+interface Play {
+  readonly ask: (overrides?: Partial<SearchRequest>, headers?: readonly string[]) => Promise<boolean>
+  version: number
+  degraded: boolean
+  looks: number
+}
+
+function play(settings: object = {}): Play {
+  const clock = systemClock
+  const options = () => cacheOptions.parse(settings)
+  const secret = Buffer.alloc(32, 7)
+  const cache = createCache({ options, clock, random: () => 0.5, secret, digestOf: () => 'd', digestsOf: () => [], engineEpoch: () => '' })
+  const own: Play = { version: 1, degraded: false, looks: 0, ask }
+  const versions = (): Promise<Record<string, number>> => Promise.resolve({ docs: own.version })
+  const kept = new RetrievalCache({
+    store: cache.store,
+    options,
+    clock,
+    secret,
+    versions,
+    digestOf: () => 'd',
+    onTrouble: (_, cause) => expect.fail(String(cause)),
+  })
+  async function ask(overrides: Partial<SearchRequest> = {}, headers: readonly string[] = []): Promise<boolean> {
+    const nowMs = clock.nowMs()
+    const common = { id: 'c', receivedAtMs: nowMs, deadlineAtMs: nowMs + 1_000, priority: 'interactive', trace: null } as const
+    const call = { ...common, tenant: 'local', principal: openPrincipal, signal: new CallSignal(), progress: newProgress() }
+    const answer = await kept.through({ ...request, ...overrides }, { call, headers }, () => {
+      own.looks += 1
+      const degraded = own.degraded ? { reason: 'no embedder' } : null
+      return Promise.resolve<SearchAnswer>({ results: [], facets: {}, timings, degraded, versions: { docs: own.version } })
+    })
+    return answer.cached
+  }
+  return own
+}
+
+test('an equal search is found again; another query, limit, filter or tenant is not', async () => {
+  const it = play()
+  expect(await it.ask()).toBe(false)
+  expect(await it.ask()).toBe(true)
+  const others: Partial<SearchRequest>[] = [
+    { query: 'weight of tin' },
+    { limit: 4 },
+    { filter: [{ field: 'a', op: 'eq', value: 1 }] },
+    { tenant: 'other' },
+    { mode: 'keyword' },
+    { fusionWeight: 0.1 },
+  ]
+  for (const other of others) expect([other, await it.ask(other)]).toEqual([other, false])
+  expect(it.looks).toBe(1 + others.length)
+})
+
+test('an edit makes every search of its collection a new one', async () => {
+  const it = play()
+  await it.ask()
+  it.version += 1
+  expect(await it.ask()).toBe(false)
+})
+
+test('what is degraded, explained, or not to be stored is not kept', async () => {
+  const it = play()
+  it.degraded = true
+  await it.ask()
+  it.degraded = false
+  expect(await it.ask()).toBe(false)
+  await it.ask({ query: 'x', explain: true })
+  expect(await it.ask({ query: 'x', explain: true })).toBe(false)
+  await it.ask({ query: 'y' }, ['cache-control', 'no-store'])
+  expect(await it.ask({ query: 'y' })).toBe(false)
+  expect(await it.ask({ query: 'y' }, ['cache-control', 'no-cache'])).toBe(false)
+  expect(await it.ask({ query: 'y' })).toBe(true)
+})
+
+test('its switch turns it off', async () => {
+  const it = play({ kinds: { retrieval: false } })
+  await it.ask()
+  expect(await it.ask()).toBe(false)
+})
