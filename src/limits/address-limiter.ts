@@ -55,16 +55,25 @@ export class AddressLimiter {
     return admittedVerdict
   }
 
-  /** Gives one back: the request turned out to carry a valid credential. */
-  giveBack(address: string): void {
-    const bucket = this.#buckets.get(networkOf(address))
-    if (bucket !== undefined) bucket.parts = Math.max(0, bucket.parts - partsPerUnit)
+  /** Milliseconds until one more request of `address` fits; 0: now. Takes none, and costs next to nothing while nobody failed. */
+  waitMs(address: string, nowMs: number): number {
+    const { enabled, unauthenticatedPerMinute: limit } = this.#limits()
+    if (!enabled || this.#buckets.size === 0) return 0
+    const nowUs = Math.floor(nowMs * 1_000)
+    const bucket = this.#buckets.get(this.#keyOf(networkOf(address), nowUs))
+    return bucket === undefined ? 0 : waitUs(drained(bucket.parts, limit, nowUs - bucket.atUs), limit, 1) / 1_000
+  }
+
+  /** Where a network is counted: by itself, or with the others when the table is full. */
+  #keyOf(network: string, nowUs: number): string {
+    const { unauthenticatedPerMinute: limit, addressesMax } = this.#limits()
+    const full = this.#buckets.size >= addressesMax
+    return this.#buckets.has(network) || !full || this.#dropIdle(nowUs, limit) ? network : together
   }
 
   #bucket(network: string, nowUs: number): Bucket {
-    const { unauthenticatedPerMinute: limit, addressesMax } = this.#limits()
-    const full = this.#buckets.size >= addressesMax
-    const key = this.#buckets.has(network) || !full || this.#dropIdle(nowUs, limit) ? network : together
+    const { unauthenticatedPerMinute: limit } = this.#limits()
+    const key = this.#keyOf(network, nowUs)
     let bucket = this.#buckets.get(key)
     if (bucket === undefined) {
       bucket = { parts: 0, atUs: nowUs }
@@ -95,6 +104,7 @@ export class AddressLimiter {
 
 /** What counts as one place: an IPv4 address, or the first 64 bits of an IPv6 address. */
 export function networkOf(address: string): string {
+  if (!address.includes(':')) return address
   const plain = address.split('%', 1)[0] ?? address
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain)
   if (mapped?.[1] !== undefined) return mapped[1]

@@ -8,16 +8,24 @@ import type { Standings } from './verdict.ts'
 
 const windowSeconds = 60
 
-/** The headers, names in lower case; empty when nothing is counted per minute. */
-export function limitHeaders({ requests, tokens }: Standings): Record<string, string> {
-  const headers: Record<string, string> = {}
+/** Names by kind, spelt out: a name put together for each answer would have to be looked up as text each time. */
+const names = {
+  requests: { limit: 'x-ratelimit-limit-requests', remaining: 'x-ratelimit-remaining-requests', reset: 'x-ratelimit-reset-requests' },
+  tokens: { limit: 'x-ratelimit-limit-tokens', remaining: 'x-ratelimit-remaining-tokens', reset: 'x-ratelimit-reset-tokens' },
+} as const
+
+/** Adds the headers, names in lower case; none when nothing is counted per minute. */
+export function addLimitHeaders(headers: Record<string, string | string[]>, { requests, tokens }: Standings): void {
   if (requests !== null) addOwn(headers, 'requests', requests)
   if (tokens !== null) addOwn(headers, 'tokens', tokens)
-  const both = [policy('requests', requests), policy('tokens', tokens)].filter((part) => part !== '')
-  if (both.length === 0) return headers
-  headers['ratelimit-policy'] = both.join(', ')
-  headers['ratelimit'] = [state('requests', requests), state('tokens', tokens)].filter((part) => part !== '').join(', ')
-  return headers
+  const policies = joined(policy('requests', requests), policy('tokens', tokens))
+  if (policies === '') return
+  headers['ratelimit-policy'] = policies
+  headers['ratelimit'] = joined(state('requests', requests), state('tokens', tokens))
+}
+
+function joined(one: string, other: string): string {
+  return one === '' || other === '' ? one + other : `${one}, ${other}`
 }
 
 function policy(name: string, standing: Standing | null): string {
@@ -28,10 +36,11 @@ function state(name: string, standing: Standing | null): string {
   return standing === null ? '' : `"${name}";r=${standing.remaining};t=${Math.ceil(standing.resetMs / 1_000)}`
 }
 
-function addOwn(headers: Record<string, string>, name: 'requests' | 'tokens', { limit, remaining, resetMs }: Standing): void {
-  headers[`x-ratelimit-limit-${name}`] = String(limit)
-  headers[`x-ratelimit-remaining-${name}`] = String(remaining)
-  headers[`x-ratelimit-reset-${name}`] = resetText(resetMs)
+function addOwn(headers: Record<string, string | string[]>, kind: keyof typeof names, { limit, remaining, resetMs }: Standing): void {
+  const name = names[kind]
+  headers[name.limit] = String(limit)
+  headers[name.remaining] = String(remaining)
+  headers[name.reset] = resetText(resetMs)
 }
 
 /** As OpenAI writes it: `20ms`, `1.25s`, `1m3s`. */

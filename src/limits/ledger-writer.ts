@@ -70,18 +70,18 @@ export async function readCounters(
 const insertRecords = `
 insert into usage_records (tenant, subject, request, at, model, node, route, status, outcome, cache, prompt_tokens, output_tokens,
   cached_prompt_tokens, gpu_us, duration_ms, ttft_ms, stream, error, attempts, estimated)
-select tenant, subject, request, at, model, node, route, status, outcome, cache, prompt_tokens, output_tokens,
+select tenant, subject, request, to_timestamp(at / 1000.0), model, node, route, status, outcome, cache, prompt_tokens, output_tokens,
   cached_prompt_tokens, gpu_us, duration_ms, ttft_ms, stream, error, attempts, estimated
 from jsonb_to_recordset($1::jsonb) as r (
-  tenant text, subject text, request text, at timestamptz, model text, node text, route text, status integer, outcome text, cache text,
+  tenant text, subject text, request text, at double precision, model text, node text, route text, status integer, outcome text, cache text,
   prompt_tokens bigint, output_tokens bigint, cached_prompt_tokens bigint, gpu_us bigint,
   duration_ms bigint, ttft_ms bigint, stream boolean, error text, attempts integer,
   estimated boolean)`
 
 const insertTexts = `
 insert into usage_texts (tenant, request, at, prompt, prompt_cut, answer, answer_cut)
-select tenant, request, at, prompt, "isPromptCut", answer, "isAnswerCut" from jsonb_to_recordset($1::jsonb) as t (
-  tenant text, request text, at timestamptz, prompt text, "isPromptCut" boolean, answer text, "isAnswerCut" boolean)`
+select tenant, request, to_timestamp(at / 1000.0), prompt, "isPromptCut", answer, "isAnswerCut" from jsonb_to_recordset($1::jsonb) as t (
+  tenant text, request text, at double precision, prompt text, "isPromptCut" boolean, answer text, "isAnswerCut" boolean)`
 
 /** In the order of the key, so that two replicas never wait for each other in a circle. */
 const addToCounters = `

@@ -7,7 +7,7 @@ import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Relay, RelayLayer } from '../core/relay.ts'
 import type { Budgets } from './budget.ts'
-import { limitHeaders } from './headers.ts'
+import { addLimitHeaders } from './headers.ts'
 import type { Decision, Limiter, Reservation } from './limiter.ts'
 import type { LimitsOptions } from './options.ts'
 import type { Plan, PlanBook, Scope } from './plan.ts'
@@ -99,7 +99,8 @@ class Gate {
   #denial(denied: Denied, call: Call, tokens: number): CorralError {
     const { meter, dimension, waitMs, standings } = denied
     this.#deps.onDenied?.(call, { dimension, scope: meter.scope })
-    const headers = limitHeaders(standings)
+    const headers: Record<string, string> = {}
+    addLimitHeaders(headers, standings)
     const retryAfterMs = Number.isFinite(waitMs) ? waitMs + this.#deps.random() * spreadMs(waitMs) : undefined
     return new CorralError('rate_limited', denialText(denied, tokens), { headers, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
   }
@@ -133,5 +134,7 @@ function settleAtEnd(answer: Answer, reservation: Reservation | null, used: (out
 
 function withHeaders(answer: Answer, standings: Standings): Answer {
   if (standings.requests === null && standings.tokens === null) return answer
-  return { ...answer, headers: { ...answer.headers, ...limitHeaders(standings) } }
+  const headers = { ...answer.headers }
+  addLimitHeaders(headers, standings)
+  return { ...answer, headers }
 }

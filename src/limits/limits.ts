@@ -76,11 +76,7 @@ export function createLimits(deps: LimitsDeps): Limits {
       onDenied: (call, { dimension, scope }) => events.limited(dimension, scope, call),
     }),
     addresses: {
-      waitMs(address) {
-        const verdict = addresses.admit(address, clock.nowMs())
-        if (verdict.admitted) addresses.giveBack(address)
-        return verdict.waitMs
-      },
+      waitMs: (address) => addresses.waitMs(address, clock.nowMs()),
       charge: (address) => void addresses.admit(address, clock.nowMs()),
     },
     get stats() {

@@ -8,8 +8,8 @@ export interface UsageRecord {
   readonly tenant: string
   readonly subject: string | null
   readonly request: string
-  /** ISO 8601, when the answer ended. */
-  readonly at: string
+  /** When the answer ended: milliseconds since 1970-01-01 UTC. */
+  readonly at: number
   readonly model: string | null
   readonly node: string | null
   /** The route's pattern. */
@@ -95,7 +95,7 @@ function namesOf({ model, route }: InferenceRequest, { call, wallMs, nowMs }: En
     tenant: call.principal.tenant,
     subject: call.principal.subject,
     request: call.id,
-    at: new Date(wallMs).toISOString(),
+    at: wallMs,
     model: model === null ? null : storable(model),
     route: route.pattern,
     duration_ms: elapsedMs(call, nowMs),
@@ -106,7 +106,10 @@ function elapsedMs({ receivedAtMs }: Call, nowMs: number): number {
   return Math.max(0, Math.round(nowMs - receivedAtMs))
 }
 
+/** What nearly every name is: ASCII that can be seen. */
+const plainName = /^[!-~]{0,256}$/
+
 /** A client's text as Postgres takes it: no NUL, no half of a surrogate pair, not longer than a name. */
 function storable(text: string): string {
-  return text.replaceAll('\0', '').slice(0, 256).toWellFormed()
+  return plainName.test(text) ? text : text.replaceAll('\0', '').slice(0, 256).toWellFormed()
 }

@@ -46,10 +46,11 @@ test('a flood of addresses neither grows the table nor frees one that is limited
   expect(admittedOf(limiter, ['172.16.0.1'], 120_000)).toBe(1)
 })
 
-test('a request that proves to be authenticated is given back', () => {
+test('asking how long an address must wait takes nothing, and makes no entry', () => {
   const limiter = new AddressLimiter(() => limits)
-  for (let round = 0; round < 20; round += 1) {
-    expect(limiter.admit('192.0.2.1', 0).admitted).toBe(true)
-    limiter.giveBack('192.0.2.1')
-  }
+  for (let round = 0; round < 20; round += 1) expect(limiter.waitMs('192.0.2.1', 0)).toBe(0)
+  expect(limiter.size).toBe(0)
+  expect(admittedOf(limiter, Array<string>(20).fill('192.0.2.1'))).toBe(limits.unauthenticatedPerMinute)
+  expect(limiter.waitMs('192.0.2.1', 0)).toBe(limiter.admit('192.0.2.1', 0).waitMs)
+  expect(limiter.waitMs('192.0.2.2', 0)).toBe(0)
 })

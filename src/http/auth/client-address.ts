@@ -64,7 +64,7 @@ function peerOf({ socket }: IncomingMessage): string {
 
 /** An IPv4 address in the clothes of IPv6 is the IPv4 address: one client has one name. */
 function plain(address: string): string {
-  return mappedPattern.exec(address)?.[1] ?? address
+  return address.includes(':') ? (mappedPattern.exec(address)?.[1] ?? address) : address
 }
 
 interface Block {
