@@ -49,10 +49,19 @@ export function seeded(seed: number): () => number {
   }
 }
 
+/** Made once for each text: most of the walk's own time would go into making the same again. */
+function remembered<T>(make: (text: string) => T): (text: string) => T {
+  const made = new Map<string, T>()
+  return (text) => {
+    const known = made.get(text) ?? make(text)
+    made.set(text, known)
+    return known
+  }
+}
+
 const signatureOf = ({ tenant, principal }: Call): string => `<${tenant}/${principal.nodeGroup ?? 'any'}>`
 const dimensions = 4
-const vectorFor = (call: Call, text: string): string =>
-  `[${Array.from(vectorOf(signatureOf(call) + text, dimensions), printFloat32).join(',')}]`
+const vectorFor = remembered((signed: string) => `[${Array.from(vectorOf(signed, dimensions), printFloat32).join(',')}]`)
 
 /** Answers at once or in parts, and fails now and then; each answer is signed. */
 function signing(random: () => number): Relay {
@@ -68,7 +77,7 @@ function signing(random: () => number): Relay {
 
 function vectorsFor(request: InferenceRequest, call: Call): string {
   const { input }: { input: string[] } = JSON.parse(request.body.toString())
-  return `{"model":"e","embeddings":[${input.map((text) => vectorFor(call, text)).join(',')}],"total_duration":5,"load_duration":3,"prompt_eval_count":${input.length}}`
+  return `{"model":"e","embeddings":[${input.map((text) => vectorFor(signatureOf(call) + text)).join(',')}],"total_duration":5,"load_duration":3,"prompt_eval_count":${input.length}}`
 }
 
 function wholeChat(content: string): string {
@@ -186,7 +195,7 @@ class Walker {
   }
 
   #judgeVectors(call: Call, texts: readonly string[], text: string): void {
-    const expected = `"embeddings":[${texts.map((one) => vectorFor(call, one)).join(',')}]`
+    const expected = `"embeddings":[${texts.map((one) => vectorFor(signatureOf(call) + one)).join(',')}]`
     if (!text.includes(expected)) this.#strange.push(`${signatureOf(call)} got ${text}`)
   }
 
