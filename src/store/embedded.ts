@@ -48,6 +48,8 @@ class EmbeddedDatabase implements Embedded {
   readonly #turns: TurnQueue
   #lock: FolderLock | null = null
   #opening: Promise<void> | null = null
+  /** Resolves when the files are there. */
+  #made: Promise<void> = Promise.resolve()
   #line: Promise<Line> | null = null
   #thread: EmbeddedThread | null = null
   #lastStart: Promise<unknown> = Promise.resolve()
@@ -77,7 +79,8 @@ class EmbeddedDatabase implements Embedded {
     }
     this.#lock = lockFolder(this.dataDir, { clock, random, onLost })
     try {
-      await ensureDatabase(this.dataDir, { clock, timeoutMs: this.#options.embedded.openTimeoutMs * initdbShare })
+      this.#made = ensureDatabase(this.dataDir, { clock, timeoutMs: this.#options.embedded.openTimeoutMs * initdbShare })
+      await this.#made
       await this.#connected()
     } catch (error) {
       this.#lock.release()
@@ -114,7 +117,8 @@ class EmbeddedDatabase implements Embedded {
     const timer = this.#deps.clock.after(queueTimeoutMs, () => reject(unavailable('the embedded database is starting')))
     try {
       if (this.#lock === null) throw unavailable('the embedded database is not open')
-      return await Promise.race([this.#connected(), late])
+      // A worker before that would make a database of its own at the place of the one that is being made.
+      return await Promise.race([this.#made.then(() => this.#connected()), late])
     } finally {
       timer.cancel()
     }

@@ -19,6 +19,18 @@ test('a first start makes the database, a second finds what was written', async 
   expect(await count(await opened(dataDir))).toBe(1)
 }, 40_000)
 
+test('whoever asks while a first start makes the database makes none beside it', async () => {
+  const dataDir = unusedFolder()
+  const database = embeddedOn(dataDir)
+  const opening = database.open()
+  const one = () => database.tx('system', ({ query }) => query('select 1 as one'))
+  await Promise.allSettled([one()])
+  await opening
+  expect((await one()).rows).toEqual([{ one: 1 }])
+  expect(readdirSync(dataDir).filter((name) => name.startsWith('postgres'))).toEqual(['postgres'])
+  await database.close()
+}, 40_000)
+
 test('pgvector and pg_textsearch are there', async () => {
   const database = await opened(await embeddedFolder())
   await database.tx('system', (transaction) => transaction.query('create extension vector; create extension pg_textsearch'))
