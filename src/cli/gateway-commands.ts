@@ -3,19 +3,12 @@ import { type Command, Option } from 'commander'
 
 import type { PurgeOptions } from './cache.ts'
 import type { GatewayOptions } from './gateway.ts'
+import { collect, withGateway } from './gateway-flags.ts'
 import type { CreateOptions, ListOptions, RotateOptions } from './keys.ts'
 import { withLimits } from './limit-flags.ts'
 import type { AddOptions } from './nodes.ts'
 import type { TenantSetOptions } from './tenants.ts'
 import type { UsageOptions } from './usage.ts'
-
-/** Options of commands that ask a running gateway. */
-function withGateway(command: Command): Command {
-  return command
-    .option('--url <url>', 'the gateway (else the address in the configuration)')
-    .option('-c, --config <file>', 'configuration file to take the address from')
-    .option('--json', 'print JSON')
-}
 
 function addNodes(program: Command): void {
   const nodes = program.command('nodes').description('the nodes of a running gateway: ls, add, rm, drain, undrain')
@@ -48,8 +41,6 @@ function addModels(program: Command): void {
     async (model: string, options: GatewayOptions) => (await load()).modelsPullCommand(model, options),
   )
 }
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
 function addKeys(program: Command): void {
   const keys = program

@@ -4,7 +4,7 @@
  */
 import { apiKey } from '../config/environment.ts'
 import { urlOf } from './banner.ts'
-import { CliError, exitCodes } from './exit-code.ts'
+import { CliError, type ExitCode, exitCodes } from './exit-code.ts'
 import { type FleetView, fleetView } from './fleet-view.ts'
 import { printable } from './output.ts'
 import { settingsOf } from './settings.ts'
@@ -17,19 +17,49 @@ export interface GatewayOptions {
 
 const answerTimeoutMs = 15_000
 
-interface GatewayRequest {
+export interface GatewayRequest {
   readonly method: string
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | ReadableStream<Uint8Array>
+  /** With a body that is a stream. */
+  readonly duplex?: 'half'
   readonly signal?: AbortSignal
+}
+
+/** An answer that is an error. */
+export class GatewayError extends CliError {
+  readonly status: number
+  /** Of the catalogue; null when the answer names none. */
+  readonly code: string | null
+  /** Null: the gateway does not say when to come again. */
+  readonly retryAfterMs: number | null
+
+  constructor(
+    exitCode: ExitCode,
+    words: ErrorWords,
+    { status, retryAfterMs }: { readonly status: number; readonly retryAfterMs: number | null },
+  ) {
+    super(exitCode, words.text, words.hint === null ? [] : [words.hint])
+    this.status = status
+    this.code = words.code
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+interface ErrorWords {
+  readonly text: string
+  readonly code: string | null
+  readonly hint: string | null
 }
 
 export interface Gateway {
   readonly url: string
   /** Sends and reads a JSON answer; null for an empty one. */
-  request(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<unknown>
+  request(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<unknown>
   /** Sends JSON and hands out the answer as it comes. Without a deadline: a pull takes as long as it takes. */
   open(path: string, body: unknown): Promise<Response>
+  /** Sends anything and hands out the answer. Throws a `GatewayError` for one that is an error, exit code 3 when there is none. */
+  send(path: string, init: GatewayRequest): Promise<Response>
   fleet(): Promise<FleetView>
 }
 
@@ -51,6 +81,8 @@ function createGateway(url: string): Gateway {
   const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
   const send = async (path: string, init: GatewayRequest): Promise<Response> => {
     const response = await fetch(url + path, { ...init, headers: { ...headers, ...init.headers } }).catch((error: unknown) => {
+      // Who ended it knows why; a deadline is a gateway that does not answer.
+      if (init.signal?.aborted === true && !isTimeout(init.signal.reason)) throw init.signal.reason
       throw unreachable(url, error)
     })
     if (!response.ok) throw await answeredError(response, path)
@@ -72,6 +104,7 @@ function createGateway(url: string): Gateway {
   return {
     url,
     request,
+    send,
     open: (path, body) => send(path, jsonBody('POST', body)),
     fleet: async () => {
       const parsed = fleetView.safeParse(await request('GET', '/admin/fleet'))
@@ -79,6 +112,10 @@ function createGateway(url: string): Gateway {
       return parsed.data
     },
   }
+}
+
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof Error && reason.name === 'TimeoutError'
 }
 
 /** The reason of a failed connect: the innermost cause that has words. */
@@ -102,23 +139,40 @@ async function answeredError(response: Response, path: string): Promise<CliError
   if (response.status === 404 && path.startsWith('/admin') && words === null) {
     return new CliError(exitCodes.failure, `${response.url} is not there: this is no Corral gateway, or features.admin is off`)
   }
+  const answered = { status: response.status, retryAfterMs: retryAfterMsOf(response) }
+  const code = stringOf(text, 'code')
   if (response.status === 401) {
-    const advice = apiKey() === null ? 'set CORRAL_API_KEY to a key with the scope admin' : 'the key in CORRAL_API_KEY is not valid there'
-    return new CliError(exitCodes.failure, `the gateway wants a credential: ${advice}`)
+    const scopes = path.startsWith('/rag') ? 'scopes rag:read and rag:write' : 'scope admin'
+    const advice = apiKey() === null ? `set CORRAL_API_KEY to a key with the ${scopes}` : 'the key in CORRAL_API_KEY is not valid there'
+    return new GatewayError(exitCodes.failure, { text: `the gateway wants a credential: ${advice}`, code, hint: null }, answered)
   }
   const exitCode = text.includes('partial_failure') ? exitCodes.partial : exitCodes.failure
-  return new CliError(exitCode, words ?? `the gateway answered ${response.status}`)
+  const hint = stringOf(text, 'hint')
+  return new GatewayError(exitCode, { text: words ?? `the gateway answered ${response.status}`, code, hint }, answered)
+}
+
+function retryAfterMsOf({ headers }: Response): number | null {
+  const seconds = Number(headers.get('retry-after') ?? NaN)
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds * 1_000 : null
+}
+
+function fieldsOf(text: string): Map<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text)
+    return new Map<string, unknown>(typeof value === 'object' && value !== null ? Object.entries(value) : [])
+  } catch {
+    return new Map()
+  }
+}
+
+function stringOf(text: string, field: string): string | null {
+  const value = fieldsOf(text).get(field)
+  return typeof value === 'string' && value !== '' ? printable(value) : null
 }
 
 /** The sentence in an error body: RFC 9457 `detail`, or `error` as text or object. */
 export function wordsOf(text: string): string | null {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return null
-  }
-  const fields = new Map<string, unknown>(typeof value === 'object' && value !== null ? Object.entries(value) : [])
+  const fields = fieldsOf(text)
   const error = fields.get('error')
   const nested = new Map<string, unknown>(typeof error === 'object' && error !== null ? Object.entries(error) : [])
   const candidates = [fields.get('detail'), error, nested.get('message'), fields.get('title')]

@@ -14,6 +14,7 @@ import { addGatewayCommands } from './gateway-commands.ts'
 import type { HealthOptions } from './health.ts'
 import type { MigrateStatusOptions, MigrateUpOptions } from './migrate.ts'
 import { endOnClosedPipe, painter, printData, printMessage } from './output.ts'
+import { addRagCommands } from './rag/rag-commands.ts'
 import type { ConfigOptions } from './settings.ts'
 import type { TuneCommandOptions } from './tune.ts'
 import { corralVersion, versionCommand } from './version.ts'
@@ -24,6 +25,7 @@ Examples:
   corral --node http://a:11434 --node http://b:11434
   corral check && corral doctor
   corral top
+  corral ingest ./docs && corral ask "What is a drained node?"
 
 Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 some nodes failed, 130 interrupted`
 
@@ -145,6 +147,7 @@ function createProgram(): Command {
   addChecks(program)
   addConfig(program)
   addGatewayCommands(program)
+  addRagCommands(program)
   addStore(program)
   addSearch(program)
   addRest(program)
@@ -152,7 +155,8 @@ function createProgram(): Command {
     // `serve` drains on an interrupt and outlives its readers; every other command just ends.
     if (command.name() === 'serve') return
     endOnClosedPipe()
-    process.once('SIGINT', interrupted)
+    // An ingest cancels what it began.
+    if (command.name() !== 'ingest') process.once('SIGINT', interrupted)
   })
   return program
 }
