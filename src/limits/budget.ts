@@ -77,7 +77,8 @@ export class Budgets {
   spend(tenant: string, places: readonly string[], gpuUs: number): readonly StoredCounter[] {
     if (gpuUs === 0) return []
     const { day, month } = this.#today(this.#clock.wallMs())
-    const spent = places.flatMap((place) => [day, month].map((period) => ({ tenant, place, period, gpuUs })))
+    const spent: StoredCounter[] = []
+    for (const place of places) spent.push({ tenant, place, period: day, gpuUs }, { tenant, place, period: month, gpuUs })
     for (const counter of spent) this.#counter(counter).pendingUs += gpuUs
     return spent
   }
@@ -117,7 +118,7 @@ export class Budgets {
   }
 
   #counter({ tenant, place, period }: StoredCounter): Counter {
-    const key = scopeKey(scopeKey(tenant, place), period)
+    const key = counterKey(tenant, place, period)
     const known = this.#counters.get(key)
     if (known !== undefined) return known
     if (this.#counters.size >= this.#countersMax()) this.#forgetOne()
@@ -144,6 +145,22 @@ export class Budgets {
     }
     return this.#calendar
   }
+}
+
+/** The same, one for each counter. */
+export function summed(spent: readonly (readonly StoredCounter[])[]): StoredCounter[] {
+  const sums = new Map<string, StoredCounter>()
+  for (const part of spent) {
+    for (const { tenant, place, period, gpuUs } of part) {
+      const key = counterKey(tenant, place, period)
+      sums.set(key, { tenant, place, period, gpuUs: (sums.get(key)?.gpuUs ?? 0) + gpuUs })
+    }
+  }
+  return [...sums.values()]
+}
+
+function counterKey(tenant: string, place: string, period: string): string {
+  return scopeKey(scopeKey(tenant, place), period)
 }
 
 function calendarAt(wallMs: number): Calendar {

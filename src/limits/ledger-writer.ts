@@ -13,6 +13,7 @@ export interface UsageBatch {
   readonly records: readonly UsageRecord[]
   /** Of some of the records. */
   readonly texts: readonly RecordText[]
+  /** One for each counter: a statement may touch a row only once. */
   readonly spent: readonly StoredCounter[]
 }
 
@@ -24,7 +25,7 @@ const countersReadMax = 100_000
 
 /** Writes the batch; gives the counters it touched as they stand in the store now. */
 export function writeBatch(database: Database, { id, records, texts, spent }: UsageBatch): Promise<StoredCounter[]> {
-  const sums = JSON.stringify(summed(spent))
+  const sums = JSON.stringify(spent)
   return database.tx('system', async (transaction) => {
     const { rowCount } = await transaction.query('insert into usage_batches (id, at) values ($1, now()) on conflict (id) do nothing', [id])
     if (rowCount === 0) return readTotals(transaction, sums)
@@ -98,16 +99,6 @@ async function readTotals(transaction: Transaction, sums: string): Promise<Store
     [sums],
   )
   return rows.map(counterOf)
-}
-
-/** One line per counter: a statement may touch a row only once. */
-function summed(spent: readonly StoredCounter[]): StoredCounter[] {
-  const sums = new Map<string, StoredCounter>()
-  for (const { tenant, place, period, gpuUs } of spent) {
-    const key = JSON.stringify([tenant, place, period])
-    sums.set(key, { tenant, place, period, gpuUs: (sums.get(key)?.gpuUs ?? 0) + gpuUs })
-  }
-  return [...sums.values()]
 }
 
 function counterOf({ tenant, place, period, gpu_us: gpuUs }: Row): StoredCounter {

@@ -10,7 +10,7 @@ import { toCorralError } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Answer, InferenceRequest, Outcome, RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
-import type { Budgets, StoredCounter } from './budget.ts'
+import { type Budgets, type StoredCounter, summed } from './budget.ts'
 import { captureOf, type KeptText, sizeOf, type TextCapture, waitingTextBytesMax } from './kept-text.ts'
 import { forgetBatches, readCounters, type RecordText, writeBatch, type UsageBatch } from './ledger-writer.ts'
 import type { LimitsOptions } from './options.ts'
@@ -271,7 +271,7 @@ class BatchedLedger implements UsageLedger {
     this.#batches += 1
     const id = `${this.#deps.replica}:${this.#batches}`
     const records = entries.flatMap(({ record }) => (record === null ? [] : [record]))
-    return { id, records, texts: entries.flatMap(textsOf), spent: entries.flatMap(({ spent }) => spent) }
+    return { id, records, texts: entries.flatMap(textsOf), spent: summed(entries.map(({ spent }) => spent)) }
   }
 
   /** How many entries fit into a batch, by rows and by texts. The texts of those stop waiting. */
