@@ -134,7 +134,8 @@ function metadataSql(condition: FilterCondition, parameters: SqlParameters): str
     case 'ne':
       return `not (${holds(condition.value)})`
     case 'in':
-      return condition.values.length === 0 ? 'false' : condition.values.map(holds).join(' or ')
+      // Looked up in a hash table from 9 values on.
+      return `d.metadata -> ${parameters.add(field)} = any(${parameters.add(condition.values.map((value) => JSON.stringify(value)))}::jsonb[])`
     case 'contains': {
       const inList = holds([condition.value])
       if (typeof condition.value !== 'string') return inList
@@ -157,23 +158,35 @@ function metadataSql(condition: FilterCondition, parameters: SqlParameters): str
 
 function numberSql(
   field: string,
-  operator: string,
+  operator: RangeEnd['operator'],
   { at, parameters }: { readonly at: number; readonly parameters: SqlParameters },
 ): string {
   const key = parameters.add(field)
   return `case when jsonb_typeof(d.metadata -> ${key}) = 'number' then (d.metadata ->> ${key})::numeric ${operator} ${parameters.add(String(at))}::numeric else false end`
 }
 
-/** Texts that are no date do not match. Those without a zone are UTC. */
+/**
+ * Texts that are no date do not match. Those without a zone are UTC. What lies more than a day off is told by its first ten characters, as a
+ * zone shifts by less: reading a date costs some 10 µs.
+ */
 function dateSql(
   field: string,
-  operator: string,
+  operator: RangeEnd['operator'],
   { iso, parameters }: { readonly iso: string; readonly parameters: SqlParameters },
 ): string {
   const value = `(d.metadata ->> ${parameters.add(field)})`
   const zoned = `(case when ${value} ~ '([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$' and ${value} ~ '[Tt ]' then ${value} else ${value} || ' UTC' end)`
-  return `case when ${value} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' and pg_input_is_valid(${zoned}, 'timestamptz')
+  const isLower = operator === '>='
+  const near = parameters.add(dayOf(Date.parse(iso) + (isLower ? -dayMs : dayMs)))
+  return `left(${value}, 10) collate "C" ${isLower ? '>=' : '<='} ${near} and
+    case when ${value} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' and pg_input_is_valid(${zoned}, 'timestamptz')
     then ${zoned}::timestamptz ${operator} ${parameters.add(iso)}::timestamptz else false end`
+}
+
+/** As texts of four-digit years compare. */
+function dayOf(ms: number): string {
+  const day = new Date(ms).toISOString().slice(0, 10)
+  return day.startsWith('+') ? '9999-12-31' : day
 }
 
 interface RangeEnd {

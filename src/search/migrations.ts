@@ -55,7 +55,6 @@ create table rag_documents (
   primary key (tenant, collection, id),
   foreign key (tenant, collection) references rag_collections (tenant, id) on delete cascade
 );
-create index rag_documents_metadata on rag_documents using gin (metadata jsonb_path_ops);
 create index rag_documents_hash on rag_documents (tenant, collection, content_hash);
 create index rag_documents_updated on rag_documents (tenant, collection, updated_at);
 ${tenantTable('rag_documents')}

@@ -35,6 +35,7 @@ const cases: readonly (readonly [string, readonly FilterCondition[], readonly st
   ['a range with an open end', [{ field: 'size', op: 'range', from: 8 }], ['green']],
   ['a range of dates in their zones, without impossible ones', [{ field: 'made', op: 'range', from: '2026-02-01' }], ['blue', 'green']],
   ['a range to a day holds all of that day', [{ field: 'made', op: 'range', to: '2026-01-31' }], ['red']],
+  ['a range to the last day of all', [{ field: 'made', op: 'range', to: '9999-12-31' }], ['blue', 'green', 'red']],
   ['a range between moments', [{ field: 'made', op: 'range', from: '2026-02-01T01:00:00Z', to: '2026-02-01T02:00:00Z' }], ['green']],
   ['exists passes null by', [{ field: 'note', op: 'exists', present: true }], ['green', 'red']],
   ['exists not', [{ field: 'note', op: 'exists', present: false }], ['bare', 'blue', 'odd']],
