@@ -35,8 +35,10 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   ingest: () => import('./ingest.ts'),
   crash: () => import('./crash.ts'),
   'search-speed': () => import('./search-speed.ts'),
+  'search-load': () => import('./search-load.ts'),
   tune: () => import('./tune.ts'),
-  fusion: () => import('./fusion.ts'),
+  citations: () => import('./citations.ts'),
+  'answer-cache': () => import('./answer-cache.ts'),
 }
 
 interface Call {

@@ -1,6 +1,6 @@
 /**
  * Makes the set of exact terms: `node bench/harness/retrieval-exact-terms.ts PATH` writes test/data/exact-terms from the documents of
- * `PATH/retrieval/anthropic-docs` (MIT) and a fixed seed. A query names an identifier, error code, version or flag that stands in one
+ * `PATH/retrieval/anthropic-docs` (MIT) and a fixed seed; the bench holds the files to it. A query names an identifier, error code, version or flag that stands in one
  * passage only; decoys are passages that repeat its next of kin. Half of the terms are the documents' own, half are planted.
  */
 import { writeFile } from 'node:fs/promises'
@@ -127,7 +127,10 @@ function plant(random: Random, text: string, { term, times }: { term: string; ti
 
 const phrases = ['$', 'how do I fix $', 'what does $ do', '$ documentation', 'where is $ used']
 
-async function main(dataPath: string): Promise<void> {
+export const exactTermsFolder = join(import.meta.dirname, '../../test/data/exact-terms')
+
+/** Contents of the files by name. */
+export async function exactTermFiles(dataPath: string): Promise<Readonly<Record<string, string>>> {
   const random = seeded(20_261_125)
   const all = passagesOf(await readLines(join(dataPath, 'retrieval/anthropic-docs/corpus.jsonl'))).toSorted(() => random() - 0.5)
   const corpus = all.slice(0, 300)
@@ -152,9 +155,8 @@ async function main(dataPath: string): Promise<void> {
     ask({ kind, term }, passage.id)
     for (const one of decoys) decoy(random, corpus, { term: one, not: passage })
   }
-  const folder = join(import.meta.dirname, '../../test/data/exact-terms')
-  await writeFile(join(folder, 'corpus.jsonl'), corpus.map((row) => `${JSON.stringify(row)}\n`).join(''))
-  await writeFile(join(folder, 'queries.jsonl'), queries.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  const lines = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
+  return { 'corpus.jsonl': lines(corpus), 'queries.jsonl': lines(queries) }
 }
 
 /** A term and its decoys that nothing else is called by. */
@@ -173,5 +175,9 @@ function decoy(random: Random, corpus: readonly Passage[], { term, not }: { term
   if (passage !== not) passage.text = plant(random, passage.text, { term, times: 3 })
 }
 
-const [dataPath] = process.argv.slice(2)
-if (import.meta.main && dataPath !== undefined) await main(dataPath)
+async function main([dataPath]: readonly string[]): Promise<void> {
+  if (dataPath === undefined) throw new Error('PATH')
+  for (const [name, content] of Object.entries(await exactTermFiles(dataPath))) await writeFile(join(exactTermsFolder, name), content)
+}
+
+if (import.meta.main) await main(process.argv.slice(2))

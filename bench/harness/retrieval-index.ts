@@ -1,4 +1,4 @@
-/** A database of a bench with one collection, filled through the gateway's own writes and asked through its own keyword leg. */
+/** A database of a bench with one collection, filled through the gateway's own writes and asked through its own legs. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,10 @@ import { createCollection } from '../../src/search/collections.ts'
 import { compactCollection } from '../../src/search/keyword/compact.ts'
 import { KeywordMemory } from '../../src/search/keyword/memory.ts'
 import { type KeywordAnswer, searchKeyword } from '../../src/search/keyword.ts'
+import { MeasuredCost } from '../../src/search/measured-cost.ts'
+import { writeVectors } from '../../src/search/vector-write.ts'
+import { searchVectors, type VectorHit } from '../../src/search/vector.ts'
+import { vectorSets } from '../../src/search/vector/tables.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
 import type { Database } from '../../src/store/database.ts'
 import { createEmbedded } from '../../src/store/embedded.ts'
@@ -20,6 +24,9 @@ import { chunkOf, documentOf, plainSettings, tenant } from '../../test/search/ke
 import { startPostgres } from '../../test/support/postgres.ts'
 import type { SetDocument } from './retrieval-sets.ts'
 
+const documentsPerTransaction = 50
+const embedding = { model: 'all-minilm', digest: 'sha256:minilm-int8' }
+
 export type BenchStore = 'embedded' | 'postgres'
 
 export interface OpenBenchStore {
@@ -27,7 +34,7 @@ export interface OpenBenchStore {
   close(): Promise<void>
 }
 
-const deps = { clock: systemClock, random: Math.random, report: () => {} }
+const storeDeps = { clock: systemClock, random: Math.random, report: () => {} }
 
 /** Long statements are no failure here. */
 function options() {
@@ -51,17 +58,18 @@ async function opened(database: OpenableDatabase, close: () => Promise<void>): P
 export async function openBenchStore(kind: BenchStore): Promise<OpenBenchStore> {
   if (kind === 'embedded') {
     const dataDir = mkdtempSync(join(tmpdir(), 'corral-bench-'))
-    return opened(createEmbedded({ ...options(), dataDir }, deps), async () => rmSync(dataDir, { recursive: true, force: true }))
+    return opened(createEmbedded({ ...options(), dataDir }, storeDeps), async () => rmSync(dataDir, { recursive: true, force: true }))
   }
   const server = await startPostgres()
   const { url } = await server.createDatabase()
-  return opened(createPostgres({ ...options(), url }, deps), () => server.remove())
+  return opened(createPostgres({ ...options(), url }, storeDeps), () => server.remove())
 }
 
 export class BenchCollection {
   readonly #database: Database
   readonly #id: string
   readonly #memory = new KeywordMemory()
+  readonly #costs = new MeasuredCost()
   /** Id of the document by number of its chunk. */
   readonly #documents = new Map<number, string>()
 
@@ -75,12 +83,15 @@ export class BenchCollection {
     await this.#database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: this.#id, name: this.#id, settings }))
   }
 
-  /** Each document is one chunk. */
-  async addDocuments(documents: readonly SetDocument[]): Promise<void> {
-    for (let at = 0; at < documents.length; at += 50) {
+  /** Each document is one chunk, with its vector where there is one. */
+  async addDocuments(documents: readonly SetDocument[], vectors: readonly Float32Array[] = []): Promise<void> {
+    for (let from = 0; from < documents.length; from += documentsPerTransaction) {
       await this.#database.tx({ tenant }, async (transaction) => {
-        for (const { id, text } of documents.slice(at, at + 50))
-          await writeDocument(transaction, documentOf(this.#id, id, text === '' ? [] : [text]))
+        for (const [place, { id, text }] of documents.slice(from, from + documentsPerTransaction).entries()) {
+          const plain = documentOf(this.#id, id, text === '' ? [] : [text])
+          const chunks = plain.chunks.map((chunk) => ({ ...chunk, vector: vectors[from + place] ?? null }))
+          await writeDocument(transaction, { ...plain, chunks, embedding }, writeVectors)
+        }
       })
     }
     await this.compact()
@@ -115,8 +126,24 @@ export class BenchCollection {
 
   /** Ids of documents, best first. */
   async find(query: string, language: string): Promise<string[]> {
-    const { hits } = await this.ask(query, { language, limit: 100 })
-    return hits.map(({ number }) => this.#documents.get(number) ?? '')
+    return (await this.findScored(query, { language, limit: 100 })).map(({ id }) => id)
+  }
+
+  /** Ids of the documents whose vectors lie nearest, with their cosines. */
+  async near(vector: Float32Array, limit: number): Promise<{ readonly id: string; readonly score: number }[]> {
+    const hits = await this.#database.tx({ tenant }, async (transaction): Promise<readonly VectorHit[]> => {
+      const [set] = await vectorSets(transaction, { tenant, collections: [this.#id] })
+      if (set === undefined) return []
+      const deps = { store: this.#database.kind, costs: this.#costs, clock: systemClock }
+      return (await searchVectors(transaction, { set, vector, limit, allowed: null, wanted: null }, deps)).hits
+    })
+    return hits.map(({ number, score }) => ({ id: this.#documents.get(number) ?? '', score }))
+  }
+
+  /** Ids of the documents found by words, with their scores. */
+  async findScored(query: string, { language, limit }: { language: string; limit: number }): Promise<{ id: string; score: number }[]> {
+    const { hits } = await this.ask(query, { language, limit })
+    return hits.map(({ number, score }) => ({ id: this.#documents.get(number) ?? '', score }))
   }
 
   /** Bytes on disk of the keyword index, and of the texts it is of. */
