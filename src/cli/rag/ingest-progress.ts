@@ -42,7 +42,7 @@ function barOf(share: number): string {
 }
 
 function countsOf({ stage, documents, chunksDone, chunksTotal }: StageSum, tally: Tally): string {
-  if (stage === 'embed') return `${numberText(chunksDone)}/${numberText(chunksTotal)} chunks`
+  if (stage === 'embed') return chunksTotal === 0 ? '' : `${numberText(chunksDone)}/${numberText(chunksTotal)} chunks`
   return `${numberText(documents)}/${numberText(tally.documents)}`
 }
 

@@ -64,7 +64,7 @@ interface HitLook {
 }
 
 function hitText({ collection, document, chunk, score, highlights }: Hit, { number, isOneOfMany, paint }: HitLook): string {
-  const place = chunk.page === null ? chunk.headings.join(' › ') : `page ${chunk.page}`
+  const place = chunk.page === null ? chunk.headings.filter((heading) => heading !== document.title).join(' › ') : `page ${chunk.page}`
   const address = document.uri ?? document.id
   const parts = [isOneOfMany ? collection : '', document.title, place, address === document.title ? '' : address]
   const named = parts
