@@ -70,7 +70,7 @@ export function answerUnread(exchange: Exchange, { status, headers, body }: Shor
     return
   }
   outgoing.end(body)
-  if (unread) dropWhenSlow(exchange)
+  if (unread) dropWhenSlow({ ...exchange, socket: incoming.socket })
 }
 
 /**
@@ -90,8 +90,9 @@ export function boundBody(
   }
   // A body without a declared end is cut with the answer; a small one may arrive.
   if (declaredBytes === null) condemn(incoming, outgoing)
+  const { socket } = incoming
   outgoing.once('finish', () => {
-    if (!incoming.complete) dropWhenSlow({ incoming, outgoing, clock })
+    if (!incoming.complete) dropWhenSlow({ incoming, socket, clock })
   })
   return true
 }
@@ -107,8 +108,9 @@ function linger({ incoming, outgoing, clock }: Exchange, body: string | Buffer):
   outgoing.on('close', () => timer.cancel())
 }
 
-function dropWhenSlow({ incoming, clock }: Exchange): void {
+/** `socket` as it was at the start: a request that was destroyed has none. */
+function dropWhenSlow({ incoming, socket, clock }: Pick<Exchange, 'incoming' | 'clock'> & { readonly socket: Socket }): void {
   clock.after(drainMs, () => {
-    if (!incoming.complete) incoming.socket.destroy()
+    if (!incoming.complete) socket.destroy()
   })
 }

@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { z } from 'zod'
 
 import { CorralError } from '../core/errors.ts'
-import type { Database, Transaction } from '../store/database.ts'
+import { ConstraintError, type Database, type Transaction } from '../store/database.ts'
 import type { DocumentPlace } from './job-deps.ts'
 
 export const sourcePartBytes = 1_048_576
@@ -44,7 +44,7 @@ function sourceOf(row: unknown): Source {
 
 /**
  * Stores `bytes` as they come and gives the finished source. Throws `body_too_large` over `bytesMax`; then, and when `bytes` fails,
- * nothing is kept.
+ * nothing is kept. Throws `conflict` when the collection is gone.
  */
 export async function storeSource(
   database: Database,
@@ -53,8 +53,8 @@ export async function storeSource(
 ): Promise<Source> {
   const id = randomUUID()
   const { tenant } = source
-  await database.tx({ tenant }, (transaction) => insertSource(transaction, id, source))
   try {
+    await database.tx({ tenant }, (transaction) => insertSource(transaction, id, source))
     const hash = createHash('sha256')
     let sizeBytes = 0
     let part = 0
@@ -70,7 +70,9 @@ export async function storeSource(
     const text = 'update rag_sources set sha256 = $3, size_bytes = $4 where tenant = $1 and id = $2'
     await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, sha256, sizeBytes]))
     return { ...source, id, sha256, sizeBytes }
-  } catch (error) {
+  } catch (thrown) {
+    const isRemoved = thrown instanceof ConstraintError && thrown.kind === 'foreign_key'
+    const error = isRemoved ? new CorralError('conflict', 'the collection was removed or emptied meanwhile', { cause: thrown }) : thrown
     await database
       .tx({ tenant }, (transaction) => deleteSource(transaction, { tenant, id }))
       .catch(() => {

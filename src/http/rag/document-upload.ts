@@ -1,12 +1,15 @@
 /** Takes documents in: each file of a request becomes a job, and so does a page that is named by its URL. */
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { createHash } from 'node:crypto'
 
 import type { Metadata } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { GivenFile } from '../../ingest/ingest.ts'
 import type { Job } from '../../ingest/job.ts'
+import { PauseWatch } from '../pause-watch.ts'
 import { condemn } from '../connection.ts'
 import { readJson, sameSite } from '../own-route.ts'
+import { sendError } from '../send-error.ts'
 import { keyOf } from './idempotency.ts'
 import { answerJobs } from './job-answer.ts'
 import type { RagDeps } from './rag-deps.ts'
@@ -20,6 +23,8 @@ const inBulk = 1
 const idCharsMax = 512
 /** What a body of many files may be over the largest one. */
 const bodyFactorMax = 20
+/** An upload in which no byte moves for so long is ended. */
+const pauseMsMax = 30_000
 
 interface Wishes {
   readonly id: string | undefined
@@ -45,10 +50,26 @@ export async function takeDocuments(context: RagContext, deps: RagDeps): Promise
       readOnly: true,
     })
     const isUrl = (incoming.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() === urlDocumentType
-    return isUrl ? await fromUrl(context, deps, { tenant, collection }) : await fromFiles(context, deps, { tenant, collection })
+    const owner = { tenant, collection }
+    return isUrl ? await fromUrl(context, deps, owner) : await watched(context, deps, fromFiles(context, deps, owner))
   } catch (error) {
-    if (!incoming.complete) condemn(incoming, outgoing)
-    throw error
+    if (incoming.complete || !(error instanceof CorralError)) throw error
+    // Whoever is still sending has to hear it before the connection ends.
+    condemn(incoming, outgoing)
+    // Ends whatever still waits for a byte of it.
+    outgoing.once('close', () => incoming.destroy())
+    sendError({ incoming, outgoing, clock: deps.clock }, 'problem', error, deps.newId())
+    return RESPONSE_ALREADY_SENT
+  }
+}
+
+/** `taking`, until the upload stands still; its connection is closed then, and what it was in the middle of is undone. */
+async function watched(context: RagContext, { clock }: RagDeps, taking: Promise<Response>): Promise<Response> {
+  const watch = new PauseWatch(context.env.incoming, clock, pauseMsMax)
+  try {
+    return await Promise.race([taking, watch.broken])
+  } finally {
+    watch.stop()
   }
 }
 

@@ -35,7 +35,8 @@ export async function* uploadedFiles(incoming: IncomingMessage): AsyncGenerator<
 
 async function* whole(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of incoming) if (chunk instanceof Uint8Array) yield chunk
+    const chunks = incoming.iterator({ destroyOnReturn: false })
+    for await (const chunk of chunks) if (chunk instanceof Uint8Array) yield chunk
   } catch (cause) {
     throw gone(cause)
   }
@@ -55,11 +56,12 @@ interface Part {
 async function* multipart(incoming: IncomingMessage): AsyncGenerator<UploadedFile> {
   const fields = new Map<string, string>()
   const parts: Part[] = []
+  let current: Part | null = null
   let ended: { readonly error: CorralError | null } | null = null
   let wake = (): void => undefined
   const end = (error: CorralError | null): void => {
     ended ??= { error }
-    for (const { stream } of parts) if (error !== null) stream.destroy(error)
+    if (error !== null) for (const part of [current, ...parts]) part?.stream.destroy(error)
     wake()
   }
   const parser = parserOf(incoming)
@@ -83,11 +85,12 @@ async function* multipart(incoming: IncomingMessage): AsyncGenerator<UploadedFil
   incoming.pipe(parser)
   try {
     for (;;) {
-      const part = parts.shift()
-      if (part !== undefined) {
-        yield { name: part.name, declaredType: part.declaredType, fields, bytes: partBytes(part.stream, () => ended?.error ?? null) }
+      current = parts.shift() ?? null
+      if (current !== null) {
+        const { name, declaredType, stream } = current
+        yield { name, declaredType, fields, bytes: partBytes(stream, () => ended?.error ?? null) }
         // Left unread by its reader, it would hold up those behind it.
-        part.stream.resume()
+        stream.resume()
       } else if (ended !== null) {
         throwIf(ended)
         return
@@ -95,7 +98,6 @@ async function* multipart(incoming: IncomingMessage): AsyncGenerator<UploadedFil
     }
   } finally {
     incoming.unpipe(parser)
-    incoming.resume()
     parser.destroy()
   }
 }
