@@ -18,6 +18,7 @@ export interface LaneOwner {
 }
 
 const cachePattern = /\r\nx-corral-cache: *([a-z]+)/
+const doneMarks = ['"done":true', '"embeddings":', '{"results":']
 const stampPattern = /"content":"(\d+) (\d+)"/g
 
 export class LoadLane implements ResponseListener {
@@ -85,8 +86,8 @@ export class LoadLane implements ResponseListener {
   onData(text: string): void {
     // Latin-1: one character is one byte.
     this.#bytes += text.length
-    // An embedding answer has no other mark; its length tells when it is whole.
-    if (text.includes('"done":true') || text.includes('"embeddings":')) this.#isDone = true
+    // Embeddings and searches have no other mark; their length tells when they are whole.
+    if (doneMarks.some((mark) => text.includes(mark))) this.#isDone = true
     const isError = text.includes('"error"')
     if (isError) this.#isBroken = true
     if (isError || this.#status !== 200) this.#errorText = text

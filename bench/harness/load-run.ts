@@ -9,6 +9,7 @@ import type { LaneOwner } from './load-lane.ts'
 import { LoadRecorder } from './load-recorder.ts'
 import type { LoadSpec, LoadWindow } from './load-spec.ts'
 import { monotonicUs } from './monotonic.ts'
+import { seededRandom } from './zipf.ts'
 import { requestSource } from './request-source.ts'
 import type { RequestSource } from './request-source.ts'
 
@@ -19,6 +20,7 @@ export class LoadRun implements LaneOwner {
   readonly recorder = new LoadRecorder()
   readonly #spec: LoadSpec
   readonly #source: RequestSource
+  readonly #random = seededRandom(7)
   readonly #lanes: LoadLane[]
   readonly #indices: ReadonlyMap<LoadLane, number>
   readonly #free: LoadLane[] = []
@@ -65,7 +67,9 @@ export class LoadRun implements LaneOwner {
       return
     }
     if (this.#spec.rate > 0) return this.#reuse(lane)
-    if (kind === 'ok') this.#send(lane, monotonicUs())
+    const { thinkMs } = this.#spec
+    if (kind === 'ok' && thinkMs > 0) systemClock.after(-Math.log(1 - this.#random()) * thinkMs, () => this.#resume(lane), true)
+    else if (kind === 'ok') this.#send(lane, monotonicUs())
     else systemClock.after(restAfterFailureMs, () => this.#resume(lane), true)
   }
 

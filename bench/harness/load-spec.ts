@@ -14,6 +14,8 @@ export const loadSpec = z.strictObject({
   connections: z.int().min(1),
   /** Requests per second, sent whether or not earlier ones have ended. 0: each connection sends when it is free. */
   rate: z.number().min(0).default(0),
+  /** Mean time that a connection rests after an answer, as people do who read it (exponential). Only where `rate` is 0. */
+  thinkMs: z.number().min(0).default(0),
   /** Requests in all; 0: until `finish`. */
   requestsMax: z.int().min(0).default(0),
   /** A request without its last byte after this long counts as failed. */
@@ -28,7 +30,7 @@ export const loadSpec = z.strictObject({
 })
 export type LoadSpec = z.infer<typeof loadSpec>
 
-const spread = z.strictObject({ count: z.int(), p50: z.number(), p90: z.number(), p99: z.number(), max: z.number() })
+const spread = z.strictObject({ count: z.int(), p50: z.number(), p90: z.number(), p95: z.number(), p99: z.number(), max: z.number() })
 export type Spread = z.infer<typeof spread>
 
 /** What is known of the requests that did not end `ok`. */

@@ -22,7 +22,7 @@ export class Samples {
   spread(): Spread {
     const sorted = this.#values.subarray(0, this.#count).toSorted()
     const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
-    return { count: this.#count, p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) }
+    return { count: this.#count, p50: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99), max: at(1) }
   }
 }
 

@@ -23,6 +23,8 @@ export const workloadSpec = z.discriminatedUnion('kind', [
     alpha: z.number(),
     novelShare: z.number(),
   }),
+  /** Searches in a corpus of such topics: `repeatShare` ask again what was asked before, the rest is new. 1: a closed set of `topics` queries. */
+  z.strictObject({ kind: z.literal('searches'), seed: z.int(), requests: z.int(), topics: z.int(), repeatShare: z.number() }),
   /** A corpus in batches; every `changedEvery`th chunk is new against the pass before it. 0: none is. */
   z.strictObject({ kind: z.literal('ingest'), chunks: z.int(), batch: z.int(), changedEvery: z.int() }),
 ])
@@ -71,6 +73,26 @@ function* open({ seed, requests, catalogue, alpha, novelShare }: WorkloadSpec & 
   for (let index = 0; index < requests; index += 1) yield question(random() < novelShare ? `only once ${index}` : `topic ${rank()}`)
 }
 
+/** Words of one topic, of which texts about it and searches for it are made. */
+export function topicWords(topic: number, random: () => number, count: number): string {
+  const word = (): string => `w${(topic * 31 + Math.floor(random() * 40)) % 5_000}`
+  return Array.from({ length: count }, word).join(' ')
+}
+
+function search(query: string): WorkloadRequest {
+  return { body: JSON.stringify({ collection: 'bench', query, limit: 10 }), keys: [query] }
+}
+
+function* searches({ seed, requests, topics, repeatShare }: WorkloadSpec & { kind: 'searches' }): Generator<WorkloadRequest> {
+  const random = seededRandom(seed)
+  const asked = Array.from({ length: topics }, (_, topic) => topicWords(topic, random, 4))
+  for (let index = 0; index < requests; index += 1) {
+    const repeated = random() < repeatShare ? asked[Math.floor(random() * asked.length)] : undefined
+    if (repeated === undefined) asked.push(`${topicWords(Math.floor(random() * topics), random, 4)} n${index}`)
+    yield search(repeated ?? asked.at(-1) ?? '')
+  }
+}
+
 function* ingest({ chunks, batch, changedEvery }: WorkloadSpec & { kind: 'ingest' }): Generator<WorkloadRequest> {
   for (let first = 0; first < chunks; first += batch) {
     const keys = Array.from({ length: Math.min(batch, chunks - first) }, (_, offset) => {
@@ -92,6 +114,8 @@ export function workloadRequests(spec: WorkloadSpec): Generator<WorkloadRequest>
       return suite(spec)
     case 'open':
       return open(spec)
+    case 'searches':
+      return searches(spec)
     case 'ingest':
       return ingest(spec)
   }

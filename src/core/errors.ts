@@ -63,7 +63,7 @@ export const errorCatalogue = {
   stream_truncated: { status: 502, retryable: true, fault: 'node', title: 'The stream ended without its terminator' },
   partial_failure: { status: 502, retryable: true, fault: 'node', title: 'A fleet-wide operation failed on some nodes' },
   no_node: { status: 503, retryable: true, fault: 'gateway', title: 'No node can answer now' },
-  queue_full: { status: 503, retryable: true, fault: 'gateway', title: 'The queue of this model is full' },
+  queue_full: { status: 503, retryable: true, fault: 'gateway', title: 'The queue is full' },
   bodies_full: { status: 503, retryable: true, fault: 'gateway', title: 'Too many bytes of request bodies are being read at once' },
   overloaded: { status: 503, retryable: true, fault: 'gateway', title: 'The gateway is short of memory' },
   draining: { status: 503, retryable: true, fault: 'gateway', title: 'Corral is shutting down' },

@@ -14,6 +14,7 @@ import type { AnswerStream } from '../answer/answer-stream.ts'
 import type { SearchLimits } from '../answer/retrieval.ts'
 import { TokenBudgets } from '../answer/token-budget.ts'
 import type { Clock } from '../base/clock.ts'
+import { Gate } from '../base/gate.ts'
 import type { Cache } from '../cache/layer.ts'
 import type { CacheOptions } from '../cache/options.ts'
 import type { Call } from '../core/call.ts'
@@ -102,6 +103,7 @@ class RagHalf implements Rag {
   readonly #parts: RagParts
   readonly #calls: FleetCalls
   readonly #memory = createSearchMemory()
+  readonly #searching = new Gate(() => this.#parts.options().search.inFlight)
   readonly #versions: CollectionVersions
   readonly #kept: RetrievalCache
   readonly #registry: AssistantRegistry
@@ -197,7 +199,20 @@ class RagHalf implements Rag {
     }
   }
 
-  #look(request: SearchRequest, { signal, call }: SearchLimits): Promise<SearchAnswer> {
+  /** In its turn: more at once would only wait for connections, and be refused there. */
+  #look(request: SearchRequest, limits: SearchLimits): Promise<SearchAnswer> {
+    const { options, clock } = this.#parts
+    const { waitingMax, waitMs } = options().search
+    if (this.#searching.waiting >= waitingMax) throw tooMany('queue_full', `${waitingMax} searches wait already (search.waitingMax)`)
+    const turn = new AbortController()
+    const timer = clock.after(waitMs, () =>
+      turn.abort(tooMany('queue_timeout', `a search waited for its turn for ${waitMs} ms (search.waitMs)`)),
+    )
+    const waiting = this.#searching.enter(AbortSignal.any([limits.signal, turn.signal])).finally(() => timer.cancel())
+    return waiting.then((leave) => this.#lookNow(request, limits).finally(leave))
+  }
+
+  #lookNow(request: SearchRequest, { signal, call }: SearchLimits): Promise<SearchAnswer> {
     const { database, clock, options } = this.#parts
     const { embed, ask } = this.#calls.of(call)
     const inTime: Embed = (texts, wish) => within(options().search.embedMs, { clock, wish }, (limited) => embed(texts, limited))
@@ -269,6 +284,10 @@ class RagHalf implements Rag {
     await this.ingest.close()
     await Promise.all([this.#upkeep.close(), this.#registry.close(), this.#parser.close(), this.answers.idle()])
   }
+}
+
+function tooMany(code: 'queue_full' | 'queue_timeout', message: string): CorralError {
+  return new CorralError(code, message, { retryAfterMs: 1_000 })
 }
 
 /** A key of its own for each use of the installation's secret. */

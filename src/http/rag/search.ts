@@ -21,7 +21,8 @@ export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock
       ...(fusionWeight === undefined ? {} : { fusionWeight }),
     }
     const found = await service.search(request, { signal: signalOf(call), call, headers })
-    return wholeBody(JSON.stringify(viewOf(found)), 'application/json; charset=utf-8', clock.nowMs())
+    const answer = wholeBody(JSON.stringify(viewOf(found)), 'application/json; charset=utf-8', clock.nowMs())
+    return { ...answer, headers: { ...answer.headers, 'x-corral-cache': found.cached ? 'hit' : 'miss' } }
   }
 }
 
