@@ -44,7 +44,7 @@ export class AssistantStore {
 
   /**
    * Makes or replaces one. `revision`: what it must be now, 0 for not there yet, null for whatever it is.
-   * Throws `conflict` when it is another, or when the tenant has as many as it may.
+   * Throws `precondition_failed` when it is another, `conflict` when the tenant has as many as it may.
    */
   async put(tenant: string, wish: AssistantWish, revision: number | null = null): Promise<Assistant> {
     const { database, clock, onChanged } = this.#deps
@@ -60,7 +60,7 @@ export class AssistantStore {
     return stored
   }
 
-  /** False: there was none. Throws `conflict` when `revision` is not what it is now. */
+  /** False: there was none. Throws `precondition_failed` when `revision` is not what it is now. */
   async remove(tenant: string, name: string, revision: number | null = null): Promise<boolean> {
     const removed = await this.#deps.database.tx({ tenant }, async (transaction) => {
       const existing = await find(transaction, [tenant, name], 'for update')
@@ -113,7 +113,7 @@ async function find(
 function checkRevision(existing: Assistant | null, name: string, revision: number | null): void {
   const present = existing?.revision ?? 0
   if (revision !== null && revision !== present) {
-    throw new CorralError('conflict', `the assistant ${name} has revision ${present}, not ${revision}`)
+    throw new CorralError('precondition_failed', `the assistant ${name} has revision ${present}, not ${revision}`)
   }
 }
 

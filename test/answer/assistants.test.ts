@@ -53,9 +53,9 @@ describeStores(['embedded', 'postgres'], (servers) => {
     const { store } = await open(servers)
     await store.put('a', wish)
     await store.put('a', wish)
-    await expect(store.put('a', wish, 1)).rejects.toMatchObject({ code: 'conflict' })
-    await expect(store.put('a', wish, 0)).rejects.toMatchObject({ code: 'conflict' })
-    await expect(store.remove('a', 'handbook', 1)).rejects.toMatchObject({ code: 'conflict' })
+    await expect(store.put('a', wish, 1)).rejects.toMatchObject({ code: 'precondition_failed' })
+    await expect(store.put('a', wish, 0)).rejects.toMatchObject({ code: 'precondition_failed' })
+    await expect(store.remove('a', 'handbook', 1)).rejects.toMatchObject({ code: 'precondition_failed' })
   })
 
   test('a tenant sees its own alone', async () => {

@@ -17,7 +17,7 @@ const tin = 'The price of tin is 20 crowns. It melts early.'
 beforeAll(async () => {
   gateway = await startRagGateway()
   await gateway.collection('metals', { copper, tin })
-})
+}, 60_000)
 afterAll(() => gateway.close())
 
 beforeEach(() => {

@@ -39,7 +39,7 @@ export interface ScriptedFleet {
 export const chatModel = 'talker:latest'
 export const otherModel = 'thinker:latest'
 export const embedModel = 'nomic-embed-text:latest'
-const dimensions = 64
+const dimensions = 256
 const contextTokens = 8_192
 
 const chat = z.looseObject({

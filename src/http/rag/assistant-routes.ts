@@ -73,7 +73,12 @@ async function put(
   const known = await database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), { readOnly: true })
   const missing = names.find((wanted) => !known.some((collection) => collection.name === wanted))
   if (missing !== undefined) throw new CorralError('collection_not_found', `collections: there is none named ${JSON.stringify(missing)}`)
-  const stored = await service.assistants.put(tenant, wish, revision)
+  const stored = await service.assistants.put(tenant, wish, revision).catch((error: unknown) => {
+    const isTaken = name === null && error instanceof CorralError && error.code === 'precondition_failed'
+    throw isTaken
+      ? new CorralError('conflict', `there is an assistant ${wish.name}: change it with PUT /rag/assistants/${wish.name}`)
+      : error
+  })
   await service.assistantsKnown()
   deps.onChange('put assistant', stored.name, actOf(context, deps))
   const headers = { etag: tagOf(stored), location: `/rag/assistants/${encodeURIComponent(stored.name)}`, ...noStore }
