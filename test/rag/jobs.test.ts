@@ -19,7 +19,7 @@ let gateway: RagGateway
 beforeAll(async () => {
   const ingest = { retryDelayMs: 20, retryDelayMsMax: 20, waitsMax: 1, pollMs: 50, attemptsMax: 2 }
   gateway = await startRagGateway({ config: { ingest } })
-  await gateway.collection('work', {})
+  await gateway.collection('desk', {})
 }, 60_000)
 afterAll(() => gateway.close())
 afterEach(() => void (gateway.fleet.embeds = true))
@@ -28,7 +28,7 @@ const get = (path: string, headers: Record<string, string> = {}) => gateway.ask(
 const post = (path: string) => gateway.ask('POST', path)
 
 async function submit(id: string, text = `The text of ${id}.`): Promise<JobView> {
-  const answer = await gateway.ask('POST', `/rag/collections/work/documents?id=${id}`, {
+  const answer = await gateway.ask('POST', `/rag/collections/desk/documents?id=${id}`, {
     body: text,
     headers: { 'content-type': 'text/plain' },
   })
@@ -60,7 +60,7 @@ async function heldJob(id: string): Promise<JobView> {
 test('a job tells its stages as JSON, with counts', async () => {
   const { id } = await submit('staged', 'Sentences of some length follow each other here. '.repeat(100))
   const job = await untilState(id, 'done')
-  expect(job).toMatchObject({ collection: 'work', document: 'staged', kind: 'upload', outcome: 'written', error: null })
+  expect(job).toMatchObject({ collection: 'desk', document: 'staged', kind: 'upload', outcome: 'written', error: null })
   expect(job.stages.map(({ stage }) => stage)).toEqual(['upload', 'extract', 'chunk', 'embed', 'index'])
   for (const { done, total } of job.stages) expect([done > 0, done]).toEqual([true, total])
 })
@@ -106,9 +106,9 @@ test('a paused job stays, goes on when it is resumed, and only then is its docum
   const pausedAgain = await post(`/rag/jobs/${id}/pause`)
   expect([pausedAgain.status, pausedAgain.json['code']]).toEqual([409, 'conflict'])
   expect(pausedAgain.json['detail']).toContain('paused')
-  expect(mustBe(200, await post(`/rag/jobs/${id}/resume`)).json).toMatchObject({ id, collection: 'work' })
+  expect(mustBe(200, await post(`/rag/jobs/${id}/resume`)).json).toMatchObject({ id, collection: 'desk' })
   await untilState(id, 'done')
-  expect((await get('/rag/collections/work/documents/paused')).status).toBe(200)
+  expect((await get('/rag/collections/desk/documents/paused')).status).toBe(200)
   for (const action of ['pause', 'resume', 'cancel', 'retry'])
     expect([action, (await post(`/rag/jobs/${id}/${action}`)).status]).toEqual([action, 409])
 })
@@ -124,7 +124,7 @@ test('a cancelled job leaves nothing of what it made', async () => {
     ),
   )
   expect(rows).toEqual([{ sources: 0, parts: 0 }])
-  expect((await get('/rag/collections/work/documents/cancelled/source')).status).toBe(404)
+  expect((await get('/rag/collections/desk/documents/cancelled/source')).status).toBe(404)
 })
 
 test('only what failed is tried again', async () => {
@@ -132,17 +132,17 @@ test('only what failed is tried again', async () => {
   await untilState(good.id, 'done')
   const bad = await Promise.all(['broken-1', 'broken-2'].map((id) => submit(id, '\u007fELF\u0000\u0001\u0002\u0000')))
   for (const { id } of bad) expect(await untilState(id, 'failed')).toMatchObject({ error: { code: 'document_unsupported' } })
-  const failed = (await get('/rag/jobs?collection=work&state=failed')).json
+  const failed = (await get('/rag/jobs?collection=desk&state=failed')).json
   expect((failed['jobs'] as JobView[]).map(({ document }) => document).toSorted()).toEqual(['broken-1', 'broken-2'])
   expect(failed['counts']).toMatchObject({ failed: 2 })
-  expect(mustBe(200, await post('/rag/collections/work/retry-failed')).json).toEqual({ retried: 2 })
+  expect(mustBe(200, await post('/rag/collections/desk/retry-failed')).json).toEqual({ retried: 2 })
   for (const { id } of bad) await untilState(id, 'failed')
   expect(mustBe(200, await post(`/rag/jobs/${one(bad[0]).id}/retry`)).json).toMatchObject({ state: 'queued', error: null })
   await untilState(one(bad[0]).id, 'failed')
   // A better revision of the document takes the place of the failed job.
-  await gateway.put('work', 'broken-1', 'Words this time.')
+  await gateway.put('desk', 'broken-1', 'Words this time.')
   expect((await jobOf(one(bad[0]).id)).state).toBe('cancelled')
-  expect(mustBe(200, await post('/rag/collections/work/retry-failed')).json).toEqual({ retried: 1 })
+  expect(mustBe(200, await post('/rag/collections/desk/retry-failed')).json).toEqual({ retried: 1 })
   expect((await post('/rag/collections/nosuch/retry-failed')).json['code']).toBe('collection_not_found')
 })
 
@@ -190,7 +190,7 @@ test('while the embedder is away a document waits, and can be found by its words
   gateway.fleet.embeds = false
   const { id } = await submit('lexical', 'Quokkas hop about at dusk.')
   await untilState(id, 'paused')
-  const search = { collection: 'work', query: 'quokkas' }
+  const search = { collection: 'desk', query: 'quokkas' }
   const found = mustBe(200, await gateway.ask('POST', '/rag/search', { body: search })).json
   expect((found['results'] as { document: { id: string } }[])[0]?.document.id).toBe('lexical')
   gateway.fleet.embeds = true
