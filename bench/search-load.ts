@@ -28,6 +28,7 @@ interface Phase {
   readonly thinkMs: number
   readonly repeatShare: number
   readonly seconds: number
+  readonly seed: number
 }
 
 async function mustBeOk(answer: Response): Promise<void> {
@@ -89,8 +90,8 @@ function measured(window: LoadWindow): Measured {
   }
 }
 
-async function play(driver: LoadDriver, port: number, phase: Phase, seed: number): Promise<Measured> {
-  const workload: WorkloadSpec = { kind: 'searches', seed, requests: 10_000_000, topics, repeatShare: phase.repeatShare }
+async function play(driver: LoadDriver, port: number, phase: Phase): Promise<Measured> {
+  const workload: WorkloadSpec = { kind: 'searches', seed: phase.seed, requests: 10_000_000, topics, repeatShare: phase.repeatShare }
   const { connections, rate, thinkMs } = phase
   await driver.start({ port, path: '/rag/search', connections, rate, thinkMs, rampMs: 1_000, timeoutMs: 30_000, body: '{}', workload })
   await systemClock.sleep(2_000)
@@ -101,26 +102,17 @@ async function play(driver: LoadDriver, port: number, phase: Phase, seed: number
   return measured(window)
 }
 
+/** Seeds differ, so that what is new in one phase is new; repeats alone stay within one closed set. */
 function phasesOf(isQuick: boolean): Phase[] {
   const seconds = isQuick ? 4 : 15
-  const users = (connections: number): Phase => ({
-    name: `${connections} users`,
-    connections,
-    rate: 0,
-    thinkMs: 1_000,
-    repeatShare,
-    seconds,
+  const users = [100, 1_000].map((connections, seed): Phase => {
+    return { name: `${connections} users`, connections, rate: 0, thinkMs: 1_000, repeatShare, seconds, seed }
   })
-  const rising = rates.map((rate): Phase => ({
-    name: `${rate} a second`,
-    connections: 512,
-    rate,
-    thinkMs: 0,
-    repeatShare,
-    seconds: isQuick ? 3 : 8,
-  }))
-  const cached: Phase = { name: 'repeats alone', connections: 64, rate: 0, thinkMs: 0, repeatShare: 1, seconds }
-  return [users(100), users(1_000), ...rising, cached]
+  const rising = rates.map((rate, at): Phase => {
+    return { name: `${rate} a second`, connections: 512, rate, thinkMs: 0, repeatShare, seconds: isQuick ? 3 : 8, seed: 10 + at }
+  })
+  const closed = { connections: 64, rate: 0, thinkMs: 0, repeatShare: 1, seed: 1 }
+  return [...users, ...rising, { name: 'closed set, first time', ...closed, seconds }, { name: 'repeats alone', ...closed, seconds }]
 }
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
@@ -138,8 +130,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     await fill(`http://127.0.0.1:${port}`, options.isQuick ? documents.quick : documents.full)
     const driver = await stage.driver()
     const data: Record<string, Measured> = {}
-    for (const [at, phase] of phasesOf(options.isQuick).entries())
-      data[phase.name] = await play(driver, port, phase, phase.repeatShare === 1 ? 1 : at + 2)
+    for (const phase of phasesOf(options.isQuick)) data[phase.name] = await play(driver, port, phase)
     const of = (name: string): Measured => data[name] ?? measuredNothing
     return benchResult('search-load', options, {
       bars: [
