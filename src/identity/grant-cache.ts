@@ -2,8 +2,10 @@
  * What is known of credentials, by the full SHA-256 of each (never a part of one: CVE-2026-35030). Good ones are kept until
  * they expire or for `freshMs`, and are asked for again in the background at half of it, so that a hit never waits. Bad ones
  * are kept for a few seconds in a bounded list of their own, so that guesses never push good ones out. One look-up per
- * credential is under way at a time. A change makes what it touches be looked up again, and leaves the rest. While the store is down or hangs, what was good stays good for `outageMs` more, and hardly
- * waits for it: once for `patienceMs`, not at all after a look-up that failed or lasts longer.
+ * credential is under way at a time. A change makes what it touches be looked up again, and leaves the rest.
+ *
+ * While the store is down or hangs, what was good stays good for `outageMs` more, and hardly waits for it: once for `patienceMs`, not
+ * at all after a look-up that failed or lasts longer.
  */
 import { LRUCache } from 'lru-cache'
 

@@ -60,6 +60,9 @@ export class TokenRevocations {
   readonly #deps: TokenRevocationsDeps
   readonly #toleranceMs: number
   #known: ReadonlyMap<string, Revocation> = new Map()
+  /** Readings begun, and the latest begun of those that ended: an older one that is late must not undo it. */
+  #begun = 0
+  #ended = 0
 
   constructor(deps: TokenRevocationsDeps) {
     this.#deps = deps
@@ -81,10 +84,14 @@ export class TokenRevocations {
 
   /** Reads all that hold anew. */
   async load(): Promise<void> {
+    this.#begun += 1
+    const order = this.#begun
     const now = new Date(this.#deps.clock.wallMs()).toISOString()
     const text = `select issuer, subject, token_id, revoked_at, until from revoked_tokens where until > $1::timestamptz
       order by revoked_at desc limit ${revocationsMax}`
     const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now]), { readOnly: true })
+    if (order < this.#ended) return
+    this.#ended = order
     this.#known = new Map(rows.map(decode))
   }
 

@@ -1,8 +1,10 @@
 /**
  * The one limiter that the relay layer asks. With Redis its verdict counts for all replicas, and the process's own table is kept
  * informed; without, or while Redis is away, the own table decides over this replica's share. It is never off, and what was used
- * meanwhile is charged in Redis with the next request of the same plan. An answer that was lost may have been a charge, so that
- * request is not charged again.
+ * meanwhile is charged in Redis with the next request of the same plan.
+ *
+ * An answer that was lost may have been a charge or a refusal. Where the request holds something, settling tells: what Redis turns out
+ * not to know is charged then. Where it does not, and for what was owed, the charge is repeated: a limit is rather met early than passed.
  */
 import type { Clock } from '../base/clock.ts'
 import { skipped, type RedisStore } from '../store/redis.ts'
@@ -105,10 +107,16 @@ class SharedLimiter implements Limiter {
       return this.#decideAlone(plan, tokens, null)
     }
     return asked.then((verdict) => {
-      if (verdict === skipped) return this.#decideAlone(plan, tokens, hold)
+      if (verdict === skipped) {
+        if (owed !== null) this.#memory.oweAgain(plan, owed)
+        return this.#decideAlone(plan, tokens, hold)
+      }
       if (!verdict.admitted) return { verdict, reservation: null }
       const own = this.#memory.record(plan, tokens, this.#replicas.alive)
-      return { verdict, reservation: plan.holds ? new HeldReservation(this.#memory, own, { limiter: this.#shared, hold }) : null }
+      return {
+        verdict,
+        reservation: plan.holds ? new HeldReservation(this.#memory, own, { limiter: this.#shared, hold, isKnown: true }) : null,
+      }
     })
   }
 
@@ -126,22 +134,31 @@ class SharedLimiter implements Limiter {
   #decideAlone(plan: Plan, tokens: number, sent: SharedHold | null): Decision {
     this.#decidedAlone += 1
     const alive = this.#replicas.alive
-    const { verdict, hold } = sent === null ? this.#memory.admitOwing(plan, tokens, alive) : this.#memory.admit(plan, tokens, alive)
+    const owes = sent === null || !plan.holds
+    const { verdict, hold } = owes ? this.#memory.admitOwing(plan, tokens, alive) : this.#memory.admit(plan, tokens, alive)
     if (!plan.holds) return { verdict, reservation: null }
-    const shared = sent === null ? null : { limiter: this.#shared, hold: sent }
+    const shared = sent === null ? null : { limiter: this.#shared, hold: sent, isKnown: false }
     if (hold !== null) return { verdict, reservation: new HeldReservation(this.#memory, hold, shared) }
-    if (sent !== null) this.#shared.settle(sent, 0)
+    if (sent !== null) this.#shared.settle(sent, 0, null)
     return { verdict, reservation: null }
   }
+}
+
+/** What Redis may hold for a request. */
+interface SharedPart {
+  readonly limiter: RedisLimiter
+  readonly hold: SharedHold
+  /** False: the answer was lost. */
+  readonly isKnown: boolean
 }
 
 class HeldReservation implements Reservation {
   readonly #memory: MemoryLimiter
   readonly #hold: Hold
-  readonly #shared: { readonly limiter: RedisLimiter; readonly hold: SharedHold } | null
+  readonly #shared: SharedPart | null
   #settled = false
 
-  constructor(memory: MemoryLimiter, hold: Hold, shared: { readonly limiter: RedisLimiter; readonly hold: SharedHold } | null) {
+  constructor(memory: MemoryLimiter, hold: Hold, shared: SharedPart | null) {
     this.#memory = memory
     this.#hold = hold
     this.#shared = shared
@@ -151,6 +168,8 @@ class HeldReservation implements Reservation {
     if (this.#settled) return
     this.#settled = true
     this.#memory.settle(this.#hold, usedTokens)
-    this.#shared?.limiter.settle(this.#shared.hold, usedTokens)
+    if (this.#shared === null) return
+    const { limiter, hold, isKnown } = this.#shared
+    limiter.settle(hold, usedTokens, isKnown ? null : () => this.#memory.oweLate(this.#hold, usedTokens))
   }
 }

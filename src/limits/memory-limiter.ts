@@ -82,6 +82,19 @@ export class MemoryLimiter {
     return { verdict, hold: { ...hold, owing: true } }
   }
 
+  /** What was admitted here, and settled, is owed to Redis after all, which turned out not to know of it. */
+  oweLate({ plan, places }: Hold, usedTokens: number): void {
+    const nowUs = this.#nowUs()
+    this.#owing = true
+    for (const [index, place] of places.entries()) {
+      const meter = plan.meters[index]
+      if (meter === undefined) continue
+      place.advance(nowUs)
+      if (meter.requestsPerMinute !== null) place.owedRequestParts += partsPerUnit
+      if (meter.tokensPerMinute !== null) place.owedTokenParts += usedTokens * partsPerUnit
+    }
+  }
+
   /** Request and token parts that each meter of the plan owes to Redis, no longer owed from now on; null when nothing is. */
   takeOwed({ meters }: Plan): readonly Owed[] | null {
     if (!this.#owing) return null

@@ -26,6 +26,7 @@ interface LiveHold extends SharedHold {
 interface Unsettled {
   readonly hold: SharedHold
   readonly usedTokens: number
+  readonly onUnknown: (() => void) | null
 }
 
 interface RedisLimiterDeps {
@@ -77,11 +78,11 @@ export class RedisLimiter {
     return answer === skipped ? skipped : answer.then((reply) => this.#understand(hold, reply))
   }
 
-  /** Gives back what was reserved and charges what was used; safe to repeat. */
-  settle(hold: SharedHold, usedTokens: number): void {
+  /** Gives back what was reserved and charges what was used; safe to repeat. `onUnknown`: called when Redis held nothing of it. */
+  settle(hold: SharedHold, usedTokens: number, onUnknown: (() => void) | null): void {
     this.#live.delete(hold.id)
     if (this.#unsettled.length >= unsettledMax) this.#unsettled.shift()
-    void this.#trySettle({ hold, usedTokens })
+    void this.#trySettle({ hold, usedTokens, onUnknown })
   }
 
   #understand(hold: SharedHold, reply: unknown): Verdict | Skipped {
@@ -96,7 +97,10 @@ export class RedisLimiter {
     const values: (string | number)[] = [member(hold), hold.tokens, usedTokens, this.#deps.leaseMs()]
     for (const { requestsPerMinute, tokensPerMinute } of hold.plan.meters) values.push(requestsPerMinute ?? -1, tokensPerMinute ?? -1)
     const answer = await this.#settle.run(this.#keys(hold.plan), values)
-    if (answer !== skipped) return true
+    if (answer !== skipped) {
+      if (answer === 0) unsettled.onUnknown?.()
+      return true
+    }
     this.#unsettled.push(unsettled)
     return false
   }

@@ -1,7 +1,11 @@
 // Tokens taken back: one, all of a subject, all of an issuer; here at once, elsewhere with the next look at the version.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import { openPrincipal } from '../../src/core/principal.ts'
+import { AuditLog } from '../../src/identity/audit-log.ts'
+import { TokenRevocations } from '../../src/identity/token-revocations.ts'
+import type { Database, Row } from '../../src/store/database.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import { describeStores, storeKinds } from '../store/stores.ts'
 import { actBy, judge, operatorAct, type Stand, standOn } from './fixture.ts'
@@ -14,6 +18,24 @@ const deps = { fetchText: fetchFrom([issuer, other]) }
 const wish = { issuer: issuer.name, subject: null, tokenId: null, untilWallMs: null }
 /** Beyond the tolerance that the issuer's clock is granted. */
 const toleranceMs = 60_000
+
+test('a reading that was begun before a revocation and ends after it does not undo it', async () => {
+  const revoked = { issuer: issuer.name, subject: 'four', token_id: null, revoked_at: new Date(), until: new Date('2099-01-01') }
+  const readings: ((rows: readonly Row[]) => void)[] = []
+  const database: Database = {
+    kind: 'embedded',
+    tx: (_, work) => work({ query: () => new Promise((resolve) => readings.push((rows) => resolve({ rows, rowCount: rows.length }))) }),
+    close: () => Promise.resolve(),
+  }
+  const audit = new AuditLog({ database, clock: systemClock, onFailure: () => undefined })
+  const tokens = new TokenRevocations({ database, audit, clock: systemClock, issuers: [], onChanged: () => undefined })
+  const [early, late] = [tokens.load(), tokens.load()]
+  readings[1]?.([revoked])
+  await late
+  readings[0]?.([])
+  await early
+  expect(tokens.isRevoked({ issuer: issuer.name, subject: 'four', tokenId: null, issuedAtSeconds: 1 })).toBe(true)
+})
 
 describeStores(storeKinds, (servers) => {
   let database: OpenableDatabase

@@ -271,6 +271,41 @@ test('a charge whose answer is lost is charged once', async () => {
   expect((await admit(watching, plan, 0)).verdict.standings).toMatchObject({ requests: { remaining: 7 }, tokens: { remaining: 950 } })
 })
 
+test('what was admitted alone because a refusal was lost is charged as soon as Redis says that it knows nothing of it', async () => {
+  const server = await startRedis()
+  const front = await startSlowFront(server.port)
+  const lossy = await replica(`redis://127.0.0.1:${front.port}`)
+  const watching = await replica(server.url)
+  await admit(lossy, planOf({ subject: 'first', own: { requestsPerMinute: 10 } }))
+  const plan = planOf({ own: { requestsPerMinute: 1_000, tokensPerMinute: 100 } })
+  const other = await admit(watching, plan, 100)
+  front.losing = true
+  const { verdict, reservation } = await admit(lossy, plan, 10)
+  expect(verdict.admitted).toBe(true)
+  front.losing = false
+  other.reservation?.settle(0)
+  await until(() => lossy.store.state === 'up', 'Redis is up again')
+  reservation?.settle(40)
+  await until(() => lossy.store.stats.underWay === 0, 'it is settled')
+  await admit(lossy, plan, 0)
+  expect((await admit(watching, plan, 0)).verdict.standings.tokens?.remaining).toBeLessThan(80)
+})
+
+test('a request that holds nothing is charged again when its answer was lost: a limit is met early rather than passed', async () => {
+  const server = await startRedis()
+  const front = await startSlowFront(server.port)
+  const lossy = await replica(`redis://127.0.0.1:${front.port}`)
+  const watching = await replica(server.url)
+  const plan = planOf({ own: { requestsPerMinute: 6 } })
+  await admit(lossy, plan)
+  front.losing = true
+  expect((await admit(lossy, plan)).verdict.admitted).toBe(true)
+  front.losing = false
+  await until(() => lossy.store.state === 'up', 'Redis is up again')
+  await admit(lossy, plan)
+  expect((await admit(watching, plan)).verdict.standings.requests?.remaining).toBeLessThanOrEqual(1)
+})
+
 test('a settlement that Redis missed is made up when it is back', async () => {
   const server = await startRedis()
   const front = await startSlowFront(server.port)
