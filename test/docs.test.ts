@@ -39,8 +39,19 @@ test('every npm script that is named exists', () => {
 
 test('every configuration key that is named exists', () => {
   const keys = leafPaths().map((path) => pathText(path))
-  const isKey = (name: string): boolean => keys.some((key) => key === name || key.startsWith(`${name}.`) || key.startsWith(`${name}[`))
-  expect(unknown(mentions(/`((?:fleet|http|observe|features)\.[A-Za-z.]+)(?::[^`]*)?`/g), isKey)).toEqual([])
+  // A secret may come from a file, by a key of the same name with `File`.
+  const isKey = (name: string): boolean =>
+    keys.some((key) => key === name || `${key}File` === name || key.startsWith(`${name}.`) || key.startsWith(`${name}[`))
+  const sections = [...new Set(keys.map((key) => key.split('.')[0]))].join('|')
+  const named = mentions(new RegExp(`\`((?:${sections})\\.[A-Za-z.]+)(?::[^\`]*)?\``, 'g'))
+  // The one page tells of parts of the program, which have the names of their sections; the other names a file.
+  const isElse = (page: string, name: string): boolean => page === 'docs/architecture.md' || name === 'store.lock'
+  expect(
+    unknown(
+      named.filter(({ page, name }) => !isElse(page, name)),
+      isKey,
+    ),
+  ).toEqual([])
 })
 
 test('every metric that is named exists', () => {
