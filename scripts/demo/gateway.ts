@@ -1,12 +1,17 @@
-// The demo's gateway: `src/main.ts serve` in a process of its own, as an operator would run it, with nothing of the caller's own configuration.
+// The demo's gateway: `src/main.ts serve` in a process of its own, as an operator would run it, with nothing of the caller's own configuration
+// and with a store that is gone with it.
 
 import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const root = join(import.meta.dirname, '../..')
 const startMsMax = 15_000
+/** Named by the caller for something else than a demo. */
+const stores: ReadonlySet<string> = new Set(['DATABASE_URL', 'REDIS_URL'])
 
 /** A running gateway. */
 export interface DemoGateway {
@@ -26,10 +31,11 @@ export interface DemoNode {
 export async function startGateway(nodes: readonly DemoNode[], port: number): Promise<DemoGateway> {
   const chosen = (await isFree(port)) ? port : await freePort()
   const url = `http://127.0.0.1:${chosen}`
+  const dataFolder = await mkdtemp(join(tmpdir(), 'corral-demo-'))
   const startedAtMs = performance.now()
   const child = spawn(process.execPath, [join(root, 'src/main.ts'), 'serve', '--port', String(chosen)], {
     cwd: import.meta.dirname,
-    env: { ...foreignEnvironment(), ...nodeEnvironment(nodes), CORRAL_OBSERVE__LOG__ACCESS: 'false', CORRAL_STORE__ENABLED: 'false' },
+    env: { ...foreignEnvironment(), ...nodeEnvironment(nodes), CORRAL_OBSERVE__LOG__ACCESS: 'false', CORRAL_STORE__DATA_DIR: dataFolder },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let messages = ''
@@ -40,6 +46,8 @@ export async function startGateway(nodes: readonly DemoNode[], port: number): Pr
   while (!(await answers(url))) {
     if (child.exitCode !== null || performance.now() - startedAtMs > startMsMax) {
       child.kill('SIGKILL')
+      await ended
+      await rm(dataFolder, { recursive: true, force: true })
       throw new Error(`the gateway did not start:\n${messages}`)
     }
     await sleep(10)
@@ -50,6 +58,7 @@ export async function startGateway(nodes: readonly DemoNode[], port: number): Pr
     close: async () => {
       child.kill('SIGTERM')
       await ended
+      await rm(dataFolder, { recursive: true, force: true })
     },
   }
 }
@@ -61,7 +70,7 @@ function nodeEnvironment(nodes: readonly DemoNode[]): Record<string, string> {
 
 /** The environment without what would configure the gateway. */
 function foreignEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CORRAL_')))
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CORRAL_') && !stores.has(name)))
 }
 
 async function answers(url: string): Promise<boolean> {

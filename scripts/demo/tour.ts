@@ -1,7 +1,9 @@
 // The stations of the demo. Each does something with the running gateway, prints what came out, and fails when it is not what Corral promises,
 // so that the demo is a smoke test as well.
 
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { runCorral } from './command.ts'
 import { chat, chatMany, type ChatResult, embed, listModels, readMetrics } from './requests.ts'
 
 /** A node that the tour may stop and start again. */
@@ -26,6 +28,8 @@ interface Station {
 }
 
 const backWithinMs = 2_000
+const docsFolder = join(import.meta.dirname, '../../docs')
+const question = 'What happens when a node dies in the middle of a stream?'
 
 const stations: readonly Station[] = [
   { title: 'One endpoint: the models of all nodes in one list', visit: visitModels },
@@ -33,6 +37,7 @@ const stations: readonly Station[] = [
   { title: 'Load: 96 chats, 16 at once', visit: visitLoad },
   { title: 'An embedding batch, cut over all nodes', visit: visitEmbeddings },
   { title: 'A node dies under load, and comes back', visit: visitDeath },
+  { title: 'Documents in, cited answers out: corral ingest ./docs && corral ask "…"', visit: visitDocuments },
   { title: 'What the metrics say', visit: visitMetrics },
 ]
 
@@ -105,6 +110,17 @@ async function waitForNode(gatewayUrl: string, node: string): Promise<boolean> {
     await sleep(20)
   }
   return false
+}
+
+async function visitDocuments({ gatewayUrl, say }: TourScene): Promise<void> {
+  const ingested = await runCorral(gatewayUrl, ['ingest', docsFolder, '--collection', 'docs'])
+  for (const line of ingested.stderr.trimEnd().split('\n')) say(`   ${line}`)
+  require(ingested.ok, 'not all documents were taken')
+  say(`   ${question}`)
+  const answered = await runCorral(gatewayUrl, ['ask', question, '--collection', 'docs'])
+  for (const line of answered.stdout.trimEnd().split('\n')) say(`   ${line}`.trimEnd())
+  require(answered.ok, `the question failed: ${answered.stderr}`)
+  require(/^\[\d+\] /m.test(answered.stdout), 'the answer names no source')
 }
 
 async function visitMetrics({ gatewayUrl, say }: TourScene): Promise<void> {

@@ -6,6 +6,9 @@ const pagesMax = 3
 /** Of those far behind, looked up in one round. */
 const singlesMax = 32
 
+/** Said by the one who shows how far all is. */
+const quiet = (): void => {}
+
 /** What is known now of the jobs with these ids. */
 export async function lookUpJobs(gateway: Gateway, collection: string, ids: readonly string[]): Promise<readonly JobView[]> {
   const wanted = new Set(ids)
@@ -13,12 +16,12 @@ export async function lookUpJobs(gateway: Gateway, collection: string, ids: read
   let cursor = ''
   for (let page = 0; page < pagesMax && wanted.size > 0; page += 1) {
     const path = `/rag/jobs?collection=${encodeURIComponent(collection)}&limit=200${cursor}`
-    const { jobs, next } = await askRag(gateway, jobPage, ['GET', path])
+    const { jobs, next } = await askRag(gateway, jobPage, ['GET', path], quiet)
     for (const job of jobs) if (wanted.delete(job.id)) found.push(job)
     if (next === null) break
     cursor = `&cursor=${encodeURIComponent(next)}`
   }
   for (const id of [...wanted].slice(0, singlesMax))
-    found.push(await askRag(gateway, jobView, ['GET', `/rag/jobs/${encodeURIComponent(id)}`]))
+    found.push(await askRag(gateway, jobView, ['GET', `/rag/jobs/${encodeURIComponent(id)}`], quiet))
   return found
 }

@@ -59,18 +59,28 @@ export function collectionPath(name: string, below = ''): string {
 }
 
 /** Asks for something below `/rag`. What is not there at all is said as what it is. */
-export async function askRag<T>(gateway: Gateway, shape: z.ZodType<T>, request: Parameters<Gateway['request']>): Promise<T> {
-  return decodeRag(shape, await ragRequest(gateway, request))
+export async function askRag<T>(
+  gateway: Gateway,
+  shape: z.ZodType<T>,
+  request: Parameters<Gateway['request']>,
+  onWait = sayWaiting,
+): Promise<T> {
+  return decodeRag(shape, await ragRequest(gateway, request, onWait))
+}
+
+function sayWaiting(reason: string): void {
+  printMessage(`waiting: ${reason}`)
 }
 
 /** The same for an answer that nobody reads. A store that is only starting, as after the very first start, is waited for. */
-export async function ragRequest(gateway: Gateway, request: Parameters<Gateway['request']>): Promise<unknown> {
+export async function ragRequest(gateway: Gateway, request: Parameters<Gateway['request']>, onWait = sayWaiting): Promise<unknown> {
   for (let wait = 0; ; wait += 1) {
     try {
       return await gateway.request(...request)
     } catch (error) {
       if (wait >= startWaitsMax || !(error instanceof GatewayError) || error.code !== 'store_unavailable') throw asRagError(error, gateway)
-      if (wait === 0) printMessage(`waiting: ${error.message}`)
+      // Once is a busy moment, and nobody's concern.
+      if (wait === 1) onWait(error.message)
       await systemClock.sleep(startWaitMs)
     }
   }
