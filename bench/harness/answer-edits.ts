@@ -90,13 +90,14 @@ export async function playEdits(gateway: RagGateway, plan: EditsPlan, log: (line
   log(`${plan.catalogue} documents written`)
   const random = seededRandom(plan.seed)
   const nextRank = zipfSampler(plan.catalogue, plan.alpha, random)
-  const played = { stale: 0, failed: 0, edits: 0, kept: 0, keptMs: [] as number[], otherMs: [] as number[] }
+  const played: Played = { stale: 0, failed: 0, kept: 0, keptMs: [], otherMs: [] }
+  let edits = 0
   const asked = new Set<number>()
   let index = 0
   let editing: Promise<void> = Promise.resolve()
   const edit = async (topic: number): Promise<void> => {
     await faq.write(topic, (faq.revisions[topic] ?? 0) + 1)
-    played.edits += 1
+    edits += 1
   }
   const lane = async (): Promise<void> => {
     while (index < plan.requests) {
@@ -113,15 +114,21 @@ export async function playEdits(gateway: RagGateway, plan: EditsPlan, log: (line
   }
   await Promise.all(Array.from({ length: plan.lanes }, lane))
   await editing
-  return { ...played, distinct: asked.size, generations: fleet.prompted.length }
+  return { ...played, edits, distinct: asked.size, generations: fleet.prompted.length }
 }
 
-type Played = Pick<EditsPlayed, 'stale' | 'failed' | 'kept'> & { readonly keptMs: number[]; readonly otherMs: number[] }
+interface Played {
+  stale: number
+  failed: number
+  kept: number
+  readonly keptMs: number[]
+  readonly otherMs: number[]
+}
 
 async function askOne(
   gateway: RagGateway,
   faq: Faq,
-  { topic, played }: { readonly topic: number; readonly played: { -readonly [Key in keyof Played]: Played[Key] } },
+  { topic, played }: { readonly topic: number; readonly played: Played },
 ): Promise<void> {
   const known = faq.revisions[topic] ?? 0
   const startMs = systemClock.nowMs()
