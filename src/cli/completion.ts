@@ -49,7 +49,7 @@ ${cases.join('\n')}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
-complete -F _corral corral
+complete -o default -F _corral corral
 `
 }
 
@@ -84,7 +84,7 @@ _corral() {
   case "$line" in
 ${cases.join('\n')}
   esac
-  _describe 'corral' entries
+  _describe 'corral' entries || _files
 }
 if [ "$funcstack[1]" = _corral ]; then _corral "$@"; else compdef _corral corral; fi
 `
