@@ -33,8 +33,8 @@ export interface EditsPlayed {
 }
 
 const collection = 'faq'
-/** As an entry of a FAQ; an edit changes one number in it. */
-const wordsPerDocument = 100
+/** As entries of a FAQ; an edit changes one number. Lengths differ, so that the rank of what is beside the point does not hang on ties. */
+const wordsPerDocument = [80, 140] as const
 const wordsPerQuestion = 8
 const vocabulary = 4_000
 
@@ -46,8 +46,13 @@ function wordsOf(topic: number, seed: number, count: number): string {
   return Array.from({ length: count }, () => `w${Math.floor(random() * vocabulary).toString(36)}q`).join(' ')
 }
 
+function lengthOf(topic: number, seed: number): number {
+  const [least, most] = wordsPerDocument
+  return least + Math.floor(seededRandom(seed * 7 + topic)() * (most - least))
+}
+
 function documentText(topic: number, revision: number, seed: number): string {
-  return `The state of topic${topic}x is ${revision}. It deals with ${wordsOf(topic, seed, wordsPerDocument)}.`
+  return `The state of topic${topic}x is ${revision}. It deals with ${wordsOf(topic, seed, lengthOf(topic, seed))}.`
 }
 
 /** Copies the statement of the topic that is asked about. */
@@ -109,7 +114,7 @@ export async function playEdits(gateway: RagGateway, plan: EditsPlan, log: (line
       const topic = nextRank() - 1
       asked.add(topic)
       await askOne(gateway, faq, { topic, played })
-      if (index % 5_000 === 0) log(`${index} asked, ${fleet.prompted.length} generations, ${played.stale} stale`)
+      if (index % 1_000 === 0) log(`${index} asked, ${fleet.prompted.length} generations, ${played.stale} stale`)
     }
   }
   await Promise.all(Array.from({ length: plan.lanes }, lane))
