@@ -1,0 +1,135 @@
+// The commands for documents against a gateway of its own process, with a store and simulated nodes.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { expect, onTestFinished, test } from 'vitest'
+
+import { createHerd } from '../../src/sim/herd.ts'
+import { createFolder } from '../config/folder.ts'
+import { embeddedFolder } from '../support/postgres-embedded.ts'
+import { corral, serve, start } from './corral.ts'
+import { closedUrl } from './ollama.ts'
+
+const herding = '# Herding\n\nThe dog Rex guards the north pasture. Rex was born in 2019 in Tarbert.\n'
+const brokenPdf = '%PDF-1.7\n1 0 obj <<>>\ngarbage'
+
+async function startStack(): Promise<{ readonly at: readonly string[] }> {
+  const herd = await createHerd({ nodes: 2, speed: 100 })
+  onTestFinished(() => herd.close())
+  const nodes = herd.urls.flatMap((url) => ['--node', url])
+  const { running, url } = await serve([...nodes, '--set', `store.dataDir=${await embeddedFolder()}`])
+  await running.until(/2 nodes up|node is up[^]*node is up|up .*\n.*up /)
+  await expect.poll(async () => (await fetch(`${url}/rag/collections`)).status, { timeout: 60_000 }).toBe(200)
+  return { at: ['--url', url] }
+}
+
+test('a folder is ingested, the broken file told, and a question answered with its source', async () => {
+  const { at } = await startStack()
+  const folder = createFolder({ 'herding.md': herding, 'wool.txt': 'Wool is shorn in May.\n', 'broken.pdf': brokenPdf })
+  const none = await corral(['ask', 'Who guards the pasture?', ...at])
+  expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('there is no collection yet: make one with "corral ingest PATH"')])
+
+  const ingested = await corral(['ingest', folder, '--collection', 'farm', ...at])
+  expect([ingested.code, ingested.stdout]).toEqual([1, ''])
+  expect(ingested.stderr).toMatch(/^collection farm made, embedder nomic-embed-text:latest$/m)
+  expect(ingested.stderr).toMatch(/^farm: 2 documents written \(2 chunks\), 1 failed in /m)
+  expect(ingested.stderr).toMatch(/^ {2}failed broken\.pdf: .*\(document_broken\)\n {2}hint {3}document_broken: /m)
+
+  const again = await corral(['ingest', folder, '--collection', 'farm', '--exclude', '*.pdf', '--json', ...at])
+  const lines = again.stdout
+    .trim()
+    .split('\n')
+    .map((line): unknown => JSON.parse(line))
+  expect([again.code, lines.at(-1)]).toEqual([
+    0,
+    expect.objectContaining({ event: 'done', documents: 2, unchanged: 2, failed: 0, failures: [] }),
+  ])
+
+  const asked = await corral(['ask', 'Who guards the north pasture?', ...at])
+  expect([asked.code, asked.stdout]).toEqual([
+    0,
+    expect.stringMatching(/Rex guards the north pasture.*\[\d\][^]*\n\n\[\d\] Herding, herding\.md\n$/),
+  ])
+  const whole: unknown = JSON.parse((await corral(['ask', 'Who guards the north pasture?', '--json', ...at])).stdout)
+  expect(whole).toMatchObject({ refused: false, text: expect.stringContaining('Rex'), citations: [{ document: 'herding.md' }] })
+
+  const found = await corral(['search', 'wool shorn', '--limit', '1', ...at])
+  expect([found.code, found.stdout]).toEqual([0, expect.stringMatching(/^\[1\] wool\.txt \d\.\d\d\n {4}Wool is shorn in May\.\s*\n$/)])
+
+  const jobs = await corral(['jobs', 'ls', '--state', 'failed', ...at])
+  expect(jobs.stdout).toMatch(/failed +farm +broken\.pdf +.*\(document_broken\)/)
+  expect(await corral(['jobs', 'retry', '--failed', ...at])).toMatchObject({ code: 0, stderr: '1 job tried again\n' })
+
+  const put = await corral([
+    'assistants',
+    'put',
+    'shepherd',
+    '--collection',
+    'farm',
+    '--model',
+    'llama3.2:3b',
+    '--set',
+    'passages=4',
+    ...at,
+  ])
+  expect([put.code, put.stderr]).toEqual([0, expect.stringMatching(/^assistant shepherd made; .*ollama run shepherd$/m)])
+  expect((await corral(['assistants', 'show', 'shepherd', ...at])).stdout).toMatch(/^passages +4$/m)
+  expect((await corral(['ask', 'Who guards the north pasture?', '--assistant', 'shepherd', ...at])).stdout).toContain('Herding, herding.md')
+
+  expect((await corral(['collections', 'set', 'farm', '--fusion-weight', '0.4', ...at])).code).toBe(0)
+  expect((await corral(['collections', 'show', 'farm', ...at])).stdout).toMatch(/^settings\.fusionWeight +0\.4$/m)
+  expect((await corral(['collections', 'rm', 'farm', '--yes', ...at])).code).toBe(0)
+  expect((await corral(['collections', 'ls', '--json', ...at])).stdout).toBe('[]\n')
+}, 180_000)
+
+test('an embedder that no node has is told with what to pull, before anything is sent', async () => {
+  const { at } = await startStack()
+  const folder = createFolder({ 'a.md': herding })
+  const refused = await corral(['collections', 'create', 'far', '--embedder', 'bge-m3', ...at])
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('corral models pull bge-m3')])
+  expect((await corral(['collections', 'create', 'words', '--embedder', 'none', ...at])).stderr).toMatch(
+    /^collection words made, by words only/m,
+  )
+  const ingested = await corral(['ingest', folder, '--collection', 'words', ...at])
+  expect([ingested.code, ingested.stderr]).toEqual([
+    0,
+    expect.stringMatching(/^words is found by words only\. .*corral models pull nomic-embed-text/m),
+  ])
+}, 180_000)
+
+test('an interrupt cancels what was begun, says so and is 130; the same command again goes on', async () => {
+  const { at } = await startStack()
+  const files = Object.fromEntries(Array.from({ length: 120 }, (_, index) => [`note-${index}.md`, `${herding}\nNote ${index}.\n`]))
+  const folder = createFolder(files)
+  const running = start(['ingest', folder, '--collection', 'notes', '--json', ...at])
+  await running.until(/"event":"job"/)
+  running.child.kill('SIGINT')
+  const { code, stdout, stderr } = await running.ended
+  expect([code, stderr]).toEqual([
+    130,
+    expect.stringMatching(/^corral: interrupted; the same command again goes on with what is missing$/m),
+  ])
+  expect(stdout.trim().split('\n').at(-1)).toMatch(/^\{"event":"done".*"cancelled":\d/)
+  writeFileSync(join(folder, 'last.md'), '# Last\n\nThe last note.\n')
+  const whole = await corral(['ingest', folder, '--collection', 'notes', ...at])
+  expect([whole.code, whole.stderr]).toEqual([0, expect.stringContaining('notes: ')])
+  expect(JSON.parse((await corral(['collections', 'show', 'notes', '--json', ...at])).stdout)).toMatchObject({ documents: 121 })
+}, 180_000)
+
+test('no gateway is 3, a path that is not there is 2', async () => {
+  const at = ['--url', await closedUrl()]
+  const folder = createFolder({ 'a.md': herding })
+  for (const args of [
+    ['ingest', folder],
+    ['ask', 'why'],
+    ['search', 'why'],
+    ['collections', 'ls'],
+    ['jobs', 'ls'],
+    ['assistants', 'ls'],
+  ]) {
+    const { code, stderr } = await corral([...args, ...at])
+    expect([args[0], code, stderr]).toEqual([args[0], 3, expect.stringMatching(/^corral: no gateway answers at .*"corral serve"/)])
+  }
+  const missing = await corral(['ingest', join(folder, 'none'), ...at])
+  expect([missing.code, missing.stderr]).toEqual([2, expect.stringMatching(/none: no such file or folder\n$/)])
+})
