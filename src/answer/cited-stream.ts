@@ -5,7 +5,7 @@
  * A group of markers is judged when it is certain that no further one follows it, because the numbers of a claim may stand in any passage
  * cited for it. A dropped marker leaves no trace, not even the space before it.
  */
-import { type Citation, dropReasons, type DropReason, type GateCounts, type UnsupportedSpan } from '../core/citation.ts'
+import { type Citation, type DropReason, type GateCounts, type UnsupportedSpan } from '../core/citation.ts'
 import { judgeReferences, type Verified, withoutOrdinal } from './gate.ts'
 import { VisibleText } from './invisible.ts'
 import { LinkGuard } from './link-guard.ts'
@@ -188,9 +188,4 @@ export const emptyGate: GateCounts = {
   emitted: 0,
   corrected: 0,
   dropped: { altered_number: 0, invented: 0, out_of_range: 0, unsupported: 0, malformed: 0 },
-}
-
-/** Sum of what was dropped. */
-export function droppedTotal({ dropped }: GateCounts): number {
-  return dropReasons.reduce((sum, reason) => sum + dropped[reason], 0)
 }

@@ -1,7 +1,6 @@
 /** What clients send below `/rag`, as shapes: routes parse by them, and the API's description is made of them. */
 import { z } from 'zod'
 
-import { answerSettings } from '../../answer/assistant-wish.ts'
 import { collectionSettings } from '../../search/collections.ts'
 import { queryCharactersMax, searchedCollectionsMax, searchLimitMax } from '../../search/search.ts'
 import { vectorIndexSettings } from '../../search/vector/tables.ts'
@@ -87,6 +86,5 @@ export const chatBody = z.strictObject({
   stream: z.boolean().default(true),
 })
 
-export { answerSettings }
 export { assistantWish } from '../../answer/assistant-wish.ts'
 export { feedbackWish } from '../../answer/answer-log.ts'
