@@ -27,6 +27,8 @@ const awayStates = new Set(['57P01', '57P02', '57P03', '57P04', '53300'])
 export const readOnlyState = '25006'
 /** disk_full, and Linux's own word for it from the embedded file system. */
 const fullStates = new Set(['53100', 'ENOSPC', 'EDQUOT'])
+/** The role of tenants (`tenancy.ts`) is made by the first migration; a transaction that takes it before is told so in these words. */
+const missingRole = /role "corral_tenant" does not exist/
 /** undefined_table and undefined_column: statements of this version on a schema that its migrations have not reached yet. */
 const unpreparedStates = new Set(['42P01', '42703'])
 /** character_not_in_repertoire and untranslatable_character: a text or a JSON value with U+0000. */
@@ -64,9 +66,10 @@ export function isConnectionLost(error: unknown): boolean {
   return error instanceof Error && !(error instanceof CorralError) && connectionLostText.test(error.message)
 }
 
-/** Whether a table or a column is missing: the migrations have not run here yet. */
+/** Whether a table, a column or the tenants' role is missing: the migrations have not run here yet. */
 export function isUnprepared(error: unknown): boolean {
-  return unpreparedStates.has(codeOf(error))
+  if (unpreparedStates.has(codeOf(error))) return true
+  return error instanceof Error && codeOf(error) === '22023' && missingRole.test(error.message)
 }
 
 /** The error that callers of the store see. What `work` threw by itself passes unchanged. */

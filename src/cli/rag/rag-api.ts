@@ -59,13 +59,8 @@ export function collectionPath(name: string, below = ''): string {
 }
 
 /** Asks for something below `/rag`. What is not there at all is said as what it is. */
-export async function askRag<T>(
-  gateway: Gateway,
-  shape: z.ZodType<T>,
-  request: Parameters<Gateway['request']>,
-  onWait = sayWaiting,
-): Promise<T> {
-  return decodeRag(shape, await ragRequest(gateway, request, onWait))
+export async function askRag<T>(gateway: Gateway, shape: z.ZodType<T>, request: Parameters<Gateway['request']>): Promise<T> {
+  return decodeRag(shape, await ragRequest(gateway, request))
 }
 
 function sayWaiting(reason: string): void {
