@@ -145,7 +145,9 @@ class RagHalf implements Rag {
     const { store } = parts.cache
     const kept = { store, options: () => options().cache, clock }
     const versions = (tenant: string, names: readonly string[]) => this.#versions.read(tenant, names)
-    this.#kept = new RetrievalCache({ ...kept, secret: secretFor(parts.secret, 'searches'), versions, digestOf, onTrouble })
+    const embedderState = (tenant: string, names: readonly string[]): string =>
+      JSON.stringify(names.map((name) => this.#embedderDigest(tenant, name)))
+    this.#kept = new RetrievalCache({ ...kept, secret: secretFor(parts.secret, 'searches'), versions, digestOf, embedderState, onTrouble })
     this.#answering = {
       options: () => options().answer,
       clock,
@@ -156,6 +158,7 @@ class RagHalf implements Rag {
       answers: createAnswerStore(kept),
       secret: secretFor(parts.secret, 'answers'),
       versions,
+      retrievalState: embedderState,
       onAnswered: (finished, asked, call) => {
         this.#metrics.answered(finished)
         this.answers.note(finished, asked, call)
@@ -217,6 +220,11 @@ class RagHalf implements Rag {
     const { embed, ask } = this.#calls.of(call)
     const inTime: Embed = (texts, wish) => within(options().search.embedMs, { clock, wish }, (limited) => embed(texts, limited))
     return search(request, { database, clock, embed: inTime, ask, memory: this.#memory, signal })
+  }
+
+  #embedderDigest(tenant: string, name: string): string | null {
+    const embedder = this.#versions.embedderOf(tenant, name) ?? null
+    return embedder === null ? null : this.#parts.fleet.digestOf(embedder, null)
   }
 
   async #also(): Promise<void> {

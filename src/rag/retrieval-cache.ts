@@ -23,6 +23,8 @@ export interface RetrievalCacheDeps {
   readonly secret: Buffer
   readonly versions: (tenant: string, names: readonly string[]) => Promise<Readonly<Record<string, number>>>
   readonly digestOf: (model: string, group: string | null) => string | null
+  /** Of the embedders of these collections, as of the last read of versions: another build finds other things. */
+  readonly embedderState: (tenant: string, names: readonly string[]) => string
   readonly onTrouble: (message: string, cause: unknown) => void
 }
 
@@ -53,7 +55,7 @@ export class RetrievalCache {
 
   /** Null: not to be kept, or a collection is unknown, which the search itself tells of. */
   async #keyFor(request: SearchRequest, { principal }: Call, headers: readonly string[]): Promise<string | null> {
-    const { options, versions, digestOf, secret, onTrouble } = this.#deps
+    const { options, versions, digestOf, embedderState, secret, onTrouble } = this.#deps
     const { enabled, kinds } = options()
     const said = readDirectives(headers)
     if (!enabled || !kinds.retrieval || said.noStore || said.mode === 'off' || principal.cache === 'off' || request.explain) return null
@@ -62,7 +64,8 @@ export class RetrievalCache {
       if (request.collections.some((name) => known[name] === undefined)) return null
       const { reranker } = request
       const judge = reranker === null ? null : digestOf(reranker, principal.nodeGroup)
-      const parts = [schema, request, request.collections.map((name) => [name, known[name]]), judge]
+      const state = embedderState(request.tenant, request.collections)
+      const parts = [schema, request, request.collections.map((name) => [name, known[name]]), state, judge]
       return createHmac('sha256', secret).update(JSON.stringify(parts)).digest('hex')
     } catch (error) {
       onTrouble('versions of collections could not be read', error)

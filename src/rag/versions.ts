@@ -12,6 +12,9 @@ interface Round {
   readonly read: Promise<Versions>
 }
 
+/** Embedders that are remembered, over all tenants. */
+const embeddersMax = 10_000
+
 interface Line {
   running: Promise<unknown>
   next: Round | null
@@ -20,6 +23,8 @@ interface Line {
 export class CollectionVersions {
   readonly #database: Database
   readonly #lines = new Map<string, Line>()
+  /** As the last read found them, by tenant and name. */
+  readonly #embedders = new Map<string, string | null>()
 
   constructor(database: Database) {
     this.#database = database
@@ -36,6 +41,11 @@ export class CollectionVersions {
     for (const name of names) line.next.names.add(name)
     const all = await line.next.read
     return Object.fromEntries(names.flatMap((name) => (all[name] === undefined ? [] : [[name, all[name]]])))
+  }
+
+  /** The embedder of a collection as the last read found it; undefined before the first one. */
+  embedderOf(tenant: string, name: string): string | null | undefined {
+    return this.#embedders.get(keyOf(tenant, name))
   }
 
   /** Begins when the one before is over; takes whoever came until then. */
@@ -61,6 +71,12 @@ export class CollectionVersions {
     const collections = await this.#database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), {
       readOnly: true,
     })
+    if (this.#embedders.size > embeddersMax) this.#embedders.clear()
+    for (const { name, settings } of collections) this.#embedders.set(keyOf(tenant, name), settings.embedder)
     return Object.fromEntries(collections.map(({ name, version }) => [name, version]))
   }
+}
+
+function keyOf(tenant: string, name: string): string {
+  return `${tenant}\n${name}`
 }

@@ -29,6 +29,7 @@ const timings = { embedMs: 1, keywordMs: 1, vectorMs: 1, fuseMs: 1, rerankMs: 0,
 interface Play {
   readonly ask: (overrides?: Partial<SearchRequest>, headers?: readonly string[]) => Promise<boolean>
   version: number
+  embedder: string
   degraded: boolean
   looks: number
 }
@@ -38,7 +39,7 @@ function play(settings: object = {}): Play {
   const options = () => cacheOptions.parse(settings)
   const secret = Buffer.alloc(32, 7)
   const cache = createCache({ options, clock, random: () => 0.5, secret, digestOf: () => 'd', digestsOf: () => [], engineEpoch: () => '' })
-  const own: Play = { version: 1, degraded: false, looks: 0, ask }
+  const own: Play = { version: 1, embedder: 'a', degraded: false, looks: 0, ask }
   const versions = (): Promise<Record<string, number>> => Promise.resolve({ docs: own.version })
   const kept = new RetrievalCache({
     store: cache.store,
@@ -47,6 +48,7 @@ function play(settings: object = {}): Play {
     secret,
     versions,
     digestOf: () => 'd',
+    embedderState: () => own.embedder,
     onTrouble: (_, cause) => expect.fail(String(cause)),
   })
   async function ask(overrides: Partial<SearchRequest> = {}, headers: readonly string[] = []): Promise<boolean> {
@@ -83,6 +85,8 @@ test('an edit makes every search of its collection a new one', async () => {
   const it = play()
   await it.ask()
   it.version += 1
+  expect(await it.ask()).toBe(false)
+  it.embedder = 'another build'
   expect(await it.ask()).toBe(false)
 })
 
