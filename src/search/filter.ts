@@ -199,17 +199,22 @@ function endsOf({ field, from, to }: Extract<FilterCondition, { readonly op: 'ra
   if (from !== undefined && to !== undefined && typeof from !== typeof to)
     throw invalid(`${field}: both ends of a range are numbers, or both dates`)
   const ends: RangeEnd[] = []
-  if (from !== undefined)
-    ends.push({ operator: '>=', at: typeof from === 'number' ? from : { iso: new Date(dateMs(field, from)).toISOString() } })
+  if (from !== undefined) ends.push({ operator: '>=', at: typeof from === 'number' ? from : { iso: isoOf(dateMs(field, from)) } })
   if (typeof to === 'number') ends.push({ operator: '<=', at: to })
   if (typeof to === 'string') {
     const isDay = dayPattern.test(to)
     const untilMs = dateMs(field, to) + (isDay ? dayMs : 0)
-    ends.push({ operator: isDay ? '<' : '<=', at: { iso: new Date(untilMs).toISOString() } })
+    ends.push({ operator: isDay ? '<' : '<=', at: { iso: isoOf(untilMs) } })
   }
   return ends
 }
 
+/** Years have four digits here; what a zone or a whole day puts beyond is the last moment of them. */
+function isoOf(ms: number): string {
+  return new Date(Math.min(ms, lastMs)).toISOString()
+}
+
+const lastMs = Date.parse('9999-12-31T23:59:59.999Z')
 const dayMs = 86_400_000
 const dayPattern = /^\d{4}-\d{2}-\d{2}$/
 const datePattern = /^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:[Zz]|[+-]\d{2}:?\d{2})?)?$/
