@@ -115,7 +115,7 @@ async function createStored(deps: DurableDeps): Promise<Stored> {
   const dataDir = dataFolder(config)
   try {
     const secret = await loadSecret({ given, dataDir: config.store.url === null ? dataDir : null })
-    return { secret, database: await createDatabase({ ...config.store, dataDir }, deps), trouble: null }
+    return { secret, database: await createDatabase({ ...config.store, dataDir }, { ...deps, reportOutage: deps.report }), trouble: null }
   } catch (error) {
     if (config.identity.mode !== 'open' || config.store.url !== null || !(error instanceof Error && 'path' in error)) throw error
     return withoutStore(given, `nothing is kept: ${error.message}`)

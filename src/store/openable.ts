@@ -17,4 +17,6 @@ export interface StoreDeps {
   readonly random: () => number
   /** Hears of what no caller hears of: an idle connection that died, a worker that was started anew. */
   readonly report: (message: string, cause: unknown) => void
+  /** Hears why transactions fail that their callers are told little of. Left out: callers are told themselves, as at the command line. */
+  readonly reportOutage?: (message: string, cause: unknown) => void
 }

@@ -44,13 +44,14 @@ class Postgres implements OpenableDatabase {
   readonly #deps: StoreDeps
   readonly #pool: pg.Pool
   readonly #leases = new Set<Lease>()
-  readonly #outages: OutageLog
+  readonly #outages: OutageLog | null
   #closing: Promise<void> | null = null
 
   constructor(options: PostgresOptions, deps: StoreDeps) {
     this.#options = options
     this.#deps = deps
-    this.#outages = new OutageLog(deps)
+    const { clock, reportOutage } = deps
+    this.#outages = reportOutage === undefined ? null : new OutageLog({ clock, report: reportOutage })
     const { connectionsMax, connectTimeoutMs, idleMs } = options.pool
     this.#pool = new pg.Pool({
       connectionString: options.url,
@@ -73,7 +74,8 @@ class Postgres implements OpenableDatabase {
     const { clock, random } = this.#deps
     const limits = limitsOf(this.#options, options)
     const settings = { scope, limits, readOnly, hasServerTimeouts: true, clock }
-    return this.#outages.watch(retried(() => this.#attempt(work, settings), { readOnly, clock, random }))
+    const done = retried(() => this.#attempt(work, settings), { readOnly, clock, random })
+    return this.#outages === null ? done : this.#outages.watch(done)
   }
 
   async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {

@@ -10,6 +10,7 @@ import { claimJob, reclaimJobs } from '../../src/ingest/jobs/claim.ts'
 import { stageViews } from '../../src/ingest/progress.ts'
 import type { Database } from '../../src/store/database.ts'
 import { describeStores, serverKinds } from '../store/stores.ts'
+import { until } from '../support/gateway.ts'
 import {
   bytesOf,
   collection,
@@ -251,6 +252,7 @@ describeStores(kinds, (servers) => {
     const elsewhere = (async () => {
       for await (const state of other.watch(job, AbortSignal.timeout(20_000))) if (state !== null) seen.push(state)
     })()
+    await until(() => seen.length > 0, 'the other process sees the job')
     ingest.start()
     const underWay = await reached(ingest, job, ({ counts }) => (counts.embed?.done ?? 0) >= 8)
     const embed = stageViews(underWay).find(({ stage }) => stage === 'embed')
