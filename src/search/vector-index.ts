@@ -40,6 +40,8 @@ const deletesMax = 200
 const buildMemoryMaxBytes = 1_073_741_824
 const buildMemoryMinBytes = 67_108_864
 const mebibyte = 1_048_576
+/** Smaller tables are read whole whatever the planner thinks. */
+const analyzedFrom = 500
 
 export interface BuildPlan {
   readonly set: VectorSet
@@ -69,6 +71,7 @@ export async function maintainVectors(database: Database, { newSuffix, indexFrom
   }
   const removed = await removeRetired(database)
   await dropOrphans(database)
+  await analyzeGrown(database)
   return { built, removed }
 }
 
@@ -218,6 +221,18 @@ async function removeSome(transaction: Transaction, { tenant, collection, name }
     ])
   }
   return rowCount
+}
+
+/** Looks at tables that have twice the rows the planner takes them for: the embedded store has nobody else who does, a server is late. */
+async function analyzeGrown(database: Database): Promise<void> {
+  const { rows } = await database.tx('system', ({ query }) =>
+    query(
+      `select s.name from rag_vector_sets s join pg_class c on c.relname = s.name and c.relkind = 'r' where s.state = 'live'
+        group by s.name, c.reltuples having sum(s.vectors) >= $1 and sum(s.vectors) > 2 * greatest(c.reltuples, 0) limit $2`,
+      [analyzedFrom, setsPerRound],
+    ),
+  )
+  for (const { name } of rows) await database.tx('system', ({ query }) => query('select rag_vector_analyze($1)', [name]))
 }
 
 /** Drops tables of one collection that no collection uses: it was removed, or a build ended before its turn. */

@@ -164,7 +164,7 @@ export async function startPostgres(): Promise<TestPostgres> {
     port,
     unix_socket_directories: folder,
     fsync: 'off',
-    shared_buffers: '16MB',
+    shared_buffers: '128MB',
     deadlock_timeout: '100ms',
   }
   const args = ['-D', data, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])]

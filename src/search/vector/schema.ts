@@ -106,6 +106,15 @@ begin
   execute format('analyze %I', wanted);
 end $$;
 
+-- What the planner knows of a table and of what is written with it: a new one is taken for empty until somebody looks.
+create function rag_vector_analyze(wanted text) returns void
+language plpgsql security definer set search_path from current as $$
+begin
+  if wanted !~ '${namePattern}' then raise exception 'not a table of vectors: %', wanted; end if;
+  execute format('analyze %I', wanted);
+  analyze rag_documents, rag_chunks, rag_segments, rag_postings;
+end $$;
+
 create function rag_vector_drop(wanted text) returns void
 language plpgsql security definer set search_path from current as $$
 begin
