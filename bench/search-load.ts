@@ -67,6 +67,17 @@ async function fill(url: string, count: number): Promise<void> {
   }
 }
 
+/** Waits for upkeep: a large collection is first compared vector by vector, until its index is there. */
+async function untilIndexed(url: string): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ collection: 'bench', query: 'w1 w2', explain: true })
+  for (;;) {
+    const answer = await fetch(`${url}/rag/search`, { method: 'POST', headers, body })
+    if (!(await answer.text()).includes('no index yet')) return
+    await systemClock.sleep(1_000)
+  }
+}
+
 interface Measured {
   readonly perSecond: number
   readonly p50Ms: number
@@ -128,6 +139,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     }
     const { port } = await stage.gateway(ports, { env })
     await fill(`http://127.0.0.1:${port}`, options.isQuick ? documents.quick : documents.full)
+    await untilIndexed(`http://127.0.0.1:${port}`)
     const driver = await stage.driver()
     const data: Record<string, Measured> = {}
     for (const phase of phasesOf(options.isQuick)) data[phase.name] = await play(driver, port, phase)
