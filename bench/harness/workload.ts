@@ -85,7 +85,8 @@ function search(query: string): WorkloadRequest {
 
 function* searches({ seed, requests, topics, repeatShare }: WorkloadSpec & { kind: 'searches' }): Generator<WorkloadRequest> {
   const random = seededRandom(seed)
-  const asked = Array.from({ length: topics }, (_, topic) => topicWords(topic, random, 4))
+  const isClosed = repeatShare === 1
+  const asked = isClosed ? Array.from({ length: topics }, (_, topic) => topicWords(topic, random, 4)) : []
   for (let index = 0; index < requests; index += 1) {
     const repeated = random() < repeatShare ? asked[Math.floor(random() * asked.length)] : undefined
     if (repeated === undefined) asked.push(`${topicWords(Math.floor(random() * topics), random, 4)} n${index}`)

@@ -2,7 +2,7 @@
  * Tier 1 of caching (caching.md §2.6): whole answers, by everything they depend on. Versions are read here, before anything is searched,
  * and the answer is kept under the key made of them. Trouble with the tier costs a miss and never an answer.
  */
-import { readDirectives } from '../cache/directives.ts'
+import { keepingOf, type KeepingOptions } from '../cache/keeping.ts'
 import type { Call } from '../core/call.ts'
 import type { GroundedSummary } from '../core/citation.ts'
 import { answerKey, type KeyParts } from './answer-key.ts'
@@ -24,6 +24,8 @@ export interface AnswerStore {
 
 export interface AnswerTierDeps {
   readonly answers: AnswerStore | null
+  /** What the operator says of keeping. */
+  readonly caching: () => KeepingOptions
   readonly secret: Buffer
   /** Committed versions of collections, never older than what a search that begins afterwards may see. Unknown collections are left out. */
   readonly versions: (tenant: string, collections: readonly string[]) => Promise<Readonly<Record<string, number>>>
@@ -43,19 +45,18 @@ const answerBytesMax = 1_048_576
 /** Where the answer would be kept; null: it is not to be kept at all. */
 export async function placeOf(
   parts: Omit<KeyParts, 'versions' | 'digest'> & { readonly digest: string | null },
-  { headers, call }: { readonly headers: readonly string[]; readonly call: Call },
+  { headers, route, call }: { readonly headers: readonly string[]; readonly route: string; readonly call: Call },
   deps: AnswerTierDeps,
 ): Promise<TierPlace | null> {
   const { digest } = parts
-  const said = readDirectives(headers)
-  const isOff = said.noStore || said.mode === 'off' || call.principal.cache === 'off'
-  if (deps.answers === null || digest === null || isOff || !isPinned(parts)) return null
+  const { keeps, reads } = keepingOf({ headers, route, credential: call.principal.cache }, deps.caching())
+  if (deps.answers === null || digest === null || !keeps || !isPinned(parts)) return null
   try {
     const versions = await deps.versions(parts.tenant, parts.collections)
     if (parts.collections.some((name) => versions[name] === undefined)) return null
     const key = answerKey(deps.secret, { ...parts, digest, versions })
     const tags = { tenant: parts.tenant, digest }
-    return { key, tags, versions, reads: !said.noCache && said.maxAgeSeconds === null }
+    return { key, tags, versions, reads }
   } catch (error) {
     deps.onTrouble('versions of collections could not be read', error)
     return null

@@ -38,6 +38,8 @@ export interface AnswerRequest {
   readonly access: string
   /** Of the client's request; only what it says of caching is read. */
   readonly headers: readonly string[]
+  /** Pattern of the route by which it came. */
+  readonly route: string
 }
 
 export interface AnswerDeps extends AnswerTierDeps {
@@ -85,7 +87,7 @@ function checked(request: AnswerRequest, { questionChars }: AnswerOptions): Answ
 }
 
 function placeFor(asked: AnswerRequest, call: Call, deps: AnswerDeps): Promise<TierPlace | null> {
-  const { settings, headers } = asked
+  const { settings, headers, route } = asked
   const group = call.principal.nodeGroup
   const helpers = [settings.rewritesQuestion ? settings.rewriter : null, settings.reranker]
   const parts = {
@@ -95,7 +97,7 @@ function placeFor(asked: AnswerRequest, call: Call, deps: AnswerDeps): Promise<T
     helperDigests: helpers.map((model) => (model === null ? '' : (deps.digestOf(model, group) ?? 'unknown'))),
     retrieval: deps.retrievalState?.(call.tenant, asked.collections) ?? '',
   }
-  return placeOf(parts, { headers, call }, deps)
+  return placeOf(parts, { headers, route, call }, deps)
 }
 
 interface Found {
@@ -128,7 +130,13 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
       explain: false,
     },
     call,
-    { search: deps.search, clock: deps.clock, headers: asked.headers, limitMs: retrievalLimitMs(call, deps.clock.nowMs(), options) },
+    {
+      search: deps.search,
+      clock: deps.clock,
+      headers: asked.headers,
+      route: asked.route,
+      limitMs: retrievalLimitMs(call, deps.clock.nowMs(), options),
+    },
   )
   const weights = deps.wordWeights?.(call.tenant, collections)
   const strength = strengthOf(query, found, { strengthMin: settings.strengthMin, ...(weights === undefined ? {} : { weights }) })

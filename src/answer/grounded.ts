@@ -94,7 +94,18 @@ async function ground(assistant: Assistant, { request, call }: Asked, deps: Laye
   const instructions = [prompt, system].filter((text) => text.trim() !== '').join('\n\n')
   const access = deps.accessOf?.(call) ?? ''
   const stream = await answer(
-    { question, history, collections, model, instructions, settings, options, access, headers: request.headers },
+    {
+      question,
+      history,
+      collections,
+      model,
+      instructions,
+      settings,
+      options,
+      access,
+      headers: request.headers,
+      route: request.route.pattern,
+    },
     call,
     deps,
   )

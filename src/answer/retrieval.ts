@@ -9,6 +9,8 @@ export interface SearchLimits {
   readonly call: Call
   /** The client's, for what they say of caching. */
   readonly headers: readonly string[]
+  /** Pattern of the route by which the client came. */
+  readonly route: string
 }
 
 /** Searches; `signal` aborts it. Rejects with a `CorralError`. */
@@ -29,7 +31,7 @@ export function retrievalLimitMs({ deadlineAtMs }: Pick<Call, 'deadlineAtMs'>, n
 export async function searchWithin(
   request: SearchRequest,
   call: Call,
-  { search, clock, headers, limitMs }: WithinOptions,
+  { search, clock, headers, route, limitMs }: WithinOptions,
 ): Promise<SearchAnswer> {
   const controller = new AbortController()
   let fail: (error: CorralError) => void = () => undefined
@@ -42,16 +44,15 @@ export async function searchWithin(
   const timer = clock.after(limitMs, () => stop(new CorralError('store_timeout', `retrieval did not end within ${Math.round(limitMs)} ms`)))
   call.signal.on(onGone)
   try {
-    return await Promise.race([search(request, { signal: controller.signal, call, headers }), ended])
+    return await Promise.race([search(request, { signal: controller.signal, call, headers, route }), ended])
   } finally {
     timer.cancel()
     call.signal.off(onGone)
   }
 }
 
-export interface WithinOptions {
+export interface WithinOptions extends Pick<SearchLimits, 'headers' | 'route'> {
   readonly search: Search
-  readonly headers: readonly string[]
   readonly clock: Clock
   readonly limitMs: number
 }

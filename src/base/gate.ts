@@ -20,9 +20,11 @@ export class Gate {
 
   /** Resolves when there is room, with a function that gives the place back. Rejects when `signal` aborts first. */
   enter(signal: AbortSignal): Promise<() => void> {
-    signal.throwIfAborted()
-    if (this.#inside < this.#widthMax()) return Promise.resolve(this.#admit())
     return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason)
+        return
+      }
       const onAbort = (): void => {
         this.#waiting.delete(waiter)
         reject(signal.reason)
@@ -35,6 +37,7 @@ export class Gate {
       }
       this.#waiting.add(waiter)
       signal.addEventListener('abort', onAbort, { once: true })
+      this.#fill()
     })
   }
 
@@ -48,6 +51,7 @@ export class Gate {
     }
   }
 
+  /** Takes a place. */
   #admit(): () => void {
     this.#inside += 1
     let isInside = true
@@ -55,14 +59,16 @@ export class Gate {
       if (!isInside) return
       isInside = false
       this.#inside -= 1
-      this.#next()
+      this.#fill()
     }
   }
 
-  #next(): void {
-    const [waiter] = this.#waiting
-    if (waiter === undefined || this.#inside >= this.#widthMax()) return
-    this.#waiting.delete(waiter)
-    waiter.enter(this.#admit())
+  /** Lets in whoever there is room for: more than one when the width has grown. */
+  #fill(): void {
+    for (const waiter of this.#waiting) {
+      if (this.#inside >= this.#widthMax()) return
+      this.#waiting.delete(waiter)
+      waiter.enter(this.#admit())
+    }
   }
 }

@@ -108,6 +108,11 @@ async function follow(url: string, context: Context): Promise<FetchedDocument> {
   }
 }
 
+/** Throws `url_not_allowed` for what can be told from the URL alone. */
+export function assertFetchable(url: string): void {
+  parseTarget(url, defaultFetchUrlOptions)
+}
+
 /** Judges a URL by its own words, after the parser has brought every spelling of a host into one form. */
 function parseTarget(text: string, { ports }: FetchUrlOptions): URL {
   if (text.length > urlCharsMax) throw new CorralError('url_not_allowed', `the URL is longer than ${urlCharsMax} characters`)

@@ -22,6 +22,8 @@ export interface DocumentSource {
 export interface DocumentParserOptions {
   readonly clock: Clock
   readonly limits?: Partial<ParseLimits>
+  /** Largest document as it is now; left out: as `limits` say. */
+  readonly sourceBytesMax?: () => number
   /** Parser processes at once. */
   readonly processes?: number
   readonly documentsPerProcess?: number
@@ -36,6 +38,7 @@ const readBytes = 262_144
 
 export class DocumentParser {
   readonly limits: ParseLimits
+  readonly #sourceBytesMax: () => number
   readonly #clock: Clock
   readonly #processes: number
   readonly #documentsPerProcess: number
@@ -46,8 +49,9 @@ export class DocumentParser {
   #running = 0
   #isClosed = false
 
-  constructor({ clock, limits = {}, processes = 2, documentsPerProcess = 100, idleMs = 30_000 }: DocumentParserOptions) {
+  constructor({ clock, limits = {}, sourceBytesMax, processes = 2, documentsPerProcess = 100, idleMs = 30_000 }: DocumentParserOptions) {
     this.limits = { ...defaultParseLimits, ...limits }
+    this.#sourceBytesMax = sourceBytesMax ?? (() => this.limits.sourceBytes)
     this.#clock = clock
     this.#processes = processes
     this.#documentsPerProcess = documentsPerProcess
@@ -104,9 +108,10 @@ export class DocumentParser {
 
   async #parseNow(source: DocumentSource, signal: AbortSignal | null): Promise<ParsedDocument> {
     if (this.#isClosed) throw new CorralError('draining', 'Corral is shutting down')
-    const { chunks, sizeBytes, close } = await openSource(source, this.limits)
+    const limits = { ...this.limits, sourceBytes: this.#sourceBytesMax() }
+    const { chunks, sizeBytes, close } = await openSource(source, limits)
     const { name, declaredType, password = null } = source
-    const task: ParseTask = { chunks, name, declaredType, password, limits: this.limits, signal }
+    const task: ParseTask = { chunks, name, declaredType, password, limits, signal }
     const process = this.#takeProcess()
     this.#busy.add(process)
     try {

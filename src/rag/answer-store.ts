@@ -16,15 +16,13 @@ const isIntact = (bytes: Buffer): boolean => decodeAnswer(bytes) !== null
 export function createAnswerStore({ store, options, clock }: AnswerStoreDeps): AnswerStore {
   return {
     async get(key, { tenant, digest }) {
-      if (!options().enabled) return null
       const held = store.peek(key)
       if (held !== null && held.expiresAtMs > clock.nowMs()) return held.bytes
       const found = await store.find(key, { tenant, digest, kind: 'answer' }, isIntact)
       return found === null ? null : found.item.bytes
     },
     put(key, bytes, { tags: { tenant, digest }, originMs }) {
-      const { enabled, ttlMs } = options()
-      if (enabled) store.put(key, bytes, { tags: { tenant, digest, kind: 'answer' }, ttlMs: ttlMs.answer, originMs })
+      store.put(key, bytes, { tags: { tenant, digest, kind: 'answer' }, ttlMs: options().ttlMs.answer, originMs })
       return Promise.resolve()
     },
   }

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 
 import { CorralError } from '../core/errors.ts'
+import { isCloudModel } from '../wire/model-name.ts'
 
 export interface ModelFactsDeps {
   readonly show: (model: string) => Promise<unknown>
@@ -57,21 +58,28 @@ export class ModelFacts {
 
   /** The embedder to take where none was named; null: the fleet has none. */
   async anyEmbedder(): Promise<string | null> {
-    const named = this.#deps.names().filter((name) => embedderName.test(name))
+    const named = this.#ownNames().filter((name) => embedderName.test(name))
     for (const name of named.toSorted((a, b) => rankOf(a) - rankOf(b) || (a < b ? -1 : 1))) {
       if (await this.#can(name, 'embedding')) return name
     }
     return null
   }
 
-  /** The chat model to take where none was named: one that is loaded, else the first by name. Throws `invalid_request` when there is none. */
-  async anyChatModel(): Promise<string> {
-    const names = this.#deps.names().filter((name) => !embedderName.test(name))
+  /** The chat model to take where none was named: of those that `isWanted` one that is loaded, else the first by name. Throws `invalid_request`. */
+  async anyChatModel(isWanted: (name: string) => boolean): Promise<string> {
+    const names = this.#ownNames().filter((name) => !embedderName.test(name) && isWanted(name))
     const ordered = names.toSorted((a, b) => Number(this.#deps.isLoaded(b)) - Number(this.#deps.isLoaded(a)) || (a < b ? -1 : 1))
     for (const name of ordered) if (await this.#can(name, 'completion')) return name
-    throw new CorralError('invalid_request', 'the fleet has no model that answers: pull one ("corral models pull llama3.2"), or name one', {
-      status: 409,
-    })
+    throw new CorralError(
+      'invalid_request',
+      'the fleet has no model that answers and that you may use: pull one ("corral models pull llama3.2"), or name one',
+      { status: 409 },
+    )
+  }
+
+  /** Without those that run elsewhere: text goes there only by name. */
+  #ownNames(): readonly string[] {
+    return this.#deps.names().filter((name) => !isCloudModel(name))
   }
 
   /** A description without capabilities (an older Ollama) says nothing against it. */

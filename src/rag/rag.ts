@@ -20,12 +20,14 @@ import type { CacheOptions } from '../cache/options.ts'
 import type { Call } from '../core/call.ts'
 import type { CollectionSettings, Embed, SearchAnswer, SearchRequest } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
+import type { Principal } from '../core/principal.ts'
 import type { Relay, RelayLayer } from '../core/relay.ts'
 import { sweepIdempotency } from '../http/rag/idempotency.ts'
 import type { RagService } from '../http/rag/rag-deps.ts'
+import { mayUseModel } from '../identity/grants.ts'
 import { heldVectors } from '../ingest/documents-stored.ts'
 import { systemResolve } from '../ingest/fetch-url-address.ts'
-import { fetchUrl } from '../ingest/fetch-url.ts'
+import { assertFetchable, fetchUrl } from '../ingest/fetch-url.ts'
 import { Ingest } from '../ingest/ingest.ts'
 import type { IngestOptions } from '../ingest/job-options.ts'
 import { DocumentParser } from '../ingest/parser-process-pool.ts'
@@ -127,7 +129,7 @@ class RagHalf implements Rag {
     this.#parser = new DocumentParser({
       clock,
       processes: options().ingest.parsers,
-      limits: { sourceBytes: options().ingest.sourceBytesMax },
+      sourceBytesMax: () => options().ingest.sourceBytesMax,
     })
     this.#metrics = new RagMetrics(parts.metrics, database)
     this.ingest = this.#createIngest()
@@ -157,6 +159,7 @@ class RagHalf implements Rag {
       budgets: new TokenBudgets(),
       answers: createAnswerStore(kept),
       secret: secretFor(parts.secret, 'answers'),
+      caching: () => options().cache,
       versions,
       retrievalState: embedderState,
       onAnswered: (finished, asked, call) => {
@@ -178,8 +181,8 @@ class RagHalf implements Rag {
       options: () => options().ingest,
       estimates: new TokenEstimates(),
       parse: ({ bytes, name, declaredType }, { signal }) => this.#parser.parse({ content: { bytes }, name, declaredType }, { signal }),
-      fetchSource(url, { signal }) {
-        if (!options().ingest.urls) throw new CorralError('operation_disabled', 'documents by URL are switched off (ingest.urls)')
+      fetchSource: (url, { signal }) => {
+        this.checkUrl(url)
         return fetchUrl(url, { clock, resolve: systemResolve, signal, ...allowed })
       },
       embed: this.#calls.embed,
@@ -237,12 +240,20 @@ class RagHalf implements Rag {
     return this.#parts.options().answer.queueBytes
   }
 
+  checkUrl(url: string): void {
+    if (!this.#parts.options().ingest.urls) {
+      throw new CorralError('operation_disabled', 'documents by URL are switched off (ingest.urls): upload the file instead')
+    }
+    assertFetchable(url)
+  }
+
   documentBytesMax(): number {
     return this.#parts.options().ingest.sourceBytesMax
   }
 
-  chatModel(): Promise<string> {
-    return this.#models.anyChatModel()
+  chatModel(principal: Principal): Promise<string> {
+    const { digestOf } = this.#parts.fleet
+    return this.#models.anyChatModel((name) => mayUseModel(principal, name) && digestOf(name, principal.nodeGroup) !== null)
   }
 
   answer(request: AnswerRequest, call: Call): Promise<AnswerStream> {
@@ -284,7 +295,15 @@ class RagHalf implements Rag {
     this.ingest.start()
     this.#upkeep.start()
     const newSettings = (): Promise<CollectionSettings> => this.newSettings({})
-    this.#folders = await watchFolders({ database, clock, ingest: this.ingest, options: options().ingest, newId, newSettings, onTrouble })
+    this.#folders = await watchFolders({
+      database,
+      clock,
+      ingest: this.ingest,
+      options: () => options().ingest,
+      newId,
+      newSettings,
+      onTrouble,
+    })
   }
 
   async close(): Promise<void> {

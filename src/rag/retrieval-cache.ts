@@ -4,7 +4,8 @@
  */
 import { createHmac } from 'node:crypto'
 
-import { readDirectives } from '../cache/directives.ts'
+import type { SearchLimits } from '../answer/retrieval.ts'
+import { keepingOf } from '../cache/keeping.ts'
 import type { Cache } from '../cache/layer.ts'
 import type { CacheOptions } from '../cache/options.ts'
 import type { Clock } from '../base/clock.ts'
@@ -38,15 +39,13 @@ export class RetrievalCache {
     this.#deps = deps
   }
 
-  /** The kept answer to `request`, or that of `look`, which is then kept. `headers`: the client's, for what they say of caching. */
-  async through(
-    request: SearchRequest,
-    { call, headers }: { readonly call: Call; readonly headers: readonly string[] },
-    look: () => Promise<SearchAnswer>,
-  ): Promise<FoundAnswer> {
-    const key = await this.#keyFor(request, call, headers)
+  /** The kept answer to `request`, or that of `look`, which is then kept. */
+  async through(request: SearchRequest, asked: Omit<SearchLimits, 'signal'>, look: () => Promise<SearchAnswer>): Promise<FoundAnswer> {
+    const { call, headers, route } = asked
+    const keeping = keepingOf({ headers, route, credential: call.principal.cache }, this.#deps.options())
+    const key = keeping.keeps ? await this.#keyFor(request, call) : null
     if (key === null) return { ...(await look()), cached: false }
-    const kept = readDirectives(headers).noCache ? null : await this.#read(key, request.tenant)
+    const kept = keeping.reads ? await this.#read(key, request.tenant) : null
     if (kept !== null) return { ...kept, cached: true }
     const found = await look()
     if (found.degraded === null) this.#keep(key, request.tenant, found)
@@ -54,11 +53,9 @@ export class RetrievalCache {
   }
 
   /** Null: not to be kept, or a collection is unknown, which the search itself tells of. */
-  async #keyFor(request: SearchRequest, { principal }: Call, headers: readonly string[]): Promise<string | null> {
+  async #keyFor(request: SearchRequest, { principal }: Call): Promise<string | null> {
     const { options, versions, digestOf, embedderState, secret, onTrouble } = this.#deps
-    const { enabled, kinds } = options()
-    const said = readDirectives(headers)
-    if (!enabled || !kinds.retrieval || said.noStore || said.mode === 'off' || principal.cache === 'off' || request.explain) return null
+    if (!options().kinds.retrieval || request.explain) return null
     try {
       const known = await versions(request.tenant, request.collections)
       if (request.collections.some((name) => known[name] === undefined)) return null

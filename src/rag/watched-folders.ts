@@ -13,7 +13,7 @@ export interface WatchedFoldersDeps {
   readonly database: Database
   readonly clock: Clock
   readonly ingest: Ingest
-  readonly options: IngestOptions
+  readonly options: () => IngestOptions
   readonly newId: () => string
   readonly newSettings: () => Promise<CollectionSettings>
   readonly onTrouble: (message: string, cause: unknown) => void
@@ -22,10 +22,19 @@ export interface WatchedFoldersDeps {
 /** Starts a watch for each folder. One whose collection cannot be made is told of and left alone; the others go on. */
 export async function watchFolders(deps: WatchedFoldersDeps): Promise<readonly FolderWatch[]> {
   const watches: FolderWatch[] = []
-  for (const folder of deps.options.folders) {
+  for (const folder of deps.options().folders) {
     try {
+      const collection = await collectionOf(folder, deps)
       const watch = watchInto(
-        { ...folder, folder: folder.path, bytesMax: deps.options.sourceBytesMax, collection: await collectionOf(folder, deps) },
+        {
+          ...folder,
+          folder: folder.path,
+          collection,
+          // As it is when a file is looked at.
+          get bytesMax() {
+            return deps.options().sourceBytesMax
+          },
+        },
         {
           ...deps,
           onSkipped: (document, reason) => deps.onTrouble(`folder ${folder.name}: ${document} was not taken: ${reason}`, null),

@@ -30,7 +30,7 @@ export const searchOptions = z.strictObject({
   inFlight: z.int().min(1).max(1_000).default(16),
   /** And how many may wait, and how long. */
   waitingMax: z.int().min(0).max(100_000).default(2_000),
-  waitMs: durationMs(10_000, { minMs: 1 }),
+  waitMs: durationMs(30_000, { minMs: 1 }),
   /** A query's vector that takes longer is not waited for: the search goes by words, `degraded`. */
   embedMs: durationMs(5_000, { minMs: 50 }),
 })

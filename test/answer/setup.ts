@@ -7,6 +7,7 @@ import { answer, type AnswerDeps, type AnswerRequest } from '../../src/answer/an
 import { answerOptions } from '../../src/answer/options.ts'
 import { TokenBudgets } from '../../src/answer/token-budget.ts'
 import { contentWords } from '../../src/answer/words.ts'
+import { cacheOptions } from '../../src/cache/options.ts'
 import { answerDefaults } from '../../src/core/assistant.ts'
 import type { Call } from '../../src/core/call.ts'
 import type { SearchAnswer, SearchHit, SearchRequest } from '../../src/core/corpus.ts'
@@ -167,6 +168,7 @@ export function setup(corpus: FakeCorpus, script: (request: SentBody) => string,
   const answers = new MemoryAnswers()
   const troubles: string[] = []
   const options = answerOptions.parse({})
+  const caching = cacheOptions.parse({})
   const deps: AnswerDeps = {
     options: () => options,
     clock: systemClock,
@@ -176,6 +178,7 @@ export function setup(corpus: FakeCorpus, script: (request: SentBody) => string,
     digestOf: () => 'sha256:1',
     contextOf: () => 8_192,
     budgets: new TokenBudgets(),
+    caching: () => caching,
     secret: Buffer.from('a secret of the test'),
     answers,
     onTrouble: (message) => troubles.push(message),
@@ -195,6 +198,7 @@ export function questionOf(question: string, overrides: Partial<AnswerRequest> =
     options: {},
     access: '',
     headers: [],
+    route: '/rag/chat',
     ...overrides,
   }
 }

@@ -131,6 +131,18 @@ test('tenants, re-pulled models and another digest of a helper never share', asy
 })
 
 test.each([
+  ['the mode', { mode: 'off' }],
+  ['the route', { routes: { '/rag/chat': 'off' } }],
+  ['the cache', { enabled: false }],
+])('%s of the operator keeps nothing', async (_, told) => {
+  const it = made(color)
+  const off = { deps: { ...it.deps, caching: () => cacheOptions.parse(told) } }
+  await ask(questionOf('weight of copper'), off)
+  expect((await ask(questionOf('weight of copper'), it)).kept).toBe(false)
+  expect((await ask(questionOf('weight of copper'), off)).kept).toBe(false)
+})
+
+test.each([
   ['no-store', { headers: ['cache-control', 'no-store'] }, {}],
   ['a mode of off', { headers: ['x-corral-cache', 'off'] }, {}],
   ['a credential without cache', {}, { principal: { cache: 'off' as const } }],

@@ -37,6 +37,11 @@ export class HandClock implements Clock {
     return new Promise((resolve) => void this.after(delayMs, resolve))
   }
 
+  /** That are set now. */
+  get timers(): number {
+    return this.#timers.length
+  }
+
   /** Moves on and runs what is due. */
   pass(ms: number): void {
     this.#nowMs += ms

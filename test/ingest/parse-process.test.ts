@@ -150,6 +150,14 @@ test('2 GB are refused by their size alone, 0 bytes too', async () => {
   expect(await codeOf(parserWith().parse({ content: { path }, name: 'x', declaredType: null }))).toBe('document_too_large')
 })
 
+test('the largest document is what it is when the document comes', async () => {
+  let sourceBytesMax = 10
+  const parser = parserWith({ sourceBytesMax: () => sourceBytesMax })
+  expect(await codeOf(parser.parse(sourceOf('Eleven and more.')))).toBe('document_too_large')
+  sourceBytesMax = 100
+  expect((await parser.parse(sourceOf('Eleven and more.'))).text).toBe('Eleven and more.')
+})
+
 test('time, processor time and memory have their own limits and words', async () => {
   const slow = textBomb(300_000)
   expect(await codeOf(parserWith({ limits: { wallMs: 300 } }).parse(sourceOf(slow)))).toBe('document_timeout')

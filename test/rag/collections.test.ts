@@ -130,6 +130,8 @@ test('purging keeps the collection and nothing of what was in it', async () => {
   await gateway.collection('emptied', { a: 'The first text is here.', b: 'The second text is here.' }, { key: acme })
   const source = mustBe(200, await gateway.ask('GET', '/rag/collections/emptied/documents/a/source', { key: reader }))
   expect(source.text).toBe('The first text is here.')
+  const late = await gateway.ask('POST', '/rag/collections/emptied/purge', { key: acme, headers: { 'if-match': '"another"' } })
+  expect([late.status, await rowsOf('rag_documents')]).toEqual([412, 2])
   const emptied = mustBe(200, await gateway.ask('POST', '/rag/collections/emptied/purge', { key: acme }))
   expect(emptied.json).toMatchObject({ name: 'emptied', documents: 0, chunks: 0 })
   expect((await gateway.ask('GET', '/rag/collections/emptied/documents', { key: reader })).json).toEqual({ documents: [], next: null })
@@ -207,7 +209,10 @@ test('the same request with the same key makes one collection, and tells of it t
   expect([other.status, other.json['code']]).toEqual([409, 'conflict'])
   expect((await gateway.ask('GET', '/rag/collections/safely-2', { key: reader })).status).toBe(404)
   expect((await made('keyless', {}, { 'idempotency-key': 'k'.repeat(300) })).status).toBe(400)
-  // A key belongs to its tenant.
+  // A key belongs to its tenant, and the answer to who asked.
+  const colleague = await gateway.key({ tenant: 'acme', scopes: ['rag:write'] })
+  const theirs = await gateway.ask('POST', '/rag/collections', { key: colleague, body: { name: 'safely', settings: {} }, headers })
+  expect([theirs.status, theirs.json['code']]).toEqual([409, 'conflict'])
   mustBe(201, await gateway.ask('POST', '/rag/collections', { key: rival, body: { name: 'theirs' }, headers }))
 })
 

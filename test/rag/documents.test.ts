@@ -1,7 +1,7 @@
 // Documents over HTTP: given as a raw body, as a form, by URL; read, made again, removed.
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
 import { mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
 import { makeTenants } from './tenants.ts'
@@ -114,6 +114,22 @@ test('a form brings several files, each a job, with the fields before them', asy
   expect((await get(`${base}/beta.txt`)).json).toMatchObject({ metadata: { from: 'form' } })
   const named = await form([['file', new File(['Mine.'], 'theirs.txt')]], '?id=mine/at home.txt&wait=true')
   expect(jobsOf(mustBe(200, named))[0]).toMatchObject({ document: 'mine/at home.txt', name: 'theirs.txt' })
+})
+
+test('a field of a form holds for the files behind it, not for those before it', async () => {
+  const answer = await form(
+    [
+      ['title', 'Before both'],
+      ['file', new File(['The earlier file.'], 'earlier.txt')],
+      ['title', 'Between'],
+      ['file', new File(['The later file.'], 'later.txt')],
+      ['title', 'Behind both'],
+    ],
+    '?wait=true',
+  )
+  mustBe(200, answer)
+  expect((await get(`${base}/earlier.txt`)).json).toMatchObject({ title: 'Before both' })
+  expect((await get(`${base}/later.txt`)).json).toMatchObject({ title: 'Between' })
 })
 
 test.each([
@@ -237,6 +253,25 @@ test.each([
 ])('a URL of %s is not fetched', async (_, urlOf) => {
   const answer = await byUrl({ url: urlOf() }, '?wait=true')
   expect([answer.status, answer.json['code']]).toEqual([400, 'url_not_allowed'])
+})
+
+test('of a URL with credentials nothing is kept', async () => {
+  const answer = await byUrl({ url: 'http://user:pa55word@example.org/', id: 'told' })
+  expect([answer.status, answer.text]).toEqual([400, expect.not.stringContaining('pa55word')])
+  expect((await get('/rag/jobs?document=told')).json['jobs']).toEqual([])
+})
+
+test('where documents by URL are switched off, that is told at once', async () => {
+  const plain = await startRagGateway({ config: { ingest: { urls: false } } })
+  onTestFinished(() => plain.close())
+  await plain.collection('docs', {})
+  const headers = { 'content-type': 'application/vnd.corral.url+json' }
+  const answer = await plain.ask('POST', base, { body: JSON.stringify({ url: 'https://example.org/' }), headers })
+  expect([answer.status, answer.json['code'], answer.json['detail']]).toEqual([
+    403,
+    'operation_disabled',
+    expect.stringContaining('ingest.urls'),
+  ])
 })
 
 test.each([

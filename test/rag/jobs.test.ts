@@ -1,8 +1,11 @@
 // Jobs over HTTP: listed, followed, held and tried again, with an embedder that fails when the test wants it.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 
+import { mountJobs } from '../../src/http/rag/job-routes.ts'
 import { requestBytes } from '../http/gateway.ts'
 import { RawClient } from '../http/raw-client.ts'
+import { HandClock } from '../identity/fixture.ts'
+import { listenByHand } from './hand-server.ts'
 import { eventsOf, mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
 
 interface JobView {
@@ -98,6 +101,18 @@ test('a client that leaves its events takes the listener with it', async () => {
   }
   expect((await post(`/rag/jobs/${id}/cancel`)).status).toBe(200)
   expect((await jobOf(id)).state).toBe('cancelled')
+})
+
+test('events that nobody reads leave no timer behind', async () => {
+  const { id } = await heldJob('headless')
+  const clock = new HandClock()
+  const { port } = await listenByHand(gateway, clock, mountJobs)
+  const client = await RawClient.open(port)
+  client.send(requestBytes('HEAD', `/rag/jobs/${id}`, { headers: ['Accept: text/event-stream'] }))
+  await client.until('\r\n\r\n')
+  await expect.poll(() => clock.timers).toBe(0)
+  client.destroy()
+  expect((await post(`/rag/jobs/${id}/cancel`)).status).toBe(200)
 })
 
 test('a paused job stays, goes on when it is resumed, and only then is its document there', async () => {

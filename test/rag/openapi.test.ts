@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { answerView, assistantView, feedbackView, pages, problemView } from '../../src/http/rag/answer-shapes.ts'
 import { inventory } from '../identity/route-inventory.ts'
 import { mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
-import { chatModel } from './scripted-fleet.ts'
+import { chatModel, otherModel } from './scripted-fleet.ts'
 
 const operation = z.looseObject({
   operationId: z.string(),
@@ -78,6 +78,26 @@ test.each([
   const refused = await call('POST', '/rag/assistants', body)
   expect(statuses).toContain(refused.status)
   problemView.parse(refused.json)
+})
+
+test('whoever is held to some models makes no assistant of others, and is answered by its own', async () => {
+  const held = await gateway.key({ tenant: 'acme', scopes: ['rag:read', 'rag:write'], models: [otherModel, 'helper:latest'] })
+  const put = (model: string, settings = {}) =>
+    gateway.ask('PUT', '/rag/assistants/helper', { key: held, body: { ...assistant, name: 'helper', model, settings } })
+  for (const refused of [
+    await put(chatModel),
+    await put(otherModel, { reranker: chatModel }),
+    await put(otherModel, { rewriter: chatModel }),
+  ]) {
+    expect([refused.status, problemView.parse(refused.json).code]).toEqual([403, 'model_not_allowed'])
+  }
+  mustBe(201, await put('Thinker', { reranker: 'thinker' }))
+  const asked = { collection: 'docs', question: 'weight of copper', stream: false }
+  const answer = mustBe(200, await gateway.ask('POST', '/rag/chat', { key: held, body: asked }))
+  expect(answerView.parse(answer.json).model).toBe(otherModel)
+  mustBe(200, await gateway.ask('POST', '/rag/search', { key: held, body: { collection: 'docs', query: 'copper', reranker: 'Thinker' } }))
+  const none = await gateway.key({ tenant: 'acme', scopes: ['rag:read'], models: ['nothing:latest'] })
+  expect((await gateway.ask('POST', '/rag/chat', { key: none, body: asked })).status).toBe(409)
 })
 
 test('an assistant is a model of its tenant alone', async () => {

@@ -55,7 +55,7 @@ function play(settings: object = {}): Play {
     const nowMs = clock.nowMs()
     const common = { id: 'c', receivedAtMs: nowMs, deadlineAtMs: nowMs + 1_000, priority: 'interactive', trace: null } as const
     const call = { ...common, tenant: 'local', principal: openPrincipal, signal: new CallSignal(), progress: newProgress() }
-    const answer = await kept.through({ ...request, ...overrides }, { call, headers }, () => {
+    const answer = await kept.through({ ...request, ...overrides }, { call, headers, route: '/rag/search' }, () => {
       own.looks += 1
       const degraded = own.degraded ? { reason: 'no embedder' } : null
       return Promise.resolve<SearchAnswer>({ results: [], facets: {}, timings, degraded, versions: { docs: own.version } })
@@ -104,8 +104,36 @@ test('what is degraded, explained, or not to be stored is not kept', async () =>
   expect(await it.ask({ query: 'y' })).toBe(true)
 })
 
-test('its switch turns it off', async () => {
-  const it = play({ kinds: { retrieval: false } })
+test('a client that limits the age of what it gets is searched for anew, and the new result is kept', async () => {
+  const it = play()
+  await it.ask()
+  expect(await it.ask({}, ['cache-control', 'max-age=60'])).toBe(false)
+  expect(await it.ask()).toBe(true)
+})
+
+test.each([
+  ['its kind', { kinds: { retrieval: false } }],
+  ['the whole cache', { enabled: false }],
+  ['the mode', { mode: 'off' }],
+  ['the route', { routes: { '/rag/search': 'off' } }],
+])('%s turns it off', async (_, settings) => {
+  const it = play(settings)
   await it.ask()
   expect(await it.ask()).toBe(false)
+})
+
+test('a client may ask for what the mode leaves out, not for what its route leaves out, and for nothing where it has no say', async () => {
+  const on = ['x-corral-cache', 'on']
+  for (const [settings, isKept] of [
+    [{ mode: 'off' }, true],
+    [{ routes: { '/rag/search': 'off' } }, false],
+    [{ mode: 'off', clientControl: false }, false],
+  ] as const) {
+    const it = play(settings)
+    await it.ask({}, on)
+    expect([settings, await it.ask({}, on)]).toEqual([settings, isKept])
+  }
+  const it = play({ clientControl: false })
+  await it.ask({}, ['cache-control', 'no-store'])
+  expect(await it.ask({}, ['cache-control', 'no-cache'])).toBe(true)
 })

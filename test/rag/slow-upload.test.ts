@@ -1,44 +1,11 @@
 // An upload that stands still is ended by the clock, and nothing of it stays.
-import { createAdaptorServer } from '@hono/node-server'
-import { Hono } from 'hono'
-import type { AddressInfo, Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 
-import { openGuard } from '../../src/http/auth/guard.ts'
 import { mountDocuments } from '../../src/http/rag/document-routes.ts'
-import type { NodeBindings } from '../../src/http/server.ts'
 import { RawClient } from '../http/raw-client.ts'
 import { HandClock } from '../identity/fixture.ts'
-import { type RagGateway, startRagGateway } from './rag-gateway.ts'
-
-interface Listening {
-  readonly port: number
-  /** Bytes that arrived. */
-  readonly bytesRead: () => number
-}
-
-/** The routes of a gateway's documents, by a clock of their own. */
-async function listen(gateway: RagGateway, clock: HandClock): Promise<Listening> {
-  const { rag } = gateway.app
-  if (rag === null) throw new Error('no documents')
-  const nothing = (): void => undefined
-  const app = new Hono<NodeBindings>()
-  mountDocuments(app, {
-    service: rag,
-    database: rag.database,
-    clock,
-    newId: () => 'id',
-    guard: openGuard,
-    onChange: nothing,
-    onBug: nothing,
-  })
-  const server = createAdaptorServer({ fetch: app.fetch })
-  const sockets: Socket[] = []
-  server.on('connection', (socket: Socket) => sockets.push(socket))
-  onTestFinished(() => void server.close())
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return { port: (server.address() as AddressInfo).port, bytesRead: () => sockets.reduce((sum, socket) => sum + socket.bytesRead, 0) }
-}
+import { listenByHand } from './hand-server.ts'
+import { startRagGateway } from './rag-gateway.ts'
 
 test.each([
   ['a body', 'text/plain', ''],
@@ -48,7 +15,7 @@ test.each([
   onTestFinished(() => gateway.close())
   await gateway.collection('slow', {})
   const clock = new HandClock()
-  const { port, bytesRead } = await listen(gateway, clock)
+  const { port, bytesRead } = await listenByHand(gateway, clock, mountDocuments)
   const client = await RawClient.open(port)
   const sources = async (): Promise<unknown> => {
     const { rows } = await gateway.database.tx({ tenant: 'local' }, (transaction) => transaction.query('select id from rag_sources'))

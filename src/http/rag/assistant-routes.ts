@@ -3,6 +3,7 @@ import type { Hono } from 'hono'
 
 import type { Assistant } from '../../core/assistant.ts'
 import { CorralError } from '../../core/errors.ts'
+import { checkModel } from './allowed-model.ts'
 import { actOf, json, ownRoute, parameter, readJson } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { change } from './idempotency.ts'
@@ -69,6 +70,9 @@ async function put(
   const shape = assistantWish
   const wish = await readJson(context, { clock, what: 'assistant', bytesMax: jsonBytesMax, shape })
   if (name !== null && name !== wish.name) throw new CorralError('invalid_request', `name: the path says ${JSON.stringify(name)}`)
+  // Whoever may ask the assistant has its models by it: its maker cannot hand on more than it has.
+  const principal = deps.guard.principalOf(context.env.incoming)
+  for (const model of [wish.model, wish.settings.reranker, wish.settings.rewriter]) checkModel(principal, model)
   const names = wish.collections
   const known = await database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), { readOnly: true })
   const missing = names.find((wanted) => !known.some((collection) => collection.name === wanted))

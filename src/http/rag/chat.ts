@@ -8,9 +8,10 @@ import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest, Relay, RelayLayer } from '../../core/relay.ts'
 import { canonicalModelName } from '../../wire/model-name.ts'
+import { checkModel } from './allowed-model.ts'
 import { readAsked } from './asked-body.ts'
 import type { RagDeps, RagService } from './rag-deps.ts'
-import { checkModel, namedCollections } from './search.ts'
+import { namedCollections } from './search.ts'
 import { chatBody } from './shapes.ts'
 
 type ChatBody = ReturnType<typeof chatBody.parse>
@@ -46,13 +47,13 @@ function resolve(body: ChatBody, asked: Asked): Promise<Resolved> {
 }
 
 async function byModel(body: ChatBody, { request, call, service }: Asked): Promise<Resolved> {
-  const model = body.model ?? (await service.chatModel())
+  const model = body.model ?? (await service.chatModel(call.principal))
   const settings = readAsked(Buffer.from(JSON.stringify(body.settings ?? {})), 'settings', answerSettings)
-  checkModel(call, settings.reranker)
-  checkModel(call, settings.rewriter)
+  checkModel(call.principal, settings.reranker)
+  checkModel(call.principal, settings.rewriter)
   const said = conversationOf(body)
   const instructions = [body.instructions, said.system].filter((text) => text.trim() !== '').join('\n\n')
-  const common = { model, instructions, settings, options: {}, access: '', headers: request.headers }
+  const common = { model, instructions, settings, options: {}, access: '', headers: request.headers, route: request.route.pattern }
   return { asked: { ...common, collections: namedCollections(body), question: said.question, history: said.history }, shownModel: model }
 }
 
@@ -65,7 +66,16 @@ async function byAssistant(body: ChatBody, name: string, { request, call, servic
   const { collections, model, prompt, settings } = assistant
   const said = conversationOf(body)
   const instructions = [prompt, body.instructions, said.system].filter((text) => text.trim() !== '').join('\n\n')
-  const common = { collections, model, instructions, settings, options: {}, access: '', headers: request.headers }
+  const common = {
+    collections,
+    model,
+    instructions,
+    settings,
+    options: {},
+    access: '',
+    headers: request.headers,
+    route: request.route.pattern,
+  }
   return { asked: { ...common, question: said.question, history: said.history }, shownModel: assistant.name }
 }
 

@@ -114,9 +114,10 @@ async function alter(context: RagContext, deps: RagDeps): Promise<Response> {
 async function purge(context: RagContext, deps: RagDeps): Promise<Response> {
   const { service } = deps
   const tenant = tenantOf(context, deps)
-  const emptied = await withoutDocuments(context, deps, (transaction, { name }) =>
-    purgeCollection(transaction, { tenant, name }, service.purgeVectors),
-  )
+  const emptied = await withoutDocuments(context, deps, (transaction, found) => {
+    mustMatchCollection(context, found)
+    return purgeCollection(transaction, { tenant, name: found.name }, service.purgeVectors)
+  })
   if (emptied === null) throw noCollection(parameter(context, 'name'))
   await forget(context, deps, tenant)
   deps.onChange('purge collection', emptied.name, actOf(context, deps))

@@ -90,10 +90,12 @@ async function fromUrl(context: RagContext, deps: RagDeps, owner: Owner): Promis
     bytesMax: jsonBytesMax,
     shape: urlDocument,
   })
+  // Before anything of it is kept: it may hold a password.
+  deps.service.checkUrl(url)
   const { job } = await deps.service.ingest.submitUrl({
     ...owner,
     document: checkedId(id ?? wishes.id ?? url),
-    name: baseName(new URL(checkedUrl(url)).pathname) || url,
+    name: baseName(new URL(url).pathname) || url,
     title: title ?? wishes.title,
     uri: url,
     metadata: metadata ?? wishes.metadata,
@@ -103,11 +105,6 @@ async function fromUrl(context: RagContext, deps: RagDeps, owner: Owner): Promis
     idempotencyKey: wishes.idempotencyKey,
   })
   return answerJobs(context, deps, [job])
-}
-
-function checkedUrl(url: string): string {
-  if (!URL.canParse(url) || !/^https?:/i.test(url)) throw new CorralError('url_not_allowed', 'url: an http or https address is needed')
-  return url
 }
 
 async function fromFiles(context: RagContext, deps: RagDeps, owner: Owner): Promise<Response> {
@@ -180,7 +177,7 @@ function readWishes(context: RagContext, fields: ReadonlyMap<string, string>): W
     uri: told('uri')?.slice(0, 2_048) ?? null,
     metadata: readMetadata(told('metadata')),
     skipsDuplicates: told('skipDuplicates') === 'true',
-    waits: told('wait') === 'true',
+    waits: context.req.query('wait') === 'true',
     idempotencyKey: keyOf(context),
   }
 }

@@ -58,7 +58,7 @@ export function change(deps: RagDeps, handler: (context: RagContext) => Promise<
     if (key === null) return handler(context)
     const tenant = tenantOf(context, deps)
     const body = await bodyOf(context, deps.clock, jsonBytesMax)
-    const fingerprint = createHash('sha256').update(`${context.req.method} ${context.req.url}\n`).update(body).digest('hex')
+    const fingerprint = fingerprintOf(context, deps, body)
     const kept = await deps.database.tx({ tenant }, (transaction) => begin(transaction, { tenant, key, fingerprint }))
     if (kept !== null) return new Response(kept.body, { status: kept.status, headers: { ...kept.headers, 'idempotent-replayed': 'true' } })
     try {
@@ -72,6 +72,13 @@ export function change(deps: RagDeps, handler: (context: RagContext) => Promise<
       throw error
     }
   })
+}
+
+/** Of what is asked and who asks; the host does not count, since a client may come back by another one. */
+function fingerprintOf({ req, env }: RagContext, { guard }: RagDeps, body: Buffer): string {
+  const { pathname, search } = new URL(req.url)
+  const asked = [guard.principalOf(env.incoming).subject, req.method, pathname, search]
+  return createHash('sha256').update(JSON.stringify(asked)).update(body).digest('hex')
 }
 
 interface Begun {
@@ -92,9 +99,11 @@ async function begin(transaction: Transaction, { tenant, key, fingerprint }: Beg
   if (taken.rows.length > 0) return null
   const { rows } = await transaction.query('select fingerprint, answer from rag_idempotency where tenant = $1 and key = $2', [tenant, key])
   const [row] = rows
-  if (row?.['fingerprint'] !== fingerprint)
+  if (row !== undefined && row['fingerprint'] !== fingerprint)
     throw new CorralError('conflict', 'this Idempotency-Key was used for another request: take a new one')
-  if (row['answer'] === null) throw new CorralError('conflict', 'the request with this Idempotency-Key is still under way: ask again soon')
+  // Without a row the other request failed this very moment.
+  if (row === undefined || row['answer'] === null)
+    throw new CorralError('conflict', 'the request with this Idempotency-Key is still under way: ask again soon')
   return answerShape.parse(row['answer'])
 }
 

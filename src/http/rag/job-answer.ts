@@ -38,7 +38,9 @@ async function untilEnded(context: RagContext, { clock, service }: RagDeps, jobs
 
 function whenLeft(context: RagContext): AbortController {
   const left = new AbortController()
-  context.env.outgoing.on('close', () => left.abort())
+  const { outgoing } = context.env
+  if (outgoing.destroyed) left.abort()
+  outgoing.on('close', () => left.abort())
   return left
 }
 
@@ -47,6 +49,8 @@ export function followJob(context: RagContext, deps: RagDeps, job: Job): Respons
   const left = whenLeft(context)
   const states = deps.service.ingest.watch(job, left.signal)
   const beat = startBeat(deps.clock)
+  // Nobody reads, nor cancels, the body of an answer to HEAD.
+  left.signal.addEventListener('abort', () => beat.stop())
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       beat.onBeat = () => controller.enqueue(comment)

@@ -81,7 +81,13 @@ const described: readonly Described[] = [
     parameters: [ifMatch, purge],
     answers: { 204: null },
   },
-  { method: 'post', path: `${collection}/purge`, summary: 'Removes all documents', parameters: [purge], answers: { 200: collectionView } },
+  {
+    method: 'post',
+    path: `${collection}/purge`,
+    summary: 'Removes all documents',
+    parameters: [ifMatch, purge],
+    answers: { 200: collectionView },
+  },
   { method: 'post', path: `${collection}/retry-failed`, summary: 'Tries failed jobs again', answers: { 200: pages.retried } },
   {
     method: 'post',

@@ -7,6 +7,7 @@ import type { SearchLimits } from '../../answer/retrieval.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
 import type { CollectionSettings, SearchAnswer, SearchRequest } from '../../core/corpus.ts'
+import type { Principal } from '../../core/principal.ts'
 import type { Ingest } from '../../ingest/ingest.ts'
 import type { PurgeVectors } from '../../search/collections.ts'
 import type { Database } from '../../store/database.ts'
@@ -20,6 +21,8 @@ export interface RagService {
   readonly purgeVectors: PurgeVectors
   /** Bytes of an answer that wait for a slow client. */
   readonly queueBytes: () => number
+  /** Throws `operation_disabled` or `url_not_allowed` for a page that will not be fetched, as far as its URL tells. */
+  checkUrl(url: string): void
   /** Largest document in bytes. */
   readonly documentBytesMax: () => number
   /** Searches in the name of a call. `cached`: an equal search was made before, and nothing that it looked at has changed. */
@@ -28,8 +31,8 @@ export interface RagService {
   answer(request: AnswerRequest, call: Call): Promise<AnswerStream>
   /** What a new collection is set to, with its embedder found. */
   newSettings(wanted: Partial<CollectionSettings>): Promise<CollectionSettings>
-  /** The model that answers where none was named. */
-  chatModel(): Promise<string>
+  /** The model that answers where none was named: one that the caller may use. */
+  chatModel(principal: Principal): Promise<string>
   /** Removes what was made from documents of a tenant: kept answers; or all that is cached of what models said to it, and the texts of its answers. */
   forget(tenant: string, what: 'answers' | 'generations'): Promise<void>
   /** Resolves when changes of assistants made here are known here. */

@@ -4,15 +4,15 @@ import type { Call } from '../../core/call.ts'
 import type { SearchAnswer } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Relay } from '../../core/relay.ts'
-import { mayUseModel } from '../../identity/grants.ts'
+import { checkModel } from './allowed-model.ts'
 import { readAsked } from './asked-body.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { searchBody } from './shapes.ts'
 
 export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock'>): Relay {
-  return async ({ body, headers }, call) => {
+  return async ({ body, headers, route }, call) => {
     const { collection, collections, fusionWeight, ...wish } = readAsked(body, 'search', searchBody)
-    checkModel(call, wish.reranker)
+    checkModel(call.principal, wish.reranker)
     const request = {
       ...wish,
       tenant: call.tenant,
@@ -20,16 +20,9 @@ export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock
       filter: wish.filter.map(withoutHoles),
       ...(fusionWeight === undefined ? {} : { fusionWeight }),
     }
-    const found = await service.search(request, { signal: signalOf(call), call, headers })
+    const found = await service.search(request, { signal: signalOf(call), call, headers, route: route.pattern })
     const answer = wholeBody(JSON.stringify(viewOf(found)), 'application/json; charset=utf-8', clock.nowMs())
     return { ...answer, headers: { ...answer.headers, 'x-corral-cache': found.cached ? 'hit' : 'miss' } }
-  }
-}
-
-/** Throws `model_not_allowed` for a model beyond the caller's list. */
-export function checkModel({ principal }: Call, model: string | null): void {
-  if (model !== null && !mayUseModel(principal, model)) {
-    throw new CorralError('model_not_allowed', `this credential does not allow the model ${model.slice(0, 200)}`)
   }
 }
 

@@ -48,6 +48,7 @@ function gone(cause: unknown): CorralError {
 }
 
 interface Part {
+  readonly fields: ReadonlyMap<string, string>
   readonly name: string
   readonly declaredType: string | null
   readonly stream: BusboyFileStream
@@ -72,7 +73,8 @@ async function* multipart(incoming: IncomingMessage): AsyncGenerator<UploadedFil
   parser.on('file', (...[, stream, filename, , declaredType]) => {
     // What it fails with is thrown by whoever reads it.
     stream.on('error', () => undefined)
-    parts.push({ name: baseName(filename ?? ''), declaredType, stream })
+    // The parser runs ahead of the reader: fields that come later are not this file's.
+    parts.push({ fields: new Map(fields), name: baseName(filename ?? ''), declaredType, stream })
     wake()
   })
   parser.on('filesLimit', () => end(new CorralError('invalid_request', `a request carries at most ${filesMax} files`)))
@@ -87,8 +89,8 @@ async function* multipart(incoming: IncomingMessage): AsyncGenerator<UploadedFil
     for (;;) {
       current = parts.shift() ?? null
       if (current !== null) {
-        const { name, declaredType, stream } = current
-        yield { name, declaredType, fields, bytes: partBytes(stream, () => ended?.error ?? null) }
+        const { fields: before, name, declaredType, stream } = current
+        yield { name, declaredType, fields: before, bytes: partBytes(stream, () => ended?.error ?? null) }
         // Left unread by its reader, it would hold up those behind it.
         stream.resume()
       } else if (ended !== null) {
