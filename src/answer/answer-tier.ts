@@ -44,7 +44,7 @@ const answerBytesMax = 1_048_576
 
 /** Where the answer would be kept; null: it is not to be kept at all. */
 export async function placeOf(
-  parts: Omit<KeyParts, 'versions' | 'digest'> & { readonly digest: string | null },
+  parts: Omit<KeyParts, 'versions' | 'digest' | 'retrieval'> & { readonly digest: string | null; readonly retrieval: () => string },
   { headers, route, call }: { readonly headers: readonly string[]; readonly route: string; readonly call: Call },
   deps: AnswerTierDeps,
 ): Promise<TierPlace | null> {
@@ -54,7 +54,9 @@ export async function placeOf(
   try {
     const versions = await deps.versions(parts.tenant, parts.collections)
     if (parts.collections.some((name) => versions[name] === undefined)) return null
-    const key = answerKey(deps.secret, { ...parts, digest, versions })
+    // Known once the versions are read.
+    const retrieval = parts.retrieval()
+    const key = answerKey(deps.secret, { ...parts, digest, versions, retrieval })
     const tags = { tenant: parts.tenant, digest }
     return { key, tags, versions, reads }
   } catch (error) {

@@ -54,7 +54,7 @@ export interface AnswerDeps extends AnswerTierDeps {
   readonly budgets: TokenBudgets
   /** Weight of a question's words in these collections; left out: all weigh the same. */
   readonly wordWeights?: (tenant: string, collections: readonly string[]) => WordWeights
-  /** Changes when retrieval does for a reason that is not in a collection's version, e.g. an embedder's digest; left out: ''. */
+  /** Changes when retrieval does for a reason that is not in a collection's version, e.g. an embedder's digest; asked after `versions`. Left out: ''. */
   readonly retrievalState?: (tenant: string, collections: readonly string[]) => string
   /** Hears of every answer at its end. */
   readonly onAnswered?: (finished: FinishedAnswer, asked: AnswerRequest, call: Call) => void
@@ -95,7 +95,7 @@ function placeFor(asked: AnswerRequest, call: Call, deps: AnswerDeps): Promise<T
     tenant: call.tenant,
     digest: deps.digestOf(asked.model, group),
     helperDigests: helpers.map((model) => (model === null ? '' : (deps.digestOf(model, group) ?? 'unknown'))),
-    retrieval: deps.retrievalState?.(call.tenant, asked.collections) ?? '',
+    retrieval: () => deps.retrievalState?.(call.tenant, asked.collections) ?? '',
   }
   return placeOf(parts, { headers, route, call }, deps)
 }
