@@ -1,16 +1,24 @@
-// How the tests run: every file in its own worker, real sockets, no global names. Two workers at most, because the timing tests share the machine.
+// How the tests run: every file in its own worker, real sockets, no global names. Two files at a time; those that hold moments of real time
+// to bounds of their own come afterwards, one by one, with the machine to themselves.
 
 import { defineConfig } from 'vitest/config'
 
+const timed = ['test/faults/broken-streams.test.ts', 'test/fleet/streams-trial.test.ts']
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     pool: 'forks',
-    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 20_000,
     teardownTimeout: 5_000,
     passWithNoTests: false,
     allowOnly: false,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'together', include: ['test/**/*.test.ts'], exclude: timed, maxWorkers: 2, sequence: { groupOrder: 0 } },
+      },
+      { extends: true, test: { name: 'alone', include: timed, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+    ],
   },
 })

@@ -47,7 +47,7 @@ function expectIsolated({ roles, answers, strange }: Walked): void {
 }
 
 describe('no byte of one tenant reaches another', () => {
-  test('over 100,000 random operations in memory', { timeout: 120_000 }, async () => {
+  test('over 100,000 random operations in memory', { timeout: 60_000 }, async () => {
     const clock = manualClock()
     const { cache, repull } = open(clock, [])
     const disturb = (random: number): void => {

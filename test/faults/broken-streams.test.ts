@@ -10,8 +10,6 @@ import { crowd } from './front.ts'
 const requests = 600
 /** A storm that the node sits out, because it looks busy after its first loss, goes on for so long at most. */
 const stormMsMax = 3_000
-/** The bench `faults` holds it to a second; here other tests take the processor meanwhile. */
-const soonMs = 2_500
 
 interface Outcome {
   readonly lost: readonly Reply[]
@@ -45,13 +43,13 @@ function expectTold(lost: readonly Reply[]): void {
   }
 }
 
-test('F9: a node that resets every stream costs at most 1 % of the answers and is out soon', async () => {
+test('F9: a node that resets every stream costs at most 1 % of the answers and is out within a second', async () => {
   const gateway = await openGateway({ nodes: 4, numParallel: 4, speed: 200 })
   gateway.sim('node-1').control.set('rst-at-frame', { path: '/api/chat' })
   const { lost, answers, ejectedAfterMs } = await storm(gateway)
   expect(lost.length).toBeGreaterThan(0)
   expect(lost.length / answers).toBeLessThanOrEqual(0.01)
-  expect(ejectedAfterMs).toBeLessThan(soonMs)
+  expect(ejectedAfterMs).toBeLessThan(1_000)
   expectTold(lost)
   await expectIdle(gateway)
 })
@@ -63,8 +61,8 @@ test('F10: a node that stops in every stream costs at most 0.7 % of the answers'
   const { lost, answers, ejectedAfterMs } = await storm(gateway)
   expect(lost.length).toBeGreaterThan(0)
   expect(lost.length / answers).toBeLessThanOrEqual(0.007)
-  expect(ejectedAfterMs).toBeLessThan(deadlines.idleMsMax + soonMs)
+  expect(ejectedAfterMs).toBeLessThan(deadlines.idleMsMax + 500)
   expectTold(lost)
-  expect(Math.max(...lost.map(({ totalMs }) => totalMs))).toBeLessThan(deadlines.idleMsMax + soonMs)
+  expect(Math.max(...lost.map(({ totalMs }) => totalMs))).toBeLessThan(deadlines.idleMsMax + 500)
   await expectIdle(gateway)
 })
