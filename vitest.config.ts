@@ -1,9 +1,9 @@
-// How the tests run: every file in its own worker, real sockets, no global names. Two files at a time; those that hold moments of real time
-// to bounds of their own come afterwards, one by one, with the machine to themselves.
+// How the tests run: every file in its own worker, real sockets, no global names. Two files at a time; those that hold real time
+// or memory to bounds come afterwards, one by one, with the machine to themselves.
 
 import { defineConfig } from 'vitest/config'
 
-const timed = ['test/faults/broken-streams.test.ts', 'test/fleet/streams-trial.test.ts']
+const timed = ['test/faults/broken-streams.test.ts', 'test/fleet/streams-trial.test.ts', 'test/http/blobs.test.ts']
 
 export default defineConfig({
   test: {

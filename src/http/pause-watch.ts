@@ -1,24 +1,31 @@
 /** Uploads that are handed on as they come, and how long one may stand still. Bodies that are read into memory have `body.ts`. */
-import type { IncomingMessage } from 'node:http'
-
 import type { Clock, Timer } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
+
+/** What is looked at of a request. */
+interface WatchedUpload {
+  readonly complete: boolean
+  readonly socket: { readonly bytesRead: number }
+}
 
 /** Ends an upload in which no byte moves for one to two pauses: the client sends none, or what it goes to takes none. */
 export class PauseWatch {
   /** Rejects when the upload stands still; never resolves. */
   readonly broken: Promise<never>
-  readonly #source: IncomingMessage
+  readonly #source: WatchedUpload
+  /** As it was at the start: a request that was destroyed has none. */
+  readonly #socket: WatchedUpload['socket']
   readonly #clock: Clock
   readonly #pauseMsMax: number
   #bytesRead: number
   #timer: Timer
   #reject: (error: CorralError) => void = () => undefined
 
-  constructor(source: IncomingMessage, clock: Clock, pauseMsMax: number) {
+  constructor(source: WatchedUpload, clock: Clock, pauseMsMax: number) {
     this.#source = source
     this.#clock = clock
     this.#pauseMsMax = pauseMsMax
+    this.#socket = source.socket
     this.#bytesRead = source.socket.bytesRead
     this.broken = new Promise((_, reject) => {
       this.#reject = reject
@@ -31,7 +38,7 @@ export class PauseWatch {
   }
 
   readonly #check = (): void => {
-    const { bytesRead } = this.#source.socket
+    const { bytesRead } = this.#socket
     if (this.#source.complete) return
     if (bytesRead === this.#bytesRead) {
       this.#reject(new CorralError('body_timeout', `no byte of the upload moved for ${this.#pauseMsMax} ms`))
