@@ -96,6 +96,16 @@ export class EntryStore {
     return this.#memory.get(key)
   }
 
+  /** The bytes of a fresh entry of whatever layer; null: there is none. Never rejects. */
+  async read(key: string, tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<Buffer | null> {
+    const item = this.#fresh(this.peek(key)) ?? this.#fresh((await this.find(key, tags, isIntact))?.item ?? null)
+    return item?.bytes ?? null
+  }
+
+  #fresh(item: MemoryItem | null): MemoryItem | null {
+    return item !== null && item.expiresAtMs > this.#deps.clock.nowMs() ? item : null
+  }
+
   /** Looks in the slower layers, nearest first. Null without a promise when none can be asked now. Never rejects. */
   find(key: string, tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<Found | null> | null {
     return this.#findFrom(0, key, { tags, isIntact, bulk: false, purges: this.#purges })

@@ -145,7 +145,7 @@ class RagHalf implements Rag {
       onTrouble,
     })
     const { store } = parts.cache
-    const kept = { store, options: () => options().cache, clock }
+    const kept = { store, options: () => options().cache }
     const versions = (tenant: string, names: readonly string[]) => this.#versions.read(tenant, names)
     const embedderState = (tenant: string, names: readonly string[]): string =>
       JSON.stringify(names.map((name) => this.#embedderDigest(tenant, name)))

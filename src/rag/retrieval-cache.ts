@@ -8,7 +8,6 @@ import type { SearchLimits } from '../answer/retrieval.ts'
 import { keepingOf } from '../cache/keeping.ts'
 import type { Cache } from '../cache/layer.ts'
 import type { CacheOptions } from '../cache/options.ts'
-import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import type { SearchAnswer, SearchRequest } from '../core/corpus.ts'
 
@@ -20,7 +19,6 @@ export interface FoundAnswer extends SearchAnswer {
 export interface RetrievalCacheDeps {
   readonly store: Cache['store']
   readonly options: () => CacheOptions
-  readonly clock: Clock
   readonly secret: Buffer
   readonly versions: (tenant: string, names: readonly string[]) => Promise<Readonly<Record<string, number>>>
   readonly digestOf: (model: string, group: string | null) => string | null
@@ -71,11 +69,8 @@ export class RetrievalCache {
   }
 
   async #read(key: string, tenant: string): Promise<SearchAnswer | null> {
-    const { store, clock } = this.#deps
-    const held = store.peek(key)
-    if (held !== null && held.expiresAtMs > clock.nowMs()) return decode(held.bytes)
-    const found = await store.find(key, tagsOf(tenant), (bytes) => decode(bytes) !== null)
-    return found === null ? null : decode(found.item.bytes)
+    const bytes = await this.#deps.store.read(key, tagsOf(tenant), (entry) => decode(entry) !== null)
+    return bytes === null ? null : decode(bytes)
   }
 
   #keep(key: string, tenant: string, found: SearchAnswer): void {

@@ -44,7 +44,6 @@ function play(settings: object = {}): Play {
   const kept = new RetrievalCache({
     store: cache.store,
     options,
-    clock,
     secret,
     versions,
     digestOf: () => 'd',
