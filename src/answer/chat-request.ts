@@ -1,9 +1,6 @@
-/** A native `/api/chat` request made by Corral itself, as the gateway's own relay takes it: caches, limits and fairness hold for it as for any other. */
+/** A `/api/chat` request of Corral's own. */
 import type { InferenceRequest } from '../core/relay.ts'
-import type { RouteFacts } from '../core/route.ts'
-import { scanEnvelope } from '../wire/envelope.ts'
-import { canonicalModelName } from '../wire/model-name.ts'
-import { matchRoute } from '../wire/routes.ts'
+import { nativeRequest } from './native-request.ts'
 import type { ChatMessage } from './prompt.ts'
 
 export interface ChatWish {
@@ -19,29 +16,10 @@ export interface ChatWish {
 export type SamplingValue = number | readonly string[]
 
 const passedHeaders = new Set(['cache-control', 'x-corral-cache'])
-const unlimited = { depthMax: Infinity, keysMax: Infinity }
-
-function chatRoute(): RouteFacts {
-  const match = matchRoute('POST', '/api/chat')
-  if (match.kind !== 'route') throw new Error('no route /api/chat')
-  return match.facts
-}
-
-const route = chatRoute()
 
 /** No tools, no images, nothing but text and options. */
 export function chatRequest({ model, messages, stream, options, headers }: ChatWish): InferenceRequest {
-  const body = Buffer.from(JSON.stringify({ model, messages, stream, options }))
-  return {
-    route,
-    method: 'POST',
-    target: '/api/chat',
-    headers: ['content-type', 'application/json', ...passedOn(headers)],
-    body,
-    envelope: scanEnvelope(body, unlimited),
-    model: canonicalModelName(model),
-    stream,
-  }
+  return nativeRequest({ path: '/api/chat', content: { model, messages, stream, options }, stream, headers: passedOn(headers) })
 }
 
 function passedOn(headers: readonly string[]): string[] {

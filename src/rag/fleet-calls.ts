@@ -9,6 +9,7 @@ import { CallSignal } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { chatRequest } from '../answer/chat-request.ts'
 import { readChatFrames } from '../answer/chat-frames.ts'
+import { nativeRequest } from '../answer/native-request.ts'
 import { type Call, newProgress } from '../core/call.ts'
 import type { EmbedOptions } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
@@ -16,9 +17,6 @@ import { openPrincipal } from '../core/principal.ts'
 import type { InferenceRequest, Relay, WholeAnswer } from '../core/relay.ts'
 import type { EmbedCounted } from '../ingest/ingest.ts'
 import type { AskModel } from '../search/rerank.ts'
-import { scanEnvelope } from '../wire/envelope.ts'
-import { canonicalModelName } from '../wire/model-name.ts'
-import { matchRoute } from '../wire/routes.ts'
 import { embedPrefix } from './embed-prefix.ts'
 
 export interface FleetCallsDeps {
@@ -41,8 +39,6 @@ export interface FleetCalls {
   show(model: string): Promise<unknown>
 }
 
-const unlimited = { depthMax: Infinity, keysMax: Infinity }
-
 const embedBody = z.object({ embeddings: z.array(z.array(z.number())), prompt_eval_count: z.number().optional() })
 const errorBody = z.object({ error: z.string() })
 
@@ -53,7 +49,12 @@ export function createFleetCalls(deps: FleetCallsDeps): FleetCalls {
     of: (call) => bound(deps, call),
     async show(model) {
       const call = callFor(deps, null, { tenant: openPrincipal.tenant, priority: 'interactive', suffix: 's' })
-      return parseJson(await whole(deps.relay, nodeRequest('/api/show', { model }), { call, signal: null }))
+      return parseJson(
+        await whole(deps.relay, nativeRequest({ path: '/api/show', content: { model }, stream: false, headers: [] }), {
+          call,
+          signal: null,
+        }),
+      )
     },
   }
 }
@@ -90,7 +91,8 @@ async function embed(
   const digest = deps.digestOf(model, call.principal.nodeGroup)
   if (digest === null) throw missing(model)
   const prefix = embedPrefix(model, role)
-  const request = nodeRequest('/api/embed', { model, input: texts.map((text) => prefix + text) })
+  const content = { model, input: texts.map((text) => prefix + text) }
+  const request = nativeRequest({ path: '/api/embed', content, stream: false, headers: [] })
   const body = embedBody.safeParse(parseJson(await whole(deps.relay, request, { call, signal })))
   if (!body.success) throw new CorralError('node_protocol', `the answer of ${model} holds no embeddings`, { cause: body.error })
   const { embeddings, prompt_eval_count: promptTokens = null } = body.data
@@ -125,23 +127,6 @@ function callFor(
   const nowMs = clock.nowMs()
   const principal = { ...openPrincipal, tenant }
   return { ...own, id: newId(), receivedAtMs: nowMs, deadlineAtMs: nowMs + deadlineMs(), tenant, principal, trace: null }
-}
-
-function nodeRequest(path: string, content: object): InferenceRequest {
-  const match = matchRoute('POST', path)
-  if (match.kind !== 'route') throw new Error(`no route ${path}`)
-  const body = Buffer.from(JSON.stringify(content))
-  const envelope = scanEnvelope(body, unlimited)
-  return {
-    route: match.facts,
-    method: 'POST',
-    target: path,
-    headers: ['content-type', 'application/json'],
-    body,
-    envelope,
-    model: envelope.model === null ? null : canonicalModelName(envelope.model),
-    stream: false,
-  }
 }
 
 /** The whole body of a good answer; the node's own refusal as an error. Aborting `signal` cancels what runs. */
