@@ -56,21 +56,29 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { database, clock, newSuffix, also, onTrouble } = this.#deps
+    const { clock, also } = this.#deps
+    await this.#guarded(() => this.#indexes())
+    if (clock.nowMs() - this.#alsoAtMs < alsoEveryMs || this.#isClosed) return
+    this.#alsoAtMs = clock.nowMs()
+    await this.#guarded(also)
+  }
+
+  async #indexes(): Promise<void> {
+    const { database, newSuffix } = this.#deps
+    for (const owner of await collectionsToCompact(database, collectionsMax)) {
+      if (this.#isClosed) return
+      await compactCollection(database, owner, { stepsMax, isPurging: false })
+    }
+    if (!this.#isClosed) await maintainVectors(database, { newSuffix })
+  }
+
+  /** One kind of upkeep that fails keeps no other from its turn. A store that is away fails every round: told once. */
+  async #guarded(work: () => Promise<void>): Promise<void> {
     try {
-      if (clock.nowMs() - this.#alsoAtMs >= alsoEveryMs) {
-        await also()
-        this.#alsoAtMs = clock.nowMs()
-      }
-      for (const owner of await collectionsToCompact(database, collectionsMax)) {
-        if (this.#isClosed) return
-        await compactCollection(database, owner, { stepsMax, isPurging: false })
-      }
-      if (!this.#isClosed) await maintainVectors(database, { newSuffix })
+      await work()
       this.#hadTrouble = false
     } catch (error) {
-      // A store that is away fails every round: told once.
-      if (!this.#hadTrouble && !this.#isClosed) onTrouble('indexes could not be looked after', error)
+      if (!this.#hadTrouble && !this.#isClosed) this.#deps.onTrouble('what documents need beside writes could not be done', error)
       this.#hadTrouble = true
     }
   }

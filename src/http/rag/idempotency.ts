@@ -61,16 +61,15 @@ export function change(deps: RagDeps, handler: (context: RagContext) => Promise<
     const fingerprint = fingerprintOf(context, deps, body)
     const kept = await deps.database.tx({ tenant }, (transaction) => begin(transaction, { tenant, key, fingerprint }))
     if (kept !== null) return new Response(kept.body, { status: kept.status, headers: { ...kept.headers, 'idempotent-replayed': 'true' } })
-    try {
-      const answer = await handler(context)
-      const told = await keptOf(answer)
-      await deps.database.tx({ tenant }, (transaction) => finish(transaction, { tenant, key, answer: told }))
-      return new Response(told.body, { status: told.status, headers: answer.headers })
-    } catch (error) {
+    const answer = await handler(context).catch(async (error: unknown) => {
       // What failed changed nothing: the key is free for another try.
-      await deps.database.tx({ tenant }, (transaction) => forget(transaction, { tenant, key }))
+      await deps.database.tx({ tenant }, (transaction) => forget(transaction, { tenant, key })).catch(deps.onBug)
       throw error
-    }
+    })
+    const told = await keptOf(answer)
+    // From here on the change is made: a key whose answer cannot be kept stays taken, so that it is not made twice.
+    await deps.database.tx({ tenant }, (transaction) => finish(transaction, { tenant, key, answer: told }))
+    return new Response(told.body, { status: told.status, headers: answer.headers })
   })
 }
 
