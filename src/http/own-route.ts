@@ -12,6 +12,7 @@ import type { Act } from '../identity/key-store.ts'
 import { renderError } from '../wire/render-error.ts'
 import type { Guard } from './auth/guard.ts'
 import { readBody } from './body.ts'
+import { decodeBody } from './decode-json.ts'
 import type { NodeBindings } from './server.ts'
 
 export type Handler = (context: Context<NodeBindings>) => Response | Promise<Response>
@@ -85,18 +86,7 @@ export async function readJson<T>(
   { clock, what, shape, bytesMax = bodyBytesMax }: JsonReading<T>,
 ): Promise<T> {
   const body = await bodyOf(context, clock, bytesMax)
-  const parsed = shape.safeParse(parse(body.toString()))
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  throw new CorralError('invalid_request', `${what}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is invalid'}`)
-}
-
-function parse(text: string): unknown {
-  try {
-    return text === '' ? {} : JSON.parse(text)
-  } catch {
-    throw new CorralError('invalid_request', 'the body is no JSON')
-  }
+  return decodeBody(body.length === 0 ? '{}' : body.toString(), what, shape)
 }
 
 /** Bodies that were read: whoever looks first reads, the others see the same bytes. */

@@ -84,11 +84,6 @@ function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
   const target = incoming.url ?? '/'
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
-  const asked = incoming.method === 'POST' ? deps.rag?.asked.get(path) : undefined
-  if (asked !== undefined) {
-    answerGuarded(deps, arrival, { facts: asked.facts, path, pathModel: null, relay: asked.relay })
-    return true
-  }
   const match = matchRoute(incoming.method ?? 'GET', path)
   switch (match.kind) {
     case 'route':
@@ -101,10 +96,20 @@ function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
       redirect(exchange, match, query < 0 ? '' : target.slice(query))
       return true
     case 'unknown':
-      if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
-      answerGuarded(deps, arrival, { facts: unknownRouteFor(path), path, pathModel: null })
-      return true
+      return dispatchUnknown(deps, arrival, path)
   }
+}
+
+/** What is no route of Ollama's: one of a later Ollama, one of `/rag` that is asked, or (false) Corral's own. */
+function dispatchUnknown(deps: SurfaceDeps, arrival: Arrival, path: string): boolean {
+  const asked = arrival.incoming.method === 'POST' ? deps.rag?.asked.get(path) : undefined
+  if (asked !== undefined) {
+    answerGuarded(deps, arrival, { facts: asked.facts, path, pathModel: null, relay: asked.relay })
+    return true
+  }
+  if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
+  answerGuarded(deps, arrival, { facts: unknownRouteFor(path), path, pathModel: null })
+  return true
 }
 
 function answerRoute(

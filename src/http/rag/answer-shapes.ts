@@ -91,7 +91,8 @@ export const searchView = z.strictObject({
   degradedReason: text.nullable(),
 })
 
-const source = z.strictObject({
+/** Where a passage, or a quote of it, stands. */
+const placed = {
   number: z.int(),
   collection: text,
   chunk: text,
@@ -99,26 +100,18 @@ const source = z.strictObject({
   title: text,
   uri: text.nullable(),
   page: z.int().nullable(),
-  headings: z.array(text),
   start: z.int(),
   end: z.int(),
-  score: number,
-})
+}
+
+const source = z.strictObject({ ...placed, headings: z.array(text), score: number })
 
 const span = z.strictObject({ start: z.int(), end: z.int() })
 
 const citation = z.strictObject({
-  number: z.int(),
+  ...placed,
   answer: span,
   marker: span,
-  collection: text,
-  chunk: text,
-  document: text,
-  title: text,
-  uri: text.nullable(),
-  page: z.int().nullable(),
-  start: z.int(),
-  end: z.int(),
   quote: text,
   origin: z.enum(['quoted', 'corrected', 'derived']),
   overlap: number,

@@ -8,8 +8,8 @@ import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest, Relay, RelayLayer } from '../../core/relay.ts'
 import { canonicalModelName } from '../../wire/model-name.ts'
+import { decodeBody, heldTo } from '../decode-json.ts'
 import { checkModel } from './allowed-model.ts'
-import { readAsked } from './asked-body.ts'
 import type { RagDeps, RagService } from './rag-deps.ts'
 import { namedCollections } from './search.ts'
 import { chatBody } from './shapes.ts'
@@ -25,7 +25,7 @@ interface Resolved {
 export function chatRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock'>, access: RelayLayer): Relay {
   return async (request, call) => {
     const startedAtMs = clock.nowMs()
-    const { asked, shownModel } = await resolve(readAsked(request.body, 'chat', chatBody), { request, call, service })
+    const { asked, shownModel } = await resolve(decodeBody(request.body.toString(), 'chat', chatBody), { request, call, service })
     const facts = { wallMs: () => clock.wallMs(), nowMs: () => clock.nowMs(), startedAtMs, wantsUsage: true }
     const answering: Relay = async () => {
       const stream = await service.answer(asked, call)
@@ -48,7 +48,7 @@ function resolve(body: ChatBody, asked: Asked): Promise<Resolved> {
 
 async function byModel(body: ChatBody, { request, call, service }: Asked): Promise<Resolved> {
   const model = body.model ?? (await service.chatModel(call.principal))
-  const settings = readAsked(Buffer.from(JSON.stringify(body.settings ?? {})), 'settings', answerSettings)
+  const settings = heldTo(answerSettings, body.settings ?? {}, 'settings')
   checkModel(call.principal, settings.reranker)
   checkModel(call.principal, settings.rewriter)
   const said = conversationOf(body)

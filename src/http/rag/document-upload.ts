@@ -8,6 +8,7 @@ import type { GivenFile } from '../../ingest/ingest.ts'
 import type { Job } from '../../ingest/job.ts'
 import { PauseWatch } from '../pause-watch.ts'
 import { condemn } from '../connection.ts'
+import { heldTo } from '../decode-json.ts'
 import { readJson, sameSite } from '../own-route.ts'
 import { sendError } from '../send-error.ts'
 import { keyOf } from './idempotency.ts'
@@ -184,13 +185,7 @@ function readWishes(context: RagContext, fields: ReadonlyMap<string, string>): W
 
 function readMetadata(text: string | undefined): Metadata {
   if (text === undefined || text === '') return {}
-  const parsed = metadataShape.safeParse(parse(text))
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  throw new CorralError(
-    'invalid_request',
-    `metadata: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is invalid'}: a flat JSON object is needed`,
-  )
+  return heldTo(metadataShape, parse(text), 'metadata (a flat JSON object)')
 }
 
 function parse(text: string): unknown {

@@ -4,14 +4,14 @@ import type { Call } from '../../core/call.ts'
 import type { SearchAnswer } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Relay } from '../../core/relay.ts'
+import { decodeBody } from '../decode-json.ts'
 import { checkModel } from './allowed-model.ts'
-import { readAsked } from './asked-body.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { searchBody } from './shapes.ts'
 
 export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock'>): Relay {
   return async ({ body, headers, route }, call) => {
-    const { collection, collections, fusionWeight, ...wish } = readAsked(body, 'search', searchBody)
+    const { collection, collections, fusionWeight, ...wish } = decodeBody(body.toString(), 'search', searchBody)
     checkModel(call.principal, wish.reranker)
     const request = {
       ...wish,
