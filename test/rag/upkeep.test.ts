@@ -12,10 +12,10 @@ test('a store that fails the look at indexes keeps nothing else from its turn', 
   const told: string[] = []
   let rounds = 0
   const failing: Database = {
-    close: () => Promise.resolve(),
     kind: 'postgres',
     tx: () => Promise.reject(new CorralError('store_unavailable', 'away')),
-  } satisfies Pick<Database, 'kind' | 'tx'>
+    close: () => Promise.resolve(),
+  }
   const upkeep = new Upkeep({
     database: failing,
     clock,
