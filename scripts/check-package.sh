@@ -23,6 +23,9 @@ timeout 120 npm install --silent --no-audit --no-fund --ignore-scripts --prefer-
   { printf 'the tarball cannot be installed (is the registry reachable?)\n' >&2; exit 1; }
 npx --no-install corral version
 npx --no-install corral config show >/dev/null
+npx --no-install corral export compose exported 2>/dev/null
+npx --no-install corral export helm exported 2>/dev/null
+[ -f exported/compose/init-secrets.sh ] && [ -f exported/corral/templates/_helpers.tpl ] || { printf 'the package lacks deployment files\n' >&2; exit 1; }
 npx --no-install corral migrate up --set "store.dataDir=$project/data" >/dev/null
 
 port=$(node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})')
@@ -34,4 +37,8 @@ for _ in $(seq 1 50); do
   sleep 0.1
 done
 [ "$alive" = yes ] || { printf 'the installed package does not serve:\n' >&2; cat server.log >&2; exit 1; }
+node -e "fetch('http://127.0.0.1:$port/console/').then(async (r)=>process.exit(r.ok && (await r.text()).includes('/console/assets/')?0:1),()=>process.exit(1))" ||
+  { printf 'the installed package has no console\n' >&2; exit 1; }
+node -e "fetch('http://127.0.0.1:$port/docs/').then(async (r)=>process.exit(r.ok&&(await r.text()).includes('</main>')?0:1))" ||
+  { printf 'the installed package does not show its manual at /docs/\n' >&2; exit 1; }
 printf 'packed: %s, %s packages installed\n' "$tarball" "$(npm ls --all --parseable | wc -l)"

@@ -4,37 +4,46 @@
  */
 import type { Clock } from './base/clock.ts'
 import { addCacheMetrics } from './cache/cache-metrics.ts'
-import { type CacheDeps, createCache } from './cache/layer.ts'
-import { createRedisLease } from './cache/lease.ts'
-import { createEpochStore } from './cache/postgres-epochs.ts'
-import { createPostgresLayer, type PostgresLayerDeps } from './cache/postgres-layer.ts'
-import { createRedisEpochStore } from './cache/redis-epochs.ts'
-import { createRedisLayer } from './cache/redis-layer.ts'
+import { cacheStores } from './cache/cache-stores.ts'
+import { createCache } from './cache/layer.ts'
 import { createIdSource } from './base/ids.ts'
-import type { Relay, RelayLayer } from './core/relay.ts'
+import type { OperatorSettings } from './core/operator-settings.ts'
+import { type Relay, type RelayLayer, through } from './core/relay.ts'
 import type { Config } from './config/index.ts'
+import { LiveSettings, type Sources } from './config/live-settings.ts'
+import { configHash } from './config/show.ts'
 import { isLoopback } from './config/validate.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { RunnerLeases, type RunnerLeasesDeps } from './fleet/leases.ts'
 import { manageable } from './fleet/operations/operations.ts'
-import { addFleetGauges } from './fleet/snapshot.ts'
+import { createTransport } from './fleet/transport.ts'
+import { addFleetGauges, countQueued } from './fleet/snapshot.ts'
 import { CallRegistry } from './http/call-registry.ts'
 import type { InferenceDeps } from './http/inference/exchange.ts'
+import { LiveFeed } from './http/admin/live.ts'
+import { createSwitchStore } from './http/admin/switch-store.ts'
 import { createGuard } from './http/auth/guard.ts'
+import { createSignIn } from './http/auth/sign-in.ts'
+import { watchStores } from './http/health/watched-stores.ts'
+import { createPeerAnswers, type RenderMetrics, wholeScrape } from './http/peer-answers.ts'
+import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './http/peers.ts'
 import { ragRoutes } from './http/rag/asked-routes.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
+import { Traffic } from './http/traffic.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
 import type { Act } from './identity/key-store.ts'
 import type { FetchText } from './identity/jwks.ts'
 import { createLimits } from './limits/limits.ts'
 import { addRedisMetrics } from './observe/redis-metrics.ts'
+import { Explanations } from './observe/explained.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
+import { Overview } from './observe/overview.ts'
 import { recorded } from './observe/recorded.ts'
-import { addTraceHeaders, createTracer } from './observe/trace.ts'
+import { createTracing } from './observe/tracing.ts'
 import { createRag, type Rag, type RagParts } from './rag/rag.ts'
 import type { OpenableDatabase } from './store/store.ts'
-import type { RedisStore } from './store/redis.ts'
+import type { RedisStore } from './store/redis-store.ts'
 import { hopHeaders } from './wire/request-headers.ts'
 
 /** What outlives a request (`durable.ts`), not started yet. */
@@ -50,6 +59,8 @@ export interface AppStores {
 
 export interface AppDeps {
   readonly config: Config
+  /** Where its values come from; left out: nobody knows. */
+  readonly sources?: Omit<Sources, 'config'>
   readonly clock: Clock
   readonly version: string
   /** Whether the standard output is a terminal. */
@@ -58,6 +69,9 @@ export interface AppDeps {
   readonly stores?: AppStores
   /** In [0, 1). */
   readonly random?: () => number
+  /** The other workers of this machine, and how many they are with this one; left out: none. */
+  readonly peers?: Peers
+  readonly workers?: number
 }
 
 export interface App {
@@ -68,33 +82,62 @@ export interface App {
   readonly identity: Identity | null
   /** Null where documents are switched off, or nothing is kept. */
   readonly rag: Rag | null
+  /** The configuration in force, and what is switched in it. */
+  readonly settings: OperatorSettings
   /** Listens and starts the probes. Rejects when the address cannot be bound. */
   listen(): Promise<{ readonly host: string; readonly port: number }>
   /** Opens the stores and what stands on them, after `listen`. Rejects when they cannot be had; all else goes on. */
   openStores(): Promise<void>
   /** Takes no new requests, lets running ones end for at most `graceMs`, then stops. */
   close(graceMs: number): Promise<void>
+  /** Answers another worker of this machine. Never rejects. */
+  answerPeer(question: PeerQuestion): Promise<PeerAnswer>
   /** Applies a new configuration to everything but the listening socket. Rejects and keeps the old one when it cannot. */
-  reload(config: Config): Promise<void>
+  reload(config: Config, sources?: Omit<Sources, 'config'>): Promise<void>
+  /** What the sources said was of no use, and why. */
+  noteRefused(problems: readonly string[]): void
 }
 
 /** How long the last lines of the log may take to be written. */
 const flushMsMax = 500
+/** How long the last spans may take to be delivered. */
+const spansMsMax = 2_000
 
 /** Builds the gateway. Throws when a file that the configuration names cannot be opened. */
-export function createApp({ config: initial, clock, version, terminal = false, stores, random = Math.random }: AppDeps): App {
+export function createApp(deps: AppDeps): App {
+  const { config: initial, clock, version, terminal = false, random = Math.random, peers = noPeers } = deps
   let config = initial
   const ids = createIdSource()
   const newId = (): string => ids.requestId()
   const hopId = ids.traceId()
   const calls = new CallRegistry()
+  const tracing = createTracing({
+    options: () => config.observe,
+    clock,
+    random,
+    ids,
+    version,
+    instance: hopId,
+    connect: createTransport,
+    onTrouble: (reason) => observer.spansTrouble(reason),
+  })
   const observer = createObserver({
     options: () => config.observe,
     clock,
     version,
     terminal,
     knownModel: (model) => fleet.knownModel(model),
+    onRequest: tracing.onRequest,
   })
+  tracing.addMetrics(observer.metrics)
+  const { database, watch } = watchStores({
+    database: deps.stores?.database ?? null,
+    redis: deps.stores?.redis ?? null,
+    issuers: () => identity?.issuers() ?? [],
+    metrics: observer.metrics,
+    clock,
+  })
+  const stores = deps.stores === undefined ? undefined : withDatabase(deps.stores, database)
   const fleet = new Fleet({
     options: () => config.fleet,
     clock,
@@ -103,7 +146,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     nodeHeaders: hopHeaders(hopId),
     addCallHeaders(headers, call) {
       headers.push('x-request-id', call.id)
-      addTraceHeaders(headers, call.trace)
+      return tracing.startAttempt(headers, call)
     },
     leases: createLeases(initial.fleet.loads.lease ? (stores?.redis ?? null) : null, { clock, replica: hopId }),
   })
@@ -117,8 +160,10 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     digestOf: (model, group) => fleet.digestOf(model, group),
     digestsOf: (model) => fleet.digestsOf(model),
     engineEpoch: (model, group) => fleet.engineOf(model, group),
-    ...cacheStores(initial, {
-      stores,
+    ...cacheStores({
+      options: initial.cache,
+      redisUrl: initial.redis.url,
+      stores: stores ?? null,
       clock,
       random,
       replica: hopId,
@@ -134,9 +179,11 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     database: stores?.database ?? null,
     redis: stores?.redis ?? null,
     replica: hopId,
+    workers: deps.workers ?? 1,
     events: observer,
   })
-  const recording: readonly RelayLayer[] = [recorded(observer, clock), limits.recording]
+  const explanations = new Explanations(clock)
+  const recording: readonly RelayLayer[] = [explanations.layer, recorded(observer, clock), limits.recording]
   const access: readonly RelayLayer[] = identity === null ? [] : [identity.modelAccess]
   const limiting: readonly RelayLayer[] = [manageable(() => config.features.modelOperations), limits.limiting, cache.layer]
   const rag = createAppRag(initial, {
@@ -148,6 +195,7 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       clock,
       random,
       newId,
+      tracing,
       relay: through([...recording, cache.layer], fleet.relay),
       generation: through(limiting, fleet.relay),
       deadlineMs: () => config.fleet.admission.deadlineMs,
@@ -164,31 +212,63 @@ export function createApp({ config: initial, clock, version, terminal = false, s
   const inference: InferenceDeps = {
     relay: layered(fleet.relay),
     calls,
+    explanations,
     clock,
     options: () => config.http,
     deadlineMs: () => config.fleet.admission.deadlineMs,
     newId,
-    tracer: createTracer({ ids, enabled: () => config.observe.trace.enabled }),
+    tracer: tracing.tracer,
     onRefused: observer.requestRefused,
     onBug: observer.bug,
   }
-  const guard = createGuard(identity, limits.addresses, initial.http.trustedProxies)
+  const hasConsole = (): boolean => config.features.console
+  const signIn = createSignIn({ secret: stores?.secret, clock, enabled: hasConsole, issuers: initial.identity.issuers })
+  const guard = createGuard(identity, limits.addresses, { proxies: initial.http.trustedProxies, sessions: signIn.sessions })
   const onChange = (action: string, target: string, act: Act): void => {
     observer.logger.info({ action, target, by: act.by.subject }, 'changed by hand')
     identity?.audit.noteAct(action, target, act)
   }
+  const onBug = (error: unknown): void => observer.bug(error, null)
+  const onTrouble = (message: string, cause: unknown): void => observer.logger.warn({ err: cause }, message)
+  const settings = new LiveSettings({
+    initial: { config, ...(deps.sources ?? unknownSources) },
+    clock,
+    store: stores === undefined || stores.database === null ? null : createSwitchStore(stores.database),
+    tell: async (name, wanted) => void (await peers.ask({ kind: 'switch', name, wanted })),
+    onTrouble,
+    async apply(next) {
+      const before = config
+      config = next
+      try {
+        // A switch leaves the nodes alone, those that were added by hand too.
+        if (next.fleet.nodes !== before.fleet.nodes) await fleet.reconcile(next.fleet.nodes)
+      } catch (error) {
+        config = before
+        throw error
+      }
+      observer.configLoaded(null, configHash(config))
+    },
+  })
+  const admin = { fleet, calls, peers, clock, newId, enabled: () => config.features.admin, guard, onChange, onBug }
+  const overview = new Overview({ metrics: observer.metrics, clock, queued: () => countQueued(fleet), inFlight: () => calls.size })
+  const renderOwn: RenderMetrics = (exposition) => observer.metrics.render(exposition)
+  const renderMetrics = wholeScrape(peers, renderOwn)
+  const live = new LiveFeed({ ...admin, overview, metrics: observer.metrics })
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
-    admin: {
-      fleet,
-      calls,
-      clock,
-      newId,
-      enabled: () => config.features.admin,
-      guard,
-      onChange,
-      onBug: (error) => observer.bug(error, null),
+    admin,
+    explain: { explanations, routeHeaders: () => config.http.routeHeaders },
+    live,
+    docs: { enabled: () => config.features.docs, onBug },
+    console: { enabled: hasConsole, guard, signIn, version, newId, onBug, onTrouble },
+    settings: {
+      settings,
+      version,
+      database: stores?.database ?? null,
+      redis: stores?.redis ?? null,
+      issuers: () => identity?.issuers() ?? [],
+      renderMetrics,
     },
     identity,
     cache,
@@ -198,27 +278,27 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       rag === null
         ? null
         : ragRoutes(
-            { service: rag, database: rag.database, clock, newId, guard, onChange, onBug: (error) => observer.bug(error, null) },
+            { service: rag, database: rag.database, clock, newId, guard, onChange, onBug },
             { recording: (next) => through(recording, next), access: (next) => through(access, next), limiting: limits.limiting },
           ),
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,
       metricsEnabled: () => config.observe.metrics.enabled,
-      renderMetrics: () => observer.metrics.render(),
+      renderMetrics,
     },
     guard,
-    onBug: (error) => observer.bug(error, null),
+    onBug,
   }
-  const { origins, hosts, host } = config.http
   const server: HttpServer = createHttpServer({
     answer: (arrival) => answerOllamaRoute(surface, arrival),
     ownRoutes: createOwnRoutes(surface),
     options: config.http,
-    front: { origins, hosts, loopback: isLoopback(host), hopId, newId },
+    front: { origins: config.http.origins, hosts: config.http.hosts, loopback: isLoopback(config.http.host), hopId, newId },
     guard,
     calls,
     clock,
+    traffic: new Traffic({ metrics: observer.metrics, clock, tracing }),
     memoryEvents: observer,
     onBug: surface.onBug,
   })
@@ -229,20 +309,37 @@ export function createApp({ config: initial, clock, version, terminal = false, s
     calls,
     identity,
     rag,
+    settings,
+    answerPeer: createPeerAnswers({
+      fleet,
+      calls,
+      explanations,
+      clock,
+      renderMetrics: renderOwn,
+      adoptSwitch: (name, wanted) => settings.adopt(name, wanted),
+      onTrouble: surface.onBug,
+    }),
     async listen() {
       const address = await server.listen()
       fleet.start()
-      observer.configLoaded(null)
+      overview.start()
+      observer.configLoaded(null, configHash(config))
       return address
     },
     async openStores() {
       await stores?.start()
+      watch.start()
+      await settings.start()
       await identity?.start()
       await limits.start()
       await cache.start()
       await rag?.start()
     },
     async close(graceMs) {
+      overview.stop()
+      watch.stop()
+      settings.close()
+      live.close()
       await server.close(graceMs)
       await rag?.close()
       await cache.close()
@@ -250,27 +347,16 @@ export function createApp({ config: initial, clock, version, terminal = false, s
       await identity?.close()
       await fleet.close()
       await stores?.close()
-      // A log that nobody reads must not keep the process (F65).
+      // A collector or a log that nobody reads must not keep the process (F65).
+      await Promise.race([tracing.close(), clock.sleep(spansMsMax)])
       await Promise.race([observer.flush(), clock.sleep(flushMsMax)])
     },
-    async reload(next) {
-      const before = config
-      config = next
-      try {
-        await fleet.reconcile(next.fleet.nodes)
-      } catch (error) {
-        config = before
-        throw error
-      }
-      observer.configLoaded(null)
-    },
+    reload: (next, sources = unknownSources) => settings.reload({ config: next, ...sources }),
+    noteRefused: (problems) => settings.noteRefused(problems),
   }
 }
 
-/** `innermost` behind all of `layers`, the first one outermost. */
-function through(layers: readonly RelayLayer[], innermost: Relay): Relay {
-  return layers.reduceRight((next, layer) => layer(next), innermost)
-}
+const unknownSources: Omit<Sources, 'config'> = { origins: new Map(), file: null }
 
 /** Documents need a database, and a key for what is made of them that outlives this process with it. */
 function createAppRag(
@@ -281,28 +367,8 @@ function createAppRag(
   return createRag({ ...parts, database: stores.database, secret: Buffer.from(stores.secret) })
 }
 
-/** What the cache has behind memory. */
-function cacheStores(
-  { cache, redis: { url = '' } }: Config,
-  { stores, ...deps }: Pick<PostgresLayerDeps, 'clock' | 'random' | 'report'> & { stores: AppStores | undefined; replica: string },
-): Pick<CacheDeps, 'layers' | 'lease' | 'epochStore'> {
-  const redis = cache.layers.redis ? (stores?.redis ?? null) : null
-  const database = cache.layers.postgres ? (stores?.database ?? null) : null
-  return {
-    layers: [
-      ...(redis === null ? [] : [createRedisLayer({ redis, clock: deps.clock, isCluster: url.includes('+cluster:') })]),
-      ...(database === null ? [] : [createPostgresLayer({ database, ...deps })]),
-    ],
-    ...(redis === null || !cache.flight.lease ? {} : { lease: createRedisLease({ redis, ...deps }) }),
-    ...epochStoreOf(stores),
-  }
-}
-
-/** The database's when there is one, for it loses nothing. */
-function epochStoreOf(stores: AppStores | undefined): Pick<CacheDeps, 'epochStore'> {
-  const { database = null, redis = null } = stores ?? {}
-  if (database !== null) return { epochStore: createEpochStore(database) }
-  return redis === null ? {} : { epochStore: createRedisEpochStore(redis) }
+function withDatabase(stores: AppStores, database: OpenableDatabase | null): AppStores {
+  return { ...stores, database, start: () => stores.start(), close: () => stores.close() }
 }
 
 function createLeases(redis: RedisStore | null, deps: Omit<RunnerLeasesDeps, 'redis'>): RunnerLeases | null {

@@ -14,7 +14,7 @@ import type { Config } from './config/index.ts'
 import { loadSecret } from './identity/secret.ts'
 import { migrations } from './migrations.ts'
 import { migrate } from './store/migrate.ts'
-import type { RedisStore } from './store/redis.ts'
+import type { RedisStore } from './store/redis-store.ts'
 import { createDatabase, type OpenableDatabase } from './store/store.ts'
 
 const retryMs = 1_000

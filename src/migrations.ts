@@ -1,6 +1,7 @@
 /** All steps of the schema, put together from the features that own the tables. */
 import { answerMigrations } from './answer/migrations.ts'
 import { cacheMigrations } from './cache/migrations.ts'
+import { switchMigrations } from './http/admin/switch-store.ts'
 import { idempotencyMigrations } from './http/rag/idempotency.ts'
 import { identityMigrations } from './identity/migrations.ts'
 import { ingestMigrations } from './ingest/migrations.ts'
@@ -17,4 +18,5 @@ export const migrations: readonly Migration[] = [
   ...ingestMigrations,
   ...answerMigrations,
   ...idempotencyMigrations,
+  ...switchMigrations,
 ].toSorted((a, b) => a.number - b.number)

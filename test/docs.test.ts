@@ -56,5 +56,6 @@ test('every configuration key that is named exists', () => {
 
 test('every metric that is named exists', () => {
   const source = listFiles('src/observe', '.ts').map(readSource).join('\n')
-  expect(unknown(mentions(/\b(corral_[a-z_]+)/g), (name) => source.includes(`'${name}'`))).toEqual([])
+  // The one other name of that form is a role in the database.
+  expect(unknown(mentions(/\b(corral_[a-z_]+)/g), (name) => name === 'corral_tenant' || source.includes(`'${name}'`))).toEqual([])
 })

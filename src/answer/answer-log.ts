@@ -94,7 +94,7 @@ export class AnswerLog {
     const text = `insert into rag_answers
         (tenant, id, subject, collections, model, question, text, outcome, refused, strength, cited, unsupported, took_ms)
       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13) on conflict do nothing`
-    await database.tx({ tenant }, (transaction) => transaction.query(text, values))
+    await database.tx({ tenant }, (transaction) => transaction.query(text, values), { name: 'write_answers' })
   }
 
   /** Keeps what somebody thinks of an answer; a subject's later word replaces its earlier one. Throws `answer_not_found`. */
@@ -104,21 +104,25 @@ export class AnswerLog {
   ): Promise<Feedback> {
     await this.idle()
     const { tenant, answer, subject } = place
-    return this.#deps.database.tx({ tenant }, async (transaction) => {
-      await this.#mustBe(transaction, place)
-      const { rows } = await transaction.query(
-        `insert into rag_feedback (tenant, id, answer, subject, rating, comment, labels)
+    return this.#deps.database.tx(
+      { tenant },
+      async (transaction) => {
+        await this.#mustBe(transaction, place)
+        const { rows } = await transaction.query(
+          `insert into rag_feedback (tenant, id, answer, subject, rating, comment, labels)
           select $1, $2, $3, $4, $5, $6, $7::jsonb
           where (select count(*) from rag_feedback where tenant = $1 and answer = $3 and subject is distinct from $4) < $8
           on conflict (tenant, answer, subject) do update
             set rating = excluded.rating, comment = excluded.comment, labels = excluded.labels, created_at = now()
           returning ${feedbackColumns}`,
-        [tenant, randomUUID(), answer, subject, wish.rating, wish.comment, JSON.stringify(wish.labels), feedbackPerAnswerMax],
-      )
-      if (rows[0] === undefined)
-        throw new CorralError('conflict', `this answer has ${feedbackPerAnswerMax} ratings, which is all it may have`)
-      return feedbackRow.parse(rows[0])
-    })
+          [tenant, randomUUID(), answer, subject, wish.rating, wish.comment, JSON.stringify(wish.labels), feedbackPerAnswerMax],
+        )
+        if (rows[0] === undefined)
+          throw new CorralError('conflict', `this answer has ${feedbackPerAnswerMax} ratings, which is all it may have`)
+        return feedbackRow.parse(rows[0])
+      },
+      { name: 'rate_answer' },
+    )
   }
 
   /** What was said of an answer, newest first. Throws `answer_not_found`. */
@@ -133,7 +137,7 @@ export class AnswerLog {
         const { rows } = await transaction.query(text, [tenant, answer])
         return rows.map((row) => feedbackRow.parse(row))
       },
-      { readOnly: true },
+      { name: 'read_ratings', readOnly: true },
     )
   }
 
@@ -148,16 +152,20 @@ export class AnswerLog {
     this.#textsFromMs = this.#deps.clock.nowMs()
     await this.idle()
     const text = 'update rag_answers set text = null where tenant = $1 and text is not null'
-    await this.#deps.database.tx({ tenant }, (transaction) => transaction.query(text, [tenant]))
+    await this.#deps.database.tx({ tenant }, (transaction) => transaction.query(text, [tenant]), { name: 'forget_answer_texts' })
   }
 
   /** Removes what is older than the operator keeps it. */
   async sweep(): Promise<void> {
     const before = new Date(this.#deps.clock.wallMs() - this.#deps.options().keepMs).toISOString()
-    await this.#deps.database.tx('system', (transaction) =>
-      transaction.query('delete from rag_answers where ctid = any(array(select ctid from rag_answers where created_at < $1 limit 10000))', [
-        before,
-      ]),
+    await this.#deps.database.tx(
+      'system',
+      (transaction) =>
+        transaction.query(
+          'delete from rag_answers where ctid = any(array(select ctid from rag_answers where created_at < $1 limit 10000))',
+          [before],
+        ),
+      { name: 'sweep_answers' },
     )
   }
 

@@ -33,13 +33,13 @@ export class AssistantStore {
         ])
         return rows.map(decodeAssistant)
       },
-      { readOnly: true },
+      { name: 'list_assistants', readOnly: true },
     )
   }
 
   /** Null: the tenant has none of this name. */
   get(tenant: string, name: string): Promise<Assistant | null> {
-    return this.#deps.database.tx({ tenant }, (transaction) => find(transaction, [tenant, name]), { readOnly: true })
+    return this.#deps.database.tx({ tenant }, (transaction) => find(transaction, [tenant, name]), { name: 'get_assistant', readOnly: true })
   }
 
   /**
@@ -49,26 +49,34 @@ export class AssistantStore {
   async put(tenant: string, wish: AssistantWish, revision: number | null = null): Promise<Assistant> {
     const { database, clock, onChanged } = this.#deps
     const at = new Date(clock.wallMs())
-    const stored = await database.tx({ tenant }, async (transaction) => {
-      // Held to the end: two replacements of one state cannot both see it.
-      const existing = await find(transaction, [tenant, wish.name], 'for update')
-      checkRevision(existing, wish.name, revision)
-      if (existing === null) await checkRoom(transaction, tenant)
-      return write(transaction, { tenant, wish, at })
-    })
+    const stored = await database.tx(
+      { tenant },
+      async (transaction) => {
+        // Held to the end: two replacements of one state cannot both see it.
+        const existing = await find(transaction, [tenant, wish.name], 'for update')
+        checkRevision(existing, wish.name, revision)
+        if (existing === null) await checkRoom(transaction, tenant)
+        return write(transaction, { tenant, wish, at })
+      },
+      { name: 'put_assistant' },
+    )
     onChanged()
     return stored
   }
 
   /** False: there was none. Throws `precondition_failed` when `revision` is not what it is now. */
   async remove(tenant: string, name: string, revision: number | null = null): Promise<boolean> {
-    const removed = await this.#deps.database.tx({ tenant }, async (transaction) => {
-      const existing = await find(transaction, [tenant, name], 'for update')
-      if (existing === null) return false
-      checkRevision(existing, name, revision)
-      await transaction.query('delete from rag_assistants where tenant = $1 and model_name = $2', [tenant, assistantKey(name)])
-      return true
-    })
+    const removed = await this.#deps.database.tx(
+      { tenant },
+      async (transaction) => {
+        const existing = await find(transaction, [tenant, name], 'for update')
+        if (existing === null) return false
+        checkRevision(existing, name, revision)
+        await transaction.query('delete from rag_assistants where tenant = $1 and model_name = $2', [tenant, assistantKey(name)])
+        return true
+      },
+      { name: 'remove_assistant' },
+    )
     if (removed) this.#deps.onChanged()
     return removed
   }
@@ -78,7 +86,7 @@ export class AssistantStore {
     return this.#deps.database.tx(
       'system',
       async ({ query }) => String((await query('select version from rag_assistants_version')).rows[0]?.version),
-      { readOnly: true },
+      { name: 'read_assistant_version', readOnly: true },
     )
   }
 
@@ -92,7 +100,7 @@ export class AssistantStore {
         ])
         return rows.map(decodeAssistant)
       },
-      { readOnly: true },
+      { name: 'list_all_assistants', readOnly: true },
     )
   }
 }

@@ -11,6 +11,8 @@ import { chooseMode } from './policy.ts'
 interface Keeping {
   readonly keeps: boolean
   readonly reads: boolean
+  /** `only-if-cached`: nothing may be made. */
+  readonly onlyKept: boolean
 }
 
 /** What a client sends, where, and what its credential says. */
@@ -27,5 +29,6 @@ export function keepingOf({ headers, route, credential }: KeepingWish, options: 
   const said = options.clientControl ? readDirectives(headers) : noDirectives
   const mode = chooseMode({ request: said.mode, credential, route: options.routes[route] ?? null, general: options.mode })
   const keeps = options.enabled && mode !== 'off' && !said.noStore
-  return { keeps, reads: keeps && !said.noCache && said.maxAgeSeconds === null && said.minFreshSeconds === null }
+  const reads = keeps && !said.noCache && said.maxAgeSeconds === null && said.minFreshSeconds === null
+  return { keeps, reads, onlyKept: said.onlyIfCached }
 }

@@ -7,7 +7,7 @@
  * waits longer than a cap.
  */
 import type { Clock, Timer } from '../base/clock.ts'
-import { type RedisScript, type RedisStore, skipped } from '../store/redis.ts'
+import { type RedisScript, type RedisStore, skipped } from '../store/redis-store.ts'
 import type { FlightLease, Turn } from './second-layer.ts'
 
 const ttlMs = 3_000

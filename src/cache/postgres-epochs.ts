@@ -15,14 +15,18 @@ export function createEpochStore(database: Database): EpochStore {
       database.tx(
         'system',
         async (transaction) => toCounters((await transaction.query(`select name, value from cache_epochs limit ${countersMax}`)).rows),
-        { readOnly: true },
+        { name: 'read_epochs', readOnly: true },
       ),
     raise: (names) =>
-      database.tx('system', async (transaction) => {
-        const text = `insert into cache_epochs (name, value) select name, 1 from unnest($1::text[]) as name
+      database.tx(
+        'system',
+        async (transaction) => {
+          const text = `insert into cache_epochs (name, value) select name, 1 from unnest($1::text[]) as name
           on conflict (name) do update set value = cache_epochs.value + 1 returning name, value`
-        return toCounters((await transaction.query(text, [names.toSorted()])).rows)
-      }),
+          return toCounters((await transaction.query(text, [names.toSorted()])).rows)
+        },
+        { name: 'raise_epochs' },
+      ),
   }
 }
 

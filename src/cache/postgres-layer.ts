@@ -96,6 +96,7 @@ class TableLayer implements PostgresLayer {
     const rows = this.#reads.run(
       () =>
         this.#deps.database.tx({ tenant }, (transaction) => readRows(transaction, tenant, keys), {
+          name: 'read_cached',
           readOnly: true,
           statementTimeoutMs: withinMs,
           transactionTimeoutMs: withinMs,
@@ -127,7 +128,7 @@ class TableLayer implements PostgresLayer {
     const { tenant } = facts.tags
     for (let at = 0; at < entries.length; at += rowsPerWrite) {
       const rows = entries.slice(at, at + rowsPerWrite)
-      await this.#deps.database.tx({ tenant }, (transaction) => insertRows(transaction, rows, facts))
+      await this.#deps.database.tx({ tenant }, (transaction) => insertRows(transaction, rows, facts), { name: 'write_cached' })
     }
     return true
   }
@@ -136,8 +137,10 @@ class TableLayer implements PostgresLayer {
     if (this.#state !== 'started') return null
     const done = this.#writes.run(
       () =>
-        this.#deps.database.tx({ tenant }, (transaction) =>
-          transaction.query('delete from cache_entries where tenant = $1 and key = $2', [tenant, key]),
+        this.#deps.database.tx(
+          { tenant },
+          (transaction) => transaction.query('delete from cache_entries where tenant = $1 and key = $2', [tenant, key]),
+          { name: 'delete_cached' },
         ),
       writeMsMax,
     )
@@ -173,13 +176,16 @@ class TableLayer implements PostgresLayer {
   async #deleteRound(where: string, values: readonly unknown[]): Promise<number> {
     const chosen = `select tenant, key from cache_entries where ${where} order by drop_at limit ${rowsPerSweep} for update skip locked`
     const text = `delete from cache_entries where (tenant, key) in (${chosen})`
-    const { rowCount } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, values))
+    const { rowCount } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, values), { name: 'sweep_cached' })
     return rowCount
   }
 
   async #storedBytes(): Promise<number> {
     const text = `select coalesce(sum(size::bigint + ${rowOverheadBytes}), 0)::float8 as bytes from cache_entries`
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), { readOnly: true })
+    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), {
+      name: 'count_cached_bytes',
+      readOnly: true,
+    })
     return Number(rows[0]?.['bytes'])
   }
 

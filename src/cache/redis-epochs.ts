@@ -6,7 +6,7 @@
  *
  * A message tells replicas to look at once; who misses it looks by itself (`epoch-sync.ts`).
  */
-import { type RedisStore, skipped } from '../store/redis.ts'
+import { type RedisStore, skipped } from '../store/redis-store.ts'
 import type { EpochStore } from './epochs.ts'
 
 const channel = 'cache:epochs'

@@ -9,7 +9,7 @@
 import { crc32 } from 'node:zlib'
 
 import type { Clock } from '../base/clock.ts'
-import { type RedisCommands, type RedisStore, type Skipped, skipped } from '../store/redis.ts'
+import { type RedisCommands, type RedisStore, type Skipped, skipped } from '../store/redis-store.ts'
 import type { FoundEntry, KeyedBytes, SecondLayer, StoredFacts } from './second-layer.ts'
 import type { ResolvedSelector } from './tags.ts'
 

@@ -9,6 +9,7 @@ export function withConfig(command: Command): Command {
     .option('-c, --config <file>', 'configuration file (else CORRAL_CONFIG, else ./corral.yaml)')
     .option('--host <address>', 'address to bind (http.host)')
     .option('--port <port>', 'port to bind (http.port)')
+    .option('--workers <count>', 'processes on that port, for more cores (http.workers)')
     .addOption(new Option('--node <url>', 'Ollama server, repeatable (fleet.nodes)').argParser(collect))
     .option('--insecure-no-auth', 'allow an address that other machines can reach')
     .addOption(new Option('--set <key=value>', 'any key, repeatable: --set fleet.retry.enabled=false').argParser(collect))

@@ -3,22 +3,21 @@ import { createServer } from 'node:net'
 
 import { z } from 'zod'
 
+import { dataFolder } from '../config/data-folder.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { urlOf } from './banner.ts'
+import { vectorFindings } from './doctor-collections.ts'
+import { contextFinding, dependencyFindings, diskFinding, streamFinding } from './doctor-running.ts'
 import { exitCodes } from './exit-code.ts'
+import type { Finding } from './finding.ts'
 import { type NodeReport, probeNode } from './node-probe.ts'
 import { painter, printable, printData, printJson, type Tone } from './output.ts'
 import { type ConfigOptions, tryLoad } from './settings.ts'
 
-export interface Finding {
-  readonly check: string
-  readonly status: 'ok' | 'warn' | 'fail'
-  readonly detail: string
-  readonly hint?: string
-}
-
 export interface DoctorOptions extends ConfigOptions {
   readonly json?: boolean
+  /** Where clients reach the gateway; left out: as the configuration has it. */
+  readonly url?: string
 }
 
 const nodeMajorTested = [22, 24, 26]
@@ -55,6 +54,14 @@ async function isCorral(url: string): Promise<boolean> {
   } catch {
     return false
   }
+}
+
+/** What a gateway that runs tells, at `url` or at the address of the configuration; nothing where none does. */
+async function runningFindings({ http }: Config, url: string | undefined): Promise<Finding[]> {
+  const at = url === undefined ? urlOf(http.host, http.port) : url.replace(/\/+$/, '')
+  if (url === undefined && (http.port === 0 || !(await isCorral(at)))) return []
+  const looks = [dependencyFindings(at), streamFinding(at), contextFinding(at), vectorFindings(at)]
+  return (await Promise.all(looks)).flat()
 }
 
 async function portFinding({ http }: Config): Promise<Finding> {
@@ -128,6 +135,29 @@ function clockFindings(reports: readonly NodeReport[]): Finding[] {
   return [{ check: 'clock', status: 'ok', detail: `agrees with ${known.length} node${known.length === 1 ? '' : 's'}` }]
 }
 
+const livezAnswer = z.object({ status: z.literal('ok') })
+
+/** Whether a Corral answers there: an Ollama knows no /livez. */
+async function answersAsCorral(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url.replace(/\/+$/, '')}/livez`, { signal: AbortSignal.timeout(gatewayTimeoutMs) })
+    return livezAnswer.safeParse(await response.json()).success
+  } catch {
+    // Nothing there, or no JSON: not one of ours.
+    return false
+  }
+}
+
+/** Nodes that are a Corral: a request sent to oneself comes back until the loop guard refuses it. */
+export async function loopFindings(reports: readonly Pick<NodeReport, 'name' | 'url' | 'reachable'>[]): Promise<Finding[]> {
+  const looked = reports.map(async ({ name, url, reachable }): Promise<Finding[]> => {
+    if (!reachable || !(await answersAsCorral(url))) return []
+    const hint = 'name the Ollama servers themselves under fleet.nodes; OLLAMA_HOST may hold the address of a gateway'
+    return [{ check: `loop ${name}`, status: 'fail', detail: `${url} is a Corral, not an Ollama`, hint }]
+  })
+  return (await Promise.all(looked)).flat()
+}
+
 /** Nodes that run different versions, or hold different files under one model name. */
 export function driftFindings(reports: readonly NodeReport[]): Finding[] {
   const up = reports.filter((report) => report.reachable)
@@ -173,7 +203,10 @@ async function examine(options: DoctorOptions): Promise<{ findings: Finding[]; r
     ...warnings.map((detail): Finding => ({ check: 'config', status: 'warn', detail })),
     await portFinding(config),
     filesFinding(config),
+    ...(config.store.enabled && config.store.url === undefined ? [await diskFinding(dataFolder(config))] : []),
+    ...(await runningFindings(config, options.url)),
     ...reports.map(reachFinding),
+    ...(await loopFindings(reports)),
     ...clockFindings(reports),
     ...driftFindings(reports),
   ]

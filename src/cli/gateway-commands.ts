@@ -119,7 +119,24 @@ function addCache(program: Command): void {
     .action(async (options: PurgeOptions) => (await load()).cachePurgeCommand(options))
 }
 
-/** Adds `nodes`, `models`, `keys`, `tenants`, `usage`, `cache` and `top`. */
+function addFeatures(program: Command): void {
+  const features = program.command('features').description('capabilities of a running gateway: ls, on, off, reset')
+  const load = () => import('./features.ts')
+  withGateway(features.command('ls').description('what is on, and where that comes from')).action(async (options: GatewayOptions) =>
+    (await load()).featuresLsCommand(options),
+  )
+  withGateway(features.command('on').description('switch one on, on all replicas, until it is reset').argument('<name>')).action(
+    async (name: string, options: GatewayOptions) => (await load()).featureSwitchCommand(name, true, options),
+  )
+  withGateway(features.command('off').description('switch one off, on all replicas, until it is reset').argument('<name>')).action(
+    async (name: string, options: GatewayOptions) => (await load()).featureSwitchCommand(name, false, options),
+  )
+  withGateway(features.command('reset').description('as configured again').argument('<name>')).action(
+    async (name: string, options: GatewayOptions) => (await load()).featureSwitchCommand(name, null, options),
+  )
+}
+
+/** Adds `nodes`, `models`, `keys`, `tenants`, `usage`, `cache`, `features`, `explain` and `top`. */
 export function addGatewayCommands(program: Command): void {
   addNodes(program)
   addModels(program)
@@ -127,6 +144,10 @@ export function addGatewayCommands(program: Command): void {
   addTenants(program)
   addUsage(program)
   addCache(program)
+  addFeatures(program)
+  withGateway(
+    program.command('explain').description('why a request sent with X-Corral-Explain: true went where it went').argument('<request-id>'),
+  ).action(async (id: string, options: GatewayOptions) => (await import('./explain.ts')).explainCommand(id, options))
   withGateway(program.command('top').description('the fleet, live in the terminal')).action(async (options: GatewayOptions) =>
     (await import('./top.ts')).topCommand(options),
   )

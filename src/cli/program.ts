@@ -10,11 +10,13 @@ import type { ShowOptions } from './config-command.ts'
 import { withConfig } from './config-flags.ts'
 import type { DoctorOptions } from './doctor.ts'
 import { CliError, exitCodes } from './exit-code.ts'
+import { addExportCommands } from './export-commands.ts'
 import { addGatewayCommands } from './gateway-commands.ts'
 import type { HealthOptions } from './health.ts'
 import type { MigrateStatusOptions, MigrateUpOptions } from './migrate.ts'
 import { endOnClosedPipe, painter, printData, printMessage } from './output.ts'
 import { addRagCommands } from './rag/rag-commands.ts'
+import type { ReplayOptions } from './replay/replay.ts'
 import type { ConfigOptions } from './settings.ts'
 import type { TuneCommandOptions } from './tune.ts'
 import { corralVersion, versionCommand } from './version.ts'
@@ -66,10 +68,25 @@ function addChecks(program: Command): void {
     .action(async (options: CheckOptions) => (await import('./check.ts')).checkCommand(options))
   withConfig(program.command('doctor').description('look for everything that commonly goes wrong, with hints'))
     .option('--json', 'print JSON')
-    .action(async (options: DoctorOptions) => (await import('./doctor.ts')).doctorCommand(options))
+    .option('--url <url>', 'where clients reach the gateway, to look through what stands before it')
+    .option('--chaos', 'play the faults of real nodes on simulated ones behind this configuration, with a scorecard')
+    .action(async (options: DoctorOptions & { readonly chaos?: boolean }) =>
+      options.chaos === true
+        ? (await import('./chaos/chaos.ts')).chaosCommand(options)
+        : (await import('./doctor.ts')).doctorCommand(options),
+    )
   withConfig(program.command('health').description('does the gateway of this configuration live; for container health checks'))
     .option('--pid <pid>', 'take the flags from the command line of this process (Linux)')
     .action(async (options: HealthOptions) => (await import('./health.ts')).healthCommand(options))
+}
+
+function addReplay(program: Command): void {
+  withConfig(program.command('replay').description("foretell another policy from a log's requests, before it is switched"))
+    .argument('<file>', 'lines of the access log, or corral usage --history --json or --csv')
+    .requiredOption('--policy <name>', 'least-loaded or expected-completion')
+    .option('--memory <size>', 'model memory of each node', '24GB')
+    .option('--json', 'print JSON')
+    .action(async (file: string, options: ReplayOptions) => (await import('./replay/replay.ts')).replayCommand(file, options))
 }
 
 function addStore(program: Command): void {
@@ -135,7 +152,8 @@ function treeOf(command: Command): CommandTree {
   }
 }
 
-function createProgram(): Command {
+/** The whole tree of commands. */
+export function createProgram(): Command {
   const program = new Command('corral')
     .description('One endpoint for many Ollama servers: health-checked, load-balanced, observable.')
     .version(`corral ${corralVersion}`, '-V, --version')
@@ -145,11 +163,13 @@ function createProgram(): Command {
     .addHelpText('after', helpTail)
   addServe(program)
   addChecks(program)
+  addReplay(program)
   addConfig(program)
   addGatewayCommands(program)
   addRagCommands(program)
   addStore(program)
   addSearch(program)
+  addExportCommands(program)
   addRest(program)
   program.hook('preAction', (_program, command) => {
     // `serve` drains on an interrupt and outlives its readers; every other command just ends.

@@ -8,14 +8,18 @@ import { isatty } from 'node:tty'
 import { systemClock } from '../base/clock.ts'
 import { formatDuration } from '../base/units.ts'
 import { CorralError } from '../core/errors.ts'
+import { processMemory } from '../http/memory-guard.ts'
+import type { PeerAnswer, PeerQuestion } from '../http/peers.ts'
 import { DataFolderError } from '../store/data-folder.ts'
 import { type Config, problemText } from '../config/index.ts'
+import { shareOf } from '../config/worker-share.ts'
 import { createReloader, type ReloadResult, reloadLines } from '../config/reload.ts'
 import { firstKeyLines, listeningLines, nodeLines, type NodeSight, noNodeText, urlOf } from './banner.ts'
 import { CliError, type ExitCode, exitCodes } from './exit-code.ts'
 import { goOnWithoutReaders, printMessage } from './output.ts'
 import { type ConfigOptions, type Settings, settingsOf, tryLoad } from './settings.ts'
 import { corralVersion } from './version.ts'
+import { joinWorkers, type WorkerChannel } from './worker.ts'
 
 interface Address {
   readonly host: string
@@ -26,9 +30,12 @@ interface Address {
 export interface ServedApp {
   listen(): Promise<Address>
   close(graceMs: number): Promise<void>
-  reload(config: Config): Promise<void>
+  reload(config: Config, sources?: Pick<Settings, 'origins' | 'file'>): Promise<void>
+  noteRefused(problems: readonly string[]): void
   /** Opens what is kept; rejects when it cannot be had. */
   openStores(): Promise<void>
+  /** Answers another worker of this machine. */
+  answerPeer(question: PeerQuestion): Promise<PeerAnswer>
   readonly identity: { readonly makeFirstKey: () => Promise<string | null> } | null
   readonly fleet: { readonly nodes: readonly NodeSight[] }
   /** Hears of a refused reload, logs and counts it. */
@@ -73,14 +80,32 @@ function speaker(inForce: InForce): Say {
   }
 }
 
-async function createServedApp(config: Config): Promise<{ readonly app: ServedApp; readonly trouble: string | null }> {
+/** The configuration as it holds for this process, which may be one of several workers. */
+function ownConfig(config: Config, channel: WorkerChannel | null): Config {
+  return channel === null ? config : shareOf(config, channel.place, processMemory.systemLimitBytes())
+}
+
+async function createServedApp(
+  { config: whole, origins, file }: Settings,
+  channel: WorkerChannel | null,
+): Promise<{ readonly app: ServedApp; readonly trouble: string | null }> {
   const { createApp } = await import('../app.ts')
   const { createDurable } = await import('../durable.ts')
   let app: ServedApp | null = null
+  const config = ownConfig(whole, channel)
+  const workers = channel === null ? {} : { peers: channel.peers, workers: channel.place.count }
   const report = (message: string, cause: unknown): void => app?.observer.logger.warn(cause === null ? {} : { err: cause }, message)
   try {
     const stores = await createDurable({ config, clock: systemClock, random: Math.random, report })
-    app = createApp({ config, clock: systemClock, version: corralVersion, terminal: process.stdout.isTTY, stores })
+    app = createApp({
+      config,
+      clock: systemClock,
+      version: corralVersion,
+      terminal: process.stdout.isTTY,
+      stores,
+      sources: { origins, file },
+      ...workers,
+    })
     return { app, trouble: stores.trouble }
   } catch (error) {
     if (error instanceof CorralError || error instanceof DataFolderError) throw new CliError(exitCodes.usage, error.message)
@@ -119,6 +144,8 @@ interface Serving {
   readonly settings: Settings
   readonly address: Address
   readonly inForce: InForce
+  /** Null: this process is the whole gateway. */
+  readonly channel: WorkerChannel | null
 }
 
 function announceListening({ say, settings, address }: Serving): void {
@@ -139,9 +166,10 @@ async function announceNodes({ app, say, settings, address }: Serving): Promise<
  * Opens what is kept, in its own time. Where everybody may ask, a store that cannot be had costs what would have been kept; where keys
  * are wanted nobody could be let in, so the process ends. The first key of an installation is said once, here.
  */
-async function openStores({ app, say, settings, address }: Serving): Promise<void> {
+async function openStores({ app, say, settings, address, channel }: Serving): Promise<void> {
   try {
     await app.openStores()
+    if (!speaksForAll(channel)) return
     const key = (await app.identity?.makeFirstKey()) ?? null
     if (key !== null) {
       const lines = firstKeyLines(key, urlOf(address.host, address.port))
@@ -175,35 +203,47 @@ function isTerminalGone(): boolean {
   }
 }
 
-/** SIGHUP means "read your configuration", and also "your terminal was closed": then it ends as with SIGTERM. */
-function onHangup(serving: Serving, options: ConfigOptions): void {
-  const { app, say, inForce } = serving
+/** Of several workers one says what holds for all. */
+function speaksForAll(channel: WorkerChannel | null): boolean {
+  return channel === null || channel.place.index === 0
+}
+
+/** What reads the configuration anew and applies it, or says why not. */
+function reloading({ app, say, inForce, channel }: Serving, options: ConfigOptions): () => void {
   const report = (result: ReloadResult): void => {
-    if (result.kind === 'applied') say('info', reloadLines(result))
-    else for (const problem of result.problems) app.observer.configLoaded(problemText(problem))
+    if (result.kind !== 'applied') {
+      const problems = result.problems.map((problem) => problemText(problem))
+      app.noteRefused(problems)
+      for (const problem of problems) app.observer.configLoaded(problem)
+    } else if (speaksForAll(channel)) say('info', reloadLines(result))
   }
-  const apply = async (config: Config): Promise<void> => {
-    await app.reload(config)
+  const apply = async ({ config, ...sources }: Settings): Promise<void> => {
+    await app.reload(ownConfig(config, channel), sources)
     inForce.config = config
   }
   const reload = createReloader({ current: inForce.config, load: () => tryLoad(options), apply, report })
-  const onTerminal = hasTerminal()
-  process.on('SIGHUP', () => {
-    if (onTerminal && isTerminalGone()) {
-      process.emit('SIGTERM', 'SIGTERM')
-      return
-    }
+  return () => {
     // A rotation of the log does not wait for a valid configuration.
     app.observer.reopenLog()
     void reload()
+  }
+}
+
+/** SIGHUP means "read your configuration", and also "your terminal was closed": then it ends as with SIGTERM. */
+function onHangup(reload: () => void): void {
+  const onTerminal = hasTerminal()
+  process.on('SIGHUP', () => {
+    if (onTerminal && isTerminalGone()) process.emit('SIGTERM', 'SIGTERM')
+    else reload()
   })
 }
 
-async function drain({ app, say, inForce, settings }: Serving, signal: NodeJS.Signals): Promise<ExitCode> {
+async function drain({ app, say, inForce, settings, channel }: Serving, signal: NodeJS.Signals): Promise<ExitCode> {
   const { drainMs } = inForce.config.http
   const { drainDelayMs } = settings.config.http
   const first = drainDelayMs === 0 ? 'no new requests' : `not ready any more, no new requests in ${formatDuration(drainDelayMs)}`
-  say('info', [`${signal}: ${first}, running ones have ${formatDuration(drainMs)} to end; once more to stop at once`])
+  if (speaksForAll(channel))
+    say('info', [`${signal}: ${first}, running ones have ${formatDuration(drainMs)} to end; once more to stop at once`])
   try {
     await app.close(drainMs)
     return exitCodes.ok
@@ -214,25 +254,51 @@ async function drain({ app, say, inForce, settings }: Serving, signal: NodeJS.Si
 }
 
 /** Resolves with the exit code when the process has to end. */
-function untilSignalled(serving: Serving): Promise<ExitCode> {
+function untilStopped(serving: Serving, reload: () => void): Promise<ExitCode> {
   return new Promise((resolve) => {
     let isDraining = false
     const stop = (signal: NodeJS.Signals): void => {
-      if (isDraining) resolve(exitCodes.interrupted)
-      else void drain(serving, signal).then(resolve)
+      if (!isDraining) void drain(serving, signal).then(resolve)
+      // A worker is told once by its watcher and perhaps by a signal of its own; ending at once is the watcher's business.
+      else if (serving.channel === null) resolve(exitCodes.interrupted)
       isDraining = true
     }
-    process.on('SIGINT', stop)
-    process.on('SIGTERM', stop)
+    const { channel, app } = serving
+    if (channel === null) {
+      process.on('SIGINT', stop)
+      process.on('SIGTERM', stop)
+      onHangup(reload)
+    } else channel.follow({ stop: () => stop('SIGTERM'), reload, answer: (question) => app.answerPeer(question) })
   })
+}
+
+/** The workers do the serving: this process watches them. */
+async function watch(settings: Settings): Promise<never> {
+  const { watchWorkers } = await import('./workers.ts')
+  const { config } = settings
+  const say = speaker({ config })
+  process.exit(await watchWorkers(config.http.workers, (level, text) => say(level, [text])))
 }
 
 /** Serves until a signal ends it, then ends the process. */
 export async function serveCommand(options: ConfigOptions): Promise<never> {
   goOnWithoutReaders()
   const settings = await settingsOf(options)
+  const channel = await joinWorkers()
+  if (settings.config.http.workers > 1 && channel === null) return watch(settings)
+  try {
+    return await serveHere(settings, { options, channel })
+  } finally {
+    channel?.leave()
+  }
+}
+
+async function serveHere(
+  settings: Settings,
+  { options, channel }: { readonly options: ConfigOptions; readonly channel: WorkerChannel | null },
+): Promise<never> {
   const { config } = settings
-  const { app, trouble } = await createServedApp(config)
+  const { app, trouble } = await createServedApp(settings, channel)
   let address: Address
   try {
     address = await app.listen()
@@ -241,14 +307,15 @@ export async function serveCommand(options: ConfigOptions): Promise<never> {
     throw bindError(error, config.http)
   }
   const inForce: InForce = { config }
-  const serving: Serving = { app, say: speaker(inForce), settings, address, inForce }
+  const serving: Serving = { app, say: speaker(inForce), settings, address, inForce, channel }
   // A crash still ends the process, with the last lines of the log written.
   process.on('uncaughtExceptionMonitor', () => app.observer.flushSync())
-  const ended = untilSignalled(serving)
-  onHangup(serving, options)
-  announceListening(serving)
+  const ended = untilStopped(serving, reloading(serving, options))
   if (trouble !== null) serving.say('warn', [trouble])
-  void announceNodes(serving)
+  if (speaksForAll(channel)) {
+    announceListening(serving)
+    void announceNodes(serving)
+  }
   void openStores(serving)
   const exitCode = await ended
   app.observer.flushSync()

@@ -10,13 +10,14 @@ export interface ConfigOptions {
   readonly config?: string
   readonly host?: string
   readonly port?: string
+  readonly workers?: string
   readonly node?: readonly string[]
   readonly insecureNoAuth?: boolean
   readonly set?: readonly string[]
 }
 
-function flagsOf({ config, host, port, node, insecureNoAuth, set }: ConfigOptions): ConfigFlags {
-  return { config, host, port, nodes: node, insecureNoAuth, set }
+function flagsOf({ config, host, port, workers, node, insecureNoAuth, set }: ConfigOptions): ConfigFlags {
+  return { config, host, port, workers, nodes: node, insecureNoAuth, set }
 }
 
 /** Loads without judging: for reload and for `doctor`. */

@@ -31,6 +31,12 @@ const entryShape = z.object({
   outputTokens: z.number(),
   gpuSeconds: z.number(),
   estimated: z.boolean(),
+  reason: z.string().nullable(),
+  queueMs: z.number().nullable(),
+  retryMs: z.number().nullable(),
+  loadMs: z.number().nullable(),
+  promptMs: z.number().nullable(),
+  outputMs: z.number().nullable(),
 })
 
 const pageShape = z.object({ requests: z.array(entryShape), next: z.string().nullable() })

@@ -10,6 +10,7 @@ export type Origin =
   | { readonly kind: 'file'; readonly file: string; readonly line: number; readonly column: number }
   | { readonly kind: 'env'; readonly name: string }
   | { readonly kind: 'flag'; readonly name: string }
+  | { readonly kind: 'switch'; readonly by: string; readonly atWallMs: number }
 
 export interface Assignment {
   readonly path: Path
@@ -25,7 +26,7 @@ export interface Assignment {
 /** Where by path text. A key that no source set has no entry. */
 export type Origins = ReadonlyMap<string, Origin>
 
-/** `corral.yaml:3:5`, `env CORRAL_NODES`, `flag --port`, `default`. */
+/** `corral.yaml:3:5`, `env CORRAL_NODES`, `flag --port`, `switched at run time by …`, `default`. */
 export function originText(origin: Origin): string {
   switch (origin.kind) {
     case 'default':
@@ -36,6 +37,8 @@ export function originText(origin: Origin): string {
       return `env ${origin.name}`
     case 'flag':
       return `flag ${origin.name}`
+    case 'switch':
+      return `switched at run time by ${origin.by} at ${new Date(origin.atWallMs).toISOString()}`
   }
 }
 

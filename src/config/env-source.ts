@@ -7,7 +7,7 @@
  * `CORRAL_SERVICE_HOST` and `CORRAL_PORT` by itself for a service called corral, and those are silently passed over.
  */
 import type { Assignment, Origin } from './assignment.ts'
-import { childShape, type KeyShape, leafPaths, rootShape } from './key-tree.ts'
+import { childShape, type KeyShape, leafPaths, rootShape, shapeAt } from './key-tree.ts'
 import type { SourceResult } from './file-source.ts'
 import type { Path, Step } from './path.ts'
 import { nearest, plainWord, type Problem, problemAt } from './problem.ts'
@@ -18,8 +18,16 @@ export type Environment = Readonly<Record<string, string | undefined>>
 const prefix = 'CORRAL_'
 const fileSuffix = '_FILE'
 const nodesName = 'CORRAL_NODES'
-/** Names that platforms give to the addresses of their services. A `CORRAL_…` name for the same key is stronger. */
-const platformNames: Readonly<Record<string, Path>> = { DATABASE_URL: ['store', 'url'], REDIS_URL: ['redis', 'url'] }
+/** Names that platforms and OpenTelemetry give to what is the same everywhere. A `CORRAL_…` name for the same key is stronger. */
+const platformNames: Readonly<Record<string, Path>> = {
+  DATABASE_URL: ['store', 'url'],
+  REDIS_URL: ['redis', 'url'],
+  OTEL_EXPORTER_OTLP_ENDPOINT: ['observe', 'trace', 'endpoint'],
+  OTEL_EXPORTER_OTLP_HEADERS: ['observe', 'trace', 'headers'],
+  OTEL_SERVICE_NAME: ['observe', 'trace', 'service'],
+  OTEL_TRACES_SAMPLER: ['observe', 'trace', 'sampler'],
+  OTEL_TRACES_SAMPLER_ARG: ['observe', 'trace', 'ratio'],
+}
 const ownNames: ReadonlySet<string> = new Set(['CORRAL_CONFIG', 'CORRAL_API_KEY'])
 const setByClusters = /^CORRAL_(SERVICE_(HOST|PORT)|PORT)(_|$)/
 
@@ -53,7 +61,7 @@ function findTarget(words: readonly string[]): Target | null {
 }
 
 /** How `fleet.probe.intervalMs` is written as a variable: `CORRAL_FLEET__PROBE__INTERVAL_MS`. */
-function envNameOf(path: Path): string {
+export function envNameOf(path: Path): string {
   const words = path.map((step) => String(step).replace(/([a-z\d])([A-Z])/g, '$1_$2'))
   return prefix + words.join('__').toUpperCase()
 }
@@ -79,6 +87,22 @@ function resolve(name: string): Resolved | null {
   return base !== null && base.shape.kind === 'text' ? { ...base, readsFile: true } : null
 }
 
+/** A map is written as OpenTelemetry does: `name=value` with commas between, values percent-encoded. */
+function platformValue(path: Path, text: string): unknown {
+  const shape = shapeAt(path)
+  if (shape?.kind !== 'record') return shape === null ? text : valueFromText(shape, text)
+  const pairs = text.split(',').map((pair) => pair.split('='))
+  return Object.fromEntries(pairs.map(([name = '', ...value]) => [name.trim().toLowerCase(), decodeLoosely(value.join('=').trim())]))
+}
+
+function decodeLoosely(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
 /** Assignments of all `CORRAL_…` variables, in the order of their names so that indexes follow their list. */
 export function readEnvironment(env: Environment): SourceResult {
   const assignments: Assignment[] = []
@@ -86,7 +110,7 @@ export function readEnvironment(env: Environment): SourceResult {
   const warnings: string[] = []
   for (const [name, path] of Object.entries(platformNames)) {
     const text = env[name]
-    if (text !== undefined && text !== '') assignments.push({ path, value: text, origin: { kind: 'env', name } })
+    if (text !== undefined && text !== '') assignments.push(...flatten(path, platformValue(path, text), { kind: 'env', name }))
   }
   for (const name of Object.keys(env).toSorted()) {
     const text = env[name]

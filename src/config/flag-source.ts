@@ -10,6 +10,7 @@ export interface ConfigFlags {
   readonly config?: string | undefined
   readonly host?: string | undefined
   readonly port?: string | undefined
+  readonly workers?: string | undefined
   readonly nodes?: readonly string[] | undefined
   readonly insecureNoAuth?: boolean | undefined
   /** `key=value` texts in the order given. */
@@ -42,6 +43,7 @@ export function readFlags(flags: ConfigFlags): SourceResult {
   }
   put('http.host', flags.host, '--host')
   put('http.port', flags.port, '--port')
+  put('http.workers', flags.workers, '--workers')
   if (flags.insecureNoAuth === true) put('http.insecureNoAuth', 'true', '--insecure-no-auth')
   if (flags.nodes !== undefined && flags.nodes.length > 0) put('fleet.nodes', flags.nodes.join(','), '--node')
   for (const text of flags.set ?? []) {

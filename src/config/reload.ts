@@ -15,7 +15,7 @@ export type ReloadResult =
 export interface ReloadDeps {
   readonly current: Config
   load(): Promise<LoadResult>
-  apply(config: Config): Promise<void>
+  apply(loaded: Extract<LoadResult, { kind: 'ok' }>): Promise<void>
   report(result: ReloadResult): void
 }
 
@@ -45,7 +45,7 @@ export function createReloader(deps: ReloadDeps): () => Promise<void> {
     }
     const changed = changedKeys(current, loaded.config)
     try {
-      await deps.apply(loaded.config)
+      await deps.apply(loaded)
     } catch (error) {
       const message = `the new configuration could not be applied: ${error instanceof Error ? error.message : String(error)}`
       deps.report({ kind: 'kept', problems: [{ message, where: '' }] })

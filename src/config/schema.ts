@@ -24,6 +24,10 @@ export const featureOptions = z.strictObject({
   modelOperations: z.boolean().default(true),
   /** Documents, search and grounded answers: the routes below /rag and assistants. */
   rag: z.boolean().default(true),
+  /** The web console at /console/, and its sessions. */
+  console: z.boolean().default(true),
+  /** The manual at /docs/. */
+  docs: z.boolean().default(true),
 })
 
 export const configSchema = z.strictObject({
@@ -80,6 +84,8 @@ export const featureKeys = {
   admin: 'features.admin',
   modelOperations: 'features.modelOperations',
   rag: 'features.rag',
+  console: 'features.console',
+  docs: 'features.docs',
 } as const satisfies Record<string, string>
 
 /**
@@ -89,6 +95,7 @@ export const featureKeys = {
 export const restartKeys: readonly string[] = [
   'http.host',
   'http.port',
+  'http.workers',
   'http.insecureNoAuth',
   'http.keepAliveTimeoutMs',
   'http.headersTimeoutMs',
@@ -101,6 +108,15 @@ export const restartKeys: readonly string[] = [
   'http.trustedProxies',
   'observe.log.format',
   'observe.log.file',
+  'observe.trace.endpoint',
+  'observe.trace.headers',
+  'observe.trace.service',
+  'observe.trace.sampler',
+  'observe.trace.ratio',
+  'observe.trace.genAi',
+  'observe.trace.queueSpansMax',
+  'observe.trace.everyMs',
+  'observe.trace.timeoutMs',
   'fleet.connectTimeoutMs',
   'fleet.loads.lease',
   'identity',

@@ -1,10 +1,13 @@
 /** The effective configuration for people and machines: every value with its origin, credentials masked. */
+import { createHash } from 'node:crypto'
+
 import { originOf, type Origins, originText } from './assignment.ts'
 import { isSecret } from './key-tree.ts'
 import { type Path, pathText } from './path.ts'
 import type { Config } from './schema.ts'
 
 export const secretText = '[secret]'
+const hashDigits = 12
 
 export interface ShownValue {
   readonly key: string
@@ -23,6 +26,14 @@ export function masked(value: unknown, path: Path = []): unknown {
   if (Array.isArray(value)) return value.map((item: unknown, index) => masked(item, [...path, index]))
   if (typeof value !== 'object' || value === null) return typeof value === 'string' ? maskUrl(value) : value
   return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, masked(child, [...path, key])]))
+}
+
+/** A name for what is in force: equal values have equal ones, whatever their secrets are. */
+export function configHash(config: Config): string {
+  return createHash('sha256')
+    .update(JSON.stringify(masked(config)))
+    .digest('hex')
+    .slice(0, hashDigits)
 }
 
 /** Calls `visit` for every value; a list of scalars and an empty map count as one value. */

@@ -114,6 +114,7 @@ function crossChecks(config: Config, originAt: OriginAt): Problem[] {
   return [
     ...bindProblems(config, originAt),
     ...identityProblems(config, originAt),
+    ...workerProblems(config, originAt),
     ...nodeProblems(config, originAt),
     ...rangeProblems(config, originAt),
   ]
@@ -139,6 +140,14 @@ function identityProblems({ identity, store }: Config, originAt: OriginAt): Prob
     problems.push(problemAt(originAt(['identity', 'mode']), message))
   }
   return problems
+}
+
+function workerProblems({ http, store }: Config, originAt: OriginAt): Problem[] {
+  if (http.workers === 1 || !store.enabled || store.url !== null) return []
+  const message =
+    `http.workers: ${http.workers} workers cannot share the embedded store, which belongs to one process: ` +
+    'set DATABASE_URL (store.url) and CORRAL_SECRET, or store.enabled: false'
+  return [problemAt(originAt(['http', 'workers']), message)]
 }
 
 function nodeProblems({ fleet }: Config, originAt: OriginAt): Problem[] {

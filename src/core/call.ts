@@ -1,5 +1,6 @@
 /** One request's life as everything below the edge sees it: who, how urgent, until when, and where it stands. */
 import type { CallSignal } from '../base/abort.ts'
+import type { Explanation } from './explanation.ts'
 import type { Principal } from './principal.ts'
 
 export type Priority = 'interactive' | 'batch'
@@ -8,6 +9,10 @@ export type Priority = 'interactive' | 'batch'
 export interface TraceContext {
   readonly traceId: string
   readonly spanId: string
+  /** The span above ours; null where the trace begins here. */
+  readonly parentId: string | null
+  /** A call that Corral makes for another one: no client sees its answer. */
+  readonly inner: boolean
   readonly sampled: boolean
   readonly state: string | null
 }
@@ -49,6 +54,8 @@ export interface Call {
   readonly signal: CallSignal
   readonly trace: TraceContext | null
   readonly progress: Progress
+  /** Where the layers note why they did what they did; null: nobody asked. Set by the edge, before anything is decided. */
+  explanation: Explanation | null
 }
 
 /** The progress of a call that has just arrived. */

@@ -33,7 +33,9 @@ export interface Source {
  * How a citation got its place: `quoted` the model's own words stand there · `corrected` they stand in another passage than it named ·
  * `derived` it named a passage without a usable quote, and this is the sentence of that passage that says what the claim says.
  */
-export type CitationOrigin = 'quoted' | 'corrected' | 'derived'
+export const citationOrigins = ['quoted', 'corrected', 'derived'] as const
+
+export type CitationOrigin = (typeof citationOrigins)[number]
 
 export interface Citation {
   /** The number that stands in the visible text. */

@@ -64,6 +64,8 @@ export interface Provenance {
   readonly attempts: number
   /** Monotonic ms when the last attempt was dispatched. */
   readonly dispatchedAtMs: number
+  /** Monotonic ms when the first attempt was dispatched, where the layer that answers makes attempts. */
+  readonly firstDispatchedAtMs?: number
   /** What the cache had to do with it; absent where it was not asked. */
   readonly cache?: CacheRole
 }
@@ -98,3 +100,8 @@ export type Answer = WholeAnswer | StreamAnswer
 export type Relay = (request: InferenceRequest, call: Call) => Promise<Answer>
 
 export type RelayLayer = (next: Relay) => Relay
+
+/** `innermost` behind all of `layers`, the first one outermost. */
+export function through(layers: readonly RelayLayer[], innermost: Relay): Relay {
+  return layers.reduceRight((next, layer) => layer(next), innermost)
+}

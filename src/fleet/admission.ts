@@ -9,6 +9,7 @@ import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Claim } from './claim.ts'
 import { canServe, canStillLoad, Eligibility, noNodeError } from './eligibility.ts'
+import { explainLook } from './explain-choice.ts'
 import type { Affinity } from './learning.ts'
 import type { Loader } from './loader.ts'
 import type { LoadPricing } from './load-pricing.ts'
@@ -36,6 +37,7 @@ interface ClaimTry {
   /** Requests that stand before this one in the line. */
   readonly queuedAhead: number
   readonly nowMs: number
+  readonly call: Call
 }
 
 /** Why waiters are looked at: one place was freed, or anything else has changed. */
@@ -61,14 +63,15 @@ export class Admission {
     const nowMs = this.#deps.clock.nowMs()
     if (!retry && pool.model !== anyModel) this.#deps.pricing.wanted(pool.model, nowMs)
     if (pool.queue.size === 0 || retry) {
-      const claim = this.#tryClaim(pool, wish, { waitedMs: 0, queuedAhead: 0, nowMs })
+      const claim = this.#tryClaim(pool, wish, { waitedMs: 0, queuedAhead: 0, nowMs, call })
       if (claim !== null) return claim
     }
     return this.#line.join(pool, { wish, call, retry })
   }
 
   /** A free place by the policy's order; null: wait. Throws `no_node` when nobody can serve at all. */
-  #tryClaim(pool: Pool<Waiter>, wish: Wish, { waitedMs, queuedAhead, nowMs }: ClaimTry): Claim | null {
+  #tryClaim(pool: Pool<Waiter>, wish: Wish, attempt: ClaimTry): Claim | null {
+    const { nowMs, call } = attempt
     this.#deps.pools.update(pool)
     const { ejectedShareMax } = this.#deps.options().breaker
     const candidates = this.#eligibility.of(pool, wish, { nowMs, ejectedShareMax })
@@ -76,14 +79,34 @@ export class Admission {
       this.#deps.events.rejected(pool.model, 'no_node')
       throw noNodeError(pool, wish)
     }
-    const ranking = this.#rank(candidates, wish, { queuedAhead, nowMs })
+    const ranking = this.#rank(candidates, wish, attempt)
+    if (call.explanation === null) return this.#claimFirst(pool, wish, { ranking, attempt })
+    const explain = explainLook(call.explanation, {
+      ...attempt,
+      pool,
+      beside: this.#deps.pools.beside(pool),
+      wish,
+      policy: this.#deps.options().policy,
+      ranking,
+    })
+    const claim = this.#claimFirst(pool, wish, { ranking, attempt })
+    explain(claim)
+    return claim
+  }
+
+  /** The best place that is free. Starts a load where one is wanted. */
+  #claimFirst(
+    pool: Pool<Waiter>,
+    wish: Wish,
+    { ranking, attempt: { nowMs, waitedMs } }: { readonly ranking: readonly Ranked<Runner>[]; readonly attempt: ClaimTry },
+  ): Claim | null {
     const [best] = ranking
     if (best !== undefined && !this.#deps.options().admission.enabled) return this.#take(best, { nowMs, waitedMs, only: false })
     for (const ranked of ranking) {
       const runner = ranked.candidate
       const isResident = runner.residency === 'resident'
       if (this.#isOpen(pool, runner, wish)) {
-        if (isResident || this.#mayLoadInBand(runner, wish)) return this.#take(ranked, { nowMs, waitedMs, only: candidates.length === 1 })
+        if (isResident || this.#mayLoadInBand(runner, wish)) return this.#take(ranked, { nowMs, waitedMs, only: ranking.length === 1 })
         this.#startLoad(pool, runner, wish)
       } else if (isResident) return null
     }
@@ -103,7 +126,7 @@ export class Admission {
     return wish.direct || !runner.bounded || !this.#deps.options().loads.enabled
   }
 
-  #rank(candidates: readonly Runner[], wish: Wish, { queuedAhead, nowMs }: Omit<ClaimTry, 'waitedMs'>): readonly Ranked<Runner>[] {
+  #rank(candidates: readonly Runner[], wish: Wish, { queuedAhead, nowMs }: ClaimTry): readonly Ranked<Runner>[] {
     const { slowStartMs } = this.#deps.options().breaker
     const { conversationKey } = wish
     const memory = conversationKey === null ? null : this.#deps.affinity.find(conversationKey, nowMs)
@@ -216,7 +239,7 @@ export class Admission {
     for (const waiter of pool.queue.inOrder()) {
       const { wish } = waiter
       if (hopeless === null || !isAlike(wish, hopeless)) {
-        if (this.#serveOne(pool, waiter, { waitedMs: nowMs - waiter.sinceMs, queuedAhead: scanned, nowMs })) return true
+        if (this.#serveOne(pool, waiter, { waitedMs: nowMs - waiter.sinceMs, queuedAhead: scanned, nowMs, call: waiter.call })) return true
         if (sparing && !pool.runners.some((runner) => isInUse(runner) && runner.isFree(wish.runner))) hopeless = wish.runner
       }
       scanned += 1

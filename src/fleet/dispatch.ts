@@ -17,12 +17,14 @@ import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance, Relay } from '../core/relay.ts'
 import { responseHeaders } from '../wire/request-headers.ts'
+import type { EndAttempt } from '../observe/tracing.ts'
 import { renderStreamError } from '../wire/render-error.ts'
 import type { Admission } from './admission.ts'
 import { Attempt } from './attempt.ts'
 import { type AttemptSink, type Failure, isIdleLoss, type StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { Claim } from './claim.ts'
+import { explainAttempt } from './explain-choice.ts'
 import type { FleetOptions } from './options.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import { outrun, settleFailure, settleOutrun, settleStream, settleWhole, type SettleDeps } from './settle.ts'
@@ -46,8 +48,8 @@ export interface DispatchDeps extends SettleDeps {
   readonly options: () => FleetOptions
   readonly active: LiveList<Attempt>
   readonly events: DispatchEvents
-  /** Adds the call's id and trace context to a flat list of headers. */
-  readonly addCallHeaders: (headers: string[], call: Call) => void
+  /** Adds the call's id and trace context to a flat list of headers; gives who is to hear how the try ended, if anybody. */
+  readonly addCallHeaders: (headers: string[], call: Call) => EndAttempt | null
   /** Reads the model lists of all nodes anew. */
   readonly refreshModels: () => Promise<void>
 }
@@ -85,10 +87,12 @@ class Dispatch implements AttemptSink<Attempt> {
   readonly #settle: Settle
   /** The try under way; null while the request waits for a place. */
   #attempt: Attempt | null = null
+  #endTraced: EndAttempt | null = null
   #lastAttempt: Attempt | null = null
   #lastFailure: Failure | null = null
   #retries = 0
   #attempts = 0
+  #firstStartedAtMs = 0
   #budgetTaken = 0
   #refreshed = false
   #resends = 0
@@ -128,7 +132,7 @@ class Dispatch implements AttemptSink<Attempt> {
     if (reason === outrun) settleOutrun(this.#deps, attempt)
     else settleStream(this.#deps, attempt, clientGone)
     attempt.abort('the client left')
-    this.#close(attempt, 'client_gone')
+    this.#close(attempt, 'client_gone', null)
     this.#reject(new CorralError('client_gone', 'the client left before the first frame'))
   }
 
@@ -165,8 +169,9 @@ class Dispatch implements AttemptSink<Attempt> {
     this.#attempt = attempt
     this.#lastAttempt = attempt
     call.progress.dispatchedAtMs = attempt.startedAtMs
+    if (this.#attempts === 1) this.#firstStartedAtMs = attempt.startedAtMs
     const headers = this.#request.headers.slice()
-    this.#deps.addCallHeaders(headers, call)
+    this.#endTraced = this.#deps.addCallHeaders(headers, call)
     attempt.start(headers)
   }
 
@@ -198,7 +203,7 @@ class Dispatch implements AttemptSink<Attempt> {
     attempt.claim.runner.streaming -= 1
     const kind = outcomeKind(end)
     settleStream(this.#deps, attempt, end)
-    this.#close(attempt, kind)
+    this.#close(attempt, kind, end)
     const frames = this.#frames
     if (frames !== null && frames.open) {
       if (end.error !== null) frames.push(renderStreamError(this.#request.route, end.error, this.#call.id))
@@ -211,13 +216,13 @@ class Dispatch implements AttemptSink<Attempt> {
 
   onWhole(attempt: Attempt, body: Buffer): void {
     settleWhole(this.#deps, attempt)
-    this.#close(attempt, 'ok')
+    this.#close(attempt, 'ok', null)
     this.#resolveWhole(attempt, { status: attempt.status, headers: responseHeaders(attempt.headers), body }, 'ok')
   }
 
   onFailure(attempt: Attempt, failure: Failure): void {
     settleFailure(this.#deps, attempt, failure)
-    this.#close(attempt, failure.kind === 'client' ? 'client_error' : 'node_error')
+    this.#close(attempt, failure.kind === 'client' ? 'client_error' : 'node_error', failure)
     this.#lastFailure = failure
     if (!this.#mayRetry(attempt, failure)) {
       this.#finish(attempt, failure)
@@ -352,6 +357,7 @@ class Dispatch implements AttemptSink<Attempt> {
       reason: this.#attempts > 1 ? 'retry' : claim.reason,
       attempts: this.#attempts,
       dispatchedAtMs: attempt.startedAtMs,
+      firstDispatchedAtMs: this.#firstStartedAtMs,
     }
   }
 
@@ -360,9 +366,12 @@ class Dispatch implements AttemptSink<Attempt> {
   }
 
   /** Gives the place back, exactly once per attempt. */
-  #close(attempt: Attempt, outcome: Outcome['kind']): void {
+  #close(attempt: Attempt, outcome: Outcome['kind'], cause: Pick<Failure | StreamEnd, 'kind' | 'error'> | null): void {
     const streamed = attempt.firstFrameAtMs > 0
+    if (this.#endTraced !== null) this.#endTraced(attempt, { outcome, error: cause?.error ?? null })
     this.#deps.events.attemptEnded(attempt, { outcome, ttftMs: streamed ? attempt.firstFrameAtMs - attempt.startedAtMs : null })
+    const { explanation } = this.#call
+    if (explanation !== null) explainAttempt(explanation, attempt, { outcome, cause, nowMs: this.#deps.clock.nowMs() })
     this.#attempt = null
     this.#deps.admission.release(attempt.claim)
   }

@@ -9,10 +9,12 @@ import { CorralError } from '../core/errors.ts'
 import type { Call } from '../core/call.ts'
 import type { Relay } from '../core/relay.ts'
 import type { Placement } from '../core/route.ts'
+import type { EndAttempt } from '../observe/tracing.ts'
 import { routes } from '../wire/routes.ts'
 import { Admission } from './admission.ts'
 import type { Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
+import { ChangesByHand, isEqual, nodeNameOf } from './by-hand.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
 import { createDispatch, type DispatchEvents } from './dispatch.ts'
 import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
@@ -46,8 +48,8 @@ export interface FleetDeps {
   readonly clock: Clock
   readonly random: () => number
   readonly events: FleetEvents
-  /** Adds the call's id and trace context to a flat list of headers. */
-  readonly addCallHeaders: (headers: string[], call: Call) => void
+  /** Adds the call's id and trace context to a flat list of headers; gives who is to hear how the try ended, if anybody. */
+  readonly addCallHeaders: (headers: string[], call: Call) => EndAttempt | null
   /** Sent with everything, probes included: the loop guard. */
   readonly nodeHeaders: Readonly<Record<string, string>>
   /** What this replica agrees on with others that ask the same nodes; null or left out: it is the only one. */
@@ -76,6 +78,7 @@ export class Fleet {
   readonly #numCtx: NumCtxPolicy
   readonly #engine: Engine
   readonly #affinity = new Affinity()
+  readonly #byHand = new ChangesByHand()
   readonly #relays: Readonly<Partial<Record<Placement, Relay>>>
   #sweep: Timer | null = null
   #stalled = false
@@ -132,7 +135,7 @@ export class Fleet {
   #createNode(options: NodeOptions): FleetNode {
     const { clock, random, events } = this.#deps
     const fleet = this.#deps.options()
-    const name = options.name ?? new URL(options.url).host
+    const name = nodeNameOf(options)
     const breaker = createBreaker(() => this.#deps.options().breaker, random)
     breaker.onChange = (state) => events.breakerChanged(name, state)
     const { connectTimeoutMs } = fleet
@@ -148,6 +151,7 @@ export class Fleet {
       draining: false,
       version: null,
       lastSeenMs: -Infinity,
+      probeMs: null,
       upSinceMs: -Infinity,
       models: new Map(),
       modelsKnown: false,
@@ -298,6 +302,7 @@ export class Fleet {
       throw new CorralError('conflict', `a node named ${node.name} or with this URL is there already`)
     }
     this.#nodes.push(node)
+    this.#byHand.noteAdded(options)
     this.catalogue.invalidate()
     await this.prober.probeNow(node)
     return node
@@ -306,6 +311,11 @@ export class Fleet {
   /** Takes a node out: no new requests, open streams end by themselves. Throws `node_not_found`. */
   removeNode(name: string): void {
     const node = this.#find(name)
+    this.#byHand.noteRemoved(node.options)
+    this.#drop(node)
+  }
+
+  #drop(node: FleetNode): void {
     this.#nodes.splice(this.#nodes.indexOf(node), 1)
     this.catalogue.invalidate()
     this.pools.drop(node)
@@ -330,14 +340,18 @@ export class Fleet {
     throw new CorralError('node_not_found', `no node named ${name}; there are: ${names}`)
   }
 
-  /** Follows a new node list: adds, removes, keeps those whose options are equal. Throws before it changes anything. */
-  async reconcile(wanted: readonly NodeOptions[]): Promise<void> {
-    const same = (a: NodeOptions, b: NodeOptions): boolean => JSON.stringify(a) === JSON.stringify(b)
-    const isNew = (options: NodeOptions): boolean => !this.#nodes.some((node) => same(options, node.options))
+  /**
+   * Follows a new node list: adds, removes, keeps those whose options are equal, and what was added or taken out by hand.
+   * Throws before it changes anything.
+   */
+  async reconcile(listed: readonly NodeOptions[]): Promise<void> {
+    const wanted = this.#byHand.over(listed)
+    const isNew = (options: NodeOptions): boolean => !this.#nodes.some((node) => isEqual(options, node.options))
     // A certificate authority's file that cannot be read throws here.
     const added = wanted.filter(isNew).map((options) => this.#createNode(options))
-    const gone = this.#nodes.filter((node) => !wanted.some((options) => same(options, node.options)))
-    for (const node of gone) this.removeNode(node.name)
+    const gone = this.#nodes.filter((node) => !wanted.some((options) => isEqual(options, node.options)))
+    this.#byHand.follow(listed)
+    for (const node of gone) this.#drop(node)
     this.#nodes.push(...added)
     // Aliases may have changed, too.
     this.catalogue.invalidate()

@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto'
 
 import type { Clock, Timer } from '../base/clock.ts'
-import { skipped, type RedisScript, type RedisStore } from '../store/redis.ts'
+import { skipped, type RedisScript, type RedisStore } from '../store/redis-store.ts'
 import { leaseArguments, leaseScript, type LeaseStatement, type LeaseTimes, readReplies } from './lease-script.ts'
 import { type LeaseDesk, type LeasedRunner, leaseTtlMs, refusedForMs, RunnerLease } from './runner-lease.ts'
 

@@ -42,6 +42,8 @@ export interface FleetNode {
   version: string | null
   /** Monotonic ms of the last answer of any kind. */
   lastSeenMs: number
+  /** How long the last probe of its version took that was answered; null before the first. */
+  probeMs: number | null
   /** Monotonic ms since when it is up again; slow start counts from here. `-Infinity` for a node that never was down. */
   upSinceMs: number
   /** By canonical name (`wire/model-name.ts`). Replaced whole, never mutated. */

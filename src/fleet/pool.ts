@@ -151,6 +151,12 @@ export class PoolTable<W extends Waiting> {
     }
   }
 
+  /** Nodes that callers of the pool's group may be served by, but that are not in it: they hold no such model, or are out of use. */
+  beside(pool: Pool<W>): readonly FleetNode[] {
+    const inside = new Set(pool.runners.map(({ fleetNode }) => fleetNode))
+    return this.#deps.nodes().filter((node) => !inside.has(node) && (pool.group === null || node.options.group === pool.group))
+  }
+
   /** Forgets a removed node. */
   drop(node: FleetNode): void {
     this.#uses.delete(node)

@@ -154,7 +154,9 @@ class NodeProber implements Prober {
     const startedAtMs = clock.nowMs()
     try {
       const body = await this.#ask(node, kind)
-      events.probeEnded(node.name, kind, clock.nowMs() - startedAtMs)
+      const tookMs = clock.nowMs() - startedAtMs
+      events.probeEnded(node.name, kind, tookMs)
+      if (kind === 'version') node.probeMs = tookMs
       if (kind === 'version') this.#onVersion(node, watch, { body, fresh: epoch === watch.epoch })
       else if (kind === 'tags') this.#onTags(node, body)
       else this.#onLoaded(node, body, startedAtMs)

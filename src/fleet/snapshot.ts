@@ -3,11 +3,13 @@
  * headers of nodes are never part of it. Times are ages and remainders in milliseconds, so that no clock has to agree.
  */
 import type { Clock } from '../base/clock.ts'
+import type { Outcome } from '../core/relay.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { BreakerState } from './breaker.ts'
 import type { Pool } from './pool.ts'
 import type { Waiter } from './waiting-line.ts'
 import type { Catalogue } from './catalogue.ts'
+import type { ProbeKind } from './probe.ts'
 import type { FleetNode, LoadedModel } from './node.ts'
 import type { NodeUse, Runner } from './runner.ts'
 
@@ -77,7 +79,7 @@ export interface FleetSnapshot {
 export interface FleetView {
   readonly nodes: readonly FleetNode[]
   readonly activeAttempts: number
-  readonly catalogue: Pick<Catalogue, 'drift'>
+  readonly catalogue: Pick<Catalogue, 'drift' | 'names'>
   readonly pools: { use(node: FleetNode): NodeUse; all(): Iterable<Pool<Waiter>> }
 }
 
@@ -175,11 +177,48 @@ function snapshotPools(fleet: FleetView): PoolSnapshot[] {
   return [...byModel.values()]
 }
 
+/** How many requests wait in queues. */
+export function countQueued({ pools }: Pick<FleetView, 'pools'>): number {
+  let queued = 0
+  for (const pool of pools.all()) queued += pool.queue.size
+  return queued
+}
+
 function snapshotDrift(catalogue: FleetView['catalogue']): FleetSnapshot['drift'] {
   return [...catalogue.drift()].map(([model, digests]) => ({ model, digests: Object.fromEntries(digests) }))
 }
 
 const breakerStates = ['closed', 'half_open', 'open'] as const
+
+const queueReasons = ['full', 'deadline', 'no_node']
+const tryOutcomes = ['ok', 'client_error', 'node_error', 'truncated', 'client_gone'] as const satisfies readonly Outcome['kind'][]
+const probeKinds: readonly ProbeKind[] = ['version', 'tags', 'ps']
+
+/** Shows zeros for what has not happened to a node yet: a counter that begins at 1 has no rise that an alert could see. */
+function showZeros({ families }: Metrics, node: string): void {
+  const { circuitTransitions, loads, nodeRequests, probeFailures, wedges } = families
+  for (const state of breakerStates) circuitTransitions.at(node, state)
+  for (const outcome of ['ok', 'failed']) loads.at(node, outcome)
+  for (const outcome of tryOutcomes) nodeRequests.at(node, outcome)
+  for (const probe of probeKinds) probeFailures.at(node, probe)
+  wedges.at(node)
+}
+
+/** Tells of each name that was there at one look and is not at the next. */
+class Removed {
+  readonly #onRemoved: (name: string) => void
+  #seen: ReadonlySet<string> = new Set()
+
+  constructor(onRemoved: (name: string) => void) {
+    this.#onRemoved = onRemoved
+  }
+
+  look(names: readonly string[]): void {
+    const present = new Set(names)
+    for (const name of this.#seen) if (!present.has(name)) this.#onRemoved(name)
+    this.#seen = present
+  }
+}
 
 /** Makes each scrape show the fleet as it is then: a node or model that is gone leaves no series behind. */
 export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock): void {
@@ -189,6 +228,7 @@ export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock)
   const all = [nodeUp, nodeInFlight, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry, drift]
   const fillNode = (node: FleetNode, nowMs: number): void => {
     const name = metrics.node.admit(node.name)
+    showZeros(metrics, name)
     nodeUp.at(name).value = node.up === true ? 1 : 0
     nodeInFlight.at(name).value = fleet.pools.use(node).inFlight
     nodeDraining.at(name).value = node.draining ? 1 : 0
@@ -202,7 +242,15 @@ export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock)
       if (Number.isFinite(loaded.expiresAtMs)) modelExpiry.at(name, model).value = loaded.expiresAtMs / 1_000
     }
   }
+  const nodes = new Removed((name) => metrics.forgetNode(name))
+  const models = new Removed((name) => metrics.forgetModel(name))
+  const forgetRemoved = (): void => {
+    nodes.look(fleet.nodes.map(({ name }) => name))
+    // A node that has not told its models yet may have any of them.
+    if (fleet.nodes.every(({ modelsKnown }) => modelsKnown)) models.look(fleet.catalogue.names())
+  }
   metrics.addSource(() => {
+    forgetRemoved()
     for (const family of all) family.clear()
     const nowMs = clock.nowMs()
     for (const node of fleet.nodes) fillNode(node, nowMs)
@@ -210,6 +258,7 @@ export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock)
     for (const pool of snapshotPools(fleet)) {
       const name = metrics.pool.admit(pool.model)
       queueDepth.at(name).value = pool.queued
+      for (const reason of queueReasons) gauges.queueRejected.at(name, reason)
       if (pool.slots !== null) slots.at(name).value = pool.slots
     }
   })

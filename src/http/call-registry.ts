@@ -7,6 +7,8 @@ import type { RouteFacts } from '../core/route.ts'
 export interface ListedCall extends Listed {
   readonly call: Call
   readonly route: RouteFacts
+  /** Canonical name; null: it names none, or its body has not come yet. */
+  readonly model: string | null
 }
 
 export class CallRegistry {

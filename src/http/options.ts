@@ -7,6 +7,8 @@ import { isAddressBlock } from './auth/client-address.ts'
 export const httpOptions = z.strictObject({
   host: z.string().min(1).default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(11_435),
+  /** Processes that serve this port together. */
+  workers: z.int().min(1).max(64).default(1),
   /** Binding anything but loopback without authentication refuses to start unless this is set. */
   insecureNoAuth: z.boolean().default(false),
   keepAliveTimeoutMs: durationMs(75_000),

@@ -3,6 +3,7 @@
  * and the rule that a foreign web page cannot make a change with a plain form.
  */
 import type { Context } from 'hono'
+import { routePath } from 'hono/route'
 import type { IncomingMessage } from 'node:http'
 import type { z } from 'zod'
 
@@ -14,6 +15,7 @@ import type { Guard } from './auth/guard.ts'
 import { readBody } from './body.ts'
 import { decodeBody } from './decode-json.ts'
 import type { NodeBindings } from './server.ts'
+import { noteRoute } from './traffic.ts'
 
 export type Handler = (context: Context<NodeBindings>) => Response | Promise<Response>
 
@@ -42,6 +44,7 @@ export function parameter(context: Context<NodeBindings>, name: string): string 
 /** Turns whatever a handler throws into a problem document. */
 export function ownRoute(deps: OwnRouteDeps, handler: Handler): Handler {
   return async (context) => {
+    noteRoute(context.env.outgoing, routePath(context))
     try {
       if (deps.enabled?.() === false) throw new CorralError('route_not_found', 'the operator routes are switched off (features.admin)')
       return await handler(context)

@@ -20,6 +20,7 @@ import { admit, type FrontOptions } from './front.ts'
 import { type MemoryEvents, MemoryGuard, processMemory } from './memory-guard.ts'
 import type { HttpOptions } from './options.ts'
 import { sendError } from './send-error.ts'
+import { CountedResponse, noteRoute, type Traffic } from './traffic.ts'
 
 /** What a handler gets from Hono's context. */
 export interface NodeBindings {
@@ -35,6 +36,7 @@ export interface HttpServerDeps {
   readonly guard: Guard
   readonly calls: CallRegistry
   readonly clock: Clock
+  readonly traffic: Traffic
   /** A bug in what answers Corral's own routes. */
   readonly onBug: (error: unknown) => void
   /** Hears of a shortage of memory; left out, nobody does. */
@@ -62,8 +64,9 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
     reader: processMemory,
     events: deps.memoryEvents ?? null,
   })
-  const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+  const onRequest = (incoming: IncomingMessage, outgoing: CountedResponse): void => {
     if (isCondemned(incoming)) return
+    deps.traffic.begin(outgoing)
     if (draining || memory.shedsConnections) condemn(incoming, outgoing)
     const pathKey = deps.guard.closed ? takePathKey(incoming) : null
     const arrival = { incoming, outgoing, headers: readRequestHeaders(incoming.rawHeaders), pathKey }
@@ -92,8 +95,10 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   }
 }
 
+type CountingServer = Server<typeof IncomingMessage, typeof CountedResponse>
+
 /** A server with its limits, and with the strict reading of `Expect`. */
-function createServer(deps: HttpServerDeps, onRequest: (incoming: IncomingMessage, outgoing: ServerResponse) => void): Server {
+function createServer(deps: HttpServerDeps, onRequest: (incoming: IncomingMessage, outgoing: CountedResponse) => void): CountingServer {
   const { options } = deps
   const server = createNodeServer(
     {
@@ -104,6 +109,7 @@ function createServer(deps: HttpServerDeps, onRequest: (incoming: IncomingMessag
       maxHeaderSize: options.headerBytesMax,
       noDelay: true,
       keepAlive: true,
+      ServerResponse: CountedResponse,
     },
     onRequest,
   )
@@ -116,7 +122,7 @@ function createServer(deps: HttpServerDeps, onRequest: (incoming: IncomingMessag
     sendError({ incoming, outgoing, clock: deps.clock }, dialectOfPath(incoming.url ?? '/'), error, deps.front.newId())
   }
   server.on('checkExpectation', refuseExpectation)
-  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: CountedResponse) => {
     if (incoming.headers.expect?.toLowerCase() !== '100-continue') {
       refuseExpectation(incoming, outgoing)
       return
@@ -141,9 +147,11 @@ function admitByMemory({ incoming, outgoing, headers }: Arrival, memory: MemoryG
 }
 
 /** Goes on with a request for one of Corral's own routes when the guard lets it in. */
-function admitOwn(arrival: Arrival, { guard, clock, front, onBug }: HttpServerDeps, goOn: () => void): void {
+function admitOwn(arrival: Arrival, { guard, clock, front, traffic, onBug }: HttpServerDeps, goOn: () => void): void {
   const { incoming, outgoing } = arrival
   const wanted = wantedOfOwn(incoming.method ?? 'GET', pathOf(incoming.url ?? '/'))
+  noteRoute(outgoing, wanted.pattern)
+  if (isTraced(wanted.pattern)) traffic.beginOwn(incoming, outgoing)
   const passed = (passage: Passage): void => {
     if (outgoing.destroyed) return
     if (!('kind' in passage)) {
@@ -164,6 +172,11 @@ function admitOwn(arrival: Arrival, { guard, clock, front, onBug }: HttpServerDe
   else passed(passage)
 }
 
+/** What people and programs ask of Corral; signs of life and files would only be noise among traces. */
+function isTraced(pattern: string): boolean {
+  return pattern.startsWith('/rag') || pattern.startsWith('/admin')
+}
+
 function pathOf(target: string): string {
   const query = target.indexOf('?')
   return query < 0 ? target : target.slice(0, query)
@@ -174,7 +187,7 @@ function refuseBody({ incoming, outgoing }: Arrival, { clock, front }: HttpServe
   sendError({ incoming, outgoing, clock }, dialectOfPath(incoming.url ?? '/'), error, front.newId())
 }
 
-function listen(server: Server, { host, port }: HttpOptions): Promise<{ host: string; port: number }> {
+function listen(server: CountingServer, { host, port }: HttpOptions): Promise<{ host: string; port: number }> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen({ host, port, backlog: 1_024 }, () => {
@@ -186,7 +199,7 @@ function listen(server: Server, { host, port }: HttpOptions): Promise<{ host: st
   })
 }
 
-async function closeServer(server: Server, { calls, clock }: HttpServerDeps, graceMs: number): Promise<void> {
+async function closeServer(server: CountingServer, { calls, clock }: HttpServerDeps, graceMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve())
   })

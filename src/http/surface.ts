@@ -13,10 +13,15 @@ import type { Database } from '../store/database.ts'
 import { matchRoute, type RouteMatch, unknownRouteFor } from '../wire/routes.ts'
 import { type AdminDeps, mountAdmin } from './admin/admin.ts'
 import { mountCache } from './admin/cache.ts'
+import { type ExplainRoutesDeps, mountExplain } from './admin/explain.ts'
 import { mountKeys } from './admin/keys.ts'
+import { type LiveFeed, mountLive } from './admin/live.ts'
+import { mountSettings, type SettingsRoutesDeps } from './admin/settings.ts'
 import { mountUsage } from './admin/usage.ts'
 import type { Guard, Passage } from './auth/guard.ts'
 import { answerUnread, type Arrival, type Exchange } from './connection.ts'
+import { type ConsoleDeps, mountConsole } from './console/console.ts'
+import { type DocsDeps, mountDocs } from './docs/docs.ts'
 import { type HealthDeps, mountHealth } from './health/health.ts'
 import { type BlobDeps, handleBlobUpload } from './inference/blob.ts'
 import type { Exchange as InferenceExchange, InferenceDeps } from './inference/exchange.ts'
@@ -24,6 +29,7 @@ import { handleInference, refuseInference } from './inference/handler.ts'
 import type { RagRoutes } from './rag/asked-routes.ts'
 import { mountRag } from './rag/mount.ts'
 import type { NodeBindings } from './server.ts'
+import { noteRoute } from './traffic.ts'
 
 export interface SurfaceDeps {
   readonly inference: InferenceDeps
@@ -37,6 +43,11 @@ export interface SurfaceDeps {
   /** Null: documents are switched off, or there is no store. */
   readonly rag: RagRoutes | null
   readonly health: HealthDeps
+  readonly explain: Omit<ExplainRoutesDeps, keyof AdminDeps>
+  readonly live: LiveFeed
+  readonly console: ConsoleDeps
+  readonly docs: DocsDeps
+  readonly settings: Omit<SettingsRoutesDeps, keyof AdminDeps>
   readonly guard: Guard
   readonly onBug: (error: unknown) => void
 }
@@ -48,10 +59,15 @@ const plain = { 'content-type': 'text/plain' }
 export function createOwnRoutes(deps: Omit<SurfaceDeps, 'inference' | 'blobs' | 'guard'>): Hono<NodeBindings> {
   const app = new Hono<NodeBindings>()
   mountHealth(app, deps.health)
+  mountConsole(app, deps.console)
+  mountDocs(app, deps.docs)
   if (deps.identity !== null) mountKeys(app, { ...deps.admin, identity: deps.identity })
   if (deps.usage !== null) mountUsage(app, { ...deps.admin, ...deps.usage })
+  mountExplain(app, { ...deps.admin, ...deps.explain })
   mountCache(app, { ...deps.admin, cache: deps.cache })
   mountRag(app, deps.rag?.deps ?? null, deps.admin.newId)
+  mountLive(app, { ...deps.admin, live: deps.live })
+  mountSettings(app, { ...deps.admin, ...deps.settings })
   mountAdmin(app, deps.admin)
   app.notFound((context) => context.body('404 page not found', 404, plain))
   app.onError((error) => {
@@ -87,6 +103,7 @@ function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
   const match = matchRoute(incoming.method ?? 'GET', path)
   switch (match.kind) {
     case 'route':
+      noteRoute(outgoing, match.facts.pattern)
       answerRoute(deps, arrival, { path, match })
       return true
     case 'method-not-allowed':
@@ -104,11 +121,14 @@ function dispatch(deps: SurfaceDeps, arrival: Arrival): boolean {
 function dispatchUnknown(deps: SurfaceDeps, arrival: Arrival, path: string): boolean {
   const asked = arrival.incoming.method === 'POST' ? deps.rag?.asked.get(path) : undefined
   if (asked !== undefined) {
+    noteRoute(arrival.outgoing, asked.facts.pattern)
     answerGuarded(deps, arrival, { facts: asked.facts, path, pathModel: null, relay: asked.relay })
     return true
   }
   if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return false
-  answerGuarded(deps, arrival, { facts: unknownRouteFor(path), path, pathModel: null })
+  const facts = unknownRouteFor(path)
+  noteRoute(arrival.outgoing, facts.pattern)
+  answerGuarded(deps, arrival, { facts, path, pathModel: null })
   return true
 }
 
@@ -121,6 +141,10 @@ function answerRoute(
   const { incoming, outgoing } = arrival
   const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
   if (facts.placement === 'local') {
+    if (deps.console.enabled() && incoming.headers.accept?.includes('text/html') === true) {
+      answerUnread(exchange, { status: 302, headers: { location: '/console/', vary: 'Accept', 'cache-control': 'no-store' }, body: '' })
+      return
+    }
     answerUnread(exchange, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'Ollama is running' })
     return
   }

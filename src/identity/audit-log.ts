@@ -137,7 +137,7 @@ export class AuditLog {
     this.#acts = []
     const batch = [...acts, ...denials.values()].toSorted((one, other) => (one.at < other.at ? -1 : Number(one.at > other.at)))
     try {
-      await this.#database.tx('system', (transaction) => this.#insert(transaction, batch))
+      await this.#database.tx('system', (transaction) => this.#insert(transaction, batch), { name: 'write_audit' })
       this.#actsWaiting -= acts.length
     } catch (thrown) {
       this.#acts = [...acts, ...this.#acts]
@@ -178,7 +178,10 @@ export class AuditLog {
   async *read(scope: TransactionScope, after = 0): AsyncGenerator<readonly AuditRow[]> {
     let last = after
     for (;;) {
-      const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(pageText, [last, pageRows]), { readOnly: true })
+      const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(pageText, [last, pageRows]), {
+        name: 'read_audit',
+        readOnly: true,
+      })
       if (rows.length === 0) return
       const page = rows.map(decodeRow)
       yield page
@@ -189,7 +192,9 @@ export class AuditLog {
 
   /** The number of the first entry that does not fit the one before it; null when all up to now do. */
   async verify(): Promise<number | null> {
-    const { rows } = await this.#database.tx('system', (transaction) => transaction.query('select seq, hash from audit_head'))
+    const { rows } = await this.#database.tx('system', (transaction) => transaction.query('select seq, hash from audit_head'), {
+      name: 'verify_audit',
+    })
     const head = headShape.parse(rows[0])
     let before = ''
     let expected = 1

@@ -15,7 +15,7 @@ import { Authenticator } from './authenticator.ts'
 import type { FillRandom } from './base62.ts'
 import { operatorTenant } from './grants.ts'
 import { fetchText } from './jwks-fetch.ts'
-import { type FetchText, Jwks } from './jwks.ts'
+import { type FetchText, Jwks, type KeySetState } from './jwks.ts'
 import type { TrustedIssuer } from './jwt.ts'
 import { type Act, KeyStore } from './key-store.ts'
 import { modelAccess } from './model-access.ts'
@@ -60,6 +60,11 @@ export interface IdentityBus {
   subscribe(channel: string, listener: { onMessage(message: string): void; onGap?(): void }): () => void
 }
 
+/** An issuer of tokens, and what is known of its keys. */
+export interface IssuerState extends KeySetState {
+  readonly issuer: string
+}
+
 export interface Identity {
   readonly mode: IdentityOptions['mode']
   readonly options: IdentityOptions
@@ -75,6 +80,8 @@ export interface Identity {
   wasGood(presented: Presented, parts: SignedParts): boolean
   /** Whether `text` is the scraper's own token. */
   isMetricsToken(text: string): boolean
+  /** The issuers whose tokens are taken. */
+  issuers(): readonly IssuerState[]
   /** Another replica revoked or changed something: nothing known counts, and the store is read at once. */
   forget(): void
   /** Reads tenants, fetches the issuers' keys, begins the upkeep. Rejects when the store cannot be reached. */
@@ -114,7 +121,6 @@ export function createIdentity(deps: IdentityDeps): Identity {
     },
   })
   const upkeep: Upkeep = new Upkeep({ keys, tenants, revocations, authenticator, clock, events })
-  const metricsDigest = options.metricsToken === null ? null : hash('sha256', options.metricsToken, 'buffer')
 
   return {
     mode: options.mode,
@@ -126,11 +132,12 @@ export function createIdentity(deps: IdentityDeps): Identity {
     modelAccess: modelAccess(({ route }, call) => audit.deny(modelDenial(route.pattern, call))),
     authenticate: (presented, parts) => counted(decide(authenticator, presented, parts), presented, events),
     wasGood: (presented, parts) => authenticator.wasGood(presented, parts),
-    isMetricsToken: (text) => metricsDigest !== null && timingSafeEqual(hash('sha256', text, 'buffer'), metricsDigest),
+    isMetricsToken: tokenCheck(options.metricsToken),
+    issuers: () => [...keySets].map(([issuer, keySet]) => ({ issuer, ...keySet.state })),
     forget: () => upkeep.forget(),
     async start() {
       await tenants.ensureOperator()
-      await Promise.all([upkeep.start(), ...keySets.map((keySet) => keySet.start())])
+      await Promise.all([upkeep.start(), ...[...keySets.values()].map((keySet) => keySet.start())])
       news.hear(upkeep)
     },
     async makeFirstKey() {
@@ -139,11 +146,18 @@ export function createIdentity(deps: IdentityDeps): Identity {
     },
     async close() {
       news.close()
-      for (const keySet of keySets) keySet.close()
+      for (const keySet of keySets.values()) keySet.close()
       await upkeep.close()
       await audit.close()
     },
   }
+}
+
+/** Compares in a time that tells nothing. */
+function tokenCheck(token: string | null): (text: string) => boolean {
+  if (token === null) return () => false
+  const digest = hash('sha256', token, 'buffer')
+  return (text) => timingSafeEqual(hash('sha256', text, 'buffer'), digest)
 }
 
 /** Tells other replicas of changes and hears of theirs. */
@@ -175,12 +189,12 @@ class News {
 }
 
 function trustedIssuers({ options, clock, events, ...deps }: IdentityDeps, onKeysRemoved: () => void) {
-  const keySets: Jwks[] = []
+  const keySets = new Map<string, Jwks>()
   const issuers = new Map<string, TrustedIssuer>()
   for (const issuer of options.issuers) {
     const onFailure = (reason: string): void => events.upkeepFailed(`keys of ${issuer.issuer}`, reason)
     const keySet = new Jwks({ url: issuer.jwksUrl, fetchText: deps.fetchText ?? fetchText, clock, onFailure, onKeysRemoved })
-    keySets.push(keySet)
+    keySets.set(issuer.issuer, keySet)
     issuers.set(issuer.issuer, { options: issuer, keys: keySet })
   }
   return { issuers, keySets }

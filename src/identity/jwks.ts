@@ -30,6 +30,18 @@ export interface JwksDeps {
   readonly onKeysRemoved: () => void
 }
 
+/** What the upkeep of a key set found last. */
+export interface KeySetState {
+  /** Keys that may be used. */
+  readonly keys: number
+  /** Since the last fetch that was good; null: none was. */
+  readonly fetchedAgoMs: number | null
+  /** How long that took. */
+  readonly fetchMs: number | null
+  /** Why the last fetch failed; null when it did not. */
+  readonly lastError: string | null
+}
+
 interface KnownKeys {
   readonly byId: ReadonlyMap<string, PublicKey>
   /** Keys without an id. */
@@ -44,6 +56,8 @@ export class Jwks {
   #running: Promise<void> | null = null
   #timer: Timer | null = null
   #closed = false
+  #fetchMs: number | null = null
+  #lastError: string | null = null
 
   constructor(deps: JwksDeps) {
     this.#deps = deps
@@ -52,6 +66,12 @@ export class Jwks {
   /** Fetches for the first time and keeps the keys fresh from then on. Resolves when the first try is over, good or not. */
   async start(): Promise<void> {
     await this.#fetch()
+  }
+
+  get state(): KeySetState {
+    const known = this.#known
+    const fetchedAgoMs = known === null ? null : Math.round(this.#deps.clock.nowMs() - known.fetchedAtMs)
+    return { keys: this.#look(null).length, fetchedAgoMs, fetchMs: this.#fetchMs, lastError: this.#lastError }
   }
 
   close(): void {
@@ -90,8 +110,11 @@ export class Jwks {
     try {
       this.#take(readKeys(await fetchText(url), clock.nowMs()))
       nextMs = lifeMs / 2
+      this.#fetchMs = Math.round(clock.nowMs() - this.#triedAtMs)
+      this.#lastError = null
     } catch (error) {
-      onFailure(error instanceof Error ? error.message : String(error))
+      this.#lastError = error instanceof Error ? error.message : String(error)
+      onFailure(this.#lastError)
     }
     this.#timer?.cancel()
     if (!this.#closed) this.#timer = clock.after(nextMs, () => void this.#fetch())

@@ -88,7 +88,10 @@ export class KeyLookup<Found> {
   async #run(batch: ReadonlyMap<string, Waiting<Found>>): Promise<void> {
     const { database, text } = this.#deps
     try {
-      const { rows } = await database.tx('system', (transaction) => transaction.query(text, [[...batch.keys()]]), { readOnly: true })
+      const { rows } = await database.tx('system', (transaction) => transaction.query(text, [[...batch.keys()]]), {
+        name: 'look_up_keys',
+        readOnly: true,
+      })
       const rowOf = new Map(rows.map((row) => [this.#deps.valueOf(row), row]))
       for (const [value, waiting] of batch) this.#tell(waiting, rowOf.get(value))
     } catch (error) {

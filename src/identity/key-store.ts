@@ -54,6 +54,8 @@ export interface KeyStoreDeps {
 
 /** Keys of a list. */
 const listMax = 1_000
+/** The start takes a moment from the migrations to the operator's tenant. */
+const retryAfterMs = 1_000
 
 export class KeyStore {
   readonly #deps: KeyStoreDeps
@@ -70,14 +72,18 @@ export class KeyStore {
   /** Throws `insufficient_scope` when it would get more or live longer than its maker's, `conflict` when the tenant is unknown or the public key taken. */
   async create(wish: KeyWish, act: Act): Promise<MadeKey> {
     checkGrant(wish, act.by)
-    const { made, version } = await this.#deps.database.tx('system', async (transaction) => {
-      const lifeMs = this.#lifeOf(wish.lifeMs, act.by)
-      const key = await this.#insert(transaction, { ...wish, lifeMs }, { createdBy: act.by.subject, rotatedFrom: null })
-      return {
-        made: key,
-        version: await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id }),
-      }
-    })
+    const { made, version } = await this.#deps.database.tx(
+      'system',
+      async (transaction) => {
+        const lifeMs = this.#lifeOf(wish.lifeMs, act.by)
+        const key = await this.#insert(transaction, { ...wish, lifeMs }, { createdBy: act.by.subject, rotatedFrom: null })
+        return {
+          made: key,
+          version: await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id }),
+        }
+      },
+      { name: 'create_key' },
+    )
     this.#deps.onChanged({ version, touched: { kind: 'key', id: made.view.id } })
     return made
   }
@@ -86,13 +92,13 @@ export class KeyStore {
   async list(by: Principal, tenant: string | null = null): Promise<readonly KeyView[]> {
     const text = `select ${keyColumns} from api_keys where $1::text is null or tenant = $1 order by created_at desc, id limit ${listMax}`
     const query = (transaction: Transaction) => transaction.query(text, [tenant])
-    const { rows } = await this.#deps.database.tx(scopeOf(by), query, { readOnly: true })
+    const { rows } = await this.#deps.database.tx(scopeOf(by), query, { name: 'list_keys', readOnly: true })
     return rows.map(decodeKey)
   }
 
   /** Throws `key_not_found`, for a key of another tenant too. */
   async get(id: string, by: Principal): Promise<KeyView> {
-    return this.#deps.database.tx(scopeOf(by), (transaction) => findView(transaction, id), { readOnly: true })
+    return this.#deps.database.tx(scopeOf(by), (transaction) => findView(transaction, id), { name: 'get_key', readOnly: true })
   }
 
   /**
@@ -101,19 +107,23 @@ export class KeyStore {
    */
   async rotate(id: string, { overlapMs, lifeMs }: { overlapMs: number; lifeMs: number | null }, act: Act): Promise<MadeKey> {
     await this.get(id, act.by)
-    const { made, version } = await this.#deps.database.tx('system', async (transaction) => {
-      const old = await findView(transaction, id, 'for update')
-      this.#refuseRotation(old)
-      checkGrant(old, act.by)
-      const wish = { ...old, lifeMs: this.#lifeAfter(old, lifeMs, act.by), publicKey: null }
-      const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: id })
-      const endsAt = new Date(this.#deps.clock.wallMs() + overlapMs).toISOString()
-      await transaction.query(
-        'update api_keys set expires_at = least(coalesce(expires_at, $2::timestamptz), $2::timestamptz) where id = $1',
-        [id, endsAt],
-      )
-      return { made: key, version: await this.#record(transaction, act, { tenant: old.tenant, action: 'rotate key', target: id }) }
-    })
+    const { made, version } = await this.#deps.database.tx(
+      'system',
+      async (transaction) => {
+        const old = await findView(transaction, id, 'for update')
+        this.#refuseRotation(old)
+        checkGrant(old, act.by)
+        const wish = { ...old, lifeMs: this.#lifeAfter(old, lifeMs, act.by), publicKey: null }
+        const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: id })
+        const endsAt = new Date(this.#deps.clock.wallMs() + overlapMs).toISOString()
+        await transaction.query(
+          'update api_keys set expires_at = least(coalesce(expires_at, $2::timestamptz), $2::timestamptz) where id = $1',
+          [id, endsAt],
+        )
+        return { made: key, version: await this.#record(transaction, act, { tenant: old.tenant, action: 'rotate key', target: id }) }
+      },
+      { name: 'rotate_key' },
+    )
     this.#deps.onChanged({ version, touched: { kind: 'key', id } })
     return made
   }
@@ -121,13 +131,17 @@ export class KeyStore {
   /** Takes a key out at once. Doing it again changes nothing. */
   async revoke(id: string, reason: string, act: Act): Promise<KeyView> {
     await this.get(id, act.by)
-    const { view: revoked, version } = await this.#deps.database.tx('system', async (transaction) => {
-      const now = new Date(this.#deps.clock.wallMs()).toISOString()
-      const text = 'update api_keys set revoked_at = $2::timestamptz, revoked_reason = $3 where id = $1 and revoked_at is null'
-      await transaction.query(text, [id, now, reason])
-      const view = await findView(transaction, id)
-      return { view, version: await this.#record(transaction, act, { tenant: view.tenant, action: 'revoke key', target: id }) }
-    })
+    const { view: revoked, version } = await this.#deps.database.tx(
+      'system',
+      async (transaction) => {
+        const now = new Date(this.#deps.clock.wallMs()).toISOString()
+        const text = 'update api_keys set revoked_at = $2::timestamptz, revoked_reason = $3 where id = $1 and revoked_at is null'
+        await transaction.query(text, [id, now, reason])
+        const view = await findView(transaction, id)
+        return { view, version: await this.#record(transaction, act, { tenant: view.tenant, action: 'revoke key', target: id }) }
+      },
+      { name: 'revoke_key' },
+    )
     this.#deps.onChanged({ version, touched: { kind: 'key', id } })
     return revoked
   }
@@ -148,6 +162,7 @@ export class KeyStore {
     const text = `select 1 from api_keys where tenant = $2 and scopes ? 'admin' and revoked_at is null
       and (expires_at is null or expires_at > $1::timestamptz) limit 1`
     const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now, operatorTenant]), {
+      name: 'look_for_admin_key',
       readOnly: true,
     })
     return rows.length > 0
@@ -155,13 +170,13 @@ export class KeyStore {
 
   /** The version of all keys and tenants; another one means that something changed. */
   async version(): Promise<bigint> {
-    return this.#deps.database.tx('system', readVersion, { readOnly: true })
+    return this.#deps.database.tx('system', readVersion, { name: 'read_key_version', readOnly: true })
   }
 
   /** Notes when keys were used last: epoch ms by id. */
   async markUsed(usedAt: ReadonlyMap<string, number>): Promise<void> {
     const list = [...usedAt].map(([id, wallMs]) => [id, new Date(wallMs).toISOString()])
-    await this.#deps.database.tx('system', (transaction) => transaction.query(usedText, [JSON.stringify(list)]))
+    await this.#deps.database.tx('system', (transaction) => transaction.query(usedText, [JSON.stringify(list)]), { name: 'mark_keys_used' })
   }
 
   async #insert(
@@ -275,7 +290,10 @@ async function findView(transaction: Transaction, id: string, lock: '' | 'for up
 
 async function requireTenant(transaction: Transaction, tenant: string): Promise<void> {
   const { rows } = await transaction.query('select 1 from tenants where tenant = $1', [tenant])
-  if (rows.length === 0) throw new CorralError('conflict', `no tenant ${tenant.slice(0, 63)}: make it first`)
+  if (rows.length > 0) return
+  // The start makes the operator's own, once the database is open: nobody else can.
+  if (tenant === operatorTenant) throw new CorralError('store_unavailable', 'starting: the store is still being opened', { retryAfterMs })
+  throw new CorralError('conflict', `no tenant ${tenant.slice(0, 63)}: make it first`)
 }
 
 async function requireFree(transaction: Transaction, fingerprintHex: string): Promise<void> {

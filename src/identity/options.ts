@@ -17,6 +17,10 @@ function isPinnedUrl(text: string): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname))
 }
 
+function isOrigin(text: string): boolean {
+  return isPinnedUrl(text) && URL.parse(text)?.origin === text
+}
+
 const scopeList = z.array(z.enum(scopes))
 
 /**
@@ -32,6 +36,25 @@ function choiceOf<T extends z.ZodType>(thing: T) {
     })
     .prefault({})
 }
+
+/** The console as a client of the issuer (OpenID Connect, authorization code with PKCE). */
+const loginOptions = z.strictObject({
+  clientId: z.string().min(1).max(512),
+  /** Left out: a public client, which PKCE alone protects. */
+  clientSecret: z.string().min(1).optional(),
+  /** Where browsers find this gateway, without a path; the issuer must allow its `/console/login/callback`. */
+  consoleUrl: z.string().refine(isOrigin, 'expected https://host or https://host:port without a path (http only for 127.0.0.1)'),
+  scopes: z
+    .array(z.string().regex(/^[!#-[\]-~]+$/))
+    .min(1)
+    .default(['openid']),
+  /** Further parameters of the authorization request, e.g. the `audience` or `resource` that some issuers want. */
+  parameters: z.record(z.string(), z.string()).default({}),
+  /** Which of the two tokens is the credential; it has to meet everything else that is said of the issuer here. */
+  credential: z.enum(['access_token', 'id_token']).default('access_token'),
+  /** What the sign-in page calls it; left out: the issuer's host. */
+  title: z.string().min(1).max(64).optional(),
+})
 
 export const issuerOptions = z.strictObject({
   /** Exact value of `iss`. */
@@ -72,7 +95,10 @@ export const issuerOptions = z.strictObject({
   cache: choiceOf(z.enum(cacheModes)),
   /** Limits of its subject; null: those of `limits.credential`. */
   limits: choiceOf(limitSetShape),
+  /** Signing in to the console there; null: it cannot be done. */
+  login: loginOptions.nullable().default(null),
 })
+export type IssuerOptions = z.infer<typeof issuerOptions>
 
 export const identityOptions = z.strictObject({
   mode: z.enum(['open', 'keys', 'jwt', 'both']).default('open'),
@@ -104,5 +130,4 @@ export const identityOptions = z.strictObject({
   issuers: z.array(issuerOptions).max(32).default([]),
 })
 
-export type IssuerOptions = z.infer<typeof issuerOptions>
 export type IdentityOptions = z.infer<typeof identityOptions>

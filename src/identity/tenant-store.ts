@@ -46,25 +46,34 @@ export class TenantStore {
   /** Reads all tenants anew. */
   async load(): Promise<void> {
     const text = `select ${tenantColumns} from tenants order by tenant limit ${tenantsMax}`
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), { readOnly: true })
+    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), {
+      name: 'load_tenants',
+      readOnly: true,
+    })
     this.#known = new Map(rows.map(decodeTenant).map((tenant) => [tenant.tenant, tenant]))
   }
 
   /** Makes the operator's own tenant when it is not there. */
   async ensureOperator(): Promise<void> {
     const values = [operatorTenant, JSON.stringify(noLimits), this.#now()]
-    await this.#deps.database.tx('system', (transaction) =>
-      transaction.query(
-        `insert into tenants (tenant, limits, created_at) values ($1, $2::jsonb, $3::timestamptz) on conflict do nothing`,
-        values,
-      ),
+    await this.#deps.database.tx(
+      'system',
+      (transaction) =>
+        transaction.query(
+          `insert into tenants (tenant, limits, created_at) values ($1, $2::jsonb, $3::timestamptz) on conflict do nothing`,
+          values,
+        ),
+      { name: 'ensure_operator' },
     )
   }
 
   /** Tenants that the caller may see, by name. */
   async list(by: Principal): Promise<readonly TenantView[]> {
     const text = `select ${tenantColumns} from tenants order by tenant limit ${tenantsMax}`
-    const { rows } = await this.#deps.database.tx(scopeOf(by), (transaction) => transaction.query(text), { readOnly: true })
+    const { rows } = await this.#deps.database.tx(scopeOf(by), (transaction) => transaction.query(text), {
+      name: 'list_tenants',
+      readOnly: true,
+    })
     return rows.map(decodeTenant)
   }
 
@@ -72,23 +81,27 @@ export class TenantStore {
   async put(tenant: string, { title, limits, suspended }: TenantChange, act: Act): Promise<TenantView> {
     if (!isOperator(act.by)) throw new CorralError('insufficient_scope', 'only the operator makes and changes tenants')
     if (tenant === operatorTenant && suspended === true) throw new CorralError('conflict', 'the operator cannot lock himself out')
-    const changed = await this.#deps.database.tx('system', async (transaction) => {
-      const values = [
-        tenant,
-        title ?? null,
-        limits === undefined ? null : JSON.stringify(limits),
-        JSON.stringify(noLimits),
-        suspended ?? null,
-        this.#now(),
-      ]
-      const { rows } = await transaction.query(putText, values)
-      const version = await moveVersion(transaction)
-      const what = suspended === true ? 'suspend tenant' : suspended === false ? 'resume tenant' : 'change tenant'
-      const { requestId, address } = act
-      const actor = act.by.subject ?? act.by.method
-      await this.#deps.audit.append(transaction, { tenant, actor, action: what, target: tenant, decision: 'allowed', requestId, address })
-      return { view: decodeTenant(rows[0] ?? {}), version }
-    })
+    const changed = await this.#deps.database.tx(
+      'system',
+      async (transaction) => {
+        const values = [
+          tenant,
+          title ?? null,
+          limits === undefined ? null : JSON.stringify(limits),
+          JSON.stringify(noLimits),
+          suspended ?? null,
+          this.#now(),
+        ]
+        const { rows } = await transaction.query(putText, values)
+        const version = await moveVersion(transaction)
+        const what = suspended === true ? 'suspend tenant' : suspended === false ? 'resume tenant' : 'change tenant'
+        const { requestId, address } = act
+        const actor = act.by.subject ?? act.by.method
+        await this.#deps.audit.append(transaction, { tenant, actor, action: what, target: tenant, decision: 'allowed', requestId, address })
+        return { view: decodeTenant(rows[0] ?? {}), version }
+      },
+      { name: 'put_tenant' },
+    )
     await this.load()
     this.#deps.onChanged({ version: changed.version, touched: { kind: 'tenant', tenant } })
     return changed.view

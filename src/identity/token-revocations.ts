@@ -89,7 +89,10 @@ export class TokenRevocations {
     const now = new Date(this.#deps.clock.wallMs()).toISOString()
     const text = `select issuer, subject, token_id, revoked_at, until from revoked_tokens where until > $1::timestamptz
       order by revoked_at desc limit ${revocationsMax}`
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now]), { readOnly: true })
+    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now]), {
+      name: 'load_revocations',
+      readOnly: true,
+    })
     if (order < this.#ended) return
     this.#ended = order
     this.#known = new Map(rows.map(decode))
@@ -103,21 +106,25 @@ export class TokenRevocations {
     const untilMs = wish.untilWallMs ?? nowMs + lifeMsMax(issuer)
     if (untilMs <= nowMs) throw new CorralError('invalid_request', 'until: this time is over')
     const [now, until] = [new Date(nowMs).toISOString(), new Date(untilMs).toISOString()]
-    const version = await this.#deps.database.tx('system', async (transaction) => {
-      await transaction.query(deleteText, [now])
-      const { rows } = await transaction.query('select count(*) as count from revoked_tokens')
-      if (Number(rows[0]?.['count']) >= revocationsMax) {
-        throw new CorralError('conflict', `${revocationsMax} revocations hold already: take back all tokens of the issuer instead`)
-      }
-      const subject = wish.tokenId === null ? wish.subject : null
-      const id = hash('sha256', nameOf(wish.issuer, subject, wish.tokenId), 'hex')
-      await transaction.query(insertText, [id, wish.issuer, subject, wish.tokenId, now, until])
-      const moved = await moveVersion(transaction)
-      const { requestId, address, by } = act
-      const what = { tenant: operatorTenant, actor: by.subject ?? by.method, action: 'revoke tokens', target: targetOf(wish) }
-      await this.#deps.audit.append(transaction, { ...what, decision: 'allowed', requestId, address })
-      return moved
-    })
+    const version = await this.#deps.database.tx(
+      'system',
+      async (transaction) => {
+        await transaction.query(deleteText, [now])
+        const { rows } = await transaction.query('select count(*) as count from revoked_tokens')
+        if (Number(rows[0]?.['count']) >= revocationsMax) {
+          throw new CorralError('conflict', `${revocationsMax} revocations hold already: take back all tokens of the issuer instead`)
+        }
+        const subject = wish.tokenId === null ? wish.subject : null
+        const id = hash('sha256', nameOf(wish.issuer, subject, wish.tokenId), 'hex')
+        await transaction.query(insertText, [id, wish.issuer, subject, wish.tokenId, now, until])
+        const moved = await moveVersion(transaction)
+        const { requestId, address, by } = act
+        const what = { tenant: operatorTenant, actor: by.subject ?? by.method, action: 'revoke tokens', target: targetOf(wish) }
+        await this.#deps.audit.append(transaction, { ...what, decision: 'allowed', requestId, address })
+        return moved
+      },
+      { name: 'revoke_token' },
+    )
     await this.load()
     this.#deps.onChanged({ version, touched: { kind: 'tokens' } })
     return { until }

@@ -44,12 +44,18 @@ export const openJobsMax = 200_000
  */
 export async function submitDocument(database: Database, given: GivenDocument): Promise<Submitted> {
   try {
-    return await database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given), wholeDocument)
+    return await database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given), {
+      name: 'submit_document',
+      ...wholeDocument,
+    })
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
     // Two calls with one key in the same moment: the second finds the job of the first.
     if (error.constraint === 'rag_jobs_key')
-      return database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given), wholeDocument)
+      return database.tx({ tenant: given.tenant }, (transaction) => submit(transaction, given), {
+        name: 'submit_document',
+        ...wholeDocument,
+      })
     if (error.kind === 'foreign_key') throw new CorralError('conflict', 'the collection was removed', { cause: error })
     throw error
   }
@@ -142,14 +148,18 @@ export async function reingestDocument(
   options: { readonly idempotencyKey: string | null; readonly priority: number },
 ): Promise<Submitted | null> {
   const { tenant, collection, document } = place
-  const found = await database.tx({ tenant }, async (transaction) => {
-    const source = await latestSource(transaction, place)
-    const { rows } = await transaction.query(
-      'select title, uri, metadata from rag_documents where tenant = $1 and collection = $2 and id = $3',
-      [tenant, collection, document],
-    )
-    return { source, row: rows[0] }
-  })
+  const found = await database.tx(
+    { tenant },
+    async (transaction) => {
+      const source = await latestSource(transaction, place)
+      const { rows } = await transaction.query(
+        'select title, uri, metadata from rag_documents where tenant = $1 and collection = $2 and id = $3',
+        [tenant, collection, document],
+      )
+      return { source, row: rows[0] }
+    },
+    { name: 'reingest_document' },
+  )
   const { source, row } = found
   if (source === null) return null
   const metadata = metadataOf(row?.['metadata'])
@@ -190,18 +200,21 @@ export function removeDocuments<T>(
       await transaction.query('delete from rag_sources where tenant = $1 and collection = $2', values)
       return { result, jobs: jobs.rows.map(({ id }) => String(id)) }
     },
-    wholeDocument,
+    { name: 'remove_documents', ...wholeDocument },
   )
 }
 
+/** Throws when the change is not to be made. */
+export type DocumentCheck = (transaction: Transaction) => Promise<void>
+
 /**
  * Removes a document with its bytes and its jobs, all in one transaction; a job that runs is gone with them. Gives the ids of the jobs,
- * and false when there was no document.
+ * and false when there was no document. `check` sees it first, in the same transaction; what it throws leaves everything as it was.
  */
 export async function removeDocument(
   database: Database,
   place: DocumentPlace,
-  deleteDocument: DeleteDocument,
+  { deleteDocument, check }: { readonly deleteDocument: DeleteDocument; readonly check?: DocumentCheck },
 ): Promise<{ readonly wasThere: boolean; readonly jobs: readonly string[] }> {
   const { tenant, collection, document } = place
   return database.tx(
@@ -213,10 +226,11 @@ export async function removeDocument(
         'delete from rag_jobs where tenant = $1 and collection = $2 and document = $3 returning id',
         values,
       )
+      await check?.(transaction)
       const wasThere = await deleteDocument(transaction, place)
       await transaction.query('delete from rag_sources where tenant = $1 and collection = $2 and document = $3', values)
       return { wasThere, jobs: jobs.rows.map(({ id }) => String(id)) }
     },
-    wholeDocument,
+    { name: 'remove_document', ...wholeDocument },
   )
 }

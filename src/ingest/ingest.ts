@@ -2,7 +2,15 @@
  * Documents in: bytes or addresses become jobs, jobs become documents that can be found. The one way in for the surfaces and for the
  * watched folders; what it needs of others is in `job-deps.ts`.
  */
-import { type GivenDocument, reingestDocument, removeDocument, removeDocuments, submitDocument, type Submitted } from './documents.ts'
+import {
+  type DocumentCheck,
+  type GivenDocument,
+  reingestDocument,
+  removeDocument,
+  removeDocuments,
+  submitDocument,
+  type Submitted,
+} from './documents.ts'
 import type { Job } from './job.ts'
 import type { DocumentPlace, IngestDeps } from './job-deps.ts'
 import { cancelJob, type ControlVerdict, pauseJob, resumeJob, retryFailedJobs, retryJob } from './jobs/job-control.ts'
@@ -71,9 +79,9 @@ export class Ingest {
     return submitted === null ? null : this.#told(submitted)
   }
 
-  /** Removes a document, its bytes and its jobs; false when there was no document. */
-  async remove(place: DocumentPlace): Promise<boolean> {
-    const { wasThere, jobs } = await removeDocument(this.#deps.database, place, this.#deps.deleteDocument)
+  /** Removes a document, its bytes and its jobs, unless `check` throws; false when there was no document. */
+  async remove(place: DocumentPlace, check: DocumentCheck = () => Promise.resolve()): Promise<boolean> {
+    const { wasThere, jobs } = await removeDocument(this.#deps.database, place, { deleteDocument: this.#deps.deleteDocument, check })
     for (const id of jobs) this.#changed({ tenant: place.tenant, id })
     return wasThere
   }
@@ -88,7 +96,10 @@ export class Ingest {
   /** The source of a document, and its bytes one row at a time; null when they are not there. */
   async source(place: DocumentPlace): Promise<{ readonly source: Source; readonly bytes: AsyncIterable<Uint8Array> } | null> {
     const { database } = this.#deps
-    const source = await database.tx({ tenant: place.tenant }, (transaction) => latestSource(transaction, place), { readOnly: true })
+    const source = await database.tx({ tenant: place.tenant }, (transaction) => latestSource(transaction, place), {
+      name: 'find_source',
+      readOnly: true,
+    })
     return source === null ? null : { source, bytes: sourceBytes(database, source) }
   }
 
@@ -157,7 +168,7 @@ export class Ingest {
 
   async #forget({ tenant, id }: Source): Promise<void> {
     try {
-      await this.#deps.database.tx({ tenant }, (transaction) => deleteSource(transaction, { tenant, id }))
+      await this.#deps.database.tx({ tenant }, (transaction) => deleteSource(transaction, { tenant, id }), { name: 'forget_source' })
     } catch (error) {
       this.#deps.onTrouble(error)
     }

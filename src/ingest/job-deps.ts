@@ -83,6 +83,9 @@ export interface IngestDeps {
   readonly heldVectors: HeldVectors
   /** Longest input of the embedder in tokens; null when nobody knows. */
   readonly contextTokens: (model: string) => Promise<number | null>
+  /** Hears of each stage that a job passed, and of each batch of texts that an embedder was given; left out: nobody does. */
+  readonly onStage?: (stage: string, tookMs: number) => void
+  readonly onEmbedded?: (texts: number, isOk: boolean) => void
   /** Something failed in the background that no caller hears of. */
   readonly onTrouble: (error: unknown) => void
 }

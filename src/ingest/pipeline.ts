@@ -58,13 +58,17 @@ async function embedOrShowWords(ready: Ready, lease: Lease, context: EmbedContex
 
 async function earlierPrepared({ tenant, id }: Job, { database }: IngestDeps): Promise<Prepared | null> {
   const text = 'select prepared from rag_jobs where tenant = $1 and id = $2'
-  const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id]), { readOnly: true })
+  const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id]), {
+    name: 'earlier_prepared',
+    readOnly: true,
+  })
   return rows[0] === undefined ? null : preparedRow.parse(rows[0]).prepared
 }
 
 function chunksOf(job: Job, { database }: IngestDeps): Promise<Chunk[]> {
   const { tenant } = job
   return database.tx({ tenant }, async (transaction) => readChunks(transaction, job, await readText(transaction, job)), {
+    name: 'chunks_of',
     readOnly: true,
     ...wholeDocument,
   })
@@ -93,7 +97,7 @@ async function whatIsThere(
         isSame && ((await wasWritten(transaction, { ...place, contentHash })) || (await deps.heldVectors(transaction, place)) !== null)
       return { isUnchanged, duplicateOf }
     },
-    { readOnly: true },
+    { name: 'what_is_there', readOnly: true },
   )
 }
 
@@ -110,19 +114,22 @@ async function wasWritten(
 async function finishWithout(lease: Lease, outcome: 'unchanged' | 'duplicate', duplicateOf: string | null): Promise<void> {
   const { job } = lease
   await lease.stop()
-  await lease.tx(async (transaction) => {
-    await transaction.query(
-      `update rag_jobs set state = 'done', outcome = $3, duplicate_of = $4, lease_owner = null, lease_until = null, prepared = null,
+  await lease.tx(
+    async (transaction) => {
+      await transaction.query(
+        `update rag_jobs set state = 'done', outcome = $3, duplicate_of = $4, lease_owner = null, lease_until = null, prepared = null,
          error_code = null, error_message = null, finished_at = now()
        where tenant = $1 and id = $2`,
-      [job.tenant, job.id, outcome, duplicateOf],
-    )
-    await transaction.query(
-      `delete from rag_sources s where tenant = $1 and id = $2 and exists (
+        [job.tenant, job.id, outcome, duplicateOf],
+      )
+      await transaction.query(
+        `delete from rag_sources s where tenant = $1 and id = $2 and exists (
          select 1 from rag_sources other where other.tenant = s.tenant and other.collection = s.collection and other.document = s.document
            and other.sha256 = s.sha256 and other.id <> s.id)`,
-      [job.tenant, job.source],
-    )
-    if (outcome === 'duplicate') await clearMade(transaction, job)
-  })
+        [job.tenant, job.source],
+      )
+      if (outcome === 'duplicate') await clearMade(transaction, job)
+    },
+    { name: 'finish_without' },
+  )
 }

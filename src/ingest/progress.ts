@@ -57,15 +57,26 @@ const progressSql = `update rag_jobs set stage = $3, counts = counts || $4::json
   waits = case when $5 then 0 else waits end
 where tenant = $1 and id = $2`
 
-/** The reporter of one attempt at a job. */
-export function reporter(lease: Lease, { clock, events }: { clock: Clock; events: JobEvents }): Report {
+interface ReporterDeps {
+  readonly clock: Clock
+  readonly events: JobEvents
+  /** Hears of each stage that was passed. */
+  readonly onStage?: (stage: Stage, tookMs: number) => void
+}
+
+/** The reporter of one attempt at a job, and what ends its last stage. */
+export function reporter(lease: Lease, { clock, events, onStage }: ReporterDeps): { readonly report: Report; readonly end: () => void } {
   const { tenant, id } = lease.job
   let stage: Stage | null = null
   let begin = { atMs: 0, done: 0 }
   let writtenMs = 0
-  return async (report) => {
+  const end = (): void => {
+    if (stage !== null) onStage?.(stage, clock.nowMs() - begin.atMs)
+  }
+  const tell: Report = async (report) => {
     const nowMs = clock.nowMs()
     const isBegin = report.stage !== stage
+    if (isBegin) end()
     if (isBegin) begin = { atMs: nowMs, done: report.done }
     stage = report.stage
     const isEnd = report.done === report.total
@@ -75,9 +86,12 @@ export function reporter(lease: Lease, { clock, events }: { clock: Clock; events
     const ratePerSecond = elapsedMs < rateAfterMs ? null : ((report.done - begin.done) * 1_000) / elapsedMs
     const counts = JSON.stringify({ [report.stage]: { done: report.done, total: report.total, ratePerSecond } })
     const hasEmbedded = report.stage === 'embed' && report.done > begin.done
-    await lease.tx((transaction) => transaction.query(progressSql, [tenant, id, report.stage, counts, hasEmbedded]))
+    await lease.tx((transaction) => transaction.query(progressSql, [tenant, id, report.stage, counts, hasEmbedded]), {
+      name: 'report_progress',
+    })
     events.emit({ tenant, id })
   }
+  return { report: tell, end }
 }
 
 export interface StageView {

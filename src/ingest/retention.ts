@@ -18,7 +18,7 @@ async function expired({ database }: IngestDeps): Promise<DocumentPlace[]> {
     where jsonb_typeof(c.settings -> 'retentionDays') = 'number'
       and d.updated_at < now() - make_interval(secs => (c.settings ->> 'retentionDays')::float8 * 86400)
     order by d.updated_at limit ${documentsPerSweep}`
-  const { rows } = await database.tx('system', (transaction) => transaction.query(text), { readOnly: true })
+  const { rows } = await database.tx('system', (transaction) => transaction.query(text), { name: 'find_expired', readOnly: true })
   return rows.map(({ tenant, collection, id }) => ({ tenant: String(tenant), collection: String(collection), document: String(id) }))
 }
 
@@ -26,11 +26,11 @@ async function expired({ database }: IngestDeps): Promise<DocumentPlace[]> {
 export async function sweepOnce(deps: IngestDeps): Promise<number> {
   const { database, clock, options } = deps
   const places = await expired(deps)
-  for (const place of places) await removeDocument(database, place, deps.deleteDocument)
+  for (const place of places) await removeDocument(database, place, deps)
   await sweepSources(database, new Date(clock.wallMs() - unfinishedAfterMs))
   const before = new Date(clock.wallMs() - options().keepJobsMs).toISOString()
   const text = `delete from rag_jobs where (tenant, id) in (select tenant, id from rag_jobs where finished_at < $1::timestamptz order by finished_at limit ${jobsPerSweep})`
-  await database.tx('system', (transaction) => transaction.query(text, [before]))
+  await database.tx('system', (transaction) => transaction.query(text, [before]), { name: 'remove_expired' })
   return places.length
 }
 

@@ -54,7 +54,7 @@ export async function storeSource(
   const id = randomUUID()
   const { tenant } = source
   try {
-    await database.tx({ tenant }, (transaction) => insertSource(transaction, id, source))
+    await database.tx({ tenant }, (transaction) => insertSource(transaction, id, source), { name: 'store_source' })
     const hash = createHash('sha256')
     let sizeBytes = 0
     let part = 0
@@ -68,7 +68,7 @@ export async function storeSource(
     }
     const sha256 = hash.digest('hex')
     const text = 'update rag_sources set sha256 = $3, size_bytes = $4 where tenant = $1 and id = $2'
-    await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, sha256, sizeBytes]))
+    await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, sha256, sizeBytes]), { name: 'store_source' })
     return { ...source, id, sha256, sizeBytes }
   } catch (thrown) {
     const isRemoved = thrown instanceof ConstraintError && thrown.kind === 'foreign_key'
@@ -97,7 +97,7 @@ function insertPart(
 ): Promise<unknown> {
   const text = `insert into rag_source_parts (tenant, source, part, data) values ($1, $2, $3, $4)
     on conflict (tenant, source, part) do update set data = excluded.data`
-  return database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, part, data]))
+  return database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, part, data]), { name: 'write_source_part' })
 }
 
 export async function deleteSource(transaction: Transaction, { tenant, id }: { tenant: string; id: string }): Promise<void> {
@@ -139,7 +139,10 @@ export async function latestSource(transaction: Transaction, { tenant, collectio
 export async function* sourceBytes(database: Database, { tenant, id }: { tenant: string; id: string }): AsyncGenerator<Uint8Array> {
   for (let part = 0; ; part += 1) {
     const text = 'select data from rag_source_parts where tenant = $1 and source = $2 and part = $3'
-    const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, part]), { readOnly: true })
+    const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id, part]), {
+      name: 'read_source_part',
+      readOnly: true,
+    })
     if (rows[0] === undefined) return
     yield partRow.parse(rows[0]).data
   }
@@ -150,6 +153,8 @@ export async function sweepSources(database: Database, olderThan: Date): Promise
   const text = `delete from rag_sources s where (tenant, id) in (
     select tenant, id from rag_sources where sha256 is null and created_at < $1::timestamptz order by created_at limit 1000)
     and not exists (select 1 from rag_jobs j where j.tenant = s.tenant and j.source = s.id)`
-  const { rowCount } = await database.tx('system', (transaction) => transaction.query(text, [olderThan.toISOString()]))
+  const { rowCount } = await database.tx('system', (transaction) => transaction.query(text, [olderThan.toISOString()]), {
+    name: 'sweep_sources',
+  })
   return rowCount
 }

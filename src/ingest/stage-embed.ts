@@ -57,7 +57,7 @@ export async function embedChunks(
     } catch (error) {
       if (!(error instanceof DigestChanged)) throw error
       digest = null
-      await lease.tx((transaction) => clearVectors(transaction, job), wholeDocument)
+      await lease.tx((transaction) => clearVectors(transaction, job), { name: 'embed_chunks', ...wholeDocument })
       await notePrepared(lease, job, { ...prepared, digest })
     }
   }
@@ -82,7 +82,7 @@ async function embedRound(task: Task, chunks: readonly Chunk[], context: EmbedCo
     const isFirst = known.digest === null
     known.digest = vectors.digest
     if (isFirst) await notePrepared(lease, job, { ...task.prepared, digest: vectors.digest })
-    await lease.tx((transaction) => saveVectors(transaction, job, vectors.byHash))
+    await lease.tx((transaction) => saveVectors(transaction, job, vectors.byHash), { name: 'embed_round' })
     done += batch.length
     await context.report({ stage: 'embed', done, total })
   })
@@ -106,7 +106,7 @@ async function alreadyMade(
       if (prepared.digest !== null && prepared.digest !== held.digest) return { made, digest: prepared.digest }
       return { made: new Set([...made, ...held.hashes]), digest: held.digest }
     },
-    { readOnly: true },
+    { name: 'already_made', readOnly: true },
   )
 }
 
@@ -125,10 +125,12 @@ async function embedBatch(
       signal: limit,
     })
     if (vectors.length !== texts.length) throw new CorralError('node_protocol', `${texts.length} texts gave ${vectors.length} vectors`)
+    deps.onEmbedded?.(texts.length, true)
     if (promptTokens !== undefined && promptTokens !== null) deps.estimates.learn(task.model, texts, promptTokens)
     return { byHash: new Map(batch.map(([hash], index) => [hash, vectors[index] ?? new Float32Array(0)])), digest }
   } catch (error) {
     if (signal.aborted) throw signal.reason
+    deps.onEmbedded?.(texts.length, false)
     if (error instanceof CorralError && (error.retryable || error.status === 404)) throw new EmbedderMissing(error)
     if (limit.aborted)
       throw new EmbedderMissing(new CorralError('node_timeout', `${task.model} did not embed ${texts.length} texts in time`))

@@ -31,7 +31,7 @@ export async function indexDocument(ready: Ready, lease: Lease, { deps, gates }:
   const read = await deps.database.tx(
     { tenant },
     async (transaction) => ({ text: await readText(transaction, job), vectors: await readVectors(transaction, job) }),
-    { readOnly: true, ...wholeDocument },
+    { name: 'read_prepared', readOnly: true, ...wholeDocument },
   )
   const collection = `${tenant}\n${job.collection}`
   await gates.collections.take(collection, () => write(lease, { ready, read, deps }))
@@ -48,31 +48,41 @@ async function write(lease: Lease, { ready, read, deps }: { ready: Ready; read: 
   // No renewal meanwhile: it would wait for the row that this transaction holds. Holding it is what keeps others away, however long it
   // takes, and only while this process lives.
   await lease.stop()
-  await lease.tx(async (transaction) => {
-    await deps.writeDocument(transaction, writeOf(ready, read))
-    await clearParts(transaction, job)
-    await clearVectors(transaction, job)
-    await transaction.query(
-      'delete from rag_sources where tenant = $1 and collection = $2 and document = $3 and created_at < (select created_at from rag_sources where tenant = $1 and id = $4)',
-      [tenant, job.collection, job.document, source.id],
-    )
-    await transaction.query(
-      `update rag_jobs set state = 'done', outcome = 'written', duplicate_of = $3, lease_owner = null, lease_until = null, stage = 'index',
+  await lease.tx(
+    async (transaction) => {
+      await deps.writeDocument(transaction, writeOf(ready, read))
+      await clearParts(transaction, job)
+      await clearVectors(transaction, job)
+      await transaction.query(
+        'delete from rag_sources where tenant = $1 and collection = $2 and document = $3 and created_at < (select created_at from rag_sources where tenant = $1 and id = $4)',
+        [tenant, job.collection, job.document, source.id],
+      )
+      await transaction.query(
+        `update rag_jobs set state = 'done', outcome = 'written', duplicate_of = $3, lease_owner = null, lease_until = null, stage = 'index',
          counts = counts || jsonb_build_object('index', jsonb_build_object('done', 1, 'total', 1)), prepared = null,
          error_code = null, error_message = null, finished_at = now()
        where tenant = $1 and id = $2`,
-      [tenant, id, ready.duplicateOf],
-    )
-  }, wholeDocument)
+        [tenant, id, ready.duplicateOf],
+      )
+    },
+    { name: 'write_document', ...wholeDocument },
+  )
 }
 
 /** Makes the document found by its words while the embedder is missing; the job stays what it is. */
 export async function indexWords(ready: Ready, lease: Lease, { deps, gates }: IndexContext): Promise<void> {
   const { tenant } = ready.job
-  const text = await deps.database.tx({ tenant }, (transaction) => readText(transaction, ready.job), { readOnly: true, ...wholeDocument })
+  const text = await deps.database.tx({ tenant }, (transaction) => readText(transaction, ready.job), {
+    name: 'read_prepared',
+    readOnly: true,
+    ...wholeDocument,
+  })
   await gates.collections.take(`${tenant}\n${ready.job.collection}`, async () => {
     await lease.stop()
-    await lease.tx((transaction) => deps.writeDocument(transaction, writeOf(ready, { text, vectors: new Map() })), wholeDocument)
+    await lease.tx((transaction) => deps.writeDocument(transaction, writeOf(ready, { text, vectors: new Map() })), {
+      name: 'write_document_words',
+      ...wholeDocument,
+    })
   })
 }
 

@@ -23,7 +23,10 @@ const specialTokens = 4
 export async function ensureSource(job: Job, lease: Lease, { deps, report }: { deps: IngestDeps; report: Report }): Promise<Source> {
   const { tenant, source: id, uri } = job
   if (id !== null) {
-    const source = await deps.database.tx({ tenant }, (transaction) => readSource(transaction, { tenant, id }), { readOnly: true })
+    const source = await deps.database.tx({ tenant }, (transaction) => readSource(transaction, { tenant, id }), {
+      name: 'ensure_source',
+      readOnly: true,
+    })
     if (source === null) throw new CorralError('conflict', `the bytes of ${job.name} were removed before they were read`)
     return source
   }
@@ -36,14 +39,16 @@ export async function ensureSource(job: Job, lease: Lease, { deps, report }: { d
     { ...place, name: fetched.name, declaredType: fetched.declaredType, uri },
     { bytes: [fetched.bytes], bytesMax: deps.options().sourceBytesMax },
   )
-  await lease.tx((transaction) =>
-    transaction.query('update rag_jobs set source = $3, content_hash = $4, name = $5 where tenant = $1 and id = $2', [
-      tenant,
-      job.id,
-      source.id,
-      source.sha256,
-      fetched.name,
-    ]),
+  await lease.tx(
+    (transaction) =>
+      transaction.query('update rag_jobs set source = $3, content_hash = $4, name = $5 where tenant = $1 and id = $2', [
+        tenant,
+        job.id,
+        source.id,
+        source.sha256,
+        fetched.name,
+      ]),
+    { name: 'ensure_source' },
   )
   await report({ stage: 'upload', done: 1, total: 1 })
   return source
@@ -79,11 +84,14 @@ export async function prepare(
 /** Notes what a job has prepared; with it a stage is done. */
 export async function notePrepared(lease: Lease, { tenant, id }: Job, prepared: Prepared): Promise<void> {
   const text = 'update rag_jobs set prepared = $3::jsonb where tenant = $1 and id = $2'
-  await lease.tx((transaction) => transaction.query(text, [tenant, id, JSON.stringify(prepared)]))
+  await lease.tx((transaction) => transaction.query(text, [tenant, id, JSON.stringify(prepared)]), { name: 'note_prepared' })
 }
 
 async function settingsOf({ tenant, collection }: Job, { database }: IngestDeps): Promise<IngestSettings> {
-  const settings = await database.tx({ tenant }, (transaction) => ingestSettings(transaction, { tenant, collection }), { readOnly: true })
+  const settings = await database.tx({ tenant }, (transaction) => ingestSettings(transaction, { tenant, collection }), {
+    name: 'settings_of',
+    readOnly: true,
+  })
   if (settings === null) throw new CorralError('conflict', 'the collection was removed')
   return settings
 }
@@ -129,17 +137,21 @@ async function cutDocument(
 }
 
 async function keepText(text: string, job: Job, lease: Lease): Promise<void> {
-  await lease.tx(async (transaction) => {
-    await clearParts(transaction, job)
-    await clearVectors(transaction, job)
-  }, wholeDocument)
-  for (let part = 0; part < textPartCount(text); part += 1) await lease.tx((transaction) => saveTextPart(transaction, job, { text, part }))
+  await lease.tx(
+    async (transaction) => {
+      await clearParts(transaction, job)
+      await clearVectors(transaction, job)
+    },
+    { name: 'keep_text', ...wholeDocument },
+  )
+  for (let part = 0; part < textPartCount(text); part += 1)
+    await lease.tx((transaction) => saveTextPart(transaction, job, { text, part }), { name: 'keep_text' })
 }
 
 async function keepChunks(chunks: readonly Chunk[], lease: Lease, { job, report }: { job: Job; report: Report }): Promise<void> {
   for (let part = 0; part * chunksPerPart < chunks.length; part += 1) {
     const some = chunks.slice(part * chunksPerPart, (part + 1) * chunksPerPart)
-    await lease.tx((transaction) => saveChunkPart(transaction, job, { chunks: some, part }))
+    await lease.tx((transaction) => saveChunkPart(transaction, job, { chunks: some, part }), { name: 'keep_chunks' })
     await report({ stage: 'chunk', done: part * chunksPerPart + some.length, total: chunks.length })
   }
 }

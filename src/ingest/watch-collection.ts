@@ -60,9 +60,7 @@ async function knownFiles(database: Database, { tenant, collection, name }: Watc
   const { rows } = await database.tx(
     { tenant },
     (transaction) => transaction.query(text, [tenant, collection, JSON.stringify({ folder: name })]),
-    {
-      readOnly: true,
-    },
+    { name: 'known_files', readOnly: true },
   )
   return new Map(rows.map(({ id, content_hash: hash }) => [String(id), String(hash)]))
 }

@@ -26,19 +26,27 @@ const countersReadMax = 100_000
 /** Writes the batch; gives the counters it touched as they stand in the store now. */
 export function writeBatch(database: Database, { id, records, texts, spent }: UsageBatch): Promise<StoredCounter[]> {
   const sums = JSON.stringify(spent)
-  return database.tx('system', async (transaction) => {
-    const { rowCount } = await transaction.query('insert into usage_batches (id, at) values ($1, now()) on conflict (id) do nothing', [id])
-    if (rowCount === 0) return readTotals(transaction, sums)
-    await transaction.query(insertRecords, [JSON.stringify(records)])
-    if (texts.length > 0) await transaction.query(insertTexts, [JSON.stringify(texts)])
-    const { rows } = await transaction.query(addToCounters, [sums])
-    return rows.map(counterOf)
-  })
+  return database.tx(
+    'system',
+    async (transaction) => {
+      const { rowCount } = await transaction.query('insert into usage_batches (id, at) values ($1, now()) on conflict (id) do nothing', [
+        id,
+      ])
+      if (rowCount === 0) return readTotals(transaction, sums)
+      await transaction.query(insertRecords, [JSON.stringify(records)])
+      if (texts.length > 0) await transaction.query(insertTexts, [JSON.stringify(texts)])
+      const { rows } = await transaction.query(addToCounters, [sums])
+      return rows.map(counterOf)
+    },
+    { name: 'write_usage' },
+  )
 }
 
 /** Forgets the ids of batches that nobody can still be writing. */
 export async function forgetBatches(database: Database): Promise<void> {
-  await database.tx('system', (transaction) => transaction.query(`delete from usage_batches where at < now() - interval '1 day'`))
+  await database.tx('system', (transaction) => transaction.query(`delete from usage_batches where at < now() - interval '1 day'`), {
+    name: 'forget_usage_batches',
+  })
 }
 
 /** Tables from which rows go when they are old. */
@@ -51,7 +59,9 @@ export async function deleteOld(
   { before, rowsMax }: { before: Date; rowsMax: number },
 ): Promise<number> {
   const text = `delete from ${table} where id in (select id from ${table} where at < $1::timestamptz order by at limit ${rowsMax})`
-  const { rowCount } = await database.tx('system', (transaction) => transaction.query(text, [before.toISOString()]))
+  const { rowCount } = await database.tx('system', (transaction) => transaction.query(text, [before.toISOString()]), {
+    name: 'delete_old_usage',
+  })
   return rowCount
 }
 
@@ -64,20 +74,25 @@ export async function readCounters(
   const recent = changedWithinSeconds === undefined ? '' : 'and updated_at > now() - make_interval(secs => $3)'
   const values = changedWithinSeconds === undefined ? [day, month] : [day, month, changedWithinSeconds]
   const text = `select tenant, place, period, gpu_us from gpu_usage where period in ($1, $2) ${recent} order by updated_at desc limit ${countersReadMax}`
-  const { rows } = await database.tx('system', (transaction) => transaction.query(text, values), { readOnly: true })
+  const { rows } = await database.tx('system', (transaction) => transaction.query(text, values), {
+    name: 'read_usage_counters',
+    readOnly: true,
+  })
   return rows.map(counterOf)
 }
 
 const insertRecords = `
 insert into usage_records (tenant, subject, request, at, model, node, route, status, outcome, cache, prompt_tokens, output_tokens,
-  cached_prompt_tokens, gpu_us, duration_ms, ttft_ms, stream, error, attempts, estimated)
+  cached_prompt_tokens, gpu_us, duration_ms, ttft_ms, stream, error, attempts, estimated,
+  reason, queue_ms, retry_ms, load_ms, prompt_ms, output_ms)
 select tenant, subject, request, to_timestamp(at / 1000.0), model, node, route, status, outcome, cache, prompt_tokens, output_tokens,
-  cached_prompt_tokens, gpu_us, duration_ms, ttft_ms, stream, error, attempts, estimated
+  cached_prompt_tokens, gpu_us, duration_ms, ttft_ms, stream, error, attempts, estimated,
+  reason, queue_ms, retry_ms, load_ms, prompt_ms, output_ms
 from jsonb_to_recordset($1::jsonb) as r (
   tenant text, subject text, request text, at double precision, model text, node text, route text, status integer, outcome text, cache text,
   prompt_tokens bigint, output_tokens bigint, cached_prompt_tokens bigint, gpu_us bigint,
   duration_ms bigint, ttft_ms bigint, stream boolean, error text, attempts integer,
-  estimated boolean)`
+  estimated boolean, reason text, queue_ms bigint, retry_ms bigint, load_ms bigint, prompt_ms bigint, output_ms bigint)`
 
 const insertTexts = `
 insert into usage_texts (tenant, request, at, prompt, prompt_cut, answer, answer_cut)

@@ -7,7 +7,7 @@
  * not to know is charged then. Where it does not, and for what was owed, the charge is repeated: a limit is rather met early than passed.
  */
 import type { Clock } from '../base/clock.ts'
-import { skipped, type RedisStore } from '../store/redis.ts'
+import { skipped, type RedisStore } from '../store/redis-store.ts'
 import { MemoryLimiter, type Hold, type MemoryLimiterStats } from './memory-limiter.ts'
 import type { LimitsOptions } from './options.ts'
 import type { Plan } from './plan.ts'
@@ -48,27 +48,31 @@ export interface LimiterDeps {
   readonly redis: RedisStore | null
   /** Unique to this process; also makes reservation ids unique across replicas. */
   readonly replica: string
+  /** Processes on this machine that serve together, this one included; default 1. */
+  readonly workers?: number
 }
 
 /** A limiter for all meters of this process, shared by Redis where there is one. */
 export function createLimiter(deps: LimiterDeps): Limiter {
   const memory = new MemoryLimiter(deps.clock, () => deps.options().placesMax)
-  return deps.redis === null ? new LocalLimiter(memory) : new SharedLimiter(memory, deps.redis, deps)
+  return deps.redis === null ? new LocalLimiter(memory, deps.workers ?? 1) : new SharedLimiter(memory, deps.redis, deps)
 }
 
 class LocalLimiter implements Limiter {
   readonly #memory: MemoryLimiter
+  readonly #workers: number
 
-  constructor(memory: MemoryLimiter) {
+  constructor(memory: MemoryLimiter, workers: number) {
     this.#memory = memory
+    this.#workers = workers
   }
 
   get stats(): LimiterStats {
-    return { ...this.#memory.stats, decidedAlone: 0, replicas: 1 }
+    return { ...this.#memory.stats, decidedAlone: 0, replicas: this.#workers }
   }
 
   admit(plan: Plan, _id: string, tokens: number): Decision {
-    const { verdict, hold } = this.#memory.admit(plan, tokens)
+    const { verdict, hold } = this.#memory.admit(plan, tokens, this.#workers)
     const reservation = hold !== null && plan.holds ? new HeldReservation(this.#memory, hold, null) : null
     return { verdict, reservation }
   }

@@ -7,7 +7,7 @@ import type { Call } from '../core/call.ts'
 import type { Principal } from '../core/principal.ts'
 import type { RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
-import type { RedisStore } from '../store/redis.ts'
+import type { RedisStore } from '../store/redis-store.ts'
 import { AddressLimiter } from './address-limiter.ts'
 import { Budgets } from './budget.ts'
 import { limited } from './limited.ts'
@@ -26,6 +26,8 @@ export interface LimitsDeps {
   readonly database: Database | null
   /** Null: this process counts alone. */
   readonly redis: RedisStore | null
+  /** Processes on this machine that serve together: without Redis each grants its share of a limit. */
+  readonly workers?: number
   /** Unique to this process and start. */
   readonly replica: string
   readonly events: LimitsEvents
@@ -54,10 +56,10 @@ export interface Limits {
 }
 
 export function createLimits(deps: LimitsDeps): Limits {
-  const { options, clock, random, database, redis, replica, events } = deps
+  const { options, clock, random, database, redis, replica, workers = 1, events } = deps
   const book = latest(options, (current) => new PlanBook(current))
   const budgets = new Budgets(clock, () => options().placesMax)
-  const limiter = createLimiter({ clock, options, redis, replica })
+  const limiter = createLimiter({ clock, options, redis, replica, workers })
   const addresses = new AddressLimiter(() => options().address)
   const classOf = (model: string | null): string => book().classOf(model)
   const isBudgeted = (principal: Principal, model: string | null): boolean => (book().planFor(principal, model)?.budgets.length ?? 0) > 0

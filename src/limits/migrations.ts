@@ -75,4 +75,10 @@ create index usage_records_request on usage_records (request, at);
 ${tenantTable('usage_texts')}
 `,
   },
+  {
+    number: 203,
+    name: 'usage phases',
+    sql: `alter table usage_records add column reason text, add column queue_ms bigint, add column retry_ms bigint,
+  add column load_ms bigint, add column prompt_ms bigint, add column output_ms bigint`,
+  },
 ]

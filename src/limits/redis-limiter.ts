@@ -4,7 +4,7 @@
  * again later what Redis missed: a reservation's id makes that harmless.
  */
 import type { Clock, Timer } from '../base/clock.ts'
-import { skipped, type RedisScript, type RedisStore, type Skipped } from '../store/redis.ts'
+import { skipped, type RedisScript, type RedisStore, type Skipped } from '../store/redis-store.ts'
 import { standing, type Standing } from './gcra.ts'
 import type { Owed } from './memory-limiter.ts'
 import { concurrencyWaitMs, tokenWaitMs } from './place.ts'

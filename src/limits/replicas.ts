@@ -3,7 +3,7 @@
  * known number stands, because each replica then grants its share of every limit.
  */
 import type { Clock, Timer } from '../base/clock.ts'
-import { skipped, type RedisScript, type RedisStore } from '../store/redis.ts'
+import { skipped, type RedisScript, type RedisStore } from '../store/redis-store.ts'
 import { heartbeatScript } from './scripts.ts'
 
 const beatMs = 1_000

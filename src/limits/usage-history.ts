@@ -10,6 +10,7 @@ import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 
 import { CorralError } from '../core/errors.ts'
+import type { HistoryDetail, HistoryEntry, HistoryPage } from '../core/request-history.ts'
 import type { Database, Row } from '../store/database.ts'
 import { conditionsOf, filterFields, formatField, parseParameters } from './usage-query.ts'
 
@@ -38,48 +39,6 @@ const historyQuery = z.strictObject({
 /** `format` is for whoever writes the page out. */
 export type HistoryQuery = Omit<z.infer<typeof historyQuery>, 'format'>
 export type HistoryAsked = z.infer<typeof historyQuery>
-
-/** One request, as kept. Times in milliseconds. */
-export interface HistoryEntry {
-  readonly id: string
-  /** ISO 8601, when the answer ended. */
-  readonly at: string
-  readonly tenant: string
-  readonly subject: string | null
-  readonly model: string | null
-  readonly node: string | null
-  readonly route: string
-  readonly status: number
-  readonly outcome: string
-  readonly error: string | null
-  readonly cache: string | null
-  readonly stream: boolean
-  readonly attempts: number
-  readonly durationMs: number
-  readonly ttftMs: number | null
-  readonly promptTokens: number
-  readonly cachedPromptTokens: number
-  readonly outputTokens: number
-  readonly gpuSeconds: number
-  /** Whether some of the tokens or the GPU time are an estimate: the node did not report them. */
-  readonly estimated: boolean
-}
-
-export interface HistoryPage {
-  readonly requests: readonly HistoryEntry[]
-  /** `before` of the next page; null: this was the last. */
-  readonly next: string | null
-}
-
-/** One request with its words. Null: not kept, or nothing was said. */
-export interface HistoryDetail extends HistoryEntry {
-  /** What the client sent, as it came. */
-  readonly prompt: string | null
-  readonly promptCut: boolean
-  /** What the model said. */
-  readonly answer: string | null
-  readonly answerCut: boolean
-}
 
 /** Reads query parameters. Throws `invalid_request`. */
 export function parseHistoryQuery(parameters: Readonly<Record<string, string>>): HistoryAsked {
@@ -114,7 +73,10 @@ export class UsageHistory {
     const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
     const text = `select ${columns} from usage_records ${where} order by at desc, id desc limit ${query.limit + 1}`
     const scope = within === null ? 'system' : { tenant: within }
-    const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, values), { readOnly: true })
+    const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, values), {
+      name: 'read_usage_history',
+      readOnly: true,
+    })
     const page = rows.slice(0, query.limit)
     const last = page.at(-1)
     const next = rows.length > query.limit && last !== undefined ? this.#makeCursor(last, within) : null
@@ -128,7 +90,10 @@ export class UsageHistory {
       from (select * from usage_records where request = $1 and ($2::text is null or tenant = $2) order by at desc, id desc limit 1) as r
       left join lateral (select prompt, prompt_cut, answer, answer_cut from usage_texts
         where tenant = r.tenant and request = r.request and at = r.at limit 1) as t on true`
-    const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, [id, within]), { readOnly: true })
+    const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, [id, within]), {
+      name: 'read_usage_record',
+      readOnly: true,
+    })
     const [row] = rows
     if (row === undefined) throw new CorralError('route_not_found', `no record of a request ${id.slice(0, 100)}`)
     const [prompt, answer] = [textOf(row['prompt']), textOf(row['answer'])]
@@ -182,10 +147,17 @@ export const historyColumns = [
   'outputTokens',
   'gpuSeconds',
   'estimated',
+  'reason',
+  'queueMs',
+  'retryMs',
+  'loadMs',
+  'promptMs',
+  'outputMs',
 ] as const satisfies readonly (keyof HistoryEntry)[]
 
 const columns = `id::text as row_id, request, at, tenant, subject, model, node, route, status, outcome, error, cache, stream, attempts,
-  duration_ms, ttft_ms, prompt_tokens, cached_prompt_tokens, output_tokens, gpu_us, estimated`
+  duration_ms, ttft_ms, prompt_tokens, cached_prompt_tokens, output_tokens, gpu_us, estimated,
+  reason, queue_ms, retry_ms, load_ms, prompt_ms, output_ms`
 
 function entryOf(row: Row): HistoryEntry {
   return {
@@ -203,17 +175,27 @@ function entryOf(row: Row): HistoryEntry {
     stream: row['stream'] === true,
     attempts: Number(row['attempts']),
     durationMs: Number(row['duration_ms']),
-    ttftMs: row['ttft_ms'] === null ? null : Number(row['ttft_ms']),
+    ttftMs: countOf(row['ttft_ms']),
     promptTokens: Number(row['prompt_tokens']),
     cachedPromptTokens: Number(row['cached_prompt_tokens']),
     outputTokens: Number(row['output_tokens']),
     gpuSeconds: Number(row['gpu_us']) / 1_000_000,
     estimated: row['estimated'] === true,
+    reason: textOf(row['reason']),
+    queueMs: countOf(row['queue_ms']),
+    retryMs: countOf(row['retry_ms']),
+    loadMs: countOf(row['load_ms']),
+    promptMs: countOf(row['prompt_ms']),
+    outputMs: countOf(row['output_ms']),
   }
 }
 
 function isoOf(value: unknown): string {
   return (value instanceof Date ? value : new Date(String(value))).toISOString()
+}
+
+function countOf(value: unknown): number | null {
+  return value === null ? null : Number(value)
 }
 
 function textOf(value: unknown): string | null {

@@ -1,7 +1,7 @@
 /** What one request used, as the ledger keeps it: counts and names, never a text. */
 import type { Call } from '../core/call.ts'
 import type { CorralError, ErrorCode } from '../core/errors.ts'
-import type { Answer, InferenceRequest, Outcome } from '../core/relay.ts'
+import type { Answer, InferenceRequest, Outcome, Provenance } from '../core/relay.ts'
 import { nothing, type Used, usedBy, usedUnanswered } from './usage-estimate.ts'
 
 export interface UsageRecord {
@@ -30,6 +30,15 @@ export interface UsageRecord {
   readonly error: string | null
   /** Tries on nodes. */
   readonly attempts: number
+  /** Why this node, or where else the answer is from (`Provenance`); null: there was no answer. */
+  readonly reason: string | null
+  /** From arrival to the first try, and from that to the last one; null: no node was asked for this request alone. */
+  readonly queue_ms: number | null
+  readonly retry_ms: number | null
+  /** Inside the node, as it reported; null: it did not. */
+  readonly load_ms: number | null
+  readonly prompt_ms: number | null
+  readonly output_ms: number | null
   /** Whether some of the tokens or the GPU time are an estimate (`usage-estimate.ts`), because the node did not report them. */
   readonly estimated: boolean
 }
@@ -60,6 +69,9 @@ export function recordOf(request: InferenceRequest, answer: Answer, { outcome, f
     stream: answer.kind === 'stream',
     error: outcome.error?.code ?? null,
     attempts: answer.provenance.attempts,
+    reason: answer.provenance.reason,
+    ...waitsOf(ended.call, answer.provenance),
+    ...phasesOf(outcome),
   }
 }
 
@@ -67,10 +79,11 @@ export function recordOf(request: InferenceRequest, answer: Answer, { outcome, f
 export function failureRecordOf(request: InferenceRequest, error: CorralError, ended: Ended): UsageRecord {
   const { node, status, code } = error
   const { attempts, dispatchedAtMs, phase } = ended.call.progress
+  const waits = phase === 'queued' ? { queue_ms: elapsedMs(ended.call, ended.nowMs), retry_ms: null } : noWaits
   const ending = { status, outcome: 'rejected' as const, cache: null, ttft_ms: null, stream: request.stream, error: code, attempts }
   const leftNode = leaving.has(code) && phase !== 'queued' && dispatchedAtMs !== null
   const spent = leftNode ? usedUnanswered(request, timeOnNode(ended, dispatchedAtMs)) : nothing
-  return { ...namesOf(request, ended), node, ...ending, ...spentOf(spent) }
+  return { ...namesOf(request, ended), node, ...ending, ...spentOf(spent), reason: null, ...waits, ...noPhases }
 }
 
 const leaving: ReadonlySet<ErrorCode> = new Set(['client_gone', 'client_too_slow'])
@@ -78,6 +91,25 @@ const leaving: ReadonlySet<ErrorCode> = new Set(['client_gone', 'client_too_slow
 /** Milliseconds since the dispatch; not before the call itself came, where it takes part in another's generation. */
 function timeOnNode({ call, nowMs }: Ended, dispatchedAtMs: number): number {
   return Math.max(0, nowMs - Math.max(dispatchedAtMs, call.receivedAtMs))
+}
+
+const noWaits = { queue_ms: null, retry_ms: null }
+const noPhases = { load_ms: null, prompt_ms: null, output_ms: null }
+
+/** Who takes part in another's generation waited for that one. */
+function waitsOf(call: Call, { node, cache, dispatchedAtMs, firstDispatchedAtMs }: Provenance) {
+  if (node === null || cache === 'joined' || firstDispatchedAtMs === undefined) return noWaits
+  return { queue_ms: elapsedMs(call, firstDispatchedAtMs), retry_ms: Math.round(dispatchedAtMs - firstDispatchedAtMs) }
+}
+
+function phasesOf({ usage, cached }: Outcome) {
+  if (usage === null || cached === true) return noPhases
+  return { load_ms: wholeMs(usage.loadMs), prompt_ms: wholeMs(usage.promptMs), output_ms: wholeMs(usage.outputMs) }
+}
+
+/** A node's word: any number it likes. */
+function wholeMs(ms: number | null): number | null {
+  return ms === null || !(ms >= 0) ? null : Math.min(Math.round(ms), Number.MAX_SAFE_INTEGER)
 }
 
 function spentOf({ promptTokens, cachedPromptTokens, outputTokens, gpuMs, estimated }: Used) {

@@ -1,7 +1,21 @@
 /** Events of queues, choices and tries: what dispatch does with a request. */
-import type { Outcome } from '../core/relay.ts'
+import type { Outcome, Usage } from '../core/relay.ts'
 import type { EventContext } from './event-context.ts'
+import { observeLatency } from './exemplar.ts'
 import type { ObservedAttempt, Observer } from './events.ts'
+
+/** Why tokens of a stream were generated for nobody, by how it ended. */
+const undeliveredReasons: Readonly<Partial<Record<Outcome['kind'], string>>> = { client_gone: 'disconnect' }
+
+/** An estimate of a prompt, four bytes a token, must be this much over the context: then it cannot have fitted. */
+const surelyOver = 1.5
+
+/** Whether the node can have read only a part of the prompt: it was well over the model's context, and no more than fits was counted. */
+function isTruncated({ claim: { runner }, request }: ObservedAttempt, { promptTokens }: Usage): boolean {
+  const contextLength = runner.fleetNode.loaded.get(runner.model)?.contextLength ?? null
+  if (contextLength === null || promptTokens === null) return false
+  return request.envelope.promptTokens > contextLength * surelyOver && promptTokens <= contextLength
+}
 
 /** The functions that dispatch reports through. */
 export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel }: EventContext) {
@@ -12,15 +26,20 @@ export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel }: Event
       const { runner, waitedMs } = attempt.claim
       const node = metrics.node.admit(runner.node)
       const cells = metrics.nodeCells(node)
-      cells.duration.observe((deps.clock.nowMs() - attempt.startedAtMs) / 1_000)
-      if (result.ttftMs !== null) cells.firstToken.observe(result.ttftMs / 1_000)
+      const seen = { trace: attempt.call.trace, clock: deps.clock }
+      observeLatency(cells.duration, deps.clock.nowMs() - attempt.startedAtMs, seen)
+      if (result.ttftMs !== null) observeLatency(cells.firstToken, result.ttftMs, seen)
       families.nodeRequests.at(node, result.outcome).value += 1
       if (waitedMs === 0 && attempt.call.progress.attempts === 1) {
         metrics.overhead.observe((attempt.startedAtMs - attempt.call.receivedAtMs) / 1_000)
       }
       const { usage } = attempt
-      if (usage === null) return
       const model = runner.bounded ? metrics.model.admit(runner.model) : 'other'
+      if (result.ttftMs !== null && result.outcome !== 'ok') {
+        families.undelivered.at(model, undeliveredReasons[result.outcome] ?? 'broken').value += usage?.outputTokens ?? attempt.frameCount
+      }
+      if (usage === null) return
+      if (isTruncated(attempt, usage)) families.truncated.at(model, node).value += 1
       if (usage.promptTokens !== null) families.inputTokens.at(model, node).value += usage.promptTokens
       if (usage.outputTokens !== null) families.outputTokens.at(model, node).value += usage.outputTokens
     }),

@@ -1,6 +1,7 @@
 /** What all event functions share: metrics, logs, the rule for the `model` label, and the guard that keeps them from throwing. */
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
+import type { EndedRequest } from './events.ts'
 import { createLogs, type Logs } from './log.ts'
 import type { LineSink } from './line-sink.ts'
 import { Metrics } from './metrics.ts'
@@ -19,6 +20,8 @@ export interface ObserverDeps {
   readonly sink?: LineSink
   /** Leaves out the metrics of the process. */
   readonly processMetrics?: boolean
+  /** Hears of each request at its end; null or left out: nobody does. */
+  readonly onRequest?: ((request: EndedRequest) => void) | null
 }
 
 export interface EventContext {
@@ -38,6 +41,7 @@ export function createEventContext(deps: ObserverDeps): EventContext {
   const logs = createLogs({ options: options().log, clock, terminal, ...(sink === undefined ? {} : { sink }) })
   const processText = deps.processMetrics === false ? null : startProcessMetrics(options().metrics.enabled)
   const metrics = new Metrics({ labelValuesMax: () => options().metrics.labelValuesMax, processText })
+  metrics.families.workers.child().value = 1
   metrics.families.buildInfo.child(deps.version, process.version).value = 1
   const dropped = metrics.families.logDropped.child()
   metrics.addSource(() => {

@@ -9,12 +9,20 @@ import type { Metrics } from './metrics.ts'
 /** A try on a node, as far as it is counted here. */
 export interface ObservedAttempt {
   readonly claim: {
-    readonly runner: { readonly node: string; readonly model: string; readonly bounded: boolean }
+    readonly runner: {
+      readonly node: string
+      readonly model: string
+      readonly bounded: boolean
+      readonly fleetNode: { readonly loaded: ReadonlyMap<string, { readonly contextLength: number | null }> }
+    }
     readonly waitedMs: number
   }
   readonly call: Call
   readonly startedAtMs: number
   readonly usage: Usage | null
+  readonly request: { readonly envelope: { readonly promptTokens: number } }
+  /** Frames of a stream that came. */
+  readonly frameCount: number
 }
 
 /** A request at its end, as the relay layer saw it. */
@@ -77,10 +85,12 @@ export interface Observer {
   upkeepFailed(what: string, reason: string): void
   /** A request was turned away by a limit. */
   limited(dimension: string, scope: string, call: Call): void
+  /** The collector takes no spans (`reason`), or takes them again (null). */
+  spansTrouble(reason: string | null): void
   /** Usage could not be written and is tried again, or (`dropped` rows) is lost. */
   usageTrouble(error: unknown, dropped: number): void
-  /** A configuration was taken (`error` null), or refused. */
-  configLoaded(error: string | null): void
+  /** A configuration was taken (`error` null), or refused. `hash`: of the values in force. */
+  configLoaded(error: string | null, hash?: string): void
   /** The log file was renamed: a new one is opened. */
   reopenLog(): void
   /** Writes what is queued. */

@@ -11,13 +11,28 @@ const node = ['node']
 /** Fresh families, all empty. */
 export function createFamilies() {
   return {
+    ...httpFamilies(),
     ...requestFamilies(),
     ...dispatchFamilies(),
     ...nodeFamilies(),
     ...stateFamilies(),
     ...guardFamilies(),
+    ...storeFamilies(),
     ...ragFamilies(),
     ...processFamilies(),
+  }
+}
+
+/** All that comes to the port, Corral's own routes too. */
+function httpFamilies() {
+  const labels = ['route', 'code_class']
+  return {
+    httpRequests: counter('corral_http_requests_total', 'HTTP exchanges by pattern of the route and class of the status.', labels),
+    httpDuration: histogram('corral_http_request_duration_seconds', 'Arrival to the end of an exchange, or the leave of its client.', {
+      labels,
+      bounds: bounds.httpSeconds,
+    }),
+    httpInFlight: gauge('corral_http_requests_in_flight', 'HTTP exchanges under way.'),
   }
 }
 
@@ -58,6 +73,16 @@ function dispatchFamilies() {
     routing: counter('corral_routing_decisions_total', 'Dispatches by node and reason.', ['node', 'reason']),
     retries: counter('corral_retries_total', 'Further tries, by what failed before.', ['node', 'reason']),
     hedges: counter('corral_hedges_total', 'Embedding shards sent a second time.', ['reason']),
+    undelivered: counter(
+      'corral_undelivered_tokens_total',
+      'Output tokens of streams that did not reach their end; a frame is one where no node counted.',
+      ['model', 'reason'],
+    ),
+    truncated: counter(
+      'corral_context_truncated_total',
+      'Prompts well over the context of the model in memory, of which the node read what fits.',
+      ['model', 'node'],
+    ),
     reloadsAvoided: counter('corral_model_reloads_avoided_total', 'Requests whose num_ctx would have reloaded the model.', model),
     nodeRequests: counter('corral_node_requests_total', 'Tries by node and outcome.', ['node', 'outcome']),
     nodeDuration: histogram('corral_node_request_duration_seconds', 'Dispatch to the end of a try.', {
@@ -121,11 +146,44 @@ function guardFamilies() {
   }
 }
 
+/** What Corral stands on. */
+function storeFamilies() {
+  return {
+    dependencyUp: gauge('corral_dependency_up', 'Whether what Corral stands on answered when it was asked last.', ['dependency']),
+    poolConnections: gauge(
+      'corral_db_pool_connections',
+      'Connections to the database in use and idle, and transactions that wait for one.',
+      ['state'],
+    ),
+    querySeconds: histogram('corral_db_query_seconds', 'Transactions by name, the wait for a connection included.', {
+      labels: ['query'],
+      bounds: bounds.overheadSeconds,
+    }),
+    queryFailures: counter('corral_db_failures_total', 'Transactions that failed because of the database.', ['reason']),
+    redisSeconds: histogram('corral_redis_command_seconds', 'Commands to Redis, those that came to nothing too.', {
+      labels: ['command'],
+      bounds: bounds.overheadSeconds,
+    }),
+  }
+}
+
 /** Documents, searches and grounded answers. */
 function ragFamilies() {
   return {
     searches: counter('corral_searches_total', 'Searches by mode and result.', ['mode', 'result']),
     retrievalSeconds: histogram('corral_retrieval_seconds', 'Stages of a search.', { labels: ['stage'], bounds: bounds.retrievalSeconds }),
+    retrievalResults: histogram('corral_retrieval_results', 'Hits of searches that the cache did not answer.', {
+      labels: ['mode'],
+      bounds: bounds.results,
+    }),
+    ingestSeconds: histogram('corral_ingest_stage_seconds', 'Stages of ingest jobs that were passed, the wait for their turn included.', {
+      labels: ['stage'],
+      bounds: bounds.ingestSeconds,
+    }),
+    embeddings: counter('corral_embeddings_total', 'Texts of documents that were given to an embedder.', ['outcome']),
+    indexDocuments: gauge('corral_index_documents', 'Documents that can be found, of all tenants.'),
+    indexChunks: gauge('corral_index_chunks', 'Their chunks.'),
+    indexBytes: gauge('corral_index_bytes', 'Bytes of the tables that hold documents and their indexes.'),
     ragAnswers: counter('corral_rag_answers_total', 'Grounded answers by how they came about.', ['result']),
     citations: counter('corral_citations_total', 'Citations that answers carry, by how they got their place.', ['origin']),
     citationsDropped: counter('corral_citations_dropped_total', 'Citations taken out of answers, by reason.', ['reason']),
@@ -138,14 +196,22 @@ function ragFamilies() {
 function processFamilies() {
   return {
     bugs: counter('corral_internal_errors_total', 'Unexpected errors in Corral itself.'),
+    workers: gauge('corral_workers', 'Processes that serve this port together, as far as they answered this scrape.'),
     buildInfo: gauge('corral_build_info', 'Always 1; the version is a label.', ['version', 'node_version']),
     memoryLevel: gauge('corral_memory_pressure_level', 'What is given up for want of memory: 0 nothing, 3 all new requests.'),
     memoryRefused: counter('corral_memory_refused_total', 'Requests turned away for want of memory.', ['step']),
+    configInfo: gauge('corral_config_info', 'Always 1; the label is a hash of the values in force, secrets left out.', ['hash']),
     configOk: gauge('corral_config_last_reload_successful', 'Whether the last reload of the configuration was taken.'),
     configAt: gauge('corral_config_last_reload_timestamp_seconds', 'When the configuration was last taken.'),
-    overflow: counter('corral_metric_label_overflow_total', 'Updates counted under "other" because a label had too many values.', [
+    overflow: counter('corral_metric_label_overflow_total', 'Updates counted under other because labels had too many values.', [
+      'metric',
       'label',
     ]),
     logDropped: counter('corral_log_dropped_total', 'Log lines lost because their reader was too slow.'),
+    exportFailures: counter('corral_telemetry_export_failures_total', 'Deliveries to the collector that came to nothing.'),
+    sseClients: gauge('corral_sse_clients', 'Listeners to the live feed of the console.'),
+    traceSpans: counter('corral_trace_spans_total', 'Spans by what became of them: sent, dropped (queue full), refused or lost.', [
+      'result',
+    ]),
   }
 }

@@ -3,9 +3,13 @@
  * through a guard each, so that no client can mint series; all other labels are closed sets. What is a state rather than an
  * event (nodes, queues, loaded models) is read from its owner at the scrape, by a `GaugeSource`.
  */
-import { type Cell, CellCache, type Distribution, LabelGuard } from './families.ts'
+import { contentTypes, endMark, type Exposition, renderFamily, toOpenMetrics } from './exposition.ts'
+import { type Cell, CellCache, type Distribution, type Family, LabelGuard } from './families.ts'
 import { createFamilies } from './metric-list.ts'
 import { type OutcomeLabel, outcomeLabels } from './outcome.ts'
+
+/** The value of the label `metric` where a limit holds for all of them. */
+const allMetrics = 'all'
 
 /** Fills gauges with the present state; called at each scrape, must not do I/O. */
 export type GaugeSource = () => void
@@ -85,18 +89,47 @@ export class Metrics {
     return this.#nodes.get(node, '')
   }
 
+  /** Takes all series of a node away that was removed from the fleet. A try of it that ends later begins new ones. */
+  forgetNode(node: string): void {
+    for (const family of this.#all()) family.forget('node', node)
+    this.#nodes.clear()
+    this.node.forget(node)
+  }
+
+  /** The same for a model that no node has any more, and its pool. */
+  forgetModel(model: string): void {
+    for (const family of this.#all()) {
+      family.forget('model', model)
+      family.forget('pool', model)
+    }
+    this.#requests.clear()
+    this.model.forget(model)
+    this.pool.forget(model)
+  }
+
   /** Adds a state that is read at each scrape. */
   addSource(source: GaugeSource): void {
     this.#sources.push(source)
   }
 
-  /** The text of a scrape, in the Prometheus text format. */
-  async render(): Promise<{ readonly contentType: string; readonly body: string }> {
+  /** The text of a scrape. */
+  async render(exposition: Exposition = 'text'): Promise<{ readonly contentType: string; readonly body: string }> {
     for (const source of this.#sources) source()
-    for (const guard of [this.model, this.node, this.pool]) this.families.overflow.child(guard.label).value = guard.overflows
+    this.#showOverflows()
     let body = ''
-    for (const family of Object.values(this.families)) body += family.render()
-    if (this.#options.processText !== null) body += await this.#options.processText()
-    return { contentType: 'text/plain; version=0.0.4; charset=utf-8', body }
+    for (const family of this.#all()) body += renderFamily(family, exposition)
+    const { processText } = this.#options
+    if (processText !== null) body += exposition === 'text' ? await processText() : toOpenMetrics(await processText())
+    return { contentType: contentTypes[exposition], body: exposition === 'text' ? body : body + endMark }
+  }
+
+  #all(): readonly Family[] {
+    return Object.values(this.families)
+  }
+
+  #showOverflows(): void {
+    const { overflow } = this.families
+    for (const { label, overflows } of [this.model, this.node, this.pool]) overflow.at(allMetrics, label).value = overflows
+    for (const { name, open, overflows } of this.#all()) if (open.length > 0) overflow.at(name, open.join(',')).value = overflows
   }
 }

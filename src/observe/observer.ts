@@ -19,11 +19,19 @@ export function createObserver(deps: ObserverDeps): Observer {
 
 function processEvents({ deps, metrics, logs, quiet }: EventContext) {
   const { logger, sink } = logs
-  const { authentications, limited, usageDropped, configOk, configAt, memoryLevel, memoryRefused } = metrics.families
+  const { authentications, limited, usageDropped, configInfo, configOk, configAt, memoryLevel, memoryRefused } = metrics.families
+  memoryLevel.child()
+  for (const dimension of ['requests', 'tokens', 'concurrency', 'gpu']) {
+    for (const scope of ['tenant', 'credential', 'class']) limited.at(dimension, scope)
+  }
   return {
     logger,
     metrics,
-    configLoaded: quiet((error: string | null) => {
+    configLoaded: quiet((error: string | null, hash?: string) => {
+      if (hash !== undefined) {
+        configInfo.clear()
+        configInfo.child(hash).value = 1
+      }
       configOk.child().value = error === null ? 1 : 0
       if (error === null) configAt.child().value = deps.clock.wallMs() / 1_000
       const { level } = deps.options().log
@@ -39,6 +47,10 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
     usageTrouble: quiet((error: unknown, dropped: number) => {
       usageDropped.child().value += dropped
       logger.warn({ err: error, dropped }, dropped > 0 ? 'usage was lost' : 'usage could not be written, it is tried again')
+    }),
+    spansTrouble: quiet((reason: string | null) => {
+      if (reason === null) logger.info('the collector takes spans again')
+      else logger.warn({ reason }, 'spans could not be delivered; they are tried again, then dropped and counted')
     }),
     upkeepFailed: quiet((what: string, reason: string) => {
       logger.warn({ what, reason }, 'upkeep failed, it is tried again')

@@ -5,7 +5,7 @@ import type { Outcome } from '../core/relay.ts'
 import type { AccessRecord } from './access-log.ts'
 import type { EventContext } from './event-context.ts'
 import type { EndedRequest, RefusedRequest } from './events.ts'
-import type { Metrics } from './metrics.ts'
+import { observeLatency } from './exemplar.ts'
 import { outcomeLabel } from './outcome.ts'
 
 /** The functions that report requests. */
@@ -15,6 +15,7 @@ export function requestEvents(context: EventContext) {
     const { access, level } = deps.options().log
     if (access && level !== 'silent') logs.access.write(record)
   }
+  const { onRequest = null } = deps
   return {
     requestStarted: () => {
       metrics.inFlight.value += 1
@@ -23,8 +24,9 @@ export function requestEvents(context: EventContext) {
       metrics.inFlight.value -= 1
       if (request.attempts === 0) counted.add(request.call)
       const durationMs = deps.clock.nowMs() - request.call.receivedAtMs
-      countRequest(metrics, request, { model: modelLabel(request.model), durationMs })
+      countRequest(context, request, { model: modelLabel(request.model), durationMs })
       log(accessRecord(request, durationMs))
+      if (onRequest !== null) onRequest(request)
     }),
     requestRefused: quiet(({ facts, method }: RefusedRequest, error: CorralError, call: Call) => {
       if (counted.has(call)) return
@@ -44,8 +46,9 @@ export function requestEvents(context: EventContext) {
         firstFrameAtMs: null,
       }
       const durationMs = deps.clock.nowMs() - call.receivedAtMs
-      countRequest(metrics, request, { model: 'none', durationMs })
+      countRequest(context, request, { model: 'none', durationMs })
       log(accessRecord(request, durationMs))
+      if (onRequest !== null) onRequest(request)
     }),
     bug: quiet((error: unknown, call: Call | null) => {
       metrics.bugs.value += 1
@@ -55,13 +58,18 @@ export function requestEvents(context: EventContext) {
   }
 }
 
-function countRequest(metrics: Metrics, request: EndedRequest, { model, durationMs }: { model: string; durationMs: number }): void {
+function countRequest(
+  { deps, metrics }: EventContext,
+  request: EndedRequest,
+  { model, durationMs }: { model: string; durationMs: number },
+): void {
   const { outcome, firstFrameAtMs, call } = request
   const cells = metrics.requestCells(request.facts.operation, model)
   const cell = cells.outcomes.get(outcomeLabel(outcome))
   if (cell !== undefined) cell.value += 1
-  cells.duration.observe(durationMs / 1_000)
-  if (firstFrameAtMs !== null) cells.firstToken.observe((firstFrameAtMs - call.receivedAtMs) / 1_000)
+  observeLatency(cells.duration, durationMs, { trace: call.trace, clock: deps.clock })
+  if (firstFrameAtMs !== null)
+    observeLatency(cells.firstToken, firstFrameAtMs - call.receivedAtMs, { trace: call.trace, clock: deps.clock })
   const { usage } = outcome
   if (usage === null) return
   const { promptTokens, outputTokens, cachedPromptTokens } = usage

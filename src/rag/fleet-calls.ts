@@ -16,6 +16,7 @@ import { CorralError } from '../core/errors.ts'
 import { openPrincipal } from '../core/principal.ts'
 import type { InferenceRequest, Relay, WholeAnswer } from '../core/relay.ts'
 import type { EmbedCounted } from '../ingest/ingest.ts'
+import type { Tracer } from '../observe/trace.ts'
 import type { AskModel } from '../search/rerank.ts'
 import { embedPrefix } from './embed-prefix.ts'
 
@@ -26,6 +27,8 @@ export interface FleetCallsDeps {
   readonly newId: () => string
   /** Milliseconds a request of the background may wait for its answer. */
   readonly deadlineMs: () => number
+  /** The trace of a call made for the one of `parent`. */
+  readonly childTrace: Tracer['child']
   readonly digestOf: (model: string, group: string | null) => string | null
 }
 
@@ -117,16 +120,16 @@ function unitVector(values: readonly number[]): Float32Array {
 }
 
 function callFor(
-  { clock, newId, deadlineMs }: FleetCallsDeps,
+  { clock, newId, deadlineMs, childTrace }: FleetCallsDeps,
   base: Call | null,
   { tenant, priority, suffix }: Pick<EmbedOptions, 'tenant' | 'priority'> & { readonly suffix: string },
 ): Call {
   const own = { signal: new CallSignal(), progress: newProgress(), priority }
   // Whoever counts requests by their ids must not take it for the one it belongs to.
-  if (base !== null) return { ...base, ...own, id: base.id + suffix }
   const nowMs = clock.nowMs()
+  if (base !== null) return { ...base, ...own, id: base.id + suffix, receivedAtMs: nowMs, trace: childTrace(base.trace) }
   const principal = { ...openPrincipal, tenant }
-  return { ...own, id: newId(), receivedAtMs: nowMs, deadlineAtMs: nowMs + deadlineMs(), tenant, principal, trace: null }
+  return { ...own, id: newId(), receivedAtMs: nowMs, deadlineAtMs: nowMs + deadlineMs(), tenant, principal, trace: null, explanation: null }
 }
 
 /** The whole body of a good answer; the node's own refusal as an error. Aborting `signal` cancels what runs. */

@@ -19,7 +19,7 @@ import type { Cache } from '../cache/layer.ts'
 import type { CacheOptions } from '../cache/options.ts'
 import type { Call } from '../core/call.ts'
 import type { CollectionSettings, Embed, SearchAnswer, SearchRequest } from '../core/corpus.ts'
-import { CorralError } from '../core/errors.ts'
+import { CorralError, toCorralError } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Relay, RelayLayer } from '../core/relay.ts'
 import { sweepIdempotency } from '../http/rag/idempotency.ts'
@@ -39,7 +39,9 @@ import { createSearchMemory, search } from '../search/search.ts'
 import { deleteVectors, purgeVectors, writeVectors } from '../search/vector-write.ts'
 import { writeDocument } from '../search/write-document.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { Tracing } from '../observe/tracing.ts'
 import type { Database } from '../store/database.ts'
+import { PatientDatabase } from '../store/patient.ts'
 import { createAnswerStore } from './answer-store.ts'
 import { createFleetCalls, type FleetCalls } from './fleet-calls.ts'
 import { ModelFacts } from './model-facts.ts'
@@ -65,6 +67,7 @@ export interface RagParts {
   /** In [0, 1). */
   readonly random: () => number
   readonly newId: () => string
+  readonly tracing: Pick<Tracing, 'tracer' | 'startSearch'>
   readonly secret: Buffer
   /** The relay from inside of access checks and limits; outside of the caches. */
   readonly relay: Relay
@@ -105,6 +108,8 @@ class RagHalf implements Rag {
   readonly #parts: RagParts
   readonly #calls: FleetCalls
   readonly #memory = createSearchMemory()
+  /** What searches read from. */
+  readonly #reading: Database
   readonly #searching = new Gate(() => this.#parts.options().search.inFlight)
   readonly #versions: CollectionVersions
   readonly #kept: RetrievalCache
@@ -118,10 +123,11 @@ class RagHalf implements Rag {
   constructor(parts: RagParts) {
     const { options, database, clock, onTrouble } = parts
     this.#parts = parts
-    this.#versions = new CollectionVersions(parts.database)
+    this.#reading = new PatientDatabase(database, { clock, waitMs: () => options().search.outageWaitMs })
+    this.#versions = new CollectionVersions(this.#reading)
     this.database = database
     const { digestOf } = parts.fleet
-    this.#calls = createFleetCalls({ ...parts, digestOf })
+    this.#calls = createFleetCalls({ ...parts, digestOf, childTrace: parts.tracing.tracer.child })
     this.#models = new ModelFacts({ ...parts.fleet, show: (model) => this.#calls.show(model), onTrouble })
     this.assistants = new AssistantStore({ database, clock, onChanged: () => void this.#registry.refresh() })
     this.#registry = new AssistantRegistry({ store: this.assistants, clock, onTrouble })
@@ -190,17 +196,26 @@ class RagHalf implements Rag {
       deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
       heldVectors,
       contextTokens: (model) => this.#models.contextTokens(model),
+      onStage: (stage, tookMs) => this.#metrics.stagePassed(stage, tookMs),
+      onEmbedded: (texts, isOk) => this.#metrics.embedded(texts, isOk),
       onTrouble: (error) => onTrouble('ingest', error),
     })
   }
 
-  async search(request: SearchRequest, limits: SearchLimits): Promise<FoundAnswer> {
+  async search(request: SearchRequest, asked: SearchLimits): Promise<FoundAnswer> {
+    const { tracing, clock } = this.#parts
+    const { call, end } = tracing.startSearch(asked.call)
+    const limits = { ...asked, call }
+    const told = { collections: request.collections, limit: request.limit, startedAtMs: clock.nowMs() }
     try {
       const found = await this.#kept.through(request, limits, () => this.#look(request, limits))
       this.#metrics.searched(request, found)
+      const { results, cached, degraded } = found
+      end?.({ ...told, found: { results: results.length, cached, degraded: degraded !== null }, error: null })
       return found
     } catch (error) {
       this.#metrics.searchFailed(request)
+      end?.({ ...told, found: null, error: toCorralError(error) })
       throw error
     }
   }
@@ -219,10 +234,10 @@ class RagHalf implements Rag {
   }
 
   #lookNow(request: SearchRequest, { signal, call }: SearchLimits): Promise<SearchAnswer> {
-    const { database, clock, options } = this.#parts
+    const { clock, options } = this.#parts
     const { embed, ask } = this.#calls.of(call)
     const inTime: Embed = (texts, wish) => within(options().search.embedMs, { clock, wish }, (limited) => embed(texts, limited))
-    return search(request, { database, clock, embed: inTime, ask, memory: this.#memory, signal })
+    return search(request, { database: this.#reading, clock, embed: inTime, ask, memory: this.#memory, signal })
   }
 
   #embedderDigest(tenant: string, name: string): string | null {
@@ -231,7 +246,7 @@ class RagHalf implements Rag {
   }
 
   async #also(): Promise<void> {
-    await this.#metrics.readJobs()
+    await this.#metrics.read()
     await this.answers.sweep()
     await sweepIdempotency(this.database)
   }

@@ -10,10 +10,13 @@ import type { Cache } from '../cache/layer.ts'
 import type { CacheOptions } from '../cache/options.ts'
 import type { Call } from '../core/call.ts'
 import type { SearchAnswer, SearchRequest } from '../core/corpus.ts'
+import { CorralError } from '../core/errors.ts'
 
 export interface FoundAnswer extends SearchAnswer {
   /** True: nothing was looked up for it. */
   readonly cached: boolean
+  /** `bypass`: it is neither kept nor looked for. */
+  readonly cacheRole: 'hit' | 'miss' | 'bypass'
 }
 
 export interface RetrievalCacheDeps {
@@ -37,17 +40,18 @@ export class RetrievalCache {
     this.#deps = deps
   }
 
-  /** The kept answer to `request`, or that of `look`, which is then kept. */
+  /** The kept answer to `request`, or that of `look`, which is then kept. Throws `cache_miss` where only a kept one was wanted. */
   async through(request: SearchRequest, asked: Omit<SearchLimits, 'signal'>, look: () => Promise<SearchAnswer>): Promise<FoundAnswer> {
     const { call, headers, route } = asked
     const keeping = keepingOf({ headers, route, credential: call.principal.cache }, this.#deps.options())
     const key = keeping.keeps ? await this.#keyFor(request, call) : null
-    if (key === null) return { ...(await look()), cached: false }
-    const kept = keeping.reads ? await this.#read(key, request.tenant) : null
-    if (kept !== null) return { ...kept, cached: true }
+    const kept = key !== null && keeping.reads ? await this.#read(key, request.tenant) : null
+    if (kept !== null) return { ...kept, cached: true, cacheRole: 'hit' }
+    if (keeping.onlyKept) throw new CorralError('cache_miss', 'only a cached search was wanted (only-if-cached), and there is none')
     const found = await look()
+    if (key === null) return { ...found, cached: false, cacheRole: 'bypass' }
     if (found.degraded === null) this.#keep(key, request.tenant, found)
-    return { ...found, cached: false }
+    return { ...found, cached: false, cacheRole: 'miss' }
   }
 
   /** Null: not to be kept, or a collection is unknown, which the search itself tells of. */

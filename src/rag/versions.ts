@@ -69,6 +69,7 @@ export class CollectionVersions {
 
   async #query(tenant: string, names: readonly string[]): Promise<Versions> {
     const collections = await this.#database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), {
+      name: 'read_versions',
       readOnly: true,
     })
     if (this.#embedders.size > embeddersMax) this.#embedders.clear()

@@ -53,12 +53,15 @@ type Folder = IngestOptions['folders'][number]
 
 async function collectionOf({ tenant, collection: name }: Folder, deps: WatchedFoldersDeps): Promise<string> {
   const { database, newId } = deps
-  const find = () => database.tx({ tenant }, (transaction) => getCollection(transaction, { tenant, name }), { readOnly: true })
+  const find = () =>
+    database.tx({ tenant }, (transaction) => getCollection(transaction, { tenant, name }), { name: 'find_collection', readOnly: true })
   const known = await find()
   if (known !== null) return known.id
   const settings = await deps.newSettings()
   try {
-    const made = await database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: newId(), name, settings }))
+    const made = await database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: newId(), name, settings }), {
+      name: 'create_collection',
+    })
     return made.id
   } catch (error) {
     // Another replica was quicker.

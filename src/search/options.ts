@@ -33,6 +33,8 @@ export const searchOptions = z.strictObject({
   waitMs: durationMs(30_000, { minMs: 1 }),
   /** A query's vector that takes longer is not waited for: the search goes by words, `degraded`. */
   embedMs: durationMs(5_000, { minMs: 50 }),
+  /** A search waits while the database has been away for no longer than this. */
+  outageWaitMs: durationMs(5_000, { minMs: 0 }),
 })
 
 export type SearchOptions = z.infer<typeof searchOptions>

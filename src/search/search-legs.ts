@@ -81,7 +81,7 @@ export async function runLegs(request: SearchRequest, deps: LegDeps, options: Le
       seen.resolve(collections)
       return keywordLeg(transaction, { request, collections, deps, options })
     },
-    { readOnly: true },
+    { name: 'search_words', readOnly: true },
   )
   words.catch(seen.reject)
   const meanings = seen.promise.then((collections) => vectorLeg({ request, collections, deps, options }))
@@ -250,7 +250,7 @@ function lookUp(
     }
     return { hits: hits.toSorted(byScore), tookMs: deps.clock.nowMs() - startedMs, reasons, why }
   }
-  return deps.database.tx({ tenant: request.tenant }, work, { readOnly: true })
+  return deps.database.tx({ tenant: request.tenant }, work, { name: 'search_vectors', readOnly: true })
 }
 
 function setOf({ sets }: SearchedCollection, { vector, digest }: QueryVector): VectorSet | null {

@@ -64,7 +64,7 @@ export async function search(request: SearchRequest, deps: SearchDeps): Promise<
       const found = await readFound(transaction, fused, { request, collections: legs.collections, wanted })
       return finishHits(transaction, found, { request, terms: legs.terms })
     },
-    { readOnly: true },
+    { name: 'read_hits', readOnly: true },
   )
   const rerankStartedMs = clock.nowMs()
   const { ordered, note } = await reranked(request, hits, deps)

@@ -1,11 +1,6 @@
 /** The package ships no types; this is what `stem.ts` uses of it. */
 declare module 'snowball-stemmers' {
-  interface Stemmer {
-    stem(word: string): string
+  export interface Snowball {
+    newStemmer(algorithm: string): { stem(word: string): string }
   }
-  const snowball: {
-    newStemmer(algorithm: string): Stemmer
-    algorithms(): readonly string[]
-  }
-  export default snowball
 }

@@ -1,9 +1,11 @@
 /**
  * Stems of words by Snowball's algorithms, remembered. A stem depends on the word and the language alone, so the memory needs no
  * invalidation; it is dropped whole when it is full, which costs the frequent words one more computation each.
- * Words come in lower case; folding of accents is `tokenise/fold.ts`.
+ * The algorithms, nine megabytes of them, are loaded with the first word. Words come in lower case; folding of accents is `tokenise/fold.ts`.
  */
-import snowball from 'snowball-stemmers'
+import { createRequire } from 'node:module'
+
+import type { Snowball } from 'snowball-stemmers'
 
 /** Languages with a stemmer, by ISO 639-1 code. */
 const algorithms = {
@@ -50,13 +52,22 @@ export function isStemmed(language: string): language is StemmedLanguage {
 
 export const stemmedLanguages: readonly string[] = Object.keys(algorithms)
 
+const load = createRequire(import.meta.url)
+let snowball: Snowball | null = null
+
 function memoryOf(language: StemmedLanguage): Memory {
   let memory = memories.get(language)
   if (memory === undefined) {
+    snowball ??= loadSnowball()
     memory = { stemmer: snowball.newStemmer(algorithms[language]), stems: new Map() }
     memories.set(language, memory)
   }
   return memory
+}
+
+function loadSnowball(): Snowball {
+  const loaded: Snowball = load('snowball-stemmers')
+  return loaded
 }
 
 /** The languages here that are not written in Latin letters, by their script; of each script there is one. */

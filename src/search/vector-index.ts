@@ -78,14 +78,17 @@ export async function maintainVectors(database: Database, { newSuffix, indexFrom
 const dueRow = z.object({ wanted_index: z.unknown(), wanted_storage: z.enum(['full', 'half']).catch('full') })
 
 async function dueBuilds(database: Database, indexFrom: number): Promise<BuildPlan[]> {
-  const { rows } = await database.tx('system', ({ query }) =>
-    query(
-      `select ${setColumns.replaceAll(/\w+/gu, 's.$&')}, c.settings -> 'vectorIndex' as wanted_index, c.settings ->> 'vectorStorage' as wanted_storage
+  const { rows } = await database.tx(
+    'system',
+    ({ query }) =>
+      query(
+        `select ${setColumns.replaceAll(/\w+/gu, 's.$&')}, c.settings -> 'vectorIndex' as wanted_index, c.settings ->> 'vectorStorage' as wanted_storage
         from rag_vector_sets s join rag_collections c on c.tenant = s.tenant and c.id = s.collection
         where s.state = 'live' and s.vectors >= $1 or s.state = 'live' and s.storage <> coalesce(c.settings ->> 'vectorStorage', 'full')
         order by s.vectors desc limit $2`,
-      [indexFrom, setsPerRound],
-    ),
+        [indexFrom, setsPerRound],
+      ),
+    { name: 'due_builds' },
   )
   return rows.flatMap((row) => dueBuild(row, { store: database.kind, indexFrom }) ?? [])
 }
@@ -119,9 +122,12 @@ export async function rebuildVectors(database: Database, { set, index, storage }
       await copyVectors(transaction, { from: set, to: { name, dimensions: set.dimensions, storage } })
       await buildIndex(transaction, { name, index, vectors: set.vectors, dimensions: set.dimensions })
     },
-    buildLimits,
+    { name: 'rebuild_vectors', ...buildLimits },
   )
-  return database.tx('system', (transaction) => turnTo(transaction, { set, name, index, storage }), turnLimits)
+  return database.tx('system', (transaction) => turnTo(transaction, { set, name, index, storage }), {
+    name: 'rebuild_vectors',
+    ...turnLimits,
+  })
 }
 
 export interface VectorCopy {
@@ -134,10 +140,14 @@ export async function copyVectors(transaction: Transaction, { from, to }: Vector
   await transaction.query(copySql(from, to), [from.tenant, from.collection])
 }
 
+/**
+ * What is there already is read once, before the first row is written: an anti-join would look through the rows that this statement has
+ * written so far again and again, for a table that was empty a moment ago is planned as one that stays so.
+ */
 function copySql(set: VectorSet, { name, storage }: Pick<VectorSet, 'name' | 'storage'>): string {
   return `insert into ${name} (tenant, collection, number, embedding)
-    select tenant, collection, number, embedding::${columnType({ ...set, storage })} from ${set.name} old where tenant = $1 and collection = $2
-      and not exists (select from ${name} new where new.tenant = $1 and new.collection = $2 and new.number = old.number)`
+    select tenant, collection, number, embedding::${columnType({ ...set, storage })} from ${set.name} where tenant = $1 and collection = $2
+      and number <> all (array(select number from ${name} where tenant = $1 and collection = $2))`
 }
 
 export interface IndexBuild {
@@ -190,16 +200,19 @@ async function turnTo(transaction: Transaction, { set, name, index, storage }: T
 
 /** Removes the rows that replaced tables hold, some at a time. */
 async function removeRetired(database: Database): Promise<number> {
-  const { rows } = await database.tx('system', ({ query }) =>
-    query(`select ${setColumns} from rag_vector_sets where state = 'retired' and changed_at < now() - make_interval(secs => $1) limit $2`, [
-      retiredSeconds,
-      setsPerRound,
-    ]),
+  const { rows } = await database.tx(
+    'system',
+    ({ query }) =>
+      query(
+        `select ${setColumns} from rag_vector_sets where state = 'retired' and changed_at < now() - make_interval(secs => $1) limit $2`,
+        [retiredSeconds, setsPerRound],
+      ),
+    { name: 'remove_retired' },
   )
   let removed = 0
   for (const set of rows.map(decodeSet)) {
     for (let turn = 0; turn < deletesMax; turn += 1) {
-      const gone = await database.tx('system', (transaction) => removeSome(transaction, set))
+      const gone = await database.tx('system', (transaction) => removeSome(transaction, set), { name: 'remove_retired' })
       removed += gone
       if (gone < deletedPerStatement) break
     }
@@ -225,24 +238,32 @@ async function removeSome(transaction: Transaction, { tenant, collection, name }
 
 /** Looks at tables that have twice the rows the planner takes them for: the embedded store has nobody else who does, a server is late. */
 async function analyzeGrown(database: Database): Promise<void> {
-  const { rows } = await database.tx('system', ({ query }) =>
-    query(
-      `select s.name from rag_vector_sets s join pg_class c on c.relname = s.name and c.relkind = 'r' where s.state = 'live'
+  const { rows } = await database.tx(
+    'system',
+    ({ query }) =>
+      query(
+        `select s.name from rag_vector_sets s join pg_class c on c.relname = s.name and c.relkind = 'r' where s.state = 'live'
         group by s.name, c.reltuples having sum(s.vectors) >= $1 and sum(s.vectors) > 2 * greatest(c.reltuples, 0) limit $2`,
-      [analyzedFrom, setsPerRound],
-    ),
+        [analyzedFrom, setsPerRound],
+      ),
+    { name: 'analyze_grown' },
   )
-  for (const { name } of rows) await database.tx('system', ({ query }) => query('select rag_vector_analyze($1)', [name]))
+  for (const { name } of rows)
+    await database.tx('system', ({ query }) => query('select rag_vector_analyze($1)', [name]), { name: 'analyze_grown' })
 }
 
 /** Drops tables of one collection that no collection uses: it was removed, or a build ended before its turn. */
 async function dropOrphans(database: Database): Promise<void> {
-  const { rows } = await database.tx('system', ({ query }) =>
-    query(
-      `select t.name from rag_vector_tables t where t.created_at < now() - make_interval(secs => $1) and t.name ~ '_[0-9a-f]{8}$'
+  const { rows } = await database.tx(
+    'system',
+    ({ query }) =>
+      query(
+        `select t.name from rag_vector_tables t where t.created_at < now() - make_interval(secs => $1) and t.name ~ '_[0-9a-f]{8}$'
         and not exists (select from rag_vector_sets s where s.name = t.name) limit $2`,
-      [orphanSeconds, setsPerRound],
-    ),
+        [orphanSeconds, setsPerRound],
+      ),
+    { name: 'drop_orphans' },
   )
-  for (const { name } of rows) await database.tx('system', ({ query }) => query('select rag_vector_drop($1)', [name]))
+  for (const { name } of rows)
+    await database.tx('system', ({ query }) => query('select rag_vector_drop($1)', [name]), { name: 'drop_orphans' })
 }

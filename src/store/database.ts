@@ -25,6 +25,8 @@ export interface Transaction {
 export type TransactionScope = { readonly tenant: string } | 'system'
 
 export interface TransactionOptions {
+  /** What it is for, in a word or three of the source's own: under this name its time is counted. */
+  readonly name?: string
   /** The server ends a statement after this long; default `store.statementTimeoutMs`. */
   readonly statementTimeoutMs?: number
   /** The whole transaction is rolled back after this long; default `store.transactionTimeoutMs`, and never under `statementTimeoutMs`. */

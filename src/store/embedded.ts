@@ -17,7 +17,7 @@ import { type StoreOptions } from './options.ts'
 import { limitsOf, type TransactSettings } from './open-transaction.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
-import { type OpenableDatabase, type StoreDeps } from './openable.ts'
+import { type Connections, type OpenableDatabase, type StoreDeps } from './openable.ts'
 import { transact, type TransactVerdict } from './transact.ts'
 import { TurnQueue } from './turn-queue.ts'
 
@@ -64,6 +64,12 @@ class EmbeddedDatabase implements Embedded {
     this.dataDir = options.dataDir
     const { queueMax, queueTimeoutMs } = options.embedded
     this.#turns = new TurnQueue({ clock: deps.clock, waitersMax: queueMax, waitMs: queueTimeoutMs })
+  }
+
+  /** There is one. */
+  connections(): Connections {
+    const { taken, waiting } = this.#turns
+    return { used: taken ? 1 : 0, idle: taken ? 0 : 1, waiting }
   }
 
   open(): Promise<void> {

@@ -9,6 +9,14 @@ export interface OpenableDatabase extends Database {
    * process has it, `store_unavailable` when it cannot be opened. Postgres: nothing, since it may well come later.
    */
   open(): Promise<void>
+  /** Those of this process at this moment, and transactions that wait for one. */
+  connections(): Connections
+}
+
+export interface Connections {
+  readonly used: number
+  readonly idle: number
+  readonly waiting: number
 }
 
 export interface StoreDeps {

@@ -13,7 +13,7 @@ import { limitsOf, type TransactSettings } from './open-transaction.ts'
 import { OutageLog } from './outage-log.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
-import { type OpenableDatabase, type StoreDeps } from './openable.ts'
+import { type Connections, type OpenableDatabase, type StoreDeps } from './openable.ts'
 import { transact, type TransactVerdict } from './transact.ts'
 
 export type PostgresOptions = Omit<StoreOptions, 'url'> & { readonly url: string }
@@ -68,6 +68,11 @@ class Postgres implements OpenableDatabase {
   }
 
   async open(): Promise<void> {}
+
+  connections(): Connections {
+    const { totalCount, idleCount, waitingCount } = this.#pool
+    return { used: totalCount - idleCount, idle: idleCount, waiting: waitingCount }
+  }
 
   tx<T>(scope: TransactionScope, work: (transaction: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     const { readOnly = false } = options

@@ -17,59 +17,16 @@ import { createRedisClient, type RedisClient } from './redis-client.ts'
 import { answerInTime } from './redis-deadline.ts'
 import { RedisFailure } from './redis-failure.ts'
 import type { RedisOptions } from './redis-options.ts'
+import {
+  type RedisArgument,
+  type RedisCommands,
+  type RedisScript,
+  type RedisStats,
+  type RedisStore,
+  type Skipped,
+  skipped,
+} from './redis-store.ts'
 import { RedisSubscriber, type RedisListener } from './redis-subscriber.ts'
-
-export type { RedisState } from './redis-breaker.ts'
-export type { RedisListener } from './redis-subscriber.ts'
-
-/** The verdict when Redis was not asked or did not answer: go on without it. */
-export const skipped = 'skipped'
-export type Skipped = typeof skipped
-
-export type RedisArgument = string | number | Buffer
-
-/** What `work` may do. A command that fails rejects with an error that only `run` understands: do not catch it. */
-export interface RedisCommands {
-  /** One command, e.g. `command('SET', key, value, 'PX', 1000, 'NX')`; texts arrive as strings, integers as numbers. */
-  command(name: string, ...values: readonly RedisArgument[]): Promise<unknown>
-  /** The same with every text as a Buffer. */
-  commandBuffer(name: string, ...values: readonly RedisArgument[]): Promise<unknown>
-}
-
-/** A Lua script, sent by its hash and in full only when Redis does not know it (restart, SCRIPT FLUSH). */
-export interface RedisScript {
-  /** Keys of one call share a hash tag. A key of the wrong type is deleted, counted, and the call is skipped (F39). */
-  run(keys: readonly string[], values: readonly RedisArgument[]): Promise<unknown> | Skipped
-}
-
-export interface RedisStats {
-  /** Calls that were answered, including with an error about their key. */
-  readonly answered: number
-  /** Calls not sent, or without a usable answer. */
-  readonly skipped: number
-  /** Calls that met a value they could not use, or a script's own error. */
-  readonly dataErrors: number
-  readonly underWay: number
-}
-
-export interface RedisStore {
-  readonly prefix: string
-  readonly state: RedisState
-  readonly stats: RedisStats
-  /**
-   * Runs `work` against Redis. `skipped`, synchronously, while Redis is left alone or too much is under way; resolves `skipped`
-   * when a command failed. Rejects only with what `work` itself throws, which is a bug.
-   */
-  run<T>(work: (commands: RedisCommands) => Promise<T>): Promise<T | Skipped> | Skipped
-  script(lua: string): RedisScript
-  /** At most once, to whoever listens now; resolves with the number of listeners. `channel` is given without the prefix. */
-  publish(channel: string, message: string): Promise<number | Skipped> | Skipped
-  /** Listens on a connection of its own, opened by the first listener; returns the way to stop. Messages can be lost: see `onGap`. */
-  subscribe(channel: string, listener: RedisListener): () => void
-  /** Connects. Never waits: until the connection is ready every call is skipped. */
-  start(): void
-  close(): Promise<void>
-}
 
 export interface RedisDeps {
   readonly clock: Clock
@@ -94,6 +51,8 @@ class BoundedRedis implements RedisStore {
   readonly #breaker: RedisBreaker
   readonly #commands: RedisCommands
   readonly #subscriber: RedisSubscriber
+  cause: string | null = null
+  onCommand: ((name: string, tookMs: number) => void) | null = null
   #underWay = 0
   #answered = 0
   #skipped = 0
@@ -105,16 +64,29 @@ class BoundedRedis implements RedisStore {
     this.#client = connect()
     const client = this.#client
     const ask = (send: () => Promise<unknown>): Promise<unknown> => answerInTime(send(), options.commandTimeoutMs, deps.clock)
-    const breaker = createRedisBreaker(client, options, { ...deps, ask: (name, values) => ask(() => client.call(name, values)) })
+    const onState = (state: RedisState, cause: string | null): void => {
+      this.cause = cause
+      deps.onState?.(state, cause)
+    }
+    const breaker = createRedisBreaker(client, options, { ...deps, onState, ask: (name, values) => ask(() => client.call(name, values)) })
     // A later command of a call that began before the doubt.
-    const whileUp = (send: () => Promise<unknown>): Promise<unknown> =>
-      breaker.state === 'up' ? ask(send) : Promise.reject(new RedisFailure('connection', '', 'Redis is left alone'))
+    const whileUp = (name: string, send: () => Promise<unknown>): Promise<unknown> =>
+      breaker.state === 'up'
+        ? this.#timed(name, ask(send), deps.clock)
+        : Promise.reject(new RedisFailure('connection', '', 'Redis is left alone'))
     this.#commands = {
-      command: (name, ...values) => whileUp(() => client.call(name, values)),
-      commandBuffer: (name, ...values) => whileUp(() => client.callBuffer(name, values)),
+      command: (name, ...values) => whileUp(name, () => client.call(name, values)),
+      commandBuffer: (name, ...values) => whileUp(name, () => client.callBuffer(name, values)),
     }
     this.#breaker = breaker
     this.#subscriber = new RedisSubscriber(connect)
+  }
+
+  #timed(name: string, reply: Promise<unknown>, clock: Clock): Promise<unknown> {
+    const { onCommand } = this
+    if (onCommand === null) return reply
+    const sentAtMs = clock.nowMs()
+    return reply.finally(() => onCommand(name, clock.nowMs() - sentAtMs))
   }
 
   get state(): RedisState {

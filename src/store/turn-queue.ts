@@ -27,6 +27,16 @@ export class TurnQueue {
     this.#settings = settings
   }
 
+  /** Whether somebody has the turn. */
+  get taken(): boolean {
+    return this.#taken
+  }
+
+  /** How many wait for theirs. */
+  get waiting(): number {
+    return this.#waiters.size
+  }
+
   /** Resolves when it is the caller's turn, who then calls `next` once; throws `store_unavailable`. */
   async take(): Promise<void> {
     if (this.#closed) throw unavailable('the database is being closed')

@@ -28,7 +28,7 @@ const allowHeaders = [
   'X-Stainless-Arch,X-Stainless-Async,X-Stainless-Custom-Poll-Interval,X-Stainless-Helper-Method,X-Stainless-Lang,X-Stainless-Os',
   'X-Stainless-Package-Version,X-Stainless-Poll-Helper,X-Stainless-Retry-Count,X-Stainless-Runtime,X-Stainless-Runtime-Version',
   'X-Stainless-Timeout,X-Api-Key,Anthropic-Version,Anthropic-Beta,Anthropic-Dangerous-Direct-Browser-Access,X-Request-Id',
-  'X-Corral-Priority,X-Corral-Nodes,Traceparent,Tracestate',
+  'X-Corral-Priority,X-Corral-Explain,X-Corral-Nodes,Traceparent,Tracestate',
 ].join(',')
 
 const preflightHeaders = {
@@ -37,7 +37,8 @@ const preflightHeaders = {
   'access-control-max-age': '43200',
 }
 
-const exposeHeaders = 'X-Request-Id,X-Corral-Node,X-Corral-Route,X-Corral-Queue-Position,X-Corral-Queue-Eta-Ms,Retry-After'
+const exposeHeaders =
+  'X-Request-Id,X-Corral-Trace-Id,X-Corral-Node,X-Corral-Route,X-Corral-Queue-Position,X-Corral-Queue-Eta-Ms,Retry-After'
 
 /** What to do with a request that carries an `Origin`. */
 export function decideCors({ origin, host, method, requestMethod, allowed }: CorsQuestion): CorsDecision {

@@ -2,6 +2,7 @@
  * Errors in the dialect of a route: as a response, and in band at the end of a stream. Shapes: ollama-contract.md §1.3;
  * in-band events: §3.4. The official OpenAI and Anthropic SDKs raise on both in-band shapes, `ollama` clients on the line.
  */
+import { hintOf } from '../core/error-hints.ts'
 import { type CorralError, errorCatalogue } from '../core/errors.ts'
 import type { Dialect, Framing, RouteFacts } from '../core/route.ts'
 
@@ -49,8 +50,9 @@ function anthropicBody(error: ErrorFacts, requestId: string): string {
 
 function problemBody(error: ErrorFacts, requestId: string): string {
   const { title } = errorCatalogue[error.code]
+  const hint = hintOf(error.code)
   const fields = { title, status: error.status, detail: error.message, code: error.code, instance: `urn:corral:request:${requestId}` }
-  return JSON.stringify({ type: `https://corral.dev/errors/${error.code}`, ...fields })
+  return JSON.stringify({ type: `https://corral.dev/errors/${error.code}`, ...fields, ...(hint === null ? {} : { hint }) })
 }
 
 /** An error as a whole response. `requestId` goes into the dialects that have a place for it. */

@@ -25,6 +25,8 @@ export class RequestHeaders {
   traceparent: string | null = null
   tracestate: string | null = null
   priority: string | null = null
+  /** `X-Corral-Explain`: whether the client wants to know why. */
+  explain: string | null = null
   /** Id of the Corral that sent this request. */
   hop: string | null = null
   /** Ids of the Corrals before it. */
@@ -58,6 +60,7 @@ const readFields: Readonly<Record<string, Field>> = {
   traceparent: 'traceparent',
   tracestate: 'tracestate',
   'x-corral-priority': 'priority',
+  'x-corral-explain': 'explain',
   [hopHeader]: 'hop',
   [pastHopsHeader]: 'pastHops',
 }
@@ -87,6 +90,8 @@ const droppedFromClient = new Set([
   'tracestate',
   'x-request-id',
   'x-corral-priority',
+  'x-corral-explain',
+  'x-corral-console',
   hopHeader,
   pastHopsHeader,
 ])
@@ -161,6 +166,9 @@ function keep(headers: RequestHeaders, field: Field, value: string): void {
     case 'priority':
       headers.priority = joined(headers.priority, value)
       return
+    case 'explain':
+      headers.explain = joined(headers.explain, value)
+      return
     case 'hop':
       headers.hop = joined(headers.hop, value)
       return
@@ -214,6 +222,7 @@ const droppedFromNode = new Set([
   'x-request-id',
   'x-corral-node',
   'x-corral-route',
+  'x-corral-trace-id',
 ])
 
 /** Node headers that may reach a client, lower case. CORS is the gateway's own, and so is what it says of the request. */

@@ -22,7 +22,7 @@ const post = ['POST'] as const
 function dialectOf(path: string): Dialect {
   if (path.startsWith('/v1/messages')) return 'anthropic'
   if (path.startsWith('/v1/') || path === '/v1') return 'openai'
-  if (path.startsWith('/admin') || path.startsWith('/rag')) return 'problem'
+  if (path.startsWith('/admin') || path.startsWith('/rag') || path.startsWith('/console')) return 'problem'
   return 'ollama'
 }
 

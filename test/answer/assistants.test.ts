@@ -4,7 +4,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { AssistantRegistry } from '../../src/answer/assistant-registry.ts'
 import { AssistantStore } from '../../src/answer/assistant-store.ts'
 import { assistantWish } from '../../src/answer/assistant-wish.ts'
-import { answerMigrations } from '../../src/answer/migrations.ts'
+import { migrations } from '../../src/migrations.ts'
 import { answerDefaults } from '../../src/core/assistant.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
@@ -14,7 +14,7 @@ const wish = assistantWish.parse({ name: 'Handbook', collections: ['docs'], mode
 
 async function open(servers: Servers) {
   const database = await servers.openForTest()
-  await migrate(database, answerMigrations, systemClock)
+  await migrate(database, migrations, systemClock)
   let changes = 0
   const store = new AssistantStore({ database, clock: systemClock, onChanged: () => (changes += 1) })
   return { database, store, changes: () => changes }

@@ -44,6 +44,7 @@ export function newCall({ tenant = 'a', deadlineAtMs = Infinity, priority = 'int
     signal: new CallSignal(),
     trace: null,
     progress: newProgress(),
+    explanation: null,
   }
 }
 

@@ -124,7 +124,7 @@ test('a lease outlives its TTL while its owner works, and ends when it is releas
   await theirs.over
   expect(systemClock.nowMs() - startMs).toBeLessThan(200)
   expect((await turnOf(two, 'k')).isOurs).toBe(true)
-}, 20_000)
+})
 
 test('a lease that ran out is not released by its former owner', async () => {
   const server = await startRedis()

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { type Cache, createCache } from '../../src/cache/layer.ts'
-import { cacheMigrations } from '../../src/cache/migrations.ts'
+import { migrations } from '../../src/migrations.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
 import { createPostgresLayer, type PostgresLayer } from '../../src/cache/postgres-layer.ts'
 import type { StoredFacts } from '../../src/cache/second-layer.ts'
@@ -35,7 +35,7 @@ interface Opened {
 /** The layer on an empty table. The sweep is run by the test. */
 async function open(servers: Servers, bytesMax = 1_000_000_000): Promise<Opened> {
   const database = await servers.openForTest()
-  await migrate(database, cacheMigrations, systemClock)
+  await migrate(database, migrations, systemClock)
   const layer = createPostgresLayer({ database, clock: manualClock(), random: () => 0.5, bytesMax, readMsMax: patientMs })
   layer.start()
   onTestFinished(() => layer.close())

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { createEpochStore } from '../../src/cache/postgres-epochs.ts'
-import { cacheMigrations } from '../../src/cache/migrations.ts'
+import { migrations } from '../../src/migrations.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { embeddedOn } from '../store/stores.ts'
 import { embeddedFolder } from '../support/postgres-embedded.ts'
@@ -13,7 +13,7 @@ test('counters are raised on the server and read by the next process', async () 
   const database = embeddedOn(await embeddedFolder())
   onTestFinished(() => database.close())
   await database.open()
-  await migrate(database, cacheMigrations, systemClock)
+  await migrate(database, migrations, systemClock)
   const [one, other] = [createEpochStore(database), createEpochStore(database)]
   expect(await one.load()).toEqual({})
   const raised = await Promise.all([one.raise(['all', 'b']), other.raise(['all'])])

@@ -78,6 +78,11 @@ test('a folder is ingested, the broken file told, and a question answered with i
 
   expect((await corral(['collections', 'set', 'farm', '--fusion-weight', '0.4', ...at])).code).toBe(0)
   expect((await corral(['collections', 'show', 'farm', ...at])).stdout).toMatch(/^settings\.fusionWeight +0\.4$/m)
+  const vectorsNow = async (): Promise<unknown> => {
+    const findings: readonly { readonly check: string }[] = JSON.parse((await corral(['doctor', '--port', '0', '--json', ...at])).stdout)
+    return findings.find(({ check }) => check === 'vectors of farm')
+  }
+  expect(await vectorsNow()).toMatchObject({ status: 'ok' })
   expect((await corral(['collections', 'rm', 'farm', '--yes', ...at])).code).toBe(0)
   expect((await corral(['collections', 'ls', '--json', ...at])).stdout).toBe('[]\n')
 }, 180_000)

@@ -49,9 +49,22 @@ test('nodes are listed, drained, resumed and removed', async () => {
   expect(await corral(['nodes', 'rm', 'b', ...at])).toMatchObject({ code: 0, stdout: '' })
   expect((await corral(['nodes', 'ls', ...at])).code).toBe(0)
   const unknown = await corral(['nodes', 'drain', 'zebra', ...at])
-  expect([unknown.code, unknown.stderr]).toEqual([1, 'corral: no node named zebra; there are: a\n'])
+  expect([unknown.code, unknown.stderr]).toEqual([1, 'corral: no node named zebra; there are: a\n  "corral nodes ls" lists the names\n'])
   const bad = await corral(['nodes', 'add', 'ftp://x', ...at])
   expect([bad.code, bad.stdout]).toEqual([1, ''])
+})
+
+test('capabilities are listed, switched and reset', async () => {
+  const { running, url } = await serve(['--node', (await startOllama()).url, '--set', 'store.enabled=false'])
+  await running.until(/listening/)
+  const at = ['--url', url]
+  expect((await corral(['features', 'ls', ...at])).stdout).toMatch(/^retry +on +default +\S/m)
+  const off = await corral(['features', 'off', 'retry', ...at])
+  expect([off.code, off.stdout]).toEqual([0, expect.stringMatching(/^retry is off \(switched at run time by .*\); it is not kept, .*\n$/)])
+  expect((await corral(['features', 'ls', ...at])).stdout).toMatch(/^retry +off +switched at run time by /m)
+  expect((await corral(['features', 'reset', 'retry', ...at])).stdout).toBe('retry is on (default)\n')
+  const fixed = await corral(['features', 'off', 'store', ...at])
+  expect([fixed.code, fixed.stderr]).toEqual([1, expect.stringContaining('needs a restart: set store.enabled in the configuration')])
 })
 
 test('models are listed with their nodes and pulled with progress', async () => {

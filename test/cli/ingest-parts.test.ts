@@ -63,8 +63,8 @@ test('a collection is named as its one folder, in letters a collection may have,
 
 test('documents weigh by their bytes, and one that failed is through with every stage', () => {
   const tally = new Tally([
-    { document: 'big', path: 'big', sizeBytes: 9_000 },
-    { document: 'small', path: 'small', sizeBytes: 1_000 },
+    { document: 'big', path: 'big', sizeBytes: 9_000, wasNamed: true },
+    { document: 'small', path: 'small', sizeBytes: 1_000, wasNamed: true },
   ])
   tally.sent('big', 4_500)
   expect(tally.stages()[0]).toMatchObject({ stage: 'upload', share: 0.45, documents: 0 })
@@ -81,10 +81,22 @@ test('documents weigh by their bytes, and one that failed is through with every 
   expect([tally.over, tally.chunks, tally.share(), tally.counts.failed]).toEqual([2, 10, expect.closeTo(1), 1])
 })
 
+test('a picture among the pages of a folder is skipped; one that was named has failed', () => {
+  const tally = new Tally([
+    { document: 'docs/a.png', path: 'docs/a.png', sizeBytes: 9_000, wasNamed: false },
+    { document: 'b.png', path: 'b.png', sizeBytes: 1_000, wasNamed: true },
+  ])
+  const unsupported = { code: 'document_unsupported', message: 'image/png cannot be read' }
+  tally.failed('docs/a.png', unsupported)
+  tally.failed('b.png', unsupported)
+  expect([tally.counts.skipped, tally.counts.failed, tally.over]).toEqual([1, 1, 2])
+  expect(tally.failures.map(({ document }) => document)).toEqual(['b.png'])
+})
+
 test('bars fit the terminal and tell counts, failures and the time that is left', () => {
   const tally = new Tally([
-    { document: 'a', path: 'a', sizeBytes: 1_000 },
-    { document: 'b', path: 'b', sizeBytes: 1_000 },
+    { document: 'a', path: 'a', sizeBytes: 1_000, wasNamed: true },
+    { document: 'b', path: 'b', sizeBytes: 1_000, wasNamed: true },
   ])
   tally.failed('a', { code: 'document_empty', message: 'no text' })
   expect(barLines(tally, { columns: 79, etaMs: 8_000, reason: null })).toEqual([

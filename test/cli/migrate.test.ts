@@ -6,13 +6,13 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { migrations } from '../../src/migrations.ts'
 import { embeddedOn, postgresOn, Servers, serverKinds } from '../store/stores.ts'
-import { embeddedFolder, unusedFolder } from '../support/postgres-embedded.ts'
+import { bareFolder, unusedFolder } from '../support/postgres-embedded.ts'
 import { corral } from './corral.ts'
 
 const on = (dataDir: string) => ['--set', `store.dataDir=${dataDir}`]
 
 test('status, up and a dry run agree', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   const before = await corral(['migrate', 'status', ...on(dataDir)])
   expect(before).toMatchObject({ code: 0, stderr: `embedded Postgres in ${dataDir}: 0 migrations applied, ${migrations.length} pending\n` })
   const dry = await corral(['migrate', 'up', '--dry-run', ...on(dataDir)])
@@ -24,7 +24,7 @@ test('status, up and a dry run agree', async () => {
 })
 
 test('what cannot be done is one sentence and an exit code', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   const holder = embeddedOn(dataDir)
   await holder.open()
   onTestFinished(() => holder.close())
@@ -51,7 +51,7 @@ test('what cannot be done is one sentence and an exit code', async () => {
 })
 
 test('a backup and its restore', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   const file = join(unusedFolder(), 'corral.backup')
   await corral(['migrate', 'up', ...on(dataDir)])
   expect(await corral(['backup', file, ...on(dataDir)])).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('rows') })
@@ -61,14 +61,14 @@ test('a backup and its restore', async () => {
   writeFileSync(file, 'broken')
   expect(await corral(['restore', file, ...on(fresh)])).toMatchObject({ code: 1, stderr: expect.stringContaining('cannot be read') })
   expect(existsSync(join(fresh, 'postgres'))).toBe(true)
-}, 40_000)
+})
 
 describe.each(serverKinds.slice(0, 1))('%s', () => {
   test('an embedded store moves to a server, whose password is not printed', async () => {
     const servers = new Servers('postgres')
     await servers.start()
     onTestFinished(() => servers.remove())
-    const dataDir = await embeddedFolder()
+    const dataDir = await bareFolder()
     const at = await servers.postgres.createDatabase()
     const moved = await corral(['migrate', '--to', at.url.replace('@', ':hidden@'), ...on(dataDir)])
     expect(moved).toMatchObject({ code: 0, stderr: expect.stringContaining('counts compared') })
@@ -81,5 +81,5 @@ describe.each(serverKinds.slice(0, 1))('%s', () => {
     const { rows } = await target.tx('system', (transaction) => transaction.query('select count(*)::int as count from corral_migrations'))
     expect(rows).toEqual([{ count: migrations.length }])
     await target.close()
-  }, 40_000)
+  })
 })

@@ -3,8 +3,9 @@ import { createServer } from 'node:net'
 
 import { expect, test } from 'vitest'
 
-import { driftFindings, reachHint } from '../../src/cli/doctor.ts'
+import { driftFindings, loopFindings, reachHint } from '../../src/cli/doctor.ts'
 import type { NodeReport } from '../../src/cli/node-probe.ts'
+import { startGateway } from '../support/gateway.ts'
 import { corral } from './corral.ts'
 import { closedUrl, portOf, startOllama } from './ollama.ts'
 
@@ -85,4 +86,15 @@ test('equal digests are no drift', () => {
   }
   expect(driftFindings([report('a', '1'), report('b', '1')])).toEqual([])
   expect(driftFindings([report('a', '1'), report('b', '2')]).map(({ check }) => check)).toEqual(['drift'])
+})
+
+test('doctor finds a node that is a Corral itself, and none where Ollama answers', async () => {
+  const gateway = await startGateway({ nodes: 1 })
+  const ollama = gateway.sims[0]?.url ?? ''
+  const found = await loopFindings([
+    { name: 'self', url: gateway.url, reachable: true },
+    { name: 'good', url: ollama, reachable: true },
+    { name: 'away', url: gateway.url, reachable: false },
+  ])
+  expect(found).toEqual([expect.objectContaining({ check: 'loop self', status: 'fail', hint: expect.stringContaining('OLLAMA_HOST') })])
 })

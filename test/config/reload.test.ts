@@ -19,7 +19,7 @@ async function createHarness(next: () => Promise<LoadResult>, apply?: () => Prom
   const reload = createReloader({
     current: config,
     load: next,
-    apply: async (wanted) => {
+    apply: async ({ config: wanted }) => {
       await apply?.()
       applied.push(wanted)
     },

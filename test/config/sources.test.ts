@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 
 import { originOf, originText } from '../../src/config/assignment.ts'
 import type { Path } from '../../src/config/path.ts'
+import { shownValues } from '../../src/config/show.ts'
 import { createFolder } from './folder.ts'
 import { type Given, loadOk, loadRefused } from './loading.ts'
 
@@ -153,4 +154,38 @@ test('a file that a key refers to and that is missing is a problem of that key',
 test('the result is frozen all the way down', async () => {
   const { config } = await loadOk({})
   expect(Object.isFrozen(config) && Object.isFrozen(config.fleet.nodes) && Object.isFrozen(config.fleet.nodes[0]?.headers)).toBe(true)
+})
+
+test('OpenTelemetry’s own names are read, and a CORRAL_ name for the same key is stronger', async () => {
+  const otel = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
+    OTEL_EXPORTER_OTLP_HEADERS: 'Authorization=Basic%20a2V5,x-tenant=a=b',
+    OTEL_SERVICE_NAME: 'gateway',
+    OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+    OTEL_TRACES_SAMPLER_ARG: '0.25',
+  }
+  const { config, origins } = await loadOk({ env: { ...otel, CORRAL_OBSERVE__TRACE__SERVICE: 'mine' } })
+  expect(config.observe.trace).toMatchObject({
+    endpoint: 'http://collector:4318',
+    headers: { authorization: 'Basic a2V5', 'x-tenant': 'a=b' },
+    service: 'mine',
+    sampler: 'parentbased_traceidratio',
+    ratio: 0.25,
+  })
+  expect(originText(originOf(origins, ['observe', 'trace', 'ratio']))).toBe('env OTEL_TRACES_SAMPLER_ARG')
+})
+
+test('a sampler, a ratio or a version of the GenAI names that does not exist is refused', async () => {
+  expect(await loadRefused({ env: { OTEL_TRACES_SAMPLER: 'sometimes', OTEL_TRACES_SAMPLER_ARG: '2' } })).toEqual([
+    expect.stringMatching(/OTEL_TRACES_SAMPLER: observe\.trace\.sampler: expected always_on or .*, got "sometimes"/),
+    expect.stringMatching(/OTEL_TRACES_SAMPLER_ARG: observe\.trace\.ratio: expected at most 1, got 2/),
+  ])
+  expect(await loadRefused({ env: { CORRAL_OBSERVE__TRACE__GEN_AI: '1.40' } })).toEqual([
+    expect.stringMatching(/observe\.trace\.genAi: expected off or 1\.41 or latest, got "1\.40"/),
+  ])
+})
+
+test('a collector’s headers are never shown', async () => {
+  const { config, origins } = await loadOk({ env: { OTEL_EXPORTER_OTLP_HEADERS: 'authorization=very-secret' } })
+  expect(JSON.stringify(shownValues(config, origins))).not.toContain('very-secret')
 })

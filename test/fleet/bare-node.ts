@@ -42,6 +42,7 @@ export function bareNode(
     draining: false,
     version: '0.33.0',
     lastSeenMs: 0,
+    probeMs: null,
     upSinceMs: -Infinity,
     models: new Map(),
     modelsKnown: true,

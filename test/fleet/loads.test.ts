@@ -73,12 +73,13 @@ describe('a cold model', () => {
 
   test('few clients load it on one node only, many on more', async () => {
     const gateway = await openGateway({ nodes: 3, models, warm: false, numParallel: 4 })
-    const together = (count: number) =>
-      Promise.all(Array.from({ length: count }, () => ask(`${gateway.url}${chat}`, chatBody({ options: { num_predict: 20 } }))))
+    const together = (count: number, tokens: number) =>
+      Promise.all(Array.from({ length: count }, () => ask(`${gateway.url}${chat}`, chatBody({ options: { num_predict: tokens } }))))
     const loads = () => gateway.sims.reduce((sum, sim) => sum + sim.stats().loads, 0)
-    expect((await together(3)).every(isComplete)).toBe(true)
+    expect((await together(3, 20)).every(isComplete)).toBe(true)
     expect(loads()).toBe(1)
-    expect((await together(40)).every(isComplete)).toBe(true)
+    // So much to say that a line stands however slowly the clients come.
+    expect((await together(40, 100)).every(isComplete)).toBe(true)
     await until(() => loads() > 1, 'others load it, too', 2_000)
   })
 

@@ -83,3 +83,33 @@ test('what a late probe of a removed node finds changes nothing', async () => {
   expect(fleet.nodes.map(({ up }) => up)).toEqual(others)
   expect((await ask(`${gateway.url}${chat}`, chatBody())).node).toBe('node-2')
 })
+
+test('a reload keeps what was added and taken out by hand, until the file says something new of it', async () => {
+  const gateway = await openGateway({ nodes: 3, warm: false })
+  const { fleet } = gateway.app
+  const names = (): string[] => fleet.nodes.map(({ name }) => name)
+  const [first, second, third] = fleet.nodes.map(({ options }) => options)
+  if (first === undefined || second === undefined || third === undefined) throw new Error('no three nodes')
+  await fleet.reconcile([first, second])
+  await fleet.addNode(third)
+  fleet.removeNode('node-2')
+
+  await fleet.reconcile([{ ...first }, { ...second }])
+  expect(names()).toEqual(['node-1', 'node-3'])
+  const kept = fleet.nodes[1]
+
+  // The file renames it, which overtakes what was added by hand: gone when the file drops it.
+  await fleet.reconcile([first, second, { ...third, name: 'third' }])
+  expect(names()).toEqual(['node-1', 'third'])
+  expect(fleet.nodes[1]).not.toBe(kept)
+  await fleet.reconcile([first, second])
+  expect(names()).toEqual(['node-1'])
+
+  // A changed entry is a new wish for the node that was taken out.
+  await fleet.reconcile([first, { ...second, group: 'batch' }])
+  expect(names()).toEqual(['node-1', 'node-2'])
+  fleet.removeNode('node-2')
+  await fleet.addNode(second)
+  await fleet.reconcile([first])
+  expect(names()).toEqual(['node-1', 'node-2'])
+})

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { leaseArguments, type LeaseReply, leaseScript, type LeaseStatement, readReplies } from '../../src/fleet/lease-script.ts'
 import { redisOptions } from '../../src/store/redis-options.ts'
-import { createRedis, type RedisScript, type RedisStore } from '../../src/store/redis.ts'
+import { createRedis } from '../../src/store/redis.ts'
+import type { RedisScript, RedisStore } from '../../src/store/redis-store.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { until } from './gateway.ts'
 
@@ -241,4 +242,4 @@ test('in any order of events holders agree, one loads alone, and nothing is lost
     await schedule.end()
   }
   for (let seed = 1; seed <= 200; seed += 20) await Promise.all(Array.from({ length: 20 }, (_, index) => run(seed + index)))
-}, 60_000)
+})

@@ -92,7 +92,7 @@ describe('two context lengths at two replicas', () => {
     expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
     const cold = await askAt(replicas.all[0], { model: 'qwen3:8b' })
     expect(isComplete(cold), cold.text).toBe(true)
-  }, 30_000)
+  })
 
   test('do meet without Redis', async () => {
     const replicas = await openReplicas({ ...busy, redis: null })

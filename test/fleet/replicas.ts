@@ -7,7 +7,8 @@ import { configSchema } from '../../src/config/schema.ts'
 import { createHerd, type HerdOptions } from '../../src/sim/herd.ts'
 import type { SimNode } from '../../src/sim/node.ts'
 import { redisOptions } from '../../src/store/redis-options.ts'
-import { createRedis, type RedisStore } from '../../src/store/redis.ts'
+import { createRedis } from '../../src/store/redis.ts'
+import type { RedisStore } from '../../src/store/redis-store.ts'
 import { until } from './gateway.ts'
 
 export interface Replica {

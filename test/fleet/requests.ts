@@ -39,6 +39,7 @@ export function makeCall(change: Partial<Call> = {}): Call {
     signal: new CallSignal(),
     trace: null,
     progress: newProgress(),
+    explanation: null,
     ...change,
   }
 }

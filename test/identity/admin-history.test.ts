@@ -21,7 +21,7 @@ beforeAll(async () => {
   operator = await gateway.key({ scopes: ['admin', 'chat'] })
   acmeAdmin = await gateway.key({ tenant: 'acme', scopes: ['admin', 'chat'] })
   acmeChat = await gateway.key({ tenant: 'acme', scopes: ['chat'] })
-}, 30_000)
+})
 afterAll(() => gateway.close())
 
 const bearer = (text: string): string[] => [`Authorization: Bearer ${text}`]

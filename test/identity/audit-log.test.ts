@@ -18,7 +18,7 @@ describeStores(storeKinds, (servers) => {
       await stand.identity.close()
       await database.close()
     }
-  }, 60_000)
+  })
   afterAll(() => close())
 
   async function read(scope: { tenant: string } | 'system' = 'system', after = 0): Promise<AuditRow[]> {

@@ -62,4 +62,4 @@ test('sums by group and time; caches are counted, and emptied only when it is sa
   const script = await corral(['completion', 'bash'])
   expect(script.stdout).toContain("'cache purge') words='")
   expect(script.stdout).toContain("'usage') words='")
-}, 60_000)
+})

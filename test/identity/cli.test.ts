@@ -76,7 +76,7 @@ test('a first start in keys mode says an admin key once; with it keys are made, 
   expect(running.stderr.split(first)).toHaveLength(3)
   expect(running.stdout).not.toContain('corral_')
   expect(running.stderr).not.toContain(key)
-}, 60_000)
+})
 
 test('a key that was said is not said again, and goes on working, after a restart', async () => {
   const folder = await embeddedFolder()
@@ -90,7 +90,7 @@ test('a key that was said is not said again, and goes on working, after a restar
   const status = async () => (await fetch(`${two.url}/admin/fleet`, { headers: { authorization: `Bearer ${first}` } })).status
   await expect.poll(status, { timeout: 10_000 }).toBe(200)
   expect(two.running.stderr).not.toContain('corral_')
-}, 60_000)
+})
 
 test('a first key is said though the log is silent', async () => {
   const node = await startOllama()
@@ -98,7 +98,7 @@ test('a first key is said though the log is silent', async () => {
   const running = start([...args, '--set', 'observe.log.level=silent'])
   await running.until(/corral_[0-9A-Za-z]{12}_[0-9A-Za-z]{39}/)
   expect(running.stdout).toBe('')
-}, 30_000)
+})
 
 test.each([
   ['a limit that is none', ['keys', 'create', '--rpm', 'many', '--url', 'http://127.0.0.1:1']],

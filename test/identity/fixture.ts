@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { openPrincipal, type Principal } from '../../src/core/principal.ts'
 import { createIdentity, type Identity, type IdentityDeps } from '../../src/identity/identity.ts'
 import type { Act, KeyWish } from '../../src/identity/key-store.ts'
-import { identityMigrations } from '../../src/identity/migrations.ts'
+import { migrations } from '../../src/migrations.ts'
 import { identityOptions } from '../../src/identity/options.ts'
 import type { Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
@@ -99,7 +99,7 @@ export type Sections = Parameters<typeof identityOptions.parse>[0]
 
 /** Identity in keys mode on `inner`, started. */
 export async function standOn(inner: Database, sections: Sections = { mode: 'keys' }, deps: Partial<IdentityDeps> = {}): Promise<Stand> {
-  await migrate(inner, identityMigrations, systemClock)
+  await migrate(inner, migrations, systemClock)
   const database = new WatchedDatabase(inner)
   const clock = new HandClock()
   const told: Told = { decisions: [], failures: [] }

@@ -41,13 +41,25 @@ export interface ClosedGateway {
   close(): Promise<void>
 }
 
-export async function startClosedGateway(): Promise<ClosedGateway> {
+export interface ClosedGatewayOptions {
+  /** Default: a free one. */
+  readonly port?: number
+  readonly issuer?: TestIssuer
+  /** What is particular to the issuer. */
+  readonly issuerFields?: Readonly<Record<string, unknown>>
+}
+
+export async function startClosedGateway({
+  port: wantedPort = 0,
+  issuer = makeIssuer(),
+  issuerFields = {},
+}: ClosedGatewayOptions = {}): Promise<ClosedGateway> {
   const node = await startFakeNode()
   const inner = embeddedOn(await embeddedFolder())
-  const issuer = makeIssuer()
   const state = { outage: false }
   const database: OpenableDatabase = {
     kind: inner.kind,
+    connections: () => ({ used: 0, idle: 1, waiting: 0 }),
     open: () => inner.open(),
     tx: (scope, work, options) =>
       state.outage ? Promise.reject(new CorralError('store_unavailable', 'the store is down')) : inner.tx(scope, work, options),
@@ -66,10 +78,10 @@ export async function startClosedGateway(): Promise<ClosedGateway> {
   }
   const file = join(mkdtempSync(join(tmpdir(), 'corral-log-')), 'log.json')
   const config = configSchema.parse({
-    http: { host: '127.0.0.1', port: 0 },
+    http: { host: '127.0.0.1', port: wantedPort },
     fleet: { nodes: [{ url: node.url, name: 'n1' }] },
     observe: { log: { level: 'debug', access: true, format: 'json', file } },
-    identity: { mode: 'both', metricsToken, issuers: [issuerSection(issuer)] },
+    identity: { mode: 'both', metricsToken, issuers: [issuerSection(issuer, issuerFields)] },
     cache: { enabled: false },
     // Most of what these tests send has no good credential.
     limits: { address: { unauthenticatedPerMinute: 100_000 } },

@@ -25,7 +25,7 @@ describeStores(storeKinds, (servers) => {
     }
     await stand.identity.tenants.put('acme', { title: 'Acme' }, operatorAct)
     await stand.identity.tenants.put('rival', {}, operatorAct)
-  }, 60_000)
+  })
   afterAll(() => close())
 
   describe('a key', () => {
@@ -194,6 +194,17 @@ describeStores(storeKinds, (servers) => {
     test('needs a tenant that is there', async () => {
       await expect(stand.identity.keys.create(wish({ tenant: 'nobody' }), operatorAct)).rejects.toMatchObject({ code: 'conflict' })
     })
+
+    test("waits for the operator's tenant, which the start makes", async () => {
+      await stand.database.tx('system', async (transaction) => {
+        await transaction.query(`delete from api_keys where tenant = 'local'`)
+        await transaction.query(`delete from tenants where tenant = 'local'`)
+      })
+      const early = stand.identity.keys.create(wish(), operatorAct)
+      await expect(early).rejects.toMatchObject({ code: 'store_unavailable', retryAfterMs: expect.any(Number) })
+      await stand.identity.tenants.ensureOperator()
+      expect(await judge(stand, await newKey(stand))).toBe('granted')
+    })
   })
 
   describe('a tenant', () => {
@@ -273,11 +284,11 @@ describeStores(['embedded'], (servers) => {
     expect(view?.scopes).toContain('admin')
     expect(view?.expiresAt).not.toBeNull()
     await stand.identity.close()
-  }, 30_000)
+  })
 
   test('in open mode no key is made', async () => {
     const stand = await standOn(await servers.openForTest(), { mode: 'open' })
     expect(await stand.identity.makeFirstKey()).toBeNull()
     await stand.identity.close()
-  }, 30_000)
+  })
 })

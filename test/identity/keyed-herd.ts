@@ -41,10 +41,13 @@ export interface KeyedHerdOptions {
   /** Gateways; default 1. */
   readonly replicas?: number
   readonly redisUrl?: string
+  /** What stands before the store of all gateways. */
+  readonly before?: (store: OpenableDatabase) => OpenableDatabase
   readonly sections?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
-export async function startKeyedHerd({ nodes = [{}], replicas = 1, redisUrl, sections = {} }: KeyedHerdOptions = {}): Promise<KeyedHerd> {
+export async function startKeyedHerd(options: KeyedHerdOptions = {}): Promise<KeyedHerd> {
+  const { nodes = [{}], replicas = 1, redisUrl, before = (store) => store, sections = {} } = options
   const herd = await createHerd({ speed: 50, nodes })
   const database = embeddedOn(await embeddedFolder())
   await database.open()
@@ -64,7 +67,7 @@ export async function startKeyedHerd({ nodes = [{}], replicas = 1, redisUrl, sec
     fleet: { ...fleet, nodes: herd.nodes.map(({ url, name }, index) => ({ url, name, ...groupOf(nodes[index]?.group) })) },
   })
   const gateways: KeyedGateway[] = []
-  for (let index = 0; index < replicas; index += 1) gateways.push(await startReplica(config, database, redisUrl))
+  for (let index = 0; index < replicas; index += 1) gateways.push(await startReplica(config, before(database), redisUrl))
   return { sims: herd.nodes, database, gateways }
 }
 

@@ -22,7 +22,7 @@ beforeAll(async () => {
   adminKey = await gateway.key({ lifeMs: 'never', scopes: ['admin', 'chat', 'embed', 'models:read', 'models:write', 'metrics', 'relay'] })
   await gateway.identity.tenants.put('acme', {}, operatorAct)
   secrets.push(chatKey, adminKey, metricsToken)
-}, 30_000)
+})
 afterAll(() => gateway.close())
 
 const bearer = (text: string): string[] => [`Authorization: Bearer ${text}`]

@@ -5,11 +5,13 @@
 export const inventory = `
 ALL /admin/*: admin, operator
 ALL /rag/*: rag:read
+DELETE /admin/features/:name: admin, operator
 DELETE /admin/nodes/:name: admin, operator
 DELETE /admin/requests/:id: admin, operator
 DELETE /api/*: relay
 DELETE /api/delete: models:write
 DELETE /api/user/keys/:encodedKey: relay
+DELETE /console/session: open
 DELETE /rag/assistants/:name: rag:write
 DELETE /rag/collections/:name/documents/:id: rag:write
 DELETE /rag/collections/:name: rag:write
@@ -17,12 +19,18 @@ DELETE /v1/*: relay
 GET /: open
 GET /admin/audit: admin
 GET /admin/cache: admin, operator
+GET /admin/config: admin, operator
+GET /admin/dependencies: admin, operator
+GET /admin/features: admin, operator
 GET /admin/fleet: admin, operator
 GET /admin/keys/:id: admin
 GET /admin/keys: admin
+GET /admin/live: admin, operator
+GET /admin/requests/:id/explain: any
 GET /admin/requests/history/:id: admin
 GET /admin/requests/history: admin
 GET /admin/requests: admin, operator
+GET /admin/support-bundle: admin, operator
 GET /admin/tenants: admin
 GET /admin/usage: admin
 GET /api/*: relay
@@ -31,6 +39,13 @@ GET /api/ps: models:read
 GET /api/status: models:read
 GET /api/tags: models:read
 GET /api/version: models:read
+GET /console/*: open
+GET /console/login/callback: open
+GET /console/login: open
+GET /console/session: open
+GET /console: open
+GET /docs/*: open
+GET /docs: open
 GET /livez: open
 GET /metrics: metrics
 GET /rag/answers/:id/feedback: rag:read
@@ -81,6 +96,7 @@ POST /api/pull: models:write
 POST /api/push: models:write
 POST /api/show: models:read
 POST /api/signout: relay
+POST /console/session: any
 POST /rag/answers/:id/feedback: rag:read
 POST /rag/assistants: rag:write
 POST /rag/chat: rag:read
@@ -101,6 +117,7 @@ POST /v1/completions: chat
 POST /v1/embeddings: embed
 POST /v1/messages: chat
 POST /v1/responses: chat
+PUT /admin/features/:name: admin, operator
 PUT /admin/tenants/:tenant: admin
 PUT /api/*: relay
 PUT /rag/assistants/:name: rag:write

@@ -118,7 +118,7 @@ test('a gateway with all its stores says no key, no token and no password, nor w
   // Said once, with the command to go on with.
   expect(running.stderr.split(first)).toHaveLength(3)
   expect(heard.text).not.toContain(first)
-}, 60_000)
+})
 
 test('nor does one whose Postgres and Redis are not there, nor a command that meets them', async () => {
   const node = await startOllama()
@@ -145,4 +145,4 @@ test('nor does one whose Postgres and Redis are not there, nor a command that me
       expect([args[0], secret, (stdout + stderr).includes(secret)]).toEqual([args[0], secret, false])
     }
   }
-}, 60_000)
+})

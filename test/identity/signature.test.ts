@@ -47,7 +47,7 @@ beforeAll(async () => {
     await stand.identity.close()
     await database.close()
   }
-}, 30_000)
+})
 afterAll(() => close())
 
 function seconds(): number {

@@ -46,7 +46,7 @@ describeStores(storeKinds, (servers) => {
     database = await servers.open()
     here = await standOn(database, sections, deps)
     there = await standOn(database, sections, deps)
-  }, 60_000)
+  })
   afterAll(async () => {
     await here.identity.close()
     await there.identity.close()

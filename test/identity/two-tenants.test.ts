@@ -39,7 +39,7 @@ beforeAll(async () => {
   ownerKey = await gateway.key({ tenant: owner, scopes: [...scopes], title: `${inTitle}` })
   strangerKey = await gateway.key({ tenant: stranger, scopes: [...scopes] })
   ids = [collection, document, assistant, owner, ownerKey.slice(7, 19), ...(await fillOwner())]
-}, 60_000)
+})
 afterAll(() => gateway.close())
 
 /** Gives the owner one of everything; the ids that were made on the way. */

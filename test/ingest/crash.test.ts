@@ -3,7 +3,7 @@
 
 import { expect, onTestFinished, test } from 'vitest'
 
-import { embeddedFolder } from '../support/postgres-embedded.ts'
+import { bareFolder } from '../support/postgres-embedded.ts'
 import { hasPostgres, startPostgres } from '../support/postgres.ts'
 import { embeddedOn, postgresOn } from '../store/stores.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
@@ -39,7 +39,7 @@ test.runIf(hasPostgres())(
 )
 
 test('eight kills on the embedded store lose nothing, double nothing and show nothing by halves', async () => {
-  const place = await embeddedFolder()
+  const place = await bareFolder()
   const report = await crashRounds({ kind: 'embedded', place, kills: 8, random: spread(8) })
   await expectWhole(embeddedOn(place), report)
 }, 240_000)

@@ -38,7 +38,7 @@ describeStores(kinds, (servers) => {
   beforeAll(async () => {
     store = await servers.open()
     await prepareStore(store, [])
-  }, 60_000)
+  })
   afterAll(() => store.close())
 
   /** Ingest on the block's store, emptied, with these collections; not at work yet. */

@@ -1,7 +1,7 @@
 // PDFs for tests: text at given places in a standard font, encrypted or not, and the hostile ones.
 
 import { createHash } from 'node:crypto'
-import { deflateSync } from 'node:zlib'
+import { constants, deflateRawSync, deflateSync } from 'node:zlib'
 
 export interface MadeText {
   readonly text: string
@@ -123,9 +123,33 @@ function rc4(key: Buffer, data: Buffer): Buffer {
   )
 }
 
-/** A small PDF whose page inflates to `bytes` bytes of drawing operators. */
-export function flateBomb(bytes: number): Buffer {
-  return pdfOf([deflateSync(Buffer.alloc(bytes, 'q Q '), { level: 9 })], {}, '/Filter /FlateDecode')
+/** A small PDF whose page inflates to so many megabytes of drawing operators. */
+export function flateBomb(megabytes: number): Buffer {
+  return pdfOf([deflatedRepeat(Buffer.alloc(1_000_000, 'q Q '), megabytes)], {}, '/Filter /FlateDecode')
+}
+
+/** What zlib makes of `piece`, `count` times over, without deflating gigabytes: after a full flush a block stands for itself. */
+function deflatedRepeat(piece: Buffer, count: number): Buffer {
+  const block = deflateRawSync(piece, { level: 9, finishFlush: constants.Z_FULL_FLUSH })
+  const head = Buffer.from([0x78, 0xda])
+  const end = deflateRawSync(Buffer.alloc(0))
+  const checksum = Buffer.alloc(4)
+  checksum.writeUInt32BE(adler32Repeat(piece, count))
+  return Buffer.concat([head, ...Array.from({ length: count }, () => block), end, checksum])
+}
+
+/** Adler-32 of `piece`, `count` times over (RFC 1950, 8.2). */
+function adler32Repeat(piece: Buffer, count: number): number {
+  const modulus = 65_521
+  let [low, high] = [1, 0]
+  const sum = piece.reduce((total, byte) => total + byte, 0) % modulus
+  // What one piece adds to `high` beside its length times `low`.
+  const weighted = piece.reduce((total, byte, at) => (total + byte * (piece.length - at)) % modulus, 0)
+  for (let turn = 0; turn < count; turn += 1) {
+    high = (high + piece.length * low + weighted) % modulus
+    low = (low + sum) % modulus
+  }
+  return high * 65_536 + low
 }
 
 /** A small PDF with `count` lines of text on one page. */

@@ -54,7 +54,7 @@ describeStores(kinds, (servers) => {
   beforeAll(async () => {
     store = await servers.open()
     await prepareStore(store, [])
-  }, 60_000)
+  })
   afterAll(() => store.close())
   test('makes a document findable with the vector of each chunk, and keeps nothing of the way there', async () => {
     const { ingest, database, troubles } = await startedOn(store)
@@ -208,6 +208,9 @@ describeStores(kinds, (servers) => {
     played.onEmbed = () => held.promise
     const running = await submitted(ingest, 'a.md', sections(5, ' now'))
     await reached(ingest, running, ({ stage }) => stage === 'embed')
+    const changed = (): Promise<never> => Promise.reject(new Error('changed meanwhile'))
+    await expect(ingest.remove(place('a.md'), changed)).rejects.toThrow('changed meanwhile')
+    expect(await ingest.source(place('a.md'))).not.toBeNull()
     expect(await ingest.remove(place('a.md'))).toBe(true)
     held.resolve()
     await ingest.close()

@@ -6,7 +6,7 @@ import { CorralError } from '../../src/core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, StreamAnswer } from '../../src/core/relay.ts'
 import { ByteQueue } from '../../src/base/byte-queue.ts'
 import { Budgets } from '../../src/limits/budget.ts'
-import { limitsMigrations } from '../../src/limits/migrations.ts'
+import { migrations } from '../../src/migrations.ts'
 import { createUsageLedger } from '../../src/limits/usage-ledger.ts'
 import { parseHistoryQuery, UsageHistory } from '../../src/limits/usage-history.ts'
 import { UsageSweep } from '../../src/limits/usage-sweep.ts'
@@ -32,10 +32,10 @@ describeStores(storeKinds, (servers) => {
 
   beforeAll(async () => {
     database = await servers.open()
-    await migrate(database, limitsMigrations, systemClock)
+    await migrate(database, migrations, systemClock)
     history = new UsageHistory(database, 'the secret of this test')
     return () => database.close()
-  }, 60_000)
+  })
 
   interface Asked {
     readonly tenant?: string
@@ -69,7 +69,7 @@ describeStores(storeKinds, (servers) => {
       headers: {},
       frames: new ByteQueue(1_024),
       outcome: settled.promise,
-      provenance,
+      provenance: { ...provenance, firstDispatchedAtMs: nowMs + 40, dispatchedAtMs: nowMs + 130 },
     }
     const ledger = createUsageLedger({
       database,
@@ -88,7 +88,16 @@ describeStores(storeKinds, (servers) => {
     await new Promise((resolve) => setImmediate(resolve))
     nowMs += 750
     const error = new CorralError('node_failed', 'it broke: with a text of the node')
-    settled.resolve({ kind: 'truncated', usage: null, frames: 3, bytes: 9, error })
+    const usage = {
+      promptTokens: 9,
+      cachedPromptTokens: null,
+      outputTokens: 3,
+      loadMs: 12.4,
+      promptMs: 30.6,
+      outputMs: null,
+      totalMs: null,
+    }
+    settled.resolve({ kind: 'truncated', usage, frames: 3, bytes: 9, error })
     await new Promise((resolve) => setImmediate(resolve))
     await ledger.flush()
     await ledger.close()
@@ -105,6 +114,12 @@ describeStores(storeKinds, (servers) => {
         node: 'n1',
         model: 'small:latest',
         route: '/api/chat',
+        reason: 'only',
+        queueMs: 40,
+        retryMs: 90,
+        loadMs: 12,
+        promptMs: 31,
+        outputMs: null,
       }),
     ])
     expect(JSON.stringify(requests)).not.toMatch(/secret text|it broke/)

@@ -6,7 +6,7 @@ import { newProgress } from '../../src/core/call.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import type { Answer, Outcome } from '../../src/core/relay.ts'
 import { Budgets } from '../../src/limits/budget.ts'
-import { limitsMigrations } from '../../src/limits/migrations.ts'
+import { migrations } from '../../src/migrations.ts'
 import { createUsageLedger, type UsageLedger } from '../../src/limits/usage-ledger.ts'
 import { parseUsageQuery, sumUsage } from '../../src/limits/usage-query.ts'
 import type { Database } from '../../src/store/database.ts'
@@ -67,9 +67,9 @@ describeStores(storeKinds, (servers) => {
   beforeAll(async () => {
     const opened = await servers.open()
     database = opened
-    await migrate(opened, limitsMigrations, systemClock)
+    await migrate(opened, migrations, systemClock)
     return () => opened.close()
-  }, 60_000)
+  })
 
   async function emptied(): Promise<void> {
     await database.tx('system', async (transaction) => {

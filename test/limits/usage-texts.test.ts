@@ -9,7 +9,7 @@ import type { Answer, Outcome } from '../../src/core/relay.ts'
 import { AnswerText, boundedText } from '../../src/limits/answer-text.ts'
 import { Budgets } from '../../src/limits/budget.ts'
 import { waitingTextBytesMax } from '../../src/limits/kept-text.ts'
-import { limitsMigrations } from '../../src/limits/migrations.ts'
+import { migrations } from '../../src/migrations.ts'
 import { UsageHistory } from '../../src/limits/usage-history.ts'
 import { createUsageLedger, type UsageLedger } from '../../src/limits/usage-ledger.ts'
 import { UsageSweep } from '../../src/limits/usage-sweep.ts'
@@ -55,10 +55,10 @@ describeStores(storeKinds, (servers) => {
 
   beforeAll(async () => {
     database = await servers.open()
-    await migrate(database, limitsMigrations, systemClock)
+    await migrate(database, migrations, systemClock)
     history = new UsageHistory(database, 'the secret of this test')
     return () => database.close()
-  }, 60_000)
+  })
 
   function ledgerWith(texts: Readonly<Record<string, unknown>>, store: Database = database): UsageLedger {
     return createUsageLedger({
@@ -218,7 +218,7 @@ describeStores(storeKinds, (servers) => {
       return Number(rows[0]?.['count'])
     }
     expect([await count('usage_records'), await count('usage_texts')]).toEqual([fits + 4, fits])
-  }, 60_000)
+  })
 
   test('words go before their records, and with them at the latest', async () => {
     wallMs += 100 * dayMs

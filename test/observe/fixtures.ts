@@ -30,8 +30,16 @@ export function makeCall(id = 'call-1'): Call {
     tenant: 'local',
     principal: openPrincipal,
     signal: new CallSignal(),
-    trace: { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', sampled: true, state: null },
+    trace: {
+      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      spanId: '00f067aa0ba902b7',
+      parentId: null,
+      inner: false,
+      sampled: true,
+      state: null,
+    },
     progress: newProgress(),
+    explanation: null,
   }
 }
 

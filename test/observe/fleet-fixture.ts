@@ -32,6 +32,7 @@ export function makeNode(given: NodeOptions): FleetNode {
     draining: false,
     version: '0.30.0',
     lastSeenMs: -Infinity,
+    probeMs: null,
     upSinceMs: -Infinity,
     models: new Map(),
     modelsKnown: false,

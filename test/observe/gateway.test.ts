@@ -116,9 +116,39 @@ test('a stream is counted, timed and logged at its end, and its trace reaches th
   expect(log).not.toContain('secret')
 })
 
-test('model names that clients make up never become series', async () => {
-  for (let index = 0; index < 50; index += 1) await chat(`made-up-${index}`)
+test('model names and paths that clients make up never become series', async () => {
+  for (let index = 0; index < 50; index += 1) {
+    await chat(`made-up-${index}`)
+    await fetch(`${origin}/made-up-${index}`)
+    await fetch(`${origin}/admin/nodes/made-up-${index}`)
+  }
   expect(await scrape()).not.toContain('made-up')
+})
+
+test('every exchange is counted by the pattern of its route and the class of its status', async () => {
+  const counted = (route: string, codeClass: string): string => `corral_http_requests_total{route="${route}",code_class="${codeClass}"}`
+  const before = await scrape()
+  await chat(model)
+  await fetch(`${origin}/admin/requests/nobody`, { method: 'DELETE' })
+  await fetch(`${origin}/no/such/path`)
+  await fetch(`${origin}/livez`)
+  await fetch(`${origin}/api/chat`)
+  const expected = [
+    counted('/api/chat', '2xx'),
+    counted('/api/chat', '4xx'),
+    counted('/admin/requests/:id', '4xx'),
+    counted('/*', '4xx'),
+    counted('/livez', '2xx'),
+  ]
+  const risen = async (): Promise<(number | null)[]> => {
+    const after = await scrape()
+    return expected.map((series) => (sample(after, series) ?? 0) - (sample(before, series) ?? 0))
+  }
+  await expect.poll(risen).toEqual([1, 0, 1, 1, 1])
+  expect(sample(await scrape(), counted('unmatched', '4xx'))).toBeGreaterThan(0)
+  // The scrape itself is under way.
+  expect(sample(await scrape(), 'corral_http_requests_in_flight')).toBe(1)
+  expect(await scrape()).toMatch(/^corral_config_info\{hash="[0-9a-f]{12}"\} 1$/m)
 })
 
 test('a model name of a megabyte is cut short in the access log', async () => {

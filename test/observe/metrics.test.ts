@@ -4,9 +4,11 @@ import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 
 import type { FleetEvents } from '../../src/fleet/fleet.ts'
-import { Distribution, LabelGuard } from '../../src/observe/families.ts'
+import { renderFamily } from '../../src/observe/exposition.ts'
+import { Distribution, labelSetsMax, LabelGuard } from '../../src/observe/families.ts'
 import type { ObservedAttempt } from '../../src/observe/events.ts'
-import { addRedisMetrics } from '../../src/observe/redis-metrics.ts'
+import { addRedisMetrics, type RedisFigures } from '../../src/observe/redis-metrics.ts'
+import { routes } from '../../src/wire/routes.ts'
 import { makeCall, makeObserver, makeRequest, outcome, sample, usage } from './fixtures.ts'
 
 function ended(model: string, node = 'a') {
@@ -30,7 +32,9 @@ function ended(model: string, node = 'a') {
 function attempt(node: string, model = 'qwen3:8b'): ObservedAttempt {
   const call = makeCall()
   call.progress.attempts = 1
-  return { claim: { runner: { node, model, bounded: true }, waitedMs: 0 }, call, startedAtMs: call.receivedAtMs + 2, usage }
+  const runner = { node, model, bounded: true, fleetNode: { loaded: new Map([[model, { contextLength: 4_096 }]]) } }
+  const request = { envelope: { promptTokens: 20 } }
+  return { claim: { runner, waitedMs: 0 }, call, startedAtMs: call.receivedAtMs + 2, usage, request, frameCount: 11 }
 }
 
 /** Parses a scrape as the text format defines it; throws on a line that is none. */
@@ -60,6 +64,19 @@ test('counts tries by node, with the tokens that the node reports', async () => 
   expect(sample(body, 'corral_node_time_to_first_token_seconds_bucket{node="a",le="0.25"}')).toBe(0)
   expect(sample(body, 'corral_node_time_to_first_token_seconds_bucket{node="a",le="0.5"}')).toBe(1)
   expect(sample(body, 'corral_overhead_seconds_bucket{phase="dispatch",le="0.0025"}')).toBe(1)
+})
+
+test('counts what was generated for nobody, and prompts of which the node read a part', async () => {
+  const { observer } = makeObserver()
+  observer.attemptEnded({ ...attempt('a'), usage: null }, { outcome: 'client_gone', ttftMs: 300 })
+  observer.attemptEnded({ ...attempt('a'), usage: null, frameCount: 4 }, { outcome: 'truncated', ttftMs: 300 })
+  observer.attemptEnded({ ...attempt('a'), usage: null }, { outcome: 'node_error', ttftMs: null })
+  observer.attemptEnded({ ...attempt('a'), request: { envelope: { promptTokens: 9_000 } } }, { outcome: 'ok', ttftMs: 300 })
+  observer.attemptEnded({ ...attempt('a'), request: { envelope: { promptTokens: 4_000 } } }, { outcome: 'ok', ttftMs: 300 })
+  const { body } = await observer.metrics.render()
+  expect(sample(body, 'corral_undelivered_tokens_total{model="qwen3:8b",reason="disconnect"}')).toBe(11)
+  expect(sample(body, 'corral_undelivered_tokens_total{model="qwen3:8b",reason="broken"}')).toBe(4)
+  expect(sample(body, 'corral_context_truncated_total{model="qwen3:8b",node="a"}')).toBe(1)
 })
 
 test('fills cumulative buckets and counts a value on a bound below it', () => {
@@ -106,14 +123,62 @@ test('a thousand models on a hundred nodes stay inside the series budget', async
   expect(body.length).toBeLessThan(1_000_000)
   const tookMs = await shortestMs(10, () => observer.metrics.render())
   expect(tookMs).toBeLessThan(15)
-  expect(sample(body, 'corral_metric_label_overflow_total{label="model"}')).toBeGreaterThan(900)
+  expect(sample(body, 'corral_metric_label_overflow_total{metric="all",label="model"}')).toBeGreaterThan(900)
   expect(sample(body, 'corral_requests_total{op="chat",model="other",outcome="ok"}')).toBe(980)
+})
+
+test('a fleet that really has a thousand models stays inside the budget of series and bytes, as the defaults are', async () => {
+  const { observer } = makeObserver({}, true)
+  const { families } = observer.metrics
+  for (let index = 0; index < 1_000; index += 1) {
+    const [node, name] = [`node-${index % 8}`, `model-${index}`]
+    observer.requestEnded({ ...ended(name, node), firstFrameAtMs: 2 })
+    observer.requestEnded(ended(`unknown-${index}`, node))
+    observer.routed(node, 'only')
+    observer.attemptEnded(attempt(node, name), { outcome: 'ok', ttftMs: 1 })
+    observer.attemptEnded(attempt(node, name), { outcome: 'client_gone', ttftMs: 1 })
+    observer.dequeued(name, 0, 5, 'interactive')
+    observer.rejected(name, 'full')
+    observer.loadEnded(node, name, 10, null)
+    observer.decided('key', 'granted')
+    for (const { pattern } of routes) families.httpRequests.at(pattern, '2xx').value += 1
+    for (const { pattern } of routes) families.httpDuration.at(pattern, '2xx').observe(0.1)
+  }
+  for (const exposition of ['text', 'openmetrics'] as const) {
+    const { body } = await observer.metrics.render(exposition)
+    const lines = body.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+    expect(lines.length).toBeLessThan(8_000)
+    expect(Buffer.byteLength(body)).toBeLessThan(1_000_000)
+  }
+})
+
+test('a model that no node has any more takes its series with it, and its place', async () => {
+  const { observer } = makeObserver({ metrics: { labelValuesMax: 1 } })
+  observer.requestEnded(ended('a'))
+  observer.metrics.forgetModel('a')
+  observer.requestEnded(ended('b'))
+  const { body } = await observer.metrics.render()
+  expect(body).not.toContain('model="a"')
+  expect(sample(body, 'corral_requests_total{op="chat",model="b",outcome="ok"}')).toBe(1)
 })
 
 test('a label guard lets known values pass after it is full', () => {
   const guard = new LabelGuard('model', () => 2)
   expect(['a', 'b', 'c', 'a'].map((value) => guard.admit(value))).toEqual(['a', 'b', 'other', 'a'])
   expect(guard.overflows).toBe(1)
+})
+
+test('a metric with too many label sets counts the rest under other, and tells of it', async () => {
+  const { observer } = makeObserver({ metrics: { labelValuesMax: 1_000 } })
+  const { routing } = observer.metrics.families
+  for (let index = 0; index < labelSetsMax + 20; index += 1) routing.at(`n${index}`, 'only').value += 1
+  routing.at('n519', 'only').value += 1
+  routing.at('n0', 'only').value += 1
+  const { body } = await observer.metrics.render()
+  expect(routing.size).toBe(labelSetsMax + 1)
+  expect(sample(body, 'corral_routing_decisions_total{node="other",reason="only"}')).toBe(21)
+  expect(sample(body, 'corral_routing_decisions_total{node="n0",reason="only"}')).toBe(2)
+  expect(sample(body, 'corral_metric_label_overflow_total{metric="corral_routing_decisions_total",label="node"}')).toBe(21)
 })
 
 test('a scrape parses, every family has a type, and no series comes twice', async () => {
@@ -224,9 +289,9 @@ test('a request costs a few microseconds', async () => {
 
 test('a scrape tells whether Redis is asked, and what came of the calls', async () => {
   const { observer } = makeObserver()
-  const redis = { state: 'up', stats: { answered: 40, skipped: 7, dataErrors: 2 } }
+  const redis: RedisFigures & { state: string } = { state: 'up', stats: { answered: 40, skipped: 7, dataErrors: 2 }, onCommand: null }
   addRedisMetrics(observer.metrics, redis)
-  const seriesOf = async () => (await observer.metrics.render()).body.split('\n').filter((line) => line.startsWith('corral_redis_'))
+  const seriesOf = async () => (await observer.metrics.render()).body.split('\n').filter((line) => /^corral_redis_(up|calls)/.test(line))
   expect(await seriesOf()).toEqual([
     'corral_redis_up 1',
     'corral_redis_calls_total{result="answered"} 40',
@@ -235,4 +300,24 @@ test('a scrape tells whether Redis is asked, and what came of the calls', async 
   ])
   redis.state = 'down'
   expect((await seriesOf())[0]).toBe('corral_redis_up 0')
+  redis.onCommand?.('EVALSHA', 3)
+  const { body } = await observer.metrics.render()
+  expect(sample(body, 'corral_redis_command_seconds_bucket{command="evalsha",le="0.0025"}')).toBe(0)
+  expect(sample(body, 'corral_redis_command_seconds_bucket{command="evalsha",le="0.005"}')).toBe(1)
+})
+
+test('a node that is gone leaves neither series nor figures, its neighbours keep theirs, and it begins anew when it comes back', () => {
+  const { nodeRequests, duration } = makeObserver().observer.metrics.families
+  for (const node of ['a', 'a",outcome="ok', 'b']) nodeRequests.at(node, 'ok').value = 3
+  nodeRequests.forget('node', 'a')
+  duration.forget('node', 'a')
+  const shown = (): (readonly [string | undefined, number])[] => [...nodeRequests.entries()].map(([{ value }, [node]]) => [node, value])
+  expect(shown()).toEqual([
+    ['a",outcome="ok', 3],
+    ['b', 3],
+  ])
+  expect(renderFamily(nodeRequests, 'text')).not.toContain('{node="a",')
+  nodeRequests.at('a', 'ok').value += 1
+  expect(shown()).toContainEqual(['a', 1])
+  expect(renderFamily(nodeRequests, 'text')).toContain('corral_node_requests_total{node="a",outcome="ok"} 1\n')
 })

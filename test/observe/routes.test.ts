@@ -10,6 +10,9 @@ import { mountAdmin } from '../../src/http/admin/admin.ts'
 import { mountHealth } from '../../src/http/health/health.ts'
 import { httpOptions } from '../../src/http/options.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
+import { Traffic } from '../../src/http/traffic.ts'
+import { createTracer } from '../../src/observe/trace.ts'
+import { createIdSource } from '../../src/base/ids.ts'
 import { createHttpServer, type HttpServer, type NodeBindings } from '../../src/http/server.ts'
 import { facts, makeCall, makeObserver, sample } from './fixtures.ts'
 import { giveModel, makeFleet, makeNode, type TestFleet } from './fleet-fixture.ts'
@@ -56,7 +59,10 @@ beforeEach(async () => {
   const onBug = (error: unknown): void => {
     throw error
   }
-  server = createHttpServer({ answer: () => false, ownRoutes: app, options, front, guard: openGuard, calls, clock: systemClock, onBug })
+  const tracer = createTracer({ ids: createIdSource(), enabled: () => true, sampler: null })
+  const traffic = new Traffic({ metrics: observer.metrics, clock: systemClock, tracing: { tracer, onExchange: null } })
+  const clock = systemClock
+  server = createHttpServer({ answer: () => false, ownRoutes: app, options, front, guard: openGuard, calls, clock, traffic, onBug })
   const { host, port } = await server.listen()
   origin = `http://${host}:${port}`
 })
@@ -144,10 +150,12 @@ test('shows nodes, runners, pools and drift, and no credential', async () => {
 
 test('lists requests under way and cancels one by its id', async () => {
   const call = makeCall('call-7')
-  const listed = { call, route: facts('/api/chat'), place: 0 }
+  const listed = { call, route: facts('/api/chat'), model: 'qwen3:8b', place: 0 }
   calls.add(listed)
   const { requests } = JSON.parse(await (await send('GET', '/admin/requests')).text())
-  expect(requests).toMatchObject([{ id: 'call-7', route: '/api/chat', phase: 'received', deadlineInMs: null, attempts: 0 }])
+  expect(requests).toMatchObject([
+    { id: 'call-7', route: '/api/chat', model: 'qwen3:8b', phase: 'received', deadlineInMs: null, attempts: 0 },
+  ])
   expect((await send('DELETE', '/admin/requests/call-7')).status).toBe(204)
   expect(call.signal.reason).toMatchObject({ code: 'client_gone' })
   expect((await send('DELETE', '/admin/requests/call-8')).status).toBe(404)

@@ -2,21 +2,23 @@
 import { describe, expect, test } from 'vitest'
 
 import { createIdSource } from '../../src/base/ids.ts'
-import { addTraceHeaders, createTracer, parseTraceparent } from '../../src/observe/trace.ts'
+import type { TraceContext } from '../../src/core/call.ts'
+import { createSampler } from '../../src/observe/sampler.ts'
+import { createTracer, parseTraceparent } from '../../src/observe/trace.ts'
 
-function headersOf(trace: Parameters<typeof addTraceHeaders>[1]): string[] {
+function headersOf(trace: TraceContext | null): string[] {
   const headers: string[] = []
-  addTraceHeaders(headers, trace)
+  expect(tracer.addHeaders(headers, trace)).toBeNull()
   return headers
 }
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const parentId = '00f067aa0ba902b7'
-const tracer = createTracer({ ids: createIdSource(), enabled: () => true })
+const tracer = createTracer({ ids: createIdSource(), enabled: () => true, sampler: null })
 
 test('keeps the trace of the client and makes its own span', () => {
   const trace = tracer.start(`00-${traceId}-${parentId}-01`, 'vendor=abc,other=1')
-  expect(trace).toMatchObject({ traceId, sampled: true, state: 'vendor=abc,other=1' })
+  expect(trace).toMatchObject({ traceId, parentId, sampled: true, state: 'vendor=abc,other=1' })
   expect(trace?.spanId).toMatch(/^(?!0{16})[0-9a-f]{16}$/)
   expect(trace?.spanId).not.toBe(parentId)
 })
@@ -66,7 +68,7 @@ test('drops a tracestate that is too long or not printable', () => {
 })
 
 test('makes no trace and no headers when tracing is off', () => {
-  const off = createTracer({ ids: createIdSource(), enabled: () => false })
+  const off = createTracer({ ids: createIdSource(), enabled: () => false, sampler: createSampler('always_on', 1) })
   expect(off.start(`00-${traceId}-${parentId}-01`, undefined)).toBeNull()
   expect(headersOf(null)).toEqual([])
 })

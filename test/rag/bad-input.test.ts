@@ -15,7 +15,7 @@ beforeAll(async () => {
   gateway = await startRagGateway({ config: { ingest: { sourceBytesMax, parsers: 1 } } })
   port = Number(new URL(gateway.url).port)
   await gateway.collection('bad', {})
-}, 60_000)
+})
 afterAll(() => gateway.close())
 // Whatever came in, the process lives and takes the next document.
 afterEach(() => gateway.put('bad', 'good.txt', `A good document of ${performance.now()}.`))

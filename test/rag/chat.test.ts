@@ -17,7 +17,7 @@ const tin = 'The price of tin is 20 crowns. It melts early.'
 beforeAll(async () => {
   gateway = await startRagGateway()
   await gateway.collection('metals', { copper, tin })
-}, 60_000)
+})
 afterAll(() => gateway.close())
 
 beforeEach(() => {
@@ -175,12 +175,24 @@ async function usage(): Promise<Map<string, UsageSum>> {
 
 test('a search finds by word and meaning, as the description says', async () => {
   const body = { collection: 'metals', query: 'weight of copper', explain: true, neighbours: 1, facets: ['kind'] }
-  const found = searchView.parse(mustBe(200, await gateway.ask('POST', '/rag/search', { body })).json)
+  const reply = mustBe(200, await gateway.ask('POST', '/rag/search', { body }))
+  expect(reply.headers.get('x-corral-cache'), 'an explanation is of this search and no other').toBe('bypass')
+  const found = searchView.parse(reply.json)
   expect(found.results[0]).toMatchObject({ collection: 'metals', document: { id: 'copper' }, chunk: { start: 0 } })
   expect(found).toMatchObject({ degraded: false, degradedReason: null })
   expect(found.explain?.length).toBeGreaterThan(0)
   const [best] = found.results
   expect(best?.highlights.map(({ start, end }) => best.chunk.text.slice(start, end))).toContain('copper')
+})
+
+test('only-if-cached: a search that was made is told again, any other is 504', async () => {
+  const ask = (query: string, headers: Record<string, string> = {}) =>
+    gateway.ask('POST', '/rag/search', { body: { collection: 'metals', query }, headers })
+  const only = { 'cache-control': 'only-if-cached' }
+  const missed = mustBe(504, await ask('a search for zinc', only))
+  expect(missed.json).toMatchObject({ code: 'cache_miss' })
+  mustBe(200, await ask('a search for zinc'))
+  expect(mustBe(200, await ask('a search for zinc', only)).headers.get('x-corral-cache')).toBe('hit')
 })
 
 test('without an embedder a search is by words, says so, and answers are cited all the same', async () => {

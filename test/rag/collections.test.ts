@@ -14,7 +14,7 @@ let reader: string
 beforeAll(async () => {
   gateway = await startRagGateway({ identity: { mode: 'keys' } })
   ;({ acme, rival, reader } = await makeTenants(gateway))
-}, 60_000)
+})
 afterAll(() => gateway.close())
 
 const made = (name: string, settings: object = {}, headers: Record<string, string> = {}) =>

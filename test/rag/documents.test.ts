@@ -24,7 +24,7 @@ beforeAll(async () => {
   await gateway.collection('docs', {}, { key })
   web = createServer((_, outgoing) => void outgoing.end('<h1>Not to be seen</h1>'))
   await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve))
-}, 60_000)
+})
 afterAll(async () => {
   web.close()
   await gateway.close()

@@ -35,7 +35,7 @@ beforeAll(async () => {
   const url = `${gateway.url}/rag/collections/docs/documents?wait=true`
   const taken = await fetch(url, { method: 'POST', body: form, headers: { authorization: `Bearer ${key}` } })
   if (taken.status !== 200) throw new Error(`${taken.status}: ${await taken.text()}`)
-}, 120_000)
+})
 afterAll(() => gateway.close())
 
 test.each(canaries)('$name: reaches the model as fenced data, and makes nothing that a client loads', async ({ name, obeyed }) => {

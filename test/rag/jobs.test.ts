@@ -23,7 +23,7 @@ beforeAll(async () => {
   const ingest = { retryDelayMs: 20, retryDelayMsMax: 20, waitsMax: 1, pollMs: 50, attemptsMax: 2 }
   gateway = await startRagGateway({ config: { ingest } })
   await gateway.collection('desk', {})
-}, 60_000)
+})
 afterAll(() => gateway.close())
 afterEach(() => void (gateway.fleet.embeds = true))
 

@@ -23,7 +23,7 @@ beforeAll(async () => {
   key = await gateway.key({ tenant: 'acme', scopes: ['rag:read', 'rag:write', 'chat', 'models:read'] })
   other = await gateway.key({ tenant: 'rival', scopes: ['rag:read', 'rag:write'] })
   await gateway.collection('docs', { copper: 'The weight of copper is 63 units.' }, { key })
-}, 60_000)
+})
 afterAll(() => gateway.close())
 
 const call = (method: string, path: string, body?: unknown, headers = {}) =>

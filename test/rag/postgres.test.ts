@@ -27,5 +27,22 @@ describeStores(
       )
       expect(rows).toEqual([{ documents: 0, chunks: 0, sources: 0, jobs: 0 }])
     })
+
+    test('a search waits out a restart of the server; a database that stays away is told', async () => {
+      const gateway = await startRagGateway({ database: await servers.open(), config: { search: { outageWaitMs: '30s' } } })
+      onTestFinished(() => gateway.close())
+      await gateway.collection('docs', { a: 'Quokkas hop about at dusk.' })
+      const search = (query: string) => gateway.ask('POST', '/rag/search', { body: { collection: 'docs', query } })
+      await servers.postgres.stop('immediate')
+      const waiting = search('quokkas')
+      await servers.postgres.start()
+      expect(mustBe(200, await waiting).json['results']).toMatchObject([{ document: { id: 'a' } }])
+
+      const hasty = await startRagGateway({ database: await servers.open(), config: { search: { outageWaitMs: 0 } } })
+      onTestFinished(() => hasty.close())
+      await servers.postgres.stop('fast')
+      onTestFinished(() => servers.postgres.start())
+      expect((await hasty.ask('POST', '/rag/search', { body: { collection: 'docs', query: 'dusk' } })).status).toBe(503)
+    })
   },
 )

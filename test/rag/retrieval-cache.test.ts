@@ -32,6 +32,8 @@ interface Play {
   embedder: string
   degraded: boolean
   looks: number
+  /** What the last answer says of the cache. */
+  role: string
 }
 
 function play(settings: object = {}): Play {
@@ -39,7 +41,7 @@ function play(settings: object = {}): Play {
   const options = () => cacheOptions.parse(settings)
   const secret = Buffer.alloc(32, 7)
   const cache = createCache({ options, clock, random: () => 0.5, secret, digestOf: () => 'd', digestsOf: () => [], engineEpoch: () => '' })
-  const own: Play = { version: 1, embedder: 'a', degraded: false, looks: 0, ask }
+  const own: Play = { version: 1, embedder: 'a', degraded: false, looks: 0, role: '', ask }
   const versions = (): Promise<Record<string, number>> => Promise.resolve({ docs: own.version })
   const kept = new RetrievalCache({
     store: cache.store,
@@ -52,13 +54,21 @@ function play(settings: object = {}): Play {
   })
   async function ask(overrides: Partial<SearchRequest> = {}, headers: readonly string[] = []): Promise<boolean> {
     const nowMs = clock.nowMs()
-    const common = { id: 'c', receivedAtMs: nowMs, deadlineAtMs: nowMs + 1_000, priority: 'interactive', trace: null } as const
+    const common = {
+      id: 'c',
+      receivedAtMs: nowMs,
+      deadlineAtMs: nowMs + 1_000,
+      priority: 'interactive',
+      trace: null,
+      explanation: null,
+    } as const
     const call = { ...common, tenant: 'local', principal: openPrincipal, signal: new CallSignal(), progress: newProgress() }
     const answer = await kept.through({ ...request, ...overrides }, { call, headers, route: '/rag/search' }, () => {
       own.looks += 1
       const degraded = own.degraded ? { reason: 'no embedder' } : null
       return Promise.resolve<SearchAnswer>({ results: [], facets: {}, timings, degraded, versions: { docs: own.version } })
     })
+    own.role = answer.cacheRole
     return answer.cached
   }
   return own
@@ -108,6 +118,30 @@ test('a client that limits the age of what it gets is searched for anew, and the
   await it.ask()
   expect(await it.ask({}, ['cache-control', 'max-age=60'])).toBe(false)
   expect(await it.ask()).toBe(true)
+})
+
+test('only-if-cached gets what is kept or a cache_miss, and nothing is looked up', async () => {
+  const it = play()
+  const only = ['cache-control', 'only-if-cached']
+  await expect(it.ask({}, only)).rejects.toMatchObject({ code: 'cache_miss' })
+  await expect(it.ask({ explain: true }, only)).rejects.toMatchObject({ code: 'cache_miss' })
+  expect(it.looks).toBe(0)
+  await it.ask()
+  expect(await it.ask({}, only)).toBe(true)
+  it.version += 1
+  await expect(it.ask({}, only)).rejects.toMatchObject({ code: 'cache_miss' })
+  expect(it.looks).toBe(1)
+})
+
+test('hit, miss and bypass are told apart', async () => {
+  const it = play()
+  const roles: string[] = []
+  for (const headers of [[], [], ['cache-control', 'no-cache'], ['cache-control', 'no-store'], ['x-corral-cache', 'off']]) {
+    await it.ask({}, headers)
+    roles.push(it.role)
+  }
+  await it.ask({ explain: true })
+  expect([...roles, it.role]).toEqual(['miss', 'hit', 'miss', 'bypass', 'bypass', 'bypass'])
 })
 
 test.each([

@@ -122,6 +122,7 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     const path = incoming.url ?? ''
     const body: unknown = chunks.length === 0 ? {} : JSON.parse(Buffer.concat(chunks).toString())
     if (path === '/api/chat') await answerChat(outgoing, body)
+    else if (path === '/v1/chat/completions') await answerCompletion(outgoing, chat.parse(body), fleet)
     else if (path === '/api/embed') await answerEmbed(outgoing, body)
     else if (path === '/api/show') sendJson(outgoing, 200, shown(z.object({ model: z.string() }).parse(body).model))
     else if (Object.hasOwn(fixed, path)) sendJson(outgoing, 200, fixed[path] ?? {})
@@ -129,6 +130,25 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
   }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return Object.assign(fleet, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+}
+
+/** OpenAI's stream of the same script; the second half of an answer waits for `atHalf`, as that of Ollama's own. */
+async function answerCompletion(outgoing: ServerResponse, request: z.infer<typeof chat>, fleet: ScriptedFleet): Promise<void> {
+  if (!names.has(request.model))
+    return sendJson(outgoing, 404, { error: { message: `model "${request.model}" not found`, code: 'model_not_found' } })
+  const prompted = readPrompt(request)
+  fleet.prompted.push(prompted)
+  const text = fleet.script(prompted)
+  const frame = (part: object): string =>
+    `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: request.model, ...part })}\n\n`
+  const delta = (content: string): string => frame({ choices: [{ index: 0, delta: { role: 'assistant', content }, finish_reason: null }] })
+  outgoing.writeHead(200, { 'content-type': 'text/event-stream' })
+  outgoing.write(delta(text.slice(0, text.length / 2)))
+  await fleet.atHalf()
+  outgoing.write(delta(text.slice(text.length / 2)))
+  outgoing.write(frame({ choices: [{ index: 0, delta: { content: '' }, finish_reason: 'stop' }] }))
+  outgoing.write(frame({ choices: [], usage: { prompt_tokens: 300, completion_tokens: 20, total_tokens: 320 } }))
+  outgoing.end('data: [DONE]\n\n')
 }
 
 function sendJson(outgoing: ServerResponse, status: number, value: object): void {

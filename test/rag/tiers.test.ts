@@ -12,7 +12,7 @@ let tenants = 0
 
 beforeAll(async () => {
   gateway = await startRagGateway({ identity: { mode: 'keys' }, config: { cache: { layers: { postgres: true } } } })
-}, 60_000)
+})
 afterAll(() => gateway.close())
 afterEach(() => {
   gateway.fleet.script = quoteAll

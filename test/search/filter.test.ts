@@ -94,7 +94,7 @@ describeStores(kinds, (servers) => {
     database = await servers.open()
     await withVectors(database)
     for (const [id, metadata] of Object.entries(documents)) await put(database, { id, chunks: [`text of ${id}`], metadata })
-  }, 60_000)
+  })
   afterAll(() => database.close())
 
   test.each(cases)('%s', async (_, filter, expected) => {

@@ -55,7 +55,7 @@ async function expectExact(database: Database, asked: Asked): Promise<void> {
 
 describeStores(kinds, (servers) => {
   test('finds the same as scoring everything, through writes, replacements, removals and joins', async () => {
-    const database = await servers.openForTest({ transactionTimeoutMs: 30_000 })
+    const database = await servers.openForTest({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
     await withCollection(database)
     const random = seeded(7)
     const memory = new KeywordMemory()
@@ -74,7 +74,7 @@ describeStores(kinds, (servers) => {
       for (let asked = 0; asked < 4; asked += 1)
         await expectExact(database, { query: randomText(random, 1 + Math.floor(random() * 8)), memory })
     }
-  }, 120_000)
+  })
 
   test('prunes long lists without a difference, with and without a filter', async () => {
     const database = await servers.openForTest({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
@@ -98,10 +98,10 @@ describeStores(kinds, (servers) => {
     const few = new Set(Array.from({ length: 40 }, () => Math.floor(random() * 6_000)))
     const many = new Set(Array.from({ length: 3_000 }, () => Math.floor(random() * 6_000)))
     for (const allowed of [few, many]) await expectExact(database, { query, memory, allowed })
-  }, 120_000)
+  })
 
   test('joins segments so that a query reads few, and leaves no trace of removed chunks when it purges', async () => {
-    const database = await servers.openForTest({ transactionTimeoutMs: 30_000 })
+    const database = await servers.openForTest({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
     await withCollection(database)
     const random = seeded(3)
     const parts = Array.from({ length: 5 }, () => Array.from({ length: 1_600 }, () => randomText(random, 60)))
@@ -124,7 +124,7 @@ describeStores(kinds, (servers) => {
     )
     expect(rows).toEqual([{ n: 0 }])
     await expectExact(database, { query: 'wdgax wjx wbx' })
-  }, 60_000)
+  })
 
   test('reads in the language of each document when the collection says auto', async () => {
     const database = await servers.openForTest()

@@ -25,7 +25,7 @@ describeStores(kinds, (servers) => {
   let database: OpenableDatabase
   beforeAll(async () => {
     database = await servers.open()
-  }, 60_000)
+  })
   afterAll(() => database.close())
   beforeEach(async () => {
     await withVectors(database)

@@ -64,4 +64,4 @@ test('prints the grid as JSON, applies the choice, and names a collection that i
   expect(table.stdout).toContain("pgvector's defaults")
   const missing = tune(file, 'nothing')
   expect([missing.status, missing.stderr]).toEqual([1, expect.stringContaining('tenant local has no collection nothing')])
-}, 120_000)
+})

@@ -47,7 +47,7 @@ describeStores(kinds, (servers) => {
   let database: OpenableDatabase
   beforeAll(async () => {
     database = await servers.open()
-  }, 60_000)
+  })
   afterAll(() => database.close())
 
   const liveSet = async (): Promise<VectorSet> => {
@@ -76,5 +76,5 @@ describeStores(kinds, (servers) => {
     expect(await liveSet()).toMatchObject({ index, vectors: 150 })
     const collection = await database.tx({ tenant }, (transaction) => getCollection(transaction, { tenant, name: 'docs' }))
     expect(collection?.settings.vectorIndex).toEqual(index)
-  }, 60_000)
+  })
 })

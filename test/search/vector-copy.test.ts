@@ -12,7 +12,7 @@ import type { Database } from '../../src/store/database.ts'
 import { moveTo } from '../../src/store/move.ts'
 import { restore } from '../../src/store/restore.ts'
 import { describeStores, embeddedOn, optionsWith, postgresOn, storeDeps } from '../store/stores.ts'
-import { unusedFolder } from '../support/postgres-embedded.ts'
+import { embeddedFolder, unusedFolder } from '../support/postgres-embedded.ts'
 import { asSuperuser, hasPostgres } from '../support/postgres.ts'
 import { seeded, randomText, tenant } from './keyword-corpus.ts'
 import { depsOf, makeCollection, put, requestOf, withVectors } from './vector-corpus.ts'
@@ -63,7 +63,7 @@ async function goesOn(database: Database): Promise<void> {
 }
 
 async function filledEmbedded() {
-  const database = embeddedOn(unusedFolder())
+  const database = embeddedOn(await embeddedFolder())
   await database.open()
   onTestFinished(() => database.close())
   await fill(database)
@@ -87,7 +87,7 @@ test('a backup of an embedded store holds its vectors', async () => {
   const again = await restored(database)
   expect(await found(again)).toEqual(before)
   await goesOn(again)
-}, 60_000)
+})
 
 describeStores(hasPostgres() ? ['postgres'] : [], (servers) => {
   test('a move to a server takes the vectors along, and a backup of that server brings them back', async () => {
@@ -101,7 +101,7 @@ describeStores(hasPostgres() ? ['postgres'] : [], (servers) => {
     expect(await found(server)).toEqual(before)
     expect(await found(await restored(server))).toEqual(before)
     await goesOn(server)
-  }, 90_000)
+  })
 
   test('a server without pgvector gets no half of a store', async () => {
     const database = await filledEmbedded()
@@ -113,5 +113,5 @@ describeStores(hasPostgres() ? ['postgres'] : [], (servers) => {
     await asSuperuser(place.superuserUrl, 'create extension vector')
     await moveTo(database, server, { clock: systemClock, migrations })
     expect(await found(server)).toEqual(await found(database))
-  }, 60_000)
+  })
 })

@@ -79,7 +79,7 @@ describeStores(kinds, (servers) => {
   let database: OpenableDatabase
   beforeAll(async () => {
     database = await servers.open()
-  }, 60_000)
+  })
   afterAll(() => database.close())
 
   test('finds the nearest chunks in the order of their cosines', async () => {

@@ -111,7 +111,7 @@ describeStores(kinds, (servers) => {
   })
 
   test('nothing of a deleted document is left in any table', async () => {
-    const database = await servers.openForTest({ transactionTimeoutMs: 30_000 })
+    const database = await servers.openForTest({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
     await withCollection(database)
     const random = seeded(1)
     // Enough for postings in rows beside the packed ones.
@@ -135,7 +135,7 @@ describeStores(kinds, (servers) => {
       query('select (select count(*)::int from rag_postings) as postings, (select sum(chunks)::int from rag_segments) as chunks'),
     )
     expect(left.rows).toEqual([{ postings: 0, chunks: 1 }])
-  }, 120_000)
+  })
 
   test('a purged collection is empty and goes on; a deleted one leaves no row', async () => {
     const database = await servers.openForTest()

@@ -45,7 +45,7 @@ test('a backup restores to the same rows, and the store goes on from there', asy
   )
   expect(rows).toEqual([{ key: '702' }])
   await expect(again.tx('system', (transaction) => transaction.query('delete from log'))).rejects.toThrow('append only')
-}, 60_000)
+})
 
 test('a file that is cut short, changed, or none of ours is refused, and what was there stays', async () => {
   const { database, dataDir } = await filled()
@@ -77,4 +77,4 @@ test('a file that is cut short, changed, or none of ours is refused, and what wa
   await again.open()
   onTestFinished(() => again.close())
   expect(await digest(again)).toEqual(before)
-}, 90_000)
+})

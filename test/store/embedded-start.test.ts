@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-import { embeddedFolder, unusedFolder } from '../support/postgres-embedded.ts'
+import { bareFolder, unusedFolder } from '../support/postgres-embedded.ts'
 import { embeddedOn } from './stores.ts'
 import { count, opened, startWriter } from './writer.ts'
 
@@ -17,7 +17,7 @@ test('a first start makes the database, a second finds what was written', async 
   await first.close()
   expect(readdirSync(dataDir)).toEqual(['postgres'])
   expect(await count(await opened(dataDir))).toBe(1)
-}, 40_000)
+})
 
 test('whoever asks while a first start makes the database makes none beside it', async () => {
   const dataDir = unusedFolder()
@@ -29,10 +29,10 @@ test('whoever asks while a first start makes the database makes none beside it',
   expect((await one()).rows).toEqual([{ one: 1 }])
   expect(readdirSync(dataDir).filter((name) => name.startsWith('postgres'))).toEqual(['postgres'])
   await database.close()
-}, 40_000)
+})
 
 test('pgvector and pg_textsearch are there', async () => {
-  const database = await opened(await embeddedFolder())
+  const database = await opened(await bareFolder())
   await database.tx('system', (transaction) => transaction.query('create extension vector; create extension pg_textsearch'))
   const { rows } = await database.tx('system', (transaction) =>
     transaction.query(`select ('[1,2]'::vector <-> '[1,4]'::vector) as distance`),
@@ -41,7 +41,7 @@ test('pgvector and pg_textsearch are there', async () => {
 })
 
 test('what a first start that was killed left behind is removed', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   mkdirSync(join(dataDir, 'postgres.new-1'))
   writeFileSync(join(dataDir, 'postgres.new-1', 'PG_VERSION'), '18')
   await opened(dataDir)
@@ -60,7 +60,7 @@ test('a first start that is killed while it makes the database leaves a folder t
   const database = await opened(dataDir)
   await database.tx('system', (transaction) => transaction.query('create table written as select 1 as key'))
   expect(await count(database)).toBe(1)
-}, 40_000)
+})
 
 test('files of another Postgres are refused with what to do', async () => {
   const dataDir = unusedFolder()

@@ -7,7 +7,7 @@ import { type Embedded } from '../../src/store/embedded.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { type Migration } from '../../src/store/migration.ts'
 import { tenantTable } from '../../src/store/tenancy.ts'
-import { embeddedFolder } from '../support/postgres-embedded.ts'
+import { bareFolder } from '../support/postgres-embedded.ts'
 import { embeddedOn } from './stores.ts'
 
 const schema: Migration = {
@@ -50,7 +50,7 @@ export const digest = (database: Database): Promise<Row | undefined> =>
   database.tx('system', async (transaction: Transaction) => (await transaction.query(digestQuery)).rows[0], { statementTimeoutMs: 10_000 })
 
 export async function filled(): Promise<{ database: Embedded; dataDir: string }> {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   const database = embeddedOn(dataDir)
   await database.open()
   onTestFinished(() => database.close())

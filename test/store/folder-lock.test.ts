@@ -7,12 +7,12 @@ import { expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { createEmbedded } from '../../src/store/embedded.ts'
 import { FolderInUseError } from '../../src/store/folder-lock.ts'
-import { embeddedFolder } from '../support/postgres-embedded.ts'
+import { bareFolder } from '../support/postgres-embedded.ts'
 import { embeddedOn, optionsWith, storeDeps } from './stores.ts'
 import { opened, startWriter } from './writer.ts'
 
 test('a second process on the same folder is refused by name and pid, and harms nothing', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   const { child, wrote } = startWriter(dataDir)
   await wrote(3)
   const refused = embeddedOn(dataDir).open()
@@ -25,7 +25,7 @@ test('a second process on the same folder is refused by name and pid, and harms 
 })
 
 test('a blocked owner keeps its folder', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   const { child, wrote } = startWriter(dataDir)
   await wrote(1)
   child.kill('SIGSTOP')
@@ -37,13 +37,13 @@ test('a blocked owner keeps its folder', async () => {
 })
 
 test('a second store in the same process is refused', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   await opened(dataDir)
   await expect(embeddedOn(dataDir).open()).rejects.toMatchObject({ pid: process.pid })
 })
 
 test('the lock of a pid that another process has now is taken over', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   const file = join(dataDir, 'store.lock')
   const holder = embeddedOn(dataDir)
   await holder.open()
@@ -55,7 +55,7 @@ test('the lock of a pid that another process has now is taken over', async () =>
 })
 
 test('a lock from another machine is kept while it is fresh, and taken over once it has been silent', async () => {
-  const dataDir = await embeddedFolder()
+  const dataDir = await bareFolder()
   writeFileSync(join(dataDir, 'store.lock'), JSON.stringify({ pid: 1, startedAt: '', place: 'elsewhere', token: 'x' }))
   await expect(embeddedOn(dataDir).open()).rejects.toThrow('process 1 on elsewhere')
   const wallMs = systemClock.wallMs() + 61_000

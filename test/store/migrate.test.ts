@@ -24,7 +24,7 @@ const keys = (database: Database) => database.tx('system', rowsOf('select key fr
 
 describeStores(storeKinds, (servers) => {
   test('what is pending is applied in order of numbers, once', async () => {
-    const database = await servers.openForTest()
+    const database = await servers.openBareForTest()
     expect(numbers((await migrationStatus(database, [second, first])).pending)).toEqual([9001, 9002])
     expect(numbers(await migrate(database, [second, first], systemClock))).toEqual([9001, 9002])
     expect(await migrate(database, [first, second], systemClock)).toEqual([])
@@ -35,13 +35,13 @@ describeStores(storeKinds, (servers) => {
   })
 
   test('a status changes nothing, not even on an empty database', async () => {
-    const database = await servers.openForTest()
+    const database = await servers.openBareForTest()
     await migrationStatus(database, [first])
     expect(await database.tx('system', rowsOf(`select to_regclass('corral_migrations')::text as ledger`))).toEqual([{ ledger: null }])
   })
 
   test('one that fails leaves none of its run', async () => {
-    const database = await servers.openForTest()
+    const database = await servers.openBareForTest()
     await migrate(database, [first], systemClock)
     await expect(migrate(database, [first, second, broken], systemClock)).rejects.toThrow('nowhere')
     expect(await keys(database)).toEqual([{ key: 1 }])
@@ -49,7 +49,7 @@ describeStores(storeKinds, (servers) => {
   })
 
   test('a text that was changed after it was applied is refused', async () => {
-    const database = await servers.openForTest()
+    const database = await servers.openBareForTest()
     await migrate(database, [first], systemClock)
     const changed = { ...first, sql: `${first.sql} ` }
     await expect(migrate(database, [changed, second], systemClock)).rejects.toThrow(
@@ -60,13 +60,13 @@ describeStores(storeKinds, (servers) => {
   })
 
   test('a schema of a newer Corral is refused', async () => {
-    const database = await servers.openForTest()
+    const database = await servers.openBareForTest()
     await migrate(database, [first, second], systemClock)
     await expect(migrate(database, [first], systemClock)).rejects.toThrow('migration 9002 (second), which this Corral does not know')
   })
 
   test('two of the same number are a bug', async () => {
-    const database = await servers.openForTest()
+    const database = await servers.openBareForTest()
     await expect(migrate(database, [first, { ...second, number: 9001 }], systemClock)).rejects.toThrow('same number')
   })
 })
@@ -92,7 +92,7 @@ describeStores(serverKinds, (servers) => {
 // What `schema.test.ts` asks of the real migrations, shown here to find what it looks for.
 describeStores(storeKinds.slice(0, 1), (servers) => {
   test('a table with a tenant and without its policies is found', async () => {
-    const database = await servers.openForTest()
+    const database = await servers.openBareForTest()
     const closed = `create table closed (tenant text not null); ${tenantTable('closed')}`
     const half = 'create table half (tenant text not null); alter table half enable row level security'
     await migrate(

@@ -10,7 +10,7 @@ import { describeStores, storeKinds } from './stores.ts'
 
 describeStores(storeKinds, (servers) => {
   test('every table with a tenant has its policies, and forces them on its owner', async () => {
-    const database = await servers.openForTest()
+    const database = await servers.openBareForTest()
     await migrate(database, migrations, systemClock)
     expect(await database.tx('system', openTenantTables)).toEqual([])
   })

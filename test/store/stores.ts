@@ -6,7 +6,7 @@ import { createEmbedded } from '../../src/store/embedded.ts'
 import { storeOptions, type StoreOptions } from '../../src/store/options.ts'
 import { createPostgres } from '../../src/store/postgres.ts'
 import { type OpenableDatabase, type StoreDeps } from '../../src/store/openable.ts'
-import { embeddedFolder } from '../support/postgres-embedded.ts'
+import { bareFolder, embeddedFolder } from '../support/postgres-embedded.ts'
 import { startPgbouncer, type TestPgbouncer } from '../support/postgres-pgbouncer.ts'
 import { hasPostgres, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts'
 
@@ -81,29 +81,48 @@ export class Servers {
     return this.kind === 'pgbouncer' ? this.pgbouncer.through(database) : database.url
   }
 
-  /** A new, empty database, opened. The caller closes it. */
+  /** A new database, opened, with all tables where that costs nothing (else `migrate` makes them). The caller closes it. */
   async open(overrides: Overrides = {}): Promise<OpenableDatabase> {
-    const database =
-      this.kind === 'embedded'
-        ? embeddedOn(await embeddedFolder(), overrides)
-        : postgresOn(this.urlOf(await this.postgres.createDatabase()), overrides)
+    return this.#opened(await this.#place(embeddedFolder), overrides)
+  }
+
+  /** The same until the end of the test. */
+  async openForTest(overrides: Overrides = {}): Promise<OpenableDatabase> {
+    return closedWithTest(await this.open(overrides))
+  }
+
+  /** A new database without tables, opened. The caller closes it. */
+  async openBare(overrides: Overrides = {}): Promise<OpenableDatabase> {
+    return this.#opened(await this.#place(bareFolder), overrides)
+  }
+
+  /** The same until the end of the test. */
+  async openBareForTest(overrides: Overrides = {}): Promise<OpenableDatabase> {
+    return closedWithTest(await this.openBare(overrides))
+  }
+
+  /** Where a new database is: a folder made by `makeFolder`, or an address. */
+  async #place(makeFolder: () => Promise<string>): Promise<string> {
+    return this.kind === 'embedded' ? makeFolder() : this.urlOf(await this.postgres.createDatabase())
+  }
+
+  async #opened(place: string, overrides: Overrides): Promise<OpenableDatabase> {
+    const database = this.kind === 'embedded' ? embeddedOn(place, overrides) : postgresOn(place, overrides)
     await database.open()
     return database
   }
+}
 
-  /** A new, empty database until the end of the test. */
-  async openForTest(overrides: Overrides = {}): Promise<OpenableDatabase> {
-    const database = await this.open(overrides)
-    onTestFinished(() => database.close())
-    return database
-  }
+function closedWithTest(database: OpenableDatabase): OpenableDatabase {
+  onTestFinished(() => database.close())
+  return database
 }
 
 /** Runs `body` once for each of `kinds`, with its servers running. */
 export function describeStores(kinds: readonly StoreKind[], body: (servers: Servers) => void): void {
   describe.each(kinds)('%s', (kind) => {
     const servers = new Servers(kind)
-    beforeAll(() => servers.start(), 60_000)
+    beforeAll(() => servers.start())
     afterAll(() => servers.remove())
     body(servers)
   })

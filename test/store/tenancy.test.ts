@@ -67,9 +67,9 @@ function cases(database: () => Database): void {
 describeStores(storeKinds, (servers) => {
   let database: Database
   beforeAll(async () => {
-    database = await servers.open()
+    database = await servers.openBare()
     await migrate(database, migrations, systemClock)
-  }, 60_000)
+  })
   afterAll(() => database.close())
   cases(() => database)
 
@@ -88,7 +88,7 @@ describe.each(serverKinds.slice(0, 1))('%s as a superuser', () => {
     await servers.start()
     database = postgresOn((await servers.postgres.createDatabase()).superuserUrl)
     await migrate(database, migrations, systemClock)
-  }, 60_000)
+  })
   afterAll(async () => {
     await database.close()
     await servers.remove()

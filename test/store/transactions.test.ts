@@ -14,11 +14,11 @@ const countOf = (key: number) => async (transaction: Transaction) => {
 describeStores(storeKinds, (servers) => {
   let database: Database
   beforeAll(async () => {
-    database = await servers.open({ statementTimeoutMs: 300, lockTimeoutMs: 150, transactionTimeoutMs: 600 })
+    database = await servers.openBare({ statementTimeoutMs: 300, lockTimeoutMs: 150, transactionTimeoutMs: 600 })
     await database.tx('system', (transaction) =>
       transaction.query('create table items (key int primary key, name text not null check (name <> $$$$))'),
     )
-  }, 60_000)
+  })
   afterAll(() => database.close())
 
   test('commits when the work resolves, and returns its value', async () => {

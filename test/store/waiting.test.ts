@@ -7,7 +7,7 @@ import { describeStores, storeKinds } from './stores.ts'
 describeStores(storeKinds, (servers) => {
   test('refuses transactions beyond the bound of those who wait, and those that wait too long', async () => {
     const waiting = { waitersMax: 2, acquireTimeoutMs: 400, connectionsMax: 1 }
-    const database = await servers.openForTest({ pool: waiting, embedded: { queueMax: 2, queueTimeoutMs: 400 } })
+    const database = await servers.openBareForTest({ pool: waiting, embedded: { queueMax: 2, queueTimeoutMs: 400 } })
     await database.tx('system', (transaction) => transaction.query('select 1'))
     const gate = Promise.withResolvers<void>()
     const started = Promise.withResolvers<void>()
@@ -26,7 +26,7 @@ describeStores(storeKinds, (servers) => {
   })
 
   test('serves 200 transactions at once', async () => {
-    const database = await servers.openForTest({ pool: { acquireTimeoutMs: 5_000 } })
+    const database = await servers.openBareForTest({ pool: { acquireTimeoutMs: 5_000 } })
     const results = await Promise.all(
       Array.from({ length: 200 }, (_, index) =>
         database.tx('system', async (transaction) => (await transaction.query('select $1::int as index', [index])).rows[0]?.['index']),
@@ -36,7 +36,7 @@ describeStores(storeKinds, (servers) => {
   })
 
   test('takes no transaction once it is closed', async () => {
-    const database = await servers.open()
+    const database = await servers.openBare()
     await database.tx('system', (transaction) => transaction.query('select 1'))
     await database.close()
     await expect(database.tx('system', async () => {})).rejects.toMatchObject({ code: 'store_unavailable' })

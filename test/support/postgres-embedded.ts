@@ -1,34 +1,28 @@
-/**
- * Data folders for the embedded store. Making a database takes seconds, so one is made per machine and version and copied; `unused`
- * folders are for tests that start from nothing. Folders go with the test file that asked.
- */
-import { existsSync, mkdtempSync, renameSync, rmSync, cpSync } from 'node:fs'
+/** Data folders for the embedded store, copied from what was made once (embedded-template.ts). They go with the test file that asked. */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
 
-import { systemClock } from '../../src/base/clock.ts'
-import { ensureDatabase } from '../../src/store/embedded-folder.ts'
-
-const template = join(tmpdir(), `corral-test-pglite-0.5.14-${process.getuid?.() ?? 0}`)
-const initdbTimeoutMs = 60_000
+import { embeddedTemplate, type TemplateKind } from './embedded-template.ts'
 
 const folders: string[] = []
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 })
 
-/** A folder with an empty database, as after a first start. */
-export async function embeddedFolder(): Promise<string> {
-  if (!existsSync(template)) {
-    const unfinished = mkdtempSync(`${template}-`)
-    await ensureDatabase(unfinished, { clock: systemClock, timeoutMs: initdbTimeoutMs })
-    try {
-      renameSync(unfinished, template)
-    } catch {
-      rmSync(unfinished, { recursive: true, force: true }) // another test file was faster
-    }
-  }
+/** A folder with all tables of Corral, as after a first start. */
+export function embeddedFolder(): Promise<string> {
+  return copyOf('migrated')
+}
+
+/** A folder with a database that has no tables yet: for tests of what makes them. */
+export function bareFolder(): Promise<string> {
+  return copyOf('bare')
+}
+
+async function copyOf(kind: TemplateKind): Promise<string> {
+  const template = await embeddedTemplate(kind)
   const folder = unusedFolder()
   cpSync(template, folder, { recursive: true })
   return folder

@@ -152,6 +152,11 @@ function makeCluster(programs: string, data: string): void {
   if (copied.status !== 0) throw new Error(copied.stderr)
 }
 
+/** The path of one of its programs, such as `psql`. */
+export function postgresProgram(name: string): string {
+  return join(readablePrograms(), name)
+}
+
 export async function startPostgres(): Promise<TestPostgres> {
   const programs = readablePrograms()
   const folder = serverFolder('postgres')

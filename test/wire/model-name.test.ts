@@ -1,11 +1,9 @@
 /** Spellings of one model are one name; other models stay apart. */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
-
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { canonicalModelName, isCloudModel } from '../../src/wire/model-name.ts'
+import { collect } from '../support/collect.ts'
 import { transcript } from './transcripts.ts'
 
 describe('one model', () => {
@@ -93,8 +91,6 @@ describe('cloud models', () => {
 
 describe('long names', () => {
   it('are read like others and not kept', () => {
-    setFlagsFromString('--expose-gc')
-    const collect: () => void = runInNewContext('gc')
     collect()
     const before = process.memoryUsage().heapUsed
     for (let index = 0; index < 40; index += 1) {

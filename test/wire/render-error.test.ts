@@ -83,6 +83,13 @@ describe('every error of the catalogue', () => {
     })
   }
 
+  it('says in a problem document what to do, where the catalogue knows it', () => {
+    const hintIn = (code: ErrorCode): unknown =>
+      JSON.parse(renderError('problem', new CorralError(code, 'x'), requestId).body.toString()).hint
+    expect(hintIn('document_encrypted')).toBe('save it without a password')
+    expect(hintIn('client_gone')).toBeUndefined()
+  })
+
   it('asks to come back after a second at least, and only where there is a time', () => {
     const after = (retryAfterMs?: number): string | undefined =>
       renderError('ollama', new CorralError('queue_full', 'x', retryAfterMs === undefined ? {} : { retryAfterMs }), requestId).headers[

@@ -1,6 +1,6 @@
 /** What an ingest says at its end: what became of the documents, which were not taken and why, and what to do about it. */
 import { painter, printable, printData, printMessage } from '../output.ts'
-import { hintFor } from './document-hints.ts'
+import { hintOf } from '../../core/error-hints.ts'
 import { timeText } from './eta.ts'
 import { countText, numberText } from './ingest-progress.ts'
 import type { Failure, Tally } from './ingest-tally.ts'
@@ -19,7 +19,7 @@ export interface Finished {
 export function reportIngest({ collection, tally, elapsedMs, json }: Finished): void {
   const { documents, counts, chunks, failures } = tally
   if (json) {
-    const listed = failures.map((failure) => ({ ...failure, hint: hintFor(failure.code) }))
+    const listed = failures.map((failure) => ({ ...failure, hint: hintOf(failure.code) }))
     printData(
       JSON.stringify({ event: 'done', collection, documents, ...counts, chunks, elapsedMs: Math.round(elapsedMs), failures: listed }),
     )
@@ -34,6 +34,7 @@ function summaryOf({ counts, chunks, documents, over }: Tally): string {
     counts.written > 0 ? `${countText(counts.written, 'document')} written (${countText(chunks, 'chunk')})` : '',
     counts.unchanged > 0 ? `${numberText(counts.unchanged)} unchanged` : '',
     counts.duplicate > 0 ? `${numberText(counts.duplicate)} of the same content as another` : '',
+    counts.skipped > 0 ? `${numberText(counts.skipped)} skipped, of no type that can be read` : '',
     counts.cancelled > 0 ? `${numberText(counts.cancelled)} cancelled` : '',
     counts.failed > 0 ? `${numberText(counts.failed)} failed` : '',
     over < documents ? `${numberText(documents - over)} not done` : '',
@@ -53,7 +54,7 @@ function reportFailures(failures: readonly Failure[]): void {
     printMessage(`  … and ${numberText(failures.length - failuresShownMax)} more: "corral jobs ls --state failed" lists them`)
   }
   for (const code of new Set(failures.map((failure) => failure.code))) {
-    const hint = hintFor(code)
+    const hint = hintOf(code)
     if (hint !== null) printMessage(`  ${paint('yellow', 'hint')}   ${code}: ${hint}`)
   }
 }

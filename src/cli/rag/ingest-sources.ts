@@ -14,6 +14,8 @@ export interface GivenSource {
   /** Null: a page. */
   readonly path: string | null
   readonly sizeBytes: number
+  /** False: it was found in a folder, among others. */
+  readonly wasNamed: boolean
 }
 
 export interface WantedPaths {
@@ -78,17 +80,17 @@ export async function findSources(wanted: WantedPaths): Promise<readonly GivenSo
 
 async function* sourcesOf(path: string, { include, exclude }: WantedPaths, isOnly: boolean): AsyncGenerator<GivenSource> {
   if (isUrl(path)) {
-    yield { document: path, path: null, sizeBytes: pageBytes }
+    yield { document: path, path: null, sizeBytes: pageBytes, wasNamed: true }
     return
   }
   const top = await statOf(path)
   if (!top.isDirectory()) {
-    yield { document: basename(path), path, sizeBytes: top.size }
+    yield { document: basename(path), path, sizeBytes: top.size, wasNamed: true }
     return
   }
   const prefix = isOnly ? '' : `${basename(resolve(path))}/`
   for await (const file of filesBelow({ folder: path, include, exclude })) {
-    yield { document: prefix + file.document, path: file.path, sizeBytes: await sizeOf(file.path) }
+    yield { document: prefix + file.document, path: file.path, sizeBytes: await sizeOf(file.path), wasNamed: false }
   }
 }
 

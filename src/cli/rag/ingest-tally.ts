@@ -10,7 +10,8 @@ export const stageNames: readonly Stage[] = ['upload', 'extract', 'chunk', 'embe
 /** What the stages cost of the whole, as measured on prose with an embedder on one GPU. */
 const stageCost: Readonly<Record<Stage, number>> = { upload: 0.05, extract: 0.15, chunk: 0.05, embed: 0.65, index: 0.1 }
 
-export type Ending = 'written' | 'unchanged' | 'duplicate' | 'failed' | 'cancelled'
+/** `skipped`: found in a folder, and of no type that can be read, as pictures are among pages. */
+export type Ending = 'written' | 'unchanged' | 'duplicate' | 'skipped' | 'failed' | 'cancelled'
 
 export interface Failure {
   readonly document: string
@@ -45,7 +46,7 @@ export class Tally {
   readonly failures: Failure[] = []
   readonly #entries = new Map<string, Entry>()
   readonly #weight: number
-  #counts: Record<Ending, number> = { written: 0, unchanged: 0, duplicate: 0, failed: 0, cancelled: 0 }
+  #counts: Record<Ending, number> = { written: 0, unchanged: 0, duplicate: 0, skipped: 0, failed: 0, cancelled: 0 }
 
   constructor(sources: readonly GivenSource[]) {
     this.documents = sources.length
@@ -100,6 +101,10 @@ export class Tally {
   failed(document: string, reason: Omit<Failure, 'document'>): void {
     const entry = this.#entries.get(document)
     if (entry === undefined || entry.ending !== null) return
+    if (reason.code === 'document_unsupported' && !entry.source.wasNamed) {
+      this.#end(entry, 'skipped')
+      return
+    }
     this.failures.push({ document, ...reason })
     this.#end(entry, 'failed')
   }

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { CliError, exitCodes } from '../exit-code.ts'
 import { gatewayOf, type GatewayOptions } from '../gateway.ts'
 import { painter, printable, printData, printJson, printMessage, table, type Tone } from '../output.ts'
-import { hintFor } from './document-hints.ts'
+import { hintOf } from '../../core/error-hints.ts'
 import { timeText } from './eta.ts'
 import { countText } from './ingest-progress.ts'
 import { allCollections, askRag, collectionPath, decodeRag, jobPage, jobView, type JobView, ragRequest } from './rag-api.ts'
@@ -74,7 +74,7 @@ export async function jobsShowCommand(id: string, options: GatewayOptions): Prom
   if (job.outcome !== null) printData(`outcome     ${job.outcome}${job.duplicateOf === null ? '' : ` of ${printable(job.duplicateOf)}`}`)
   if (job.error === null) return
   printData(`reason      ${printable(job.error.message)} (${printable(job.error.code)})`)
-  const hint = hintFor(job.error.code)
+  const hint = hintOf(job.error.code)
   if (hint !== null) printData(`hint        ${hint}`)
 }
 

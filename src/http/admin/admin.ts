@@ -14,11 +14,15 @@ import type { Guard } from '../auth/guard.ts'
 import type { CallRegistry } from '../call-registry.ts'
 import type { NodeBindings } from '../server.ts'
 import { actOf, type Handler, json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
+import { cancelledByOperator } from '../peer-answers.ts'
+import { noPeers, type Peers, wholeFleet } from '../peers.ts'
 import { snapshotCall } from './snapshot-call.ts'
 
 export interface AdminDeps {
   readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining'>
   readonly calls: CallRegistry
+  /** The other workers of this machine; left out: there are none. */
+  readonly peers?: Peers
   readonly clock: Clock
   readonly newId: () => string
   /** False: the routes answer as if they were not there. */
@@ -31,33 +35,43 @@ export interface AdminDeps {
 
 /** Adds the routes under `/admin`. */
 export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
-  const { fleet, calls, clock } = deps
+  const { fleet, calls, clock, peers = noPeers } = deps
   const on = (method: 'GET' | 'POST' | 'DELETE', path: string, handler: Handler): void => {
     app.on(method, path, ownRoute(deps, method === 'GET' ? handler : sameSite(handler)))
   }
   const changed = (context: Context<NodeBindings>, action: string, target: string): void =>
     deps.onChange?.(action, target, actOf(context, deps))
-  on('GET', '/admin/fleet', (context) => json(context, snapshotFleet(fleet, clock.nowMs())))
-  on('GET', '/admin/requests', (context) => {
-    const nowMs = clock.nowMs()
-    return json(context, { requests: calls.list().map(({ call, route }) => snapshotCall(call, route, nowMs)) })
+  on('GET', '/admin/fleet', async (context) => {
+    const others = await peers.ask({ kind: 'fleet' })
+    const seen = others.flatMap((answer) => answer.fleet ?? [])
+    return json(context, wholeFleet(snapshotFleet(fleet, clock.nowMs()), seen))
   })
-  on('DELETE', '/admin/requests/:id', (context) => {
+  on('GET', '/admin/requests', async (context) => {
+    const others = await peers.ask({ kind: 'requests' })
+    const nowMs = clock.nowMs()
+    const own = calls.list().map((listed) => snapshotCall(listed, nowMs))
+    return json(context, { requests: [...own, ...others.flatMap(({ requests }) => requests ?? [])] })
+  })
+  on('DELETE', '/admin/requests/:id', async (context) => {
     const id = parameter(context, 'id')
-    if (!calls.cancel(id, new CorralError('client_gone', 'cancelled by an operator'))) {
+    const isOwn = calls.cancel(id, cancelledByOperator())
+    if (!isOwn && !(await peers.ask({ kind: 'cancel', id })).some(({ cancelled }) => cancelled === true)) {
       throw new CorralError('route_not_found', `no request ${id.slice(0, 64)} is under way`)
     }
     changed(context, 'cancel request', id)
     return context.body(null, 204)
   })
   on('POST', '/admin/nodes', async (context) => {
-    const node = await fleet.addNode(await readNode(context, clock))
+    const options = await readNode(context, clock)
+    const node = await fleet.addNode(options)
+    await peers.ask({ kind: 'add-node', node: options })
     changed(context, 'add node', node.name)
     return json(context, { name: node.name, url: maskUrl(node.options.url), up: node.up, downReason: node.downReason }, 201)
   })
-  on('DELETE', '/admin/nodes/:name', (context) => {
+  on('DELETE', '/admin/nodes/:name', async (context) => {
     const name = parameter(context, 'name')
     fleet.removeNode(name)
+    await peers.ask({ kind: 'remove-node', name })
     changed(context, 'remove node', name)
     return context.body(null, 204)
   })
@@ -65,8 +79,9 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
     ['drain', true],
     ['undrain', false],
   ] as const) {
-    on('POST', `/admin/nodes/:name/${action}`, (context) => {
+    on('POST', `/admin/nodes/:name/${action}`, async (context) => {
       const node = fleet.setDraining(parameter(context, 'name'), draining)
+      await peers.ask({ kind: 'drain', name: node.name, draining })
       changed(context, action, node.name)
       return json(context, { name: node.name, draining: node.draining })
     })

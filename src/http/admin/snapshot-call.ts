@@ -1,10 +1,11 @@
 /** One request under way as `/admin/requests` shows it: who, where, how far. Never what it says. */
 import type { Call } from '../../core/call.ts'
-import type { RouteFacts } from '../../core/route.ts'
+import type { ListedCall } from '../call-registry.ts'
 
 export interface CallSnapshot {
   readonly id: string
   readonly route: string
+  readonly model: string | null
   readonly tenant: string
   readonly priority: Call['priority']
   readonly phase: Call['progress']['phase']
@@ -19,12 +20,16 @@ export interface CallSnapshot {
   readonly traceId: string | null
 }
 
+/** Names are the client's, and may be of any length. */
+const modelLengthMax = 256
+
 /** The call at monotonic `nowMs`. */
-export function snapshotCall(call: Call, route: RouteFacts, nowMs: number): CallSnapshot {
+export function snapshotCall({ call, route, model }: ListedCall, nowMs: number): CallSnapshot {
   const { phase, node, attempts, frames, queuePosition, etaMs } = call.progress
   return {
     id: call.id,
     route: route.pattern,
+    model: model?.slice(0, modelLengthMax) ?? null,
     tenant: call.tenant,
     priority: call.priority,
     phase,

@@ -15,13 +15,14 @@ import type { SignedParts } from '../../identity/signature.ts'
 import type { DenialReason, Verdict } from '../../identity/verdict.ts'
 import type { Arrival } from '../connection.ts'
 import { type AddressOf, clientAddress } from './client-address.ts'
+import { consoleHeader, type SessionCredential, type Sessions } from './session.ts'
 
 /** What a route asks of whoever calls it. */
 export interface Wanted {
   /** Pattern of the matched route, for the audit log. */
   readonly pattern: string
-  /** Null: anybody may. */
-  readonly scope: Scope | null
+  /** Null: anybody may. `any`: whoever has a valid credential, whatever it allows. */
+  readonly scope: Scope | 'any' | null
   /** True: the scope counts only in the tenant that runs the gateway. */
   readonly operatorOnly: boolean
   readonly dialect: Dialect
@@ -55,6 +56,10 @@ export interface Guard {
   admit(arrival: Arrival, wanted: Wanted): Passage | Promise<Passage>
   /** Who was let in with this request. Throws for a request that nobody let in. */
   principalOf(incoming: IncomingMessage): Principal
+  /** Who is signed in to the console with this request's cookie; null: nobody. It is no try that counts against an address. */
+  sessionOf(incoming: IncomingMessage): Principal | null | Promise<Principal | null>
+  /** Whose a token is that came on another way than with a request; null: nobody's. */
+  holderOf(token: string): Principal | null | Promise<Principal | null>
   /** Address of the client: see `client-address.ts`. */
   addressOf(incoming: IncomingMessage): string
 }
@@ -63,13 +68,31 @@ export interface Guard {
 export const openGuard: Guard = openTo(clientAddress([]))
 
 function openTo(addressOf: AddressOf): Guard {
-  return { closed: false, admit: () => openPrincipal, principalOf: () => openPrincipal, addressOf }
+  return {
+    closed: false,
+    admit: () => openPrincipal,
+    principalOf: () => openPrincipal,
+    sessionOf: () => openPrincipal,
+    holderOf: () => openPrincipal,
+    addressOf,
+  }
 }
 
-/** The guard of a gateway that wants credentials, or the open one. `proxies`: addresses and blocks of trusted ones. */
-export function createGuard(identity: Identity | null, limit: AddressLimit | null = null, proxies: readonly string[] = []): Guard {
+export interface GuardOptions {
+  /** Addresses and blocks of trusted proxies. */
+  readonly proxies?: readonly string[]
+  /** Null: cookies count for nothing. */
+  readonly sessions?: Sessions | null
+}
+
+/** The guard of a gateway that wants credentials, or the open one. */
+export function createGuard(
+  identity: Identity | null,
+  limit: AddressLimit | null = null,
+  { proxies = [], sessions = null }: GuardOptions = {},
+): Guard {
   const addressOf = clientAddress(proxies)
-  return identity === null || identity.mode === 'open' ? openTo(addressOf) : new ClosedGuard(identity, limit, addressOf)
+  return identity === null || identity.mode === 'open' ? openTo(addressOf) : new ClosedGuard(identity, limit, { addressOf, sessions })
 }
 
 /** A refusal as the audit log has it; without `by` nobody knows whose it was. */
@@ -89,19 +112,26 @@ class ClosedGuard implements Guard {
   readonly #identity: Identity
   readonly #limit: AddressLimit | null
   readonly addressOf: AddressOf
+  readonly #sessions: Sessions | null
   readonly #admitted = new WeakMap<IncomingMessage, Principal>()
 
-  constructor(identity: Identity, limit: AddressLimit | null, addressOf: AddressOf) {
+  constructor(
+    identity: Identity,
+    limit: AddressLimit | null,
+    { addressOf, sessions }: { readonly addressOf: AddressOf; readonly sessions: Sessions | null },
+  ) {
     this.#identity = identity
     this.#limit = limit
     this.addressOf = addressOf
+    this.#sessions = sessions
   }
 
   admit(arrival: Arrival, wanted: Wanted): Passage | Promise<Passage> {
     if (wanted.scope === null) return anonymous
     const address = this.addressOf(arrival.incoming)
     const waitMs = this.#limit?.waitMs(address) ?? 0
-    const presented = readPresented(arrival.incoming.rawHeaders, arrival.pathKey)
+    const presented = this.#presentedBy(arrival)
+    if (presented.kind === 'forged') return this.#refuse(arrival, wanted, { error: forgedChange(), action: 'refuse forged change' })
     if (waitMs > 0 && !this.#identity.wasGood(presented, partsOf(arrival))) {
       return this.#refuse(arrival, wanted, { error: tooMany(waitMs), action: 'limit address' })
     }
@@ -118,12 +148,29 @@ class ClosedGuard implements Guard {
     return principal
   }
 
+  async sessionOf(incoming: IncomingMessage): Promise<Principal | null> {
+    const presented = this.#sessions?.read(incoming) ?? { kind: 'none' }
+    return presented.kind === 'token' ? this.holderOf(presented.text) : null
+  }
+
+  async holderOf(token: string): Promise<Principal | null> {
+    const verdict = await this.#identity.authenticate({ kind: 'token', text: token }, noParts)
+    if (verdict.kind === 'undecided') throw verdict.error
+    return verdict.kind === 'granted' ? verdict.principal : null
+  }
+
+  /** What a request sends as its credential; the cookie is looked at only when it sends none. */
+  #presentedBy({ incoming, pathKey }: Arrival): SessionCredential {
+    const presented = readPresented(incoming.rawHeaders, pathKey)
+    return presented.kind === 'none' && this.#sessions !== null ? this.#sessions.read(incoming) : presented
+  }
+
   #judge(arrival: Arrival, wanted: Wanted, verdict: Verdict): Passage {
     switch (verdict.kind) {
       case 'granted': {
         const { principal } = verdict
         const { scope, operatorOnly } = wanted
-        if (scope === null || !principal.scopes.has(scope) || (operatorOnly && !isOperator(principal))) {
+        if (scope === null || (scope !== 'any' && !principal.scopes.has(scope)) || (operatorOnly && !isOperator(principal))) {
           return this.#refuse(arrival, wanted, { error: tooLittle(wanted), action: 'refuse scope', by: principal })
         }
         this.#admitted.set(arrival.incoming, principal)
@@ -159,6 +206,13 @@ function partsOf({ incoming }: Arrival): SignedParts {
   const query = target.indexOf('?')
   const method = incoming.method ?? 'GET'
   return query < 0 ? { method, path: target, query: '' } : { method, path: target.slice(0, query), query: target.slice(query + 1) }
+}
+
+/** Only signatures are over the parts of a request. */
+const noParts: SignedParts = { method: 'GET', path: '/', query: '' }
+
+function forgedChange(): CorralError {
+  return new CorralError('origin_refused', `a change made with the console's session needs the header ${consoleHeader}`)
 }
 
 function tooMany(waitMs: number): CorralError {

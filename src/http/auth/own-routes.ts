@@ -8,6 +8,8 @@ import type { Wanted } from './guard.ts'
 const open = new Set(['/livez', '/readyz', '/rag/openapi.json'])
 /** Routes on which an admin of any tenant acts, within that tenant. */
 const ofEveryAdmin = ['/admin/keys', '/admin/tenants', '/admin/audit', '/admin/usage', '/admin/requests/history']
+/** Answers to whoever sent that request, and to its admins: the route itself knows whose it was. */
+const explain = /^\/admin\/requests\/[^/]+\/explain$/
 const readers = new Set(['GET', 'HEAD'])
 /** Readers of documents may say what they think of an answer. */
 const feedback = /^\/rag\/answers\/[^/]+\/feedback$/
@@ -16,6 +18,11 @@ const feedback = /^\/rag\/answers\/[^/]+\/feedback$/
 export function wantedOfOwn(method: string, path: string): Wanted {
   const dialect = dialectOfPath(path)
   if (open.has(path)) return { pattern: path, scope: null, operatorOnly: false, dialect }
+  if (isConsole(path)) {
+    // Its files hold nothing secret; a session is opened with a credential, asked after and ended by anybody.
+    return { pattern: '/console/*', scope: path === '/console/session' && method === 'POST' ? 'any' : null, operatorOnly: false, dialect }
+  }
+  if (path === '/docs' || path.startsWith('/docs/')) return { pattern: '/docs/*', scope: null, operatorOnly: false, dialect }
   if (path === '/metrics') return { pattern: path, scope: 'metrics', operatorOnly: false, dialect }
   if (path === '/rag' || path.startsWith('/rag/')) {
     const scope = readers.has(method) || feedback.test(path) ? 'rag:read' : 'rag:write'
@@ -23,7 +30,13 @@ export function wantedOfOwn(method: string, path: string): Wanted {
   }
   const shared = path.includes('/.') ? undefined : ofEveryAdmin.find((base) => path === base || path.startsWith(`${base}/`))
   if (shared !== undefined) return { pattern: `${shared}/*`, scope: 'admin', operatorOnly: false, dialect }
+  if (readers.has(method) && explain.test(path))
+    return { pattern: '/admin/requests/:id/explain', scope: 'any', operatorOnly: false, dialect }
   return { pattern: path.startsWith('/admin/') ? '/admin/*' : '/*', scope: 'admin', operatorOnly: true, dialect }
+}
+
+function isConsole(path: string): boolean {
+  return path === '/console' || path.startsWith('/console/')
 }
 
 const smallBytesMax = 65_536

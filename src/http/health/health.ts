@@ -4,6 +4,8 @@
  */
 import type { Context, Hono } from 'hono'
 
+import { expositionOf } from '../../observe/exposition.ts'
+import type { RenderMetrics } from '../peer-answers.ts'
 import type { NodeBindings } from '../server.ts'
 
 export interface HealthDeps {
@@ -12,8 +14,7 @@ export interface HealthDeps {
   readonly draining: () => boolean
   /** False: `/metrics` answers as if it were not there. */
   readonly metricsEnabled: () => boolean
-  /** The text of a scrape. */
-  readonly renderMetrics: () => Promise<{ readonly contentType: string; readonly body: string }>
+  readonly renderMetrics: RenderMetrics
 }
 
 interface Readiness {
@@ -45,10 +46,8 @@ function judge({ nodes, draining }: HealthDeps): Readiness {
   return { ready: reasons.length === 0, reasons, nodesUp, nodes: all.length }
 }
 
-async function scrape(
-  context: Context<NodeBindings>,
-  render: () => Promise<{ readonly contentType: string; readonly body: string }>,
-): Promise<Response> {
-  const { contentType, body } = await render()
-  return context.body(body, 200, { 'content-type': contentType, ...noStore })
+/** In OpenMetrics, with exemplars, for whoever asks for it, as Prometheus does. */
+async function scrape(context: Context<NodeBindings>, render: RenderMetrics): Promise<Response> {
+  const { contentType, body } = await render(expositionOf(context.req.header('accept')))
+  return context.body(body, 200, { 'content-type': contentType, vary: 'Accept', ...noStore })
 }

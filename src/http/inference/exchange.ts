@@ -7,6 +7,7 @@ import type { CorralError } from '../../core/errors.ts'
 import type { Principal } from '../../core/principal.ts'
 import type { Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
+import type { Explanations } from '../../observe/explained.ts'
 import type { Tracer } from '../../observe/trace.ts'
 import type { RequestHeaders } from '../../wire/request-headers.ts'
 import type { CallRegistry } from '../call-registry.ts'
@@ -21,6 +22,7 @@ export interface InferenceDeps {
   readonly deadlineMs: () => number
   readonly newId: () => string
   readonly tracer: Tracer
+  readonly explanations: Explanations
   /** Reports a request that ended before the relay saw it. */
   readonly onRefused: (request: { readonly facts: RouteFacts; readonly method: string }, error: CorralError, call: Call) => void
   readonly onBug: (error: unknown, call: Call) => void

@@ -2,6 +2,8 @@
  * The handler of every route that a node answers: read the body, find the envelope, hand it to the relay, write the answer.
  * It works on the raw Node request and response, and waits by callbacks where a promise would cost more than the step.
  */
+import type { ServerResponse } from 'node:http'
+
 import type { Call } from '../../core/call.ts'
 import { type ErrorCode, toCorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../../core/relay.ts'
@@ -44,9 +46,15 @@ export function refuseInference(deps: InferenceDeps, exchange: Exchange, { error
   const { incoming, outgoing, headers, facts, principal } = exchange
   const call = startCall(deps, headers, principal)
   note(call.id)
+  nameTrace(outgoing, call)
   if (error.code === 'internal') deps.onBug(error.cause, call)
   deps.onRefused({ facts, method: incoming.method ?? '' }, error, call)
   sendError({ incoming, outgoing, clock: deps.clock }, facts.dialect, error, call.id)
+}
+
+/** Whatever the answer will be: by this id its trace is found. */
+function nameTrace(outgoing: ServerResponse, { trace }: Call): void {
+  if (trace !== null) outgoing.setHeader('x-corral-trace-id', trace.traceId)
 }
 
 /** One request from its first byte to the last of its answer. */
@@ -56,6 +64,7 @@ class ExchangeRun implements BodyTaker, ListedCall {
   readonly #relay: Relay
   readonly call: Call
   readonly route: RouteFacts
+  model: string | null = null
   place = 0
   /** Nothing but an early head was written · a stream or a whole answer is being written · it was ended from this side. */
   #phase: 'open' | 'streaming' | 'whole' | 'cut' = 'open'
@@ -67,6 +76,8 @@ class ExchangeRun implements BodyTaker, ListedCall {
     this.#relay = relay
     const call = startCall(deps, exchange.headers, exchange.principal)
     this.call = call
+    nameTrace(exchange.outgoing, call)
+    if (isAsked(exchange.headers.explain)) call.explanation = deps.explanations.begin(call)
     exchange.outgoing.on('close', () => {
       if (!exchange.outgoing.writableFinished) call.signal.abort('client gone')
     })
@@ -78,6 +89,7 @@ class ExchangeRun implements BodyTaker, ListedCall {
   onBody(body: Buffer): void {
     try {
       const request = toRequest(this.#exchange, body, this.#deps.options())
+      this.model = request.model
       this.#early = this.#startEarlyHead(request)
       this.#relay(request, this.call).then((answer) => this.#write(request, answer), this.onBodyError)
     } catch (thrown) {
@@ -162,6 +174,11 @@ class ExchangeRun implements BodyTaker, ListedCall {
     if (outgoing.headersSent && !outgoing.writableEnded) outgoing.end(renderStreamError(facts, error, call.id))
     else sendError({ incoming, outgoing, clock }, facts.dialect, error, call.id)
   }
+}
+
+/** Whether the request wants to be explained. */
+function isAsked(explain: string | null): boolean {
+  return explain !== null && /^(true|1)$/i.test(explain)
 }
 
 function progressHeaders(call: Call): Record<string, string> {

@@ -30,6 +30,7 @@ export function startCall(deps: InferenceDeps, headers: RequestHeaders, principa
     signal: new CallSignal(),
     trace: deps.tracer.start(headers.traceparent ?? undefined, headers.tracestate ?? undefined),
     progress: newProgress(),
+    explanation: null,
   }
 }
 

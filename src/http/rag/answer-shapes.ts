@@ -53,7 +53,7 @@ export const jobView = z.strictObject({
   outcome: z.enum(['written', 'unchanged', 'duplicate']).nullable(),
   duplicateOf: text.nullable(),
   attempts: z.int(),
-  error: z.strictObject({ code: text, message: text }).nullable(),
+  error: z.strictObject({ code: text, message: text, hint: text.nullable() }).nullable(),
   createdAt: time,
   startedAt: time.nullable(),
   finishedAt: time.nullable(),
@@ -159,7 +159,15 @@ export const feedbackView = z.strictObject({
   createdAt: time,
 })
 
-export const problemView = z.looseObject({ type: text, title: text, status: z.int(), detail: text, code: text, instance: text })
+export const problemView = z.looseObject({
+  type: text,
+  title: text,
+  status: z.int(),
+  detail: text,
+  code: text,
+  instance: text,
+  hint: text.optional(),
+})
 
 const next = text.nullable()
 

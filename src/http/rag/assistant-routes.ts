@@ -74,7 +74,10 @@ async function put(
   const principal = deps.guard.principalOf(context.env.incoming)
   for (const model of [wish.model, wish.settings.reranker, wish.settings.rewriter]) checkModel(principal, model)
   const names = wish.collections
-  const known = await database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), { readOnly: true })
+  const known = await database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), {
+    name: 'find_collections',
+    readOnly: true,
+  })
   const missing = names.find((wanted) => !known.some((collection) => collection.name === wanted))
   if (missing !== undefined) throw new CorralError('collection_not_found', `collections: there is none named ${JSON.stringify(missing)}`)
   const stored = await service.assistants.put(tenant, wish, revision).catch((error: unknown) => {

@@ -69,7 +69,9 @@ async function create(context: RagContext, deps: RagDeps): Promise<Response> {
   const tenant = tenantOf(context, deps)
   const { name, settings: wanted } = await readJson(context, { clock, bytesMax: jsonBytesMax, what: 'collection', shape: newCollection })
   const settings = await service.newSettings(present(wanted))
-  const made = await database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: deps.newId(), name, settings }))
+  const made = await database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: deps.newId(), name, settings }), {
+    name: 'create_collection',
+  })
   deps.onChange('create collection', name, actOf(context, deps))
   return context.json(viewOf(made), 201, { location: `/rag/collections/${name}`, etag: tagOf(made), ...noStore })
 }
@@ -90,7 +92,7 @@ async function show(context: RagContext, deps: RagDeps): Promise<Response> {
 }
 
 function read<T>(database: Database, tenant: string, work: Parameters<typeof database.tx<T>>[1]): Promise<T> {
-  return database.tx({ tenant }, work, { readOnly: true })
+  return database.tx({ tenant }, work, { name: 'read_collections', readOnly: true })
 }
 
 async function alter(context: RagContext, deps: RagDeps): Promise<Response> {
@@ -101,11 +103,15 @@ async function alter(context: RagContext, deps: RagDeps): Promise<Response> {
   // Another embedder must be there before anything depends on it.
   if (typeof settings.embedder === 'string')
     Object.assign(settings, { embedder: (await service.newSettings({ embedder: settings.embedder })).embedder })
-  const changed = await database.tx({ tenant }, async (transaction) => {
-    const found = await heldCollectionOf(context, transaction, tenant)
-    mustMatchCollection(context, found)
-    return updateCollection(transaction, { tenant, name: found.name, settings })
-  })
+  const changed = await database.tx(
+    { tenant },
+    async (transaction) => {
+      const found = await heldCollectionOf(context, transaction, tenant)
+      mustMatchCollection(context, found)
+      return updateCollection(transaction, { tenant, name: found.name, settings })
+    },
+    { name: 'alter_collection' },
+  )
   if (changed === null) throw noCollection(parameter(context, 'name'))
   deps.onChange('change collection', changed.name, actOf(context, deps))
   return context.json(viewOf(changed), 200, { etag: tagOf(changed), ...noStore })

@@ -14,6 +14,7 @@ import type { RagDeps } from './rag-deps.ts'
 import {
   collectionOf,
   entityTag,
+  heldCollectionOf,
   mustMatch,
   noDocument,
   noStore,
@@ -78,7 +79,7 @@ function inCollection<T>(
   return deps.database.tx(
     { tenant },
     async (transaction) => work(transaction, { tenant, collection: (await collectionOf(context, transaction, tenant)).id }),
-    { readOnly: true },
+    { name: 'read_documents', readOnly: true },
   )
 }
 
@@ -109,7 +110,10 @@ async function show(context: RagContext, deps: RagDeps): Promise<Response> {
 async function text(context: RagContext, deps: RagDeps): Promise<Response> {
   const { place, view } = await found(context, deps)
   const tag = tagOf(view)
-  const whole = await deps.database.tx({ tenant: place.tenant }, (transaction) => documentText(transaction, place), { readOnly: true })
+  const whole = await deps.database.tx({ tenant: place.tenant }, (transaction) => documentText(transaction, place), {
+    name: 'read_document_text',
+    readOnly: true,
+  })
   if (whole === null) throw noDocument(place.document)
   return new Response(whole, { headers: { ...asDownload('text/plain; charset=utf-8', `${view.title}.txt`), etag: tag } })
 }
@@ -152,9 +156,15 @@ async function reingest(context: RagContext, deps: RagDeps): Promise<Response> {
 }
 
 async function remove(context: RagContext, deps: RagDeps): Promise<Response> {
-  const { place, view } = await found(context, deps)
-  mustMatch(context, tagOf(view))
-  if (!(await deps.service.ingest.remove(place))) throw noDocument(place.document)
+  const { place } = await found(context, deps)
+  const { tenant, document } = place
+  // Within the change itself and under the collection's lock: a new revision of this moment is not removed by an old tag.
+  const check = async (transaction: Transaction): Promise<void> => {
+    await heldCollectionOf(context, transaction, tenant)
+    const view = await getDocument(transaction, place)
+    if (view !== null) mustMatch(context, tagOf(view))
+  }
+  if (!(await deps.service.ingest.remove(place, check))) throw noDocument(document)
   await forget(context, deps, place.tenant)
   deps.onChange('delete document', `${parameter(context, 'name')}/${place.document.slice(0, 200)}`, actOf(context, deps))
   return context.body(null, 204)

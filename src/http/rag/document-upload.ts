@@ -48,6 +48,7 @@ export async function takeDocuments(context: RagContext, deps: RagDeps): Promise
       throw new CorralError('body_too_large', `the body has ${declared} bytes; a document may have ${most} (ingest.sourceBytesMax)`)
     }
     const { id: collection } = await deps.database.tx({ tenant }, (transaction) => collectionOf(context, transaction, tenant), {
+      name: 'find_collection',
       readOnly: true,
     })
     const isUrl = (incoming.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() === urlDocumentType

@@ -59,16 +59,20 @@ export function change(deps: RagDeps, handler: (context: RagContext) => Promise<
     const tenant = tenantOf(context, deps)
     const body = await bodyOf(context, deps.clock, jsonBytesMax)
     const fingerprint = fingerprintOf(context, deps, body)
-    const kept = await deps.database.tx({ tenant }, (transaction) => begin(transaction, { tenant, key, fingerprint }))
+    const kept = await deps.database.tx({ tenant }, (transaction) => begin(transaction, { tenant, key, fingerprint }), {
+      name: 'begin_idempotent',
+    })
     if (kept !== null) return new Response(kept.body, { status: kept.status, headers: { ...kept.headers, 'idempotent-replayed': 'true' } })
     const answer = await handler(context).catch(async (error: unknown) => {
       // What failed changed nothing: the key is free for another try.
-      await deps.database.tx({ tenant }, (transaction) => forget(transaction, { tenant, key })).catch(deps.onBug)
+      await deps.database
+        .tx({ tenant }, (transaction) => forget(transaction, { tenant, key }), { name: 'forget_idempotent' })
+        .catch(deps.onBug)
       throw error
     })
     const told = await keptOf(answer)
     // From here on the change is made: a key whose answer cannot be kept stays taken, so that it is not made twice.
-    await deps.database.tx({ tenant }, (transaction) => finish(transaction, { tenant, key, answer: told }))
+    await deps.database.tx({ tenant }, (transaction) => finish(transaction, { tenant, key, answer: told }), { name: 'finish_idempotent' })
     return new Response(told.body, { status: told.status, headers: answer.headers })
   })
 }
@@ -129,7 +133,9 @@ async function forget(transaction: Transaction, { tenant, key }: { tenant: strin
 
 /** Removes keys after their day. */
 export async function sweepIdempotency(database: Database): Promise<void> {
-  await database.tx('system', (transaction) =>
-    transaction.query('delete from rag_idempotency where created_at < now() - make_interval(hours => $1)', [keptHours]),
+  await database.tx(
+    'system',
+    (transaction) => transaction.query('delete from rag_idempotency where created_at < now() - make_interval(hours => $1)', [keptHours]),
+    { name: 'sweep_idempotent' },
   )
 }

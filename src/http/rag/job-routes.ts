@@ -43,7 +43,10 @@ export function mountJobs(app: Hono<NodeBindings>, deps: RagDeps): void {
       deps,
       change(deps, async (context) => {
         const tenant = tenantOf(context, deps)
-        const { id } = await deps.database.tx({ tenant }, (transaction) => collectionOf(context, transaction, tenant), { readOnly: true })
+        const { id } = await deps.database.tx({ tenant }, (transaction) => collectionOf(context, transaction, tenant), {
+          name: 'find_collection',
+          readOnly: true,
+        })
         return json(context, { retried: await deps.service.ingest.retryFailed({ tenant, collection: id }) })
       }),
     ),
@@ -82,7 +85,10 @@ function isState(text: string): text is Job['state'] {
 }
 
 async function idOf({ database }: RagDeps, place: { readonly tenant: string; readonly name: string }): Promise<string> {
-  const collection = await database.tx({ tenant: place.tenant }, (transaction) => getCollection(transaction, place), { readOnly: true })
+  const collection = await database.tx({ tenant: place.tenant }, (transaction) => getCollection(transaction, place), {
+    name: 'find_collection',
+    readOnly: true,
+  })
   if (collection === null) throw noCollection(place.name)
   return collection.id
 }

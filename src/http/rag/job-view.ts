@@ -1,4 +1,5 @@
 /** A job as clients see it, and what its failure is as an error of the API. */
+import { hintOf } from '../../core/error-hints.ts'
 import { CorralError, type ErrorCode, errorCatalogue } from '../../core/errors.ts'
 import type { Job } from '../../ingest/job.ts'
 import { stageViews } from '../../ingest/progress.ts'
@@ -11,7 +12,10 @@ export async function jobViews(database: Database, jobs: readonly Job[]): Promis
   if (first === undefined) return []
   const { tenant } = first
   const ids = [...new Set(jobs.map(({ collection }) => collection))]
-  const names = await database.tx({ tenant }, (transaction) => collectionNames(transaction, { tenant, ids }), { readOnly: true })
+  const names = await database.tx({ tenant }, (transaction) => collectionNames(transaction, { tenant, ids }), {
+    name: 'read_collection_names',
+    readOnly: true,
+  })
   return jobs.map((job) => viewOf(job, names.get(job.collection) ?? null))
 }
 
@@ -31,7 +35,7 @@ function viewOf(job: Job, collection: string | null): object {
     outcome,
     duplicateOf,
     attempts,
-    error,
+    error: error === null ? null : { ...error, hint: hintOf(error.code) },
     ...times,
   }
 }

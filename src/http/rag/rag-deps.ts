@@ -14,6 +14,13 @@ import type { Database } from '../../store/database.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { Act } from '../../identity/key-store.ts'
 
+export interface FoundSearch extends SearchAnswer {
+  /** An equal search was made before, and nothing that it looked at has changed. */
+  readonly cached: boolean
+  /** For `X-Corral-Cache`. `bypass`: such a search is not kept. */
+  readonly cacheRole: 'hit' | 'miss' | 'bypass'
+}
+
 export interface RagService {
   readonly ingest: Ingest
   readonly assistants: AssistantStore
@@ -25,8 +32,8 @@ export interface RagService {
   checkUrl(url: string): void
   /** Largest document in bytes. */
   readonly documentBytesMax: () => number
-  /** Searches in the name of a call. `cached`: an equal search was made before, and nothing that it looked at has changed. */
-  search(request: SearchRequest, limits: SearchLimits): Promise<SearchAnswer & { readonly cached: boolean }>
+  /** Searches in the name of a call. Throws `cache_miss` where the client wants a kept search alone. */
+  search(request: SearchRequest, limits: SearchLimits): Promise<FoundSearch>
   /** Begins a grounded answer; what it generates is held to access checks, limits and caches. */
   answer(request: AnswerRequest, call: Call): Promise<AnswerStream>
   /** What a new collection is set to, with its embedder found. */

@@ -1,12 +1,11 @@
 /** `POST /rag/search` as a relay: one search, told as JSON. */
 import { wholeBody } from '../../answer/written-answer.ts'
 import type { Call } from '../../core/call.ts'
-import type { SearchAnswer } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Relay } from '../../core/relay.ts'
 import { decodeBody } from '../decode-json.ts'
 import { checkModel } from './allowed-model.ts'
-import type { RagDeps } from './rag-deps.ts'
+import type { FoundSearch, RagDeps } from './rag-deps.ts'
 import { searchBody } from './shapes.ts'
 
 export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock'>): Relay {
@@ -20,9 +19,9 @@ export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock
       filter: wish.filter.map(withoutHoles),
       ...(fusionWeight === undefined ? {} : { fusionWeight }),
     }
-    const found = await service.search(request, { signal: signalOf(call), call, headers, route: route.pattern })
+    const { cacheRole, ...found } = await service.search(request, { signal: signalOf(call), call, headers, route: route.pattern })
     const answer = wholeBody(JSON.stringify(viewOf(found)), 'application/json; charset=utf-8', clock.nowMs())
-    return { ...answer, headers: { ...answer.headers, 'x-corral-cache': found.cached ? 'hit' : 'miss' } }
+    return { ...answer, headers: { ...answer.headers, 'x-corral-cache': cacheRole } }
   }
 }
 
@@ -53,6 +52,6 @@ function signalOf({ signal }: Call): AbortSignal {
   return controller.signal
 }
 
-function viewOf({ degraded, ...answer }: SearchAnswer & { readonly cached: boolean }): object {
+function viewOf({ degraded, ...answer }: Omit<FoundSearch, 'cacheRole'>): object {
   return { ...answer, degraded: degraded !== null, degradedReason: degraded?.reason ?? null }
 }

@@ -65,7 +65,7 @@ on conflict (tenant, collection) do update set served_at = excluded.served_at`
 /** Takes a job, or null when none is due. */
 export async function claimJob(database: Database, options: ClaimOptions): Promise<Job | null> {
   try {
-    return await database.tx('system', (transaction) => take(transaction, options))
+    return await database.tx('system', (transaction) => take(transaction, options), { name: 'claim_job' })
   } catch (error) {
     // Another worker took a job of the same document in the same moment: there may be more for the next call.
     if (error instanceof ConstraintError && error.constraint === 'rag_jobs_running') return null
@@ -90,9 +90,11 @@ async function take(transaction: Transaction, { owner, leaseMs }: ClaimOptions):
  * Frees jobs whose worker is gone. A job that was given up often enough is failed instead: it may be what kills its workers. Gives how many.
  */
 export async function reclaimJobs(database: Database, attemptsMax: number): Promise<number> {
-  const { rowCount } = await database.tx('system', (transaction) =>
-    transaction.query(
-      `with lost as (select tenant, id from rag_jobs where state = 'running' and lease_until < now() limit 1000 for update skip locked)
+  const { rowCount } = await database.tx(
+    'system',
+    (transaction) =>
+      transaction.query(
+        `with lost as (select tenant, id from rag_jobs where state = 'running' and lease_until < now() limit 1000 for update skip locked)
        update rag_jobs j set
          state = case when j.attempts >= $1 then 'failed' else 'queued' end,
          finished_at = case when j.attempts >= $1 then now() end,
@@ -100,8 +102,9 @@ export async function reclaimJobs(database: Database, attemptsMax: number): Prom
          error_message = 'the process that worked on it ended at stage ' || j.stage || ', attempt ' || j.attempts || ' of ' || $1::int,
          lease_owner = null, lease_until = null, run_at = now()
        from lost where j.tenant = lost.tenant and j.id = lost.id`,
-      [attemptsMax],
-    ),
+        [attemptsMax],
+      ),
+    { name: 'reclaim_jobs' },
   )
   return rowCount
 }

@@ -27,7 +27,7 @@ function change(
       const job = await selectJob(transaction, place)
       return job === null ? null : { job, isChanged: false }
     },
-    wholeDocument,
+    { name: 'change_job', ...wholeDocument },
   )
 }
 
@@ -71,7 +71,9 @@ const retried = `state = 'queued', run_at = now(), attempts = 0, waits = 0, fini
 /** Tries all failed jobs of a collection again; gives how many. */
 export async function retryFailedJobs(database: Database, { tenant, collection }: { tenant: string; collection: string }): Promise<number> {
   const text = `update rag_jobs set ${retried} where tenant = $1 and collection = $2 and state = 'failed'`
-  const { rowCount } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, collection]))
+  const { rowCount } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, collection]), {
+    name: 'retry_failed_jobs',
+  })
   return rowCount
 }
 

@@ -7,7 +7,7 @@ const pageMax = 200
 
 /** Null when there is none of this id. */
 export function readJob(database: Database, { tenant, id }: JobPlace): Promise<Job | null> {
-  return database.tx({ tenant }, (transaction) => selectJob(transaction, { tenant, id }), { readOnly: true })
+  return database.tx({ tenant }, (transaction) => selectJob(transaction, { tenant, id }), { name: 'read_job', readOnly: true })
 }
 
 export async function selectJob(transaction: Transaction, { tenant, id }: JobPlace): Promise<Job | null> {
@@ -34,7 +34,7 @@ export async function listJobs(database: Database, list: JobList): Promise<Job[]
     order by date_trunc('milliseconds', created_at) desc, id desc limit $7`
   const before = after === undefined ? null : new Date(after.createdAtMs).toISOString()
   const values = [tenant, collection, document, state, before, after?.id ?? null, Math.min(Math.max(limit, 1), pageMax)]
-  const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, values), { readOnly: true })
+  const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, values), { name: 'list_jobs', readOnly: true })
   return rows.map(jobOf)
 }
 
@@ -45,7 +45,10 @@ export async function countJobs(
 ): Promise<Partial<Record<JobState, number>>> {
   const text =
     'select state, count(*)::int as jobs from rag_jobs where tenant = $1 and ($2::text is null or collection = $2) group by state'
-  const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, collection]), { readOnly: true })
+  const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, collection]), {
+    name: 'count_jobs',
+    readOnly: true,
+  })
   return Object.fromEntries(rows.map(({ state, jobs }) => [String(state), Number(jobs)]))
 }
 
@@ -62,7 +65,10 @@ const openStates: readonly JobState[] = ['queued', 'running', 'paused', 'failed'
 export async function countJobsOfAll(database: Database): Promise<JobsInState[]> {
   const text = `select state, count(*)::int as jobs, extract(epoch from now() - min(created_at))::float8 as age
     from rag_jobs where state = any($1::text[]) group by state`
-  const { rows } = await database.tx('system', (transaction) => transaction.query(text, [openStates]), { readOnly: true })
+  const { rows } = await database.tx('system', (transaction) => transaction.query(text, [openStates]), {
+    name: 'count_jobs_of_all',
+    readOnly: true,
+  })
   const counted = new Map(rows.map((row) => [String(row['state']), row]))
   return openStates.map((state) => {
     const row = counted.get(state)

@@ -29,15 +29,17 @@ export async function settleFailure(lease: Lease, error: unknown, deps: IngestDe
   const verdict = verdictOn(lease.job, error, deps)
   if (verdict.code === 'internal' || storeCodes.has(verdict.code)) deps.onTrouble(error)
   try {
-    await lease.tx((transaction) =>
-      transaction.query(
-        `update rag_jobs set state = $3, error_code = $4, error_message = $5, lease_owner = null, lease_until = null,
+    await lease.tx(
+      (transaction) =>
+        transaction.query(
+          `update rag_jobs set state = $3, error_code = $4, error_message = $5, lease_owner = null, lease_until = null,
            run_at = case when $6::float8 is null then null else now() + make_interval(secs => $6 / 1000.0) end,
            finished_at = case when $3 = 'failed' then now() end,
            attempts = case when $7 then attempts else attempts - 1 end, waits = case when $7 then waits else waits + 1 end
          where tenant = $1 and id = $2`,
-        [lease.job.tenant, lease.job.id, verdict.state, verdict.code, verdict.message, verdict.delayMs, verdict.usesAttempt],
-      ),
+          [lease.job.tenant, lease.job.id, verdict.state, verdict.code, verdict.message, verdict.delayMs, verdict.usesAttempt],
+        ),
+      { name: 'settle_failure' },
     )
   } catch (failure) {
     if (!(failure instanceof LeaseLost)) deps.onTrouble(failure)
@@ -80,7 +82,9 @@ export async function releaseJob(job: Job, { database, onTrouble }: IngestDeps):
   const text = `update rag_jobs set state = 'queued', lease_owner = null, lease_until = null, run_at = now(), attempts = attempts - 1
     where tenant = $1 and id = $2 and lease_owner = $3 and state = 'running'`
   try {
-    await database.tx({ tenant: job.tenant }, (transaction) => transaction.query(text, [job.tenant, job.id, job.leaseOwner]))
+    await database.tx({ tenant: job.tenant }, (transaction) => transaction.query(text, [job.tenant, job.id, job.leaseOwner]), {
+      name: 'release_job',
+    })
   } catch (error) {
     onTrouble(error)
   }

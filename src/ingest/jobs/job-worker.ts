@@ -96,15 +96,16 @@ export class JobWorkers {
   }
 
   async #work(job: Job): Promise<void> {
-    const { database, clock, options, onTrouble } = this.#deps
+    const { database, clock, options, onStage, onTrouble } = this.#deps
     const lease = new Lease(job, { database, clock, leaseMs: options().leaseMs, onTrouble })
     const key = keyOf(job.tenant, job.id)
     this.#leases.set(key, lease)
     lease.start()
     this.#events.emit(job)
     try {
-      const report = reporter(lease, { clock, events: this.#events })
+      const { report, end } = reporter(lease, { clock, events: this.#events, ...(onStage === undefined ? {} : { onStage }) })
       await runJob(lease, { deps: this.#deps, report, gates: this.#gates })
+      end()
     } catch (error) {
       await settleFailure(lease, error, this.#deps)
     } finally {

@@ -49,7 +49,7 @@ export class Lease {
   /** Begins to renew the lease by itself. */
   start(): void {
     this.#timer = this.#deps.clock.after(this.#deps.leaseMs / renewalsPerLease, () => {
-      this.#renewing = this.tx(async () => {}).then(
+      this.#renewing = this.tx(async () => {}, { name: 'renew_lease' }).then(
         () => this.start(),
         (error: unknown) => {
           if (error instanceof LeaseLost) return
@@ -81,7 +81,7 @@ export class Lease {
         }
         return work(transaction)
       },
-      options,
+      { name: 'use_lease', ...options },
     )
   }
 }

@@ -39,23 +39,27 @@ export interface CompactOptions {
 
 /** Does one step for a collection; false: there was nothing to do. */
 export async function compactStep(database: Database, owner: Owner, options: CompactOptions = { isPurging: false }): Promise<boolean> {
-  return database.tx({ tenant: owner.tenant }, async (transaction) => {
-    const locked = await transaction.query('select 1 from rag_collections where tenant = $1 and id = $2 for update', [
-      owner.tenant,
-      owner.collection,
-    ])
-    if (locked.rows.length === 0) return false
-    const building = await buildingSegment(transaction, owner)
-    if (building !== null) {
-      await carryOn(transaction, owner, building)
+  return database.tx(
+    { tenant: owner.tenant },
+    async (transaction) => {
+      const locked = await transaction.query('select 1 from rag_collections where tenant = $1 and id = $2 for update', [
+        owner.tenant,
+        owner.collection,
+      ])
+      if (locked.rows.length === 0) return false
+      const building = await buildingSegment(transaction, owner)
+      if (building !== null) {
+        await carryOn(transaction, owner, building)
+        return true
+      }
+      if (await removeSpent(transaction, owner)) return true
+      const run = chooseRun(await liveSegments(transaction, owner), options)
+      if (run.length === 0) return false
+      await begin(transaction, owner, run)
       return true
-    }
-    if (await removeSpent(transaction, owner)) return true
-    const run = chooseRun(await liveSegments(transaction, owner), options)
-    if (run.length === 0) return false
-    await begin(transaction, owner, run)
-    return true
-  })
+    },
+    { name: 'compact_step' },
+  )
 }
 
 /** Steps until nothing is left to do or `stepsMax` is reached; gives the steps taken. */
@@ -72,12 +76,15 @@ const ownerRow = z.object({ tenant: z.string(), collection: z.string() })
 
 /** Collections of all tenants that upkeep would do something for, at most `limit`. */
 export async function collectionsToCompact(database: Database, limit: number): Promise<Owner[]> {
-  const { rows } = await database.tx('system', ({ query }) =>
-    query(
-      `select tenant, collection from rag_segments where packed is null group by tenant, collection
+  const { rows } = await database.tx(
+    'system',
+    ({ query }) =>
+      query(
+        `select tenant, collection from rag_segments where packed is null group by tenant, collection
         having count(*) filter (where state = 'live') >= $1 or bool_or(state <> 'live') or bool_or(dead >= chunks * $2::float8) limit $3`,
-      [runMin, deadShareMax, limit],
-    ),
+        [runMin, deadShareMax, limit],
+      ),
+    { name: 'collections_to_compact' },
   )
   return rows.map((row) => ownerRow.parse(row))
 }

@@ -51,12 +51,14 @@ export class Knowledge {
   constructor(
     nodes: readonly NodeSpec[],
     models: readonly ModelSpec[],
-    { newLearner, pricing }: { newLearner: () => Learner; pricing: Pricing },
+    { newLearner, pricing }: { newLearner: (node: string, model: string) => Learner; pricing: Pricing },
   ) {
     this.#pricing = pricing
     const loads = new Map(nodes.map((node) => [node.name, { inFlight: 0 }]))
     for (const model of models) {
-      const views = nodes.map(({ name }) => new NodeView(name, model, { learner: newLearner(), load: loads.get(name) ?? { inFlight: 0 } }))
+      const views = nodes.map(
+        ({ name }) => new NodeView(name, model, { learner: newLearner(name, model.name), load: loads.get(name) ?? { inFlight: 0 } }),
+      )
       this.#byModel.set(model.name, views)
     }
     for (const { name } of nodes) {

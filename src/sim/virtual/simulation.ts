@@ -9,15 +9,22 @@ import { Knowledge, type Pricing } from './knowledge.ts'
 import type { Learner, NodeView } from './node-view.ts'
 import { OllamaNode } from './ollama-node.ts'
 import { seededRandom } from './random.ts'
-import { drawConversations, models, type Conversation, type Shape, type Turn } from './workload.ts'
+import type { Conversation, ModelSpec, NodeSpec, Turn } from './workload.ts'
 
 export interface RunOptions {
-  readonly shape: Shape
+  readonly nodes: readonly NodeSpec[]
+  readonly models: readonly ModelSpec[]
+  readonly conversations: readonly Conversation[]
+  /** What the node really does at once per model; a learner has to find out. */
+  readonly slotsOf: (node: string) => number
+  /** For what the ranking leaves to chance. */
   readonly seed: number
   readonly ranker: Ranker
   readonly pricing: Pricing
-  readonly newLearner: () => Learner
+  readonly newLearner: (node: string, model: string) => Learner
   readonly binding: 'immediate' | 'central'
+  /** Requests that wait in the lines of `central` binding at most; one more is refused. */
+  readonly waitingMax: number
   readonly lengthMs: number
   /** Requests that arrive earlier are not counted, nor are loads. */
   readonly warmUpMs: number
@@ -26,7 +33,14 @@ export interface RunOptions {
 export interface RunResult {
   /** Arrival to first token, of every counted request. */
   readonly ttftMs: readonly number[]
+  /** Arrival to the start in a slot, loads included, of every counted request that started. */
+  readonly waitMs: readonly number[]
   readonly coldLoadsPerHour: number
+  /** Loads of the whole run. */
+  readonly coldLoads: number
+  readonly refused: number
+  /** Requests by the node that they were sent to. */
+  readonly requestsByNode: ReadonlyMap<string, number>
 }
 
 interface Request {
@@ -55,16 +69,20 @@ class Run {
   readonly #random: () => number
   readonly #open = new Set<Request>()
   readonly #ttftMs: number[] = []
+  readonly #waitMs: number[] = []
+  readonly #sent = new Map<string, number>()
+  #waiting = 0
+  #refused = 0
   #loadsAtWarmUp = 0
   #loadsAtEnd = 0
 
   constructor(options: RunOptions) {
-    const { shape, seed, pricing, newLearner } = options
+    const { nodes, models, conversations, seed, pricing, newLearner } = options
     this.#options = options
     this.#random = seededRandom(seed + 1_000_003)
-    this.#knowledge = new Knowledge(shape.nodes, models, { newLearner, pricing })
-    for (const spec of shape.nodes) this.#addNode(new OllamaNode(spec, shape.slots, this.#events))
-    for (const conversation of drawConversations(shape, seed, options.lengthMs)) {
+    this.#knowledge = new Knowledge(nodes, models, { newLearner, pricing })
+    for (const spec of nodes) this.#addNode(new OllamaNode(spec, options.slotsOf(spec.name), this.#events))
+    for (const conversation of conversations) {
       this.#events.after(conversation.startsAtMs, () => this.#arrive(conversation, 0))
     }
   }
@@ -84,7 +102,14 @@ class Run {
     this.#events.runUntil(lengthMs + drainMs)
     for (const request of this.#open) this.#noteFirstToken(request, lengthMs + drainMs)
     const hours = (lengthMs - warmUpMs) / 3_600_000
-    return { ttftMs: this.#ttftMs, coldLoadsPerHour: (this.#loadsAtEnd - this.#loadsAtWarmUp) / hours }
+    return {
+      ttftMs: this.#ttftMs,
+      waitMs: this.#waitMs,
+      coldLoadsPerHour: (this.#loadsAtEnd - this.#loadsAtWarmUp) / hours,
+      coldLoads: this.#loads(),
+      refused: this.#refused,
+      requestsByNode: this.#sent,
+    }
   }
 
   #loads(): number {
@@ -98,15 +123,25 @@ class Run {
     if (turn === undefined) return
     const request: Request = { conversation, turn, turnIndex, arrivedAtMs: this.#events.nowMs }
     const model = conversation.model.name
-    this.#open.add(request)
     this.#options.pricing.wanted(model, this.#events.nowMs)
+    this.#open.add(request)
     if (this.#options.binding === 'immediate') {
       const [view] = this.#rank(request, 0)
       if (view !== undefined) this.#send(view, request)
       return
     }
     this.#line(model).push(request)
+    this.#waiting += 1
     this.#serve(model)
+    if (this.#waiting > this.#options.waitingMax) this.#refuse(request)
+  }
+
+  /** The last that came: it stands at the end of its line. */
+  #refuse(request: Request): void {
+    this.#line(request.conversation.model.name).pop()
+    this.#open.delete(request)
+    this.#waiting -= 1
+    this.#refused += 1
   }
 
   #line(model: string): Request[] {
@@ -132,6 +167,7 @@ class Run {
       if (request === undefined || view === null) at += 1
       else {
         line.splice(at, 1)
+        this.#waiting -= 1
         this.#send(view, request)
       }
     }
@@ -169,6 +205,7 @@ class Run {
     const { conversation, turn } = request
     const { promptTokens, outputTokens } = turn
     this.#knowledge.noteSent(view, false, this.#events.nowMs)
+    this.#sent.set(view.node, (this.#sent.get(view.node) ?? 0) + 1)
     const sentAtMs = this.#events.nowMs
     const inFlightAtDispatch = view.inFlight
     let enteredAtMs = 0
@@ -182,7 +219,10 @@ class Run {
       loadOnly: false,
       onLoad: (loadMs) => this.#knowledge.noteLoaded(view, loadMs, this.#events.nowMs),
       onEnter: () => (enteredAtMs = this.#events.nowMs),
-      onStart: () => (startedAtMs = this.#events.nowMs),
+      onStart: () => {
+        startedAtMs = this.#events.nowMs
+        if (request.arrivedAtMs >= this.#options.warmUpMs) this.#waitMs.push(startedAtMs - request.arrivedAtMs)
+      },
       onFirstToken: () => {
         firstTokenAtMs = this.#events.nowMs
         this.#noteFirstToken(request, firstTokenAtMs)

@@ -8,7 +8,8 @@ import { exponential, geometric, logNormal, seededRandom, weightedIndex } from '
 export interface ModelSpec {
   readonly name: string
   readonly sizeGb: number
-  readonly popularity: number
+  /** Time to load it on a node of disk speed 1 when nothing stands before it. */
+  readonly loadMs: number
   readonly prefillMsPerToken: number
   readonly decodeMsPerToken: number
 }
@@ -20,6 +21,11 @@ export interface NodeSpec {
   readonly speed: number
   /** Multiplies load speed. */
   readonly diskSpeed: number
+}
+
+/** A model, and how often it is drawn. */
+interface PopularModel extends ModelSpec {
+  readonly popularity: number
 }
 
 export interface Shape {
@@ -44,13 +50,13 @@ export interface Conversation {
 }
 
 /** Six models of 3 to 20 GB, the n-th wanted 1/n as often as the first. */
-export const models: readonly ModelSpec[] = [
-  { name: 'mid-12b', sizeGb: 8, popularity: 1, prefillMsPerToken: 1, decodeMsPerToken: 22 },
-  { name: 'small-8b', sizeGb: 6, popularity: 1 / 2, prefillMsPerToken: 0.7, decodeMsPerToken: 17 },
-  { name: 'tiny-3b', sizeGb: 3, popularity: 1 / 3, prefillMsPerToken: 0.3, decodeMsPerToken: 9 },
-  { name: 'large-32b', sizeGb: 20, popularity: 1 / 4, prefillMsPerToken: 2.5, decodeMsPerToken: 50 },
-  { name: 'coder-7b', sizeGb: 5, popularity: 1 / 5, prefillMsPerToken: 0.6, decodeMsPerToken: 15 },
-  { name: 'sparse-20b', sizeGb: 13, popularity: 1 / 6, prefillMsPerToken: 0.9, decodeMsPerToken: 14 },
+export const models: readonly PopularModel[] = [
+  { name: 'mid-12b', sizeGb: 8, loadMs: loadMsOf(8), popularity: 1, prefillMsPerToken: 1, decodeMsPerToken: 22 },
+  { name: 'small-8b', sizeGb: 6, loadMs: loadMsOf(6), popularity: 1 / 2, prefillMsPerToken: 0.7, decodeMsPerToken: 17 },
+  { name: 'tiny-3b', sizeGb: 3, loadMs: loadMsOf(3), popularity: 1 / 3, prefillMsPerToken: 0.3, decodeMsPerToken: 9 },
+  { name: 'large-32b', sizeGb: 20, loadMs: loadMsOf(20), popularity: 1 / 4, prefillMsPerToken: 2.5, decodeMsPerToken: 50 },
+  { name: 'coder-7b', sizeGb: 5, loadMs: loadMsOf(5), popularity: 1 / 5, prefillMsPerToken: 0.6, decodeMsPerToken: 15 },
+  { name: 'sparse-20b', sizeGb: 13, loadMs: loadMsOf(13), popularity: 1 / 6, prefillMsPerToken: 0.9, decodeMsPerToken: 14 },
 ]
 
 const equalNodes: readonly NodeSpec[] = [
@@ -79,9 +85,14 @@ const multiTurnShare = 0.35
 const meanTurns = 3
 const meanThinkMs = 25_000
 
+/** Load time by size: a process to start, and a gigabyte a second from disk. */
+export function loadMsOf(sizeGb: number): number {
+  return 2_000 + 1_000 * sizeGb
+}
+
 /** Milliseconds this node takes to load this model when nothing stands before it. */
 export function trueLoadMs(model: ModelSpec, node: NodeSpec): number {
-  return (2_000 + 1_000 * model.sizeGb) / node.diskSpeed
+  return model.loadMs / node.diskSpeed
 }
 
 /** Conversations that start within `lengthMs`, in order. */

@@ -1,0 +1,58 @@
+/**
+ * The part of `corral doctor` that looks at collections: whether the vectors of each are still those that its embedder makes now. A model that
+ * was pulled anew, or another one, has other vectors, often of another length; searches then go by words alone and say so only in their answers.
+ * One search each finds it out, with the embedder as it is.
+ */
+import { z } from 'zod'
+
+import { apiKey } from '../config/environment.ts'
+import type { Finding } from './finding.ts'
+import { printable } from './output.ts'
+
+/** An embedder may have to be loaded first. */
+const answerMs = 15_000
+const collectionsMax = 50
+
+const settings = z.object({ embedder: z.string().nullable() })
+const list = z.object({ collections: z.array(z.object({ name: z.string(), chunks: z.number(), settings })) })
+const found = z.object({ degradedReason: z.string().nullable() })
+
+const check = 'vectors'
+
+/** Nothing where the gateway has no documents. */
+export async function vectorFindings(url: string): Promise<Finding[]> {
+  try {
+    const response = await ask(`${url}/rag/collections?limit=${collectionsMax}`)
+    if (response === null) return []
+    const { collections } = list.parse(response)
+    const findings: Finding[] = []
+    for (const { name, chunks, settings: own } of collections) {
+      if (chunks > 0 && own.embedder !== null) findings.push(await vectorFinding(url, { name, embedder: own.embedder }))
+    }
+    return findings
+  } catch (error) {
+    const detail = `collections cannot be looked at: ${printable(error instanceof Error ? error.message : String(error))}`
+    return [{ check, status: 'warn', detail, hint: "set CORRAL_API_KEY to a key that may search its tenant's collections" }]
+  }
+}
+
+async function vectorFinding(url: string, { name, embedder }: { readonly name: string; readonly embedder: string }): Promise<Finding> {
+  const body = JSON.stringify({ collections: [name], query: 'corral doctor', mode: 'vector', limit: 1 })
+  const { degradedReason } = found.parse(await ask(`${url}/rag/search`, body))
+  const own = `vectors of ${printable(name)}`
+  if (degradedReason === null) return { check: own, status: 'ok', detail: `are those of ${printable(embedder)} as it is now` }
+  const hint = 'until then it is found by words alone; ingest it again, or give it the embedder that it was made with'
+  return { check: own, status: 'warn', detail: printable(degradedReason), hint }
+}
+
+/** The answer; null where there is no such route. */
+async function ask(url: string, body?: string): Promise<unknown> {
+  const key = apiKey()
+  const headers = { 'content-type': 'application/json', ...(key === null ? {} : { authorization: `Bearer ${key}` }) }
+  const sent = body === undefined ? {} : { method: 'POST', body }
+  const response = await fetch(url, { ...sent, headers, signal: AbortSignal.timeout(answerMs) })
+  if (response.ok) return response.json()
+  await response.body?.cancel()
+  if (response.status === 404 && body === undefined) return null
+  throw new Error(`${new URL(url).pathname} answered ${response.status}`)
+}

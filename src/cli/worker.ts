@@ -1,0 +1,75 @@
+/**
+ * A worker's side of the channel to the process that watches it: its place among the workers, the orders to stop and to reload, and the
+ * questions of the others. Signals that a terminal sends to the whole group are the watcher's to judge; one whose watcher is gone stops.
+ */
+import cluster from 'node:cluster'
+
+import type { PeerAnswer, PeerQuestion, Peers } from '../http/peers.ts'
+import type { WorkerPlace } from '../config/worker-share.ts'
+import type { FromWorker, ToWorker } from './worker-messages.ts'
+
+export interface WorkerChannel {
+  readonly place: WorkerPlace
+  readonly peers: Peers
+  /** Tells the watcher that this one serves, and begins to take orders. */
+  follow(orders: {
+    readonly stop: () => void
+    readonly reload: () => void
+    readonly answer: (question: PeerQuestion) => Promise<PeerAnswer>
+  }): void
+  /** Lets go of the watcher, so that a worker that cannot serve comes to its end. */
+  leave(): void
+}
+
+function send(message: FromWorker): void {
+  if (process.connected) process.send?.(message)
+}
+
+/** Null where this process is no worker. */
+export async function joinWorkers(): Promise<WorkerChannel | null> {
+  const { worker } = cluster
+  if (worker === undefined) return null
+  // Else Node ends a worker at once, streams and all, when its watcher is gone.
+  worker.exitedAfterDisconnect = true
+  const asked = new Map<number, (answers: readonly PeerAnswer[]) => void>()
+  let lastId = 0
+  const { promise, resolve } = Promise.withResolvers<WorkerPlace>()
+  process.on('message', (message: ToWorker) => {
+    if (message.kind === 'place') resolve({ index: message.index, count: message.count })
+    if (message.kind !== 'answers') return
+    asked.get(message.id)?.(message.answers)
+    asked.delete(message.id)
+  })
+  send({ kind: 'hello' })
+  const place = await promise
+  return {
+    place,
+    peers: {
+      ask(question) {
+        if (!process.connected) return Promise.resolve([])
+        lastId += 1
+        const id = lastId
+        return new Promise((answered) => {
+          asked.set(id, answered)
+          send({ kind: 'ask', id, question })
+        })
+      },
+    },
+    follow({ stop, reload, answer }) {
+      process.on('message', (message: ToWorker) => {
+        if (message.kind === 'stop') stop()
+        if (message.kind === 'reload') reload()
+        if (message.kind === 'question')
+          void answer(message.question).then((said) => send({ kind: 'answer', id: message.id, answer: said }))
+      })
+      process.on('SIGINT', () => {})
+      process.on('SIGHUP', () => {})
+      process.on('SIGTERM', stop)
+      process.once('disconnect', stop)
+      send({ kind: 'serving' })
+    },
+    leave() {
+      if (process.connected) process.disconnect?.()
+    },
+  }
+}

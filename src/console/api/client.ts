@@ -1,0 +1,99 @@
+/** All calls of the console to the gateway. Every change carries the header that only a page of this origin can send. */
+
+const sessionPath = '/console/session'
+const changeHeaders = { 'x-corral-console': '1', 'content-type': 'application/json' }
+
+let onSessionEnd: () => void = () => undefined
+
+/** Tells whoever looks after the session that a call was refused for want of a credential. */
+export function whenSessionEnds(action: () => void): void {
+  onSessionEnd = action
+}
+
+/** What went wrong with a call, in the gateway's own words. */
+export class ApiError extends Error {
+  readonly status: number
+  readonly code: string
+  readonly requestId: string | null
+
+  constructor(message: string, facts: { readonly status: number; readonly code: string; readonly requestId: string | null }) {
+    super(message)
+    this.status = facts.status
+    this.code = facts.code
+    this.requestId = facts.requestId
+  }
+}
+
+async function send(path: string, init: RequestInit): Promise<Response> {
+  let response: Response
+  try {
+    response = await fetch(path, { ...init, credentials: 'same-origin' })
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new ApiError('The gateway does not answer. Is it running?', { status: 0, code: 'unreachable', requestId: null })
+  }
+  if (response.ok) return response
+  // To sign in with a wrong key ends nothing.
+  if (response.status === 401 && path !== sessionPath) onSessionEnd()
+  throw await failureOf(response)
+}
+
+async function failureOf(response: Response): Promise<ApiError> {
+  const text = await response.text()
+  const requestId = response.headers.get('x-request-id')
+  const { message, code } = wordsOf(text)
+  return new ApiError(message ?? `The gateway answered ${response.status}.`, {
+    status: response.status,
+    code: code ?? String(response.status),
+    requestId,
+  })
+}
+
+/** The words of a problem document, of Ollama's `{"error":"…"}`, or of OpenAI's nested one. */
+function wordsOf(text: string): { readonly message?: string; readonly code?: string } {
+  let body: { detail?: string; title?: string; code?: string; error?: string | { message?: string; code?: string } }
+  try {
+    body = JSON.parse(text)
+  } catch {
+    return {}
+  }
+  if (typeof body.error === 'string') return { message: body.error }
+  const message = body.error?.message ?? body.detail ?? body.title
+  const code = body.error?.code ?? body.code
+  return { ...(message === undefined ? {} : { message }), ...(code === undefined ? {} : { code }) }
+}
+
+/** GET as JSON. Throws `ApiError`. */
+export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const response = await send(path, signal === undefined ? {} : { signal })
+  return response.json()
+}
+
+/** A change; the answer as JSON, or undefined where there is none. Throws `ApiError`. */
+export async function change<T = undefined>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: object): Promise<T> {
+  const response = await send(path, { method, headers: changeHeaders, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+  return response.status === 204 ? JSON.parse('null') : response.json()
+}
+
+/** The answer as text. Throws `ApiError`. */
+export async function getText(path: string, signal?: AbortSignal): Promise<string> {
+  const response = await send(path, signal === undefined ? {} : { signal })
+  return response.text()
+}
+
+/** Asks something whose answer is read as it comes, or by its headers too. Throws `ApiError`. */
+export async function ask(path: string, body: object, signal: AbortSignal): Promise<Response> {
+  return send(path, { method: 'POST', headers: changeHeaders, body: JSON.stringify(body), signal })
+}
+
+/** Sends one file as it is. Throws `ApiError`. */
+export async function upload<T>(path: string, bytes: Blob, type: string): Promise<T> {
+  // The header tells the gateway that no form of another page sent this.
+  const headers = { ...changeHeaders, 'content-type': type, 'x-requested-with': 'corral-console' }
+  return (await send(path, { method: 'POST', headers, body: bytes })).json()
+}
+
+/** Opens a session with a key. Throws `ApiError`. */
+export async function signIn(key: string): Promise<void> {
+  await send(sessionPath, { method: 'POST', headers: { ...changeHeaders, authorization: `Bearer ${key}` } })
+}

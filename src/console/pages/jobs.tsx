@@ -1,0 +1,190 @@
+/** Documents on their way into a collection: the stage of each, what failed and why, and the ways to stop and start them. */
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useEffect, useRef } from 'react'
+
+import { change, getJson } from '../api/client.ts'
+import type { Job, JobPage, JobStage, JobState } from '../api/rag-shapes.ts'
+import { formatCount, formatDateTime, formatMs } from '../format.ts'
+import { EmptyState, ErrorState } from '../parts/notices.tsx'
+import { Panel } from '../parts/page.tsx'
+import { StateBadge, type Tone } from '../parts/state-badge.tsx'
+import { setQuery, useLocation } from '../router.tsx'
+import { collectionsKey } from './collections.ts'
+
+const states: readonly JobState[] = ['running', 'queued', 'paused', 'failed', 'done', 'cancelled']
+const tones: Readonly<Record<JobState, Tone>> = {
+  running: 'ok',
+  queued: 'quiet',
+  paused: 'warn',
+  failed: 'bad',
+  done: 'ok',
+  cancelled: 'quiet',
+}
+/** How often the list is read while something moves, and else. */
+const movingMs = 1_000
+const restingMs = 10_000
+
+interface JobsProps {
+  readonly collection: string
+  readonly mayWrite: boolean
+}
+
+const moving = ({ counts }: JobPage): number => (counts.running ?? 0) + (counts.queued ?? 0)
+
+/** The jobs, read again while they move; the documents are read again whenever one has come to its end. */
+function useJobs(collection: string, state: string) {
+  const client = useQueryClient()
+  const query = new URLSearchParams({ collection, limit: '100', ...(state === '' ? {} : { state }) })
+  const jobs = useQuery({
+    queryKey: ['jobs', collection, state],
+    queryFn: ({ signal }) => getJson<JobPage>(`/rag/jobs?${query.toString()}`, signal),
+    refetchInterval: ({ state: { data } }) => (data !== undefined && moving(data) > 0 ? movingMs : restingMs),
+  })
+  const ended = jobs.data === undefined ? null : (jobs.data.counts.done ?? 0) + (jobs.data.counts.failed ?? 0)
+  const before = useRef<number | null>(null)
+  useEffect(() => {
+    if (before.current !== null && ended !== before.current) {
+      void client.invalidateQueries({ queryKey: ['documents', collection] })
+      void client.invalidateQueries({ queryKey: collectionsKey })
+    }
+    before.current = ended
+  }, [client, collection, ended])
+  return jobs
+}
+
+export function Jobs({ collection, mayWrite }: JobsProps) {
+  const client = useQueryClient()
+  const { query } = useLocation()
+  const state = query.get('jobs') ?? ''
+  const jobs = useJobs(collection, state)
+  const acting = useMutation({
+    mutationFn: (path: string) => change<object>('POST', path, {}),
+    onSettled: () => client.invalidateQueries({ queryKey: ['jobs', collection] }),
+  })
+  if (jobs.error !== null) return <ErrorState error={jobs.error} onRetry={() => void jobs.refetch()} />
+  if (jobs.data === undefined) return null
+  const { counts } = jobs.data
+  const shown = jobs.data.jobs.filter((job) => state !== '' || (job.state !== 'done' && job.state !== 'cancelled'))
+  return (
+    <Panel
+      title="On their way"
+      note={moving(jobs.data) === 0 ? 'nothing is under way' : `${formatCount(moving(jobs.data))} under way`}
+      actions={
+        mayWrite && (counts.failed ?? 0) > 0 ? (
+          <button
+            type="button"
+            className="button button-small"
+            onClick={() => acting.mutate(`/rag/collections/${encodeURIComponent(collection)}/retry-failed`)}
+          >
+            Retry all failed
+          </button>
+        ) : undefined
+      }
+    >
+      <StateFilter counts={counts} chosen={state} />
+      {acting.error === null ? null : <ErrorState error={acting.error} />}
+      {shown.length === 0 && state !== '' ? <EmptyState title={`No job is ${state}`} /> : null}
+      <ul aria-label="Jobs">
+        {shown.map((job) => (
+          <li key={job.id} className="border-t border-line px-4 py-3">
+            <JobView job={job} onAct={mayWrite ? (deed) => acting.mutate(`/rag/jobs/${encodeURIComponent(job.id)}/${deed}`) : null} />
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  )
+}
+
+function StateFilter({ counts, chosen }: { readonly counts: JobPage['counts']; readonly chosen: string }) {
+  return (
+    <div className="flex flex-wrap gap-2 px-4 py-3" role="group" aria-label="State of jobs">
+      {['', ...states.filter((state) => state === chosen || (counts[state] ?? 0) > 0)].map((state) => (
+        <button
+          key={state}
+          type="button"
+          className={`button button-small ${state === chosen ? 'button-strong' : ''}`}
+          aria-pressed={state === chosen}
+          onClick={() => setQuery({ jobs: state })}
+        >
+          {labelOf(state, counts)}
+        </button>
+      ))}
+    </div>
+  )
+}
+
+function labelOf(state: string, counts: JobPage['counts']): string {
+  const known = states.find((each) => each === state)
+  return known === undefined ? 'unfinished' : `${known} ${formatCount(counts[known] ?? 0)}`
+}
+
+type Deed = 'pause' | 'resume' | 'cancel' | 'retry'
+
+const deeds: Readonly<Record<JobState, readonly Deed[]>> = {
+  running: ['pause', 'cancel'],
+  queued: ['pause', 'cancel'],
+  paused: ['resume', 'cancel'],
+  failed: ['retry'],
+  done: [],
+  cancelled: [],
+}
+
+const deedNames: Readonly<Record<Deed, string>> = { pause: 'Pause', resume: 'Resume', cancel: 'Cancel', retry: 'Retry' }
+
+function JobView({ job, onAct }: { readonly job: Job; readonly onAct: ((deed: Deed) => void) | null }) {
+  const { name, document, state, stages, error, attempts, createdAt } = job
+  const isOpen = state === 'running' || state === 'queued' || state === 'paused'
+  return (
+    <>
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
+        <span className="min-w-0 font-medium wrap-anywhere">{name === '' ? document : name}</span>
+        <StateBadge tone={tones[state]}>{state}</StateBadge>
+        <span className="grow text-xs text-quiet">
+          {outcomeOf(job)} {formatDateTime(createdAt)}
+          {attempts > 1 ? `, try ${attempts}` : ''}
+        </span>
+        {onAct === null
+          ? null
+          : deeds[state].map((deed) => (
+              <button
+                key={deed}
+                type="button"
+                className="button button-small"
+                aria-label={`${deedNames[deed]} ${name}`}
+                onClick={() => onAct(deed)}
+              >
+                {deedNames[deed]}
+              </button>
+            ))}
+      </div>
+      {isOpen ? <Stages name={name} stages={stages} /> : null}
+      {error === null ? null : (
+        <p className="mt-1 max-w-prose text-sm wrap-anywhere">
+          <code className="text-bad">{error.code}</code> {error.message} <span className="text-quiet">{error.hint}</span>
+        </p>
+      )}
+    </>
+  )
+}
+
+function outcomeOf({ outcome, duplicateOf }: Job): string {
+  if (outcome === null) return ''
+  return outcome === 'duplicate' ? `the same as ${duplicateOf},` : `${outcome},`
+}
+
+function Stages({ name, stages }: { readonly name: string; readonly stages: readonly JobStage[] }) {
+  return (
+    <ol className="mt-2 grid grid-cols-5 gap-2 text-xs text-quiet">
+      {stages.map(({ stage, done, total, etaMs }) => (
+        <li key={stage} className="min-w-0">
+          <progress value={total === 0 ? 0 : done} max={Math.max(1, total)} aria-label={`${name}: ${stage}`} />
+          <span className="mt-1 block text-ink">{stage}</span>
+          <span className="block tabular-nums">
+            {formatCount(done)} of {formatCount(total)}
+          </span>
+          {etaMs === null || done >= total ? null : <span className="block">{formatMs(etaMs)} left</span>}
+        </li>
+      ))}
+    </ol>
+  )
+}

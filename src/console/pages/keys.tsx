@@ -1,0 +1,197 @@
+/** Keys: who may do what, until when, used when last; made, rotated and revoked here. A key's text is shown once. */
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+
+import { change, getJson } from '../api/client.ts'
+import type { Key } from '../api/shapes.ts'
+import { formatDateTime, formatDistance } from '../format.ts'
+import { Confirm } from '../parts/dialog.tsx'
+import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Page, Panel } from '../parts/page.tsx'
+import { StateBadge } from '../parts/state-badge.tsx'
+import { Table } from '../parts/table.tsx'
+import { CreateKey } from './create-key.tsx'
+import { KeyShown } from './key-shown.tsx'
+
+const queryKey = ['keys']
+
+type Open =
+  { readonly kind: 'create' } | { readonly kind: 'revoke' | 'rotate'; readonly key: Key } | { readonly kind: 'shown'; readonly key: Key }
+
+export default function Keys() {
+  const client = useQueryClient()
+  const [open, setOpen] = useState<Open | null>(null)
+  const read = useQuery({ queryKey, queryFn: ({ signal }) => getJson<{ readonly keys: readonly Key[] }>('/admin/keys', signal) })
+  const changed = (next: Open | null): void => {
+    setOpen(next)
+    void client.invalidateQueries({ queryKey })
+  }
+  return (
+    <Page
+      title="Keys"
+      lead="One key per application or person, with no more rights than it needs."
+      actions={
+        <button type="button" className="button button-strong" onClick={() => setOpen({ kind: 'create' })}>
+          Create a key
+        </button>
+      }
+    >
+      {read.error === null ? null : <ErrorState error={read.error} onRetry={() => void read.refetch()} />}
+      {read.data === undefined ? (
+        read.error === null ? (
+          <Loading what="keys" />
+        ) : null
+      ) : (
+        <KeyList
+          keys={read.data.keys}
+          onRotate={(key) => setOpen({ kind: 'rotate', key })}
+          onRevoke={(key) => setOpen({ kind: 'revoke', key })}
+        />
+      )}
+      {open?.kind === 'create' ? <CreateKey onClose={() => setOpen(null)} onMade={(key) => changed({ kind: 'shown', key })} /> : null}
+      {open?.kind === 'shown' ? <KeyShown made={open.key} onClose={() => setOpen(null)} /> : null}
+      {open?.kind === 'revoke' ? <Revoke target={open.key} onClose={() => setOpen(null)} onDone={() => changed(null)} /> : null}
+      {open?.kind === 'rotate' ? (
+        <Rotate target={open.key} onClose={() => setOpen(null)} onDone={(key) => changed({ kind: 'shown', key })} />
+      ) : null}
+    </Page>
+  )
+}
+
+interface KeyListProps {
+  readonly keys: readonly Key[]
+  readonly onRotate: (key: Key) => void
+  readonly onRevoke: (key: Key) => void
+}
+
+function KeyList({ keys, onRotate, onRevoke }: KeyListProps) {
+  if (keys.length === 0) {
+    return (
+      <div className="panel">
+        <EmptyState title="There is no key yet">
+          In mode open nobody needs one. Create one before you set identity.mode to keys, so that you can sign in afterwards.
+        </EmptyState>
+      </div>
+    )
+  }
+  return (
+    <Panel title="All keys" note={`${keys.length}`}>
+      <Table
+        label="All keys"
+        rows={keys}
+        rowKey={({ id }) => id}
+        columns={[
+          { name: 'Key', cell: (key) => <Which of={key} /> },
+          { name: 'State', cell: (key) => <KeyState of={key} /> },
+          { name: 'Scopes', cell: ({ scopes }) => <span className="block max-w-56">{scopes.join(', ')}</span> },
+          { name: 'Models', wideOnly: true, cell: ({ models }) => models?.join(', ') ?? 'all' },
+          { name: 'Limits', wideOnly: true, cell: limitsOf },
+          {
+            name: 'Last used',
+            wideOnly: true,
+            cell: ({ lastUsedAt }) => (lastUsedAt === null ? 'never' : formatDistance(lastUsedAt, Date.now())),
+          },
+          { name: 'Actions', cell: (key) => <Actions of={key} onRotate={onRotate} onRevoke={onRevoke} /> },
+        ]}
+      />
+    </Panel>
+  )
+}
+
+function Which({ of: { id, title, tenant } }: { readonly of: Key }) {
+  return (
+    <>
+      <span className="block font-medium">{title === '' ? 'untitled' : title}</span>
+      <span className="text-xs text-quiet">
+        <code>{id}</code> · {tenant}
+      </span>
+    </>
+  )
+}
+
+function isOver({ expiresAt, revokedAt }: Key): boolean {
+  return revokedAt !== null || (expiresAt !== null && Date.parse(expiresAt) <= Date.now())
+}
+
+function KeyState({ of: key }: { readonly of: Key }) {
+  if (key.revokedAt !== null)
+    return (
+      <span title={`${formatDateTime(key.revokedAt)}: ${key.revokedReason ?? ''}`}>
+        <StateBadge tone="bad">revoked</StateBadge>
+      </span>
+    )
+  if (isOver(key)) return <StateBadge tone="warn">expired</StateBadge>
+  return (
+    <>
+      <StateBadge tone="ok">valid</StateBadge>
+      <span className="block text-xs text-quiet">
+        {key.expiresAt === null ? 'without end' : `ends ${formatDistance(key.expiresAt, Date.now())}`}
+      </span>
+    </>
+  )
+}
+
+function limitsOf({ limits }: Key): string {
+  const parts = [
+    [limits.requestsPerMinute, 'requests/min'],
+    [limits.tokensPerMinute, 'tokens/min'],
+    [limits.concurrency, 'at once'],
+    [limits.gpuSecondsPerDay, 'GPU s/day'],
+    [limits.gpuSecondsPerMonth, 'GPU s/month'],
+  ].flatMap(([value, unit]) => (value === null ? [] : [`${value} ${unit}`]))
+  return parts.length === 0 ? 'none' : parts.join(', ')
+}
+
+function Actions({ of: key, onRotate, onRevoke }: { readonly of: Key } & Omit<KeyListProps, 'keys'>) {
+  if (isOver(key)) return null
+  return (
+    <span className="flex flex-wrap gap-2">
+      {key.kind === 'secret' ? (
+        <button type="button" className="button button-small" onClick={() => onRotate(key)} aria-label={`Rotate ${key.title || key.id}`}>
+          Rotate
+        </button>
+      ) : null}
+      <button type="button" className="button button-small" onClick={() => onRevoke(key)} aria-label={`Revoke ${key.title || key.id}`}>
+        Revoke
+      </button>
+    </span>
+  )
+}
+
+function Revoke({ target, onClose, onDone }: { readonly target: Key; readonly onClose: () => void; readonly onDone: () => void }) {
+  const revoking = useMutation({
+    mutationFn: () => change<Key>('POST', `/admin/keys/${target.id}/revoke`, { reason: 'revoked in the console' }),
+    onSuccess: onDone,
+  })
+  return (
+    <Confirm
+      title={`Revoke ${target.title || target.id}?`}
+      action="Revoke"
+      busy={revoking.isPending}
+      onConfirm={() => revoking.mutate()}
+      onClose={onClose}
+    >
+      <p>Whoever uses it is refused from now on. This cannot be undone; a new key is needed then.</p>
+      {revoking.error === null ? null : <ErrorState error={revoking.error} />}
+    </Confirm>
+  )
+}
+
+function Rotate({ target, onClose, onDone }: { readonly target: Key; readonly onClose: () => void; readonly onDone: (key: Key) => void }) {
+  const rotating = useMutation({ mutationFn: () => change<Key>('POST', `/admin/keys/${target.id}/rotate`, {}), onSuccess: onDone })
+  return (
+    <Confirm
+      title={`Rotate ${target.title || target.id}?`}
+      action="Make a new one"
+      busy={rotating.isPending}
+      onConfirm={() => rotating.mutate()}
+      onClose={onClose}
+    >
+      <p>
+        A new key with the same rights is made and shown once. The old one goes on working for the overlap (identity.keys.overlapMs), then
+        ends.
+      </p>
+      {rotating.error === null ? null : <ErrorState error={rotating.error} />}
+    </Confirm>
+  )
+}

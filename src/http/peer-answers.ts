@@ -1,0 +1,89 @@
+/** What this worker says to the questions of the others on its machine (`peers.ts`), and what it shows of all of them together. */
+import type { Clock } from '../base/clock.ts'
+import { CorralError } from '../core/errors.ts'
+import type { Switch } from '../core/operator-settings.ts'
+import type { Fleet } from '../fleet/fleet.ts'
+import { type FleetView, snapshotFleet } from '../fleet/snapshot.ts'
+import type { Explanations } from '../observe/explained.ts'
+import { contentTypes, type Exposition } from '../observe/exposition.ts'
+import { mergeScrapes } from '../observe/merge-scrapes.ts'
+import { snapshotCall } from './admin/snapshot-call.ts'
+import type { CallRegistry } from './call-registry.ts'
+import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './peers.ts'
+
+export interface Scrape {
+  readonly contentType: string
+  readonly body: string
+}
+
+/** A scrape in the format that is asked for. */
+export type RenderMetrics = (exposition: Exposition) => Promise<Scrape>
+
+export interface PeerAnswerDeps {
+  readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining'>
+  readonly calls: CallRegistry
+  readonly explanations: Explanations
+  readonly clock: Clock
+  readonly renderMetrics: RenderMetrics
+  readonly adoptSwitch: (name: string, wanted: Switch | null) => Promise<void>
+  /** Hears of what this worker could not do although the asking one could. */
+  readonly onTrouble: (error: unknown) => void
+}
+
+/** Never rejects: a change that fails here is told to `onTrouble`. */
+export function createPeerAnswers(deps: PeerAnswerDeps): (question: PeerQuestion) => Promise<PeerAnswer> {
+  return async (question) => {
+    try {
+      return await answerTo(question, deps)
+    } catch (error) {
+      deps.onTrouble(error)
+      return {}
+    }
+  }
+}
+
+async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<PeerAnswer> {
+  const { fleet, calls, clock, renderMetrics } = deps
+  switch (question.kind) {
+    case 'scrape':
+      return { scrape: (await renderMetrics('openmetrics')).body }
+    case 'fleet':
+      return { fleet: snapshotFleet(fleet, clock.nowMs()) }
+    case 'requests': {
+      const nowMs = clock.nowMs()
+      return { requests: calls.list().map((listed) => snapshotCall(listed, nowMs)) }
+    }
+    case 'explain':
+      return { explained: deps.explanations.find(question.id) }
+    case 'cancel':
+      return { cancelled: calls.cancel(question.id, cancelledByOperator()) }
+    case 'add-node':
+      await fleet.addNode(question.node)
+      return {}
+    case 'remove-node':
+      fleet.removeNode(question.name)
+      return {}
+    case 'drain':
+      fleet.setDraining(question.name, question.draining)
+      return {}
+    case 'switch':
+      await deps.adoptSwitch(question.name, question.wanted)
+      return {}
+  }
+}
+
+export function cancelledByOperator(): CorralError {
+  return new CorralError('client_gone', 'cancelled by an operator')
+}
+
+/** The scrape of all workers as one. */
+export function wholeScrape(peers: Peers, own: RenderMetrics): RenderMetrics {
+  if (peers === noPeers) return own
+  return async (exposition) => {
+    const { body } = await own('openmetrics')
+    const others = await peers.ask({ kind: 'scrape', own: body })
+    const gone = others.flatMap((answer) => answer.gone ?? [])
+    const scrapes = [body, ...others.flatMap(({ scrape }) => scrape ?? [])]
+    return { contentType: contentTypes[exposition], body: mergeScrapes(scrapes, gone, exposition) }
+  }
+}

@@ -1,0 +1,124 @@
+/** How fast answers come, what they weigh, and what the gateway does to them. */
+import type { DashboardHead } from './dashboard.ts'
+import { heatmap, lines, type Panel, row, stack } from './panel.ts'
+import { heat, mean, perSecond, quantile, share } from './promql.ts'
+
+export const inference: DashboardHead = {
+  uid: 'corral-inference',
+  title: 'Corral / Inference',
+  description: 'Latency, tokens, caches and retries of inference.',
+  panels: [row('Latency'), ...latency(), row('Tokens'), ...tokens(), row('Gateway'), ...gateway()],
+}
+
+function latency(): Panel[] {
+  return [
+    heatmap({
+      title: 'Request duration',
+      description: 'Arrival to the end of the answer. Two clouds usually are two models, or loads.',
+      queries: [{ expr: heat('corral_request_duration_seconds'), legend: '{{le}}' }],
+      unit: 's',
+    }),
+    heatmap({
+      title: 'Time to first token',
+      description: 'Arrival to the first frame of a stream.',
+      queries: [{ expr: heat('corral_time_to_first_token_seconds'), legend: '{{le}}' }],
+      unit: 's',
+    }),
+    lines({
+      title: 'Time per output token',
+      description: 'Mean gap between tokens of a stream. Rises with the load of a node.',
+      queries: [0.5, 0.95].map((at) => ({
+        expr: quantile(at, 'model', 'corral_time_per_output_token_seconds'),
+        legend: `{{model}} p${at * 100}`,
+      })),
+      unit: 's',
+    }),
+    lines({
+      title: 'First token p95 by model',
+      description: 'A model that is slow alone usually is loaded too often: see model loads.',
+      queries: [{ expr: quantile(0.95, 'model', 'corral_time_to_first_token_seconds'), legend: '{{model}}' }],
+      unit: 's',
+    }),
+    lines({
+      title: 'Duration p95 by operation',
+      description: 'Arrival to the end of the answer.',
+      queries: [{ expr: quantile(0.95, 'op', 'corral_request_duration_seconds'), legend: '{{op}}' }],
+      unit: 's',
+    }),
+    lines({
+      title: 'Output tokens per second of one stream',
+      description: 'What a user sees: one divided by the mean time per output token.',
+      queries: [{ expr: `1 / (${mean('model', 'corral_time_per_output_token_seconds')} > 0)`, legend: '{{model}}' }],
+    }),
+  ]
+}
+
+function tokens(): Panel[] {
+  return [
+    heatmap({
+      title: 'Prompt length',
+      description: 'Prompt tokens of a request, as nodes report them.',
+      queries: [{ expr: heat('corral_request_input_tokens'), legend: '{{le}}' }],
+    }),
+    heatmap({
+      title: 'Output length',
+      description: 'Output tokens of a request.',
+      queries: [{ expr: heat('corral_request_output_tokens'), legend: '{{le}}' }],
+    }),
+    lines({
+      title: 'Output tokens by model',
+      description: 'Per second, over all nodes.',
+      queries: [{ expr: perSecond('model', 'corral_output_tokens_total'), legend: '{{model}}' }],
+    }),
+  ]
+}
+
+function gateway(): Panel[] {
+  const kinds = ['inference', 'embedding']
+  return [
+    lines({
+      title: "The gateway's own time",
+      description: 'Arrival, body included, to dispatch, of requests that did not wait. Over 10 ms: see Runtime.',
+      queries: [0.5, 0.95, 0.99].map((at) => ({ expr: quantile(at, '', 'corral_overhead_seconds'), legend: `p${at * 100}` })),
+      unit: 's',
+    }),
+    lines(
+      {
+        title: 'Answered by the cache',
+        description: 'Share of requests that the cache could have answered and did, shared answers under way included.',
+        queries: kinds.map((kind) => ({
+          expr: share(
+            perSecond('', 'corral_cache_requests_total', `kind="${kind}"`, 'result=~"hit|joined|stale"'),
+            perSecond('', 'corral_cache_requests_total', `kind="${kind}"`, 'result!="bypass"'),
+          ),
+          legend: kind,
+        })),
+        unit: 'percentunit',
+      },
+      { max: 1 },
+    ),
+    lines({
+      title: 'Output tokens saved',
+      description: 'Per second, that no node had to generate.',
+      queries: [{ expr: perSecond('', 'corral_cache_saved_tokens_total'), legend: 'tokens' }],
+    }),
+    stack({
+      title: 'Cache lookups',
+      description: 'By what the cache had to do with them. `bypass`: not cacheable, or not asked for.',
+      queries: [{ expr: perSecond('kind, result', 'corral_cache_requests_total'), legend: '{{kind}} {{result}}' }],
+      unit: 'reqps',
+    }),
+    lines({
+      title: 'Retries',
+      description: 'Further tries by what failed before: users do not see them, but each is a fault of a node.',
+      queries: [{ expr: perSecond('reason', 'corral_retries_total'), legend: '{{reason}}' }],
+      unit: 'reqps',
+    }),
+    lines({
+      title: 'Embedding shards sent twice',
+      description: 'By reason. Many stragglers: a node is slower than its herd.',
+      queries: [{ expr: perSecond('reason', 'corral_hedges_total'), legend: '{{reason}}' }],
+      unit: 'reqps',
+    }),
+  ]
+}

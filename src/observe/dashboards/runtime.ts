@@ -1,0 +1,178 @@
+/** The gateway's own process and what it depends on. */
+import type { DashboardHead } from './dashboard.ts'
+import { lines, type Panel, row, table } from './panel.ts'
+import { perSecond, pick, quantile, total } from './promql.ts'
+
+const replica = '{{instance}}'
+
+export const runtime: DashboardHead = {
+  uid: 'corral-runtime',
+  title: 'Corral / Runtime and dependencies',
+  description: 'Processor, memory, event loop, Redis, logs and scrapes of every replica.',
+  panels: [
+    row('Process'),
+    ...processPanels(),
+    row('Dependencies'),
+    ...dependencies(),
+    row('Caches and refusals'),
+    ...refusals(),
+    row('Watching itself'),
+    ...own(),
+  ],
+}
+
+function processPanels(): Panel[] {
+  return [
+    lines({
+      title: 'Processor',
+      description: 'Cores in use. One worker cannot use much more than one.',
+      queries: [{ expr: perSecond('instance', 'process_cpu_seconds_total'), legend: replica }],
+    }),
+    lines({
+      title: 'Event loop lag p99',
+      description: 'Over 0.1 s: the process is out of processor; add a replica or a worker.',
+      queries: [{ expr: `max by (instance) (${pick('nodejs_eventloop_lag_p99_seconds')})`, legend: replica }],
+      unit: 's',
+    }),
+    lines({
+      title: 'Memory',
+      description: 'Resident, and used by the heap.',
+      queries: [
+        { expr: total('instance', 'process_resident_memory_bytes'), legend: `${replica} resident` },
+        { expr: total('instance', 'nodejs_heap_size_used_bytes'), legend: `${replica} heap` },
+      ],
+      unit: 'bytes',
+    }),
+    lines({
+      title: 'Garbage collection',
+      description: 'Share of time spent collecting.',
+      queries: [{ expr: perSecond('instance', 'nodejs_gc_duration_seconds_sum'), legend: replica }],
+      unit: 'percentunit',
+    }),
+    lines({
+      title: 'Open files',
+      description: 'Sockets included. Near the limit new connections fail: raise it (LimitNOFILE).',
+      queries: [
+        { expr: total('instance', 'process_open_fds'), legend: `${replica} open` },
+        { expr: total('instance', 'process_max_fds'), legend: `${replica} limit` },
+      ],
+    }),
+    lines({
+      title: 'Restarts',
+      description: 'Starts of a replica in the last hour.',
+      queries: [{ expr: `sum by (instance) (changes(${pick('process_start_time_seconds')}[1h]))`, legend: replica }],
+    }),
+  ]
+}
+
+function dependencies(): Panel[] {
+  return [
+    lines({
+      title: 'Redis',
+      description: '1 while it is asked, 0 while it is left alone: limits are local then, and caches miss. Nothing without REDIS_URL.',
+      queries: [{ expr: `min by (instance) (${pick('corral_redis_up')})`, legend: replica }],
+    }),
+    lines({
+      title: 'Calls to Redis',
+      description: 'Per second. Those skipped went on without it.',
+      queries: [{ expr: perSecond('result', 'corral_redis_calls_total'), legend: '{{result}}' }],
+    }),
+    lines({
+      title: 'What Corral stands on',
+      description: '1 while it answers. 0: the runbook of CorralDependencyDown tells what goes on without it.',
+      queries: [{ expr: `min by (instance, dependency) (${pick('corral_dependency_up')})`, legend: `${replica} {{dependency}}` }],
+    }),
+    lines({
+      title: 'Connections to the database',
+      description: 'Those in use and idle, and transactions that wait for one. Waiting for long: too few, or something holds them.',
+      queries: [{ expr: total('state', 'corral_db_pool_connections'), legend: '{{state}}' }],
+    }),
+    lines({
+      title: 'Transactions p95',
+      description: 'By name, the wait for a connection included.',
+      queries: [{ expr: quantile(0.95, 'query', 'corral_db_query_seconds'), legend: '{{query}}' }],
+      unit: 's',
+    }),
+    lines({
+      title: 'Commands to Redis p95',
+      description: 'By command. Past `redis.commandTimeoutMs` Corral goes on without it.',
+      queries: [{ expr: quantile(0.95, 'command', 'corral_redis_command_seconds'), legend: '{{command}}' }],
+      unit: 's',
+    }),
+  ]
+}
+
+function refusals(): Panel[] {
+  return [
+    lines({
+      title: 'HTTP errors by route',
+      description: 'Per second, of all routes: what clients did wrong (4xx) and what failed (5xx).',
+      queries: [
+        { expr: perSecond('route, code_class', 'corral_http_requests_total', 'code_class=~"[45]xx"'), legend: '{{route}} {{code_class}}' },
+      ],
+      unit: 'reqps',
+    }),
+    lines({
+      title: 'Lookups in cache layers',
+      description: 'Per second, in the layers behind memory.',
+      queries: [{ expr: perSecond('layer, result', 'corral_cache_layer_lookups_total'), legend: '{{layer}} {{result}}' }],
+    }),
+    lines({
+      title: 'Refused by limits',
+      description: 'Per second, by limit and whose it is.',
+      queries: [{ expr: perSecond('limit, scope', 'corral_limited_total'), legend: '{{limit}} {{scope}}' }],
+      unit: 'reqps',
+    }),
+    lines({
+      title: 'Decisions on credentials',
+      description: 'Per second. A rise of what is not `granted`: a key ran out, or somebody tries.',
+      queries: [{ expr: perSecond('method, result', 'corral_authentications_total'), legend: '{{method}} {{result}}' }],
+      unit: 'reqps',
+    }),
+    lines({
+      title: 'Cache in memory',
+      description: 'Bytes held.',
+      queries: [{ expr: total('instance', 'corral_cache_bytes'), legend: replica }],
+      unit: 'bytes',
+    }),
+  ]
+}
+
+function own(): Panel[] {
+  return [
+    lines({
+      title: 'Errors of Corral itself',
+      description: 'Per second. Any is a bug: the log has it under `unexpected error`.',
+      queries: [{ expr: perSecond('instance', 'corral_internal_errors_total'), legend: replica }],
+    }),
+    lines({
+      title: 'Memory pressure',
+      description: 'What is given up for want of memory: 0 nothing, 3 all new requests.',
+      queries: [{ expr: `max by (instance) (${pick('corral_memory_pressure_level')})`, legend: replica }],
+    }),
+    lines({
+      title: 'Lost log lines and usage',
+      description: 'Per second.',
+      queries: [
+        { expr: perSecond('', 'corral_log_dropped_total'), legend: 'log lines' },
+        { expr: perSecond('', 'corral_usage_dropped_total'), legend: 'usage records' },
+      ],
+    }),
+    lines({
+      title: 'Scrape',
+      description: 'How long Prometheus waits for the metrics of a replica.',
+      queries: [{ expr: `max by (instance) (${pick('scrape_duration_seconds')})`, legend: replica }],
+      unit: 's',
+    }),
+    lines({
+      title: 'Series',
+      description: 'Of one replica. Bounded by `observe.metrics.labelValuesMax`.',
+      queries: [{ expr: `max by (instance) (${pick('scrape_samples_scraped')})`, legend: replica }],
+    }),
+    table({
+      title: 'Versions',
+      description: 'Replicas by version. More than one for long: an upgrade stands still.',
+      queries: [{ expr: `count by (version, node_version) (${pick('corral_build_info')})` }],
+    }),
+  ]
+}

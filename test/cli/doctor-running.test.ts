@@ -1,0 +1,95 @@
+/** `doctor` and a gateway that runs: what it stands on, and whether streams come through what stands before it. */
+import { createServer, get, type Server } from 'node:http'
+
+import { expect, test } from 'vitest'
+
+import { vectorFindings } from '../../src/cli/doctor-collections.ts'
+import { cutFinding, dependencyFinding } from '../../src/cli/doctor-running.ts'
+import { corral, serve } from './corral.ts'
+import { listen, startOllama } from './ollama.ts'
+
+interface Finding {
+  readonly check: string
+  readonly status: string
+  readonly hint?: string
+}
+
+/** A proxy that keeps each answer until it is whole. */
+function holdingBack(gateway: string): Server {
+  return createServer((incoming, outgoing) => {
+    const asked = get(`${gateway}${incoming.url}`, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('end', () => outgoing.writeHead(response.statusCode ?? 502).end(Buffer.concat(chunks)))
+    })
+    asked.on('error', () => outgoing.destroy())
+    outgoing.on('close', () => asked.destroy())
+  })
+}
+
+async function examine(node: string, url: string): Promise<{ readonly code: number | null; readonly of: ReadonlyMap<string, Finding> }> {
+  const { code, stdout } = await corral(['doctor', '--port', '0', '--node', node, '--url', url, '--json'])
+  const findings: Finding[] = JSON.parse(stdout)
+  return { code, of: new Map(findings.map((finding) => [finding.check, finding])) }
+}
+
+test('doctor tells a proxy that holds streams back from a way that lets them through', async () => {
+  const node = (await startOllama()).url
+  const { url } = await serve(['--node', node])
+  const direct = await examine(node, url)
+  expect([direct.code, direct.of.get('streams')?.status, direct.of.get('context')?.status]).toEqual([0, 'ok', 'ok'])
+  const proxied = await examine(node, await listen(holdingBack(url)))
+  expect(proxied.code).toBe(1)
+  expect(proxied.of.get('streams')).toMatchObject({ status: 'fail', hint: expect.stringContaining('buffering') })
+})
+
+const healthy = { kind: 'database', name: 'postgres', up: true, latencyMs: 1.5, version: '17.2', lastError: null, detail: {} }
+
+test.each([
+  ['0.8.1', 'ok'],
+  ['1.0.0', 'ok'],
+  ['0.7.4', 'warn'],
+  [null, 'warn'],
+] as const)('pgvector %s is %s', (pgvector, status) => {
+  const [database, found] = dependencyFinding({ ...healthy, detail: { pgvector } })
+  expect([database?.status, found?.check, found?.status]).toEqual(['ok', 'pgvector', status])
+})
+
+test.each(['database', 'redis', 'issuer'])('a %s that is down fails, with what to do', (kind) => {
+  const [finding, ...rest] = dependencyFinding({ ...healthy, kind, up: false, lastError: 'connection refused' })
+  expect(finding).toMatchObject({ status: 'fail', detail: 'connection refused', hint: expect.stringMatching(/\w{3}/) })
+  expect(rest).toEqual([])
+})
+
+test('prompts that a node cut are named by model and node', () => {
+  const head = '# TYPE corral_context_truncated_total counter\n'
+  expect(cutFinding(head)).toMatchObject({ check: 'context', status: 'ok' })
+  const scrape = `${head}corral_context_truncated_total{model="red:8b",node="a"} 3\ncorral_context_truncated_total{model="m",node="b"} 0\n`
+  const { status, detail, hint } = cutFinding(scrape)
+  expect([status, detail]).toEqual(['warn', 'prompts were cut by the node: 3 of red:8b on a'])
+  expect(hint).toContain('fleet.numCtx')
+})
+
+test('a collection whose vectors are not those of its embedder is told; one without vectors or chunks is not asked', async () => {
+  const asked: string[] = []
+  const settings = { embedder: 'bge-m3:latest' }
+  const collections = [
+    { name: 'old', chunks: 3, settings },
+    { name: 'empty', chunks: 0, settings },
+    { name: 'words', chunks: 3, settings: { embedder: null } },
+  ]
+  const reason = 'old has no vectors of bge-m3:latest as it is now: ingest it again'
+  const gateway = createServer((incoming, outgoing) => {
+    asked.push(`${incoming.method} ${incoming.url}`)
+    incoming.resume()
+    outgoing.end(JSON.stringify(incoming.method === 'GET' ? { collections } : { degraded: true, degradedReason: reason }))
+  })
+  expect(await vectorFindings(await listen(gateway))).toEqual([
+    { check: 'vectors of old', status: 'warn', detail: reason, hint: expect.stringContaining('ingest it again') },
+  ])
+  expect(asked).toEqual(['GET /rag/collections?limit=50', 'POST /rag/search'])
+  const closed = createServer((_, outgoing) => outgoing.writeHead(404).end('{}'))
+  expect(await vectorFindings(await listen(closed))).toEqual([])
+  const locked = createServer((_, outgoing) => outgoing.writeHead(401).end('{}'))
+  expect(await vectorFindings(await listen(locked))).toMatchObject([{ status: 'warn', hint: expect.stringContaining('CORRAL_API_KEY') }])
+})

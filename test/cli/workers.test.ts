@@ -1,0 +1,166 @@
+/** `corral serve --workers 2`: two processes on one port that answer an operator as one. */
+import { readFileSync } from 'node:fs'
+
+import { expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+
+import { createHerd, type SimHerd } from '../../src/sim/herd.ts'
+import type { SimNodeOptions } from '../../src/sim/node.ts'
+import { freePort } from '../support/postgres.ts'
+import { until } from '../support/gateway.ts'
+import { corral, type Running, start } from './corral.ts'
+
+const testMsMax = 90_000
+const waitMsMax = 30_000
+
+interface Served {
+  readonly url: string
+  readonly running: Running
+  readonly herd: SimHerd
+}
+
+/** Both workers serve when this returns. */
+async function serve(args: readonly string[] = [], options: SimNodeOptions = {}): Promise<Served> {
+  const herd = await createHerd({ nodes: 1, speed: 20, ...options })
+  onTestFinished(() => herd.close())
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const running = start(['serve', '--workers', '2', '--port', String(port), '--node', herd.urls[0] ?? '', ...args])
+  onTestFinished(() => {
+    for (const pid of workersOf(running)) process.kill(pid, 'SIGKILL')
+  })
+  await untilBothServe(running, url)
+  return { url, running, herd }
+}
+
+/** The children of the watcher, as Linux shows them. */
+function workersOf({ child }: Running): number[] {
+  if (child.exitCode !== null || child.signalCode !== null) return []
+  return readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
+}
+
+const fleetShape = z.object({
+  nodes: z.array(z.object({ inFlight: z.number(), draining: z.boolean(), up: z.boolean().nullable() })),
+  pools: z.array(z.object({ queueMax: z.number() })),
+})
+
+async function fleetOf(url: string): Promise<z.infer<typeof fleetShape>> {
+  const answer = await fetch(`${url}/admin/fleet`, { headers: { connection: 'close' } })
+  return fleetShape.parse(await answer.json())
+}
+
+async function scrape(url: string): Promise<string> {
+  return (await fetch(`${url}/metrics`, { headers: { connection: 'close' } })).text()
+}
+
+function valueOf(text: string, series: string): number {
+  const line = text.split('\n').find((each) => each.startsWith(`${series} `))
+  return Number(line?.slice(series.length + 1) ?? 'NaN')
+}
+
+/** Both have read the node's state, and answer a scrape. */
+async function untilBothServe(running: Running, url: string): Promise<void> {
+  await running.until(/listening/)
+  let seen = 0
+  while (seen < 2) seen = (await fleetOf(url)).nodes[0]?.up === true ? valueOf(await scrape(url), 'corral_workers') : 0
+}
+
+async function generate(url: string): Promise<number> {
+  const body = JSON.stringify({ model: 'llama3.2:3b', prompt: 'Why?', stream: false, options: { num_predict: 2 } })
+  const answer = await fetch(`${url}/api/generate`, { method: 'POST', body, headers: { connection: 'close' } })
+  await answer.arrayBuffer()
+  return answer.status
+}
+
+const requestsOk = 'corral_requests_total{op="generate",model="llama3.2:3b",outcome="ok"}'
+
+test('the embedded store is refused in words', async () => {
+  const { code, stderr } = await corral(['serve', '--workers', '2', '--set', 'store.enabled=true'])
+  expect([code, stderr]).toEqual([2, expect.stringContaining('2 workers cannot share the embedded store')])
+})
+
+test('a port that is taken ends all of them with one exit code', { timeout: testMsMax }, async () => {
+  const { url } = await serve()
+  const { code } = await corral(['serve', '--workers', '2', '--port', new URL(url).port])
+  expect(code).toBe(1)
+})
+
+test('one scrape holds what both counted, no series twice, and goes on when one dies', { timeout: testMsMax }, async () => {
+  const { url, running } = await serve()
+  const statuses = await Promise.all(Array.from({ length: 12 }, () => generate(url)))
+  expect(statuses.filter((status) => status !== 200)).toEqual([])
+  const text = await scrape(url)
+  expect(valueOf(text, requestsOk)).toBe(12)
+  const series = text
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.slice(0, line.lastIndexOf(' ')))
+  expect(new Set(series).size).toBe(series.length)
+  const [victim = 0] = workersOf(running)
+  process.kill(victim, 'SIGKILL')
+  await running.until(/worker \d ended by itself \(SIGKILL\); another one takes its place/)
+  await untilBothServe(running, url)
+  expect(await generate(url)).toBe(200)
+  expect(valueOf(await scrape(url), requestsOk)).toBe(13)
+})
+
+test('an operator sees and changes both, whichever answers', { timeout: testMsMax }, async () => {
+  const { url, herd } = await serve(['--set', 'fleet.admission.slotsAssumed=8'], { decodeTokensPerSecond: 1, speed: 1, numParallel: 8 })
+  const leaving = new AbortController()
+  const body = JSON.stringify({ model: 'llama3.2:3b', prompt: 'Why?', options: { num_predict: 500 } })
+  const open = await Promise.all(
+    Array.from({ length: 4 }, () =>
+      fetch(`${url}/api/generate`, { method: 'POST', body, signal: leaving.signal, headers: { connection: 'close' } }),
+    ),
+  )
+  expect(open.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+  expect((await fleetOf(url)).nodes[0]?.inFlight).toBe(4)
+  const listed = z.object({ requests: z.array(z.object({ id: z.string() })) })
+  const { requests } = listed.parse(await (await fetch(`${url}/admin/requests`)).json())
+  expect(new Set(requests.map(({ id }) => id)).size).toBe(4)
+  for (const { id } of requests) {
+    expect((await fetch(`${url}/admin/requests/${id}`, { method: 'DELETE', headers: { connection: 'close' } })).status).toBe(204)
+  }
+  leaving.abort()
+  const name = new URL(herd.urls[0] ?? '').host
+  expect((await fetch(`${url}/admin/nodes/${name}/drain`, { method: 'POST' })).status).toBe(200)
+  for (let asked = 0; asked < 4; asked += 1) expect((await fleetOf(url)).nodes[0]?.draining).toBe(true)
+})
+
+test('a limit holds for both together without Redis', { timeout: testMsMax }, async () => {
+  const { url } = await serve(['--set', 'limits.tenant.requestsPerMinute=6', '--set', 'cache.enabled=false'])
+  const statuses = await Promise.all(Array.from({ length: 20 }, () => generate(url)))
+  expect(statuses.filter((status) => status === 200).length).toBeLessThanOrEqual(6)
+  expect(statuses).toContain(200)
+  expect(statuses).toContain(429)
+})
+
+test('SIGHUP and SIGTERM reach both: a stream comes whole, and all end well', { timeout: testMsMax }, async () => {
+  const { url, running } = await serve()
+  running.child.kill('SIGHUP')
+  await running.until(/reloaded/)
+  const body = JSON.stringify({ model: 'llama3.2:3b', prompt: 'Why?', options: { num_predict: 100 } })
+  const open = await Promise.all(Array.from({ length: 4 }, () => fetch(`${url}/api/generate`, { method: 'POST', body })))
+  running.child.kill('SIGTERM')
+  for (const answer of open) expect((await answer.text()).trim().split('\n').at(-1)).toContain('"done":true')
+  expect((await running.ended).code).toBe(0)
+})
+
+test('workers whose watcher was killed end their streams, then themselves', { timeout: testMsMax }, async () => {
+  const { url, running } = await serve()
+  const pids = workersOf(running)
+  expect(pids).toHaveLength(2)
+  const body = JSON.stringify({ model: 'llama3.2:3b', prompt: 'Why?', options: { num_predict: 100 } })
+  const open = await Promise.all(Array.from({ length: 4 }, () => fetch(`${url}/api/generate`, { method: 'POST', body })))
+  running.child.kill('SIGKILL')
+  for (const answer of open) expect((await answer.text()).trim().split('\n').at(-1)).toContain('"done":true')
+  await until(() => !pids.some(isAlive), 'both workers have ended', waitMsMax)
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,150 @@
+// What the console is pushed: the present at once, changes as they come, the same for all, and nothing for nobody.
+import { Hono } from 'hono'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { createIdSource } from '../../src/base/ids.ts'
+import { LiveFeed, mountLive } from '../../src/http/admin/live.ts'
+import { openGuard } from '../../src/http/auth/guard.ts'
+import { CallRegistry } from '../../src/http/call-registry.ts'
+import { httpOptions } from '../../src/http/options.ts'
+import { createHttpServer, type NodeBindings } from '../../src/http/server.ts'
+import { Traffic } from '../../src/http/traffic.ts'
+
+import { type OverviewPoint, percentileMs } from '../../src/observe/overview.ts'
+import { createTracer } from '../../src/observe/trace.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
+import { makeObserver } from '../observe/fixtures.ts'
+import { makeFleet } from '../observe/fleet-fixture.ts'
+import { startGateway } from '../support/gateway.ts'
+
+interface Event {
+  readonly name: string
+  readonly data: any // oxlint-disable-line typescript/no-explicit-any
+}
+
+/** The events of `/admin/live`, as they come. */
+async function* follow(url: string): AsyncGenerator<Event> {
+  const left = new AbortController()
+  onTestFinished(() => left.abort())
+  const { body } = await fetch(`${url}/admin/live`, { signal: left.signal })
+  let text = ''
+  for await (const chunk of body ?? []) {
+    text += Buffer.from(chunk).toString()
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const [, name = '', data = ''] = /^event: (\w+)\ndata: (.*)$/.exec(text.slice(0, end)) ?? []
+      text = text.slice(end + 2)
+      yield { name, data: JSON.parse(data) }
+    }
+  }
+}
+
+async function untilState(events: AsyncGenerator<Event>, holds: (state: Event['data']) => boolean): Promise<Event['data']> {
+  for (let next = await events.next(); next.done !== true; next = await events.next()) {
+    if (next.value.name === 'state' && holds(next.value.data)) return next.value.data
+  }
+  throw new Error('the events ended')
+}
+
+test('the fleet and the requests under way come at once, and changes follow', async () => {
+  const { url, app } = await startGateway({ nodes: 2, speed: 1 })
+  const events = follow(url)
+  const first = await untilState(events, () => true)
+  expect(first.fleet.nodes).toHaveLength(2)
+  const body = JSON.stringify({ model: 'llama3.2:3b', messages: [{ role: 'user', content: 'tell me a long story' }] })
+  const client = new AbortController()
+  const answer = fetch(`${url}/api/chat`, { method: 'POST', body, signal: client.signal })
+  const busy = await untilState(events, ({ requests }) => requests.length === 1)
+  expect(busy.requests[0]).toMatchObject({ route: '/api/chat', tenant: 'local' })
+  expect(busy.overview).toMatchObject({ inFlight: 1 })
+  client.abort()
+  await expect(answer).rejects.toThrow('aborted')
+  await untilState(events, ({ requests }) => requests.length === 0)
+  app.fleet.setDraining(app.fleet.nodes[0]?.name ?? '', true)
+  await untilState(events, ({ fleet }) => fleet.nodes[0].draining)
+}, 60_000)
+
+test('there is room for so many listeners, and one that leaves makes room', async () => {
+  const { url } = await startGateway({ nodes: 1 })
+  const listeners = Array.from({ length: 64 }, () => new AbortController())
+  const responses = await Promise.all(listeners.map(({ signal }) => fetch(`${url}/admin/live`, { signal })))
+  expect(responses.map(({ status }) => status)).toEqual(listeners.map(() => 200))
+  const refused = await fetch(`${url}/admin/live`)
+  expect([refused.status, await refused.json()]).toMatchObject([503, { code: 'overloaded' }])
+  for (const listener of listeners) listener.abort()
+  await expect.poll(async () => (await fetch(`${url}/admin/live`, { method: 'HEAD' })).status, { timeout: 15_000 }).toBe(200)
+}, 60_000)
+
+const point: OverviewPoint = {
+  atMs: 0,
+  requestsPerSecond: 1,
+  errorShare: 0,
+  ttftP50Ms: 1,
+  ttftP95Ms: 1,
+  tokensPerSecond: 1,
+  queued: 0,
+  inFlight: 0,
+}
+
+test('a listener that does not read is dropped before much waits for it, and one that reads is not', async () => {
+  const clock = manualClock()
+  // Some 700 kB a second, each time new.
+  const overview = {
+    now: () => point,
+    nodes: () => [],
+    points: () => Array.from({ length: 5_000 }, () => ({ ...point, atMs: clock.nowMs() })),
+  }
+  const base = { guard: openGuard, fleet: makeFleet([]), calls: new CallRegistry(), newId: () => 'request-1', enabled: () => true, clock }
+  const { observer } = makeObserver()
+  const tracer = createTracer({ ids: createIdSource(), enabled: () => true, sampler: null })
+  const feed = new LiveFeed({ ...base, metrics: observer.metrics, overview })
+  const app = new Hono<NodeBindings>()
+  mountLive(app, { ...base, live: feed })
+  const front = { origins: [], hosts: [], loopback: true, hopId: 'hop', newId: () => 'request-1' }
+  const server = createHttpServer({
+    ...base,
+    answer: () => false,
+    ownRoutes: app,
+    options: httpOptions.parse({ port: 0 }),
+    front,
+    onBug: (error) => {
+      throw error
+    },
+    clock: systemClock,
+    traffic: new Traffic({ metrics: observer.metrics, clock: systemClock, tracing: { tracer, onExchange: null } }),
+  })
+  const { port } = await server.listen()
+  const [deaf, reader] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+  onTestFinished(async () => {
+    reader.destroy()
+    feed.close()
+    await server.close(0)
+  })
+  let read = 0
+  reader.on('data', (bytes) => (read += bytes.length))
+  deaf.pause()
+  for (const socket of [deaf, reader]) socket.write('GET /admin/live HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n')
+  await expect.poll(() => feed.listeners, { timeout: 30_000 }).toBe(2)
+  const dropped = once(deaf, 'close')
+  let seconds = 0
+  for (; feed.listeners === 2 && seconds < 200; seconds += 1) {
+    const wanted = read + 1
+    clock.advance(1_000)
+    // The one that reads is never behind.
+    await expect.poll(() => read, { timeout: 30_000 }).toBeGreaterThanOrEqual(wanted)
+  }
+  expect(feed.listeners).toBe(1)
+  deaf.resume()
+  await dropped
+  expect(deaf.bytesRead).toBeLessThan(32_000_000)
+}, 120_000)
+
+test('a percentile lies where its bucket says', () => {
+  const bounds = [0.1, 0.2, 0.4]
+  expect(percentileMs(bounds, new Float64Array([0, 0, 0, 0]), 0.5)).toBeNull()
+  expect(percentileMs(bounds, new Float64Array([10, 0, 0, 0]), 0.5)).toBe(50)
+  expect(percentileMs(bounds, new Float64Array([5, 5, 0, 0]), 0.95)).toBe(190)
+  expect(percentileMs(bounds, new Float64Array([0, 0, 0, 3]), 0.5)).toBe(400)
+})

@@ -1,0 +1,178 @@
+// A real Prometheus scrapes the demo's gateway over simulated nodes with faults: every panel shows something, and the right alerts fire and
+// clear. Rules run sixty times as fast, so that an hour is a minute. Nothing here waits for a length of time: only for what must come.
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+
+import { runCorral } from '../../scripts/demo/command.ts'
+import { type DemoGateway, startGateway } from '../../scripts/demo/gateway.ts'
+import { chat, embed, warmUp } from '../../scripts/demo/requests.ts'
+import { renderRules } from '../../src/observe/alerts/rule-file.ts'
+import { dashboardsFor } from '../../src/observe/dashboards/files.ts'
+import { createHerd, type SimHerd } from '../../src/sim/herd.ts'
+import { listFiles, readSource, root } from '../source-tree.ts'
+import { freePort, hasPrometheus, type Prometheus, startPrometheus } from './prometheus-server.ts'
+import { filledIn, labelsByName, parseExpression } from './promql.ts'
+
+const chatModel = 'llama3.2:3b'
+const embedModel = 'nomic-embed-text'
+/** Unloaded after each answer, so that each begins with a load. */
+const coldModel = 'qwen3:8b'
+const waitMs = 90_000
+
+/** Panels whose event cannot happen in this fleet, and why. */
+const silent: Readonly<Record<string, string>> = {
+  'Runtime and dependencies / Redis': 'the demo has no Redis',
+  'Runtime and dependencies / Calls to Redis': 'the demo has no Redis',
+  'Runtime and dependencies / Commands to Redis p95': 'the demo has no Redis',
+  'Runtime and dependencies / Decisions on credentials': 'the demo asks for no credentials',
+  'Fleet / Reloads avoided': 'nothing in the demo asks for a num_ctx of its own',
+}
+
+/** What is to be ended, in the order of its start. */
+const started: { close(): Promise<void> }[] = []
+let herd: SimHerd
+let gateway: DemoGateway
+let prometheus: Prometheus
+let rounds = 0
+
+/** What an evening of users does, in small: streams, embeddings twice, pinned answers twice, a cold model, searches new and old. */
+async function drive(): Promise<void> {
+  const { url } = gateway
+  rounds += 1
+  const pinned = (): Promise<unknown> =>
+    post(url, '/api/chat', {
+      model: chatModel,
+      stream: false,
+      options: { temperature: 0, seed: 7 },
+      messages: [{ role: 'user', content: 'The same.' }],
+    })
+  await Promise.all([
+    ...Array.from({ length: 24 }, (_, index) => chat(url, chatModel, `Question ${index}: what does a shepherd do?`)),
+    embed(url, embedModel, ['one', 'two', 'three']),
+    pinned(),
+    post(url, '/api/generate', { model: coldModel, prompt: 'Load, answer, unload.', stream: false, keep_alive: 0 }),
+  ])
+  await Promise.all([pinned(), embed(url, embedModel, ['one', 'two', 'three']), search('queue'), search(`ejection ${rounds}`)])
+}
+
+async function post(url: string, path: string, body: unknown): Promise<string> {
+  const answer = await fetch(`${url}${path}`, { method: 'POST', body: JSON.stringify(body) })
+  return answer.text()
+}
+
+function search(query: string): Promise<string> {
+  return post(gateway.url, '/rag/search', { collection: 'docs', query })
+}
+
+/** Drives traffic until `holds`; then the same traffic is no longer needed. */
+async function driveUntil(holds: () => Promise<boolean>, what: () => string): Promise<void> {
+  const endMs = performance.now() + waitMs
+  while (!(await holds())) {
+    if (performance.now() > endMs) throw new Error(`not within ${waitMs} ms: ${what()}`)
+    await drive()
+  }
+}
+
+describe.runIf(hasPrometheus)('with a real Prometheus', () => {
+  beforeAll(async () => {
+    herd = await createHerd({ nodes: 4, speed: 40, embedMsPerItem: 4 })
+    started.push(herd)
+    await warmUp(herd.urls, { chatModel, embedModel })
+    gateway = await startGateway(herd.nodes, await freePort())
+    started.push(gateway)
+    prometheus = await startPrometheus({ target: new URL(gateway.url).host, scrapeMs: 1_000, rules: renderRules({ scale: 60 }) })
+    started.push(prometheus)
+    await vi.waitUntil(() => prometheus.isReady(), { timeout: 30_000 })
+  }, 60_000)
+
+  afterAll(async () => {
+    for (const each of started.toReversed()) await each.close()
+  })
+
+  test('every panel shows something, and names metrics and labels that a scrape has', { timeout: 2 * waitMs }, async () => {
+    const ingested = await runCorral(gateway.url, [
+      'ingest',
+      `${root}/docs/limits.md`,
+      `${root}/docs/operations.md`,
+      '--collection',
+      'docs',
+    ])
+    expect(ingested.stderr).toContain('docs')
+    await runCorral(gateway.url, ['ask', 'What happens when a node fails?', '--collection', 'docs'])
+    herd.nodes[0]?.control.set('instant-503', { count: 5, path: '/api/chat' })
+    herd.nodes[1]?.control.set('rst-before-head', { count: 5, path: '/api/chat' })
+    const panels = dashboardsFor().flatMap(({ title, panels: own }) =>
+      own.flatMap(({ title: name, queries }) =>
+        queries.map(({ expr }) => ({ panel: `${title.replace('Corral / ', '')} / ${name}`, expr: filledIn(expr) })),
+      ),
+    )
+    let empty: string[] = []
+    const looked = async (): Promise<boolean> => {
+      const counts = await Promise.all(panels.map(async ({ panel, expr }) => ({ panel, count: await prometheus.count(expr) })))
+      empty = [...new Set(counts.filter(({ count }) => count === 0).map(({ panel }) => panel))].filter((panel) => !(panel in silent))
+      return empty.length === 0
+    }
+    await driveUntil(looked, () => `samples for ${empty.join(', ')}`)
+
+    const known = labelsByName(await (await fetch(`${gateway.url}/metrics`)).text())
+    const own = new Set(['job', 'instance', 'le', 'alertname', 'alertstate'])
+    const foreign = new Set(['ALERTS', 'scrape_duration_seconds', 'scrape_samples_scraped'])
+    const strange = panels
+      .filter(({ panel }) => !(panel in silent))
+      .flatMap(({ panel, expr }) => {
+        const { metrics, labels } = parseExpression(expr)
+        const missing = metrics.filter((name) => !known.has(name) && !foreign.has(name))
+        const carried = new Set(metrics.flatMap((name) => [...(known.get(name) ?? [])]))
+        return [...missing, ...labels.filter((label) => !own.has(label) && !carried.has(label))].map((name) => `${panel}: ${name}`)
+      })
+    expect(strange).toEqual([])
+  })
+
+  test('an exemplar leads from a bucket to the trace of a request', { timeout: 2 * waitMs }, async () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+    const isThere = async (): Promise<boolean> => {
+      const body = JSON.stringify({ model: chatModel, messages: [{ role: 'user', content: 'Which trace?' }] })
+      const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` }
+      await (await fetch(`${gateway.url}/api/chat`, { method: 'POST', headers, body })).text()
+      return (await prometheus.exemplars('corral_time_to_first_token_seconds_bucket')).has(traceId)
+    }
+    await driveUntil(isThere, () => 'an exemplar with the trace')
+    expect(await prometheus.exemplars('corral_request_duration_seconds_bucket')).toContain(traceId)
+  })
+
+  test('errors burn the budget: the page comes, and goes when they end', { timeout: 3 * waitMs }, async () => {
+    for (const node of herd.nodes) node.control.set('server-error', { path: '/api/chat' })
+    const fires = async (): Promise<boolean> => (await prometheus.firing()).has('CorralErrorBudgetBurnFast')
+    await driveUntil(fires, () => 'CorralErrorBudgetBurnFast fires')
+    expect([...(await prometheus.firing())]).not.toContain('CorralDown')
+    for (const node of herd.nodes) node.control.clear('server-error')
+    await driveUntil(
+      async () => !(await fires()),
+      () => 'CorralErrorBudgetBurnFast clears',
+    )
+  })
+
+  test('a node goes away: its alert comes, and goes with its return', { timeout: 3 * waitMs }, async () => {
+    const [victim] = herd.nodes
+    await victim?.kill()
+    await driveUntil(
+      async () => (await prometheus.firing()).has('CorralNodeDown'),
+      () => 'CorralNodeDown fires',
+    )
+    expect([...(await prometheus.firing())]).not.toContain('CorralNoNode')
+    await victim?.restart()
+    await driveUntil(
+      async () => !(await prometheus.firing()).has('CorralNodeDown'),
+      () => 'CorralNodeDown clears',
+    )
+  })
+})
+
+test('no panel is called silent that is not there', () => {
+  const titles = new Set(listFiles('grafana/dashboards', '.json').flatMap((file) => titlesOf(readSource(file))))
+  expect(Object.keys(silent).filter((panel) => !titles.has(panel))).toEqual([])
+})
+
+function titlesOf(text: string): string[] {
+  const { title, panels }: { title: string; panels: { title: string }[] } = JSON.parse(text)
+  return panels.map((panel) => `${title.replace('Corral / ', '')} / ${panel.title}`)
+}
