@@ -29,7 +29,10 @@ async function play(chosen: EditsPlan, { log }: BenchOptions): Promise<EditsPlay
   const deps = { clock: systemClock, random: Math.random, report: log }
   // What is measured is what is answered, not how fast: a slow machine gets its answers too.
   const config = { answer: { retrievalMs: '30s', retrievalShare: 0.9 } }
-  const gateway = await startRagApp({ config, database: createEmbedded({ ...storeOptions.parse({}), dataDir: folder }, deps) })
+  const gateway = await startRagApp({
+    config,
+    database: createEmbedded({ ...storeOptions.parse({ embedded: { queueTimeoutMs: '60s' } }), dataDir: folder }, deps),
+  })
   try {
     return await playEdits(gateway, chosen, log)
   } finally {

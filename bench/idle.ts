@@ -1,18 +1,23 @@
 /**
  * Connections at rest. First 5,000 that made one request and stay silent, while others send 200 requests a second:
  * what each costs in memory, and that none is dropped. Then 10,000 silent ones beside 2,000 streams of one frame a
- * second. The gateway and the drivers need as many file descriptors; too low a limit fails the bench at its start.
+ * second. At last gateways that do nothing, console, RAG and store on: the embedded store after a restart, and Postgres.
+ * The gateway and the drivers need as many file descriptors; too low a limit fails the bench at its start.
  */
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 import { systemClock } from '../src/base/clock.ts'
 import { streamedChat, wholeChat } from './harness/bodies.ts'
 import { manySlots } from './harness/gateway.ts'
 import type { Gateway } from './harness/gateway.ts'
 import { outcomeOf } from './harness/outcome.ts'
-import { memoryBytes } from './harness/process-stat.ts'
+import { cpuMs, memoryBytes } from './harness/process-stat.ts'
 import { atLeast, atMost, benchResult, rounded } from './harness/result.ts'
 import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
+import { hasPostgres } from '../test/support/postgres.ts'
+import { startPooledPostgres } from './harness/services.ts'
 import { onStage } from './harness/stage.ts'
 import type { MockHerd, Stage } from './harness/stage.ts'
 
@@ -94,14 +99,61 @@ async function slowStreams(stage: Stage, herd: MockHerd, holdMs: number): Promis
   return { bars, data: { failures: outcome.kinds, frameDelayP99Ms: rounded(window.frameDelayMs.p99), holdMs } }
 }
 
+/** A gateway to which nobody comes: what it holds after a minute, and what its probes and upkeep cost meanwhile. */
+async function restOf(stage: Stage, herd: MockHerd, { env, restMs }: { env: Readonly<Record<string, string>>; restMs: number }) {
+  const gateway = await stage.gateway(herd.ports, { env })
+  await systemClock.sleep(restMs / 2)
+  const beforeMs = cpuMs(gateway.pid)
+  await systemClock.sleep(restMs)
+  const cpuShare = (cpuMs(gateway.pid) - beforeMs) / restMs
+  const { rssBytes, pssBytes } = memoryBytes(gateway.pid)
+  await gateway.stop()
+  return { rssMb: rounded(rssBytes / megabyte), pssMb: rounded(pssBytes / megabyte), cpuPercent: rounded(cpuShare * 100) }
+}
+
+async function atRest(stage: Stage, herd: MockHerd, restMs: number): Promise<Part> {
+  const secret = { CORRAL_STORE__ENABLED: 'true', CORRAL_SECRET: 'a secret of this bench, thirty-two characters' }
+  const dataDir = mkdtempSync(join(tmpdir(), 'corral-bench-idle-'))
+  const bars: Bar[] = []
+  const data: Record<string, unknown> = {}
+  const take = async (name: string, rssMbMax: number, env: Readonly<Record<string, string>>): Promise<void> => {
+    const rest = await restOf(stage, herd, { env: { ...secret, ...env }, restMs })
+    bars.push(atMost(`at rest, ${name}: RSS, MB`, rest.rssMb, rssMbMax), atMost(`at rest, ${name}: CPU, %`, rest.cpuPercent, 1))
+    data[name] = rest
+  }
+  try {
+    const embedded = { CORRAL_STORE__DATA_DIR: dataDir }
+    // The first start makes the database, which holds more memory than those after it.
+    await restOf(stage, herd, { env: { ...secret, ...embedded }, restMs: 10_000 })
+    await take('embedded', 320, embedded)
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
+  }
+  if (hasPostgres()) {
+    const postgres = await stage.service(startPooledPostgres({ poolSize: 10 }))
+    await take('Postgres', 130, { DATABASE_URL: postgres.pooledUrl, CORRAL_STORE__DIRECT_URL: postgres.directUrl })
+  }
+  return { bars, data }
+}
+
 export async function run(options: BenchOptions): Promise<BenchResult> {
   requireFiles()
   const holdMs = options.isQuick ? 8_000 : 60_000
   return onStage(options, async (stage) => {
     const herd = await stage.mock(8)
-    const silent = await silentOnes(stage, herd, holdMs)
-    for (const bar of silent.bars) options.log(`${bar.name}: ${bar.value}`)
-    const slow = await slowStreams(stage, herd, holdMs)
-    return benchResult('idle', options, { bars: [...silent.bars, ...slow.bars], data: { silent: silent.data, slow: slow.data } })
+    const parts: Record<string, (stage: Stage, herd: MockHerd, holdMs: number) => Promise<Part>> = {
+      silent: silentOnes,
+      slow: slowStreams,
+      rest: atRest,
+    }
+    const bars: Bar[] = []
+    const data: Record<string, unknown> = {}
+    for (const [name, measure] of Object.entries(parts).filter(([one]) => one.includes(options.only))) {
+      const part = await measure(stage, herd, holdMs)
+      for (const bar of part.bars) options.log(`${bar.name}: ${bar.value}`)
+      bars.push(...part.bars)
+      data[name] = part.data
+    }
+    return benchResult('idle', options, { bars, data })
   })
 }

@@ -4,66 +4,24 @@
  * alike; every ratio is taken within its round and the bar is the median of them. "Added" latency is a target's own
  * minus the direct road's in the same round.
  */
-import { systemClock } from '../src/base/clock.ts'
-import { wholeChat } from './harness/bodies.ts'
-import { cpuMs } from './harness/process-stat.ts'
 import { manySlots } from './harness/gateway.ts'
+import { closed, failedOf, type Measure, playRounds, type Rounds, roundsTable } from './harness/interleaved.ts'
 import { atLeast, atMost, benchResult, rounded } from './harness/result.ts'
 import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
 import { median } from './harness/samples.ts'
 import { onStage } from './harness/stage.ts'
-import type { LoadDriver, Stage, Target } from './harness/stage.ts'
+import type { Stage } from './harness/stage.ts'
 
 const concurrencies = [1, 10, 64] as const
 const nodes = 8
-const warmUpMs = 500
 /** Added latency below this is the machine's noise; a ratio of two such numbers says nothing. */
 const noiseMs = 0.05
 
-interface Measure {
-  readonly rps: number
-  readonly cpuUs: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly failed: number
-}
-
-type Rounds = Map<string, Measure[]>
-
-async function measure(driver: LoadDriver, target: Target, shape: { connections: number; forMs: number }): Promise<Measure> {
-  await driver.start({ port: target.port, body: wholeChat, connections: shape.connections })
-  await systemClock.sleep(warmUpMs)
-  await driver.mark()
-  const cpuBeforeMs = target.pid > 0 ? cpuMs(target.pid) : 0
-  await systemClock.sleep(shape.forMs)
-  const usedMs = target.pid > 0 ? cpuMs(target.pid) - cpuBeforeMs : 0
-  const window = await driver.mark()
-  await driver.finish()
-  const { ok = 0, ...failures } = window.kinds
-  const failed = Object.values(failures).reduce((sum, count) => sum + count, 0)
-  const latency = window.latencyMs['ok']
-  const rate = { rps: (ok * 1_000) / window.durationMs, cpuUs: (usedMs * 1_000) / Math.max(1, ok) }
-  return { ...rate, p50Ms: latency?.p50 ?? Number.NaN, p99Ms: latency?.p99 ?? Number.NaN, failed }
-}
-
 async function rounds(stage: Stage, options: BenchOptions): Promise<Rounds> {
   const herd = await stage.mock(nodes)
-  const targets: Target[] = [herd.direct(), await stage.bare(herd.ports), await stage.gateway(herd.ports, manySlots)]
-  const driver = await stage.driver()
-  for (const target of targets) await measure(driver, target, { connections: 64, forMs: 1_500 })
-  const found: Rounds = new Map()
-  for (let round = 0; round < (options.isQuick ? 3 : 9); round += 1) {
-    const order = targets.map((_, index) => targets[(index + round) % targets.length] ?? herd.direct())
-    for (const connections of concurrencies) {
-      for (const target of order) {
-        const measured = await measure(driver, target, { connections, forMs: options.isQuick ? 1_500 : 2_500 })
-        const key = `${target.name} c=${connections}`
-        found.set(key, [...(found.get(key) ?? []), measured])
-        options.log(`round ${round} ${key}: ${rounded(measured.rps)} rps, ${rounded(measured.cpuUs)} µs, p99 ${rounded(measured.p99Ms)} ms`)
-      }
-    }
-  }
-  return found
+  const targets = [herd.direct(), await stage.bare(herd.ports), await stage.gateway(herd.ports, manySlots)]
+  const plan = { targets, loads: closed(...concurrencies), rounds: options.isQuick ? 3 : 9, forMs: options.isQuick ? 1_500 : 2_500 }
+  return playRounds(await stage.driver(), plan, options)
 }
 
 interface Round {
@@ -110,23 +68,11 @@ function barsAt(found: Rounds, connections: number): Bar[] {
   ]
 }
 
-function table(found: Rounds): Record<string, unknown> {
-  const middle = (key: string, pick: (measured: Measure) => number): number => rounded(median((found.get(key) ?? []).map(pick)))
-  const row = (key: string): Record<string, number> => ({
-    rps: middle(key, (measured) => measured.rps),
-    cpuUs: middle(key, (measured) => measured.cpuUs),
-    p50Ms: middle(key, (measured) => measured.p50Ms),
-    p99Ms: middle(key, (measured) => measured.p99Ms),
-    failed: (found.get(key) ?? []).reduce((sum, measured) => sum + measured.failed, 0),
-  })
-  return Object.fromEntries([...found.keys()].map((key) => [key, row(key)]))
-}
-
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const found = await onStage(options, (stage) => rounds(stage, options))
-  const failed = [...found]
-    .flatMap(([key, measures]) => (key.startsWith('corral') ? measures : []))
-    .reduce((sum, one) => sum + one.failed, 0)
-  const bars = [...concurrencies.flatMap((connections) => barsAt(found, connections)), atMost('failed requests', failed, 0)]
-  return benchResult('overhead', options, { bars, data: table(found) })
+  const bars = [
+    ...concurrencies.flatMap((connections) => barsAt(found, connections)),
+    atMost('failed requests', failedOf(found, 'corral'), 0),
+  ]
+  return benchResult('overhead', options, { bars, data: roundsTable(found) })
 }

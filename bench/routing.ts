@@ -4,17 +4,11 @@
  * Constants were tuned on seeds below 100; those reported here took no part in it. Nothing is calibrated
  * to hardware: the figures rank policies, they predict no machine.
  */
-import { ModelStats } from '../src/fleet/learning.ts'
-import { Demand } from '../src/fleet/policy/demand.ts'
-import { evictionPrice } from '../src/fleet/policy/eviction-price.ts'
-import { MemoryBounds } from '../src/fleet/policy/memory-bounds.ts'
+import { FleetLearner, FleetPricing, rankerOf } from '../src/cli/replay/live-parts.ts'
 import { policies } from '../src/fleet/policy/index.ts'
-import type { Policy } from '../src/fleet/policy/policy.ts'
 import { baselines, type RankerFactory } from '../src/sim/virtual/baselines.ts'
-import type { PriceQuestion, Pricing } from '../src/sim/virtual/knowledge.ts'
-import type { Learner, Sample } from '../src/sim/virtual/node-view.ts'
 import { simulate, type RunOptions } from '../src/sim/virtual/simulation.ts'
-import { shapes, type Shape } from '../src/sim/virtual/workload.ts'
+import { drawConversations, models, shapes, type Shape } from '../src/sim/virtual/workload.ts'
 import { benchResult, rounded, type BenchOptions, type BenchResult } from './harness/result.ts'
 import { judge } from './routing/judge.ts'
 
@@ -42,8 +36,6 @@ const reportSeeds = [201, 202, 203, 204, 205, 206]
 const quickSeeds = [201]
 const lengthMs = 3 * 3_600_000
 const warmUpMs = 15 * 60_000
-/** `OLLAMA_MAX_LOADED_MODELS` of the simulated nodes; an operator knows it, and Ollama's default is 3 per GPU. */
-const loadedMax = 3
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const seeds = options.isQuick ? quickSeeds : reportSeeds
@@ -69,16 +61,25 @@ function contenders(): Map<string, Contender> {
   return all
 }
 
-function rankerOf(policy: Policy): ReturnType<RankerFactory> {
-  return (views, question, random) => policy(views, question, random).map(({ candidate }) => candidate)
-}
-
 function measure(shape: Shape, { ranker, binding, learnsSlots }: Contender, seeds: readonly number[]): Cell {
   const ttftMs: number[] = []
   let coldLoads = 0
   for (const seed of seeds) {
-    const newLearner = (): Learner => new FleetLearner(learnsSlots ? null : shape.slots)
-    const result = simulate({ shape, seed, ranker: ranker(), pricing: new FleetPricing(), newLearner, binding, lengthMs, warmUpMs })
+    const slots = { slotsConfigured: learnsSlots ? null : shape.slots, slotsAssumed: 1, slotsMax: 16 }
+    const result = simulate({
+      nodes: shape.nodes,
+      models,
+      conversations: drawConversations(shape, seed, lengthMs),
+      slotsOf: () => shape.slots,
+      seed,
+      ranker: ranker(),
+      pricing: new FleetPricing(),
+      newLearner: () => new FleetLearner(slots),
+      binding,
+      waitingMax: Infinity,
+      lengthMs,
+      warmUpMs,
+    })
     for (const ms of result.ttftMs) ttftMs.push(ms)
     coldLoads += result.coldLoadsPerHour
   }
@@ -89,72 +90,6 @@ function measure(shape: Shape, { ranker, binding, learnsSlots }: Contender, seed
     p95TtftMs: ttftMs[Math.floor(ttftMs.length * 0.95)] ?? Number.NaN,
     coldLoadsPerHour: coldLoads / seeds.length,
     requests: ttftMs.length,
-  }
-}
-
-/** The gateway's learner, told what Ollama's last frame would tell it. */
-class FleetLearner implements Learner {
-  readonly #stats: ModelStats
-
-  constructor(slotsConfigured: number | null) {
-    this.#stats = new ModelStats({ slotsConfigured, slotsAssumed: 1, slotsMax: 16 })
-  }
-
-  get slots(): number {
-    return this.#stats.slots
-  }
-
-  get loadMs(): number {
-    return this.#stats.loadMs
-  }
-
-  get requestMs(): number | null {
-    return this.#stats.requestMs
-  }
-
-  get prefillMsPerToken(): number | null {
-    return this.#stats.prefillMsPerToken
-  }
-
-  get decodeMsPerToken(): number | null {
-    return this.#stats.decodeMsPerToken
-  }
-
-  sawLoad(loadMs: number): void {
-    this.#stats.observeLoad(loadMs)
-  }
-
-  sawRequest({ nowMs, inFlightAtDispatch, promptTokens, outputTokens, totalMs, loadMs, prefillMs, decodeMs }: Sample): void {
-    const usage = { promptTokens, cachedPromptTokens: null, outputTokens, totalMs, loadMs, promptMs: prefillMs, outputMs: decodeMs }
-    this.#stats.observe(usage, { nowMs, inFlightAtDispatch, durationMs: totalMs })
-  }
-}
-
-class FleetPricing implements Pricing {
-  readonly #bounds = new Map<string, MemoryBounds>()
-  readonly #demand = new Demand()
-
-  wanted(model: string, nowMs: number): void {
-    this.#demand.note(model, nowMs)
-  }
-
-  price({ node, nowMs, loaded: copies, needBytes }: PriceQuestion): ReturnType<Pricing['price']> {
-    const loaded = copies.map((copy) => ({ ...copy, wantedPerMs: this.#demand.perMs(copy.model, nowMs) }))
-    return evictionPrice({ loaded, needBytes, capacityBytes: this.#of(node).capacityBytes, loadedMax })
-  }
-
-  sawTogether(node: string, bytes: number): void {
-    this.#of(node).sawTogether(bytes)
-  }
-
-  sawEviction(node: string, bytes: number): void {
-    this.#of(node).sawEviction(bytes)
-  }
-
-  #of(node: string): MemoryBounds {
-    const bounds = this.#bounds.get(node) ?? new MemoryBounds()
-    this.#bounds.set(node, bounds)
-    return bounds
   }
 }
 

@@ -13,7 +13,9 @@ type Bench = (options: BenchOptions) => Promise<BenchResult>
 /** Each bench is loaded when it is asked for. */
 const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
   start: () => import('./start.ts'),
+  'first-answer': () => import('./first-answer.ts'),
   overhead: () => import('./overhead.ts'),
+  workers: () => import('./workers.ts'),
   streams: () => import('./streams.ts'),
   idle: () => import('./idle.ts'),
   balance: () => import('./balance.ts'),
@@ -39,6 +41,11 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   tune: () => import('./tune.ts'),
   citations: () => import('./citations.ts'),
   'answer-cache': () => import('./answer-cache.ts'),
+  users: () => import('./users.ts'),
+  scrape: () => import('./scrape.ts'),
+  console: () => import('./console.ts'),
+  plan: () => import('./plan.ts'),
+  uptime: () => import('./uptime.ts'),
 }
 
 interface Call {

@@ -4,22 +4,17 @@
  * through `/rag` too; simulated nodes embed them. Every new search is embedded, looked up by words and vectors, and fused.
  */
 import { systemClock } from '../src/base/clock.ts'
-import { createHerd } from '../src/sim/herd.ts'
-import { outcomeOf } from './harness/outcome.ts'
-import { atLeast, atMost, benchResult, type BenchOptions, type BenchResult, rounded } from './harness/result.ts'
-import type { LoadWindow } from './harness/load-spec.ts'
-import { startPooledPostgres } from './harness/services.ts'
+import { fillCollection } from './harness/bench-collection.ts'
+import { type Summary, summaryOf } from './harness/outcome.ts'
+import { atLeast, atMost, benchResult, type BenchOptions, type BenchResult } from './harness/result.ts'
 import { type LoadDriver, onStage } from './harness/stage.ts'
-import { topicWords, type WorkloadSpec } from './harness/workload.ts'
-import { seededRandom } from './harness/zipf.ts'
+import { storedGateway } from './harness/stored-gateway.ts'
+import type { WorkloadSpec } from './harness/workload.ts'
 
 const topics = 500
 const documents = { full: 2_000, quick: 200 }
-const sectionsPerDocument = 5
-const filesPerRequest = 50
 const repeatShare = 0.4
 const rates = [50, 100, 200, 400, 800]
-const embedder = 'nomic-embed-text'
 
 interface Phase {
   readonly name: string
@@ -31,77 +26,7 @@ interface Phase {
   readonly seed: number
 }
 
-async function mustBeOk(answer: Response): Promise<void> {
-  if (!answer.ok) throw new Error(`${answer.url}: ${answer.status} ${await answer.text()}`)
-  await answer.arrayBuffer()
-}
-
-/** Makes the collection and waits until all its documents can be found. */
-async function fill(url: string, count: number): Promise<void> {
-  const json = { 'content-type': 'application/json' }
-  const body = JSON.stringify({ name: 'bench', settings: { embedder } })
-  const make = (): Promise<Response> => fetch(`${url}/rag/collections`, { method: 'POST', headers: json, body })
-  let made = await make()
-  // The database is still being prepared.
-  while (made.status === 503) {
-    await systemClock.sleep(250)
-    made = await make()
-  }
-  await mustBeOk(made)
-  const random = seededRandom(3)
-  for (let first = 0; first < count; first += filesPerRequest) {
-    const form = new FormData()
-    for (let at = first; at < Math.min(first + filesPerRequest, count); at += 1) {
-      const sections = Array.from(
-        { length: sectionsPerDocument },
-        (_, part) => `## Part ${part}\n\n${topicWords(at % topics, random, 160)}`,
-      )
-      form.append('files', new Blob([`# Document ${at}\n\n${sections.join('\n\n')}`]), `${at}.md`)
-    }
-    await mustBeOk(await fetch(`${url}/rag/collections/bench/documents`, { method: 'POST', body: form }))
-  }
-  for (;;) {
-    const found: unknown = await (await fetch(`${url}/rag/collections/bench`)).json()
-    if (typeof found === 'object' && found !== null && 'documents' in found && found.documents === count) return
-    await systemClock.sleep(250)
-  }
-}
-
-/** Waits for upkeep: a large collection is first compared vector by vector, until its index is there. */
-async function untilIndexed(url: string): Promise<void> {
-  const headers = { 'content-type': 'application/json' }
-  const body = JSON.stringify({ collection: 'bench', query: 'w1 w2', explain: true })
-  for (;;) {
-    const answer = await fetch(`${url}/rag/search`, { method: 'POST', headers, body })
-    if (!(await answer.text()).includes('no index yet')) return
-    await systemClock.sleep(1_000)
-  }
-}
-
-interface Measured {
-  readonly perSecond: number
-  readonly p50Ms: number
-  readonly p95Ms: number
-  readonly failedShare: number
-  readonly hitShare: number
-  readonly kinds: Readonly<Record<string, number>>
-}
-
-function measured(window: LoadWindow): Measured {
-  const { okPerSecond, failedShare, kinds, ok } = outcomeOf([window])
-  const latency = window.latencyMs['ok']
-  const hits = window.cache['hit']?.count ?? 0
-  return {
-    perSecond: rounded(okPerSecond),
-    p50Ms: rounded(latency?.p50 ?? 0),
-    p95Ms: rounded(latency?.p95 ?? 0),
-    failedShare: rounded(failedShare),
-    hitShare: rounded(hits / Math.max(1, ok)),
-    kinds,
-  }
-}
-
-async function play(driver: LoadDriver, port: number, phase: Phase): Promise<Measured> {
+async function play(driver: LoadDriver, port: number, phase: Phase): Promise<Summary> {
   const workload: WorkloadSpec = { kind: 'searches', seed: phase.seed, requests: 10_000_000, topics, repeatShare: phase.repeatShare }
   const { connections, rate, thinkMs } = phase
   await driver.start({ port, path: '/rag/search', connections, rate, thinkMs, rampMs: 1_000, timeoutMs: 30_000, body: '{}', workload })
@@ -110,7 +35,7 @@ async function play(driver: LoadDriver, port: number, phase: Phase): Promise<Mea
   await systemClock.sleep(phase.seconds * 1_000)
   const window = await driver.mark()
   await driver.finish(5_000)
-  return measured(window)
+  return summaryOf(window)
 }
 
 /** Seeds differ, so that what is new in one phase is new; repeats alone stay within one closed set. */
@@ -128,22 +53,13 @@ function phasesOf(isQuick: boolean): Phase[] {
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
   return onStage(options, async (stage) => {
-    const postgres = await stage.service(startPooledPostgres({ poolSize: 10 }))
-    const herd = await createHerd({ nodes: 8, speed: 1_000, embedMsPerItem: 1 })
-    await stage.service(Promise.resolve({ stop: () => herd.close() }))
-    const ports = herd.nodes.map(({ url }) => Number(new URL(url).port))
-    const env = {
-      CORRAL_STORE__ENABLED: 'true',
-      DATABASE_URL: postgres.pooledUrl,
-      CORRAL_SECRET: 'a secret of this bench, thirty-two characters',
-    }
-    const { port } = await stage.gateway(ports, { env })
-    await fill(`http://127.0.0.1:${port}`, options.isQuick ? documents.quick : documents.full)
-    await untilIndexed(`http://127.0.0.1:${port}`)
+    const { gateway } = await storedGateway(stage, { speed: 1_000, embedMsPerItem: 1 })
+    const { port } = gateway
+    await fillCollection(`http://127.0.0.1:${port}`, { documents: options.isQuick ? documents.quick : documents.full, topics })
     const driver = await stage.driver()
-    const data: Record<string, Measured> = {}
+    const data: Record<string, Summary> = {}
     for (const phase of phasesOf(options.isQuick)) data[phase.name] = await play(driver, port, phase)
-    const of = (name: string): Measured => data[name] ?? measuredNothing
+    const of = (name: string): Summary => data[name] ?? measuredNothing
     return benchResult('search-load', options, {
       bars: [
         atMost('100 users: P95 ms', of('100 users').p95Ms, 90),
@@ -157,4 +73,4 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   })
 }
 
-const measuredNothing: Measured = { perSecond: 0, p50Ms: Infinity, p95Ms: Infinity, failedShare: 1, hitShare: 0, kinds: {} }
+const measuredNothing: Summary = { requests: 0, perSecond: 0, p50Ms: Infinity, p95Ms: Infinity, failedShare: 1, hitShare: 0, kinds: {} }

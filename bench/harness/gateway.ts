@@ -19,6 +19,8 @@ export interface GatewaySettings {
   readonly env?: Readonly<Record<string, string>>
   /** Arguments for Node itself. */
   readonly nodeArgs?: readonly string[]
+  /** Default: a free one. */
+  readonly port?: number
 }
 
 export interface Gateway {
@@ -127,7 +129,7 @@ async function untilAnswered(
 
 export async function startGateway(ports: readonly number[], settings: GatewaySettings): Promise<Gateway> {
   build()
-  const port = await freePort()
+  const port = settings.port ?? (await freePort())
   const folder = mkdtempSync(join(tmpdir(), 'corral-bench-'))
   const env = { ...gatewayEnv(ports, port, folder), ...settings.env }
   const startUs = monotonicUs()

@@ -5,6 +5,7 @@
 import { systemClock } from '../../src/base/clock.ts'
 import { wholeChat } from './bodies.ts'
 import type { LoadSpec } from './load-spec.ts'
+import { outcomeOf } from './outcome.ts'
 import { cpuMs } from './process-stat.ts'
 import type { BenchOptions } from './result.ts'
 import { rounded } from './result.ts'
@@ -51,10 +52,9 @@ export async function measure(driver: LoadDriver, target: AimedTarget, { connect
   const usedMs = target.pid > 0 ? cpuMs(target.pid) - cpuBeforeMs : 0
   const window = await driver.mark()
   await driver.finish()
-  const { ok = 0, ...failures } = window.kinds
-  const failed = Object.values(failures).reduce((sum, count) => sum + count, 0)
+  const { ok, failed, okPerSecond, kinds: failures } = outcomeOf([window])
   const latency = window.latencyMs['ok']
-  const done = { rps: (ok * 1_000) / window.durationMs, cpuUs: (usedMs * 1_000) / Math.max(1, ok) }
+  const done = { rps: okPerSecond, cpuUs: (usedMs * 1_000) / Math.max(1, ok) }
   return { ...done, p50Ms: latency?.p50 ?? Number.NaN, p99Ms: latency?.p99 ?? Number.NaN, failed, failures }
 }
 

@@ -7,11 +7,14 @@ import { wholeChat } from './bodies.ts'
 import type { DelayProxy } from './delay-proxy.ts'
 import type { Postgres, Redis } from './services.ts'
 
-export interface Stores {
+export interface StoreServers {
   readonly redis: Redis
   /** The road to Redis. */
   readonly road: DelayProxy
   readonly postgres: Postgres
+}
+
+export interface Stores extends StoreServers {
   readonly port: number
   /** Keys that no gateway has seen. */
   readonly freshKeys: string[]
@@ -20,9 +23,9 @@ export interface Stores {
 export interface StoreFault {
   readonly name: string
   readonly store: 'redis' | 'postgres'
-  begin(stores: Stores): Promise<void>
+  begin(stores: StoreServers): Promise<void>
   /** Resolves when the store could be used again. */
-  end(stores: Stores): Promise<void>
+  end(stores: StoreServers): Promise<void>
 }
 
 const latencyMs = 100

@@ -1,0 +1,66 @@
+/** The collection `bench` of a gateway: documents of random words about topics, sent through `/rag` as anybody would send them. */
+import { systemClock } from '../../src/base/clock.ts'
+import { topicWords } from './workload.ts'
+import { seededRandom } from './zipf.ts'
+
+const sectionsPerDocument = 5
+const filesPerRequest = 50
+export const embedder = 'nomic-embed-text'
+
+export interface CollectionSize {
+  readonly documents: number
+  readonly topics: number
+}
+
+async function mustBeOk(answer: Response): Promise<void> {
+  if (!answer.ok) throw new Error(`${answer.url}: ${answer.status} ${await answer.text()}`)
+  await answer.arrayBuffer()
+}
+
+/** Makes the collection and waits until all its documents can be found. */
+async function upload(url: string, { documents, topics }: CollectionSize): Promise<void> {
+  const json = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ name: 'bench', settings: { embedder } })
+  const make = (): Promise<Response> => fetch(`${url}/rag/collections`, { method: 'POST', headers: json, body })
+  let made = await make()
+  // The database is still being prepared.
+  while (made.status === 503) {
+    await systemClock.sleep(250)
+    made = await make()
+  }
+  await mustBeOk(made)
+  const random = seededRandom(3)
+  for (let first = 0; first < documents; first += filesPerRequest) {
+    const form = new FormData()
+    for (let at = first; at < Math.min(first + filesPerRequest, documents); at += 1) {
+      const sections = Array.from(
+        { length: sectionsPerDocument },
+        (_, part) => `## Part ${part}\n\n${topicWords(at % topics, random, 160)}`,
+      )
+      form.append('files', new Blob([`# Document ${at}\n\n${sections.join('\n\n')}`]), `${at}.md`)
+    }
+    await mustBeOk(await fetch(`${url}/rag/collections/bench/documents`, { method: 'POST', body: form }))
+  }
+  for (;;) {
+    const found: unknown = await (await fetch(`${url}/rag/collections/bench`)).json()
+    if (typeof found === 'object' && found !== null && 'documents' in found && found.documents === documents) return
+    await systemClock.sleep(250)
+  }
+}
+
+/** Waits for upkeep: a large collection is first compared vector by vector, until its index is there. */
+async function untilIndexed(url: string): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ collection: 'bench', query: 'w1 w2', explain: true })
+  for (;;) {
+    const answer = await fetch(`${url}/rag/search`, { method: 'POST', headers, body })
+    if (!(await answer.text()).includes('no index yet')) return
+    await systemClock.sleep(1_000)
+  }
+}
+
+/** Makes the collection and resolves when all its documents are found, and its index, if it needs one, is there. */
+export async function fillCollection(url: string, size: CollectionSize): Promise<void> {
+  await upload(url, size)
+  await untilIndexed(url)
+}
