@@ -222,7 +222,7 @@ export function createApp(deps: AppDeps): App {
     onBug: observer.bug,
   }
   const hasConsole = (): boolean => config.features.console
-  const signIn = createSignIn({ secret: stores?.secret, clock, enabled: hasConsole, issuers: initial.identity.issuers })
+  const signIn = createSignIn({ secret: stores?.secret, clock, enabled: hasConsole, identity: initial.identity })
   const guard = createGuard(identity, limits.addresses, { proxies: initial.http.trustedProxies, sessions: signIn.sessions })
   const onChange = (action: string, target: string, act: Act): void => {
     observer.logger.info({ action, target, by: act.by.subject }, 'changed by hand')

@@ -39,14 +39,16 @@ function choiceOf<T extends z.ZodType>(thing: T) {
 
 /** The console as a client of the issuer (OpenID Connect, authorization code with PKCE). */
 const loginOptions = z.strictObject({
+  /** Its name in the way there and back, so that no issuer can send somebody back on the way of another (RFC 9700 §4.4). */
+  id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'expected up to 32 small letters, digits and dashes'),
   clientId: z.string().min(1).max(512),
   /** Left out: a public client, which PKCE alone protects. */
   clientSecret: z.string().min(1).optional(),
-  /** Where browsers find this gateway, without a path; the issuer must allow its `/console/login/callback`. */
+  /** Where browsers find this gateway, without a path; the issuer must allow its `/console/login/<id>/callback`. */
   consoleUrl: z.string().refine(isOrigin, 'expected https://host or https://host:port without a path (http only for 127.0.0.1)'),
   scopes: z
     .array(z.string().regex(/^[!#-[\]-~]+$/))
-    .min(1)
+    .refine((asked) => asked.includes('openid'), 'expected openid among them')
     .default(['openid']),
   /** Further parameters of the authorization request, e.g. the `audience` or `resource` that some issuers want. */
   parameters: z.record(z.string(), z.string()).default({}),
@@ -56,7 +58,7 @@ const loginOptions = z.strictObject({
   title: z.string().min(1).max(64).optional(),
 })
 
-export const issuerOptions = z.strictObject({
+const issuerShape = z.strictObject({
   /** Exact value of `iss`. */
   issuer: z.string().min(1).max(512),
   /** A token must be meant for one of these. */
@@ -98,7 +100,17 @@ export const issuerOptions = z.strictObject({
   /** Signing in to the console there; null: it cannot be done. */
   login: loginOptions.nullable().default(null),
 })
+export const issuerOptions = issuerShape.refine(({ issuer, login }) => login === null || isPinnedUrl(issuer), {
+  path: ['issuer'],
+  message: 'expected an https URL, for it has a login (http only for 127.0.0.1)',
+})
 export type IssuerOptions = z.infer<typeof issuerOptions>
+
+/** Whether no two have a login of the same id. */
+function haveOwnLogins(issuers: readonly IssuerOptions[]): boolean {
+  const ids = issuers.flatMap(({ login }) => (login === null ? [] : [login.id]))
+  return new Set(ids).size === ids.length
+}
 
 export const identityOptions = z.strictObject({
   mode: z.enum(['open', 'keys', 'jwt', 'both']).default('open'),
@@ -127,7 +139,7 @@ export const identityOptions = z.strictObject({
       replayMs: durationMs(2_000, { maxMs: 60_000 }),
     })
     .prefault({}),
-  issuers: z.array(issuerOptions).max(32).default([]),
+  issuers: z.array(issuerOptions).max(32).refine(haveOwnLogins, 'expected a login.id of its own for each').default([]),
 })
 
 export type IdentityOptions = z.infer<typeof identityOptions>

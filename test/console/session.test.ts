@@ -38,6 +38,12 @@ test('behind https the cookie is bound to its host and sent over https only', as
   expect(line).toMatch(/^__Host-corral-session=[\w-]+; Path=\/; HttpOnly; SameSite=Strict; Max-Age=\d+; Secure$/)
 })
 
+test('behind https the cookie that others of the domain could set does not count', async () => {
+  const { cookie } = await open(await gateway.key({ tenant: 'local', scopes: ['admin'] }))
+  expect((await ask('GET', '/admin/fleet', { cookie, 'x-forwarded-proto': 'https' })).status).toBe(401)
+  expect((await ask('GET', '/admin/fleet', { cookie })).status).toBe(200)
+})
+
 test('a wrong key opens none', async () => {
   const response = await ask('POST', '/console/session', { ...changing, authorization: 'Bearer corral_nobody' })
   expect([response.status, response.headers.get('set-cookie')]).toEqual([401, null])

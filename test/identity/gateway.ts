@@ -47,12 +47,15 @@ export interface ClosedGatewayOptions {
   readonly issuer?: TestIssuer
   /** What is particular to the issuer. */
   readonly issuerFields?: Readonly<Record<string, unknown>>
+  /** Default: more than any test makes, for most of what these send has no good credential. */
+  readonly unauthenticatedPerMinute?: number
 }
 
 export async function startClosedGateway({
   port: wantedPort = 0,
   issuer = makeIssuer(),
   issuerFields = {},
+  unauthenticatedPerMinute = 100_000,
 }: ClosedGatewayOptions = {}): Promise<ClosedGateway> {
   const node = await startFakeNode()
   const inner = embeddedOn(await embeddedFolder())
@@ -83,8 +86,7 @@ export async function startClosedGateway({
     observe: { log: { level: 'debug', access: true, format: 'json', file } },
     identity: { mode: 'both', metricsToken, issuers: [issuerSection(issuer, issuerFields)] },
     cache: { enabled: false },
-    // Most of what these tests send has no good credential.
-    limits: { address: { unauthenticatedPerMinute: 100_000 } },
+    limits: { address: { unauthenticatedPerMinute } },
   })
   const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()

@@ -40,8 +40,8 @@ GET /api/status: models:read
 GET /api/tags: models:read
 GET /api/version: models:read
 GET /console/*: open
-GET /console/login/callback: open
-GET /console/login: open
+GET /console/login/:id/callback: open
+GET /console/login/:id: open
 GET /console/session: open
 GET /console: open
 GET /docs/*: open

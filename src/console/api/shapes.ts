@@ -17,7 +17,7 @@ export interface Session {
   readonly version: string
   readonly needsKey: boolean
   /** Issuers of tokens at which one can sign in. */
-  readonly logins: readonly { readonly issuer: string; readonly title: string }[]
+  readonly logins: readonly { readonly url: string; readonly title: string }[]
   readonly caller: Caller | null
 }
 

@@ -11,6 +11,8 @@ const failures: Readonly<Record<string, string>> = {
   over: 'This sign-in took too long, or was begun in another browser. Start it again.',
   refused: 'The sign-in service did not let you in. The log of the gateway has its reason.',
   unknown: 'You are signed in there, but this gateway gives your account no rights. Ask its operator.',
+  undecided: 'This gateway cannot check your account now. Try again in a moment; its log says why.',
+  limited: 'Too many attempts from your address have failed. Wait a minute and try again.',
   'too-long': 'The token of the sign-in service is too long for a cookie. Use an API key.',
 }
 
@@ -42,8 +44,8 @@ export function SignIn() {
       )}
       {logins.length === 0 ? null : (
         <div className="panel flex flex-col gap-2 p-4">
-          {logins.map(({ issuer, title }) => (
-            <a key={issuer} className="button button-strong self-start" href={`/console/login?issuer=${encodeURIComponent(issuer)}`}>
+          {logins.map(({ url, title }) => (
+            <a key={url} className="button button-strong self-start" href={url}>
               Sign in with {title}
             </a>
           ))}

@@ -58,8 +58,12 @@ export interface Guard {
   principalOf(incoming: IncomingMessage): Principal
   /** Who is signed in to the console with this request's cookie; null: nobody. It is no try that counts against an address. */
   sessionOf(incoming: IncomingMessage): Principal | null | Promise<Principal | null>
-  /** Whose a token is that came on another way than with a request; null: nobody's. */
-  holderOf(token: string): Principal | null | Promise<Principal | null>
+  /** What is to be said of a token that came on another way than with a request. */
+  judge(token: string): Verdict | Promise<Verdict>
+  /** Milliseconds until the address of this request may try another credential; 0: now. For ways that `admit` does not watch. */
+  waitMs(incoming: IncomingMessage): number
+  /** Notes that it tried in vain. */
+  charge(incoming: IncomingMessage): void
   /** Address of the client: see `client-address.ts`. */
   addressOf(incoming: IncomingMessage): string
 }
@@ -73,7 +77,9 @@ function openTo(addressOf: AddressOf): Guard {
     admit: () => openPrincipal,
     principalOf: () => openPrincipal,
     sessionOf: () => openPrincipal,
-    holderOf: () => openPrincipal,
+    judge: () => ({ kind: 'granted', principal: openPrincipal }),
+    waitMs: () => 0,
+    charge: () => undefined,
     addressOf,
   }
 }
@@ -128,8 +134,7 @@ class ClosedGuard implements Guard {
 
   admit(arrival: Arrival, wanted: Wanted): Passage | Promise<Passage> {
     if (wanted.scope === null) return anonymous
-    const address = this.addressOf(arrival.incoming)
-    const waitMs = this.#limit?.waitMs(address) ?? 0
+    const waitMs = this.waitMs(arrival.incoming)
     const presented = this.#presentedBy(arrival)
     if (presented.kind === 'forged') return this.#refuse(arrival, wanted, { error: forgedChange(), action: 'refuse forged change' })
     if (waitMs > 0 && !this.#identity.wasGood(presented, partsOf(arrival))) {
@@ -138,8 +143,8 @@ class ClosedGuard implements Guard {
     if (presented.kind === 'ambiguous') return this.#refuse(arrival, wanted, { error: twoCredentials(), action: 'refuse two credentials' })
     if (wanted.scope === 'metrics' && presented.kind === 'token' && this.#identity.isMetricsToken(presented.text)) return scraper
     const verdict = this.#identity.authenticate(presented, partsOf(arrival))
-    if (verdict instanceof Promise) return verdict.then((settled) => this.#judge(arrival, wanted, settled))
-    return this.#judge(arrival, wanted, verdict)
+    if (verdict instanceof Promise) return verdict.then((settled) => this.#decide(arrival, wanted, settled))
+    return this.#decide(arrival, wanted, verdict)
   }
 
   principalOf(incoming: IncomingMessage): Principal {
@@ -150,13 +155,22 @@ class ClosedGuard implements Guard {
 
   async sessionOf(incoming: IncomingMessage): Promise<Principal | null> {
     const presented = this.#sessions?.read(incoming) ?? { kind: 'none' }
-    return presented.kind === 'token' ? this.holderOf(presented.text) : null
-  }
-
-  async holderOf(token: string): Promise<Principal | null> {
-    const verdict = await this.#identity.authenticate({ kind: 'token', text: token }, noParts)
+    if (presented.kind !== 'token') return null
+    const verdict = await this.judge(presented.text)
     if (verdict.kind === 'undecided') throw verdict.error
     return verdict.kind === 'granted' ? verdict.principal : null
+  }
+
+  judge(token: string): Verdict | Promise<Verdict> {
+    return this.#identity.authenticate({ kind: 'token', text: token }, noParts)
+  }
+
+  waitMs(incoming: IncomingMessage): number {
+    return this.#limit?.waitMs(this.addressOf(incoming)) ?? 0
+  }
+
+  charge(incoming: IncomingMessage): void {
+    this.#limit?.charge(this.addressOf(incoming))
   }
 
   /** What a request sends as its credential; the cookie is looked at only when it sends none. */
@@ -165,7 +179,7 @@ class ClosedGuard implements Guard {
     return presented.kind === 'none' && this.#sessions !== null ? this.#sessions.read(incoming) : presented
   }
 
-  #judge(arrival: Arrival, wanted: Wanted, verdict: Verdict): Passage {
+  #decide(arrival: Arrival, wanted: Wanted, verdict: Verdict): Passage {
     switch (verdict.kind) {
       case 'granted': {
         const { principal } = verdict
@@ -177,7 +191,7 @@ class ClosedGuard implements Guard {
         return principal
       }
       case 'denied':
-        this.#limit?.charge(this.addressOf(arrival.incoming))
+        this.charge(arrival.incoming)
         return this.#refuse(arrival, wanted, { error: unknownCaller(arrival, wanted, verdict.reason), action: `refuse ${verdict.reason}` })
       case 'undecided':
         return { kind: 'refused', error: verdict.error, note: () => undefined }

@@ -71,7 +71,9 @@ export class Sessions {
     const { cookie, origin, host } = incoming.headers
     if (cookie === undefined || !this.#enabled()) return none
     if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) return none
-    const sealed = valueOf(cookie, secureName) ?? valueOf(cookie, plainName)
+    // Over https only what is bound to this host counts: whoever shares the domain could have set the other.
+    const plain = incoming.headers['x-forwarded-proto'] === 'https' ? null : valueOf(cookie, plainName)
+    const sealed = valueOf(cookie, secureName) ?? plain
     const session = sealed === null ? undefined : sealedShape.safeParse(this.#seal.open(sealed)).data
     if (session === undefined || session.endsAtWallMs <= this.#clock.wallMs()) return none
     if (!readers.has(incoming.method ?? 'GET') && incoming.headers[consoleHeader] === undefined) return { kind: 'forged' }
@@ -84,7 +86,8 @@ export function speaksHttps({ headers }: IncomingMessage): boolean {
   return headers.origin?.startsWith('https://') === true
 }
 
-function valueOf(cookie: string, name: string): string | null {
+/** Value of the cookie `name` in a `Cookie` header; null: none. */
+export function valueOf(cookie: string, name: string): string | null {
   for (const part of cookie.split(';')) {
     const trimmed = part.trim()
     if (trimmed.startsWith(`${name}=`)) return trimmed.slice(name.length + 1)
