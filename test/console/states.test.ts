@@ -79,7 +79,7 @@ test('a full queue is told where one looks, and to who asks', { timeout: 120_000
   node.script = holdChat
   const over = new AbortController()
   const first = await startChat(over.signal)
-  const second = startChat(over.signal)
+  const second = startChat(over.signal).then(({ text }) => text)
   const visited = await visit(browser, wide)
   const { page } = visited
   await page.goto(`${gateway.url}/console/`)

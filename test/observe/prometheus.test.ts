@@ -34,7 +34,10 @@ let gateway: DemoGateway
 let prometheus: Prometheus
 let rounds = 0
 
-/** What an evening of users does, in small: streams, embeddings twice, pinned answers twice, a cold model, searches new and old. */
+/**
+ * What an evening of users does, in small: streams, embeddings twice, pinned answers twice, a cold model, a new document, searches new and
+ * old, an answer with citations. Everything happens in each round: a rate has no value for what happened once, before the first scrape.
+ */
 async function drive(): Promise<void> {
   const { url } = gateway
   rounds += 1
@@ -50,6 +53,8 @@ async function drive(): Promise<void> {
     embed(url, embedModel, ['one', 'two', 'three']),
     pinned(),
     post(url, '/api/generate', { model: coldModel, prompt: 'Load, answer, unload.', stream: false, keep_alive: 0 }),
+    addDocument(`Round ${rounds}: the herd is driven once more.`),
+    runCorral(url, ['ask', `What happens when a node fails in round ${rounds}?`, '--collection', 'docs']),
   ])
   await Promise.all([pinned(), embed(url, embedModel, ['one', 'two', 'three']), search('queue'), search(`ejection ${rounds}`)])
 }
@@ -57,6 +62,13 @@ async function drive(): Promise<void> {
 async function post(url: string, path: string, body: unknown): Promise<string> {
   const answer = await fetch(`${url}${path}`, { method: 'POST', body: JSON.stringify(body) })
   return answer.text()
+}
+
+/** Resolves when the document can be found. */
+async function addDocument(text: string): Promise<void> {
+  const headers = { 'content-type': 'text/plain' }
+  const answer = await fetch(`${gateway.url}/rag/collections/docs/documents?wait=true`, { method: 'POST', headers, body: text })
+  if (!answer.ok) throw new Error(`the document was not taken: ${await answer.text()}`)
 }
 
 function search(query: string): Promise<string> {
@@ -97,7 +109,6 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
       'docs',
     ])
     expect(ingested.stderr).toContain('docs')
-    await runCorral(gateway.url, ['ask', 'What happens when a node fails?', '--collection', 'docs'])
     herd.nodes[0]?.control.set('instant-503', { count: 5, path: '/api/chat' })
     herd.nodes[1]?.control.set('rst-before-head', { count: 5, path: '/api/chat' })
     const panels = dashboardsFor().flatMap(({ title, panels: own }) =>
