@@ -85,6 +85,8 @@ export interface App {
   /** The configuration in force, and what is switched in it. */
   readonly settings: OperatorSettings
   /** Listens and starts the probes. Rejects when the address cannot be bound. */
+  /** Takes over what was changed by hand in the other processes of this machine, before `listen`. */
+  followPeers(): Promise<void>
   listen(): Promise<{ readonly host: string; readonly port: number }>
   /** Opens the stores and what stands on them, after `listen`. Rejects when they cannot be had; all else goes on. */
   openStores(): Promise<void>
@@ -316,9 +318,20 @@ export function createApp(deps: AppDeps): App {
       explanations,
       clock,
       renderMetrics: renderOwn,
+      switches: () => settings.switches(),
       adoptSwitch: (name, wanted) => settings.adopt(name, wanted),
       onTrouble: surface.onBug,
     }),
+    async followPeers() {
+      const { byHand } = (await peers.ask({ kind: 'by-hand' })).find((answer) => answer.byHand !== undefined) ?? {}
+      if (byHand === undefined) return
+      try {
+        fleet.adopt(byHand.fleet)
+        for (const [name, wanted] of byHand.switches) await settings.adopt(name, wanted)
+      } catch (error) {
+        onTrouble('this worker goes on without what was changed by hand in the others', error)
+      }
+    },
     async listen() {
       const address = await server.listen()
       fleet.start()

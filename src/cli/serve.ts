@@ -28,6 +28,8 @@ interface Address {
 
 /** The part of the application that serving needs. */
 export interface ServedApp {
+  /** Takes over what was changed by hand in the other workers of this machine, before `listen`. */
+  followPeers(): Promise<void>
   listen(): Promise<Address>
   close(graceMs: number): Promise<void>
   reload(config: Config, sources?: Pick<Settings, 'origins' | 'file'>): Promise<void>
@@ -263,12 +265,12 @@ function untilStopped(serving: Serving, reload: () => void): Promise<ExitCode> {
       else if (serving.channel === null) resolve(exitCodes.interrupted)
       isDraining = true
     }
-    const { channel, app } = serving
+    const { channel } = serving
     if (channel === null) {
       process.on('SIGINT', stop)
       process.on('SIGTERM', stop)
       onHangup(reload)
-    } else channel.follow({ stop: () => stop('SIGTERM'), reload, answer: (question) => app.answerPeer(question) })
+    } else channel.follow({ stop: () => stop('SIGTERM'), reload })
   })
 }
 
@@ -299,6 +301,8 @@ async function serveHere(
 ): Promise<never> {
   const { config } = settings
   const { app, trouble } = await createServedApp(settings, channel)
+  channel?.open((question) => app.answerPeer(question))
+  await app.followPeers()
   let address: Address
   try {
     address = await app.listen()

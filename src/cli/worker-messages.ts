@@ -3,6 +3,8 @@ import type { PeerAnswer, PeerQuestion } from '../http/peers.ts'
 
 export type FromWorker =
   | { readonly kind: 'hello' }
+  /** From now on it answers the others' questions, and hears of what is changed. */
+  | { readonly kind: 'open' }
   | { readonly kind: 'serving' }
   | { readonly kind: 'ask'; readonly id: number; readonly question: PeerQuestion }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: PeerAnswer }

@@ -8,15 +8,18 @@ import type { PeerAnswer, PeerQuestion, Peers } from '../http/peers.ts'
 import type { WorkerPlace } from '../config/worker-share.ts'
 import type { FromWorker, ToWorker } from './worker-messages.ts'
 
+interface Orders {
+  readonly stop: () => void
+  readonly reload: () => void
+}
+
 export interface WorkerChannel {
   readonly place: WorkerPlace
   readonly peers: Peers
-  /** Tells the watcher that this one serves, and begins to take orders. */
-  follow(orders: {
-    readonly stop: () => void
-    readonly reload: () => void
-    readonly answer: (question: PeerQuestion) => Promise<PeerAnswer>
-  }): void
+  /** From now on the others' questions are answered. */
+  open(answer: (question: PeerQuestion) => Promise<PeerAnswer>): void
+  /** Tells the watcher that this one serves, and obeys: first the orders that came meanwhile. */
+  follow(orders: Orders): void
   /** Lets go of the watcher, so that a worker that cannot serve comes to its end. */
   leave(): void
 }
@@ -32,13 +35,24 @@ export async function joinWorkers(): Promise<WorkerChannel | null> {
   // Else Node ends a worker at once, streams and all, when its watcher is gone.
   worker.exitedAfterDisconnect = true
   const asked = new Map<number, (answers: readonly PeerAnswer[]) => void>()
+  const early: (keyof Orders)[] = []
+  let orders: Orders | null = null
   let lastId = 0
   const { promise, resolve } = Promise.withResolvers<WorkerPlace>()
   process.on('message', (message: ToWorker) => {
     if (message.kind === 'place') resolve({ index: message.index, count: message.count })
+    if (message.kind === 'stop' || message.kind === 'reload') {
+      if (orders === null) early.push(message.kind)
+      else orders[message.kind]()
+    }
     if (message.kind !== 'answers') return
     asked.get(message.id)?.(message.answers)
     asked.delete(message.id)
+  })
+  // Nobody passes an answer on any longer.
+  process.once('disconnect', () => {
+    for (const end of asked.values()) end([])
+    asked.clear()
   })
   send({ kind: 'hello' })
   const place = await promise
@@ -55,18 +69,21 @@ export async function joinWorkers(): Promise<WorkerChannel | null> {
         })
       },
     },
-    follow({ stop, reload, answer }) {
+    open(answer) {
       process.on('message', (message: ToWorker) => {
-        if (message.kind === 'stop') stop()
-        if (message.kind === 'reload') reload()
-        if (message.kind === 'question')
-          void answer(message.question).then((said) => send({ kind: 'answer', id: message.id, answer: said }))
+        if (message.kind !== 'question') return
+        void answer(message.question).then((said) => send({ kind: 'answer', id: message.id, answer: said }))
       })
+      send({ kind: 'open' })
+    },
+    follow(given) {
+      orders = given
       process.on('SIGINT', () => {})
       process.on('SIGHUP', () => {})
-      process.on('SIGTERM', stop)
-      process.once('disconnect', stop)
+      process.on('SIGTERM', given.stop)
+      process.once('disconnect', given.stop)
       send({ kind: 'serving' })
+      for (const order of early.splice(0)) given[order]()
     },
     leave() {
       if (process.connected) process.disconnect?.()

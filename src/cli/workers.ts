@@ -20,6 +20,8 @@ const pauseMsMax = 10_000
 interface Place {
   worker: Worker
   startedAtMs: number
+  /** Whether the worker answers questions. One that starts does not, and takes over what was changed when it does. */
+  isOpen: boolean
   /** Whether any worker has served here; before that an end is the end of all. */
   hasServed: boolean
   quickEnds: number
@@ -40,6 +42,7 @@ class Watch {
       this.#places.push({
         worker: this.#fork(index, count),
         startedAtMs: systemClock.nowMs(),
+        isOpen: false,
         hasServed: false,
         quickEnds: 0,
       })
@@ -82,21 +85,27 @@ class Watch {
       case 'hello':
         this.#questions.tell(worker, { kind: 'place', ...place })
         return
-      case 'serving': {
-        const served = this.#places[place.index]
-        if (served !== undefined) served.hasServed = true
+      case 'open':
+        this.#note(place.index, { isOpen: true })
         return
-      }
+      case 'serving':
+        this.#note(place.index, { hasServed: true })
+        return
       case 'ask':
-        this.#questions.ask(worker, this.#connectedBeside(worker), message)
+        this.#questions.ask(worker, this.#openBeside(worker), message)
         return
       case 'answer':
         this.#questions.answered(worker, message)
     }
   }
 
-  #connectedBeside(asking: Worker): Worker[] {
-    return this.#places.map(({ worker }) => worker).filter((worker) => worker !== asking && worker.isConnected())
+  #note(index: number, fields: Partial<Place>): void {
+    const place = this.#places[index]
+    if (place !== undefined) Object.assign(place, fields)
+  }
+
+  #openBeside(asking: Worker): Worker[] {
+    return this.#places.flatMap(({ worker, isOpen }) => (isOpen && worker !== asking && worker.isConnected() ? [worker] : []))
   }
 
   #replace(index: number, count: number, { code, signal }: { readonly code: number | null; readonly signal: string | null }): void {
@@ -114,8 +123,7 @@ class Watch {
     this.#say('error', `worker ${index + 1} ended by itself (${signal ?? `exit code ${code ?? 'unknown'}`}); another one takes its place`)
     systemClock.after(pauseMs, () => {
       if (this.#stopping) return
-      place.startedAtMs = systemClock.nowMs()
-      place.worker = this.#fork(index, count)
+      this.#note(index, { startedAtMs: systemClock.nowMs(), isOpen: false, worker: this.#fork(index, count) })
     })
   }
 }

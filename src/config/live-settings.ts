@@ -106,6 +106,11 @@ export class LiveSettings implements OperatorSettings {
     return this.#stateOf(name)
   }
 
+  /** What is switched by hand, by name. */
+  switches(): ReadonlyMap<string, Switch> {
+    return this.#switches
+  }
+
   features(): readonly FeatureState[] {
     return featureNames.map((name) => this.#stateOf(name))
   }

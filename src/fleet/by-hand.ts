@@ -5,9 +5,31 @@
  */
 import type { NodeOptions } from './options.ts'
 
+/** What operators changed of a fleet since its process started. */
+export interface FleetByHand {
+  readonly added: readonly NodeOptions[]
+  readonly removed: readonly NodeOptions[]
+  /** Names of the nodes that are drained. */
+  readonly draining: readonly string[]
+}
+
 export class ChangesByHand {
   #added: readonly NodeOptions[] = []
   #removed: readonly NodeOptions[] = []
+
+  get added(): readonly NodeOptions[] {
+    return this.#added
+  }
+
+  get removed(): readonly NodeOptions[] {
+    return this.#removed
+  }
+
+  /** Takes the place of what was noted so far. */
+  replace({ added, removed }: Pick<FleetByHand, 'added' | 'removed'>): void {
+    this.#added = added
+    this.#removed = removed
+  }
 
   noteAdded(options: NodeOptions): void {
     this.#removed = this.#removed.filter((other) => !isSameNode(options, other))

@@ -14,7 +14,7 @@ import { routes } from '../wire/routes.ts'
 import { Admission } from './admission.ts'
 import type { Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
-import { ChangesByHand, isEqual, nodeNameOf } from './by-hand.ts'
+import { ChangesByHand, type FleetByHand, isEqual, nodeNameOf } from './by-hand.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
 import { createDispatch, type DispatchEvents } from './dispatch.ts'
 import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
@@ -345,6 +345,26 @@ export class Fleet {
    * Throws before it changes anything.
    */
   async reconcile(listed: readonly NodeOptions[]): Promise<void> {
+    const added = this.#follow(listed)
+    await Promise.all(added.map((node) => this.prober.probeNow(node)))
+  }
+
+  /** What was changed by hand. */
+  byHand(): FleetByHand {
+    const { added, removed } = this.#byHand
+    return { added, removed, draining: this.#nodes.filter(({ draining }) => draining).map(({ name }) => name) }
+  }
+
+  /** Takes over what was changed by hand in another process with the same list, before `start`. */
+  adopt(changes: FleetByHand): void {
+    const listed = this.#nodes.map(({ options }) => options)
+    this.#byHand.replace(changes)
+    this.#follow(listed)
+    for (const node of this.#nodes) node.draining = changes.draining.includes(node.name)
+  }
+
+  /** Returns the nodes that are new. */
+  #follow(listed: readonly NodeOptions[]): FleetNode[] {
     const wanted = this.#byHand.over(listed)
     const isNew = (options: NodeOptions): boolean => !this.#nodes.some((node) => isEqual(options, node.options))
     // A certificate authority's file that cannot be read throws here.
@@ -356,7 +376,7 @@ export class Fleet {
     // Aliases may have changed, too.
     this.catalogue.invalidate()
     this.#admission.wake()
-    await Promise.all(added.map((node) => this.prober.probeNow(node)))
+    return added
   }
 
   async close(): Promise<void> {

@@ -20,11 +20,12 @@ export interface Scrape {
 export type RenderMetrics = (exposition: Exposition) => Promise<Scrape>
 
 export interface PeerAnswerDeps {
-  readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining'>
+  readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining' | 'byHand'>
   readonly calls: CallRegistry
   readonly explanations: Explanations
   readonly clock: Clock
   readonly renderMetrics: RenderMetrics
+  readonly switches: () => ReadonlyMap<string, Switch>
   readonly adoptSwitch: (name: string, wanted: Switch | null) => Promise<void>
   /** Hears of what this worker could not do although the asking one could. */
   readonly onTrouble: (error: unknown) => void
@@ -57,6 +58,8 @@ async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<P
       return { explained: deps.explanations.find(question.id) }
     case 'cancel':
       return { cancelled: calls.cancel(question.id, cancelledByOperator()) }
+    case 'by-hand':
+      return { byHand: { fleet: fleet.byHand(), switches: [...deps.switches()] } }
     case 'add-node':
       await fleet.addNode(question.node)
       return {}

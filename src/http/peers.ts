@@ -3,6 +3,7 @@
  * the connection came to. A worker that does not answer in time is left out of what is shown.
  */
 import type { Switch } from '../core/operator-settings.ts'
+import type { FleetByHand } from '../fleet/by-hand.ts'
 import type { NodeOptions } from '../fleet/options.ts'
 import type { ExplainedRequest } from '../observe/explained.ts'
 import type { FleetSnapshot, NodeSnapshot, PoolSnapshot, RunnerSnapshot } from '../fleet/snapshot.ts'
@@ -14,11 +15,18 @@ export type PeerQuestion =
   | { readonly kind: 'fleet' }
   | { readonly kind: 'requests' }
   | { readonly kind: 'explain'; readonly id: string }
+  | { readonly kind: 'by-hand' }
   | { readonly kind: 'cancel'; readonly id: string }
   | { readonly kind: 'add-node'; readonly node: NodeOptions }
   | { readonly kind: 'remove-node'; readonly name: string }
   | { readonly kind: 'drain'; readonly name: string; readonly draining: boolean }
   | { readonly kind: 'switch'; readonly name: string; readonly wanted: Switch | null }
+
+/** What operators changed in a worker since it started. */
+export interface ChangedByHand {
+  readonly fleet: FleetByHand
+  readonly switches: readonly (readonly [name: string, wanted: Switch])[]
+}
 
 /** What one worker says; only what was asked for is there. */
 export interface PeerAnswer {
@@ -29,6 +37,7 @@ export interface PeerAnswer {
   readonly requests?: readonly CallSnapshot[]
   readonly cancelled?: boolean
   readonly explained?: ExplainedRequest | null
+  readonly byHand?: ChangedByHand
 }
 
 export interface Peers {

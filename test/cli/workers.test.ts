@@ -20,7 +20,7 @@ interface Served {
 }
 
 /** Both workers serve when this returns. */
-async function serve(args: readonly string[] = [], options: SimNodeOptions = {}): Promise<Served> {
+async function serve(args: readonly string[] = [], options: SimNodeOptions & { readonly nodes?: number } = {}): Promise<Served> {
   const herd = await createHerd({ nodes: 1, speed: 20, ...options })
   onTestFinished(() => herd.close())
   const port = await freePort()
@@ -127,6 +127,32 @@ test('an operator sees and changes both, whichever answers', { timeout: testMsMa
   for (let asked = 0; asked < 4; asked += 1) expect((await fleetOf(url)).nodes[0]?.draining).toBe(true)
 })
 
+test('a worker that takes the place of a dead one has what was changed by hand', { timeout: testMsMax }, async () => {
+  const { url, running, herd } = await serve([], { nodes: 2 })
+  const [listed = '', added = ''] = herd.urls
+  const post = (path: string, body: object = {}): Promise<Response> =>
+    fetch(url + path, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json', connection: 'close' } })
+  expect((await post('/admin/nodes', { url: added, name: 'by-hand' })).status).toBe(201)
+  expect((await post(`/admin/nodes/${new URL(listed).host}/drain`)).status).toBe(200)
+  const off = await fetch(`${url}/admin/features/cache`, { method: 'PUT', body: '{"on":false}', headers: { connection: 'close' } })
+  expect(off.status).toBe(200)
+  const [first = 0, second = 0] = workersOf(running)
+  process.kill(first, 'SIGKILL')
+  await running.until(/worker \d ended by itself/)
+  await untilBothServe(running, url)
+  process.kill(second, 'SIGKILL')
+  await running.until(/worker \d ended by itself[^]*worker \d ended by itself/)
+  await untilBothServe(running, url)
+  for (let asked = 0; asked < 4; asked += 1) {
+    expect((await fleetOf(url)).nodes.map(({ draining }) => draining)).toEqual([true, false])
+    const features = await fetch(`${url}/admin/features`, { headers: { connection: 'close' } })
+    expect(await features.json()).toMatchObject({
+      features: expect.arrayContaining([expect.objectContaining({ name: 'cache', on: false })]),
+    })
+  }
+  expect(await generate(url)).toBe(200)
+})
+
 test('a limit holds for both together without Redis', { timeout: testMsMax }, async () => {
   const { url } = await serve(['--set', 'limits.tenant.requestsPerMinute=6', '--set', 'cache.enabled=false'])
   const statuses = await Promise.all(Array.from({ length: 20 }, () => generate(url)))
@@ -144,6 +170,16 @@ test('SIGHUP and SIGTERM reach both: a stream comes whole, and all end well', { 
   running.child.kill('SIGTERM')
   for (const answer of open) expect((await answer.text()).trim().split('\n').at(-1)).toContain('"done":true')
   expect((await running.ended).code).toBe(0)
+})
+
+test('a worker that is only starting hears that all have to end', { timeout: testMsMax }, async () => {
+  const { running } = await serve()
+  const [victim = 0] = workersOf(running)
+  process.kill(victim, 'SIGKILL')
+  await running.until(/another one takes its place/)
+  await until(() => workersOf(running).length === 2 && !workersOf(running).includes(victim), 'another one starts', waitMsMax)
+  running.child.kill('SIGTERM')
+  await running.ended
 })
 
 test('workers whose watcher was killed end their streams, then themselves', { timeout: testMsMax }, async () => {
