@@ -71,7 +71,8 @@ export class UsageHistory {
       conditions.push(`(at, id) < ($${values.length - 1}::timestamptz, $${values.length}::bigint)`)
     }
     const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-    const text = `select ${columns} from usage_records ${where} order by at desc, id desc limit ${query.limit + 1}`
+    // `at` and `id` without their table would be those of the entry.
+    const text = `select ${columns} from usage_records ${where} order by usage_records.at desc, usage_records.id desc limit ${query.limit + 1}`
     const scope = within === null ? 'system' : { tenant: within }
     const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, values), {
       name: 'read_usage_history',
@@ -80,13 +81,13 @@ export class UsageHistory {
     const page = rows.slice(0, query.limit)
     const last = page.at(-1)
     const next = rows.length > query.limit && last !== undefined ? this.#makeCursor(last, within) : null
-    return { requests: page.map(entryOf), next }
+    return { requests: page.map((row) => entryShape.parse(row)), next }
   }
 
   /** The latest request of this id with its words. `within` as in `read`. Throws `route_not_found`. */
   async readOne(id: string, within: string | null): Promise<HistoryDetail> {
     const scope = within === null ? 'system' : { tenant: within }
-    const text = `select ${columns}, t.prompt, t.prompt_cut, t.answer, t.answer_cut
+    const text = `select ${columns}, t.prompt, t.prompt_cut as "promptCut", t.answer, t.answer_cut as "answerCut"
       from (select * from usage_records where request = $1 and ($2::text is null or tenant = $2) order by at desc, id desc limit 1) as r
       left join lateral (select prompt, prompt_cut, answer, answer_cut from usage_texts
         where tenant = r.tenant and request = r.request and at = r.at limit 1) as t on true`
@@ -96,12 +97,11 @@ export class UsageHistory {
     })
     const [row] = rows
     if (row === undefined) throw new CorralError('route_not_found', `no record of a request ${id.slice(0, 100)}`)
-    const [prompt, answer] = [textOf(row['prompt']), textOf(row['answer'])]
-    return { ...entryOf(row), prompt, promptCut: row['prompt_cut'] === true, answer, answerCut: row['answer_cut'] === true }
+    return { ...entryShape.parse(row), ...wordsShape.parse(row) }
   }
 
-  #makeCursor({ at, row_id: id }: Row, within: string | null): string {
-    const place = Buffer.from(JSON.stringify([isoOf(at), String(id)])).toString('base64url')
+  #makeCursor(row: Row, within: string | null): string {
+    const place = Buffer.from(JSON.stringify([iso.parse(row['at']), String(row['row_id'])])).toString('base64url')
     return `${place}.${this.#sign(place, within).toString('base64url')}`
   }
 
@@ -125,79 +125,59 @@ export class UsageHistory {
 
 const cursorShape = z.tuple([z.string(), z.string()])
 
+const count = z.coerce.number()
+const text = z.string().nullable()
+const iso = z.union([z.date(), z.string()]).transform(isoOf)
+
+/** An entry as a row has it, in the order of tables. */
+const entryShape = z.object({
+  at: iso,
+  id: z.string(),
+  tenant: z.string(),
+  subject: text,
+  model: text,
+  node: text,
+  route: z.string(),
+  status: count,
+  outcome: z.string(),
+  error: text,
+  cache: text,
+  stream: z.boolean(),
+  attempts: count,
+  durationMs: count,
+  ttftMs: count.nullable(),
+  promptTokens: count,
+  cachedPromptTokens: count,
+  outputTokens: count,
+  gpuSeconds: count,
+  estimated: z.boolean(),
+  reason: text,
+  queueMs: count.nullable(),
+  retryMs: count.nullable(),
+  loadMs: count.nullable(),
+  promptMs: count.nullable(),
+  outputMs: count.nullable(),
+}) satisfies z.ZodType<HistoryEntry>
+
 /** Names of an entry, for tables. */
-export const historyColumns = [
-  'at',
-  'id',
-  'tenant',
-  'subject',
-  'model',
-  'node',
-  'route',
-  'status',
-  'outcome',
-  'error',
-  'cache',
-  'stream',
-  'attempts',
-  'durationMs',
-  'ttftMs',
-  'promptTokens',
-  'cachedPromptTokens',
-  'outputTokens',
-  'gpuSeconds',
-  'estimated',
-  'reason',
-  'queueMs',
-  'retryMs',
-  'loadMs',
-  'promptMs',
-  'outputMs',
-] as const satisfies readonly (keyof HistoryEntry)[]
+export const historyColumns: readonly string[] = Object.keys(entryShape.shape)
 
-const columns = `id::text as row_id, request, at, tenant, subject, model, node, route, status, outcome, error, cache, stream, attempts,
-  duration_ms, ttft_ms, prompt_tokens, cached_prompt_tokens, output_tokens, gpu_us, estimated,
-  reason, queue_ms, retry_ms, load_ms, prompt_ms, output_ms`
+/** Where an entry's name is not the column's in other letters. */
+const columnOf: Readonly<Record<string, string>> = { id: 'request', gpuSeconds: 'gpu_us / 1000000.0' }
 
-function entryOf(row: Row): HistoryEntry {
-  return {
-    id: String(row['request']),
-    at: isoOf(row['at']),
-    tenant: String(row['tenant']),
-    subject: textOf(row['subject']),
-    model: textOf(row['model']),
-    node: textOf(row['node']),
-    route: String(row['route']),
-    status: Number(row['status']),
-    outcome: String(row['outcome']),
-    error: textOf(row['error']),
-    cache: textOf(row['cache']),
-    stream: row['stream'] === true,
-    attempts: Number(row['attempts']),
-    durationMs: Number(row['duration_ms']),
-    ttftMs: countOf(row['ttft_ms']),
-    promptTokens: Number(row['prompt_tokens']),
-    cachedPromptTokens: Number(row['cached_prompt_tokens']),
-    outputTokens: Number(row['output_tokens']),
-    gpuSeconds: Number(row['gpu_us']) / 1_000_000,
-    estimated: row['estimated'] === true,
-    reason: textOf(row['reason']),
-    queueMs: countOf(row['queue_ms']),
-    retryMs: countOf(row['retry_ms']),
-    loadMs: countOf(row['load_ms']),
-    promptMs: countOf(row['prompt_ms']),
-    outputMs: countOf(row['output_ms']),
-  }
-}
+/** `row_id` is what a cursor goes by. */
+const columns = [
+  'id::text as row_id',
+  ...historyColumns.map((key) => `${columnOf[key] ?? key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)} as "${key}"`),
+].join(', ')
 
-function isoOf(value: unknown): string {
-  return (value instanceof Date ? value : new Date(String(value))).toISOString()
-}
+const wordsShape = z.object({
+  prompt: text,
+  promptCut: z.boolean().nullable().transform(Boolean),
+  answer: text,
+  answerCut: z.boolean().nullable().transform(Boolean),
+})
 
-function countOf(value: unknown): number | null {
-  return value === null ? null : Number(value)
-}
-
-function textOf(value: unknown): string | null {
-  return typeof value === 'string' ? value : null
+function isoOf(value: Date | string): string {
+  return new Date(value).toISOString()
 }
