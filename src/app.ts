@@ -25,7 +25,7 @@ import { createSwitchStore } from './http/admin/switch-store.ts'
 import { createGuard } from './http/auth/guard.ts'
 import { createSignIn } from './http/auth/sign-in.ts'
 import { watchStores } from './http/health/watched-stores.ts'
-import { createPeerAnswers, type RenderMetrics, wholeScrape } from './http/peer-answers.ts'
+import { createPeerAnswers, followPeers, type RenderMetrics, wholeScrape } from './http/peer-answers.ts'
 import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './http/peers.ts'
 import { ragRoutes } from './http/rag/asked-routes.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
@@ -322,16 +322,7 @@ export function createApp(deps: AppDeps): App {
       adoptSwitch: (name, wanted) => settings.adopt(name, wanted),
       onTrouble: surface.onBug,
     }),
-    async followPeers() {
-      const { byHand } = (await peers.ask({ kind: 'by-hand' })).find((answer) => answer.byHand !== undefined) ?? {}
-      if (byHand === undefined) return
-      try {
-        fleet.adopt(byHand.fleet)
-        for (const [name, wanted] of byHand.switches) await settings.adopt(name, wanted)
-      } catch (error) {
-        onTrouble('this worker goes on without what was changed by hand in the others', error)
-      }
-    },
+    followPeers: () => followPeers(peers, { fleet, adoptSwitch: (name, wanted) => settings.adopt(name, wanted), onTrouble }),
     async listen() {
       const address = await server.listen()
       fleet.start()

@@ -4,7 +4,7 @@ import type { Cache } from './layer.ts'
 
 /** Makes each scrape show the cache as it is then. */
 export function addCacheMetrics(metrics: Metrics, cache: Pick<Cache, 'stats'>): void {
-  const { cacheRequests, cacheLayer, cacheSavedTokens, cacheBytes, cacheEntries, cacheFlights } = metrics.families
+  const { cacheRequests, cacheLayer, cacheSavedTokens, cacheBytes, cacheEntries, cacheEvictions, cacheFlights } = metrics.families
   metrics.addSource(() => {
     const stats = cache.stats()
     const hits = Object.values(stats.hits).reduce((sum, count) => sum + count, 0)
@@ -20,6 +20,7 @@ export function addCacheMetrics(metrics: Metrics, cache: Pick<Cache, 'stats'>): 
     cacheSavedTokens.child().value = stats.tokensSaved
     cacheBytes.child().value = stats.memory.bytes
     cacheEntries.child().value = stats.memory.entries
+    cacheEvictions.child().value = stats.memory.evictions
     cacheFlights.child().value = stats.flightsUnderWay
   })
 }

@@ -28,16 +28,42 @@ function send(message: FromWorker): void {
   if (process.connected) process.send?.(message)
 }
 
+/** The other workers, by way of the watcher. */
+class WatchedPeers implements Peers {
+  readonly #asked = new Map<number, (answers: readonly PeerAnswer[]) => void>()
+  #lastId = 0
+
+  ask(question: PeerQuestion): Promise<readonly PeerAnswer[]> {
+    if (!process.connected) return Promise.resolve([])
+    this.#lastId += 1
+    const id = this.#lastId
+    return new Promise((answered) => {
+      this.#asked.set(id, answered)
+      send({ kind: 'ask', id, question })
+    })
+  }
+
+  hear({ id, answers }: Extract<ToWorker, { kind: 'answers' }>): void {
+    this.#asked.get(id)?.(answers)
+    this.#asked.delete(id)
+  }
+
+  /** Nobody passes an answer on any longer. */
+  end(): void {
+    for (const answered of this.#asked.values()) answered([])
+    this.#asked.clear()
+  }
+}
+
 /** Null where this process is no worker. */
 export async function joinWorkers(): Promise<WorkerChannel | null> {
   const { worker } = cluster
   if (worker === undefined) return null
   // Else Node ends a worker at once, streams and all, when its watcher is gone.
   worker.exitedAfterDisconnect = true
-  const asked = new Map<number, (answers: readonly PeerAnswer[]) => void>()
+  const peers = new WatchedPeers()
   const early: (keyof Orders)[] = []
   let orders: Orders | null = null
-  let lastId = 0
   const { promise, resolve } = Promise.withResolvers<WorkerPlace>()
   process.on('message', (message: ToWorker) => {
     if (message.kind === 'place') resolve({ index: message.index, count: message.count })
@@ -45,30 +71,14 @@ export async function joinWorkers(): Promise<WorkerChannel | null> {
       if (orders === null) early.push(message.kind)
       else orders[message.kind]()
     }
-    if (message.kind !== 'answers') return
-    asked.get(message.id)?.(message.answers)
-    asked.delete(message.id)
+    if (message.kind === 'answers') peers.hear(message)
   })
-  // Nobody passes an answer on any longer.
-  process.once('disconnect', () => {
-    for (const end of asked.values()) end([])
-    asked.clear()
-  })
+  process.once('disconnect', () => peers.end())
   send({ kind: 'hello' })
   const place = await promise
   return {
     place,
-    peers: {
-      ask(question) {
-        if (!process.connected) return Promise.resolve([])
-        lastId += 1
-        const id = lastId
-        return new Promise((answered) => {
-          asked.set(id, answered)
-          send({ kind: 'ask', id, question })
-        })
-      },
-    },
+    peers,
     open(answer) {
       process.on('message', (message: ToWorker) => {
         if (message.kind !== 'question') return

@@ -75,8 +75,11 @@ export class AttemptWatch {
     this.#runner.heardAtMs = nowMs
   }
 
-  noteFrame(nowMs: number): void {
+  /** Gives how long ago the frame before was, in milliseconds. */
+  noteFrame(nowMs: number): number {
+    const gapMs = nowMs - this.#lastFrameMs
     this.#lastFrameMs = nowMs
+    return gapMs
   }
 
   /** Milliseconds since the last byte, or since the start. */

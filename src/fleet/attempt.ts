@@ -29,6 +29,11 @@ import { blamedSilenceMs } from './deadlines.ts'
 import type { FleetOptions } from './options.ts'
 import type { Exchange, ResponseHandler, ResponseHeaders, TransportError } from './transport.ts'
 
+/** Hears how far apart, in seconds, the pieces of a stream are; called for each of them. */
+export interface FrameGaps {
+  observe(seconds: number): void
+}
+
 export interface AttemptDeps {
   readonly clock: Clock
   readonly options: FleetOptions
@@ -47,6 +52,8 @@ export class Attempt implements ResponseHandler, Listed {
   status = 0
   headers: ResponseHeaders = {}
   firstFrameAtMs = 0
+  /** Set when the first frame has come. */
+  gaps: FrameGaps | null = null
   bytes = 0
   usage: Usage | null = null
   #exchange: Exchange | null = null
@@ -132,7 +139,8 @@ export class Attempt implements ResponseHandler, Listed {
     }
     const step = reader.push(chunk)
     if (step.forward !== null) {
-      this.#watch.noteFrame(nowMs)
+      const gapMs = this.#watch.noteFrame(nowMs)
+      if (this.gaps !== null) this.gaps.observe(gapMs / 1_000)
       // Whoever takes the frame may end the try.
       if (!this.#forward(step.forward, nowMs) || this.#ended) return
     }

@@ -20,7 +20,7 @@ import { responseHeaders } from '../wire/request-headers.ts'
 import type { EndAttempt } from '../observe/tracing.ts'
 import { renderStreamError } from '../wire/render-error.ts'
 import type { Admission } from './admission.ts'
-import { Attempt } from './attempt.ts'
+import { Attempt, type FrameGaps } from './attempt.ts'
 import { type AttemptSink, type Failure, isIdleLoss, type StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { Claim } from './claim.ts'
@@ -32,6 +32,8 @@ import { prepareRequest, type Wish } from './wish.ts'
 import type { NumCtxPolicy } from './num-ctx.ts'
 
 export interface DispatchEvents {
+  /** A try's first frame came: gives who hears of the gaps between those that follow, if anybody. */
+  streamStarted(attempt: Attempt): FrameGaps | null
   /** One try ended. `ttftMs` is null when no frame came. */
   attemptEnded(attempt: Attempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }): void
   retried(node: string, reason: string): void
@@ -180,11 +182,11 @@ class Dispatch implements AttemptSink<Attempt> {
     runner.noteStreaming()
     if (runner.bounded) runner.stats.observeStreaming(runner.streaming, attempt.firstFrameAtMs)
     this.#frames = frames
+    attempt.gaps = this.#deps.events.streamStarted(attempt)
     this.#call.progress.phase = 'streaming'
     this.#settled = true
-    const outcome = new Promise<Outcome>((resolve) => {
-      this.#resolveOutcome = resolve
-    })
+    const { promise: outcome, resolve } = Promise.withResolvers<Outcome>()
+    this.#resolveOutcome = resolve
     this.#settle.resolve({
       kind: 'stream',
       status: attempt.status,

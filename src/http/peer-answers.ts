@@ -75,6 +75,23 @@ async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<P
   }
 }
 
+export interface FollowPeersDeps extends Pick<PeerAnswerDeps, 'adoptSwitch'> {
+  readonly fleet: Pick<Fleet, 'adopt'>
+  readonly onTrouble: (message: string, cause: unknown) => void
+}
+
+/** Takes over what was changed by hand in the other workers, before this one listens. */
+export async function followPeers(peers: Peers, { fleet, adoptSwitch, onTrouble }: FollowPeersDeps): Promise<void> {
+  const { byHand } = (await peers.ask({ kind: 'by-hand' })).find((answer) => answer.byHand !== undefined) ?? {}
+  if (byHand === undefined) return
+  try {
+    fleet.adopt(byHand.fleet)
+    for (const [name, wanted] of byHand.switches) await adoptSwitch(name, wanted)
+  } catch (error) {
+    onTrouble('this worker goes on without what was changed by hand in the others', error)
+  }
+}
+
 export function cancelledByOperator(): CorralError {
   return new CorralError('client_gone', 'cancelled by an operator')
 }

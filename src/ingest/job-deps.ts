@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { EmbeddedChunk, Embedded, EmbedOptions, Metadata, ParsedDocument } from '../core/corpus.ts'
 import type { Database, Transaction } from '../store/database.ts'
+import type { Job } from './job.ts'
 import type { IngestOptions } from './job-options.ts'
 import type { TokenEstimates } from './token-estimate.ts'
 
@@ -68,6 +69,29 @@ export type HeldVectors = (
   place: DocumentPlace,
 ) => Promise<{ readonly digest: string; readonly hashes: ReadonlySet<string> } | null>
 
+/** What an attempt at a job did to its document. */
+export interface WrittenDocument {
+  readonly outcome: 'written' | 'unchanged' | 'duplicate'
+  /** As it was found to be; null: it was not looked into. */
+  readonly contentType: string | null
+  readonly chunks: number
+  readonly sizeBytes: number
+}
+
+/** How an attempt ended; `code` of the error when it did not reach the end. */
+export type AttemptResult =
+  ({ readonly state: 'done' } & WrittenDocument) | { readonly state: 'queued' | 'paused' | 'failed'; readonly code: string }
+
+/** What ingest tells of itself. */
+export interface IngestEvents {
+  /** A job passed a stage. */
+  stagePassed(stage: string, tookMs: number): void
+  /** A batch of texts was given to an embedder. */
+  embedded(texts: number, isOk: boolean): void
+  /** `job` as it was when the attempt began. */
+  attemptEnded(job: Job, result: AttemptResult, tookMs: number): void
+}
+
 export interface IngestDeps {
   readonly database: Database
   readonly clock: Clock
@@ -83,9 +107,8 @@ export interface IngestDeps {
   readonly heldVectors: HeldVectors
   /** Longest input of the embedder in tokens; null when nobody knows. */
   readonly contextTokens: (model: string) => Promise<number | null>
-  /** Hears of each stage that a job passed, and of each batch of texts that an embedder was given; left out: nobody does. */
-  readonly onStage?: (stage: string, tookMs: number) => void
-  readonly onEmbedded?: (texts: number, isOk: boolean) => void
+  /** Left out: nobody hears. */
+  readonly events?: IngestEvents
   /** Something failed in the background that no caller hears of. */
   readonly onTrouble: (error: unknown) => void
 }

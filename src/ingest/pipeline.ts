@@ -8,7 +8,7 @@ import { z } from 'zod'
 import type { Chunk } from '../core/corpus.ts'
 import { documentWithHash, storedDocument } from './documents-stored.ts'
 import type { Transaction } from '../store/database.ts'
-import type { DocumentPlace, IngestDeps } from './job-deps.ts'
+import type { DocumentPlace, IngestDeps, WrittenDocument } from './job-deps.ts'
 import type { Job } from './job.ts'
 import { wholeDocument } from './job-options.ts'
 import type { Lease } from './jobs/lease.ts'
@@ -21,21 +21,23 @@ import { ensureSource, prepare } from './stage-prepare.ts'
 
 const preparedRow = z.object({ prepared: preparedDocument.nullable() })
 
-/** Does the job. Throws `LeaseLost` when it was taken away, `EmbedderMissing`, or what a stage throws. */
-export async function runJob(lease: Lease, context: EmbedContext): Promise<void> {
+/** Does the job, and gives what came of its document. Throws `LeaseLost` when it was taken away, `EmbedderMissing`, or what a stage throws. */
+export async function runJob(lease: Lease, context: EmbedContext): Promise<WrittenDocument> {
   const { job } = lease
   const { deps, report, gates } = context
   const source = await ensureSource(job, lease, context)
   const earlier = await earlierPrepared(job, deps)
   const same = await whatIsThere(job, source, { deps, isBegun: earlier !== null })
-  if (same.isUnchanged) return finishWithout(lease, 'unchanged', null)
-  if (same.duplicateOf !== null && job.skipsDuplicates) return finishWithout(lease, 'duplicate', same.duplicateOf)
+  if (same.isUnchanged) return finishWithout(lease, 'unchanged', { duplicateOf: null, sizeBytes: source.sizeBytes })
+  if (same.duplicateOf !== null && job.skipsDuplicates)
+    return finishWithout(lease, 'duplicate', { duplicateOf: same.duplicateOf, sizeBytes: source.sizeBytes })
   const prepared = earlier ?? (await gates.extract.pass(lease.signal, () => prepare(job, lease, { source, deps, report })))
   const chunks = await chunksOf(job, deps)
   const ready = { job, source, prepared, chunks, duplicateOf: same.duplicateOf }
   const embedded = await embedOrShowWords(ready, lease, context)
   await report({ stage: 'index', done: 0, total: 1 })
   await gates.index.pass(lease.signal, () => indexDocument({ ...ready, prepared: embedded }, lease, context))
+  return { outcome: 'written', contentType: prepared.contentType, chunks: chunks.length, sizeBytes: source.sizeBytes }
 }
 
 interface Ready {
@@ -111,7 +113,11 @@ async function wasWritten(
 }
 
 /** Ends the job without writing the document. */
-async function finishWithout(lease: Lease, outcome: 'unchanged' | 'duplicate', duplicateOf: string | null): Promise<void> {
+async function finishWithout(
+  lease: Lease,
+  outcome: 'unchanged' | 'duplicate',
+  { duplicateOf, sizeBytes }: { readonly duplicateOf: string | null; readonly sizeBytes: number },
+): Promise<WrittenDocument> {
   const { job } = lease
   await lease.stop()
   await lease.tx(
@@ -132,4 +138,5 @@ async function finishWithout(lease: Lease, outcome: 'unchanged' | 'duplicate', d
     },
     { name: 'finish_without' },
   )
+  return { outcome, contentType: null, chunks: 0, sizeBytes }
 }

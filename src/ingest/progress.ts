@@ -61,7 +61,7 @@ interface ReporterDeps {
   readonly clock: Clock
   readonly events: JobEvents
   /** Hears of each stage that was passed. */
-  readonly onStage?: (stage: Stage, tookMs: number) => void
+  readonly onStage: (stage: Stage, tookMs: number) => void
 }
 
 /** The reporter of one attempt at a job, and what ends its last stage. */
@@ -71,7 +71,7 @@ export function reporter(lease: Lease, { clock, events, onStage }: ReporterDeps)
   let begin = { atMs: 0, done: 0 }
   let writtenMs = 0
   const end = (): void => {
-    if (stage !== null) onStage?.(stage, clock.nowMs() - begin.atMs)
+    if (stage !== null) onStage(stage, clock.nowMs() - begin.atMs)
   }
   const tell: Report = async (report) => {
     const nowMs = clock.nowMs()

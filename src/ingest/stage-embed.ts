@@ -125,12 +125,12 @@ async function embedBatch(
       signal: limit,
     })
     if (vectors.length !== texts.length) throw new CorralError('node_protocol', `${texts.length} texts gave ${vectors.length} vectors`)
-    deps.onEmbedded?.(texts.length, true)
+    deps.events?.embedded(texts.length, true)
     if (promptTokens !== undefined && promptTokens !== null) deps.estimates.learn(task.model, texts, promptTokens)
     return { byHash: new Map(batch.map(([hash], index) => [hash, vectors[index] ?? new Float32Array(0)])), digest }
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    deps.onEmbedded?.(texts.length, false)
+    deps.events?.embedded(texts.length, false)
     if (error instanceof CorralError && (error.retryable || error.status === 404)) throw new EmbedderMissing(error)
     if (limit.aborted)
       throw new EmbedderMissing(new CorralError('node_timeout', `${task.model} did not embed ${texts.length} texts in time`))

@@ -14,6 +14,8 @@ export const overheadSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0
 export const retrievalSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.045, 0.06, 0.09, 0.25, 0.5, 1, 2.5, 5, 10]
 /** Hits of a search. */
 export const results = [0, 1, 2, 5, 10, 20, 50]
+/** Scores of hits. */
+export const scores = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
 /** Stages of an ingest, seconds. */
 export const ingestSeconds = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600]
 /** Waiting in a queue, seconds. */

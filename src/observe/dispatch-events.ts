@@ -21,7 +21,9 @@ function isTruncated({ claim: { runner }, request }: ObservedAttempt, { promptTo
 export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel }: EventContext) {
   const { families } = metrics
   const pool = (name: string): string => (name === '*' ? '*' : metrics.pool.admit(name))
+  const modelOf = ({ runner }: ObservedAttempt['claim']): string => (runner.bounded ? metrics.model.admit(runner.model) : 'other')
   return {
+    streamStarted: quiet(({ claim }: Pick<ObservedAttempt, 'claim'>) => families.interToken.at(modelOf(claim))),
     attemptEnded: quiet((attempt: ObservedAttempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }) => {
       const { runner, waitedMs } = attempt.claim
       const node = metrics.node.admit(runner.node)
@@ -34,7 +36,7 @@ export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel }: Event
         metrics.overhead.observe((attempt.startedAtMs - attempt.call.receivedAtMs) / 1_000)
       }
       const { usage } = attempt
-      const model = runner.bounded ? metrics.model.admit(runner.model) : 'other'
+      const model = modelOf(attempt.claim)
       if (result.ttftMs !== null && result.outcome !== 'ok') {
         families.undelivered.at(model, undeliveredReasons[result.outcome] ?? 'broken').value += usage?.outputTokens ?? attempt.frameCount
       }

@@ -31,8 +31,8 @@ export interface EventContext {
   /** Calls whose rejection the relay layer has counted. */
   readonly counted: WeakSet<Call>
   modelLabel(model: string | null): string
-  /** Makes an event function that cannot throw. */
-  quiet<A extends readonly unknown[]>(action: (...event: A) => void): (...event: A) => void
+  /** Makes an event function that cannot throw: it gives null instead. */
+  quiet<A extends readonly unknown[], R>(action: (...event: A) => R): (...event: A) => R | null
 }
 
 /** Opens the logs and the registry. Throws when the log file cannot be opened. */
@@ -61,9 +61,10 @@ export function createEventContext(deps: ObserverDeps): EventContext {
       (action) =>
       (...event) => {
         try {
-          action(...event)
+          return action(...event)
         } catch {
           metrics.bugs.value += 1
+          return null
         }
       },
   }

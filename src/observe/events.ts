@@ -57,6 +57,8 @@ export interface Observer {
   /** A request that failed before the relay took it: an unreadable body, a refused header. */
   requestRefused(request: RefusedRequest, error: CorralError, call: Call): void
   bug(error: unknown, call: Call | null): void
+  /** A stream began: gives who is told the seconds between its pieces, if anybody. */
+  streamStarted(attempt: Pick<ObservedAttempt, 'claim'>): { observe(seconds: number): void } | null
   attemptEnded(attempt: ObservedAttempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }): void
   queued(pool: string, depth: number): void
   dequeued(pool: string, depth: number, waitedMs: number, priority: Priority): void

@@ -1,7 +1,11 @@
-/** Searches, answers and jobs as metrics: events are counted where they end, jobs are read from the store now and then. */
+/** Searches, answers, documents and jobs as metrics: events are counted where they end, jobs are read from the store now and then. */
+import { extname } from 'node:path'
+
 import type { FinishedAnswer } from '../answer/answer-stream.ts'
 import type { SearchMode, SearchRequest } from '../core/corpus.ts'
 import { citationOrigins, dropReasons } from '../core/citation.ts'
+import { type AttemptResult, type IngestEvents } from '../ingest/job-deps.ts'
+import type { Job } from '../ingest/job.ts'
 import { countJobsOfAll, type JobsInState } from '../ingest/jobs/job-rows.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type IndexSize, readIndexSize } from '../search/index-size.ts'
@@ -14,7 +18,7 @@ const searchModes: readonly SearchMode[] = ['keyword', 'vector', 'hybrid']
 const searchResults = ['ok', 'empty', 'degraded', 'cached', 'failed']
 const answerResults = ['generated', 'cached', 'refused', 'client_gone', 'failed']
 
-export class RagMetrics {
+export class RagMetrics implements IngestEvents {
   readonly #metrics: Metrics
   readonly #database: Database
   #jobs: readonly JobsInState[] = []
@@ -33,13 +37,15 @@ export class RagMetrics {
   }
 
   searched({ mode }: SearchRequest, { results, timings, degraded, cached }: FoundAnswer): void {
-    const { searches, retrievalSeconds, retrievalResults } = this.#metrics.families
+    const { searches, retrievalSeconds, retrievalResults, retrievalTopScore } = this.#metrics.families
     if (cached) {
       searches.at(mode, 'cached').value += 1
       return
     }
     searches.at(mode, degraded !== null ? 'degraded' : results.length === 0 ? 'empty' : 'ok').value += 1
     retrievalResults.at(mode).observe(results.length)
+    const [first] = results
+    if (first !== undefined) retrievalTopScore.at(mode).observe(first.score)
     const { embedMs, keywordMs, vectorMs, fuseMs, rerankMs, totalMs } = timings
     const stages = { embed: embedMs, keyword: keywordMs, vector: vectorMs, fuse: fuseMs, rerank: rerankMs, total: totalMs }
     for (const [stage, tookMs] of Object.entries(stages)) if (tookMs > 0) retrievalSeconds.at(stage).observe(tookMs / msPerSecond)
@@ -57,14 +63,27 @@ export class RagMetrics {
     for (const [reason, count] of Object.entries(summary.gate.dropped)) citationsDropped.at(reason).value += count
   }
 
-  /** A job passed a stage. */
   stagePassed(stage: string, tookMs: number): void {
     this.#metrics.families.ingestSeconds.at(stage).observe(tookMs / msPerSecond)
   }
 
-  /** A batch of texts was given to an embedder. */
   embedded(texts: number, isOk: boolean): void {
     this.#metrics.families.embeddings.at(isOk ? 'ok' : 'failed').value += texts
+  }
+
+  attemptEnded(job: Job, result: AttemptResult, tookMs: number): void {
+    const { documents, chunks, ingestBytes, jobWait, jobDuration, jobFailures } = this.#metrics.families
+    jobDuration.at(result.state).observe(tookMs / msPerSecond)
+    if (job.attempts === 1 && job.startedAtMs !== null) jobWait.child().observe((job.startedAtMs - job.createdAtMs) / msPerSecond)
+    if (result.state !== 'done') {
+      jobFailures.at(result.code).value += 1
+      if (result.state === 'failed') documents.at(kindOf(job.name), 'failed').value += 1
+      return
+    }
+    documents.at(kindOf(job.name, result.contentType), result.outcome).value += 1
+    if (result.outcome !== 'written') return
+    chunks.child().value += result.chunks
+    ingestBytes.child().value += result.sizeBytes
   }
 
   /** Reads how many jobs there are in which state, and how large the index is, for the scrapes to come. */
@@ -87,4 +106,25 @@ export class RagMetrics {
     indexChunks.child().value = chunks
     indexBytes.child().value = bytes
   }
+}
+
+/** Kinds of documents by a part of their content type, or by how their names end where nobody has looked inside. */
+const kinds = {
+  pdf: ['application/pdf', '.pdf'],
+  docx: ['application/vnd.openxmlformats-officedocument.wordprocessingml.document', '.docx'],
+  pptx: ['application/vnd.openxmlformats-officedocument.presentationml.presentation', '.pptx'],
+  xlsx: ['application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', '.xlsx'],
+  html: ['text/html', 'application/xhtml+xml', '.html', '.htm'],
+  markdown: ['text/markdown', '.md', '.markdown'],
+  csv: ['text/csv', 'text/tab-separated-values', '.csv', '.tsv'],
+  json: ['application/json', 'application/x-ndjson', '.json', '.jsonl', '.ndjson'],
+  xml: ['application/xml', '.xml'],
+  email: ['message/rfc822', '.eml'],
+  text: ['text/plain', '.txt'],
+} as const
+const kindByMark: ReadonlyMap<string, string> = new Map(Object.entries(kinds).flatMap(([kind, marks]) => marks.map((mark) => [mark, kind])))
+
+function kindOf(name: string, contentType: string | null = null): string {
+  if (contentType?.startsWith('text/x-') === true) return 'code'
+  return kindByMark.get(contentType ?? extname(name).toLowerCase()) ?? 'other'
 }

@@ -196,8 +196,7 @@ class RagHalf implements Rag {
       deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
       heldVectors,
       contextTokens: (model) => this.#models.contextTokens(model),
-      onStage: (stage, tookMs) => this.#metrics.stagePassed(stage, tookMs),
-      onEmbedded: (texts, isOk) => this.#metrics.embedded(texts, isOk),
+      events: this.#metrics,
       onTrouble: (error) => onTrouble('ingest', error),
     })
   }

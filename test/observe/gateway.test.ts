@@ -50,7 +50,8 @@ function answer(incoming: IncomingMessage, outgoing: ServerResponse): void {
     }
     seen.push(incoming.headers)
     outgoing.write(`${JSON.stringify({ ...ended, message: { role: 'assistant', content: 'secret answer' }, done: false })}\n`)
-    outgoing.end(`${JSON.stringify({ ...ended, ...figures })}\n`)
+    // Later, so that it is a piece of its own.
+    setTimeout(() => outgoing.end(`${JSON.stringify({ ...ended, ...figures })}\n`), 20)
   })
 }
 
@@ -94,6 +95,7 @@ test('a stream is counted, timed and logged at its end, and its trace reaches th
   await expect.poll(async () => sample(await scrape(), series)).toBe(1)
   const text = await scrape()
   expect(sample(text, `corral_time_to_first_token_seconds_count{model="${model}"}`)).toBe(1)
+  expect(sample(text, `corral_inter_token_latency_seconds_count{model="${model}"}`)).toBe(1)
   expect(sample(text, `corral_output_tokens_total{model="${model}",node="a"}`)).toBe(3)
   expect(sample(text, 'corral_node_requests_total{node="a",outcome="ok"}')).toBe(1)
   expect(sample(text, 'corral_overhead_seconds_count{phase="dispatch"}')).toBe(1)

@@ -3,7 +3,7 @@
  * at once with its reason, and a missing embedder makes the job wait without using up its attempts.
  */
 import { CorralError, toCorralError } from '../../core/errors.ts'
-import type { IngestDeps } from '../job-deps.ts'
+import type { AttemptResult, IngestDeps } from '../job-deps.ts'
 import type { Job } from '../job.ts'
 import { EmbedderMissing } from '../stage-embed.ts'
 import { type Lease, LeaseLost } from './lease.ts'
@@ -23,9 +23,12 @@ const storeCodes: ReadonlySet<string> = new Set(['store_unavailable', 'store_tim
 /** Waits for the store, or for others who write to the same collection, that use up no attempt: about half an hour of them. */
 const storeWaitsMax = 30
 
-/** Notes how the attempt failed. Never rejects: what cannot be noted now is found when the lease runs out. */
-export async function settleFailure(lease: Lease, error: unknown, deps: IngestDeps): Promise<void> {
-  if (error instanceof LeaseLost || lease.signal.aborted) return
+/**
+ * Notes how the attempt failed, and gives that; null when the job was taken away. Never rejects: what cannot be noted now is found when the
+ * lease runs out.
+ */
+export async function settleFailure(lease: Lease, error: unknown, deps: IngestDeps): Promise<AttemptResult | null> {
+  if (error instanceof LeaseLost || lease.signal.aborted) return null
   const verdict = verdictOn(lease.job, error, deps)
   if (verdict.code === 'internal' || storeCodes.has(verdict.code)) deps.onTrouble(error)
   try {
@@ -44,6 +47,7 @@ export async function settleFailure(lease: Lease, error: unknown, deps: IngestDe
   } catch (failure) {
     if (!(failure instanceof LeaseLost)) deps.onTrouble(failure)
   }
+  return verdict
 }
 
 function verdictOn(job: Job, error: unknown, { options, random }: IngestDeps): Verdict {

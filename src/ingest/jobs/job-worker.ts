@@ -96,18 +96,25 @@ export class JobWorkers {
   }
 
   async #work(job: Job): Promise<void> {
-    const { database, clock, options, onStage, onTrouble } = this.#deps
+    const { database, clock, options, events, onTrouble } = this.#deps
+    const startedAtMs = clock.nowMs()
     const lease = new Lease(job, { database, clock, leaseMs: options().leaseMs, onTrouble })
     const key = keyOf(job.tenant, job.id)
     this.#leases.set(key, lease)
     lease.start()
     this.#events.emit(job)
     try {
-      const { report, end } = reporter(lease, { clock, events: this.#events, ...(onStage === undefined ? {} : { onStage }) })
-      await runJob(lease, { deps: this.#deps, report, gates: this.#gates })
+      const { report, end } = reporter(lease, {
+        clock,
+        events: this.#events,
+        onStage: (stage, tookMs) => events?.stagePassed(stage, tookMs),
+      })
+      const document = await runJob(lease, { deps: this.#deps, report, gates: this.#gates })
       end()
+      events?.attemptEnded(job, { state: 'done', ...document }, clock.nowMs() - startedAtMs)
     } catch (error) {
-      await settleFailure(lease, error, this.#deps)
+      const result = await settleFailure(lease, error, this.#deps)
+      if (result !== null) events?.attemptEnded(job, result, clock.nowMs() - startedAtMs)
     } finally {
       await lease.stop()
       this.#leases.delete(key)

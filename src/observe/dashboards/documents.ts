@@ -35,6 +35,23 @@ function ingest(): Panel[] {
       queries: [{ expr: `max by (state) (${pick('corral_jobs')})`, legend: '{{state}}' }],
       width: 16,
     }),
+    stack({
+      title: 'Documents by outcome',
+      description:
+        'Per second. `unchanged` and `duplicate` cost no embedding; why some `failed` is in `corral_job_failures_total` by reason.',
+      queries: [{ expr: perSecond('outcome', 'corral_documents_total'), legend: '{{outcome}}' }],
+    }),
+    lines({
+      title: 'Ingest stages p95',
+      description: 'Of jobs that passed them, the wait for their turn included.',
+      queries: [{ expr: quantile(0.95, 'stage', 'corral_ingest_stage_seconds'), legend: '{{stage}}' }],
+      unit: 's',
+    }),
+    lines({
+      title: 'Texts embedded',
+      description: 'Per second, for documents.',
+      queries: [{ expr: perSecond('outcome', 'corral_embeddings_total'), legend: '{{outcome}}' }],
+    }),
   ]
 }
 
@@ -59,17 +76,6 @@ function search(): Panel[] {
         { expr: `max(${pick('corral_index_documents')})`, legend: 'documents' },
         { expr: `max(${pick('corral_index_chunks')})`, legend: 'chunks' },
       ],
-    }),
-    lines({
-      title: 'Ingest stages p95',
-      description: 'Of jobs that passed them, the wait for their turn included.',
-      queries: [{ expr: quantile(0.95, 'stage', 'corral_ingest_stage_seconds'), legend: '{{stage}}' }],
-      unit: 's',
-    }),
-    lines({
-      title: 'Texts embedded',
-      description: 'Per second, for documents.',
-      queries: [{ expr: perSecond('outcome', 'corral_embeddings_total'), legend: '{{outcome}}' }],
     }),
     lines(
       {

@@ -34,6 +34,12 @@ function latency(): Panel[] {
       unit: 's',
     }),
     lines({
+      title: 'Pauses in streams p95',
+      description: 'Between one piece of a stream and the next, as the node sends them. Readers see these; the mean above hides them.',
+      queries: [{ expr: quantile(0.95, 'model', 'corral_inter_token_latency_seconds'), legend: '{{model}}' }],
+      unit: 's',
+    }),
+    lines({
       title: 'First token p95 by model',
       description: 'A model that is slow alone usually is loaded too often: see model loads.',
       queries: [{ expr: quantile(0.95, 'model', 'corral_time_to_first_token_seconds'), legend: '{{model}}' }],

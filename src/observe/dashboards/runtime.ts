@@ -135,6 +135,11 @@ function refusals(): Panel[] {
       queries: [{ expr: total('instance', 'corral_cache_bytes'), legend: replica }],
       unit: 'bytes',
     }),
+    lines({
+      title: 'Entries evicted from memory',
+      description: 'Per second. Steady: `cache.memoryBytes` is smaller than what is asked for again.',
+      queries: [{ expr: perSecond('instance', 'corral_cache_evictions_total'), legend: replica }],
+    }),
   ]
 }
 
