@@ -16,6 +16,8 @@ import { sample } from './fixtures.ts'
 const model = 'qwen3:8b'
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const logFile = join(mkdtempSync(join(tmpdir(), 'corral-gateway-')), 'corral.log')
+/** When the node sends the last frame of its answers. */
+let lastFrameDue = Promise.resolve()
 const seen: IncomingMessage['headers'][] = []
 let node: Server
 let app: App
@@ -50,8 +52,7 @@ function answer(incoming: IncomingMessage, outgoing: ServerResponse): void {
     }
     seen.push(incoming.headers)
     outgoing.write(`${JSON.stringify({ ...ended, message: { role: 'assistant', content: 'secret answer' }, done: false })}\n`)
-    // Later, so that it is a piece of its own.
-    setTimeout(() => outgoing.end(`${JSON.stringify({ ...ended, ...figures })}\n`), 20)
+    void lastFrameDue.then(() => outgoing.end(`${JSON.stringify({ ...ended, ...figures })}\n`))
   })
 }
 
@@ -95,7 +96,6 @@ test('a stream is counted, timed and logged at its end, and its trace reaches th
   await expect.poll(async () => sample(await scrape(), series)).toBe(1)
   const text = await scrape()
   expect(sample(text, `corral_time_to_first_token_seconds_count{model="${model}"}`)).toBe(1)
-  expect(sample(text, `corral_inter_token_latency_seconds_count{model="${model}"}`)).toBe(1)
   expect(sample(text, `corral_output_tokens_total{model="${model}",node="a"}`)).toBe(3)
   expect(sample(text, 'corral_node_requests_total{node="a",outcome="ok"}')).toBe(1)
   expect(sample(text, 'corral_overhead_seconds_count{phase="dispatch"}')).toBe(1)
@@ -116,6 +116,21 @@ test('a stream is counted, timed and logged at its end, and its trace reaches th
     outputTokens: 3,
   })
   expect(log).not.toContain('secret')
+})
+
+test('each gap between two pieces of a stream is counted', async () => {
+  const gaps = async (): Promise<number> => sample(await scrape(), `corral_inter_token_latency_seconds_count{model="${model}"}`) ?? 0
+  const { promise, resolve: sendLast } = Promise.withResolvers<void>()
+  const before = await gaps()
+  lastFrameDue = promise
+  const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }] })
+  const answered = await fetch(`${origin}/api/chat`, { method: 'POST', body })
+  const reader = answered.body?.getReader()
+  expect((await reader?.read())?.done).toBe(false)
+  expect(await gaps()).toBe(before)
+  sendLast()
+  while ((await reader?.read())?.done === false);
+  expect(await gaps()).toBe(before + 1)
 })
 
 test('model names and paths that clients make up never become series', async () => {

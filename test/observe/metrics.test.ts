@@ -137,6 +137,7 @@ test('a fleet that really has a thousand models stays inside the budget of serie
     observer.routed(node, 'only')
     observer.attemptEnded(attempt(node, name), { outcome: 'ok', ttftMs: 1 })
     observer.attemptEnded(attempt(node, name), { outcome: 'client_gone', ttftMs: 1 })
+    observer.streamStarted(attempt(node, name))?.observe(0.02)
     observer.dequeued(name, 0, 5, 'interactive')
     observer.rejected(name, 'full')
     observer.loadEnded(node, name, 10, null)
