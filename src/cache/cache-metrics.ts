@@ -14,13 +14,15 @@ export function addCacheMetrics(metrics: Metrics, cache: Pick<Cache, 'stats'>): 
     const { hits: embedHits, misses, joined, bypasses: passed, partial } = stats.embedding
     const ofEmbedding = { hit: embedHits, miss: misses, joined, bypass: passed, partial }
     for (const [result, count] of Object.entries(ofEmbedding)) cacheRequests.at('embedding', result).value = count
+    for (const result of ['hits', 'misses'] as const) cacheLayer.at('memory', result).value = stats.memory[result]
+    cacheEvictions.at('memory').value = stats.memory.evictions
     for (const layer of stats.layers) {
+      if (layer.evictions !== null) cacheEvictions.at(layer.name).value = layer.evictions
       for (const result of ['hits', 'misses', 'skips', 'corrupt'] as const) cacheLayer.at(layer.name, result).value = layer[result]
     }
     cacheSavedTokens.child().value = stats.tokensSaved
     cacheBytes.child().value = stats.memory.bytes
     cacheEntries.child().value = stats.memory.entries
-    cacheEvictions.child().value = stats.memory.evictions
     cacheFlights.child().value = stats.flightsUnderWay
   })
 }

@@ -58,6 +58,8 @@ export interface LayerStats {
   readonly misses: number
   readonly skips: number
   readonly corrupt: number
+  /** Null: the layer cannot tell. */
+  readonly evictions: number | null
   readonly writes: WriteQueueStats
 }
 
@@ -242,7 +244,7 @@ export class EntryStore {
 
   get stats(): { readonly memory: MemoryLayer['stats']; readonly stored: number; readonly layers: readonly LayerStats[] } {
     const layers = this.#slower.map(({ layer, writes, hits, misses, skips, corrupt }) => {
-      return { name: layer.name, hits, misses, skips, corrupt, writes: writes.stats }
+      return { name: layer.name, hits, misses, skips, corrupt, evictions: layer.evictions ?? null, writes: writes.stats }
     })
     return { memory: this.#memory.stats, stored: this.#stored, layers }
   }

@@ -27,6 +27,8 @@ export class MemoryLayer {
   readonly #options: MemoryLayerOptions
   /** By kind, in the order of their first entries. */
   readonly #segments = new Map<CacheKind, MemorySegment>()
+  #hits = 0
+  #misses = 0
   #evictions = 0
   #refusals = 0
 
@@ -39,9 +41,13 @@ export class MemoryLayer {
     for (const segment of this.#segments.values()) {
       const item = segment.get(key)
       if (item === undefined) continue
-      if (this.#options.clock.nowMs() < item.expiresAtMs + this.#options.staleMs) return item
+      if (this.#options.clock.nowMs() < item.expiresAtMs + this.#options.staleMs) {
+        this.#hits += 1
+        return item
+      }
       segment.delete(key)
     }
+    this.#misses += 1
     return null
   }
 
@@ -100,6 +106,9 @@ export class MemoryLayer {
     readonly entries: number
     readonly bytes: number
     readonly bytesByKind: Readonly<Partial<Record<CacheKind, number>>>
+    /** Lookups that found an entry, fresh or stale. */
+    readonly hits: number
+    readonly misses: number
     readonly evictions: number
     readonly refusals: number
   } {
@@ -108,6 +117,8 @@ export class MemoryLayer {
       entries: segments.reduce((sum, [, { entries }]) => sum + entries, 0),
       bytes: this.#bytes,
       bytesByKind: Object.fromEntries(segments.map(([kind, { bytes }]) => [kind, bytes])),
+      hits: this.#hits,
+      misses: this.#misses,
       evictions: this.#evictions,
       refusals: this.#refusals,
     }

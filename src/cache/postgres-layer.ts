@@ -62,6 +62,7 @@ class TableLayer implements PostgresLayer {
   readonly #readMsMax: number
   #state: 'new' | 'started' | 'closed' = 'new'
   #timer: Timer | null = null
+  #evictions = 0
 
   constructor(deps: PostgresLayerDeps) {
     this.#deps = deps
@@ -70,6 +71,10 @@ class TableLayer implements PostgresLayer {
     const onShut = (cause: unknown): void => report?.('the cache leaves the database alone for a while: it failed three times', cause)
     this.#reads = new LayerGate({ clock, callsMax: readsMax, onShut })
     this.#writes = new LayerGate({ clock, callsMax: writesMax, onShut })
+  }
+
+  get evictions(): number {
+    return this.#evictions
   }
 
   start(): void {
@@ -157,7 +162,9 @@ class TableLayer implements PostgresLayer {
     const { bytesMax = 1_073_741_824 } = this.#deps
     let deleted = await this.#deleteWhere('drop_at <= now()', [])
     for (let round = 0; round < sweepsMax && (await this.#storedBytes()) > bytesMax; round += 1) {
-      deleted += await this.#deleteRound('true', [])
+      const evicted = await this.#deleteRound('true', [])
+      this.#evictions += evicted
+      deleted += evicted
     }
     return deleted
   }

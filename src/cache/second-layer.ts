@@ -48,6 +48,8 @@ export interface KeyedBytes {
 export interface SecondLayer {
   /** Short and closed: `detail` of `Cache-Status` and metric label, e.g. `redis`, `postgres`. */
   readonly name: string
+  /** Entries that gave way to others so far, by this process; left out by a layer that cannot tell. */
+  readonly evictions?: number
   /** What it stands on is there. */
   start?(): void
   close?(): void

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { ask, type Reply, start } from '../fleet/ask.ts'
+import { sample } from '../observe/fixtures.ts'
 import { expectIdle, type Gateway, openGateway, until } from '../fleet/gateway.ts'
 
 const model = 'llama3.2:3b'
@@ -46,6 +47,20 @@ describe('a gateway with its cache', () => {
     expect(withoutIds(hit.text)).toBe(withoutIds(live.text))
     expect(askedAll(gateway, path) - before).toBe(1)
     await expectIdle(gateway)
+  })
+
+  it('a scrape tells how often each layer was asked, what it had, and what gave way', async () => {
+    const gateway = await openGateway({ cache: {} })
+    const told = async (series: string): Promise<number | null> => sample(await (await fetch(`${gateway.url}/metrics`)).text(), series)
+    const hits = 'corral_cache_layer_lookups_total{layer="memory",result="hits"}'
+    const misses = 'corral_cache_layer_lookups_total{layer="memory",result="misses"}'
+    const before = { hits: await told(hits), misses: (await told(misses)) ?? 0 }
+    await ask(`${gateway.url}/api/chat`, chat)
+    expect(await told(misses)).toBeGreaterThan(before.misses)
+    expect(await told(hits)).toBe(before.hits)
+    await ask(`${gateway.url}/api/chat`, chat)
+    expect(await told(hits)).toBe((before.hits ?? 0) + 1)
+    expect(await told('corral_cache_evictions_total{layer="memory"}')).toBe(0)
   })
 
   it.each(['/v1/chat/completions', '/v1/messages', '/v1/completions', '/v1/responses'])(

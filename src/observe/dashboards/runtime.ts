@@ -114,7 +114,7 @@ function refusals(): Panel[] {
     }),
     lines({
       title: 'Lookups in cache layers',
-      description: 'Per second, in the layers behind memory.',
+      description: 'Per second, by layer: what one has not got is looked for in the next.',
       queries: [{ expr: perSecond('layer, result', 'corral_cache_layer_lookups_total'), legend: '{{layer}} {{result}}' }],
     }),
     lines({
@@ -136,9 +136,9 @@ function refusals(): Panel[] {
       unit: 'bytes',
     }),
     lines({
-      title: 'Entries evicted from memory',
-      description: 'Per second. Steady: `cache.memoryBytes` is smaller than what is asked for again.',
-      queries: [{ expr: perSecond('instance', 'corral_cache_evictions_total'), legend: replica }],
+      title: 'Entries evicted from caches',
+      description: 'Per second, by layer. Steady in memory: `cache.memoryBytes` is smaller than what is asked for again.',
+      queries: [{ expr: perSecond('layer', 'corral_cache_evictions_total'), legend: '{{layer}}' }],
     }),
   ]
 }
