@@ -25,7 +25,7 @@ import { createSwitchStore } from './http/admin/switch-store.ts'
 import { createGuard } from './http/auth/guard.ts'
 import { createSignIn } from './http/auth/sign-in.ts'
 import { watchStores } from './http/health/watched-stores.ts'
-import { createPeerAnswers, followPeers, type RenderMetrics, wholeScrape } from './http/peer-answers.ts'
+import { createPeerAnswers, followPeers, type RenderMetrics, wholeScrape, wholeTotals } from './http/peer-answers.ts'
 import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './http/peers.ts'
 import { ragRoutes } from './http/rag/asked-routes.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
@@ -39,6 +39,7 @@ import { addRedisMetrics } from './observe/redis-metrics.ts'
 import { Explanations } from './observe/explained.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { Overview } from './observe/overview.ts'
+import { readTotals } from './observe/overview-totals.ts'
 import { recorded } from './observe/recorded.ts'
 import { createTracing } from './observe/tracing.ts'
 import { createRag, type Rag, type RagParts } from './rag/rag.ts'
@@ -252,10 +253,11 @@ export function createApp(deps: AppDeps): App {
     },
   })
   const admin = { fleet, calls, peers, clock, newId, enabled: () => config.features.admin, guard, onChange, onBug }
-  const overview = new Overview({ metrics: observer.metrics, clock, queued: () => countQueued(fleet), inFlight: () => calls.size })
+  const totals = () => readTotals(observer.metrics.families, { queued: countQueued(fleet), inFlight: calls.size })
+  const overview = new Overview({ clock, read: wholeTotals(peers, totals) })
   const renderOwn: RenderMetrics = (exposition) => observer.metrics.render(exposition)
   const renderMetrics = wholeScrape(peers, renderOwn)
-  const live = new LiveFeed({ ...admin, overview, metrics: observer.metrics })
+  const live = new LiveFeed({ ...admin, overview, totals, metrics: observer.metrics })
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
@@ -318,6 +320,7 @@ export function createApp(deps: AppDeps): App {
       explanations,
       clock,
       renderMetrics: renderOwn,
+      totals,
       switches: () => settings.switches(),
       adoptSwitch: (name, wanted) => settings.adopt(name, wanted),
       onTrouble: surface.onBug,
@@ -326,7 +329,7 @@ export function createApp(deps: AppDeps): App {
     async listen() {
       const address = await server.listen()
       fleet.start()
-      overview.start()
+      void overview.start()
       observer.configLoaded(null, configHash(config))
       return address
     },

@@ -7,7 +7,8 @@ import { type FleetView, snapshotFleet } from '../fleet/snapshot.ts'
 import type { Explanations } from '../observe/explained.ts'
 import { contentTypes, type Exposition } from '../observe/exposition.ts'
 import { mergeScrapes } from '../observe/merge-scrapes.ts'
-import { snapshotCall } from './admin/snapshot-call.ts'
+import { type OverviewTotals, sumTotals } from '../observe/overview-totals.ts'
+import { snapshotCalls } from './admin/snapshot-call.ts'
 import type { CallRegistry } from './call-registry.ts'
 import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './peers.ts'
 
@@ -25,6 +26,7 @@ export interface PeerAnswerDeps {
   readonly explanations: Explanations
   readonly clock: Clock
   readonly renderMetrics: RenderMetrics
+  readonly totals: () => OverviewTotals
   readonly switches: () => ReadonlyMap<string, Switch>
   readonly adoptSwitch: (name: string, wanted: Switch | null) => Promise<void>
   /** Hears of what this worker could not do although the asking one could. */
@@ -44,16 +46,18 @@ export function createPeerAnswers(deps: PeerAnswerDeps): (question: PeerQuestion
 }
 
 async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<PeerAnswer> {
-  const { fleet, calls, clock, renderMetrics } = deps
+  const { fleet, calls, clock, renderMetrics, totals } = deps
   switch (question.kind) {
     case 'scrape':
       return { scrape: (await renderMetrics('openmetrics')).body }
     case 'fleet':
       return { fleet: snapshotFleet(fleet, clock.nowMs()) }
-    case 'requests': {
-      const nowMs = clock.nowMs()
-      return { requests: calls.list().map((listed) => snapshotCall(listed, nowMs)) }
-    }
+    case 'requests':
+      return { requests: snapshotCalls(calls, clock.nowMs()) }
+    case 'totals':
+      return { totals: totals() }
+    case 'live':
+      return { fleet: snapshotFleet(fleet, clock.nowMs()), requests: snapshotCalls(calls, clock.nowMs()), totals: totals() }
     case 'explain':
       return { explained: deps.explanations.find(question.id) }
     case 'cancel':
@@ -94,6 +98,14 @@ export async function followPeers(peers: Peers, { fleet, adoptSwitch, onTrouble 
 
 export function cancelledByOperator(): CorralError {
   return new CorralError('client_gone', 'cancelled by an operator')
+}
+
+/** The totals of all workers as one. */
+export function wholeTotals(peers: Peers, own: () => OverviewTotals): () => Promise<OverviewTotals> {
+  return async () => {
+    const others = await peers.ask({ kind: 'totals' })
+    return sumTotals([own(), ...others.flatMap(({ totals }) => totals ?? [])])
+  }
 }
 
 /** The scrape of all workers as one. */

@@ -6,6 +6,7 @@ import type { Switch } from '../core/operator-settings.ts'
 import type { FleetByHand } from '../fleet/by-hand.ts'
 import type { NodeOptions } from '../fleet/options.ts'
 import type { ExplainedRequest } from '../observe/explained.ts'
+import type { OverviewTotals } from '../observe/overview-totals.ts'
 import type { FleetSnapshot, NodeSnapshot, PoolSnapshot, RunnerSnapshot } from '../fleet/snapshot.ts'
 import type { CallSnapshot } from './admin/snapshot-call.ts'
 
@@ -14,6 +15,9 @@ export type PeerQuestion =
   | { readonly kind: 'scrape'; readonly own: string }
   | { readonly kind: 'fleet' }
   | { readonly kind: 'requests' }
+  | { readonly kind: 'totals' }
+  /** All three of those. */
+  | { readonly kind: 'live' }
   | { readonly kind: 'explain'; readonly id: string }
   | { readonly kind: 'by-hand' }
   | { readonly kind: 'cancel'; readonly id: string }
@@ -35,6 +39,7 @@ export interface PeerAnswer {
   readonly gone?: string
   readonly fleet?: FleetSnapshot
   readonly requests?: readonly CallSnapshot[]
+  readonly totals?: OverviewTotals
   readonly cancelled?: boolean
   readonly explained?: ExplainedRequest | null
   readonly byHand?: ChangedByHand

@@ -4,8 +4,8 @@
  * only, so that a page that is opened during an outage shows how it began.
  */
 import type { Clock, Timer } from '../base/clock.ts'
-import type { Distribution } from './families.ts'
-import type { Metrics } from './metrics.ts'
+import { firstTokenSeconds } from './buckets.ts'
+import type { NodeTotals, OverviewTotals } from './overview-totals.ts'
 
 const sampleMs = 5_000
 /** A quarter of an hour. */
@@ -36,48 +36,35 @@ export interface NodeRates {
 }
 
 export interface OverviewDeps {
-  readonly metrics: Pick<Metrics, 'families'>
   readonly clock: Clock
-  readonly queued: () => number
-  readonly inFlight: () => number
+  /** Of all processes that make up this gateway. */
+  readonly read: () => Promise<OverviewTotals>
 }
 
-interface NodeTotals {
-  tries: number
-  failed: number
-  ttft: Distribution | null
-  ttftCounts: Float64Array
-}
-
-interface Totals {
+interface Sample {
+  /** Monotonic. */
   readonly atMs: number
-  readonly requests: number
-  readonly failed: number
-  readonly tokens: number
-  readonly ttft: Float64Array
-  readonly nodes: ReadonlyMap<string, NodeTotals>
+  readonly totals: OverviewTotals
 }
-
-/** Outcomes that are not the gateway's or a node's failure. */
-const blameless = new Set(['ok', 'client_error', 'client_gone'])
-const none = new Float64Array(0)
 
 export class Overview {
   readonly #deps: OverviewDeps
   readonly #points: OverviewPoint[] = []
-  readonly #samples: Totals[] = []
+  readonly #samples: Sample[] = []
   #timer: Timer | null = null
+  #stopped = false
 
   constructor(deps: OverviewDeps) {
     this.#deps = deps
   }
 
-  start(): void {
-    keepLast(this.#samples, this.#read(), samplesMax)
+  async start(): Promise<void> {
+    keepLast(this.#samples, this.#sampleOf(await this.#deps.read()), samplesMax)
     this.#wait()
   }
 
   stop(): void {
+    this.#stopped = true
     this.#timer?.cancel()
   }
 
@@ -86,100 +73,64 @@ export class Overview {
     return this.#points
   }
 
-  /** The last five to ten seconds. */
-  now(): OverviewPoint {
-    return this.#point(this.#samples.at(-nowSamples) ?? this.#samples[0], this.#read())
+  /** With the present totals: the last five to ten seconds. */
+  now(totals: OverviewTotals): OverviewPoint {
+    return this.#point(this.#samples.at(-nowSamples) ?? this.#samples[0], this.#sampleOf(totals))
   }
 
-  /** Each node that was asked in the last minute. */
-  nodes(): readonly NodeRates[] {
+  /** With the present totals: each node that was asked in the last minute. */
+  nodes(totals: OverviewTotals): readonly NodeRates[] {
     const [before] = this.#samples
-    const after = this.#read()
     if (before === undefined) return []
-    return [...after.nodes].map(([node, totals]) =>
-      nodeRates(node, totals, { before: before.nodes.get(node), ms: after.atMs - before.atMs }),
-    )
+    const seconds = Math.max(1, (this.#deps.clock.nowMs() - before.atMs) / 1_000)
+    return Object.entries(totals.nodes).map(([node, after]) => ratesOf(node, { before: before.totals.nodes[node], after, seconds }))
+  }
+
+  #sampleOf(totals: OverviewTotals): Sample {
+    return { atMs: this.#deps.clock.nowMs(), totals }
   }
 
   #wait(): void {
-    this.#timer = this.#deps.clock.after(sampleMs, () => {
-      const totals = this.#read()
-      keepLast(this.#points, this.#point(this.#samples.at(-1), totals), pointsMax)
-      keepLast(this.#samples, totals, samplesMax)
-      this.#wait()
-    })
+    if (this.#stopped) return
+    this.#timer = this.#deps.clock.after(sampleMs, () => void this.#sample())
   }
 
-  #point(before: Totals | undefined, after: Totals): OverviewPoint {
-    const { clock, queued, inFlight } = this.#deps
-    const bounds = this.#bounds()
-    const ttft = difference(before?.ttft ?? none, after.ttft)
-    // What is forgotten with its model is counted no more.
-    const requests = Math.max(0, after.requests - (before?.requests ?? after.requests))
-    const seconds = Math.max(0.001, (after.atMs - (before?.atMs ?? after.atMs)) / 1_000)
+  async #sample(): Promise<void> {
+    const sample = this.#sampleOf(await this.#deps.read())
+    keepLast(this.#points, this.#point(this.#samples.at(-1), sample), pointsMax)
+    keepLast(this.#samples, sample, samplesMax)
+    this.#wait()
+  }
+
+  #point(before: Sample | undefined, { atMs, totals: after }: Sample): OverviewPoint {
+    const { clock } = this.#deps
+    const from = before?.totals ?? after
+    const ttft = rises(before?.totals.ttft ?? [], after.ttft)
+    const requests = rise(from.requests, after.requests)
+    const seconds = Math.max(0.001, (atMs - (before?.atMs ?? atMs)) / 1_000)
     return {
       atMs: Math.round(clock.wallMs()),
       requestsPerSecond: round(requests / seconds),
-      errorShare: requests === 0 ? null : (after.failed - (before?.failed ?? after.failed)) / requests,
-      ttftP50Ms: percentileMs(bounds, ttft, 0.5),
-      ttftP95Ms: percentileMs(bounds, ttft, 0.95),
-      tokensPerSecond: round((after.tokens - (before?.tokens ?? after.tokens)) / seconds),
-      queued: queued(),
-      inFlight: inFlight(),
+      errorShare: requests === 0 ? null : rise(from.failed, after.failed) / requests,
+      ttftP50Ms: percentileMs(firstTokenSeconds, ttft, 0.5),
+      ttftP95Ms: percentileMs(firstTokenSeconds, ttft, 0.95),
+      tokensPerSecond: round(rise(from.outputTokens, after.outputTokens) / seconds),
+      queued: after.queued,
+      inFlight: after.inFlight,
     }
-  }
-
-  #bounds(): readonly number[] {
-    for (const [{ bounds }] of this.#deps.metrics.families.firstToken.entries()) return bounds
-    return []
-  }
-
-  #read(): Totals {
-    const { requests, firstToken, requestOutput } = this.#deps.metrics.families
-    let asked = 0
-    let failed = 0
-    for (const [cell, [, , outcome = '']] of requests.entries()) {
-      asked += cell.value
-      if (!blameless.has(outcome)) failed += cell.value
-    }
-    let tokens = 0
-    for (const [{ sum }] of requestOutput.entries()) tokens += sum
-    let ttft: Float64Array = none
-    for (const [{ counts }] of firstToken.entries()) ttft = sumOf(ttft, counts)
-    return { atMs: this.#deps.clock.nowMs(), requests: asked, failed, tokens, ttft, nodes: this.#readNodes() }
-  }
-
-  #readNodes(): Map<string, NodeTotals> {
-    const { nodeRequests, nodeFirstToken } = this.#deps.metrics.families
-    const nodes = new Map<string, NodeTotals>()
-    const totalsOf = (node: string): NodeTotals => {
-      const known = nodes.get(node)
-      if (known !== undefined) return known
-      const made = { tries: 0, failed: 0, ttft: null, ttftCounts: none }
-      nodes.set(node, made)
-      return made
-    }
-    for (const [cell, [node = '', outcome = '']] of nodeRequests.entries()) {
-      const totals = totalsOf(node)
-      totals.tries += cell.value
-      if (!blameless.has(outcome)) totals.failed += cell.value
-    }
-    for (const [cell, [node = '']] of nodeFirstToken.entries()) {
-      const totals = totalsOf(node)
-      totals.ttft = cell
-      totals.ttftCounts = cell.counts.slice()
-    }
-    return nodes
   }
 }
 
-function nodeRates(node: string, after: NodeTotals, { before, ms }: { before: NodeTotals | undefined; ms: number }): NodeRates {
-  const tries = after.tries - (before?.tries ?? 0)
+function ratesOf(
+  node: string,
+  { before, after, seconds }: { readonly before: NodeTotals | undefined; readonly after: NodeTotals; readonly seconds: number },
+): NodeRates {
+  const tries = rise(before?.tries ?? 0, after.tries)
   return {
     node,
-    requestsPerSecond: round(tries / Math.max(1, ms / 1_000)),
-    errorShare: tries === 0 ? null : (after.failed - (before?.failed ?? 0)) / tries,
-    ttftP95Ms: percentileMs(after.ttft?.bounds ?? [], difference(before?.ttftCounts ?? none, after.ttftCounts), 0.95),
+    requestsPerSecond: round(tries / seconds),
+    errorShare: tries === 0 ? null : rise(before?.failed ?? 0, after.failed) / tries,
+    ttftP95Ms: percentileMs(firstTokenSeconds, rises(before?.ttft ?? [], after.ttft), 0.95),
   }
 }
 
@@ -192,16 +143,17 @@ function round(value: number): number {
   return Math.round(value * 100) / 100
 }
 
-function sumOf(left: Float64Array, right: Float64Array): Float64Array {
-  return right.map((count, index) => count + (left[index] ?? 0))
+/** What is forgotten with its model, or gone with its process, is counted no more. */
+function rise(before: number, after: number): number {
+  return Math.max(0, after - before)
 }
 
-function difference(before: Float64Array, after: Float64Array): Float64Array {
-  return after.map((count, index) => count - (before[index] ?? 0))
+function rises(before: readonly number[], after: readonly number[]): number[] {
+  return after.map((count, index) => rise(before[index] ?? 0, count))
 }
 
 /** By linear interpolation inside the bucket, as `histogram_quantile` does; above the last bound, that bound. Null without counts. */
-export function percentileMs(bounds: readonly number[], counts: Float64Array, share: number): number | null {
+export function percentileMs(bounds: readonly number[], counts: readonly number[], share: number): number | null {
   const total = counts.reduce((sum, count) => sum + count, 0)
   if (total === 0) return null
   let below = 0

@@ -49,6 +49,25 @@ async function fleetOf(url: string): Promise<z.infer<typeof fleetShape>> {
   return fleetShape.parse(await answer.json())
 }
 
+const liveShape = z.object({
+  fleet: fleetShape,
+  requests: z.array(z.object({ id: z.string() })),
+  overview: z.object({ inFlight: z.number() }),
+})
+
+/** The first state that the console is pushed. */
+async function liveState(url: string): Promise<z.infer<typeof liveShape>> {
+  const leaving = new AbortController()
+  const { body } = await fetch(`${url}/admin/live`, { signal: leaving.signal, headers: { connection: 'close' } })
+  let text = ''
+  for await (const chunk of body ?? []) {
+    text += Buffer.from(chunk).toString()
+    const [, data] = /^event: state\ndata: (.*)\n\n/m.exec(text) ?? []
+    if (data !== undefined) return liveShape.parse(JSON.parse(data))
+  }
+  throw new Error('no state came')
+}
+
 async function scrape(url: string): Promise<string> {
   return (await fetch(`${url}/metrics`, { headers: { connection: 'close' } })).text()
 }
@@ -118,6 +137,9 @@ test('an operator sees and changes both, whichever answers', { timeout: testMsMa
   const listed = z.object({ requests: z.array(z.object({ id: z.string() })) })
   const { requests } = listed.parse(await (await fetch(`${url}/admin/requests`)).json())
   expect(new Set(requests.map(({ id }) => id)).size).toBe(4)
+  const state = await liveState(url)
+  expect(state.requests.map(({ id }) => id).toSorted()).toEqual(requests.map(({ id }) => id).toSorted())
+  expect([state.fleet.nodes[0]?.inFlight, state.overview.inFlight]).toEqual([4, 4])
   for (const { id } of requests) {
     expect((await fetch(`${url}/admin/requests/${id}`, { method: 'DELETE', headers: { connection: 'close' } })).status).toBe(204)
   }

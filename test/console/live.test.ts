@@ -14,6 +14,7 @@ import { createHttpServer, type NodeBindings } from '../../src/http/server.ts'
 import { Traffic } from '../../src/http/traffic.ts'
 
 import { type OverviewPoint, percentileMs } from '../../src/observe/overview.ts'
+import { readTotals } from '../../src/observe/overview-totals.ts'
 import { createTracer } from '../../src/observe/trace.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { makeObserver } from '../observe/fixtures.ts'
@@ -99,7 +100,8 @@ test('a listener that does not read is dropped before much waits for it, and one
   const base = { guard: openGuard, fleet: makeFleet([]), calls: new CallRegistry(), newId: () => 'request-1', enabled: () => true, clock }
   const { observer } = makeObserver()
   const tracer = createTracer({ ids: createIdSource(), enabled: () => true, sampler: null })
-  const feed = new LiveFeed({ ...base, metrics: observer.metrics, overview })
+  const totals = () => readTotals(observer.metrics.families, { queued: 0, inFlight: 0 })
+  const feed = new LiveFeed({ ...base, metrics: observer.metrics, overview, totals })
   const app = new Hono<NodeBindings>()
   mountLive(app, { ...base, live: feed })
   const front = { origins: [], hosts: [], loopback: true, hopId: 'hop', newId: () => 'request-1' }
@@ -143,8 +145,8 @@ test('a listener that does not read is dropped before much waits for it, and one
 
 test('a percentile lies where its bucket says', () => {
   const bounds = [0.1, 0.2, 0.4]
-  expect(percentileMs(bounds, new Float64Array([0, 0, 0, 0]), 0.5)).toBeNull()
-  expect(percentileMs(bounds, new Float64Array([10, 0, 0, 0]), 0.5)).toBe(50)
-  expect(percentileMs(bounds, new Float64Array([5, 5, 0, 0]), 0.95)).toBe(190)
-  expect(percentileMs(bounds, new Float64Array([0, 0, 0, 3]), 0.5)).toBe(400)
+  expect(percentileMs(bounds, [0, 0, 0, 0], 0.5)).toBeNull()
+  expect(percentileMs(bounds, [10, 0, 0, 0], 0.5)).toBe(50)
+  expect(percentileMs(bounds, [5, 5, 0, 0], 0.95)).toBe(190)
+  expect(percentileMs(bounds, [0, 0, 0, 3], 0.5)).toBe(400)
 })

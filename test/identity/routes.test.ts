@@ -15,6 +15,7 @@ import { createOwnRoutes } from '../../src/http/surface.ts'
 import { Explanations } from '../../src/observe/explained.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
 import { Overview } from '../../src/observe/overview.ts'
+import { readTotals } from '../../src/observe/overview-totals.ts'
 import { routes, unknownRouteFor } from '../../src/wire/routes.ts'
 import { makeFleet } from '../observe/fleet-fixture.ts'
 import { operatorAct } from './fixture.ts'
@@ -83,11 +84,12 @@ function ownRoutes(): Listed[] {
     guard: openGuard,
   }
   const metrics = new Metrics({ labelValuesMax: () => 1, processText: null })
-  const overview = new Overview({ metrics, clock: systemClock, queued: () => 0, inFlight: () => 0 })
+  const totals = () => readTotals(metrics.families, { queued: 0, inFlight: 0 })
+  const overview = new Overview({ clock: systemClock, read: async () => totals() })
   const app = createOwnRoutes({
     admin,
     explain: { explanations: new Explanations(systemClock), routeHeaders: () => true },
-    live: new LiveFeed({ ...admin, overview, metrics: new Metrics({ labelValuesMax: () => 1, processText: null }) }),
+    live: new LiveFeed({ ...admin, overview, totals, metrics: new Metrics({ labelValuesMax: () => 1, processText: null }) }),
     docs: { enabled: () => true, onBug: unused },
     console: { ...admin, signIn: { sessions: null, logins: null }, onTrouble: unused, version: '0' },
     settings: {

@@ -16,7 +16,7 @@ import type { NodeBindings } from '../server.ts'
 import { actOf, type Handler, json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
 import { cancelledByOperator } from '../peer-answers.ts'
 import { noPeers, type Peers, wholeFleet } from '../peers.ts'
-import { snapshotCall } from './snapshot-call.ts'
+import { snapshotCalls } from './snapshot-call.ts'
 
 export interface AdminDeps {
   readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining'>
@@ -48,9 +48,7 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
   })
   on('GET', '/admin/requests', async (context) => {
     const others = await peers.ask({ kind: 'requests' })
-    const nowMs = clock.nowMs()
-    const own = calls.list().map((listed) => snapshotCall(listed, nowMs))
-    return json(context, { requests: [...own, ...others.flatMap(({ requests }) => requests ?? [])] })
+    return json(context, { requests: [...snapshotCalls(calls, clock.nowMs()), ...others.flatMap(({ requests }) => requests ?? [])] })
   })
   on('DELETE', '/admin/requests/:id', async (context) => {
     const id = parameter(context, 'id')

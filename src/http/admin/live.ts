@@ -11,10 +11,12 @@ import { CorralError } from '../../core/errors.ts'
 import { snapshotFleet } from '../../fleet/snapshot.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { Overview } from '../../observe/overview.ts'
+import { type OverviewTotals, sumTotals } from '../../observe/overview-totals.ts'
 import { ownRoute } from '../own-route.ts'
+import { noPeers, wholeFleet } from '../peers.ts'
 import type { NodeBindings } from '../server.ts'
 import type { AdminDeps } from './admin.ts'
-import { snapshotCall } from './snapshot-call.ts'
+import { snapshotCalls } from './snapshot-call.ts'
 
 const tickMs = 1_000
 const listenersMax = 64
@@ -25,6 +27,8 @@ const unreadBytesMax = 4_194_304
 
 export interface LiveDeps extends AdminDeps {
   readonly overview: Pick<Overview, 'now' | 'nodes' | 'points'>
+  /** Of this process alone. */
+  readonly totals: () => OverviewTotals
   readonly metrics: Metrics
 }
 
@@ -63,10 +67,11 @@ export class LiveFeed {
     const body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          own = { controller, outgoing }
-          this.#listeners.add(own)
+          const listener = { controller, outgoing }
+          own = listener
+          this.#listeners.add(listener)
           controller.enqueue(event('series', { points: this.#deps.overview.points() }))
-          controller.enqueue(this.#state())
+          void this.#state().then((bytes) => this.#send(bytes, [listener]))
           this.#timer ??= this.#wait()
         },
         cancel: leave,
@@ -90,25 +95,26 @@ export class LiveFeed {
 
   #wait(): Timer {
     return this.#deps.clock.after(tickMs, () => {
-      this.#tick()
+      void this.#tick()
       this.#timer = this.#listeners.size === 0 ? null : this.#wait()
     })
   }
 
-  #tick(): void {
+  async #tick(): Promise<void> {
     if (this.#listeners.size === 0) return
     const points = this.#deps.overview.points()
     const lastAtMs = points.at(-1)?.atMs ?? 0
     if (lastAtMs !== this.#lastPointAtMs) {
       this.#lastPointAtMs = lastAtMs
-      this.#send(event('series', { points }))
+      this.#send(event('series', { points }), this.#listeners)
     }
-    this.#send(this.#state())
+    this.#send(await this.#state(), this.#listeners)
   }
 
-  #send(bytes: Uint8Array): void {
-    for (const listener of this.#listeners) {
+  #send(bytes: Uint8Array, listeners: Iterable<Listener>): void {
+    for (const listener of listeners) {
       const { controller, outgoing } = listener
+      if (!this.#listeners.has(listener)) continue
       if ((controller.desiredSize ?? 0) > 0) {
         controller.enqueue(bytes)
         continue
@@ -118,17 +124,22 @@ export class LiveFeed {
     }
   }
 
-  #state(): Uint8Array {
-    const { fleet, calls, clock, overview } = this.#deps
+  async #state(): Promise<Uint8Array> {
+    const { fleet, calls, clock, overview, totals: ownTotals, peers = noPeers } = this.#deps
+    const others = await peers.ask({ kind: 'live' })
     const nowMs = clock.nowMs()
-    const under = calls.list()
+    const requests = [...snapshotCalls(calls, nowMs), ...others.flatMap((other) => other.requests ?? [])]
+    const totals = sumTotals([ownTotals(), ...others.flatMap((other) => other.totals ?? [])])
     return event('state', {
       atMs: clock.wallMs(),
-      fleet: snapshotFleet(fleet, nowMs),
-      nodeRates: overview.nodes(),
-      requests: under.slice(0, requestsMax).map((listed) => snapshotCall(listed, nowMs)),
-      requestsTotal: under.length,
-      overview: overview.now(),
+      fleet: wholeFleet(
+        snapshotFleet(fleet, nowMs),
+        others.flatMap((other) => other.fleet ?? []),
+      ),
+      nodeRates: overview.nodes(totals),
+      requests: requests.slice(0, requestsMax),
+      requestsTotal: requests.length,
+      overview: overview.now(totals),
     })
   }
 }

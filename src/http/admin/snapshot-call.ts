@@ -1,6 +1,6 @@
 /** One request under way as `/admin/requests` shows it: who, where, how far. Never what it says. */
 import type { Call } from '../../core/call.ts'
-import type { ListedCall } from '../call-registry.ts'
+import type { CallRegistry, ListedCall } from '../call-registry.ts'
 
 export interface CallSnapshot {
   readonly id: string
@@ -23,8 +23,13 @@ export interface CallSnapshot {
 /** Names are the client's, and may be of any length. */
 const modelLengthMax = 256
 
+/** All calls at monotonic `nowMs`. */
+export function snapshotCalls(calls: Pick<CallRegistry, 'list'>, nowMs: number): CallSnapshot[] {
+  return calls.list().map((listed) => snapshotCall(listed, nowMs))
+}
+
 /** The call at monotonic `nowMs`. */
-export function snapshotCall({ call, route, model }: ListedCall, nowMs: number): CallSnapshot {
+function snapshotCall({ call, route, model }: ListedCall, nowMs: number): CallSnapshot {
   const { phase, node, attempts, frames, queuePosition, etaMs } = call.progress
   return {
     id: call.id,
