@@ -40,6 +40,9 @@ const crowdingExponent = -0.7
 /** Fewer tokens than these say nothing of a rate. */
 const promptTokensMin = 16
 const outputTokensMin = 8
+/** What a token takes at least (of a prompt that was cached) and at most, in milliseconds; a rate beyond is no measurement. */
+const tokenMsMin = 1e-6
+const tokenMsMax = 60_000
 /** Ollama reports some 50 to 100 ms for a model that is in memory. */
 const loadMsMin = 500
 /** A prompt read in less than this share of the usual time was cached. */
@@ -85,10 +88,17 @@ function ratesOf(requests: readonly LoggedRequest[]): readonly Rates[] {
     const outputMs = request.outputMs ?? (ttftMs === null ? null : endedAtMs - arrivedAtMs - ttftMs)
     return {
       request,
-      prefill: promptMs === null || promptMs <= 0 || promptTokens < promptTokensMin ? null : (promptMs / promptTokens) * alone,
-      decode: outputMs === null || outputMs <= 0 || outputTokens < outputTokensMin ? null : (outputMs / outputTokens) * alone,
+      prefill: promptTokens < promptTokensMin ? null : rateOf(promptMs, promptTokens, alone),
+      decode: outputTokens < outputTokensMin ? null : rateOf(outputMs, outputTokens, alone),
     }
   })
+}
+
+/** Milliseconds of a token where the stream has its node alone. */
+function rateOf(tookMs: number | null, tokens: number, alone: number): number | null {
+  if (tookMs === null) return null
+  const tokenMs = (tookMs / tokens) * alone
+  return tokenMs >= tokenMsMin && tokenMs <= tokenMsMax ? tokenMs : null
 }
 
 /** How much faster than the usual node each one is, over the models that it served. */

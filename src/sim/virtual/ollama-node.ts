@@ -47,8 +47,9 @@ interface ModelRunner {
 const loadedMax = 3
 const keepAliveMs = 5 * 60_000
 const crowdingExponent = -0.7
-/** Rounding leaves crumbs of work behind. */
+/** Rounding leaves crumbs of work behind: at least this, and steps of the clock, which are coarse where virtual time is long (2e-6 ms after 100 days). */
 const crumbMs = 1e-6
+const crumbSteps = 4
 
 export class OllamaNode {
   readonly spec: NodeSpec
@@ -182,13 +183,15 @@ export class OllamaNode {
 
   #step(): void {
     const prefilling = this.#streams.filter((stream) => stream.prefillLeft > 0)
+    // Work that takes less than a step of the clock would never end.
+    const crumb = Math.max(crumbMs, crumbSteps * this.#events.nowMs * Number.EPSILON * this.#rate())
     this.#advance()
     for (const stream of prefilling) {
-      if (stream.prefillLeft > crumbMs) continue
+      if (stream.prefillLeft > crumb) continue
       stream.prefillLeft = 0
       stream.job.onFirstToken()
     }
-    const ended = this.#streams.filter((stream) => stream.prefillLeft <= 0 && stream.decodeLeft <= crumbMs)
+    const ended = this.#streams.filter((stream) => stream.prefillLeft <= 0 && stream.decodeLeft <= crumb)
     this.#streams = this.#streams.filter((stream) => !ended.includes(stream))
     for (const stream of ended) this.#end(stream)
     this.#schedule()
