@@ -20,8 +20,8 @@ export interface PrometheusOptions {
 export interface Prometheus {
   /** Whether it answers queries. Throws when it has ended. */
   isReady(): Promise<boolean>
-  /** How many samples an expression returns now. */
-  count(expr: string): Promise<number>
+  /** Whether a graph of the expression from this wall time until now has a point. */
+  draws(expr: string, fromSeconds: number): Promise<boolean>
   /** Traces that exemplars of these series name, of the last hour. */
   exemplars(query: string): Promise<ReadonlySet<string>>
   /** Names of the alerts that fire. */
@@ -57,15 +57,19 @@ export async function startPrometheus({ target, scrapeMs, rules }: PrometheusOpt
   return { ...queries(`http://127.0.0.1:${port}`, child, () => said), close: () => close(child, folder) }
 }
 
-interface Sample {
+interface Series {
   readonly metric: Readonly<Record<string, string>>
-  readonly value: readonly [number, string]
+  /** Of a query over time. */
+  readonly values?: readonly (readonly [seconds: number, value: string])[]
 }
 
 function queries(url: string, child: ChildProcess, said: () => string): Omit<Prometheus, 'close'> {
-  const samples = async (expr: string): Promise<readonly Sample[]> => {
-    const answer = await fetch(`${url}/api/v1/query?query=${encodeURIComponent(expr)}`)
-    const body: { status: string; error?: string; data: { result: Sample[] } } = JSON.parse(await answer.text())
+  const series = async (expr: string, graph: { readonly fromSeconds: number } | null): Promise<readonly Series[]> => {
+    const query = `query=${encodeURIComponent(expr)}`
+    const path = graph === null ? 'query' : 'query_range'
+    const span = graph === null ? '' : `&start=${graph.fromSeconds}&end=${Date.now() / 1_000}&step=1`
+    const answer = await fetch(`${url}/api/v1/${path}?${query}${span}`)
+    const body: { status: string; error?: string; data: { result: Series[] } } = JSON.parse(await answer.text())
     if (body.status !== 'success') throw new Error(`${expr}: ${body.error}`)
     return body.data.result
   }
@@ -78,7 +82,8 @@ function queries(url: string, child: ChildProcess, said: () => string): Omit<Pro
         return false
       }
     },
-    count: async (expr) => (await samples(expr)).filter(({ value }) => value[1] !== 'NaN').length,
+    draws: async (expr, fromSeconds) =>
+      (await series(expr, { fromSeconds })).some(({ values = [] }) => values.some(([, value]) => value !== 'NaN')),
     exemplars: async (query) => {
       const nowSeconds = Date.now() / 1_000
       const span = `start=${nowSeconds - 3_600}&end=${nowSeconds + 60}`
@@ -86,7 +91,7 @@ function queries(url: string, child: ChildProcess, said: () => string): Omit<Pro
       const { data }: { data: { exemplars: { labels: Record<string, string> }[] }[] } = JSON.parse(await answer.text())
       return new Set(data.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels['trace_id'] ?? '')))
     },
-    firing: async () => new Set((await samples('ALERTS{alertstate="firing"}')).map(({ metric }) => metric['alertname'] ?? '')),
+    firing: async () => new Set((await series('ALERTS{alertstate="firing"}', null)).map(({ metric }) => metric['alertname'] ?? '')),
   }
 }
 

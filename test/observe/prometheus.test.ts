@@ -116,10 +116,13 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
         queries.map(({ expr }) => ({ panel: `${title.replace('Corral / ', '')} / ${name}`, expr: filledIn(expr) })),
       ),
     )
+    const startedAtSeconds = Date.now() / 1_000
     let empty: string[] = []
     const looked = async (): Promise<boolean> => {
-      const counts = await Promise.all(panels.map(async ({ panel, expr }) => ({ panel, count: await prometheus.count(expr) })))
-      empty = [...new Set(counts.filter(({ count }) => count === 0).map(({ panel }) => panel))].filter((panel) => !(panel in silent))
+      const graphs = await Promise.all(
+        panels.map(async ({ panel, expr }) => ({ panel, hasPoint: await prometheus.draws(expr, startedAtSeconds) })),
+      )
+      empty = [...new Set(graphs.filter(({ hasPoint }) => !hasPoint).map(({ panel }) => panel))].filter((panel) => !(panel in silent))
       return empty.length === 0
     }
     await driveUntil(looked, () => `samples for ${empty.join(', ')}`)

@@ -103,25 +103,18 @@ function busyness(): Panel[] {
 }
 
 function spread(): Panel[] {
+  const dispatches = perSecond('node', 'corral_routing_decisions_total')
   return [
     stack({
       title: 'Share of nodes',
       description: 'Dispatches per second by node.',
-      queries: [{ expr: perSecond('node', 'corral_routing_decisions_total'), legend: '{{node}}' }],
+      queries: [{ expr: dispatches, legend: '{{node}}' }],
       unit: 'reqps',
     }),
     lines({
       title: 'Balance',
-      description: 'Dispatches of the busiest node over those of the least busy. 1 is even; nodes of unequal strength are meant to differ.',
-      queries: [
-        {
-          expr: share(
-            `max(${perSecond('node', 'corral_routing_decisions_total')})`,
-            `min(${perSecond('node', 'corral_routing_decisions_total')})`,
-          ),
-          legend: 'busiest / least busy',
-        },
-      ],
+      description: 'Dispatches of the busiest node over the mean of all. 1 is even; nodes of unequal strength are meant to differ.',
+      queries: [{ expr: share(`max(${dispatches})`, `avg(${dispatches})`), legend: 'busiest / mean' }],
     }),
     stack({
       title: 'Why that node',
