@@ -95,7 +95,8 @@ test('a full queue is told where one looks, and to who asks', { timeout: 120_000
   await page.getByRole('alert').getByText('queue_full').waitFor()
   expect(await findFaultsInEveryLook(page)).toEqual([])
   over.abort()
-  await Promise.allSettled([first.text, second])
+  await expect(first.text).rejects.toThrow('aborted')
+  await expect(second).rejects.toThrow('aborted')
   await leave(visited)
 })
 
