@@ -2,7 +2,9 @@
 import { type ComponentType, lazy, Suspense } from 'react'
 
 import type { Caller } from './api/shapes.ts'
-import { ErrorState, Loading } from './parts/notices.tsx'
+import { FailureBoundary } from './parts/failure-boundary.tsx'
+import { Loaded } from './parts/loaded.tsx'
+import { Loading } from './parts/notices.tsx'
 import { Shell } from './parts/shell.tsx'
 import { Link, useLocation } from './router.tsx'
 import { useSession } from './session.ts'
@@ -45,11 +47,9 @@ export function App() {
   if (session.data === undefined) {
     return (
       <main className="p-4">
-        {session.error === null ? (
-          <Loading what="the console" />
-        ) : (
-          <ErrorState error={session.error} onRetry={() => void session.refetch()} />
-        )}
+        <Loaded read={session} what="the console">
+          {() => null}
+        </Loaded>
       </main>
     )
   }
@@ -62,9 +62,11 @@ export function App() {
       {page === undefined ? (
         <NoPage first={entries[0]?.path ?? null} />
       ) : (
-        <Suspense fallback={<Loading what={page.title} />}>
-          <page.show />
-        </Suspense>
+        <FailureBoundary path={path}>
+          <Suspense fallback={<Loading what={page.title} />}>
+            <page.show />
+          </Suspense>
+        </FailureBoundary>
       )}
     </Shell>
   )

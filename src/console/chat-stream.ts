@@ -116,15 +116,20 @@ async function* serverEvents({ body }: Response): AsyncGenerator<ServerEvent> {
   if (body === null) return
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
-  for (;;) {
-    const { done, value = '' } = await reader.read()
-    text += value.replaceAll('\r', '')
-    const blocks = text.split('\n\n')
-    text = done ? '' : (blocks.pop() ?? '')
-    for (const block of blocks) {
-      const data = /^data: ?(.*)$/m.exec(block)?.[1]
-      if (data !== undefined) yield { event: /^event: ?(.*)$/m.exec(block)?.[1] ?? 'message', data }
+  try {
+    for (;;) {
+      const { done, value = '' } = await reader.read()
+      text += value.replaceAll('\r', '')
+      const blocks = text.split('\n\n')
+      text = done ? '' : (blocks.pop() ?? '')
+      for (const block of blocks) {
+        const data = /^data: ?(.*)$/m.exec(block)?.[1]
+        if (data !== undefined) yield { event: /^event: ?(.*)$/m.exec(block)?.[1] ?? 'message', data }
+      }
+      if (done) return
     }
-    if (done) return
+  } finally {
+    // Who stops reading early, as at an error within the stream, lets the gateway know.
+    await reader.cancel()
   }
 }

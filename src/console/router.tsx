@@ -79,6 +79,17 @@ export function setQuery(changes: Readonly<Record<string, string>>): void {
   navigate(window.location.pathname.slice(base.length) + (text === '' ? '' : `?${text}`), true)
 }
 
+/** Which one of a page's things a path is about, as in `fleet/gpu-1`; empty where it is about all. */
+export function nameIn(path: string): string {
+  const name = path.split('/')[1] ?? ''
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    // A stray % that somebody typed: nothing has this name, and the page says so.
+    return name
+  }
+}
+
 export interface LinkProps extends AnchorHTMLAttributes<HTMLAnchorElement> {
   readonly to: string
 }

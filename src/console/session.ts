@@ -26,11 +26,11 @@ export function useSignIn() {
 }
 
 /** Ends the session and forgets what it has shown. */
-export function useSignOut(): () => Promise<void> {
+export function useSignOut() {
   const client = useQueryClient()
-  return async () => {
-    await change('DELETE', '/console/session')
+  const left = (): Promise<void> => {
     forgetShown(client)
-    await client.refetchQueries({ queryKey: sessionKey })
+    return client.refetchQueries({ queryKey: sessionKey })
   }
+  return useMutation({ mutationFn: () => change('DELETE', '/console/session'), onSuccess: left })
 }

@@ -172,10 +172,14 @@ test('while the store is away a page says so, with the code and the request, and
   await leave(visited)
 })
 
-test('a session that ends leads back to the door', { timeout: 60_000 }, async () => {
+test('a session that ends leads back to the door, and one that could not be ended says so', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, wide)
   const { page } = visited
   await signIn(page)
+  await page.route('**/console/session', (route) => (route.request().method() === 'DELETE' ? route.abort() : route.continue()))
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('alert').getByText('You are still signed in').waitFor()
+  await page.unroute('**/console/session')
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.getByLabel('API key').waitFor()
   await leave(visited)

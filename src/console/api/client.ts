@@ -69,8 +69,8 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
   return response.json()
 }
 
-/** A change; the answer as JSON, or undefined where there is none. Throws `ApiError`. */
-export async function change<T = undefined>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: object): Promise<T> {
+/** A change; the answer as JSON, or null where there is none. Throws `ApiError`. */
+export async function change<T = null>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: object): Promise<T> {
   const response = await send(path, { method, headers: changeHeaders, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
   return response.status === 204 ? JSON.parse('null') : response.json()
 }

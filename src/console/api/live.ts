@@ -15,10 +15,13 @@ export interface Live {
 }
 
 const silentMsMax = 4_000
+/** Until the first event: a proxy may hold the answer back for ever, without an error. */
+const connectMsMax = 15_000
 const pauseMsMin = 1_000
 const pauseMsMax = 15_000
 
-let current: Live = { link: 'connecting', lastAtMs: null, state: null, points: [] }
+const unknown: Live = { link: 'connecting', lastAtMs: null, state: null, points: [] }
+let current = unknown
 const listeners = new Set<() => void>()
 let source: EventSource | null = null
 let retry: ReturnType<typeof setTimeout> | undefined
@@ -45,6 +48,7 @@ function alive(): void {
 function connect(): void {
   const opened = new EventSource('/admin/live')
   source = opened
+  watch = setTimeout(broke, connectMsMax)
   opened.addEventListener('state', ({ data }) => {
     alive()
     set({ link: 'live', lastAtMs: Date.now(), state: JSON.parse(String(data)) })
@@ -76,6 +80,9 @@ function subscribe(listener: () => void): () => void {
     clearTimeout(retry)
     source?.close()
     source = null
+    // Whoever signs in next begins anew: nothing of the one before is shown, nor taken for the present.
+    current = unknown
+    pauseMs = pauseMsMin
   }
 }
 

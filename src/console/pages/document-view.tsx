@@ -4,7 +4,8 @@ import { useQuery } from '@tanstack/react-query'
 import { getJson } from '../api/client.ts'
 import type { Span, StoredDocument } from '../api/rag-shapes.ts'
 import { dash, formatBytes, formatCount, formatDateTime } from '../format.ts'
-import { ErrorState, Loading } from '../parts/notices.tsx'
+import { Fact } from '../parts/fact.tsx'
+import { Loaded } from '../parts/loaded.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { documentPath, PassageText } from '../parts/passage-text.tsx'
 import { Link } from '../router.tsx'
@@ -39,16 +40,16 @@ export function DocumentView({ collection, id, passage }: DocumentViewProps) {
         </a>
       }
     >
-      {document.error === null ? null : <ErrorState error={document.error} onRetry={() => void document.refetch()} />}
-      {document.isPending && document.error === null ? <Loading what="the document" /> : null}
-      {document.data === undefined ? null : (
-        <>
-          <Facts document={document.data} />
-          <Panel title="Text" note={passage === null ? 'As search and citations see it' : 'The passage is marked'}>
-            <PassageText collection={collection} document={id} passage={passage} />
-          </Panel>
-        </>
-      )}
+      <Loaded read={document} what="the document">
+        {(known) => (
+          <>
+            <Facts document={known} />
+            <Panel title="Text" note={passage === null ? 'As search and citations see it' : 'The passage is marked'}>
+              <PassageText collection={collection} document={id} passage={passage} />
+            </Panel>
+          </>
+        )}
+      </Loaded>
     </Page>
   )
 }
@@ -72,10 +73,9 @@ function Facts({
     <div className="panel px-4 py-3">
       <dl className="flex flex-wrap gap-x-6 gap-y-2 text-sm">
         {facts.map(([name, value]) => (
-          <div key={name} className="min-w-0">
-            <dt className="text-xs text-quiet">{name}</dt>
-            <dd className="wrap-anywhere">{value}</dd>
-          </div>
+          <Fact key={name} name={name}>
+            {value}
+          </Fact>
         ))}
       </dl>
       {warnings.length === 0 ? null : (

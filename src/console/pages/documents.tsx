@@ -1,6 +1,7 @@
 /** Documents: the collections, one of them, or one document, as the address says. */
 import type { Collection } from '../api/rag-shapes.ts'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { Table } from '../parts/table.tsx'
 import { formatCount, formatDateTime } from '../format.ts'
@@ -23,9 +24,9 @@ function Collections() {
   const collections = useCollections()
   return (
     <Page title="Documents" lead="What can be searched and answered from, in collections." actions={<NewCollection />}>
-      {collections.error === null ? null : <ErrorState error={collections.error} onRetry={() => void collections.refetch()} />}
-      {collections.isPending && collections.error === null ? <Loading what="collections" /> : null}
-      {collections.data === undefined ? null : <CollectionList collections={collections.data} />}
+      <Loaded read={collections} what="collections">
+        {(all) => <CollectionList collections={all} />}
+      </Loaded>
     </Page>
   )
 }

@@ -11,7 +11,7 @@ import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Table } from '../parts/table.tsx'
-import { Link, navigate, useLocation } from '../router.tsx'
+import { Link, nameIn, navigate, useLocation } from '../router.tsx'
 import { AddNode } from './add-node.tsx'
 import { judgeNode } from './node-state.ts'
 
@@ -20,7 +20,7 @@ export default function Fleet() {
   const { path } = useLocation()
   const [adding, setAdding] = useState(false)
   if (state === null) return <Loading what="the fleet" />
-  const chosen = decodeURIComponent(path.split('/')[1] ?? '')
+  const chosen = nameIn(path)
   if (chosen !== '') return <OneNode name={chosen} state={state} />
   const rates = new Map(state.nodeRates.map((rate) => [rate.node, rate]))
   return (

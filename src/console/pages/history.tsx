@@ -7,10 +7,11 @@ import type { HistoryEntry, HistoryPage } from '../../core/request-history.ts'
 import { getJson } from '../api/client.ts'
 import { dash, formatClock, formatCount, formatDateTime, formatMs } from '../format.ts'
 import { Field, Select, textOf } from '../parts/field.tsx'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
-import { Link, setQuery, useLocation } from '../router.tsx'
+import { Link, nameIn, setQuery, useLocation } from '../router.tsx'
 import { OneRequest } from './one-request.tsx'
 import { outcomeTone } from './outcome-tone.ts'
 
@@ -22,8 +23,8 @@ const outcomeOptions = [{ value: '', text: 'any' }, ...outcomes.map((value) => (
 
 export default function History() {
   const { path } = useLocation()
-  const id = path.split('/')[1] ?? ''
-  return id === '' ? <HistoryList /> : <OneRequest id={decodeURIComponent(id)} />
+  const id = nameIn(path)
+  return id === '' ? <HistoryList /> : <OneRequest id={id} />
 }
 
 function HistoryList() {
@@ -41,6 +42,8 @@ function HistoryList() {
     // What has ended does not change: to compare all rows with themselves after every page would take longer than to show them.
     structuralSharing: false,
   })
+  // Asked for again, a page under way would be begun anew; one that failed waits for a person.
+  const canReadMore = read.hasNextPage && !read.isFetching && !read.isFetchNextPageError
   const rows = useMemo(() => read.data?.pages.flatMap(({ requests }) => requests) ?? [], [read.data])
   return (
     <Page
@@ -58,19 +61,19 @@ function HistoryList() {
       }
     >
       <Filters key={filters.toString()} query={query} />
-      {read.error === null ? null : <ErrorState error={read.error} onRetry={() => void read.refetch()} />}
-      {read.data === undefined && read.error === null ? <Loading what="the history" /> : null}
-      {read.data === undefined ? null : (
-        <Panel title="Requests" note={`${formatCount(rows.length)}${read.hasNextPage ? ' so far' : ''}`}>
-          {rows.length === 0 ? (
-            <EmptyState title="No request matches">
-              {filters.size === 0 ? 'Send one: it is here as soon as it has ended.' : 'Widen the filters above.'}
-            </EmptyState>
-          ) : (
-            <Rows rows={rows} hasMore={read.hasNextPage} onMore={() => void read.fetchNextPage()} />
-          )}
-        </Panel>
-      )}
+      <Loaded read={read} what="the history">
+        {() => (
+          <Panel title="Requests" note={`${formatCount(rows.length)}${read.hasNextPage ? ' so far' : ''}`}>
+            {rows.length === 0 ? (
+              <EmptyState title="No request matches">
+                {filters.size === 0 ? 'Send one: it is here as soon as it has ended.' : 'Widen the filters above.'}
+              </EmptyState>
+            ) : (
+              <Rows rows={rows} canReadMore={canReadMore} onMore={() => void read.fetchNextPage()} />
+            )}
+          </Panel>
+        )}
+      </Loaded>
     </Page>
   )
 }
@@ -100,7 +103,7 @@ function Filters({ query }: { readonly query: URLSearchParams }) {
 
 interface RowsProps {
   readonly rows: readonly HistoryEntry[]
-  readonly hasMore: boolean
+  readonly canReadMore: boolean
   readonly onMore: () => void
 }
 
@@ -109,7 +112,7 @@ const cells =
 const wide = 'hidden md:block'
 
 /** Only the rows in sight are in the page, however many there are. */
-function Rows({ rows, hasMore, onMore }: RowsProps) {
+function Rows({ rows, canReadMore, onMore }: RowsProps) {
   const scroller = useRef<HTMLDivElement>(null)
   const virtual = useVirtualizer({
     count: rows.length,
@@ -120,8 +123,8 @@ function Rows({ rows, hasMore, onMore }: RowsProps) {
   const items = virtual.getVirtualItems()
   const last = items.at(-1)?.index ?? 0
   useEffect(() => {
-    if (hasMore && last >= rows.length - 20) onMore()
-  }, [hasMore, last, rows.length, onMore])
+    if (canReadMore && last >= rows.length - 20) onMore()
+  }, [canReadMore, last, rows.length, onMore])
   return (
     <div
       ref={scroller}

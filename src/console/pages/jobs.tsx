@@ -5,6 +5,8 @@ import { useEffect, useRef } from 'react'
 import { change, getJson } from '../api/client.ts'
 import type { Job, JobPage, JobStage, JobState } from '../api/rag-shapes.ts'
 import { formatCount, formatDateTime, formatMs } from '../format.ts'
+import { Choice } from '../parts/choice.tsx'
+import { Loaded } from '../parts/loaded.tsx'
 import { EmptyState, ErrorState } from '../parts/notices.tsx'
 import { Panel } from '../parts/page.tsx'
 import { StateBadge, type Tone } from '../parts/state-badge.tsx'
@@ -53,22 +55,34 @@ function useJobs(collection: string, state: string) {
 }
 
 export function Jobs({ collection, mayWrite }: JobsProps) {
-  const client = useQueryClient()
   const { query } = useLocation()
   const state = query.get('jobs') ?? ''
   const jobs = useJobs(collection, state)
+  return (
+    <Loaded read={jobs} what="jobs">
+      {(page) => <JobList collection={collection} page={page} state={state} mayWrite={mayWrite} />}
+    </Loaded>
+  )
+}
+
+interface JobListProps extends JobsProps {
+  readonly page: JobPage
+  /** The state that is looked for; empty: all that are not at their end. */
+  readonly state: string
+}
+
+function JobList({ collection, page, state, mayWrite }: JobListProps) {
+  const client = useQueryClient()
   const acting = useMutation({
     mutationFn: (path: string) => change<object>('POST', path, {}),
     onSettled: () => client.invalidateQueries({ queryKey: ['jobs', collection] }),
   })
-  if (jobs.error !== null) return <ErrorState error={jobs.error} onRetry={() => void jobs.refetch()} />
-  if (jobs.data === undefined) return null
-  const { counts } = jobs.data
-  const shown = jobs.data.jobs.filter((job) => state !== '' || (job.state !== 'done' && job.state !== 'cancelled'))
+  const { counts } = page
+  const shown = page.jobs.filter((job) => state !== '' || (job.state !== 'done' && job.state !== 'cancelled'))
   return (
     <Panel
       title="On their way"
-      note={moving(jobs.data) === 0 ? 'nothing is under way' : `${formatCount(moving(jobs.data))} under way`}
+      note={moving(page) === 0 ? 'nothing is under way' : `${formatCount(moving(page))} under way`}
       actions={
         mayWrite && (counts.failed ?? 0) > 0 ? (
           <button
@@ -96,19 +110,13 @@ export function Jobs({ collection, mayWrite }: JobsProps) {
 }
 
 function StateFilter({ counts, chosen }: { readonly counts: JobPage['counts']; readonly chosen: string }) {
+  const options = ['', ...states.filter((state) => state === chosen || (counts[state] ?? 0) > 0)].map((state) => ({
+    value: state,
+    text: labelOf(state, counts),
+  }))
   return (
-    <div className="flex flex-wrap gap-2 px-4 py-3" role="group" aria-label="State of jobs">
-      {['', ...states.filter((state) => state === chosen || (counts[state] ?? 0) > 0)].map((state) => (
-        <button
-          key={state}
-          type="button"
-          className={`button button-small ${state === chosen ? 'button-strong' : ''}`}
-          aria-pressed={state === chosen}
-          onClick={() => setQuery({ jobs: state })}
-        >
-          {labelOf(state, counts)}
-        </button>
-      ))}
+    <div className="px-4 py-3">
+      <Choice label="State of jobs" options={options} chosen={chosen} onChoose={(state) => setQuery({ jobs: state })} />
     </div>
   )
 }

@@ -6,7 +6,8 @@ import { change, getJson } from '../api/client.ts'
 import type { Key } from '../api/shapes.ts'
 import { formatDateTime, formatDistance } from '../format.ts'
 import { Confirm } from '../parts/dialog.tsx'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState, ErrorState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Table } from '../parts/table.tsx'
@@ -36,18 +37,11 @@ export default function Keys() {
         </button>
       }
     >
-      {read.error === null ? null : <ErrorState error={read.error} onRetry={() => void read.refetch()} />}
-      {read.data === undefined ? (
-        read.error === null ? (
-          <Loading what="keys" />
-        ) : null
-      ) : (
-        <KeyList
-          keys={read.data.keys}
-          onRotate={(key) => setOpen({ kind: 'rotate', key })}
-          onRevoke={(key) => setOpen({ kind: 'revoke', key })}
-        />
-      )}
+      <Loaded read={read} what="keys">
+        {({ keys }) => (
+          <KeyList keys={keys} onRotate={(key) => setOpen({ kind: 'rotate', key })} onRevoke={(key) => setOpen({ kind: 'revoke', key })} />
+        )}
+      </Loaded>
       {open?.kind === 'create' ? <CreateKey onClose={() => setOpen(null)} onMade={(key) => changed({ kind: 'shown', key })} /> : null}
       {open?.kind === 'shown' ? <KeyShown made={open.key} onClose={() => setOpen(null)} /> : null}
       {open?.kind === 'revoke' ? <Revoke target={open.key} onClose={() => setOpen(null)} onDone={() => changed(null)} /> : null}

@@ -6,7 +6,8 @@ import { change, getJson } from '../api/client.ts'
 import type { StoredDocument } from '../api/rag-shapes.ts'
 import { formatBytes, formatCount, formatDateTime } from '../format.ts'
 import { Confirm } from '../parts/dialog.tsx'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState, ErrorState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { documentPath } from '../parts/passage-text.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
@@ -96,25 +97,29 @@ function useDocuments(collection: string) {
 function DocumentList({ collection, mayWrite }: { readonly collection: string; readonly mayWrite: boolean }) {
   const list = useDocuments(collection)
   const [doomed, setDoomed] = useState<string | null>(null)
-  if (list.error !== null) return <ErrorState error={list.error} onRetry={() => void list.refetch()} />
-  if (list.data === undefined) return <Loading what="documents" />
-  const documents = list.data.pages.flatMap((page) => page.documents)
+  const documents = list.data?.pages.flatMap((page) => page.documents) ?? []
   return (
-    <Panel title="Documents" note={`${formatCount(documents.length)}${list.hasNextPage ? ' shown' : ''}`}>
-      {documents.length === 0 ? (
-        <EmptyState title="There is no document yet">Drop files, or a folder, onto the panel above.</EmptyState>
-      ) : (
-        <DocumentTable collection={collection} documents={documents} onDelete={mayWrite ? setDoomed : null} />
+    <Loaded read={list} what="documents">
+      {() => (
+        <Panel title="Documents" note={`${formatCount(documents.length)}${list.hasNextPage ? ' shown' : ''}`}>
+          {documents.length === 0 ? (
+            <EmptyState title="There is no document yet">
+              {mayWrite ? 'Drop files, or a folder, onto the panel above.' : 'Your key may read it, not add to it.'}
+            </EmptyState>
+          ) : (
+            <DocumentTable collection={collection} documents={documents} onDelete={mayWrite ? setDoomed : null} />
+          )}
+          {list.hasNextPage ? (
+            <div className="border-t border-line px-4 py-3">
+              <button type="button" className="button" disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
+                Show more
+              </button>
+            </div>
+          ) : null}
+          {doomed === null ? null : <DeleteDocument collection={collection} id={doomed} onClose={() => setDoomed(null)} />}
+        </Panel>
       )}
-      {list.hasNextPage ? (
-        <div className="border-t border-line px-4 py-3">
-          <button type="button" className="button" disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
-            Show more
-          </button>
-        </div>
-      ) : null}
-      {doomed === null ? null : <DeleteDocument collection={collection} id={doomed} onClose={() => setDoomed(null)} />}
-    </Panel>
+    </Loaded>
   )
 }
 

@@ -1,11 +1,13 @@
 /** One request: where its time went, who served it and after how many tries, what it cost, and its words where those are kept. */
 import { useQuery } from '@tanstack/react-query'
-import { type ReactNode, useState } from 'react'
+import { useState } from 'react'
 
 import type { HistoryDetail } from '../../core/request-history.ts'
-import { getJson } from '../api/client.ts'
+import { ApiError, getJson } from '../api/client.ts'
 import { dash, formatCount, formatDateTime, formatMs } from '../format.ts'
 import { CopyButton } from '../parts/copy.tsx'
+import { Fact } from '../parts/fact.tsx'
+import { Loaded } from '../parts/loaded.tsx'
 import { ErrorState, Loading } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
@@ -25,8 +27,9 @@ export function OneRequest({ id }: { readonly id: string }) {
   )
   return (
     <Page title="Request" lead={back} actions={<CopyButton text={id} label="Copy id" />}>
-      {read.error === null ? null : <ErrorState error={read.error} onRetry={() => void read.refetch()} />}
-      {read.data === undefined ? read.error === null ? <Loading what="the request" /> : null : <Details request={read.data} />}
+      <Loaded read={read} what="the request">
+        {(request) => <Details request={request} />}
+      </Loaded>
     </Page>
   )
 }
@@ -44,7 +47,7 @@ function Details({ request }: { readonly request: HistoryDetail }) {
       <Panel title="Facts">
         <dl className="grid gap-x-6 gap-y-3 p-4 sm:grid-cols-2 xl:grid-cols-4">
           <Fact name="Request id">
-            <code className="break-all">{request.id}</code>
+            <code>{request.id}</code>
           </Fact>
           <Fact name="Model">{request.model ?? dash}</Fact>
           <Fact name="Node">{request.node ?? 'none'}</Fact>
@@ -65,15 +68,6 @@ function Details({ request }: { readonly request: HistoryDetail }) {
       <Words title="Prompt" text={request.prompt} cut={request.promptCut} />
       <Words title="Answer" text={request.answer} cut={request.answerCut} />
     </>
-  )
-}
-
-function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
-  return (
-    <div className="min-w-0">
-      <dt className="text-xs text-quiet">{name}</dt>
-      <dd>{children}</dd>
-    </div>
   )
 }
 
@@ -110,6 +104,7 @@ function Why({ id }: { readonly id: string }) {
     retry: false,
   })
   const summary = read.data?.summary
+  const isNotKept = read.error instanceof ApiError && read.error.status === 404
   return (
     <Panel title="Why it went this way">
       <div className="flex flex-col items-start gap-2 p-4 text-sm">
@@ -119,11 +114,13 @@ function Why({ id }: { readonly id: string }) {
           </button>
         )}
         {read.isLoading ? <Loading what="the decisions" /> : null}
-        {read.error === null ? null : (
+        {read.error === null ? null : isNotKept ? (
           <p className="text-quiet">
             Not kept. A request that is sent with <code>X-Corral-Explain: true</code> keeps which nodes were looked at and what each would
             have cost, for a while.
           </p>
+        ) : (
+          <ErrorState error={read.error} onRetry={() => void read.refetch()} />
         )}
         {summary === undefined ? null : (
           <ol className="flex list-decimal flex-col gap-1 pl-5">

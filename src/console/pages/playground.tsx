@@ -8,7 +8,8 @@ import { CollectionPicker } from '../parts/collection-picker.tsx'
 import { CopyButton, Snippet } from '../parts/copy.tsx'
 import { Dialog } from '../parts/dialog.tsx'
 import { Field, Select } from '../parts/field.tsx'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { Link, navigate, setQuery, useLocation } from '../router.tsx'
 import { useSession } from '../session.ts'
@@ -55,24 +56,30 @@ function readSettings(query: URLSearchParams, models: readonly string[]): Settin
 export default function Playground() {
   const models = useModels()
   const { query } = useLocation()
-  if (models.error !== null) return <ErrorState error={models.error} onRetry={() => void models.refetch()} />
-  if (models.data === undefined) return <Loading what="models" />
-  const settings = readSettings(query, models.data)
   return (
     <Page title="Playground" lead="Talk to a model as your programs do, with your documents or without.">
-      {models.data.length === 0 && settings.model === '' ? (
-        <Panel title="No model">
-          <EmptyState title="No node has a model">
-            Pull one: <code>ollama pull llama3.2:3b</code> with <code>OLLAMA_HOST={window.location.origin}</code>.
-          </EmptyState>
-        </Panel>
-      ) : (
-        <div className="grid items-start gap-4 xl:grid-cols-[1fr_22rem]">
-          <Conversation settings={settings} />
-          <SettingsPanel settings={settings} models={models.data} />
-        </div>
-      )}
+      <Loaded read={models} what="models">
+        {(names) => <Talk settings={readSettings(query, names)} models={names} />}
+      </Loaded>
     </Page>
+  )
+}
+
+function Talk({ settings, models }: { readonly settings: Settings; readonly models: readonly string[] }) {
+  if (models.length === 0 && settings.model === '') {
+    return (
+      <Panel title="No model">
+        <EmptyState title="No node has a model">
+          Pull one: <code>ollama pull llama3.2:3b</code> with <code>OLLAMA_HOST={window.location.origin}</code>.
+        </EmptyState>
+      </Panel>
+    )
+  }
+  return (
+    <div className="grid items-start gap-4 xl:grid-cols-[1fr_22rem]">
+      <Conversation settings={settings} />
+      <SettingsPanel settings={settings} models={models} />
+    </div>
   )
 }
 

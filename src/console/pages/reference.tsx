@@ -7,7 +7,8 @@ import { type ApiDescription, type Operation, operationsOf, type OperationOf } f
 import { type RouteGroup, routeGroups } from '../api/own-routes.ts'
 import { Snippet } from '../parts/copy.tsx'
 import { Field } from '../parts/field.tsx'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { Table } from '../parts/table.tsx'
 import { setQuery, useLocation } from '../router.tsx'
@@ -34,8 +35,9 @@ export default function Reference() {
       <div className="max-w-sm">
         <Field label="Search" type="search" value={sought} onChange={({ target }) => setQuery({ q: target.value })} />
       </div>
-      {read.error === null ? null : <ErrorState error={read.error} onRetry={() => void read.refetch()} />}
-      {read.data === undefined && read.error === null ? <Loading what="the description" /> : null}
+      <Loaded read={read} what="the description">
+        {() => null}
+      </Loaded>
       {/* The field shows each letter at once; the routes follow when there is time. */}
       <Routes description={read.data} sought={useDeferredValue(sought)} />
     </Page>

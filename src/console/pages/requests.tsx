@@ -5,6 +5,7 @@ import { change } from '../api/client.ts'
 import { useLive } from '../api/live.ts'
 import type { LiveRequest } from '../api/shapes.ts'
 import { dash, formatCount, formatMs } from '../format.ts'
+import { Choice } from '../parts/choice.tsx'
 import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge, type Tone } from '../parts/state-badge.tsx'
@@ -33,36 +34,26 @@ export default function Requests() {
       <PhaseFilter requests={state.requests} chosen={phase} />
       {cancel.error === null ? null : <ErrorState error={cancel.error} />}
       <Panel title="Under way" note={`${formatCount(shown.length)} shown of ${formatCount(state.requestsTotal)}`}>
-        {shown.length === 0 ? (
-          <EmptyState title="Nothing is under way">Send a request, and it appears here within a second.</EmptyState>
-        ) : (
-          <Running requests={shown} onCancel={(id) => cancel.mutate(id)} />
-        )}
+        {shown.length === 0 ? <NothingShown phase={phase} /> : <Running requests={shown} onCancel={(id) => cancel.mutate(id)} />}
       </Panel>
     </Page>
   )
 }
 
-function PhaseFilter({ requests, chosen }: { readonly requests: readonly LiveRequest[]; readonly chosen: string }) {
-  const options = ['', ...phases]
-  return (
-    <div className="flex flex-wrap gap-2" role="group" aria-label="Phase">
-      {options.map((phase) => {
-        const count = requests.filter((request) => phase === '' || request.phase === phase).length
-        return (
-          <button
-            key={phase}
-            type="button"
-            className={`button button-small ${phase === chosen ? 'button-strong' : ''}`}
-            aria-pressed={phase === chosen}
-            onClick={() => setQuery({ phase })}
-          >
-            {phase === '' ? 'all' : phase} {count}
-          </button>
-        )
-      })}
-    </div>
+function NothingShown({ phase }: { readonly phase: string }) {
+  return phase === '' ? (
+    <EmptyState title="Nothing is under way">Send a request, and it appears here within a second.</EmptyState>
+  ) : (
+    <EmptyState title={`No request is ${phase}`} />
   )
+}
+
+function PhaseFilter({ requests, chosen }: { readonly requests: readonly LiveRequest[]; readonly chosen: string }) {
+  const options = ['', ...phases].map((phase) => {
+    const count = requests.filter((request) => phase === '' || request.phase === phase).length
+    return { value: phase, text: `${phase === '' ? 'all' : phase} ${count}` }
+  })
+  return <Choice label="Phase" options={options} chosen={chosen} onChoose={(phase) => setQuery({ phase })} />
 }
 
 function toneOf(phase: string): Tone {

@@ -6,8 +6,10 @@ import { ask } from '../api/client.ts'
 import type { Found } from '../api/rag-shapes.ts'
 import { formatCount, formatMs } from '../format.ts'
 import { CollectionPicker } from '../parts/collection-picker.tsx'
+import { Fact } from '../parts/fact.tsx'
 import { Field, Select } from '../parts/field.tsx'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Link, navigate, useLocation } from '../router.tsx'
@@ -71,20 +73,16 @@ export default function Search() {
   const search = useQuery({ queryKey: ['search', wish], queryFn: ({ signal }) => runSearch(wish, signal), enabled: isAsked })
   return (
     <Page title="Search" lead="What a question finds in your documents, and how each hit came to its place.">
-      {collections.data === undefined ? (
-        <CollectionsMissing error={collections.error} onRetry={() => void collections.refetch()} />
-      ) : (
-        <SearchForm key={query.toString()} wish={wish} collections={collections.data} />
-      )}
-      {search.error === null ? null : <ErrorState error={search.error} onRetry={() => void search.refetch()} />}
-      {isAsked && search.isPending && search.error === null ? <Loading what="results" /> : null}
-      {search.data === undefined ? null : <Results answer={search.data} wish={wish} />}
+      <Loaded read={collections} what="collections">
+        {(all) => <SearchForm key={query.toString()} wish={wish} collections={all} />}
+      </Loaded>
+      {isAsked ? (
+        <Loaded read={search} what="results">
+          {(answer) => <Results answer={answer} wish={wish} />}
+        </Loaded>
+      ) : null}
     </Page>
   )
-}
-
-function CollectionsMissing({ error, onRetry }: { readonly error: Error | null; readonly onRetry: () => void }) {
-  return error === null ? <Loading what="collections" /> : <ErrorState error={error} onRetry={onRetry} />
 }
 
 interface SearchFormProps {
@@ -187,11 +185,13 @@ function Results({ answer, wish }: { readonly answer: Answer; readonly wish: Wis
       <Panel title="How it was searched">
         <dl className="flex flex-wrap gap-x-6 gap-y-2 px-4 py-3 text-sm">
           {stages.map(({ name, key }) => (
-            <Fact key={key} name={name} value={formatMs(timings[key])} />
+            <Fact key={key} name={name}>
+              {formatMs(timings[key])}
+            </Fact>
           ))}
-          <Fact name="Seen from here" value={formatMs(roundTripMs)} />
-          <Fact name="Cache" value={cacheWord(answer, wish)} />
-          <Fact name="Request" value={requestId} />
+          <Fact name="Seen from here">{formatMs(roundTripMs)}</Fact>
+          <Fact name="Cache">{cacheWord(answer, wish)}</Fact>
+          <Fact name="Request">{requestId}</Fact>
         </dl>
         {explain.length === 0 ? null : (
           <ul className="list-disc border-t border-line py-3 pr-4 pl-8 text-sm">
@@ -204,14 +204,5 @@ function Results({ answer, wish }: { readonly answer: Answer; readonly wish: Wis
         )}
       </Panel>
     </>
-  )
-}
-
-function Fact({ name, value }: { readonly name: string; readonly value: string }) {
-  return (
-    <div className="min-w-0">
-      <dt className="text-xs text-quiet">{name}</dt>
-      <dd className="tabular-nums wrap-anywhere">{value}</dd>
-    </div>
   )
 }

@@ -6,7 +6,8 @@ import type { Dependency, FeatureState, SettingsPage, ShownSetting } from '../..
 import { getJson } from '../api/client.ts'
 import { dash, formatDateTime, formatMs } from '../format.ts'
 import { Field } from '../parts/field.tsx'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Table } from '../parts/table.tsx'
@@ -57,11 +58,9 @@ function Part<T>({ name, path, everyMs, children }: PartProps<T>) {
     refetchInterval: everyMs ?? false,
   })
   return (
-    <>
-      {read.error === null ? null : <ErrorState error={read.error} onRetry={() => void read.refetch()} />}
-      {read.data === undefined && read.error === null ? <Loading what={name} /> : null}
-      {read.data === undefined ? null : children(read.data)}
-    </>
+    <Loaded read={read} what={name}>
+      {children}
+    </Loaded>
   )
 }
 

@@ -28,11 +28,12 @@ function useSending(collection: string) {
   const client = useQueryClient()
   const [sending, setSending] = useState<Sending | null>(null)
   const base = `/rag/collections/${encodeURIComponent(collection)}/documents`
+  const refuse = (error: unknown): void => setSending({ sent: 0, total: 0, refused: [{ path: '', error }] })
   const send = async (files: readonly GivenFile[]): Promise<void> => {
     if (files.length === 0) return
     if (files.length > filesMax) {
       const error = new Error(`At most ${formatCount(filesMax)} files at once. For more: corral ingest --collection ${collection} FOLDER`)
-      return setSending({ sent: 0, total: 0, refused: [{ path: '', error }] })
+      return refuse(error)
     }
     setSending({ sent: 0, total: files.length, refused: [] })
     const waiting = [...files]
@@ -49,16 +50,16 @@ function useSending(collection: string) {
     }
     await Promise.all(Array.from({ length: atOnceMax }, sendNext))
   }
-  return { sending, send }
+  return { sending, send, refuse }
 }
 
 export function Upload({ collection }: { readonly collection: string }) {
-  const { sending, send } = useSending(collection)
+  const { sending, send, refuse } = useSending(collection)
   const [isOver, setIsOver] = useState(false)
   const drop = (event: DragEvent): void => {
     event.preventDefault()
     setIsOver(false)
-    void droppedFiles(event.dataTransfer).then(send)
+    void droppedFiles(event.dataTransfer).then(send, refuse)
   }
   const isBusy = sending !== null && sending.sent < sending.total
   return (

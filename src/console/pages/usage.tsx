@@ -5,7 +5,8 @@ import { getJson } from '../api/client.ts'
 import type { UsageSum } from '../api/shapes.ts'
 import { dash, formatCount, formatShare } from '../format.ts'
 import { Select } from '../parts/field.tsx'
-import { EmptyState, ErrorState, Loading } from '../parts/notices.tsx'
+import { Loaded } from '../parts/loaded.tsx'
+import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { type Column, Table } from '../parts/table.tsx'
 import { setQuery, useLocation } from '../router.tsx'
@@ -33,7 +34,7 @@ const rowsShown = 500
 export default function Usage() {
   const { query } = useLocation()
   const by = query.get('by') ?? 'model'
-  const days = query.get('days') ?? '7'
+  const days = spans.find(({ value }) => value === query.get('days'))?.value ?? '7'
   // To the minute, so that the same view has the same address of the API.
   const from = new Date(Math.floor((Date.now() - Number(days) * dayMs) / minuteMs) * minuteMs).toISOString()
   const asked = new URLSearchParams({ by, from })
@@ -55,14 +56,9 @@ export default function Usage() {
         <Select label="Sums by" options={groups} value={by} onChange={({ target }) => setQuery({ by: target.value })} />
         <Select label="Time" options={spans} value={days} onChange={({ target }) => setQuery({ days: target.value })} />
       </div>
-      {read.error === null ? null : <ErrorState error={read.error} onRetry={() => void read.refetch()} />}
-      {read.data === undefined ? (
-        read.error === null ? (
-          <Loading what="usage" />
-        ) : null
-      ) : (
-        <Sums usage={read.data.usage} by={by.split(',')} />
-      )}
+      <Loaded read={read} what="usage">
+        {({ usage }) => <Sums usage={usage} by={by.split(',')} />}
+      </Loaded>
     </Page>
   )
 }

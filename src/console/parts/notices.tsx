@@ -41,7 +41,7 @@ export function ErrorState({ error, onRetry }: { readonly error: unknown; readon
 }
 
 function adviceFor({ status, code }: ApiError): string {
-  if (status === 0) return 'The page tries again by itself as soon as the gateway is back.'
+  if (status === 0) return 'Try again as soon as it runs.'
   if (status === 401) return 'Sign in again.'
   if (status === 403) return 'Your key does not allow this; ask an operator for the scope.'
   if (status === 404 && code === 'route_not_found') return 'This part is switched off in the configuration, or there is no store.'

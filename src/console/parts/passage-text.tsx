@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'react'
 
 import { getText } from '../api/client.ts'
 import type { Span } from '../api/rag-shapes.ts'
-import { ErrorState, Loading } from './notices.tsx'
+import { Loaded } from './loaded.tsx'
 
 export interface PassageTextProps {
   readonly collection: string
@@ -23,9 +23,11 @@ export function documentPath(collection: string, document: string): string {
 export function PassageText({ collection, document, passage }: PassageTextProps) {
   const path = `${documentPath(collection, document)}/text`
   const text = useQuery({ queryKey: ['text', collection, document], queryFn: ({ signal }) => getText(path, signal) })
-  if (text.error !== null) return <ErrorState error={text.error} onRetry={() => void text.refetch()} />
-  if (text.data === undefined) return <Loading what="the text" />
-  return <Around key={`${document} ${passage?.start}`} text={text.data} passage={passage} />
+  return (
+    <Loaded read={text} what="the text">
+      {(whole) => <Around key={`${document} ${passage?.start}`} text={whole} passage={passage} />}
+    </Loaded>
+  )
 }
 
 function Around({ text, passage }: { readonly text: string; readonly passage: Span | null }) {

@@ -134,13 +134,18 @@ function ThemeChoice() {
 function Who({ session: { caller } }: { readonly session: Session }) {
   const signOut = useSignOut()
   return (
-    <div className="flex items-center justify-between gap-2 text-xs text-quiet">
+    <div className="flex flex-wrap items-center justify-between gap-2 text-xs text-quiet">
       <span className="truncate" title={caller?.subject ?? ''}>
         {caller?.tenant}
       </span>
-      <button type="button" className="button button-small" onClick={() => void signOut()}>
+      <button type="button" className="button button-small" disabled={signOut.isPending} onClick={() => signOut.mutate()}>
         Sign out
       </button>
+      {signOut.error === null ? null : (
+        <p role="alert" className="w-full text-bad">
+          You are still signed in. {signOut.error.message}
+        </p>
+      )}
     </div>
   )
 }

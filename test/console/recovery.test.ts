@@ -1,0 +1,171 @@
+// What stays on the screen, and what is said, when a script, a read, the push or the clipboard fails, in a real browser.
+import type { Browser, Page, Route } from 'playwright-core'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+import type { HistoryDetail } from '../../src/core/request-history.ts'
+import { type Gateway, startGateway } from '../support/gateway.ts'
+import { findFaults, findFaultsInEveryLook, leave, startBrowser, visit, wide } from './browser.ts'
+
+let browser: Browser
+let gateway: Gateway
+beforeAll(async () => {
+  gateway = await startGateway({ nodes: 1, keepOpen: true })
+  browser = await startBrowser()
+}, 120_000)
+afterAll(async () => {
+  await browser.close()
+  await gateway.close()
+})
+
+const at = (path: string): string => `${gateway.url}/console/${path}`
+const openPage = (page: Page, name: string): Promise<void> => page.getByRole('navigation').getByRole('link', { name }).click()
+const refuse = (status: number, code: string) => (route: Route) => route.fulfill({ status, json: { code, detail: `this is ${code}` } })
+
+const entry: HistoryDetail = {
+  id: 'r-1',
+  at: '2026-11-01T00:00:00.000Z',
+  tenant: 'local',
+  subject: null,
+  model: 'small',
+  node: 'n1',
+  route: '/api/chat',
+  status: 200,
+  outcome: 'ok',
+  error: null,
+  cache: null,
+  stream: true,
+  attempts: 1,
+  durationMs: 90,
+  ttftMs: 30,
+  promptTokens: 5,
+  cachedPromptTokens: 0,
+  outputTokens: 7,
+  gpuSeconds: 0.1,
+  reason: 'only',
+  queueMs: 1,
+  retryMs: 0,
+  loadMs: null,
+  promptMs: 9,
+  outputMs: 60,
+  estimated: false,
+  prompt: null,
+  promptCut: false,
+  answer: null,
+  answerCut: false,
+}
+
+test('a page whose script does not come says so, the way to the others stays, and it is tried again', async () => {
+  const { page, errors } = await visit(browser, wide)
+  await page.route('**/assets/usage-*.js', (route) => route.abort())
+  await page.goto(at(''))
+  await openPage(page, 'Usage')
+  await page.getByRole('heading', { name: 'This page cannot be shown' }).waitFor()
+  expect(await findFaultsInEveryLook(page)).toEqual([])
+  await openPage(page, 'Fleet')
+  await page.getByRole('heading', { name: 'Fleet' }).waitFor()
+  await openPage(page, 'Usage')
+  await page.unroute('**/assets/usage-*.js')
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.getByRole('heading', { name: 'Usage' }).waitFor()
+  expect(errors.every((error) => error.includes('/assets/usage-'))).toBe(true)
+  await page.context().close()
+})
+
+test('an address that was mistyped shows a page, not nothing', async () => {
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.goto(at(''))
+  await page.getByRole('heading', { name: 'Overview' }).waitFor()
+  await page.evaluate(`history.pushState(null, '', '/console/fleet/%E0%A4%A'); dispatchEvent(new PopStateEvent('popstate'))`)
+  await page.getByText('There is no node of this name').waitFor()
+  await page.goto(at('usage?days=many'))
+  await page.getByRole('combobox', { name: 'Time' }).waitFor()
+  expect(await page.getByRole('combobox', { name: 'Time' }).inputValue()).toBe('7')
+  await leave(visited)
+})
+
+test('text is copied also over plain http, where a page has no clipboard', async () => {
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.addInitScript(`Object.defineProperty(window, 'isSecureContext', { value: false })
+    Object.defineProperty(navigator, 'clipboard', { value: undefined })`)
+  await page.goto(at('playground'))
+  await page.getByRole('button', { name: 'Copy as…' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Copy', exact: true }).first().click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Copied' }).waitFor()
+  await page.getByRole('button', { name: 'Close' }).click()
+  await page.getByLabel('Message').press('Control+V')
+  expect(await page.getByLabel('Message').inputValue()).toContain('/v1/chat/completions')
+  await leave(visited)
+})
+
+test('a conversation outlives a list of models that cannot be read again', async () => {
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.clock.install()
+  await page.goto(at('playground'))
+  await page.getByLabel('Message').fill('Is anybody there?')
+  await page.getByRole('button', { name: 'Send' }).click()
+  await page.getByText(/^first token/).waitFor()
+  await page.route('**/api/tags', refuse(403, 'forbidden'))
+  // What was read some seconds ago is read again when one comes back to the page.
+  await page.clock.fastForward(10_000)
+  await page.evaluate(`document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))`)
+  await page.getByRole('alert').getByText('this is forbidden').waitFor()
+  expect(await page.getByText('Is anybody there?').count()).toBe(1)
+  await leave(visited)
+})
+
+test('a further page of the history that fails is asked for once, and the rows before it stay', async () => {
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  const asked: (string | null)[] = []
+  await page.route('**/admin/requests/history?*', (route) => {
+    const before = new URL(route.request().url()).searchParams.get('before')
+    asked.push(before)
+    if (before !== null) return refuse(400, 'invalid_request')(route)
+    return route.fulfill({ json: { requests: Array.from({ length: 5 }, (_, index) => ({ ...entry, id: `r-${index}` })), next: 'more' } })
+  })
+  await page.goto(at('history'))
+  await page.getByRole('alert').getByText('this is invalid_request').waitFor()
+  expect(await findFaultsInEveryLook(page)).toEqual([])
+  expect(await page.getByRole('link', { name: /^Details of request/ }).count()).toBe(5)
+  expect(asked).toEqual([null, 'more'])
+  await leave(visited)
+})
+
+test('decisions that were not kept are told from those that cannot be read', async () => {
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.route('**/admin/requests/history/r-1', (route) => route.fulfill({ json: entry }))
+  await page.route('**/admin/requests/r-1/explain', refuse(503, 'store_unavailable'))
+  await page.goto(at('history/r-1'))
+  await page.getByRole('button', { name: 'Show the decisions' }).click()
+  await page.getByRole('alert').getByText('this is store_unavailable').waitFor()
+  expect(await page.getByText('Not kept').count()).toBe(0)
+  expect(await findFaults(page)).toEqual([])
+  await page.unroute('**/admin/requests/r-1/explain')
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.getByText('Not kept').waitFor()
+  await leave(visited)
+})
+
+test('a push that opens and never says anything counts as broken', async () => {
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.clock.install()
+  let asked = 0
+  await page.route('**/admin/live', (route) => {
+    asked += 1
+    // The first is never answered.
+    return asked === 1 ? undefined : route.continue()
+  })
+  await page.goto(at(''))
+  const link = page.getByRole('status').filter({ hasText: /Connecting|Stale|Live/ })
+  await link.getByText('Connecting').waitFor()
+  await page.clock.pauseAt(Date.now() + 60_000)
+  await link.getByText('Stale, reconnecting').waitFor()
+  await page.clock.resume()
+  await link.getByText('Live').waitFor()
+  await leave(visited)
+})
