@@ -1,12 +1,13 @@
 /**
  * Every exchange of the port by the pattern of its route, whoever answers it: how many, how long, how they ended. A pattern is one of the
  * source's own; a path that belongs to no route counts as `unmatched`, so no client can make series. An exchange on one of Corral's own
- * routes also leaves a span. What is noted stands on the response itself: nothing is allocated for it.
+ * routes also leaves a span. What is noted stands on the response itself, and its series are found once: nothing is allocated for it.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http'
 
 import type { Clock } from '../base/clock.ts'
 import type { TraceContext } from '../core/call.ts'
+import { type Cell, CellCache, type Distribution } from '../observe/families.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { EndedExchange } from '../observe/spans.ts'
 import type { Tracing } from '../observe/tracing.ts'
@@ -35,13 +36,26 @@ export interface TrafficDeps {
   readonly tracing: Pick<Tracing, 'tracer' | 'onExchange'>
 }
 
+/** What one exchange updates. */
+interface ExchangeCells {
+  readonly count: Cell
+  readonly duration: Distribution
+}
+
 export class Traffic {
   readonly #deps: TrafficDeps
-  readonly #inFlight
+  readonly #inFlight: Cell
+  /** By pattern and class of the status. Neither label is open, so that no cell is ever forgotten. */
+  readonly #exchanges: CellCache<ExchangeCells>
 
   constructor(deps: TrafficDeps) {
     this.#deps = deps
-    this.#inFlight = deps.metrics.families.httpInFlight.child()
+    const { httpInFlight, httpRequests, httpDuration } = deps.metrics.families
+    this.#inFlight = httpInFlight.child()
+    this.#exchanges = new CellCache((pattern, codeClass) => ({
+      count: httpRequests.child(pattern, codeClass),
+      duration: httpDuration.child(pattern, codeClass),
+    }))
   }
 
   /** An exchange begins; it is counted at its end. */
@@ -64,13 +78,13 @@ export class Traffic {
   }
 
   end(outgoing: CountedResponse): void {
-    const { metrics, clock, tracing } = this.#deps
-    const { httpRequests, httpDuration } = metrics.families
+    const { clock, tracing } = this.#deps
     const { pattern, arrivedAtMs, trace, headersSent, statusCode } = outgoing
     const codeClass = codeClasses[headersSent ? Math.floor(statusCode / statusesPerClass) : 0] ?? 'none'
     this.#inFlight.value -= 1
-    httpRequests.at(pattern, codeClass).value += 1
-    httpDuration.at(pattern, codeClass).observe((clock.nowMs() - arrivedAtMs) / 1_000)
+    const { count, duration } = this.#exchanges.get(pattern, codeClass)
+    count.value += 1
+    duration.observe((clock.nowMs() - arrivedAtMs) / 1_000)
     if (trace?.sampled !== true) return
     const ended: EndedExchange = { pattern, method: outgoing.req.method ?? '', status: headersSent ? statusCode : null, arrivedAtMs }
     tracing.onExchange?.(ended, trace)

@@ -1,7 +1,6 @@
 /** Events of queues, choices and tries: what dispatch does with a request. */
 import type { Outcome, Usage } from '../core/relay.ts'
 import type { EventContext } from './event-context.ts'
-import { observeLatency } from './exemplar.ts'
 import type { ObservedAttempt, Observer } from './events.ts'
 
 /** Why tokens of a stream were generated for nobody, by how it ended. */
@@ -18,7 +17,7 @@ function isTruncated({ claim: { runner }, request }: ObservedAttempt, { promptTo
 }
 
 /** The functions that dispatch reports through. */
-export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel }: EventContext) {
+export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel, observeLatency }: EventContext) {
   const { families } = metrics
   const pool = (name: string): string => (name === '*' ? '*' : metrics.pool.admit(name))
   const modelOf = ({ runner }: ObservedAttempt['claim']): string => (runner.bounded ? metrics.model.admit(runner.model) : 'other')
@@ -28,9 +27,9 @@ export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel }: Event
       const { runner, waitedMs } = attempt.claim
       const node = metrics.node.admit(runner.node)
       const cells = metrics.nodeCells(node)
-      const seen = { trace: attempt.call.trace, clock: deps.clock }
-      observeLatency(cells.duration, deps.clock.nowMs() - attempt.startedAtMs, seen)
-      if (result.ttftMs !== null) observeLatency(cells.firstToken, result.ttftMs, seen)
+      const { trace } = attempt.call
+      observeLatency(cells.duration, deps.clock.nowMs() - attempt.startedAtMs, trace)
+      if (result.ttftMs !== null) observeLatency(cells.firstToken, result.ttftMs, trace)
       families.nodeRequests.at(node, result.outcome).value += 1
       if (waitedMs === 0 && attempt.call.progress.attempts === 1) {
         metrics.overhead.observe((attempt.startedAtMs - attempt.call.receivedAtMs) / 1_000)

@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import type { EndedRequest } from './events.ts'
+import { createLatencyObserver, type ObserveLatency } from './exemplar.ts'
 import { createLogs, type Logs } from './log.ts'
 import type { LineSink } from './line-sink.ts'
 import { Metrics } from './metrics.ts'
@@ -31,6 +32,7 @@ export interface EventContext {
   /** Calls whose rejection the relay layer has counted. */
   readonly counted: WeakSet<Call>
   modelLabel(model: string | null): string
+  readonly observeLatency: ObserveLatency
   /** Makes an event function that cannot throw: it gives null instead. */
   quiet<A extends readonly unknown[], R>(action: (...event: A) => R): (...event: A) => R | null
 }
@@ -52,6 +54,7 @@ export function createEventContext(deps: ObserverDeps): EventContext {
     metrics,
     logs,
     counted: new WeakSet(),
+    observeLatency: createLatencyObserver(clock),
     modelLabel: (model) => {
       if (model === null) return 'none'
       const known = deps.knownModel(model)

@@ -1,21 +1,22 @@
 /** Events of whole requests: counted and logged once each, at their true end. */
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
-import type { Outcome } from '../core/relay.ts'
 import type { AccessRecord } from './access-log.ts'
 import type { EventContext } from './event-context.ts'
 import type { EndedRequest, RefusedRequest } from './events.ts'
-import { observeLatency } from './exemplar.ts'
 import { outcomeLabel } from './outcome.ts'
 
 /** The functions that report requests. */
 export function requestEvents(context: EventContext) {
-  const { deps, metrics, logs, counted, quiet, modelLabel } = context
-  const log = (record: AccessRecord): void => {
-    const { access, level } = deps.options().log
-    if (access && level !== 'silent') logs.access.write(record)
-  }
+  const { deps, metrics, logs, counted, quiet } = context
   const { onRequest = null } = deps
+  const report = (request: EndedRequest): void => {
+    const durationMs = deps.clock.nowMs() - request.call.receivedAtMs
+    countRequest(context, request, durationMs)
+    const { access, level } = deps.options().log
+    if (access && level !== 'silent') logs.access.write(accessRecord(request, durationMs))
+    if (onRequest !== null) onRequest(request)
+  }
   return {
     requestStarted: () => {
       metrics.inFlight.value += 1
@@ -23,32 +24,24 @@ export function requestEvents(context: EventContext) {
     requestEnded: quiet((request: EndedRequest) => {
       metrics.inFlight.value -= 1
       if (request.attempts === 0) counted.add(request.call)
-      const durationMs = deps.clock.nowMs() - request.call.receivedAtMs
-      countRequest(context, request, { model: modelLabel(request.model), durationMs })
-      log(accessRecord(request, durationMs))
-      if (onRequest !== null) onRequest(request)
+      report(request)
     }),
     requestRefused: quiet(({ facts, method }: RefusedRequest, error: CorralError, call: Call) => {
       if (counted.has(call)) return
-      const outcome: Outcome = { kind: 'rejected', usage: null, frames: 0, bytes: 0, error }
-      const request: EndedRequest = {
+      report({
         facts,
         method,
         model: null,
         call,
         status: error.status,
         stream: false,
-        outcome,
+        outcome: { kind: 'rejected', usage: null, frames: 0, bytes: 0, error },
         bytes: 0,
         node: null,
         reason: null,
         attempts: 0,
         firstFrameAtMs: null,
-      }
-      const durationMs = deps.clock.nowMs() - call.receivedAtMs
-      countRequest(context, request, { model: 'none', durationMs })
-      log(accessRecord(request, durationMs))
-      if (onRequest !== null) onRequest(request)
+      })
     }),
     bug: quiet((error: unknown, call: Call | null) => {
       metrics.bugs.value += 1
@@ -58,18 +51,13 @@ export function requestEvents(context: EventContext) {
   }
 }
 
-function countRequest(
-  { deps, metrics }: EventContext,
-  request: EndedRequest,
-  { model, durationMs }: { model: string; durationMs: number },
-): void {
+function countRequest({ metrics, modelLabel, observeLatency }: EventContext, request: EndedRequest, durationMs: number): void {
   const { outcome, firstFrameAtMs, call } = request
-  const cells = metrics.requestCells(request.facts.operation, model)
+  const cells = metrics.requestCells(request.facts.operation, modelLabel(request.model))
   const cell = cells.outcomes.get(outcomeLabel(outcome))
   if (cell !== undefined) cell.value += 1
-  observeLatency(cells.duration, durationMs, { trace: call.trace, clock: deps.clock })
-  if (firstFrameAtMs !== null)
-    observeLatency(cells.firstToken, firstFrameAtMs - call.receivedAtMs, { trace: call.trace, clock: deps.clock })
+  observeLatency(cells.duration, durationMs, call.trace)
+  if (firstFrameAtMs !== null) observeLatency(cells.firstToken, firstFrameAtMs - call.receivedAtMs, call.trace)
   const { usage } = outcome
   if (usage === null) return
   const { promptTokens, outputTokens, cachedPromptTokens } = usage
