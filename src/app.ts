@@ -85,9 +85,9 @@ export interface App {
   readonly rag: Rag | null
   /** The configuration in force, and what is switched in it. */
   readonly settings: OperatorSettings
-  /** Listens and starts the probes. Rejects when the address cannot be bound. */
   /** Takes over what was changed by hand in the other processes of this machine, before `listen`. */
   followPeers(): Promise<void>
+  /** Listens and starts the probes. Rejects when the address cannot be bound. */
   listen(): Promise<{ readonly host: string; readonly port: number }>
   /** Opens the stores and what stands on them, after `listen`. Rejects when they cannot be had; all else goes on. */
   openStores(): Promise<void>

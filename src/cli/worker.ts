@@ -6,6 +6,7 @@ import cluster from 'node:cluster'
 
 import type { PeerAnswer, PeerQuestion, Peers } from '../http/peers.ts'
 import type { WorkerPlace } from '../config/worker-share.ts'
+import { CliError, exitCodes } from './exit-code.ts'
 import type { FromWorker, ToWorker } from './worker-messages.ts'
 
 interface Orders {
@@ -25,7 +26,8 @@ export interface WorkerChannel {
 }
 
 function send(message: FromWorker): void {
-  if (process.connected) process.send?.(message)
+  // Without a callback Node would throw what could not be written, and `disconnect` says it anyway.
+  if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
 
 /** The other workers, by way of the watcher. */
@@ -64,16 +66,21 @@ export async function joinWorkers(): Promise<WorkerChannel | null> {
   const peers = new WatchedPeers()
   const early: (keyof Orders)[] = []
   let orders: Orders | null = null
-  const { promise, resolve } = Promise.withResolvers<WorkerPlace>()
+  const obey = (order: keyof Orders): void => {
+    if (orders === null) early.push(order)
+    else orders[order]()
+  }
+  const { promise, resolve, reject } = Promise.withResolvers<WorkerPlace>()
   process.on('message', (message: ToWorker) => {
     if (message.kind === 'place') resolve({ index: message.index, count: message.count })
-    if (message.kind === 'stop' || message.kind === 'reload') {
-      if (orders === null) early.push(message.kind)
-      else orders[message.kind]()
-    }
+    if (message.kind === 'stop' || message.kind === 'reload') obey(message.kind)
     if (message.kind === 'answers') peers.hear(message)
   })
-  process.once('disconnect', () => peers.end())
+  process.once('disconnect', () => {
+    reject(new CliError(exitCodes.failure, 'the process that started this worker is gone'))
+    peers.end()
+    obey('stop')
+  })
   send({ kind: 'hello' })
   const place = await promise
   return {
@@ -91,7 +98,6 @@ export async function joinWorkers(): Promise<WorkerChannel | null> {
       process.on('SIGINT', () => {})
       process.on('SIGHUP', () => {})
       process.on('SIGTERM', given.stop)
-      process.once('disconnect', given.stop)
       send({ kind: 'serving' })
       for (const order of early.splice(0)) given[order]()
     },

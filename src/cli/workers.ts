@@ -57,6 +57,7 @@ class Watch {
     }
     this.#stopping = true
     this.#tell({ kind: 'stop' })
+    this.#endWithLast()
   }
 
   reload(): void {
@@ -99,6 +100,11 @@ class Watch {
     }
   }
 
+  /** All may be dead when the order to stop comes, each with its successor still to be started. */
+  #endWithLast(): void {
+    if (this.#places.every(({ worker }) => worker.isDead())) this.#ended(this.#code)
+  }
+
   #note(index: number, fields: Partial<Place>): void {
     const place = this.#places[index]
     if (place !== undefined) Object.assign(place, fields)
@@ -115,16 +121,18 @@ class Watch {
       // What keeps one from starting (a port, the configuration, the store) keeps all.
       this.#code = Math.max(this.#code, code ?? exitCodes.failure)
       if (!this.#stopping) this.stop()
-      if (this.#places.every(({ worker }) => worker.isDead())) this.#ended(this.#code)
+      this.#endWithLast()
       return
     }
     place.quickEnds = systemClock.nowMs() - place.startedAtMs < quickEndMs ? place.quickEnds + 1 : 0
     const pauseMs = place.quickEnds === 0 ? 0 : Math.min(pauseMsMax, 100 * 2 ** place.quickEnds)
     this.#say('error', `worker ${index + 1} ended by itself (${signal ?? `exit code ${code ?? 'unknown'}`}); another one takes its place`)
-    systemClock.after(pauseMs, () => {
+    const replace = (): void => {
       if (this.#stopping) return
       this.#note(index, { startedAtMs: systemClock.nowMs(), isOpen: false, worker: this.#fork(index, count) })
-    })
+    }
+    // Where all are dead nothing else keeps this process.
+    systemClock.after(pauseMs, replace, true)
   }
 }
 

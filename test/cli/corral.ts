@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest'
 
 import { createFolder } from '../config/folder.ts'
 
-const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+export const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 export interface Ended {
   readonly code: number | null
@@ -65,10 +65,15 @@ function storeOf(args: readonly string[]): Readonly<Record<string, string>> {
 }
 
 /** Starts `corral …args` in an empty folder and kills it after the test. */
-export function start(args: readonly string[], { env = {}, cwd = createFolder() }: RunOptions = {}): Running {
-  const child = spawn(process.execPath, [entry, ...args], {
+export function start(args: readonly string[], { env = {}, cwd }: RunOptions = {}): Running {
+  return runNode([entry, ...args], { env: { ...storeOf(args), ...env }, ...(cwd !== undefined && { cwd }) })
+}
+
+/** Starts `node …args` in the same way. */
+export function runNode(args: readonly string[], { env = {}, cwd = createFolder() }: RunOptions = {}): Running {
+  const child = spawn(process.execPath, args, {
     cwd,
-    env: { PATH: process.env['PATH'] ?? '', ...storeOf(args), ...env },
+    env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   onTestFinished(() => void child.kill('SIGKILL'))

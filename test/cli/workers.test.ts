@@ -8,7 +8,7 @@ import { createHerd, type SimHerd } from '../../src/sim/herd.ts'
 import type { SimNodeOptions } from '../../src/sim/node.ts'
 import { freePort } from '../support/postgres.ts'
 import { until } from '../support/gateway.ts'
-import { corral, type Running, start } from './corral.ts'
+import { corral, entry, type Running, runNode, start } from './corral.ts'
 
 const testMsMax = 90_000
 const waitMsMax = 30_000
@@ -202,6 +202,37 @@ test('a worker that is only starting hears that all have to end', { timeout: tes
   await until(() => workersOf(running).length === 2 && !workersOf(running).includes(victim), 'another one starts', waitMsMax)
   running.child.kill('SIGTERM')
   await running.ended
+})
+
+test(
+  'workers that die all at once are replaced; while none lives yet the watcher ends at once when it is told to',
+  {
+    timeout: testMsMax,
+  },
+  async () => {
+    const { url, running } = await serve()
+    const killAll = async (ended: number): Promise<void> => {
+      for (const pid of workersOf(running)) process.kill(pid, 'SIGKILL')
+      await running.until(new RegExp(`(ended by itself[^]*){${ended}}`))
+    }
+    await killAll(2)
+    await running.until(/ended by itself[^]*listening/)
+    await untilBothServe(running, url)
+    // The second time each successor has to wait a little.
+    await killAll(4)
+    running.child.kill('SIGTERM')
+    expect((await running.ended).code).toBe(0)
+  },
+)
+
+test('a worker whose watcher dies while it starts ends with a sentence', { timeout: testMsMax }, async () => {
+  // `online` is said by Node, before the worker has read its own program.
+  const watcher = `import cluster from 'node:cluster'
+    cluster.setupPrimary({ exec: ${JSON.stringify(entry)}, execArgv: [], args: ['serve', '--port', '0'] })
+    cluster.fork().on('online', () => process.kill(process.pid, 'SIGKILL'))`
+  const { stderr } = await runNode(['--input-type=module', '--eval', watcher]).ended
+  expect(stderr).toContain('the process that started this worker is gone')
+  expect(stderr).not.toMatch(/EPIPE|Unhandled/)
 })
 
 test('workers whose watcher was killed end their streams, then themselves', { timeout: testMsMax }, async () => {
