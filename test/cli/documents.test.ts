@@ -104,7 +104,7 @@ test('an embedder that no node has is told with what to pull, before anything is
 
 test('an interrupt cancels what was begun, says so and is 130; the same command again goes on', async () => {
   const { at } = await startStack()
-  const files = Object.fromEntries(Array.from({ length: 120 }, (_, index) => [`note-${index}.md`, `${herding}\nNote ${index}.\n`]))
+  const files = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`note-${index}.md`, `${herding}\nNote ${index}.\n`]))
   const folder = createFolder(files)
   const running = start(['ingest', folder, '--collection', 'notes', '--json', ...at])
   await running.until(/"event":"job"/)
@@ -118,7 +118,7 @@ test('an interrupt cancels what was begun, says so and is 130; the same command 
   writeFileSync(join(folder, 'last.md'), '# Last\n\nThe last note.\n')
   const whole = await corral(['ingest', folder, '--collection', 'notes', ...at])
   expect([whole.code, whole.stderr]).toEqual([0, expect.stringContaining('notes: ')])
-  expect(JSON.parse((await corral(['collections', 'show', 'notes', '--json', ...at])).stdout)).toMatchObject({ documents: 121 })
+  expect(JSON.parse((await corral(['collections', 'show', 'notes', '--json', ...at])).stdout)).toMatchObject({ documents: 41 })
 }, 180_000)
 
 test('no gateway is 3, a path that is not there is 2', async () => {
