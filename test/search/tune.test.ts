@@ -43,6 +43,9 @@ test('the grid holds exact, the defaults, and no more probes than lists', () => 
   for (const way of tuneGrid(50).flat()) if (way.kind === 'ivfflat') expect(way.probes).toBeLessThanOrEqual(way.lists)
 })
 
+/** Each is a question to each of some forty ways, three times and more. */
+const chunkCount = 40
+
 describeStores(kinds, (servers) => {
   let database: OpenableDatabase
   beforeAll(async () => {
@@ -60,20 +63,20 @@ describeStores(kinds, (servers) => {
   test('measures every way of the grid on a copy, leaves none of it, and applies a choice', async () => {
     await withVectors(database)
     const random = seeded(11)
-    await put(database, { id: 'a', chunks: Array.from({ length: 150 }, () => randomText(random, 10)) })
+    await put(database, { id: 'a', chunks: Array.from({ length: chunkCount }, () => randomText(random, 10)) })
     const set = await liveSet()
     let suffixes = 0
     const newSuffix = (): string => (suffixes += 1).toString(16).padStart(8, '0')
     const deps = { database, clock: systemClock, newSuffix }
     const result = await tuneVectors({ set, depth: 10 }, deps)
-    expect(result.rows).toHaveLength(tuneGrid(150).flat().length)
+    expect(result.rows).toHaveLength(tuneGrid(chunkCount).flat().length)
     expect(result.rows.find(({ index }) => index.kind === 'exact')?.recall).toBe(1)
     expect(result.rows.every(({ index, buildMs, sizeBytes }) => index.kind === 'exact' || (buildMs > 0 && sizeBytes > 0))).toBe(true)
     const tables = await database.tx('system', ({ query }) => query('select name from rag_vector_tables'))
     expect(tables.rows).toEqual([{ name: set.name }])
     const index = { kind: 'ivfflat', lists: 4, probes: 2 } as const
     expect(await applyTuning({ set, name: 'docs', index }, deps)).toBe(true)
-    expect(await liveSet()).toMatchObject({ index, vectors: 150 })
+    expect(await liveSet()).toMatchObject({ index, vectors: chunkCount })
     const collection = await database.tx({ tenant }, (transaction) => getCollection(transaction, { tenant, name: 'docs' }))
     expect(collection?.settings.vectorIndex).toEqual(index)
   })
