@@ -1,5 +1,5 @@
 // Collections on both stores: names, settings, pages, and that tenants do not meet.
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import {
   createCollection,
@@ -10,6 +10,7 @@ import {
   updateCollection,
 } from '../../src/search/collections.ts'
 import type { Database } from '../../src/store/database.ts'
+import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
 import { plainSettings, tenant, withCollection } from './keyword-corpus.ts'
@@ -23,8 +24,13 @@ function create(database: Database, name: string, settings: object = {}, owner =
 }
 
 describeStores(kinds, (servers) => {
+  let database: OpenableDatabase
+  beforeAll(async () => {
+    database = await servers.open()
+  })
+  afterAll(() => database.close())
+
   test('a name is small letters, digits, dots, dashes and underscores', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     for (const name of ['a', '0.b_c-d', 'x'.repeat(63)]) expect((await create(database, name)).name).toBe(name)
     for (const name of ['', 'A', '-a', '.a', 'a b', 'a/b', 'x'.repeat(64), 'é', 'a\n']) {
@@ -36,7 +42,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('settings are checked, with what is wrong and what is possible', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     await expect(create(database, 'a', { language: 'klingon' })).rejects.toMatchObject({
       code: 'invalid_request',
@@ -49,7 +54,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('a taken name is a conflict, but each tenant has its own names', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     await expect(create(database, 'docs')).rejects.toMatchObject({ code: 'conflict', message: expect.stringContaining('docs') })
     await create(database, 'docs', {}, 'other')
@@ -60,7 +64,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('lists page by page, in the order of names', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     for (const name of ['b', 'a', 'c-1', 'c_1']) await create(database, name)
     const page = (after?: string): Promise<string[]> =>
@@ -73,7 +76,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('changed settings raise the version and keep the others', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     const change = (settings: object) =>
       database.tx({ tenant }, (transaction) => updateCollection(transaction, { tenant, name: 'docs', settings }))

@@ -1,5 +1,5 @@
 // The keyword leg on both stores: equal to scoring everything, whatever was written, replaced, removed and joined before.
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 
 import { compactCollection } from '../../src/search/keyword/compact.ts'
@@ -8,6 +8,7 @@ import { type KeywordAnswer, searchKeyword } from '../../src/search/keyword.ts'
 import { deleteDocument } from '../../src/search/delete-document.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
 import type { Database } from '../../src/store/database.ts'
+import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
 import { documentOf, put, randomText, scoredByHand, seeded, tenant, withCollection } from './keyword-corpus.ts'
@@ -54,8 +55,13 @@ async function expectExact(database: Database, asked: Asked): Promise<void> {
 }
 
 describeStores(kinds, (servers) => {
+  let database: OpenableDatabase
+  beforeAll(async () => {
+    database = await servers.open({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
+  })
+  afterAll(() => database.close())
+
   test('finds the same as scoring everything, through writes, replacements, removals and joins', async () => {
-    const database = await servers.openForTest({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
     await withCollection(database)
     const random = seeded(7)
     const memory = new KeywordMemory()
@@ -77,7 +83,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('prunes long lists without a difference, with and without a filter', async () => {
-    const database = await servers.openForTest({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
     await withCollection(database)
     const random = seeded(11)
     for (let part = 0; part < 5; part += 1) {
@@ -101,7 +106,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('joins segments so that a query reads few, and leaves no trace of removed chunks when it purges', async () => {
-    const database = await servers.openForTest({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
     await withCollection(database)
     const random = seeded(3)
     const parts = Array.from({ length: 5 }, () => Array.from({ length: 1_600 }, () => randomText(random, 60)))
@@ -127,7 +131,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('reads in the language of each document when the collection says auto', async () => {
-    const database = await servers.openForTest()
     await withCollection(database, { language: 'auto' })
     await put(database, 'en', ['The connections were refused by the server while the clients were waiting for it.'])
     const memory = new KeywordMemory()
@@ -142,7 +145,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('shows nothing of one tenant to another, not even through what the process remembers', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     await put(database, 'a', ['the secret zanzibar'])
     const memory = new KeywordMemory()
@@ -154,7 +156,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('does not remember what a transaction wrote and took back', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     const memory = new KeywordMemory()
     const undone = database.tx({ tenant }, async (transaction) => {

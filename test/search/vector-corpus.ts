@@ -2,15 +2,13 @@
 import { systemClock } from '../../src/base/clock.ts'
 import type { CollectionSettings, Embed, Metadata, SearchRequest } from '../../src/core/corpus.ts'
 import { CorralError } from '../../src/core/errors.ts'
-import { migrations } from '../../src/migrations.ts'
 import { createCollection } from '../../src/search/collections.ts'
 import { createSearchMemory, type SearchDeps } from '../../src/search/search.ts'
 import { writeVectors } from '../../src/search/vector-write.ts'
 import { type DocumentWrite, writeDocument } from '../../src/search/write-document.ts'
 import { hashEmbedder } from '../../src/sim/embedder.ts'
 import type { Database } from '../../src/store/database.ts'
-import { migrate } from '../../src/store/migrate.ts'
-import { documentOf, plainSettings, tenant } from './keyword-corpus.ts'
+import { documentOf, emptyCollections, plainSettings, tenant } from './keyword-corpus.ts'
 
 export const dimensions = 64
 export const digest = 'sha256:one'
@@ -72,14 +70,9 @@ export async function makeCollection(database: Database, { id = 'c1', name = 'do
   )
 }
 
-/** Empties a migrated database, tables of vectors and all, and makes the collection `docs`. Making a database per test takes seconds. */
+/** A migrated database that holds only the collection `docs`, which is embedded. */
 export async function withVectors(database: Database, settings: Partial<CollectionSettings> = {}): Promise<void> {
-  await migrate(database, migrations, systemClock)
-  await database.tx('system', async ({ query }) => {
-    await query('delete from rag_postings')
-    await query('delete from rag_collections')
-    await query('select rag_vector_drop(name) from rag_vector_tables')
-  })
+  await emptyCollections(database)
   await makeCollection(database, { settings })
 }
 

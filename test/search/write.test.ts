@@ -1,5 +1,5 @@
 // Writing and deleting documents: what stays the same keeps its number, versions rise, and nothing of what was removed is left anywhere.
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 
 import type { Collection } from '../../src/core/corpus.ts'
@@ -10,6 +10,7 @@ import { KeywordMemory } from '../../src/search/keyword/memory.ts'
 import { searchKeyword } from '../../src/search/keyword.ts'
 import { type DocumentWritten, type VectorsWrite, writeDocument } from '../../src/search/write-document.ts'
 import type { Database } from '../../src/store/database.ts'
+import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
 import { chunkOf, documentOf, put, randomText, seeded, tenant, withCollection } from './keyword-corpus.ts'
@@ -71,8 +72,13 @@ async function tablesWith(database: Database, text: string): Promise<string[]> {
 }
 
 describeStores(kinds, (servers) => {
+  let database: OpenableDatabase
+  beforeAll(async () => {
+    database = await servers.open({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
+  })
+  afterAll(() => database.close())
+
   test('a new revision keeps the numbers of what did not change', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     const seen: VectorsWrite[] = []
     expect(await write(database, 'a', ['red fox', 'blue whale', 'green frog'], seen)).toMatchObject({
@@ -94,7 +100,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('every change raises the version, and a transaction that is taken back changes nothing', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     const { version } = await collection(database)
     await write(database, 'a', ['one'])
@@ -111,7 +116,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('nothing of a deleted document is left in any table', async () => {
-    const database = await servers.openForTest({ transactionTimeoutMs: 60_000, statementTimeoutMs: 30_000 })
     await withCollection(database)
     const random = seeded(1)
     // Enough for postings in rows beside the packed ones.
@@ -138,7 +142,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('a purged collection is empty and goes on; a deleted one leaves no row', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     await put(database, 'a', ['some zanzibar'])
     const purged = await database.tx({ tenant }, (transaction) => purgeCollection(transaction, { tenant, name: 'docs' }))
@@ -159,7 +162,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('a document may be empty, and hold what Postgres cannot', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     await write(database, 'empty', [])
     await write(database, 'odd', ['nul \0 here', 'half \ud83d pair'])
@@ -169,7 +171,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('what is read before the text is found, too, and removed with it', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     await database.tx({ tenant }, (transaction) =>
       writeDocument(transaction, { ...documentOf('c1', 'a', []), chunks: [chunkOf('plain text', 0, 'Handbook > Zanzibar\n')] }),
@@ -180,7 +181,6 @@ describeStores(kinds, (servers) => {
   })
 
   test('writers at the same time wait for each other', async () => {
-    const database = await servers.openForTest()
     await withCollection(database)
     await Promise.all(Array.from({ length: 8 }, (_, index) => write(database, `d${index}`, [`shared word${index}`, 'shared again'])))
     expect(await collection(database)).toMatchObject({ documents: 8, chunks: 16, version: 9 })
