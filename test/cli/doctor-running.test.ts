@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { vectorFindings } from '../../src/cli/doctor-collections.ts'
 import { cutFinding, dependencyFinding } from '../../src/cli/doctor-running.ts'
 import { corral, serve } from './corral.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
 import { listen, startOllama } from './ollama.ts'
 
 interface Finding {
@@ -92,4 +93,26 @@ test('a collection whose vectors are not those of its embedder is told; one with
   expect(await vectorFindings(await listen(closed))).toEqual([])
   const locked = createServer((_, outgoing) => outgoing.writeHead(401).end('{}'))
   expect(await vectorFindings(await listen(locked))).toMatchObject([{ status: 'warn', hint: expect.stringContaining('CORRAL_API_KEY') }])
+})
+
+test('a collection that cannot be searched hides none of the others, and what is not looked at is said', async () => {
+  const collections = ['first', 'second', 'third'].map((name) => ({ name, chunks: 3, settings: { embedder: 'bge-m3:latest' } }))
+  const clock = manualClock()
+  const gateway = createServer((incoming, outgoing) => {
+    let body = ''
+    incoming.on('data', (chunk: Buffer) => (body += chunk.toString()))
+    incoming.on('end', () => {
+      if (incoming.method === 'GET') return outgoing.end(JSON.stringify({ collections, next: 'more' }))
+      if (body.includes('first')) return outgoing.writeHead(503).end('{}')
+      clock.advance(60_000)
+      return outgoing.end(JSON.stringify({ degradedReason: null }))
+    })
+  })
+  const findings = await vectorFindings(await listen(gateway), clock)
+  expect(findings.map(({ check, status, detail }) => [check, status, detail])).toEqual([
+    ['vectors of first', 'warn', 'cannot be looked at: /rag/search answered 503'],
+    ['vectors of second', 'ok', 'are those of bge-m3:latest as it is now'],
+    ['vectors', 'warn', 'not looked at: 1 collections: a minute was up'],
+    ['vectors', 'warn', 'not looked at: collections after the first 50'],
+  ])
 })
