@@ -150,6 +150,22 @@ test('decisions that were not kept are told from those that cannot be read', asy
   await leave(visited)
 })
 
+test('a dropped file that cannot be read is told', async () => {
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.goto(at('documents?in=notes'))
+  await page.getByText('Drop files or a folder here.').waitFor()
+  await page.evaluate(`{
+    const file = (done, failed) => failed(new DOMException('The disk was taken out.', 'NotReadableError'))
+    const entry = { isFile: true, isDirectory: false, fullPath: '/a.md', file }
+    const drop = new Event('drop', { bubbles: true, cancelable: true })
+    Object.defineProperty(drop, 'dataTransfer', { value: { items: [{ webkitGetAsEntry: () => entry }] } })
+    document.querySelector('section[aria-label="Add documents"] strong').dispatchEvent(drop)
+  }`)
+  await page.getByRole('alert').getByText('The disk was taken out.').waitFor()
+  await leave(visited)
+})
+
 test('a push that opens and never says anything counts as broken', async () => {
   const visited = await visit(browser, wide)
   const { page } = visited

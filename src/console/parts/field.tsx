@@ -9,16 +9,25 @@ export interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
 export function Field({ label, hint, ...input }: FieldProps) {
   const id = useId()
   return (
-    <div className="min-w-0">
-      <label htmlFor={id} className="mb-1 block text-sm font-medium">
-        {label}
-      </label>
+    <Labelled id={id} label={label}>
       <input {...input} id={id} className="input" {...(hint === undefined ? {} : { 'aria-describedby': `${id}-hint` })} />
       {hint === undefined ? null : (
         <p id={`${id}-hint`} className="mt-1 text-xs text-quiet">
           {hint}
         </p>
       )}
+    </Labelled>
+  )
+}
+
+/** `id`: of the control among `children` that the label is for. */
+function Labelled({ id, label, children }: { readonly id: string; readonly label: string; readonly children: ReactNode }) {
+  return (
+    <div className="min-w-0">
+      <label htmlFor={id} className="mb-1 block text-sm font-medium">
+        {label}
+      </label>
+      {children}
     </div>
   )
 }
@@ -31,10 +40,7 @@ export interface SelectProps extends SelectHTMLAttributes<HTMLSelectElement> {
 export function Select({ label, options, ...select }: SelectProps) {
   const id = useId()
   return (
-    <div className="min-w-0">
-      <label htmlFor={id} className="mb-1 block text-sm font-medium">
-        {label}
-      </label>
+    <Labelled id={id} label={label}>
       <select {...select} id={id} className="input">
         {options.map(({ value, text }) => (
           <option key={value} value={value}>
@@ -42,7 +48,7 @@ export function Select({ label, options, ...select }: SelectProps) {
           </option>
         ))}
       </select>
-    </div>
+    </Labelled>
   )
 }
 
