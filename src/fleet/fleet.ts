@@ -14,7 +14,7 @@ import { routes } from '../wire/routes.ts'
 import { Admission } from './admission.ts'
 import type { Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
-import { ChangesByHand, type FleetByHand, isEqual, nodeNameOf } from './by-hand.ts'
+import { ChangesByHand, type FleetByHand, isEqual, isEqualButSlots, nodeNameOf } from './by-hand.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
 import { createDispatch, type DispatchEvents } from './dispatch.ts'
 import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
@@ -358,7 +358,9 @@ export class Fleet {
   /** Takes over what was changed by hand in another process with the same list, before `start`. */
   adopt(changes: FleetByHand): void {
     const listed = this.#nodes.map(({ options }) => options)
-    this.#byHand.replace(changes)
+    // The other's share of a node's slots may be one more or less.
+    const removed = listed.filter((options) => changes.removed.some((other) => isEqualButSlots(options, other)))
+    this.#byHand.replace({ added: changes.added, removed })
     this.#follow(listed)
     for (const node of this.#nodes) node.draining = changes.draining.includes(node.name)
   }
