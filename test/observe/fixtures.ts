@@ -5,6 +5,7 @@ import { type Call, newProgress } from '../../src/core/call.ts'
 import { openPrincipal } from '../../src/core/principal.ts'
 import type { InferenceRequest, Outcome, Usage } from '../../src/core/relay.ts'
 import type { RouteFacts } from '../../src/core/route.ts'
+import type { EndedRequest, ObservedAttempt } from '../../src/observe/events.ts'
 import type { LineSink } from '../../src/observe/line-sink.ts'
 import { createObserver, type Observer } from '../../src/observe/observer.ts'
 import { observeOptions } from '../../src/observe/options.ts'
@@ -66,6 +67,34 @@ export function outcome(kind: Outcome['kind'] = 'ok'): Outcome {
   return { kind, usage, frames: 11, bytes: 1_234, error: null }
 }
 
+/** A whole answer of `node`, at its end. */
+export function ended(model: string, node = 'a'): EndedRequest {
+  const request = makeRequest(model)
+  return {
+    facts: request.route,
+    method: 'POST',
+    model,
+    call: makeCall(),
+    status: 200,
+    stream: false,
+    outcome: outcome(),
+    node,
+    reason: 'only',
+    attempts: 1,
+    bytes: 0,
+    firstFrameAtMs: null,
+  }
+}
+
+/** A first try that did not wait, of a model with a context of 4,096 tokens. */
+export function triedOn(node: string, model = 'qwen3:8b'): ObservedAttempt {
+  const call = makeCall()
+  call.progress.attempts = 1
+  const runner = { node, model, bounded: true, fleetNode: { loaded: new Map([[model, { contextLength: 4_096 }]]) } }
+  const request = { envelope: { promptTokens: 20 } }
+  return { claim: { runner, waitedMs: 0 }, call, startedAtMs: call.receivedAtMs + 2, usage, request, frameCount: 11 }
+}
+
 export interface KeptLines extends LineSink {
   readonly lines: string[]
 }
@@ -91,6 +120,11 @@ export function makeObserver(given: unknown = {}, processMetrics = false): { obs
   const options = observeOptions.parse(given)
   const observer = createObserver({ options: () => options, clock: systemClock, version: '0.1.0', knownModel, sink, processMetrics })
   return { observer, sink }
+}
+
+/** The text of a scrape. */
+export async function scrapeOf({ metrics }: Pick<Observer, 'metrics'>): Promise<string> {
+  return (await metrics.render()).body
 }
 
 /** Value of a sample by its exact series text; null when there is none. */

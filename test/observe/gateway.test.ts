@@ -12,8 +12,8 @@ import { type App, createApp } from '../../src/app.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { type Config, configSchema } from '../../src/config/schema.ts'
 import { sample } from './fixtures.ts'
+import { figures, lists, model } from './node-answers.ts'
 
-const model = 'qwen3:8b'
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const logFile = join(mkdtempSync(join(tmpdir(), 'corral-gateway-')), 'corral.log')
 /** When the node sends the last frame of its answers. */
@@ -24,23 +24,7 @@ let app: App
 let config: Config
 let origin: string
 
-const lists: Readonly<Record<string, object>> = {
-  '/api/version': { version: '0.30.0' },
-  '/api/tags': { models: [{ name: model, model, digest: 'aa', size: 1, modified_at: '2026-01-01T00:00:00Z' }] },
-  '/api/ps': {
-    models: [{ name: model, model, digest: 'aa', size: 2, size_vram: 3_000, expires_at: '2099-01-01T00:00:00Z', context_length: 4_096 }],
-  },
-}
 const ended = { model, created_at: '2026-01-01T00:00:00Z', message: { role: 'assistant', content: '' }, done: true, done_reason: 'stop' }
-const figures = {
-  total_duration: 9e6,
-  load_duration: 1e6,
-  prompt_eval_count: 7,
-  prompt_eval_duration: 2e6,
-  eval_count: 3,
-  eval_duration: 6e6,
-}
-
 function answer(incoming: IncomingMessage, outgoing: ServerResponse): void {
   const list = lists[incoming.url ?? '']
   incoming.resume()

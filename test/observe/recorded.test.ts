@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import type { Answer, Outcome, Relay, StreamAnswer, WholeAnswer } from '../../src/core/relay.ts'
 import { recorded } from '../../src/observe/recorded.ts'
-import { facts, type KeptLines, makeCall, makeObserver, makeRequest, outcome, sample } from './fixtures.ts'
+import { facts, type KeptLines, makeCall, makeObserver, makeRequest, outcome, sample, scrapeOf } from './fixtures.ts'
 
 const provenance = { node: 'a', reason: 'least-loaded', attempts: 2, dispatchedAtMs: 0 }
 
@@ -22,7 +22,7 @@ function stream(): { answer: StreamAnswer; end: (outcome: Outcome) => void } {
 function setup(answer: () => Promise<Answer>, options: unknown = {}) {
   const { observer, sink } = makeObserver(options)
   const relay: Relay = recorded(observer, systemClock)(answer)
-  const scrape = async (): Promise<string> => (await observer.metrics.render()).body
+  const scrape = (): Promise<string> => scrapeOf(observer)
   return { observer, sink, relay, scrape }
 }
 

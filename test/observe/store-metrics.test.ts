@@ -6,7 +6,7 @@ import { DependencyWatch } from '../../src/observe/store-metrics.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import { watched } from '../../src/store/watched.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
-import { makeObserver, sample } from './fixtures.ts'
+import { makeObserver, sample, scrapeOf } from './fixtures.ts'
 
 function standing() {
   const clock = manualClock()
@@ -26,7 +26,7 @@ function standing() {
   const database = watched(made, { ended: (...transaction) => watch.ended(...transaction) }, clock)
   const ask = (): Promise<unknown> => database.tx('system', ({ query }) => query('select 1'), { name: 'ask' })
   const watch = new DependencyWatch({ metrics, clock, ask, database, others: { redis: () => state.redisUp, issuers: () => null } })
-  const scrape = async (): Promise<string> => (await metrics.render()).body
+  const scrape = (): Promise<string> => scrapeOf({ metrics })
   return { clock, state, database, watch, scrape }
 }
 

@@ -15,8 +15,8 @@ import { createSampler } from '../../src/observe/sampler.ts'
 import { createIdSource } from '../../src/base/ids.ts'
 import { type Collector, type ReceivedSpan, startCollector } from './collector.ts'
 import { sample } from './fixtures.ts'
+import { figures, lists, model } from './node-answers.ts'
 
-const model = 'qwen3:8b'
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const parentId = '00f067aa0ba902b7'
 const sampled = { traceparent: `00-${traceId}-${parentId}-01`, tracestate: 'vendor=1' }
@@ -24,22 +24,7 @@ const patient = { timeout: 30_000, interval: 10 }
 const serverKind = 2
 const clientKind = 3
 
-const lists: Readonly<Record<string, object>> = {
-  '/api/version': { version: '0.30.0' },
-  '/api/tags': { models: [{ name: model, model, digest: 'aa', size: 1, modified_at: '2026-01-01T00:00:00Z' }] },
-  '/api/ps': {
-    models: [{ name: model, model, digest: 'aa', size: 2, size_vram: 3_000, expires_at: '2099-01-01T00:00:00Z', context_length: 4_096 }],
-  },
-}
 const frame = { model, created_at: '2026-01-01T00:00:00Z', message: { role: 'assistant', content: 'secret answer' }, done: false }
-const figures = {
-  total_duration: 9e6,
-  load_duration: 1e6,
-  prompt_eval_count: 7,
-  prompt_eval_duration: 2e6,
-  eval_count: 3,
-  eval_duration: 6e6,
-}
 const last = { ...frame, message: { role: 'assistant', content: '' }, done: true, done_reason: 'stop', ...figures }
 
 interface FakeNode {
