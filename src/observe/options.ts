@@ -20,7 +20,7 @@ export const observeOptions = z.strictObject({
     .strictObject({
       enabled: z.boolean().default(true),
       /** Distinct values of one label (model, node, pool); later ones are counted as `other`. */
-      labelValuesMax: z.int().min(1).max(10_000).default(50),
+      labelValuesMax: z.int().min(1).max(10_000).default(25),
     })
     .prefault({}),
   trace: z

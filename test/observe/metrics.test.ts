@@ -6,57 +6,17 @@ import { expect, test } from 'vitest'
 import type { FleetEvents } from '../../src/fleet/fleet.ts'
 import { renderFamily } from '../../src/observe/exposition.ts'
 import { Distribution, labelSetsMax, LabelGuard } from '../../src/observe/families.ts'
-import type { ObservedAttempt } from '../../src/observe/events.ts'
 import { addRedisMetrics, type RedisFigures } from '../../src/observe/redis-metrics.ts'
-import { routes } from '../../src/wire/routes.ts'
-import { makeCall, makeObserver, makeRequest, outcome, sample, usage } from './fixtures.ts'
-
-function ended(model: string, node = 'a') {
-  const request = makeRequest(model)
-  return {
-    facts: request.route,
-    method: 'POST',
-    model,
-    call: makeCall(),
-    status: 200,
-    stream: false,
-    outcome: outcome(),
-    node,
-    reason: 'only',
-    attempts: 1,
-    bytes: 0,
-    firstFrameAtMs: null,
-  }
-}
-
-function attempt(node: string, model = 'qwen3:8b'): ObservedAttempt {
-  const call = makeCall()
-  call.progress.attempts = 1
-  const runner = { node, model, bounded: true, fleetNode: { loaded: new Map([[model, { contextLength: 4_096 }]]) } }
-  const request = { envelope: { promptTokens: 20 } }
-  return { claim: { runner, waitedMs: 0 }, call, startedAtMs: call.receivedAtMs + 2, usage, request, frameCount: 11 }
-}
-
-/** Parses a scrape as the text format defines it; throws on a line that is none. */
-function parseScrape(text: string): { series: string[]; types: Map<string, string> } {
-  const series: string[] = []
-  const types = new Map<string, string>()
-  const line = /^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*",?)*\})? (NaN|[+-]?Inf|[-+0-9.e]+)$/
-  for (const each of text.split('\n')) {
-    if (each.startsWith('# TYPE ')) types.set(each.split(' ')[2] ?? '', each.split(' ')[3] ?? '')
-    if (each === '' || each.startsWith('# ')) continue
-    if (!line.test(each)) throw new Error(`not a sample: ${each}`)
-    series.push(each.slice(0, each.lastIndexOf(' ')))
-  }
-  return { series, types }
-}
+import { ended, makeObserver, sample, scrapeOf, triedOn } from './fixtures.ts'
+import { parseScrape } from './scrape.ts'
+import { shortestMs } from './shortest.ts'
 
 test('counts tries by node, with the tokens that the node reports', async () => {
   const { observer } = makeObserver()
   observer.routed('a', 'least-loaded')
   observer.routed('a', 'affinity')
-  observer.attemptEnded(attempt('a'), { outcome: 'ok', ttftMs: 300 })
-  const { body } = await observer.metrics.render()
+  observer.attemptEnded(triedOn('a'), { outcome: 'ok', ttftMs: 300 })
+  const body = await scrapeOf(observer)
   expect(sample(body, 'corral_routing_decisions_total{node="a",reason="affinity"}')).toBe(1)
   expect(sample(body, 'corral_node_requests_total{node="a",outcome="ok"}')).toBe(1)
   expect(sample(body, 'corral_input_tokens_total{model="qwen3:8b",node="a"}')).toBe(20)
@@ -68,12 +28,12 @@ test('counts tries by node, with the tokens that the node reports', async () => 
 
 test('counts what was generated for nobody, and prompts of which the node read a part', async () => {
   const { observer } = makeObserver()
-  observer.attemptEnded({ ...attempt('a'), usage: null }, { outcome: 'client_gone', ttftMs: 300 })
-  observer.attemptEnded({ ...attempt('a'), usage: null, frameCount: 4 }, { outcome: 'truncated', ttftMs: 300 })
-  observer.attemptEnded({ ...attempt('a'), usage: null }, { outcome: 'node_error', ttftMs: null })
-  observer.attemptEnded({ ...attempt('a'), request: { envelope: { promptTokens: 9_000 } } }, { outcome: 'ok', ttftMs: 300 })
-  observer.attemptEnded({ ...attempt('a'), request: { envelope: { promptTokens: 4_000 } } }, { outcome: 'ok', ttftMs: 300 })
-  const { body } = await observer.metrics.render()
+  observer.attemptEnded({ ...triedOn('a'), usage: null }, { outcome: 'client_gone', ttftMs: 300 })
+  observer.attemptEnded({ ...triedOn('a'), usage: null, frameCount: 4 }, { outcome: 'truncated', ttftMs: 300 })
+  observer.attemptEnded({ ...triedOn('a'), usage: null }, { outcome: 'node_error', ttftMs: null })
+  observer.attemptEnded({ ...triedOn('a'), request: { envelope: { promptTokens: 9_000 } } }, { outcome: 'ok', ttftMs: 300 })
+  observer.attemptEnded({ ...triedOn('a'), request: { envelope: { promptTokens: 4_000 } } }, { outcome: 'ok', ttftMs: 300 })
+  const body = await scrapeOf(observer)
   expect(sample(body, 'corral_undelivered_tokens_total{model="qwen3:8b",reason="disconnect"}')).toBe(11)
   expect(sample(body, 'corral_undelivered_tokens_total{model="qwen3:8b",reason="broken"}')).toBe(4)
   expect(sample(body, 'corral_context_truncated_total{model="qwen3:8b",node="a"}')).toBe(1)
@@ -89,68 +49,23 @@ test('fills cumulative buckets and counts a value on a bound below it', () => {
 test('escapes label values', async () => {
   const { observer } = makeObserver()
   observer.requestEnded(ended('we"ird\\na\nme'))
-  const { body } = await observer.metrics.render()
+  const body = await scrapeOf(observer)
   expect(sample(body, 'corral_requests_total{op="chat",model="we\\"ird\\\\na\\nme",outcome="ok"}')).toBe(1)
 })
 
 test('shows zeros for outcomes that have not happened yet', async () => {
   const { observer } = makeObserver()
   observer.requestEnded(ended('m'))
-  const { body } = await observer.metrics.render()
+  const body = await scrapeOf(observer)
   expect(sample(body, 'corral_requests_total{op="chat",model="m",outcome="node_error"}')).toBe(0)
 })
 
 test('a client cannot mint series: unknown models are "other"', async () => {
   const { observer } = makeObserver()
   for (let index = 0; index < 1_000; index += 1) observer.requestEnded(ended(`unknown-${index}`))
-  const { body } = await observer.metrics.render()
+  const body = await scrapeOf(observer)
   expect(sample(body, 'corral_requests_total{op="chat",model="other",outcome="ok"}')).toBe(1_000)
   expect(body).not.toContain('unknown-')
-})
-
-test('a thousand models on a hundred nodes stay inside the series budget', async () => {
-  const { observer } = makeObserver({ metrics: { labelValuesMax: 20 } })
-  for (let index = 0; index < 1_000; index += 1) {
-    const node = `node-${index % 100}`
-    observer.requestEnded(ended(`model-${index}`, node))
-    observer.routed(node, 'only')
-    observer.attemptEnded(attempt(node, `model-${index}`), { outcome: 'ok', ttftMs: 1 })
-    observer.dequeued(`model-${index}`, 0, 5, 'interactive')
-  }
-  const { body } = await observer.metrics.render()
-  const { series } = parseScrape(body)
-  expect(series.length).toBeLessThan(8_000)
-  expect(body.length).toBeLessThan(1_000_000)
-  const tookMs = await shortestMs(10, () => observer.metrics.render())
-  expect(tookMs).toBeLessThan(15)
-  expect(sample(body, 'corral_metric_label_overflow_total{metric="all",label="model"}')).toBeGreaterThan(900)
-  expect(sample(body, 'corral_requests_total{op="chat",model="other",outcome="ok"}')).toBe(980)
-})
-
-test('a fleet that really has a thousand models stays inside the budget of series and bytes, as the defaults are', async () => {
-  const { observer } = makeObserver({}, true)
-  const { families } = observer.metrics
-  for (let index = 0; index < 1_000; index += 1) {
-    const [node, name] = [`node-${index % 8}`, `model-${index}`]
-    observer.requestEnded({ ...ended(name, node), firstFrameAtMs: 2 })
-    observer.requestEnded(ended(`unknown-${index}`, node))
-    observer.routed(node, 'only')
-    observer.attemptEnded(attempt(node, name), { outcome: 'ok', ttftMs: 1 })
-    observer.attemptEnded(attempt(node, name), { outcome: 'client_gone', ttftMs: 1 })
-    observer.streamStarted(attempt(node, name))?.observe(0.02)
-    observer.dequeued(name, 0, 5, 'interactive')
-    observer.rejected(name, 'full')
-    observer.loadEnded(node, name, 10, null)
-    observer.decided('key', 'granted')
-    for (const { pattern } of routes) families.httpRequests.at(pattern, '2xx').value += 1
-    for (const { pattern } of routes) families.httpDuration.at(pattern, '2xx').observe(0.1)
-  }
-  for (const exposition of ['text', 'openmetrics'] as const) {
-    const { body } = await observer.metrics.render(exposition)
-    const lines = body.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
-    expect(lines.length).toBeLessThan(8_000)
-    expect(Buffer.byteLength(body)).toBeLessThan(1_000_000)
-  }
 })
 
 test('a model that no node has any more takes its series with it, and its place', async () => {
@@ -158,7 +73,7 @@ test('a model that no node has any more takes its series with it, and its place'
   observer.requestEnded(ended('a'))
   observer.metrics.forgetModel('a')
   observer.requestEnded(ended('b'))
-  const { body } = await observer.metrics.render()
+  const body = await scrapeOf(observer)
   expect(body).not.toContain('model="a"')
   expect(sample(body, 'corral_requests_total{op="chat",model="b",outcome="ok"}')).toBe(1)
 })
@@ -175,7 +90,7 @@ test('a metric with too many label sets counts the rest under other, and tells o
   for (let index = 0; index < labelSetsMax + 20; index += 1) routing.at(`n${index}`, 'only').value += 1
   routing.at('n519', 'only').value += 1
   routing.at('n0', 'only').value += 1
-  const { body } = await observer.metrics.render()
+  const body = await scrapeOf(observer)
   expect(routing.size).toBe(labelSetsMax + 1)
   expect(sample(body, 'corral_routing_decisions_total{node="other",reason="only"}')).toBe(21)
   expect(sample(body, 'corral_routing_decisions_total{node="n0",reason="only"}')).toBe(2)
@@ -185,7 +100,7 @@ test('a metric with too many label sets counts the rest under other, and tells o
 test('a scrape parses, every family has a type, and no series comes twice', async () => {
   const { observer } = makeObserver({}, true)
   observer.requestEnded(ended('m'))
-  observer.attemptEnded(attempt('a'), { outcome: 'ok', ttftMs: 1 })
+  observer.attemptEnded(triedOn('a'), { outcome: 'ok', ttftMs: 1 })
   observer.configLoaded(null)
   const { contentType, body } = await observer.metrics.render()
   const { series, types } = parseScrape(body)
@@ -199,17 +114,6 @@ test('a scrape parses, every family has a type, and no series comes twice', asyn
   expect(body).toContain('corral_build_info{version="0.1.0",node_version="v')
 })
 
-/** The shortest of several runs: what the work takes when nothing else has the processor. */
-async function shortestMs(runs: number, work: () => unknown): Promise<number> {
-  let bestMs = Infinity
-  for (let run = 0; run < runs; run += 1) {
-    const startedAtMs = performance.now()
-    await work()
-    bestMs = Math.min(bestMs, performance.now() - startedAtMs)
-  }
-  return bestMs
-}
-
 const promtool = process.env['PROMTOOL'] ?? 'promtool'
 const hasPromtool = spawnSync(promtool, ['--version']).error === undefined
 
@@ -218,13 +122,13 @@ test.runIf(hasPromtool)('promtool finds nothing to complain about', async () => 
   observer.requestStarted()
   observer.requestEnded(ended('m'))
   observer.routed('a', 'only')
-  observer.attemptEnded(attempt('a'), { outcome: 'ok', ttftMs: 1 })
+  observer.attemptEnded(triedOn('a'), { outcome: 'ok', ttftMs: 1 })
   observer.dequeued('m', 0, 5, 'interactive')
   observer.probeEnded('a', 'ps', 3)
   observer.breakerChanged('a', 'open')
   observer.loadEnded('a', 'm', 1_200, null)
   observer.configLoaded(null)
-  const { body } = await observer.metrics.render()
+  const body = await scrapeOf(observer)
   const { status, stdout, stderr } = spawnSync(promtool, ['check', 'metrics'], { input: body, encoding: 'utf8' })
   expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' })
 })
@@ -274,7 +178,7 @@ test('writes one line per change of a node, and none per request', () => {
 test('a request costs a few microseconds', async () => {
   const { observer, sink } = makeObserver()
   const request = ended('m')
-  const tried = attempt('a')
+  const tried = triedOn('a')
   const rounds = 1_000
   const tookMs = await shortestMs(40, () => {
     sink.lines.length = 0
@@ -292,7 +196,7 @@ test('a scrape tells whether Redis is asked, and what came of the calls', async 
   const { observer } = makeObserver()
   const redis: RedisFigures & { state: string } = { state: 'up', stats: { answered: 40, skipped: 7, dataErrors: 2 }, onCommand: null }
   addRedisMetrics(observer.metrics, redis)
-  const seriesOf = async () => (await observer.metrics.render()).body.split('\n').filter((line) => /^corral_redis_(up|calls)/.test(line))
+  const seriesOf = async () => (await scrapeOf(observer)).split('\n').filter((line) => /^corral_redis_(up|calls)/.test(line))
   expect(await seriesOf()).toEqual([
     'corral_redis_up 1',
     'corral_redis_calls_total{result="answered"} 40',
@@ -302,7 +206,7 @@ test('a scrape tells whether Redis is asked, and what came of the calls', async 
   redis.state = 'down'
   expect((await seriesOf())[0]).toBe('corral_redis_up 0')
   redis.onCommand?.('EVALSHA', 3)
-  const { body } = await observer.metrics.render()
+  const body = await scrapeOf(observer)
   expect(sample(body, 'corral_redis_command_seconds_bucket{command="evalsha",le="0.0025"}')).toBe(0)
   expect(sample(body, 'corral_redis_command_seconds_bucket{command="evalsha",le="0.005"}')).toBe(1)
 })
