@@ -1,7 +1,8 @@
 /** Documents, searches and cited answers. */
 import type { DashboardHead } from './dashboard.ts'
+import { p95, rateBy, rates } from './of-metric.ts'
 import { figure, lines, type Panel, row, stack } from './panel.ts'
-import { perSecond, pick, quantile, share } from './promql.ts'
+import { perSecond, pick, share } from './promql.ts'
 
 export const documents: DashboardHead = {
   uid: 'corral-documents',
@@ -39,18 +40,15 @@ function ingest(): Panel[] {
       title: 'Documents by outcome',
       description:
         'Per second. `unchanged` and `duplicate` cost no embedding; why some `failed` is in `corral_job_failures_total` by reason.',
-      queries: [{ expr: perSecond('outcome', 'corral_documents_total'), legend: '{{outcome}}' }],
+      queries: [rateBy('outcome', 'corral_documents_total')],
     }),
-    lines({
+    p95('stage', 'corral_ingest_stage_seconds', {
       title: 'Ingest stages p95',
       description: 'Of jobs that passed them, the wait for their turn included.',
-      queries: [{ expr: quantile(0.95, 'stage', 'corral_ingest_stage_seconds'), legend: '{{stage}}' }],
-      unit: 's',
     }),
-    lines({
+    rates('outcome', 'corral_embeddings_total', {
       title: 'Texts embedded',
       description: 'Per second, for documents.',
-      queries: [{ expr: perSecond('outcome', 'corral_embeddings_total'), legend: '{{outcome}}' }],
     }),
   ]
 }
@@ -60,14 +58,12 @@ function search(): Panel[] {
     stack({
       title: 'Searches by result',
       description: 'Per second. `degraded`: one leg failed and the other answered alone.',
-      queries: [{ expr: perSecond('result', 'corral_searches_total'), legend: '{{result}}' }],
+      queries: [rateBy('result', 'corral_searches_total')],
       unit: 'reqps',
     }),
-    lines({
+    p95('stage', 'corral_retrieval_seconds', {
       title: 'Stages p95',
       description: 'Of searches that the cache did not answer.',
-      queries: [{ expr: quantile(0.95, 'stage', 'corral_retrieval_seconds'), legend: '{{stage}}' }],
-      unit: 's',
     }),
     lines({
       title: 'Size of the index',
@@ -99,18 +95,16 @@ function answers(): Panel[] {
     stack({
       title: 'Grounded answers',
       description: 'Per second, by how they came about. `refused`: nothing that was found supports an answer.',
-      queries: [{ expr: perSecond('result', 'corral_rag_answers_total'), legend: '{{result}}' }],
+      queries: [rateBy('result', 'corral_rag_answers_total')],
       unit: 'reqps',
     }),
-    lines({
+    rates('origin', 'corral_citations_total', {
       title: 'Citations',
       description: 'Per second, by how they got their place in the answer.',
-      queries: [{ expr: perSecond('origin', 'corral_citations_total'), legend: '{{origin}}' }],
     }),
-    lines({
+    rates('reason', 'corral_citations_dropped_total', {
       title: 'Citations taken out',
       description: 'Per second, by reason: what the model claimed and its sources do not.',
-      queries: [{ expr: perSecond('reason', 'corral_citations_dropped_total'), legend: '{{reason}}' }],
     }),
   ]
 }

@@ -1,7 +1,8 @@
 /** The nodes: reachable, ejected, loaded, busy, and how evenly. */
 import type { DashboardHead } from './dashboard.ts'
+import { p95, rateBy, rates } from './of-metric.ts'
 import { bands, lines, type Panel, row, stack, table } from './panel.ts'
-import { perSecond, pick, quantile, share, total } from './promql.ts'
+import { perSecond, pick, share, total } from './promql.ts'
 
 export const fleet: DashboardHead = {
   uid: 'corral-fleet',
@@ -68,10 +69,9 @@ function failures(): Panel[] {
       queries: [{ expr: `max by (node, probe) (${pick('corral_node_probe_duration_seconds')})`, legend: '{{node}} {{probe}}' }],
       unit: 's',
     }),
-    lines({
+    rates('node', 'corral_node_probe_failures_total', {
       title: 'Probes that failed',
       description: 'Per second, by node.',
-      queries: [{ expr: perSecond('node', 'corral_node_probe_failures_total'), legend: '{{node}}' }],
       unit: 'reqps',
     }),
   ]
@@ -93,11 +93,9 @@ function busyness(): Panel[] {
         { expr: total('pool', 'corral_concurrency_limit'), legend: '{{pool}} slots' },
       ],
     }),
-    lines({
+    p95('pool', 'corral_queue_wait_seconds', {
       title: 'Queue wait p95 by model',
       description: 'Of requests that had to wait.',
-      queries: [{ expr: quantile(0.95, 'pool', 'corral_queue_wait_seconds'), legend: '{{pool}}' }],
-      unit: 's',
     }),
   ]
 }
@@ -119,20 +117,16 @@ function spread(): Panel[] {
     stack({
       title: 'Why that node',
       description: 'Dispatches per second by reason. Many `cold` or `spill`: models do not fit the herd.',
-      queries: [{ expr: perSecond('reason', 'corral_routing_decisions_total'), legend: '{{reason}}' }],
+      queries: [rateBy('reason', 'corral_routing_decisions_total')],
       unit: 'reqps',
     }),
-    lines({
+    p95('node', 'corral_node_time_to_first_token_seconds', {
       title: 'First token p95 by node',
       description: 'Dispatch to the first frame: the node alone, without the queue.',
-      queries: [{ expr: quantile(0.95, 'node', 'corral_node_time_to_first_token_seconds'), legend: '{{node}}' }],
-      unit: 's',
     }),
-    lines({
+    p95('node', 'corral_node_request_duration_seconds', {
       title: 'Duration of tries p95 by node',
       description: 'Dispatch to the end of a try.',
-      queries: [{ expr: quantile(0.95, 'node', 'corral_node_request_duration_seconds'), legend: '{{node}}' }],
-      unit: 's',
     }),
   ]
 }
@@ -150,26 +144,21 @@ function models(): Panel[] {
       queries: [{ expr: `sum by (node) (max by (node, model) (${pick('corral_node_model_vram_bytes')}))`, legend: '{{node}}' }],
       unit: 'bytes',
     }),
-    lines({
+    rates('node, outcome', 'corral_model_loads_total', {
       title: 'Model loads',
       description: 'Started by Corral, per second. Many: models push one another out, or clients ask with different num_ctx.',
-      queries: [{ expr: perSecond('node, outcome', 'corral_model_loads_total'), legend: '{{node}} {{outcome}}' }],
     }),
-    lines({
+    p95('model', 'corral_node_model_load_seconds', {
       title: 'Load time p95',
       description: 'How long a load takes, by model.',
-      queries: [{ expr: quantile(0.95, 'model', 'corral_node_model_load_seconds'), legend: '{{model}}' }],
-      unit: 's',
     }),
-    lines({
+    rates('model', 'corral_model_reloads_avoided_total', {
       title: 'Reloads avoided',
       description: 'Requests per second whose num_ctx would have reloaded the model.',
-      queries: [{ expr: perSecond('model', 'corral_model_reloads_avoided_total'), legend: '{{model}}' }],
     }),
-    lines({
+    rates('node', 'corral_wedges_freed_total', {
       title: 'Stuck runners freed',
       description: 'By the watchdog, per second and node.',
-      queries: [{ expr: perSecond('node', 'corral_wedges_freed_total'), legend: '{{node}}' }],
     }),
   ]
 }

@@ -1,5 +1,6 @@
 /** How fast answers come, what they weigh, and what the gateway does to them. */
 import type { DashboardHead } from './dashboard.ts'
+import { p95, rateBy, rates } from './of-metric.ts'
 import { heatmap, lines, type Panel, row, stack } from './panel.ts'
 import { heat, mean, perSecond, quantile, share } from './promql.ts'
 
@@ -33,23 +34,17 @@ function latency(): Panel[] {
       })),
       unit: 's',
     }),
-    lines({
+    p95('model', 'corral_inter_token_latency_seconds', {
       title: 'Pauses in streams p95',
       description: 'Between one piece of a stream and the next, as the node sends them. Readers see these; the mean above hides them.',
-      queries: [{ expr: quantile(0.95, 'model', 'corral_inter_token_latency_seconds'), legend: '{{model}}' }],
-      unit: 's',
     }),
-    lines({
+    p95('model', 'corral_time_to_first_token_seconds', {
       title: 'First token p95 by model',
       description: 'A model that is slow alone usually is loaded too often: see model loads.',
-      queries: [{ expr: quantile(0.95, 'model', 'corral_time_to_first_token_seconds'), legend: '{{model}}' }],
-      unit: 's',
     }),
-    lines({
+    p95('op', 'corral_request_duration_seconds', {
       title: 'Duration p95 by operation',
       description: 'Arrival to the end of the answer.',
-      queries: [{ expr: quantile(0.95, 'op', 'corral_request_duration_seconds'), legend: '{{op}}' }],
-      unit: 's',
     }),
     lines({
       title: 'Output tokens per second of one stream',
@@ -71,10 +66,9 @@ function tokens(): Panel[] {
       description: 'Output tokens of a request.',
       queries: [{ expr: heat('corral_request_output_tokens'), legend: '{{le}}' }],
     }),
-    lines({
+    rates('model', 'corral_output_tokens_total', {
       title: 'Output tokens by model',
       description: 'Per second, over all nodes.',
-      queries: [{ expr: perSecond('model', 'corral_output_tokens_total'), legend: '{{model}}' }],
     }),
   ]
 }
@@ -111,19 +105,17 @@ function gateway(): Panel[] {
     stack({
       title: 'Cache lookups',
       description: 'By what the cache had to do with them. `bypass`: not cacheable, or not asked for.',
-      queries: [{ expr: perSecond('kind, result', 'corral_cache_requests_total'), legend: '{{kind}} {{result}}' }],
+      queries: [rateBy('kind, result', 'corral_cache_requests_total')],
       unit: 'reqps',
     }),
-    lines({
+    rates('reason', 'corral_retries_total', {
       title: 'Retries',
       description: 'Further tries by what failed before: users do not see them, but each is a fault of a node.',
-      queries: [{ expr: perSecond('reason', 'corral_retries_total'), legend: '{{reason}}' }],
       unit: 'reqps',
     }),
-    lines({
+    rates('reason', 'corral_hedges_total', {
       title: 'Embedding shards sent twice',
       description: 'By reason. Many stragglers: a node is slower than its herd.',
-      queries: [{ expr: perSecond('reason', 'corral_hedges_total'), legend: '{{reason}}' }],
       unit: 'reqps',
     }),
   ]

@@ -1,6 +1,7 @@
 /** Is the promise kept, and where to look when it is not. */
 import { badOutcomes, countedOutcomes, type ServiceLevel } from '../service-level.ts'
 import type { DashboardHead } from './dashboard.ts'
+import { p95, rateBy, rates } from './of-metric.ts'
 import { figure, lines, type Panel, row, stack, table } from './panel.ts'
 import { countIn, perSecond, pick, quantile, share, total } from './promql.ts'
 
@@ -65,7 +66,7 @@ function traffic(): Panel[] {
     stack({
       title: 'Requests by outcome',
       description: 'Requests per second by how they ended. `ok`, `client_error` and `client_gone` are not ours to mend.',
-      queries: [{ expr: perSecond('outcome', 'corral_requests_total'), legend: '{{outcome}}' }],
+      queries: [rateBy('outcome', 'corral_requests_total')],
       unit: 'reqps',
     }),
     lines({
@@ -83,11 +84,9 @@ function traffic(): Panel[] {
       ],
       unit: 'short',
     }),
-    lines({
+    p95('priority', 'corral_queue_wait_seconds', {
       title: 'Queue wait p95',
       description: 'How long requests that had to wait did so, by priority. High: the fleet is full; see Fleet.',
-      queries: [{ expr: quantile(0.95, 'priority', 'corral_queue_wait_seconds'), legend: '{{priority}}' }],
-      unit: 's',
     }),
     table({
       title: 'Top models',
@@ -95,10 +94,9 @@ function traffic(): Panel[] {
       queries: [{ expr: `topk(10, ${perSecond('model', 'corral_requests_total')})` }],
       unit: 'reqps',
     }),
-    lines({
+    rates('reason', 'corral_queue_rejected_total', {
       title: 'Refusals by queues',
       description: 'Requests per second that no queue took or kept; each is a 503 with Retry-After.',
-      queries: [{ expr: perSecond('reason', 'corral_queue_rejected_total'), legend: '{{reason}}' }],
       unit: 'reqps',
     }),
   ]

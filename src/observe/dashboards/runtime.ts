@@ -1,7 +1,8 @@
 /** The gateway's own process and what it depends on. */
 import type { DashboardHead } from './dashboard.ts'
+import { p95, rateBy, rates } from './of-metric.ts'
 import { lines, type Panel, row, table } from './panel.ts'
-import { perSecond, pick, quantile, total } from './promql.ts'
+import { perSecond, pick, total } from './promql.ts'
 
 const replica = '{{instance}}'
 
@@ -23,10 +24,9 @@ export const runtime: DashboardHead = {
 
 function processPanels(): Panel[] {
   return [
-    lines({
+    rates('instance', 'process_cpu_seconds_total', {
       title: 'Processor',
       description: 'Cores in use. One worker cannot use much more than one.',
-      queries: [{ expr: perSecond('instance', 'process_cpu_seconds_total'), legend: replica }],
     }),
     lines({
       title: 'Event loop lag p99',
@@ -43,10 +43,9 @@ function processPanels(): Panel[] {
       ],
       unit: 'bytes',
     }),
-    lines({
+    rates('instance', 'nodejs_gc_duration_seconds_sum', {
       title: 'Garbage collection',
       description: 'Share of time spent collecting.',
-      queries: [{ expr: perSecond('instance', 'nodejs_gc_duration_seconds_sum'), legend: replica }],
       unit: 'percentunit',
     }),
     lines({
@@ -72,10 +71,9 @@ function dependencies(): Panel[] {
       description: '1 while it is asked, 0 while it is left alone: limits are local then, and caches miss. Nothing without REDIS_URL.',
       queries: [{ expr: `min by (instance) (${pick('corral_redis_up')})`, legend: replica }],
     }),
-    lines({
+    rates('result', 'corral_redis_calls_total', {
       title: 'Calls to Redis',
       description: 'Per second. Those skipped went on without it.',
-      queries: [{ expr: perSecond('result', 'corral_redis_calls_total'), legend: '{{result}}' }],
     }),
     lines({
       title: 'What Corral stands on',
@@ -87,17 +85,13 @@ function dependencies(): Panel[] {
       description: 'Those in use and idle, and transactions that wait for one. Waiting for long: too few, or something holds them.',
       queries: [{ expr: total('state', 'corral_db_pool_connections'), legend: '{{state}}' }],
     }),
-    lines({
+    p95('query', 'corral_db_query_seconds', {
       title: 'Transactions p95',
       description: 'By name, the wait for a connection included.',
-      queries: [{ expr: quantile(0.95, 'query', 'corral_db_query_seconds'), legend: '{{query}}' }],
-      unit: 's',
     }),
-    lines({
+    p95('command', 'corral_redis_command_seconds', {
       title: 'Commands to Redis p95',
       description: 'By command. Past `redis.commandTimeoutMs` Corral goes on without it.',
-      queries: [{ expr: quantile(0.95, 'command', 'corral_redis_command_seconds'), legend: '{{command}}' }],
-      unit: 's',
     }),
   ]
 }
@@ -107,26 +101,21 @@ function refusals(): Panel[] {
     lines({
       title: 'HTTP errors by route',
       description: 'Per second, of all routes: what clients did wrong (4xx) and what failed (5xx).',
-      queries: [
-        { expr: perSecond('route, code_class', 'corral_http_requests_total', 'code_class=~"[45]xx"'), legend: '{{route}} {{code_class}}' },
-      ],
+      queries: [rateBy('route, code_class', 'corral_http_requests_total', 'code_class=~"[45]xx"')],
       unit: 'reqps',
     }),
-    lines({
+    rates('layer, result', 'corral_cache_layer_lookups_total', {
       title: 'Lookups in cache layers',
       description: 'Per second, by layer: what one has not got is looked for in the next.',
-      queries: [{ expr: perSecond('layer, result', 'corral_cache_layer_lookups_total'), legend: '{{layer}} {{result}}' }],
     }),
-    lines({
+    rates('limit, scope', 'corral_limited_total', {
       title: 'Refused by limits',
       description: 'Per second, by limit and whose it is.',
-      queries: [{ expr: perSecond('limit, scope', 'corral_limited_total'), legend: '{{limit}} {{scope}}' }],
       unit: 'reqps',
     }),
-    lines({
+    rates('method, result', 'corral_authentications_total', {
       title: 'Decisions on credentials',
       description: 'Per second. A rise of what is not `granted`: a key ran out, or somebody tries.',
-      queries: [{ expr: perSecond('method, result', 'corral_authentications_total'), legend: '{{method}} {{result}}' }],
       unit: 'reqps',
     }),
     lines({
@@ -135,20 +124,18 @@ function refusals(): Panel[] {
       queries: [{ expr: total('instance', 'corral_cache_bytes'), legend: replica }],
       unit: 'bytes',
     }),
-    lines({
+    rates('layer', 'corral_cache_evictions_total', {
       title: 'Entries evicted from caches',
       description: 'Per second, by layer. Steady in memory: `cache.memoryBytes` is smaller than what is asked for again.',
-      queries: [{ expr: perSecond('layer', 'corral_cache_evictions_total'), legend: '{{layer}}' }],
     }),
   ]
 }
 
 function own(): Panel[] {
   return [
-    lines({
+    rates('instance', 'corral_internal_errors_total', {
       title: 'Errors of Corral itself',
       description: 'Per second. Any is a bug: the log has it under `unexpected error`.',
-      queries: [{ expr: perSecond('instance', 'corral_internal_errors_total'), legend: replica }],
     }),
     lines({
       title: 'Memory pressure',
