@@ -9,6 +9,7 @@ import { type Browser, chromium } from 'playwright-core'
 
 import { createHerd } from '../src/sim/herd.ts'
 import { buildConsole } from './console-build.ts'
+import { runCorral } from './demo/command.ts'
 import { type DemoGateway, startGateway } from './demo/gateway.ts'
 import { chat, warmUp } from './demo/requests.ts'
 
@@ -42,12 +43,15 @@ const trafficMs = 40_000
 const documented: readonly Shot[] = [
   { name: 'overview', path: '', shown: 'Requests/s' },
   { name: 'fleet', path: 'fleet', shown: 'Requests/s' },
+  { name: 'documents', path: 'documents?in=docs', shown: 'docs' },
+  { name: 'search', path: 'search?in=docs&q=what+happens+when+a+node+fails', shown: 'rank' },
 ]
 const others: readonly Shot[] = [
   { name: 'node', path: 'fleet/node-1', shown: 'Models on disk' },
   { name: 'requests', path: 'requests', shown: 'Cancel' },
   { name: 'history', path: 'history', shown: chatModel },
   { name: 'request', path: 'history', shown: chatModel, click: 'a[aria-label^="Details of request"]' },
+  { name: 'playground', path: 'playground?in=docs', shown: 'It answers from docs' },
   { name: 'keys', path: 'keys', shown: 'notebook' },
   { name: 'create-key', path: 'keys', shown: 'notebook', click: 'text=Create a key' },
   { name: 'usage', path: 'usage', shown: 'GPU seconds' },
@@ -65,6 +69,8 @@ try {
   await warmUp(herd.urls, { chatModel, embedModel })
   await storeOf(gateway.url)
   await makeKeys(gateway.url)
+  const ingested = await runCorral(gateway.url, ['ingest', join(root, 'docs'), '--collection', 'docs'])
+  if (!ingested.ok) throw new Error(`no documents were taken in: ${ingested.stderr}`)
   await Promise.all(topics.map((topic) => chat(gateway.url, chatModel, `A word on ${topic}`)))
   const traffic = Array.from({ length: askers }, (_, asker) => ask(gateway, asker))
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] })

@@ -81,16 +81,20 @@ test('documents weigh by their bytes, and one that failed is through with every 
   expect([tally.over, tally.chunks, tally.share(), tally.counts.failed]).toEqual([2, 10, expect.closeTo(1), 1])
 })
 
-test('a picture among the pages of a folder is skipped; one that was named has failed', () => {
+test('a picture among the pages of a folder is skipped; a scan has failed, and so has a picture that was named', () => {
   const tally = new Tally([
     { document: 'docs/a.png', path: 'docs/a.png', sizeBytes: 9_000, wasNamed: false },
+    { document: 'docs/a.zip', path: 'docs/a.zip', sizeBytes: 1_000, wasNamed: false },
+    { document: 'docs/scan.PDF', path: 'docs/scan.PDF', sizeBytes: 1_000, wasNamed: false },
     { document: 'b.png', path: 'b.png', sizeBytes: 1_000, wasNamed: true },
   ])
-  const unsupported = { code: 'document_unsupported', message: 'image/png cannot be read' }
-  tally.failed('docs/a.png', unsupported)
-  tally.failed('b.png', unsupported)
-  expect([tally.counts.skipped, tally.counts.failed, tally.over]).toEqual([1, 1, 2])
-  expect(tally.failures.map(({ document }) => document)).toEqual(['b.png'])
+  const picture = { code: 'document_needs_ocr', message: 'it is a picture (image/png)' }
+  tally.failed('docs/a.png', picture)
+  tally.failed('docs/a.zip', { code: 'document_unsupported', message: 'application/zip cannot be read' })
+  tally.failed('docs/scan.PDF', { code: 'document_needs_ocr', message: 'no text layer' })
+  tally.failed('b.png', picture)
+  expect([tally.counts.skipped, tally.counts.failed, tally.over]).toEqual([2, 2, 4])
+  expect(tally.failures.map(({ document }) => document)).toEqual(['docs/scan.PDF', 'b.png'])
 })
 
 test('bars fit the terminal and tell counts, failures and the time that is left', () => {

@@ -101,7 +101,7 @@ export class Tally {
   failed(document: string, reason: Omit<Failure, 'document'>): void {
     const entry = this.#entries.get(document)
     if (entry === undefined || entry.ending !== null) return
-    if (reason.code === 'document_unsupported' && !entry.source.wasNamed) {
+    if (!entry.source.wasNamed && isNoPage(document, reason.code)) {
       this.#end(entry, 'skipped')
       return
     }
@@ -153,4 +153,9 @@ function shareOf({ ending, sentShare, job }: Entry, stage: Stage): number {
 
 function totalOf(job: JobView | null, stage: Stage): number {
   return job?.stages.find((view) => view.stage === stage)?.total ?? 0
+}
+
+/** Whether a file that a folder happened to hold is none of its documents. A scanned PDF is one, and cannot be read: that is told. */
+function isNoPage(document: string, code: string): boolean {
+  return code === 'document_unsupported' || (code === 'document_needs_ocr' && !document.toLowerCase().endsWith('.pdf'))
 }
