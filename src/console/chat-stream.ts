@@ -111,6 +111,13 @@ interface ServerEvent {
   readonly data: string
 }
 
+function* eventsIn(blocks: readonly string[]): Generator<ServerEvent> {
+  for (const block of blocks) {
+    const data = /^data: ?(.*)$/m.exec(block)?.[1]
+    if (data !== undefined) yield { event: /^event: ?(.*)$/m.exec(block)?.[1] ?? 'message', data }
+  }
+}
+
 /** Server-Sent Events of a body, comments left out; a line may come in any number of pieces. */
 async function* serverEvents({ body }: Response): AsyncGenerator<ServerEvent> {
   if (body === null) return
@@ -122,10 +129,7 @@ async function* serverEvents({ body }: Response): AsyncGenerator<ServerEvent> {
       text += value.replaceAll('\r', '')
       const blocks = text.split('\n\n')
       text = done ? '' : (blocks.pop() ?? '')
-      for (const block of blocks) {
-        const data = /^data: ?(.*)$/m.exec(block)?.[1]
-        if (data !== undefined) yield { event: /^event: ?(.*)$/m.exec(block)?.[1] ?? 'message', data }
-      }
+      yield* eventsIn(blocks)
       if (done) return
     }
   } finally {

@@ -2,6 +2,8 @@
  * The requests of a log, for a replay: lines of the access log, or of `corral usage --history` as JSON or CSV. Only counts and times are read.
  * What no node served (answers from a cache, refusals, questions about models) is counted and left out: there is nothing to place.
  */
+import { z } from 'zod'
+
 import { canonicalModelName } from '../../wire/model-name.ts'
 import { CliError, exitCodes } from '../exit-code.ts'
 import { type Fields, logLinesOf } from './log-lines.ts'
@@ -88,9 +90,9 @@ function requestOf(fields: Fields): LoggedRequest | 'unserved' | null {
   if (fields['msg'] !== undefined && fields['msg'] !== 'request') return null
   const endedAtMs = Date.parse(textOf(fields['at'] ?? fields['time']) ?? '')
   const status = countOf(fields['status'], statusMax)
-  const times = countsOf(fields, ['durationMs', 'ttftMs', 'queueMs', 'loadMs', 'promptMs', 'outputMs'], timeMsMax)
-  const tokens = countsOf(fields, ['promptTokens', 'inputTokens', 'cachedPromptTokens', 'outputTokens'], tokensMax)
-  if (Number.isNaN(endedAtMs) || typeof status !== 'number' || tokens === null || times === null) return null
+  const times = timesShape.safeParse(fields).data
+  const tokens = tokensShape.safeParse(fields).data
+  if (Number.isNaN(endedAtMs) || typeof status !== 'number' || tokens === undefined || times === undefined) return null
   const { durationMs, ...phases } = times
   if (durationMs === null) return null
   const model = textOf(fields['model'])
@@ -108,16 +110,30 @@ function textOf(value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? value.replace(/^'(?=[=+\-@])/, '') : null
 }
 
-/** Null: one of them is no number from 0 to `most`. */
-function countsOf<Name extends string>(fields: Fields, names: readonly Name[], most: number): Record<Name, number | null> | null {
-  const counts: Partial<Record<Name, number | null>> = {}
-  for (const name of names) {
-    const count = countOf(fields[name], most)
-    if (count === 'no count') return null
-    counts[name] = count
-  }
-  return counts as Record<Name, number | null>
+/** A number from 0 to `most`; null where the line does not say. */
+function upTo(most: number) {
+  return z.unknown().transform((value, context) => {
+    const count = countOf(value, most)
+    if (count !== 'no count') return count
+    context.addIssue('no count')
+    return z.NEVER
+  })
 }
+
+const timesShape = z.object({
+  durationMs: upTo(timeMsMax),
+  ttftMs: upTo(timeMsMax),
+  queueMs: upTo(timeMsMax),
+  loadMs: upTo(timeMsMax),
+  promptMs: upTo(timeMsMax),
+  outputMs: upTo(timeMsMax),
+})
+const tokensShape = z.object({
+  promptTokens: upTo(tokensMax),
+  inputTokens: upTo(tokensMax),
+  cachedPromptTokens: upTo(tokensMax),
+  outputTokens: upTo(tokensMax),
+})
 
 /** Null: the line does not say. */
 function countOf(value: unknown, most: number): number | 'no count' | null {
