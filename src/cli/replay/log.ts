@@ -112,12 +112,15 @@ function textOf(value: unknown): string | null {
 
 /** A number from 0 to `most`; null where the line does not say. */
 function upTo(most: number) {
-  return z.unknown().transform((value, context) => {
-    const count = countOf(value, most)
-    if (count !== 'no count') return count
-    context.addIssue('no count')
-    return z.NEVER
-  })
+  return z
+    .unknown()
+    .optional()
+    .transform((value, context) => {
+      const count = countOf(value, most)
+      if (count !== 'no count') return count
+      context.addIssue('no count')
+      return z.NEVER
+    })
 }
 
 const timesShape = z.object({
