@@ -135,19 +135,19 @@ export interface VectorCopy {
   readonly to: Pick<VectorSet, 'name' | 'dimensions' | 'storage'>
 }
 
+/** A table that was empty a moment ago is planned as one that stays so: row by row, what is there would be read again for each. */
+const joinOnceSql = `select set_config('enable_nestloop', 'off', true)`
+
 /** Copies a set's vectors into another table, those that are not there. */
 export async function copyVectors(transaction: Transaction, { from, to }: VectorCopy): Promise<void> {
+  await transaction.query(joinOnceSql)
   await transaction.query(copySql(from, to), [from.tenant, from.collection])
 }
 
-/**
- * What is there already is read once, before the first row is written: an anti-join would look through the rows that this statement has
- * written so far again and again, for a table that was empty a moment ago is planned as one that stays so.
- */
 function copySql(set: VectorSet, { name, storage }: Pick<VectorSet, 'name' | 'storage'>): string {
   return `insert into ${name} (tenant, collection, number, embedding)
-    select tenant, collection, number, embedding::${columnType({ ...set, storage })} from ${set.name} where tenant = $1 and collection = $2
-      and number <> all (array(select number from ${name} where tenant = $1 and collection = $2))`
+    select tenant, collection, number, embedding::${columnType({ ...set, storage })} from ${set.name} old where tenant = $1 and collection = $2
+      and not exists (select from ${name} new where new.tenant = $1 and new.collection = $2 and new.number = old.number)`
 }
 
 export interface IndexBuild {
@@ -184,6 +184,7 @@ async function turnTo(transaction: Transaction, { set, name, index, storage }: T
     await transaction.query('select rag_vector_drop($1)', [name])
     return false
   }
+  await transaction.query(joinOnceSql)
   await transaction.query(
     `delete from ${name} new where tenant = $1 and collection = $2
       and not exists (select from ${set.name} old where old.tenant = $1 and old.collection = $2 and old.number = new.number)`,
