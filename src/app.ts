@@ -13,6 +13,7 @@ import type { Config } from './config/index.ts'
 import { LiveSettings, type Sources } from './config/live-settings.ts'
 import { configHash } from './config/show.ts'
 import { isLoopback } from './config/validate.ts'
+import { share, type WorkerPlace } from './config/worker-share.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { RunnerLeases, type RunnerLeasesDeps } from './fleet/leases.ts'
 import { manageable } from './fleet/operations/operations.ts'
@@ -70,9 +71,9 @@ export interface AppDeps {
   readonly stores?: AppStores
   /** In [0, 1). */
   readonly random?: () => number
-  /** The other workers of this machine, and how many they are with this one; left out: none. */
+  /** The other workers of this machine, and the place of this one among them; left out: it is alone. */
   readonly peers?: Peers
-  readonly workers?: number
+  readonly place?: WorkerPlace
 }
 
 export interface App {
@@ -101,6 +102,7 @@ export interface App {
   noteRefused(problems: readonly string[]): void
 }
 
+const alone: WorkerPlace = { index: 0, count: 1 }
 /** How long the last lines of the log may take to be written. */
 const flushMsMax = 500
 /** How long the last spans may take to be delivered. */
@@ -108,7 +110,7 @@ const spansMsMax = 2_000
 
 /** Builds the gateway. Throws when a file that the configuration names cannot be opened. */
 export function createApp(deps: AppDeps): App {
-  const { config: initial, clock, version, terminal = false, random = Math.random, peers = noPeers } = deps
+  const { config: initial, clock, version, terminal = false, random = Math.random, peers = noPeers, place = alone } = deps
   let config = initial
   const ids = createIdSource()
   const newId = (): string => ids.requestId()
@@ -143,6 +145,7 @@ export function createApp(deps: AppDeps): App {
   const stores = deps.stores === undefined ? undefined : withDatabase(deps.stores, database)
   const fleet = new Fleet({
     options: () => config.fleet,
+    slotsShare: (slots) => share(slots, place),
     clock,
     random,
     events: observer,
@@ -182,7 +185,7 @@ export function createApp(deps: AppDeps): App {
     database: stores?.database ?? null,
     redis: stores?.redis ?? null,
     replica: hopId,
-    workers: deps.workers ?? 1,
+    workers: place.count,
     events: observer,
   })
   const explanations = new Explanations(clock)

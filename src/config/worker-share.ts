@@ -1,11 +1,12 @@
 /**
  * What one of several workers on one machine may use of what the configuration gives to all: an equal share of each bound, at least one.
- * Callers' limits are not here: those are shared by Redis, or divided where they are counted.
+ * Callers' limits are not here: those are shared by Redis, or divided where they are counted. Nor are the slots of nodes, for nodes come
+ * from operators too: the fleet divides them.
  */
 import type { Config } from './schema.ts'
 
 /** The share of worker `index` (from 0) of `count`; what does not divide goes to the first ones. */
-function share(total: number, { index, count }: WorkerPlace): number {
+export function share(total: number, { index, count }: WorkerPlace): number {
   return Math.max(1, Math.floor(total / count) + (index < total % count ? 1 : 0))
 }
 
@@ -23,7 +24,6 @@ export function shareOf(config: Config, place: WorkerPlace, systemMemoryBytes: n
     ...config,
     fleet: {
       ...fleet,
-      nodes: fleet.nodes.map((node) => (node.slots === undefined ? node : { ...node, slots: share(node.slots, place) })),
       admission: {
         ...fleet.admission,
         slotsAssumed: share(fleet.admission.slotsAssumed, place),

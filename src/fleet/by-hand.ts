@@ -69,11 +69,6 @@ export function isEqual(a: NodeOptions, b: NodeOptions): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }
 
-/** Whether both are the same but for the slots, of which each of several workers has its share. */
-export function isEqualButSlots(a: NodeOptions, b: NodeOptions): boolean {
-  return isEqual({ ...a, slots: 1 }, { ...b, slots: 1 })
-}
-
 function isSameNode(a: NodeOptions, b: NodeOptions): boolean {
   return a.url === b.url || nodeNameOf(a) === nodeNameOf(b)
 }

@@ -14,7 +14,7 @@ import { routes } from '../wire/routes.ts'
 import { Admission } from './admission.ts'
 import type { Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
-import { ChangesByHand, type FleetByHand, isEqual, isEqualButSlots, nodeNameOf } from './by-hand.ts'
+import { ChangesByHand, type FleetByHand, isEqual, nodeNameOf } from './by-hand.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
 import { createDispatch, type DispatchEvents } from './dispatch.ts'
 import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
@@ -45,6 +45,8 @@ export interface FleetEvents extends LineEvents, LoaderEvents, DispatchEvents, P
 
 export interface FleetDeps {
   readonly options: () => FleetOptions
+  /** What this process may use of the slots that a node is said to have; left out: all. */
+  readonly slotsShare?: (slots: number) => number
   readonly clock: Clock
   readonly random: () => number
   readonly events: FleetEvents
@@ -98,7 +100,7 @@ export class Fleet {
     })
     this.#numCtx = new NumCtxPolicy(() => options().numCtx)
     this.#engine = new Engine({ nodes, catalogue: this.catalogue, options, numCtx: this.#numCtx })
-    this.pools = new PoolTable({ catalogue: this.catalogue, nodes, clock, options, leases: deps.leases ?? null })
+    this.pools = new PoolTable({ ...deps, catalogue: this.catalogue, nodes })
     this.budget = new RetryBudget(() => options().retry)
     this.prober = createProber({
       nodes,
@@ -358,9 +360,7 @@ export class Fleet {
   /** Takes over what was changed by hand in another process with the same list, before `start`. */
   adopt(changes: FleetByHand): void {
     const listed = this.#nodes.map(({ options }) => options)
-    // The other's share of a node's slots may be one more or less.
-    const removed = listed.filter((options) => changes.removed.some((other) => isEqualButSlots(options, other)))
-    this.#byHand.replace({ added: changes.added, removed })
+    this.#byHand.replace(changes)
     this.#follow(listed)
     for (const node of this.#nodes) node.draining = changes.draining.includes(node.name)
   }

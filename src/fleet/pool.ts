@@ -60,6 +60,8 @@ export interface PoolTableOptions {
   readonly nodes: () => readonly FleetNode[]
   readonly clock: Clock
   readonly options: () => FleetOptions
+  /** What this process may use of the slots that a node is said to have; left out: all. */
+  readonly slotsShare?: (slots: number) => number
   /** Left out or null: no other replica asks these nodes. */
   readonly leases?: RunnerLeases | null
 }
@@ -130,9 +132,10 @@ export class PoolTable<W extends Waiting> {
     const key = bounded ? (node.models.get(model)?.digest ?? model) : anyModel
     const known = use.runners.get(key)
     if (known !== undefined) return known
-    const { admission } = this.#deps.options()
+    const { options, slotsShare = (slots: number) => slots } = this.#deps
+    const { admission } = options()
     const stats = new ModelStats({
-      slotsConfigured: node.options.slots ?? null,
+      slotsConfigured: node.options.slots === undefined ? null : slotsShare(node.options.slots),
       slotsAssumed: admission.slotsAssumed,
       slotsMax: admission.slotsMax,
     })

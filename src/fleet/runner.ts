@@ -131,7 +131,7 @@ export class Runner implements Candidate {
 
   /** Slots that are certain: configured, or as many as streamed at once and nothing contradicts. At least 1. */
   get slotsShown(): number {
-    return this.fleetNode.options.slots ?? Math.max(1, Math.min(this.#streamedAtOnce, this.slots))
+    return this.fleetNode.options.slots === undefined ? Math.max(1, Math.min(this.#streamedAtOnce, this.slots)) : this.slots
   }
 
   /** An answer's first frame has come; it counts in `streaming` from now on. */

@@ -40,7 +40,14 @@ function workersOf({ child }: Running): number[] {
 }
 
 const fleetShape = z.object({
-  nodes: z.array(z.object({ inFlight: z.number(), draining: z.boolean(), up: z.boolean().nullable() })),
+  nodes: z.array(
+    z.object({
+      inFlight: z.number(),
+      draining: z.boolean(),
+      up: z.boolean().nullable(),
+      runners: z.array(z.object({ slots: z.number().nullable(), slotsFrom: z.string() })),
+    }),
+  ),
   pools: z.array(z.object({ queueMax: z.number() })),
 })
 
@@ -154,7 +161,7 @@ test('a worker that takes the place of a dead one has what was changed by hand',
   const [listed = '', added = ''] = herd.urls
   const post = (path: string, body: object = {}): Promise<Response> =>
     fetch(url + path, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json', connection: 'close' } })
-  expect((await post('/admin/nodes', { url: added, name: 'by-hand' })).status).toBe(201)
+  expect((await post('/admin/nodes', { url: added, name: 'by-hand', slots: 3 })).status).toBe(201)
   expect((await post(`/admin/nodes/${new URL(listed).host}/drain`)).status).toBe(200)
   const off = await fetch(`${url}/admin/features/cache`, { method: 'PUT', body: '{"on":false}', headers: { connection: 'close' } })
   expect(off.status).toBe(200)
@@ -172,7 +179,13 @@ test('a worker that takes the place of a dead one has what was changed by hand',
       features: expect.arrayContaining([expect.objectContaining({ name: 'cache', on: false })]),
     })
   }
-  expect(await generate(url)).toBe(200)
+  // Once both have sent something there, the slots that were said are those of both together.
+  const runnersByHand = async () => {
+    // Connections go to the workers in turn: these two to both of them.
+    expect([await generate(url), await generate(url)]).toEqual([200, 200])
+    return (await fleetOf(url)).nodes[1]?.runners
+  }
+  await expect.poll(runnersByHand, { timeout: waitMsMax }).toEqual([{ slots: 3, slotsFrom: 'configured' }])
 })
 
 test('a limit holds for both together without Redis', { timeout: testMsMax }, async () => {

@@ -113,16 +113,3 @@ test('a reload keeps what was added and taken out by hand, until the file says s
   await fleet.reconcile([first])
   expect(names()).toEqual(['node-1', 'node-2'])
 })
-
-test('what was taken out by hand in a worker with another share of the slots stays out in a new worker', async () => {
-  const gateway = await openGateway({ nodes: 2, warm: false })
-  const { fleet } = gateway.app
-  const listed = fleet.nodes.map(({ options }) => ({ ...options, slots: 3 }))
-  const [, second] = listed
-  if (second === undefined) throw new Error('no two nodes')
-  await fleet.reconcile(listed)
-  fleet.adopt({ added: [], removed: [{ ...second, slots: 2 }], draining: [] })
-  expect(fleet.nodes.map(({ name }) => name)).toEqual(['node-1'])
-  await fleet.reconcile(listed)
-  expect(fleet.nodes.map(({ name }) => name)).toEqual(['node-1'])
-})
