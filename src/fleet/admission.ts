@@ -131,8 +131,8 @@ export class Admission {
     const { conversationKey } = wish
     const memory = conversationKey === null ? null : this.#deps.affinity.find(conversationKey, nowMs)
     let peerSlots = 0
-    for (const { stats, fleetNode } of candidates) {
-      if (!stats.slotsLearned && fleetNode.options.slots === undefined && stats.slots > peerSlots) peerSlots = stats.slots
+    for (const { stats } of candidates) {
+      if (!stats.slotsLearned && !stats.slotsConfigured && stats.slots > peerSlots) peerSlots = stats.slots
     }
     for (const runner of candidates) {
       runner.peerSlots = peerSlots

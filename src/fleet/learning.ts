@@ -82,6 +82,11 @@ export class ModelStats {
     this.#slots = options.slotsConfigured ?? Math.min(options.slotsAssumed, options.slotsMax)
   }
 
+  /** Whether the slots were said by the configuration or an operator: nothing is learned then. */
+  get slotsConfigured(): boolean {
+    return this.#options.slotsConfigured !== null
+  }
+
   /** Generations at once. */
   get slots(): number {
     return this.#slots
@@ -114,7 +119,7 @@ export class ModelStats {
   }
 
   #observeWait({ totalMs, loadMs, promptMs, outputMs }: Usage, { nowMs, inFlightAtDispatch }: Observation): void {
-    if (totalMs === null || promptMs === null || outputMs === null || this.#options.slotsConfigured !== null) return
+    if (totalMs === null || promptMs === null || outputMs === null || this.slotsConfigured) return
     const waitMs = totalMs - (loadMs ?? 0) - promptMs - outputMs
     if (waitMs > waitMsCertain && waitMs > waitShareCertain * totalMs) {
       this.#noteWait(inFlightAtDispatch, nowMs)
@@ -166,7 +171,7 @@ export class ModelStats {
 
   /** `count` answers stream from the node at this moment: it has at least that many slots. */
   observeStreaming(count: number, nowMs: number): void {
-    if (count < this.#proven || this.#options.slotsConfigured !== null) return
+    if (count < this.#proven || this.slotsConfigured) return
     this.#contradictions = 0
     if (count === this.#proven) return
     this.#proven = count

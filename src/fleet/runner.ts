@@ -125,13 +125,13 @@ export class Runner implements Candidate {
    */
   get slots(): number {
     if (!this.bounded) return Number.MAX_SAFE_INTEGER
-    const { slots, slotsLearned } = this.stats
-    return slotsLearned || this.fleetNode.options.slots !== undefined ? slots : Math.max(slots, this.peerSlots)
+    const { slots, slotsLearned, slotsConfigured } = this.stats
+    return slotsLearned || slotsConfigured ? slots : Math.max(slots, this.peerSlots)
   }
 
   /** Slots that are certain: configured, or as many as streamed at once and nothing contradicts. At least 1. */
   get slotsShown(): number {
-    return this.fleetNode.options.slots === undefined ? Math.max(1, Math.min(this.#streamedAtOnce, this.slots)) : this.slots
+    return this.stats.slotsConfigured ? this.slots : Math.max(1, Math.min(this.#streamedAtOnce, this.slots))
   }
 
   /** An answer's first frame has come; it counts in `streaming` from now on. */
@@ -255,7 +255,7 @@ export class Runner implements Candidate {
 
   #inFlightMax(request: RunnerRequest): number {
     const { slots } = this
-    if (request.operation === 'other' || this.fleetNode.options.slots !== undefined) return slots
+    if (request.operation === 'other' || this.stats.slotsConfigured) return slots
     return Math.min(slots, embedInFlightMax)
   }
 

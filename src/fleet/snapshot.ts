@@ -153,9 +153,9 @@ function snapshotRunner(runner: Runner, nowMs: number): RunnerSnapshot {
   }
 }
 
-function slotsFrom({ bounded, fleetNode, stats }: Runner): RunnerSnapshot['slotsFrom'] {
+function slotsFrom({ bounded, stats }: Runner): RunnerSnapshot['slotsFrom'] {
   if (!bounded) return 'unbounded'
-  if (fleetNode.options.slots !== undefined) return 'configured'
+  if (stats.slotsConfigured) return 'configured'
   return stats.slotsLearned ? 'learned' : 'assumed'
 }
 

@@ -14,7 +14,7 @@ const { deadlines } = fleetOptions.parse({})
 
 /** A runner that prefills a token in 1 ms and decodes one in 20 ms, after `samples` answers of 1,100 ms. */
 function runner(samples = 5, slots?: number): Runner {
-  const stats = new ModelStats({ slotsConfigured: null, slotsAssumed: 4, slotsMax: 4_096 })
+  const stats = new ModelStats({ slotsConfigured: slots ?? null, slotsAssumed: 4, slotsMax: 4_096 })
   for (let time = 0; time < samples; time += 1) {
     const usage = {
       promptTokens: 100,
@@ -27,7 +27,7 @@ function runner(samples = 5, slots?: number): Runner {
     }
     stats.observe(usage, { nowMs: 0, inFlightAtDispatch: 1, durationMs: 1_100 })
   }
-  const node = bareNode('a', { 'm:latest': {} }, slots === undefined ? {} : { slots })
+  const node = bareNode('a', { 'm:latest': {} })
   return new Runner(node, 'm:latest', new NodeUse(), stats, true)
 }
 

@@ -12,7 +12,7 @@ const embed: RunnerRequest = { ...plain, operation: 'embed' }
 
 function runner({ slots, bounded = true }: { slots?: number; bounded?: boolean } = {}): Runner {
   const stats = new ModelStats({ slotsConfigured: slots ?? null, slotsAssumed: 4, slotsMax: 64 })
-  return new Runner(bareNode('a', { 'm:latest': {} }, slots === undefined ? {} : { slots }), 'm:latest', new NodeUse(), stats, bounded)
+  return new Runner(bareNode('a', { 'm:latest': {} }), 'm:latest', new NodeUse(), stats, bounded)
 }
 
 describe('in memory', () => {
