@@ -11,7 +11,7 @@ import { systemClock } from '../src/base/clock.ts'
 import { createEmbedded } from '../src/store/embedded.ts'
 import { storeOptions } from '../src/store/options.ts'
 import { startRagApp } from '../test/rag/rag-app.ts'
-import { type EditsPlan, type EditsPlayed, playEdits } from './harness/answer-edits.ts'
+import { type EditsPlan, type EditsPlayed, type Missed, playEdits } from './harness/answer-edits.ts'
 import { atLeast, atMost, benchResult, rounded } from './harness/result.ts'
 import type { BenchOptions, BenchResult } from './harness/result.ts'
 import { Samples } from './harness/samples.ts'
@@ -48,14 +48,26 @@ function tookOf(values: readonly number[]): object {
   return { p50Ms: rounded(p50), p90Ms: rounded(p90), p99Ms: rounded(p99) }
 }
 
+/** Answers without their statement: how many of them were said not to be in the documents, and how many were kept ones, by topic. */
+function missedOf(missed: readonly Missed[]): Record<string, { answers: number; refused: number; kept: number }> {
+  const byTopic: Record<string, { answers: number; refused: number; kept: number }> = {}
+  for (const { topic, refused, kept } of missed) {
+    const row = (byTopic[topic] ??= { answers: 0, refused: 0, kept: 0 })
+    row.answers += 1
+    row.refused += Number(refused)
+    row.kept += Number(kept)
+  }
+  return byTopic
+}
+
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const chosen = options.isQuick ? quick : full
-  const { stale, failed, edits, distinct, kept, generations, keptMs, otherMs } = await play(chosen, options)
+  const { stale, missed, edits, distinct, kept, generations, keptMs, otherMs } = await play(chosen, options)
   /** Percent, rounded down: a bar is not reached by rounding. */
   const share = (count: number): number => Math.floor((10_000 * count) / chosen.requests) / 100
   const bars = [
     atMost('stale answers', stale, 0),
-    atMost('answers without their statement', failed, 0),
+    atMost('answers without their statement', missed.length, 0),
     atLeast('generations avoided, %', share(chosen.requests - generations), 98),
   ]
   const data = {
@@ -65,6 +77,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     'avoided at best without edits, %': share(chosen.requests - distinct),
     'kept answers, %': share(kept),
     generations,
+    missed: missedOf(missed),
     'kept answer': tookOf(keptMs),
     'searched anew': tookOf(otherMs),
   }

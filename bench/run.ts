@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT] [--minutes N] [--data PATH] [--vectors FILE]`: runs benches one after another. Standard output holds
+ * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT] [--minutes N] [--data PATH] [--vectors FILE] [--portkey PATH]`: runs benches one after another. Standard output holds
  * the result alone (a table, or one JSON document per run under `--json`); progress goes to standard error. Exit
  * code 1 when a bar does not hold, unless `--no-fail`; 2 for a wrong call.
  */
@@ -58,6 +58,7 @@ interface Call {
   readonly minutes: number | undefined
   readonly dataPath: string | undefined
   readonly vectorsPath: string | undefined
+  readonly portkeyPath: string | undefined
 }
 
 function readCall(): Call | undefined {
@@ -72,6 +73,7 @@ function readCall(): Call | undefined {
       minutes: { type: 'string' },
       data: { type: 'string' },
       vectors: { type: 'string' },
+      portkey: { type: 'string' },
     },
   })
   const names = positionals.length === 1 && positionals[0] === 'all' ? Object.keys(benches) : positionals
@@ -80,7 +82,7 @@ function readCall(): Call | undefined {
   if (target !== 'corral' && target !== 'bare') return undefined
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
   if (minutes !== undefined && !(minutes > 0)) return undefined
-  const { data: dataPath, vectors: vectorsPath } = values
+  const { data: dataPath, vectors: vectorsPath, portkey: portkeyPath } = values
   return {
     names,
     target,
@@ -88,6 +90,7 @@ function readCall(): Call | undefined {
     minutes,
     dataPath,
     vectorsPath,
+    portkeyPath,
     isQuick: values.quick ?? false,
     isJson: values.json ?? false,
     mayFail: values['no-fail'] ?? false,
@@ -102,15 +105,14 @@ async function runBench(name: string, call: Call): Promise<BenchResult> {
   const load = benches[name]
   if (load === undefined) throw new Error(`no bench ${name}`)
   const bench = await load()
-  const { isQuick, target, only, minutes, dataPath, vectorsPath } = call
-  return bench.run({ isQuick, target, only, minutes, dataPath, vectorsPath, log: (line) => say(`${name}: ${line}`) })
+  return bench.run({ ...call, log: (line) => say(`${name}: ${line}`) })
 }
 
 async function main(): Promise<number> {
   const call = readCall()
   if (call === undefined) {
     say(
-      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N] [--data PATH] [--vectors FILE]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
+      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N] [--data PATH] [--vectors FILE] [--portkey PATH]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
     )
     return 2
   }

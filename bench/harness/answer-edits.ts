@@ -22,7 +22,8 @@ export interface EditsPlan {
 
 export interface EditsPlayed {
   readonly stale: number
-  readonly failed: number
+  /** Answers without their statement. */
+  readonly missed: readonly Missed[]
   readonly edits: number
   readonly distinct: number
   /** Answers out of the answer tier. */
@@ -30,6 +31,13 @@ export interface EditsPlayed {
   readonly generations: number
   readonly keptMs: readonly number[]
   readonly otherMs: readonly number[]
+}
+
+export interface Missed {
+  readonly topic: number
+  /** Taken for a question that the documents do not answer. */
+  readonly refused: boolean
+  readonly kept: boolean
 }
 
 const collection = 'faq'
@@ -95,7 +103,7 @@ export async function playEdits(gateway: RagGateway, plan: EditsPlan, log: (line
   log(`${plan.catalogue} documents written`)
   const random = seededRandom(plan.seed)
   const nextRank = zipfSampler(plan.catalogue, plan.alpha, random)
-  const played: Played = { stale: 0, failed: 0, kept: 0, keptMs: [], otherMs: [] }
+  const played: Played = { stale: 0, missed: [], kept: 0, keptMs: [], otherMs: [] }
   let edits = 0
   const asked = new Set<number>()
   let index = 0
@@ -124,7 +132,7 @@ export async function playEdits(gateway: RagGateway, plan: EditsPlan, log: (line
 
 interface Played {
   stale: number
-  failed: number
+  readonly missed: Missed[]
   kept: number
   readonly keptMs: number[]
   readonly otherMs: number[]
@@ -140,9 +148,10 @@ async function askOne(
   const body = { collection, model: chatModel, question: faq.question(topic), stream: false }
   const answered = await gateway.ask('POST', '/rag/chat', { body })
   const tookMs = systemClock.nowMs() - startMs
-  const told = new RegExp(`topic${topic}x is (\\d+)`).exec(answer.parse(mustBe(200, answered).json).text)?.[1]
+  const { text, refused } = answer.parse(mustBe(200, answered).json)
+  const told = new RegExp(`topic${topic}x is (\\d+)`).exec(text)?.[1]
   const isKept = answered.headers.get('x-corral-route') === 'kept-answer'
-  if (told === undefined) played.failed += 1
+  if (told === undefined) played.missed.push({ topic, refused, kept: isKept })
   else if (Number(told) < known) played.stale += 1
   if (isKept) played.kept += 1
   ;(isKept ? played.keptMs : played.otherMs).push(tookMs)

@@ -10,6 +10,9 @@ function chat(isStream: boolean, content: string): string {
 export const wholeChat = chat(false, '######## How many head of cattle stand in the north pasture tonight?')
 export const streamedChat = chat(true, '######## How many head of cattle stand in the north pasture tonight?')
 
+/** What other gateways speak as well. The mock answers it whole and at once; the chat bodies above fit it, too. */
+export const openAiChatPath = '/v1/chat/completions'
+
 /** A chat that a cache looks up and stores, and never finds: its sampling is pinned, its prompt is new. */
 export const uniquePinnedChat = JSON.stringify({ ...JSON.parse(wholeChat), options: { temperature: 0 } })
 

@@ -58,6 +58,11 @@ export function chatAnswer(totals: Totals): Buffer {
 
 /** The answer of a node that takes no time: made once, so that the mock costs next to nothing. */
 export const instantChatAnswer = chatAnswer({ totalMs: 52, promptTokens: 30, promptMs: 9, outputMs: 41 })
+/** The same in OpenAI's dialect. */
+export const instantOpenAiAnswer = wholeAnswer(
+  '200 OK',
+  `{"id":"chatcmpl-1","object":"chat.completion","created":1764072000,"model":"m:latest","system_fingerprint":"fp_ollama","choices":[{"index":0,${reply},"finish_reason":"stop"}],"usage":{"prompt_tokens":30,"completion_tokens":${replyTokens},"total_tokens":${30 + replyTokens}}}\n`,
+)
 const busy = '{"error":"server busy, please try again.  maximum pending requests exceeded"}'
 export const overloadedAnswer = wholeAnswer('503 Service Unavailable', busy)
 export const missingModelAnswer = wholeAnswer('404 Not Found', '{"error":"model \'m:latest\' not found"}')

@@ -4,8 +4,17 @@
  */
 import { systemClock } from '../../src/base/clock.ts'
 import type { Timer } from '../../src/base/clock.ts'
-import { chatAnswer, embedAnswer, instantChatAnswer, lastStreamFrame, streamFrame, streamHead } from './mock-answers.ts'
+import {
+  chatAnswer,
+  embedAnswer,
+  instantChatAnswer,
+  instantOpenAiAnswer,
+  lastStreamFrame,
+  streamFrame,
+  streamHead,
+} from './mock-answers.ts'
 import type { Totals } from './mock-answers.ts'
+import { openAiChatPath } from './bodies.ts'
 import type { MockConnection, MockRequest } from './mock-connection.ts'
 import { monotonicUs } from './monotonic.ts'
 import type { MockSettings } from './mock-settings.ts'
@@ -25,6 +34,7 @@ function inputsOf(body: Buffer): string[] {
 export class MockJob {
   readonly connection: MockConnection
   readonly inputs: readonly string[] | undefined
+  readonly #isOpenAi: boolean
   readonly #body: Buffer
   readonly #settings: MockSettings
   readonly #onDone: (job: MockJob) => void
@@ -37,6 +47,7 @@ export class MockJob {
 
   constructor(connection: MockConnection, request: MockRequest, context: { settings: MockSettings; onDone: (job: MockJob) => void }) {
     this.connection = connection
+    this.#isOpenAi = request.path === openAiChatPath
     this.#body = request.body
     this.#settings = context.settings
     this.#onDone = context.onDone
@@ -65,6 +76,7 @@ export class MockJob {
 
   #answer(): void {
     if (this.inputs !== undefined) return this.#finish(embedAnswer(this.inputs))
+    if (this.#isOpenAi) return this.#finish(instantOpenAiAnswer)
     if (this.#body.includes(wholeMarker)) return this.#finish(this.#whole())
     this.#firstFrameUs = monotonicUs()
     this.#sendFrame()

@@ -18,9 +18,10 @@ import {
 import { MockConnection } from './mock-connection.ts'
 import type { MockConnectionOwner, MockRequest } from './mock-connection.ts'
 import { MockJob } from './mock-job.ts'
+import { openAiChatPath } from './bodies.ts'
 import type { MockCounters, MockSettings } from './mock-settings.ts'
 
-const inferencePaths: ReadonlySet<string> = new Set(['/api/chat', '/api/generate', '/api/embed', '/api/embeddings'])
+const inferencePaths: ReadonlySet<string> = new Set(['/api/chat', '/api/generate', '/api/embed', '/api/embeddings', openAiChatPath])
 
 export class MockNode implements MockConnectionOwner {
   #settings: MockSettings

@@ -17,6 +17,8 @@ export interface BenchOptions {
   readonly dataPath?: string | undefined
   /** A file of vectors (`search-vectors.ts`), in benches that need one. */
   readonly vectorsPath?: string | undefined
+  /** A folder in which `npm i @portkey-ai/gateway` was run, in benches that compare with it. */
+  readonly portkeyPath?: string | undefined
   /** Progress for people. */
   readonly log: (line: string) => void
 }
