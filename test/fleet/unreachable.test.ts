@@ -71,7 +71,7 @@ test('F29: a node that comes and goes all the time costs no request before its f
 })
 
 test('F31: half of the nodes die at full load: what did not begin is answered, interactive before batch', async () => {
-  const gateway = await openGateway({ nodes: 4, numParallel: 2, speed: 5, fleet: { admission: { slotsAssumed: 2, slotsMax: 2 } } })
+  const gateway = await openGateway({ nodes: 4, numParallel: 2, speed: 2, fleet: { admission: { slotsAssumed: 2, slotsMax: 2 } } })
   const ended: string[] = []
   const send = async (priority: string): Promise<Reply> => {
     const reply = await ask(`${gateway.url}${chat}`, chatBody({ stream: false }), { headers: { 'x-corral-priority': priority } })
