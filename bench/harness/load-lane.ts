@@ -18,7 +18,7 @@ export interface LaneOwner {
 }
 
 const cachePattern = /\r\nx-corral-cache: *([a-z]+)/
-const doneMarks = ['"done":true', '"embeddings":', '{"results":']
+const doneMarks = ['"done":true', '"finish_reason":"stop"', '"embeddings":', '{"results":']
 const stampPattern = /"content":"(\d+) (\d+)"/g
 
 export class LoadLane implements ResponseListener {

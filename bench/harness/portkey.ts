@@ -42,7 +42,7 @@ export async function startPortkey(folder: string, nodes: readonly number[]): Pr
     name: 'portkey',
     pid: child.pid ?? 0,
     port,
-    load: { path: openAiChatPath, headers: { 'content-type': 'application/json', 'x-portkey-config': config } },
+    load: { path: openAiChatPath, headers: { 'x-portkey-config': config } },
     async stop() {
       child.kill('SIGKILL')
       if (child.exitCode === null && child.signalCode === null) await event(child, 'exit')
