@@ -1,10 +1,12 @@
-/** The cache's counters as metrics, copied at each scrape: the cache counts anyway, and counts once. */
+/** The cache's counters as metrics, copied at each scrape: the cache counts anyway, and counts once. Times of lookups come as they happen. */
 import type { Metrics } from '../observe/metrics.ts'
 import type { Cache } from './layer.ts'
 
-/** Makes each scrape show the cache as it is then. */
-export function addCacheMetrics(metrics: Metrics, cache: Pick<Cache, 'stats'>): void {
-  const { cacheRequests, cacheLayer, cacheSavedTokens, cacheBytes, cacheEntries, cacheEvictions, cacheFlights } = metrics.families
+/** Makes each scrape show the cache as it is then, and its lookups since now. */
+export function addCacheMetrics(metrics: Metrics, cache: Pick<Cache, 'stats' | 'watchLookups'>): void {
+  const { cacheRequests, cacheLayer, cacheSavedTokens, cacheBytes, cacheEntries, cacheEvictions, cacheFlights, cacheLookup } =
+    metrics.families
+  cache.watchLookups((layer, tookMs) => cacheLookup.at(layer).observe(tookMs / 1_000))
   metrics.addSource(() => {
     const stats = cache.stats()
     const hits = Object.values(stats.hits).reduce((sum, count) => sum + count, 0)

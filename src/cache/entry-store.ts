@@ -63,6 +63,8 @@ export interface LayerStats {
   readonly writes: WriteQueueStats
 }
 
+export type LookupListener = (layer: string, tookMs: number) => void
+
 const ttlJitter = 0.1
 
 interface Slower {
@@ -81,6 +83,7 @@ export class EntryStore {
   #stored = 0
   /** Purges so far: what was looked for or queued before one may be what it meant. */
   #purges = 0
+  #onLookup: LookupListener | null = null
 
   constructor(deps: EntryStoreDeps) {
     this.#deps = deps
@@ -116,15 +119,31 @@ export class EntryStore {
   #findFrom(index: number, key: string, wanted: Wanted): Promise<Found | null> | null {
     const slower = this.#slower[index]
     if (slower === undefined) return null
+    const askedAtMs = this.#deps.clock.nowMs()
     const asked = slower.layer.get(key, wanted.tags)
     if (asked === null) {
       slower.skips += 1
       return this.#findFrom(index + 1, key, wanted)
     }
     return asked.then(
-      (found) => this.#promote(slower, found, { ...wanted, key }) ?? this.#findFrom(index + 1, key, wanted),
-      () => this.#findFrom(index + 1, key, wanted),
+      (found) => {
+        this.#noteLookup(slower, askedAtMs)
+        return this.#promote(slower, found, { ...wanted, key }) ?? this.#findFrom(index + 1, key, wanted)
+      },
+      () => {
+        this.#noteLookup(slower, askedAtMs)
+        return this.#findFrom(index + 1, key, wanted)
+      },
     )
+  }
+
+  /** From now on `listener` hears how long each lookup in a slower layer took, those that failed too. */
+  watchLookups(listener: LookupListener): void {
+    this.#onLookup = listener
+  }
+
+  #noteLookup({ layer }: Slower, askedAtMs: number): void {
+    this.#onLookup?.(layer.name, this.#deps.clock.nowMs() - askedAtMs)
   }
 
   #promote(slower: Slower, found: FoundEntry | null, wanted: Wanted & { readonly key: string }): Found | null {
@@ -156,10 +175,15 @@ export class EntryStore {
     let left = keys
     for (const slower of layers) {
       if (left.length === 0) break
+      const askedAtMs = this.#deps.clock.nowMs()
       const asked = slower.layer.getMany?.(left, wanted.tags) ?? null
-      if (asked === null) slower.skips += 1
-      const entries = await asked?.catch(() => null)
-      if (entries === undefined || entries === null) continue
+      if (asked === null) {
+        slower.skips += 1
+        continue
+      }
+      const entries = await asked.catch(() => null)
+      this.#noteLookup(slower, askedAtMs)
+      if (entries === null) continue
       for (const key of left) {
         const found = this.#promote(slower, entries.get(key) ?? null, { ...wanted, key })
         if (found !== null) all.set(key, found)

@@ -11,7 +11,7 @@ import type { CircumstanceDeps } from './circumstances.ts'
 import type { Counters } from './counters.ts'
 import { EmbeddingCache } from './embedding-cache.ts'
 import type { EmbeddingCounters } from './embedding-reply.ts'
-import { EntryStore } from './entry-store.ts'
+import { EntryStore, type LookupListener } from './entry-store.ts'
 import { EpochSync } from './epoch-sync.ts'
 import { Epochs, type EpochStore } from './epochs.ts'
 import { InferenceCache } from './inference-cache.ts'
@@ -74,6 +74,8 @@ export interface Cache {
   start(): Promise<void>
   purge(selector: PurgeSelector, how: { readonly dryRun: boolean }): Promise<PurgeResult>
   stats(): CacheStats
+  /** From now on `listener` hears how long each lookup in a slower layer took. */
+  watchLookups(listener: LookupListener): void
   explain(request: InferenceRequest, call: Call): Explanation
   /** Resolves when all queued writes are through. */
   idle(): Promise<void>
@@ -156,6 +158,10 @@ class Caches implements Cache {
       flightsUnderWay: this.#inference.flightsUnderWay + this.#embedding.worksUnderWay,
       embedding: this.#embedding.counters,
     }
+  }
+
+  watchLookups(listener: LookupListener): void {
+    this.store.watchLookups(listener)
   }
 
   explain(request: InferenceRequest, call: Call): Explanation {

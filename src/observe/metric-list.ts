@@ -141,6 +141,10 @@ function guardFamilies() {
     usageDropped: counter('corral_usage_dropped_total', 'Usage records that were lost because the store was away for too long.'),
     cacheRequests: counter('corral_cache_requests_total', 'Requests by what the cache had to do with them.', ['kind', 'result']),
     cacheLayer: counter('corral_cache_layer_lookups_total', 'Lookups in the layers of the cache.', ['layer', 'result']),
+    cacheLookup: histogram('corral_cache_lookup_seconds', 'Lookups in the layers behind memory, failed ones too.', {
+      labels: ['layer'],
+      bounds: bounds.overheadSeconds,
+    }),
     cacheSavedTokens: counter('corral_cache_saved_tokens_total', 'Output tokens that nobody had to generate.'),
     cacheBytes: gauge('corral_cache_bytes', 'Bytes held by the cache in memory.'),
     cacheEntries: gauge('corral_cache_entries', 'Entries held by the cache in memory.'),

@@ -28,3 +28,32 @@ test.each([
   const read = await storeBefore(freshForMs).read('key', tags, () => true)
   expect(read?.toString() ?? null).toBe(expected)
 })
+
+test('how long a slower layer took is told for each lookup, a failed one and one of many too', async () => {
+  const clock = manualClock()
+  const after = async (tookMs: number): Promise<null> => {
+    clock.advance(tookMs)
+    return null
+  }
+  const layer: SecondLayer = {
+    name: 'far',
+    get: (key) => (key === 'gone' ? after(30).then(() => Promise.reject(new Error('down'))) : after(7)),
+    getMany: () => after(11).then(() => new Map()),
+    put: () => null,
+    delete: () => null,
+    purge: () => null,
+  }
+  const memory = { budgetBytes: 1_048_576, shares: { answer: 1 } }
+  const store = new EntryStore({ clock, random: () => 0.5, memory, staleMs: 0, layers: [layer] })
+  const heard: [string, number][] = []
+  store.watchLookups((...lookup) => heard.push(lookup))
+  store.open()
+  await store.find('key', tags, () => true)
+  await store.find('gone', tags, () => true)
+  await store.findMany(['key', 'other'], { tags, isIntact: () => true, bulk: false })
+  expect(heard).toEqual([
+    ['far', 7],
+    ['far', 30],
+    ['far', 11],
+  ])
+})
