@@ -1,19 +1,20 @@
 /**
- * All assistants in memory, so that a request for any other model costs one look at a map. A look at the store's version each second, and at
- * once after a change made here, keeps it current; a store that cannot be reached leaves what is known.
+ * All assistants in memory, so that a request for any other model costs one look at a map. A look at the store's version now and then, and
+ * at once after a change made here, keeps it current; a store that cannot be reached leaves what is known.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Assistant } from '../core/assistant.ts'
 import type { AssistantStore } from './assistant-store.ts'
 import { assistantKey } from './assistant-wish.ts'
 
-const pollMs = 1_000
 const none: ReadonlyMap<string, Assistant> = new Map()
 
 export interface RegistryDeps {
   readonly store: Pick<AssistantStore, 'all' | 'version'>
   readonly clock: Clock
-  /** Hears of a look at the store that failed; the next one comes in a second. */
+  /** How often others' changes are looked for. */
+  readonly lookEveryMs: number
+  /** Hears of a look at the store that failed; the next one comes as usual. */
   readonly onTrouble: (message: string, cause: unknown) => void
 }
 
@@ -39,7 +40,7 @@ export class AssistantRegistry {
     return [...(this.#tenants.get(tenant) ?? none).values()]
   }
 
-  /** Reads all, then looks for changes each second. Rejects when the first reading fails. */
+  /** Reads all, then looks for changes now and then. Rejects when the first reading fails. */
   async start(): Promise<void> {
     await this.#look()
     this.#schedule()
@@ -75,7 +76,7 @@ export class AssistantRegistry {
 
   #schedule(): void {
     if (this.#isClosed) return
-    this.#timer = this.#deps.clock.after(pollMs, () => this.#again())
+    this.#timer = this.#deps.clock.after(this.#deps.lookEveryMs, () => this.#again())
   }
 
   #again(): void {

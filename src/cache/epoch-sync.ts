@@ -8,7 +8,6 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { Epochs, EpochStore } from './epochs.ts'
 
 /** How far this process may lag behind a purge on another one. */
-const pollMs = 1_000
 /** Until the counters are known the slower layers are of no use: looks cost less than that. */
 const firstPollMs = 100
 
@@ -49,8 +48,9 @@ export class EpochSync {
   }
 
   #schedule(): void {
-    if (this.#closed) return
-    this.#poll = this.#deps.clock.after(this.#known ? pollMs : firstPollMs, () => void this.#look().then(() => this.#schedule()))
+    const { store, clock } = this.#deps
+    if (store === null || this.#closed) return
+    this.#poll = clock.after(this.#known ? store.lookEveryMs : firstPollMs, () => void this.#look().then(() => this.#schedule()))
   }
 
   /** Tells what is untold and takes over what others did. */

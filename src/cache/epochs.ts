@@ -10,6 +10,8 @@ import type { Tags } from './tags.ts'
 export interface EpochStore {
   /** Whether it may be there later than this process: then the slower layers wait for it. */
   readonly mayComeLate?: boolean
+  /** How often others' changes are looked for. */
+  readonly lookEveryMs: number
   load(): Promise<Readonly<Record<string, number>>>
   raise(names: readonly string[]): Promise<Readonly<Record<string, number>>>
   /** Calls when counters may have moved; returns the way to stop. Calls may get lost. */

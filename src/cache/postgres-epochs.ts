@@ -2,7 +2,7 @@
  * The counters of purges in the database: what makes a purge hold for entries in layers that outlive this process, and on every
  * replica. Raising adds one on the server, so two replicas that purge at once both count.
  */
-import type { Database } from '../store/database.ts'
+import { type Database, lookEveryMs } from '../store/database.ts'
 import type { EpochStore } from './epochs.ts'
 
 /** As many as one process holds (`epochs.ts`). */
@@ -11,6 +11,7 @@ const countersMax = 10_000
 /** The counters in `cache_epochs` of `database`. */
 export function createEpochStore(database: Database): EpochStore {
   return {
+    lookEveryMs: lookEveryMs(database),
     load: () =>
       database.tx(
         'system',

@@ -29,6 +29,7 @@ export function createRedisEpochStore(redis: Pick<RedisStore, 'prefix' | 'script
   const key = `${redis.prefix}:cache:epochs`
   return {
     mayComeLate: true,
+    lookEveryMs: 1_000,
     load: async () => toCounters(await counters.run([key], [])),
     async raise(names) {
       const raised = toCounters(await counters.run([key], names))

@@ -1,6 +1,6 @@
 /**
  * Identity as the rest of the gateway sees it: verdicts on credentials, the stores behind the admin API, the audit log, and the
- * upkeep in between (a look at the store's version each second, last-used times each minute, the issuers' keys). In open mode it
+ * upkeep in between (a look at the store's version now and then, last-used times each minute, the issuers' keys). In open mode it
  * authenticates nobody, but keys can be made already.
  */
 import { hash, randomFillSync, randomUUID, timingSafeEqual } from 'node:crypto'
@@ -9,7 +9,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { noLimits, openPrincipal, scopes } from '../core/principal.ts'
 import type { RelayLayer } from '../core/relay.ts'
-import type { Database } from '../store/database.ts'
+import { type Database, lookEveryMs } from '../store/database.ts'
 import { type AuditEntry, AuditLog } from './audit-log.ts'
 import { Authenticator } from './authenticator.ts'
 import type { FillRandom } from './base62.ts'
@@ -50,7 +50,7 @@ export interface IdentityDeps {
   readonly fetchText?: FetchText
   /** Default: the system's. */
   readonly fill?: FillRandom
-  /** Carries the news of a change to other replicas at once; without it, or while it fails, they hear within a second. */
+  /** Carries the news of a change to other replicas at once; without it, or while it fails, they hear with their next look. */
   readonly bus?: IdentityBus
 }
 
@@ -120,7 +120,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
       isReady: () => upkeep.isReady,
     },
   })
-  const upkeep: Upkeep = new Upkeep({ keys, tenants, revocations, authenticator, clock, events })
+  const upkeep: Upkeep = new Upkeep({ keys, tenants, revocations, authenticator, clock, events, lookEveryMs: lookEveryMs(database) })
 
   return {
     mode: options.mode,

@@ -1,7 +1,7 @@
 /**
- * What identity does from time to time: a look at the store's version each second, and what follows from another one; last-used
+ * What identity does from time to time: a look at the store's version, and what follows from another one; last-used
  * times each minute. Each failure is told and tried again. Replicas also hear of changes at once, by messages that may be lost:
- * the look each second is what counts. A version all of whose changes were heard of costs what they touch; any other, everything.
+ * the look at the version is what counts. A version all of whose changes were heard of costs what they touch; any other, everything.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Authenticator } from './authenticator.ts'
@@ -10,7 +10,6 @@ import type { TenantStore } from './tenant-store.ts'
 import type { TokenRevocations } from './token-revocations.ts'
 import type { Change } from './touched.ts'
 
-const versionPollMs = 1_000
 const usedFlushMs = 60_000
 /** Changes heard of between two looks; beyond them everything is looked up again. */
 const heardMax = 1_000
@@ -21,6 +20,8 @@ export interface UpkeepDeps {
   readonly revocations: TokenRevocations
   readonly authenticator: Authenticator
   readonly clock: Clock
+  /** How often others' changes are looked for. */
+  readonly lookEveryMs: number
   readonly events: { readonly upkeepFailed: (what: string, reason: string) => void }
 }
 
@@ -91,7 +92,7 @@ export class Upkeep {
 
   #schedule(): void {
     if (this.#closed) return
-    this.#pollTimer = this.#deps.clock.after(versionPollMs, () => {
+    this.#pollTimer = this.#deps.clock.after(this.#deps.lookEveryMs, () => {
       this.lookNow()
       void this.#polling.then(() => this.#schedule())
     })

@@ -40,7 +40,7 @@ import { deleteVectors, purgeVectors, writeVectors } from '../search/vector-writ
 import { writeDocument } from '../search/write-document.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Tracing } from '../observe/tracing.ts'
-import type { Database } from '../store/database.ts'
+import { type Database, lookEveryMs } from '../store/database.ts'
 import { PatientDatabase } from '../store/patient.ts'
 import { createAnswerStore } from './answer-store.ts'
 import { createFleetCalls, type FleetCalls } from './fleet-calls.ts'
@@ -130,7 +130,7 @@ class RagHalf implements Rag {
     this.#calls = createFleetCalls({ ...parts, digestOf, childTrace: parts.tracing.tracer.child })
     this.#models = new ModelFacts({ ...parts.fleet, show: (model) => this.#calls.show(model), onTrouble })
     this.assistants = new AssistantStore({ database, clock, onChanged: () => void this.#registry.refresh() })
-    this.#registry = new AssistantRegistry({ store: this.assistants, clock, onTrouble })
+    this.#registry = new AssistantRegistry({ store: this.assistants, clock, lookEveryMs: lookEveryMs(database), onTrouble })
     this.answers = new AnswerLog({ database, clock, options: () => options().answer.log, onTrouble })
     this.#parser = new DocumentParser({
       clock,

@@ -65,3 +65,11 @@ export interface Database {
   /** Ends running transactions, then the connections. */
   close(): Promise<void>
 }
+
+/**
+ * How often to look for what other processes wrote. Nobody else writes to an embedded store: there a look only heals what an earlier one
+ * that failed has left, and each costs a round trip to its thread.
+ */
+export function lookEveryMs({ kind }: Pick<Database, 'kind'>): number {
+  return kind === 'postgres' ? 1_000 : 10_000
+}

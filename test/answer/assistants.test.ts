@@ -69,7 +69,7 @@ describeStores(['embedded', 'postgres'], (servers) => {
 
   test('every change moves the version on, and a registry sees it at once when told', async () => {
     const { store } = await open(servers)
-    const registry = new AssistantRegistry({ store, clock: systemClock, onTrouble: (message) => expect.fail(message) })
+    const registry = new AssistantRegistry({ store, clock: systemClock, lookEveryMs: 1_000, onTrouble: (message) => expect.fail(message) })
     await registry.start()
     onTestFinished(() => registry.close())
     expect(registry.find('a', 'handbook:latest')).toBeUndefined()
@@ -103,7 +103,7 @@ test('a registry looks each second, and keeps what it knows when the store is aw
     version: async () => Promise.resolve((answers.shift() ?? (() => '2'))()),
     all: () => Promise.resolve((reads += 1) === 1 ? [assistant] : []),
   }
-  const registry = new AssistantRegistry({ store, clock, onTrouble: (message) => troubles.push(message) })
+  const registry = new AssistantRegistry({ store, clock, lookEveryMs: 1_000, onTrouble: (message) => troubles.push(message) })
   await registry.start()
   const second = async (): Promise<void> => {
     clock.advance(1_000)

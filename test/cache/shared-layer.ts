@@ -66,6 +66,7 @@ export function sharedEpochs(): SharedEpochs {
   const counters: Record<string, number> = {}
   const store: SharedEpochs = {
     up: true,
+    lookEveryMs: 1_000,
     load: () => (store.up ? Promise.resolve({ ...counters }) : Promise.reject(new Error('down'))),
     raise(names) {
       if (!store.up) return Promise.reject(new Error('down'))

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { noLimits } from '../../src/core/principal.ts'
 import type { IdentityBus } from '../../src/identity/identity.ts'
 import { readNews, writeNews } from '../../src/identity/touched.ts'
+import { lookEveryMs } from '../../src/store/database.ts'
 import { embeddedFolder } from '../support/postgres-embedded.ts'
 import { embeddedOn } from '../store/stores.ts'
 import { judge, newKey, operatorAct, type Stand, standOn, type Sections } from './fixture.ts'
@@ -49,10 +50,10 @@ async function isLookedUp(stand: Stand, text: string): Promise<boolean> {
   return stand.database.transactions > before
 }
 
-/** The look of the next second is over. */
+/** The next look is over. */
 async function settled(stand: Stand): Promise<void> {
   const before = stand.database.transactions
-  stand.clock.pass(1_000)
+  stand.clock.pass(lookEveryMs(stand.database))
   await stand.database.rest()
   expect(stand.database.transactions).toBeGreaterThan(before)
 }

@@ -27,6 +27,8 @@ const isWaiting = `(state = 'queued' or state = 'paused')`
 const isDue = `${isWaiting} and j.run_at <= now() and not exists (select 1 from rag_jobs r where r.state = 'running'
   and r.tenant = j.tenant and r.collection = j.collection and r.document = j.document)`
 
+const anyWaitingSql = `select 1 from rag_jobs where ${isWaiting} and run_at <= now() limit 1`
+
 const lanesSql = `
 with recursive lane as (
   (select tenant, collection, 1 as place from rag_jobs where ${isWaiting} order by tenant, collection limit 1)
@@ -74,6 +76,9 @@ export async function claimJob(database: Database, options: ClaimOptions): Promi
 }
 
 async function take(transaction: Transaction, { owner, leaseMs }: ClaimOptions): Promise<Job | null> {
+  // Nearly every look of an idle gateway ends here: planning the question below takes fifteen milliseconds in the embedded store, this one a tenth.
+  const waiting = await transaction.query(anyWaitingSql)
+  if (waiting.rows.length === 0) return null
   await transaction.query(planSql)
   const lanes = await transaction.query(lanesSql)
   for (const { tenant, collection } of lanes.rows) {

@@ -18,6 +18,8 @@ import { releaseJob, settleFailure } from './job-settle.ts'
 import { Lease } from './lease.ts'
 import type { JobPlace } from './parts.ts'
 
+const looksPerLease = 6
+
 export class JobWorkers {
   readonly #deps: IngestDeps
   readonly #events: JobEvents
@@ -28,6 +30,7 @@ export class JobWorkers {
   #looking: Promise<void> | null = null
   #hasNews = false
   #isOpen = false
+  #reclaimedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: IngestDeps, events: JobEvents) {
     this.#deps = deps
@@ -75,7 +78,7 @@ export class JobWorkers {
   async #look(): Promise<void> {
     this.#hasNews = false
     try {
-      await reclaimJobs(this.#deps.database, this.#deps.options().attemptsMax)
+      await this.#reclaim()
       while (this.#isOpen && this.#running.size < this.#deps.options().workers) {
         const { leaseMs, attemptsMax } = this.#deps.options()
         const job = await claimJob(this.#deps.database, { owner: randomUUID(), leaseMs, attemptsMax })
@@ -85,6 +88,15 @@ export class JobWorkers {
     } catch (error) {
       this.#deps.onTrouble(error)
     }
+  }
+
+  /** A lease that ran out is seen within a fraction of what it lasts. */
+  async #reclaim(): Promise<void> {
+    const { database, clock, options } = this.#deps
+    const { leaseMs, attemptsMax } = options()
+    if (clock.nowMs() - this.#reclaimedAtMs < leaseMs / looksPerLease) return
+    this.#reclaimedAtMs = clock.nowMs()
+    await reclaimJobs(database, attemptsMax)
   }
 
   #begin(job: Job): void {
