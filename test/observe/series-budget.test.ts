@@ -63,6 +63,7 @@ const transactions = new Set(
 /** Values of the labels whose families no event of an observer reaches here, by family or for all. */
 const closed: Readonly<Record<string, readonly string[]>> = {
   'cacheLayer.layer': ['memory', 'redis', 'postgres'],
+  'cacheLookup.layer': ['redis', 'postgres'],
   'cacheEvictions.layer': ['memory', 'postgres'],
   'cacheLayer.result': ['hits', 'misses', 'skips', 'corrupt'],
   'cacheRequests.kind': ['inference', 'embedding', 'retrieval', 'answer'],
