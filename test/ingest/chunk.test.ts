@@ -119,6 +119,18 @@ test('a long paragraph is cut between sentences into parts of even size', () => 
   expect(Math.min(...sizes)).toBeGreaterThan(Math.max(...sizes) * 0.45)
 })
 
+/** Up to what is too long for one chunk, and beyond. */
+const lengths = Array.from({ length: 30 }, (_, index) => index + 5)
+
+test.each(lengths)('a sentence of %i words leaves no small rest, nor a short one before it', (words) => {
+  for (const before of ['', 'It is 7. ']) {
+    const made = chunks(before + sentence(words))
+    const sizes = made.map(({ text }) => text.length)
+    expect(made[0]?.text.startsWith(`${before}Here are word0`)).toBe(true)
+    expect(Math.min(...sizes)).toBeGreaterThan(Math.max(...sizes) * 0.45)
+  }
+})
+
 test('text without spaces or sentences is cut, never inside a character', () => {
   const made = chunks('𠮷'.repeat(400))
   expect(made.map(({ text }) => text).join('')).toBe('𠮷'.repeat(400))

@@ -86,11 +86,16 @@ export const codeLevels: readonly Bounds[] = [paragraphBounds, lineBounds, wordB
 export const tableLevels: readonly Bounds[] = [lineBounds, separatorBounds('|\t'), wordBounds]
 export const rowLevels: readonly Bounds[] = [separatorBounds(';|\t'), wordBounds]
 
-/** The weight at which `tokens` fall into pieces of equal weight, near the target. */
+/** Parts are whole words or more: a piece meets its weight only by so much, and what all of them lack would be left as a small rest. */
+const fullShare = 0.9
+
+/** The weight at which `tokens` fall into pieces of equal weight, near the target and within the limit. */
 function evenTokens(tokens: number, { targetTokens, maxTokens }: CutLimits): number {
-  const pieces = Math.max(1, Math.round(tokens / targetTokens))
-  return Math.min(tokens / pieces, maxTokens)
+  return tokens / Math.max(Math.ceil(tokens / (maxTokens * fullShare)), Math.round(tokens / targetTokens))
 }
+
+/** A piece lighter than this share of the others says too little to be found by: it takes the next part in, which is then cut finer. */
+const pieceShareMin = 1 / 4
 
 /** Neighbouring parts put together while they come nearer to `pieceTokens`. */
 function* joined(
@@ -103,7 +108,8 @@ function* joined(
   let weight = 0
   for (const bound of withEnd(bounds(text, range), range.end)) {
     const part = rangeTokens(text, { start: partStart, end: bound }, limits.estimate)
-    const overshoots = weight > 0 && (weight + part > limits.maxTokens || weight + part - pieceTokens > pieceTokens - weight)
+    const overshoots =
+      weight >= pieceTokens * pieceShareMin && (weight + part > limits.maxTokens || weight + part - pieceTokens > pieceTokens - weight)
     if (overshoots) {
       const done = trimmed(text, { start, end: partStart })
       if (done !== null) yield done
