@@ -33,7 +33,10 @@ export async function startPortkey(folder: string, nodes: readonly number[]): Pr
   })
   const endMs = systemClock.nowMs() + startMsMax
   while (!(await isUp(port))) {
-    if (child.exitCode !== null || systemClock.nowMs() > endMs) throw new Error('Portkey does not start')
+    if (child.exitCode !== null || systemClock.nowMs() > endMs) {
+      child.kill('SIGKILL')
+      throw new Error('Portkey does not start')
+    }
     await systemClock.sleep(50)
   }
   const targets = nodes.map((node) => ({ provider: 'ollama', custom_host: `http://127.0.0.1:${node}` }))
