@@ -1,15 +1,16 @@
 /**
  * Keeps the counters of purges (`epochs.ts`) equal over replicas: loads them before a layer that outlives this process is trusted,
- * looks again every second and whenever the store says that something moved, and tells later what could not be told at once.
+ * looks again from time to time and whenever the store says that something moved, and tells later what could not be told at once.
  *
  * Counters only grow, so looks may overlap and messages may be lost: at worst a replica lags by one poll.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Epochs, EpochStore } from './epochs.ts'
 
-/** How far this process may lag behind a purge on another one. */
 /** Until the counters are known the slower layers are of no use: looks cost less than that. */
 const firstPollMs = 100
+/** A purge that nobody else knows of is lost with this process: it is told as soon as the store takes it, however seldom others are looked for. */
+const untoldPollMsMax = 1_000
 
 export interface EpochSyncDeps {
   readonly epochs: Epochs
@@ -50,7 +51,13 @@ export class EpochSync {
   #schedule(): void {
     const { store, clock } = this.#deps
     if (store === null || this.#closed) return
-    this.#poll = clock.after(this.#known ? store.lookEveryMs : firstPollMs, () => void this.#look().then(() => this.#schedule()))
+    this.#poll?.cancel()
+    this.#poll = clock.after(this.#delayMs(store), () => void this.#look().then(() => this.#schedule()))
+  }
+
+  #delayMs({ lookEveryMs }: EpochStore): number {
+    if (!this.#known) return firstPollMs
+    return this.#untold.size > 0 ? Math.min(lookEveryMs, untoldPollMsMax) : lookEveryMs
   }
 
   /** Tells what is untold and takes over what others did. */
@@ -72,7 +79,7 @@ export class EpochSync {
     }
   }
 
-  /** Raises a counter here at once; true when all replicas will hear of it within a poll. */
+  /** Raises a counter here at once; true when all replicas will hear of it with their next look. */
   async raise(name: string): Promise<boolean> {
     const { store, epochs, random } = this.#deps
     if (store === null) {
@@ -87,6 +94,7 @@ export class EpochSync {
     } catch {
       // Told with the next look that succeeds; the caller says so to whoever purges.
       this.#untold.add(name)
+      this.#schedule()
       return false
     }
   }

@@ -322,7 +322,28 @@ describe('C1: replicas and purges', () => {
     await fill(other)
     expect(other.upstream.calls).toHaveLength(2)
   })
+
+  it('C1: what could not be told is told within a second of the store being back, however seldom it is looked at', async () => {
+    const epochStore = sharedEpochs(60_000)
+    const clock = manualClock()
+    const { cache } = cached({ clock, epochStore })
+    await cache.start()
+    epochStore.up = false
+    await cache.purge({ tenant: 'a' }, { dryRun: false })
+    clock.advance(5_000)
+    await settle()
+    expect(await sharedAfter(epochStore)).toEqual({})
+    clock.advance(1_001)
+    await settle()
+    expect(Object.values(await sharedAfter(epochStore))).toEqual([1])
+  })
 })
+
+/** What the store holds once it is back. */
+function sharedAfter(epochStore: ReturnType<typeof sharedEpochs>): Promise<Readonly<Record<string, number>>> {
+  epochStore.up = true
+  return epochStore.load()
+}
 
 /** Three replicas, one slow layer and one store of epochs, which is away now and then; the upstream says how many purges there were. */
 async function play(seed: number): Promise<void> {

@@ -62,11 +62,11 @@ export interface SharedEpochs extends EpochStore {
   up: boolean
 }
 
-export function sharedEpochs(): SharedEpochs {
+export function sharedEpochs(lookEveryMs = 1_000): SharedEpochs {
   const counters: Record<string, number> = {}
   const store: SharedEpochs = {
     up: true,
-    lookEveryMs: 1_000,
+    lookEveryMs,
     load: () => (store.up ? Promise.resolve({ ...counters }) : Promise.reject(new Error('down'))),
     raise(names) {
       if (!store.up) return Promise.reject(new Error('down'))
