@@ -9,7 +9,7 @@ import type { Call } from '../core/call.ts'
 import { toCorralError } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Answer, InferenceRequest, Outcome, RelayLayer } from '../core/relay.ts'
-import type { Database } from '../store/database.ts'
+import { type Database, isShared } from '../store/database.ts'
 import { type Budgets, type StoredCounter, summed } from './budget.ts'
 import { captureOf, type KeptText, sizeOf, type TextCapture, waitingTextBytesMax } from './kept-text.ts'
 import { forgetBatches, readCounters, type RecordText, writeBatch, type UsageBatch } from './ledger-writer.ts'
@@ -141,7 +141,7 @@ class BatchedLedger implements UsageLedger {
     const { database, budgets, options } = this.#deps
     if (database === null) return
     this.#schedule(options().usage.flushMs)
-    if (database.kind === 'postgres') this.#scheduleReread()
+    if (isShared(database)) this.#scheduleReread()
     budgets.synchronise([], await readCounters(database, budgets.periods()))
   }
 

@@ -66,10 +66,15 @@ export interface Database {
   close(): Promise<void>
 }
 
+/** Whether other processes write to it, too: an embedded store belongs to one. */
+export function isShared({ kind }: Pick<Database, 'kind'>): boolean {
+  return kind === 'postgres'
+}
+
 /**
- * How often to look for what other processes wrote. Nobody else writes to an embedded store: there a look only heals what an earlier one
- * that failed has left, and each costs a round trip to its thread.
+ * How often to look for what other processes wrote. Where there is none a look only heals what an earlier one that failed has left, and
+ * each costs a round trip to the store's thread.
  */
-export function lookEveryMs({ kind }: Pick<Database, 'kind'>): number {
-  return kind === 'postgres' ? 1_000 : 10_000
+export function lookEveryMs(database: Pick<Database, 'kind'>): number {
+  return isShared(database) ? 1_000 : 10_000
 }

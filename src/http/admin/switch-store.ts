@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 import type { SwitchStore } from '../../core/operator-settings.ts'
-import type { Database } from '../../store/database.ts'
+import { type Database, isShared } from '../../store/database.ts'
 import type { Migration } from '../../store/migration.ts'
 
 /** Numbers 1400–1499. It holds no tenant's data. */
@@ -26,7 +26,7 @@ const rowsMax = 1_000
 
 export function createSwitchStore(database: Database): SwitchStore {
   return {
-    shared: database.kind === 'postgres',
+    shared: isShared(database),
     load: () =>
       database.tx(
         'system',

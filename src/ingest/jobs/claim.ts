@@ -76,7 +76,7 @@ export async function claimJob(database: Database, options: ClaimOptions): Promi
 }
 
 async function take(transaction: Transaction, { owner, leaseMs }: ClaimOptions): Promise<Job | null> {
-  // Nearly every look of an idle gateway ends here: planning the question below takes fifteen milliseconds in the embedded store, this one a tenth.
+  // Nearly every look of an idle gateway ends here, before the question that takes the embedded store long to plan.
   const waiting = await transaction.query(anyWaitingSql)
   if (waiting.rows.length === 0) return null
   await transaction.query(planSql)

@@ -18,6 +18,7 @@ import { releaseJob, settleFailure } from './job-settle.ts'
 import { Lease } from './lease.ts'
 import type { JobPlace } from './parts.ts'
 
+/** A lease that ran out is seen within a sixth of what it lasts. */
 const looksPerLease = 6
 
 export class JobWorkers {
@@ -90,13 +91,13 @@ export class JobWorkers {
     }
   }
 
-  /** A lease that ran out is seen within a fraction of what it lasts. */
   async #reclaim(): Promise<void> {
     const { database, clock, options } = this.#deps
     const { leaseMs, attemptsMax } = options()
     if (clock.nowMs() - this.#reclaimedAtMs < leaseMs / looksPerLease) return
-    this.#reclaimedAtMs = clock.nowMs()
+    const beganAtMs = clock.nowMs()
     await reclaimJobs(database, attemptsMax)
+    this.#reclaimedAtMs = beganAtMs
   }
 
   #begin(job: Job): void {
