@@ -3,8 +3,10 @@
 
 import { describe, expect, onTestFinished, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 import { start } from '../cli/corral.ts'
+import { openBlackHole } from '../support/black-hole.ts'
 import { hasProxy, type ProxyName, startProxy } from '../support/front-proxies.ts'
 import { freePort, hasPostgres } from '../support/postgres.ts'
 import { startPacedNode } from './paced-node.ts'
@@ -45,6 +47,22 @@ describe.each(['nginx', 'haproxy', 'caddy'] as const)('behind %s', (proxy) => {
       expect(text).toContain(end)
     }
   })
+})
+
+test.runIf(hasProxy('nginx'))('a replica whose machine is gone costs nobody behind nginx a second', { timeout: testMsMax }, async () => {
+  const node = await startPacedNode()
+  node.release()
+  const port = await freePort()
+  const gateway = start(['serve', '--port', String(port), '--node', node.url])
+  await gateway.until(/node .* (up|ready|models)|listening/i)
+  const url = await behind('nginx', [port, port, await openBlackHole()])
+  for (let request = 0; request < 6; request += 1) {
+    const beganMs = systemClock.nowMs()
+    const answer = await fetch(`${url}/api/version`)
+    expect(answer.status).toBe(200)
+    await answer.arrayBuffer()
+    expect(systemClock.nowMs() - beganMs).toBeLessThan(1_000)
+  }
 })
 
 const users = 12

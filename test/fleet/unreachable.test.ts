@@ -1,34 +1,14 @@
 // Nodes that cannot be reached, come and go, or leave in numbers: rows F2, F29, F31 of the fault catalogue.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { connect } from 'node:net'
-
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { nodeOptions } from '../../src/fleet/options.ts'
+import { openBlackHole } from '../support/black-hole.ts'
 import { ask, chatBody, isComplete, type Reply } from './ask.ts'
 import { expectIdle, openGateway, until } from './gateway.ts'
 
 const chat = '/api/chat'
-
-/** A port whose connections nobody accepts and whose line of waiting ones is full: the kernel drops what comes. */
-async function openBlackHole(): Promise<number> {
-  const script = `const server = require('node:net').createServer()
-    server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
-      require('node:fs').writeSync(1, String(server.address().port) + '\\n')
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
-    })`
-  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  const [text] = (await once(child.stdout, 'data')) as [Buffer]
-  const port = Number(text.toString())
-  const fillers = Array.from({ length: 4 }, () => connect(port, '127.0.0.1').on('error', () => undefined))
-  onTestFinished(() => fillers.forEach((socket) => socket.destroy()))
-  await systemClock.sleep(100)
-  return port
-}
 
 test('F2: a node that drops connection requests costs one connect timeout, then nothing', async () => {
   const gateway = await openGateway({ nodes: 1, fleet: { connectTimeoutMs: 300, probe: { intervalMs: 60_000 } } })
