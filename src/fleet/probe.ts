@@ -9,6 +9,7 @@ import { canonicalModelName } from '../wire/model-name.ts'
 import { decodeLoaded, decodeTags, decodeVersion } from '../wire/listings.ts'
 import type { FleetNode, LoadedModel, ModelTag } from './node.ts'
 import type { FleetOptions } from './options.ts'
+import { ProbeRound } from './probe-round.ts'
 import { TransportError } from './transport.ts'
 
 export interface ProbeEvents {
@@ -45,7 +46,8 @@ export interface Prober {
 }
 
 interface Watch {
-  readonly timers: Partial<Record<ProbeKind, Timer>>
+  /** Until the next probe of its life, when that does not wait for the round. */
+  soon: Timer | null
   readonly running: Map<ProbeKind, Promise<void>>
   misses: number
   /** The last probe got no answer in time: the next one follows at once, since this one took its interval already. */
@@ -54,8 +56,6 @@ interface Watch {
   epoch: number
 }
 
-/** Spread of each interval, so that eight nodes are not asked in one instant. */
-const jitter = 0.2
 /** From a probe without an answer to the next one. */
 const recheckMs = 50
 const listBytesMax = 16 * 1_048_576
@@ -67,10 +67,17 @@ export function createProber(deps: ProberDeps): Prober {
 class NodeProber implements Prober {
   readonly #deps: ProberDeps
   readonly #watches = new Map<FleetNode, Watch>()
+  readonly #rounds: Readonly<Record<ProbeKind, ProbeRound>>
   #stopped = true
 
   constructor(deps: ProberDeps) {
     this.#deps = deps
+    this.#rounds = { version: this.#round('version'), tags: this.#round('tags'), ps: this.#round('ps') }
+  }
+
+  #round(kind: ProbeKind): ProbeRound {
+    const { clock, random } = this.#deps
+    return new ProbeRound({ clock, random, intervalMs: () => this.#intervalMs(kind), ask: (node) => this.#askInRound(node, kind) })
   }
 
   start(): void {
@@ -80,14 +87,15 @@ class NodeProber implements Prober {
 
   stop(): void {
     this.#stopped = true
-    for (const { timers } of this.#watches.values()) for (const timer of Object.values(timers)) timer.cancel()
+    for (const { soon } of this.#watches.values()) soon?.cancel()
+    for (const round of Object.values(this.#rounds)) round.stop()
     this.#watches.clear()
   }
 
   #watch(node: FleetNode): Watch {
     let watch = this.#watches.get(node)
     if (watch === undefined) {
-      watch = { timers: {}, running: new Map(), misses: 0, recheck: false, epoch: 0 }
+      watch = { soon: null, running: new Map(), misses: 0, recheck: false, epoch: 0 }
       this.#watches.set(node, watch)
     }
     return watch
@@ -117,7 +125,7 @@ class NodeProber implements Prober {
     const watch = this.#watch(node)
     const running = watch.running.get(kind)
     if (running !== undefined) return running
-    watch.timers[kind]?.cancel()
+    this.#unschedule(node, watch, kind)
     const probe = this.#probe(node, watch, kind).finally(() => {
       watch.running.delete(kind)
       this.#schedule(node, watch, kind)
@@ -131,15 +139,21 @@ class NodeProber implements Prober {
       this.#watches.delete(node)
       return
     }
-    const { clock, random } = this.#deps
-    const recheck = kind === 'version' && watch.recheck && node.up === true
-    const delayMs = recheck ? recheckMs : this.#intervalMs(kind) * (1 - jitter * random())
-    watch.timers[kind]?.cancel()
-    watch.timers[kind] = clock.after(delayMs, () => {
-      // Lists of a node that is down are read when it is back.
-      if (kind === 'version' || node.up === true) void this.#run(node, kind)
-      else this.#schedule(node, watch, kind)
-    })
+    this.#unschedule(node, watch, kind)
+    if (kind === 'version' && watch.recheck && node.up === true) {
+      watch.soon = this.#deps.clock.after(recheckMs, () => void this.#run(node, kind))
+    } else this.#rounds[kind].join(node)
+  }
+
+  #unschedule(node: FleetNode, watch: Watch, kind: ProbeKind): void {
+    this.#rounds[kind].leave(node)
+    if (kind === 'version') watch.soon?.cancel()
+  }
+
+  #askInRound(node: FleetNode, kind: ProbeKind): void {
+    // Lists of a node that is down are read when it is back.
+    if (kind === 'version' || node.up === true) void this.#run(node, kind)
+    else this.#schedule(node, this.#watch(node), kind)
   }
 
   #intervalMs(kind: ProbeKind): number {

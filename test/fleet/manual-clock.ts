@@ -4,6 +4,8 @@ import type { Clock, Timer } from '../../src/base/clock.ts'
 export interface ManualClock extends Clock {
   /** Moves time on by `ms`, firing what falls due. */
   advance(ms: number): void
+  /** Timers that wait. */
+  readonly pending: number
 }
 
 interface Due {
@@ -20,6 +22,9 @@ export function manualClock(startMs = 1_000_000): ManualClock {
     return { cancel: () => void timers.delete(due) }
   }
   return {
+    get pending() {
+      return timers.size
+    },
     nowMs: () => nowMs,
     wallMs: () => nowMs,
     after,
