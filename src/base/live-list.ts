@@ -14,6 +14,12 @@ export interface Listed {
 
 export class LiveList<T extends Listed> {
   readonly #items: T[] = []
+  readonly #onFirst: (() => void) | null
+
+  /** `onFirst`: told when the first item comes into an empty list. */
+  constructor(onFirst: (() => void) | null = null) {
+    this.#onFirst = onFirst
+  }
 
   get size(): number {
     return this.#items.length
@@ -22,6 +28,7 @@ export class LiveList<T extends Listed> {
   add(item: T): void {
     item.place = this.#items.length
     this.#items.push(item)
+    if (item.place === 0) this.#onFirst?.()
   }
 
   /** Takes the item out; no effect when it is not there. */

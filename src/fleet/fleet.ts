@@ -3,7 +3,7 @@
  * neither database nor Redis. Nodes can be added, removed and drained while requests run; options are read through a
  * function so that a reload takes effect at the next use.
  */
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { LiveList } from '../base/live-list.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Call } from '../core/call.ts'
@@ -33,6 +33,7 @@ import { createProber, type NodeChange, type ProbeEvents, type Prober } from './
 import { RetryBudget } from './retry-budget.ts'
 import { createTransport } from './transport.ts'
 import type { LineEvents, Waiter } from './waiting-line.ts'
+import { Sweep } from './sweep.ts'
 import { Watchdog } from './watchdog.ts'
 
 /** What the fleet reports; all of it is optional to hear and none of it may throw. */
@@ -58,17 +59,10 @@ export interface FleetDeps {
   readonly leases?: RunnerLeases | null
 }
 
-/** How often the deadlines of what is under way are looked at: a hang is found within its budget and half of 100 ms (F4). */
-const sweepEveryMs = 50
-/** How often, in sweeps, queues and the watchdog are looked at. */
-const upkeepEvery = 2
-/** A sweep later than this comes after a stall of this process: what nodes sent meanwhile is still unread. */
-const stallMs = 200
-
 export class Fleet {
   readonly #deps: FleetDeps
   readonly #nodes: FleetNode[] = []
-  readonly #active = new LiveList<Attempt>()
+  readonly #active = new LiveList<Attempt>(() => this.#sweep.wake())
   readonly catalogue: Catalogue
   readonly pools: PoolTable<Waiter>
   readonly prober: Prober
@@ -82,9 +76,7 @@ export class Fleet {
   readonly #affinity = new Affinity()
   readonly #byHand = new ChangesByHand()
   readonly #relays: Readonly<Partial<Record<Placement, Relay>>>
-  #sweep: Timer | null = null
-  #stalled = false
-  #sweeps = 0
+  readonly #sweep: Sweep
 
   constructor(deps: FleetDeps) {
     this.#deps = deps
@@ -130,6 +122,15 @@ export class Fleet {
       use: (node) => this.pools.use(node),
     })
     this.watchdog = this.#createWatchdog()
+    this.#sweep = new Sweep({
+      clock,
+      active: this.#active,
+      isAwaited: () => this.pools.waiting().next().done !== true,
+      upkeep: (nowMs) => {
+        this.#admission.tick(nowMs)
+        this.watchdog.tick(nowMs)
+      },
+    })
     const { operations } = this
     this.#relays = { ...operations, split, relay: one }
   }
@@ -168,6 +169,10 @@ export class Fleet {
     const { generate, embed } = loadRoutes()
     const loader = new Loader({ clock, options, events, routes: { generate, embed } })
     const policy = () => policies[options().policy]
+    const queued: LineEvents['queued'] = (pool, depth) => {
+      this.#sweep.wake()
+      events.queued(pool, depth)
+    }
     return new Admission({
       pools: this.pools,
       loader,
@@ -177,7 +182,7 @@ export class Fleet {
       options,
       clock,
       random,
-      events,
+      events: { ...events, queued },
     })
   }
 
@@ -260,23 +265,7 @@ export class Fleet {
   start(): void {
     this.prober.start()
     this.#deps.leases?.start({ leases: () => this.pools.leases(), wake: () => this.#admission.wake() })
-    this.#scheduleSweep()
-  }
-
-  #scheduleSweep(): void {
-    const dueAtMs = this.#deps.clock.nowMs() + sweepEveryMs
-    this.#sweep = this.#deps.clock.after(sweepEveryMs, () => {
-      const nowMs = this.#deps.clock.nowMs()
-      // Once: a process that is always late must not wait for ever.
-      this.#stalled = !this.#stalled && nowMs - dueAtMs > stallMs
-      if (!this.#stalled) this.#active.forEach((attempt) => attempt.check(nowMs))
-      this.#sweeps += 1
-      if (this.#sweeps % upkeepEvery === 0) {
-        this.#admission.tick(nowMs)
-        this.watchdog.tick(nowMs)
-      }
-      this.#scheduleSweep()
-    })
+    this.#sweep.start()
   }
 
   #onNodeChange(node: FleetNode, change: NodeChange): void {
@@ -382,7 +371,7 @@ export class Fleet {
   }
 
   async close(): Promise<void> {
-    this.#sweep?.cancel()
+    this.#sweep.stop()
     this.prober.stop()
     await this.#deps.leases?.close()
     await Promise.all(this.#nodes.map((node) => node.transport.close()))
