@@ -29,11 +29,19 @@ export interface Token {
   readonly lump: number
 }
 
+/** A token of a lump by itself. */
+type Cut = Pick<Token, 'term' | 'role' | 'start' | 'end'>
+
 interface Cutting {
   readonly language: string
   readonly tokens: Token[]
   lump: number
 }
+
+/** Cut compounds that are remembered per language, and how long they may be: the same names come again and again. */
+const rememberedMax = 10_000
+const rememberedCharactersMax = 40
+const remembered = new Map<string, Map<string, readonly Cut[]>>()
 
 /** Languages that write an article or pronoun before an apostrophe. */
 const eliding = new Set(['fr', 'it', 'ca', 'ga'])
@@ -91,7 +99,23 @@ function cutLump(cutting: Cutting, lump: Piece): void {
   if (isPlain(lump.text)) return pushWord(cutting, lump, 'word')
   const apostrophe = lump.text.search(/['’]/u)
   if (apostrophe >= 0 && !/[^\p{L}\p{M}'’]/u.test(lump.text)) return cutElision(cutting, lump)
-  cutCompound(cutting, lump, true)
+  for (const { term, role, start, end } of compoundOf(lump.text, cutting.language)) {
+    cutting.tokens.push({ term, role, start: lump.at + start, end: lump.at + end, lump: cutting.lump })
+  }
+}
+
+/** The tokens of a compound, which depend on nothing but itself and the language: the memory is dropped whole when it is full. */
+function compoundOf(text: string, language: string): readonly Cut[] {
+  let known = remembered.get(language)
+  if (known === undefined) remembered.set(language, (known = new Map<string, readonly Cut[]>()))
+  const there = known.get(text)
+  if (there !== undefined) return there
+  const cutting: Cutting = { language, tokens: [], lump: 0 }
+  cutCompound(cutting, { text, at: 0 }, true)
+  if (text.length > rememberedCharactersMax) return cutting.tokens
+  if (known.size >= rememberedMax) known.clear()
+  known.set(text, cutting.tokens)
+  return cutting.tokens
 }
 
 /** `l'eau` is two words where they are written so; else `user's` is `user` and `don't` is `dont`. */
