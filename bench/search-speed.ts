@@ -98,9 +98,8 @@ async function measureRecall(
   const filtered: number[] = []
   for (const [at, { vector }] of asked.slice(0, recallQueries).entries()) {
     const find = async (allowed: ReadonlySet<number> | null): Promise<number[]> => {
-      const { hits } = await database.tx({ tenant }, (transaction) =>
-        searchVectors(transaction, { set, vector, limit: 100, allowed, wanted: null }, deps),
-      )
+      const query = { set, vector, limit: 100, allowed, wanted: null }
+      const { hits } = await database.tx({ tenant }, (transaction) => searchVectors(transaction, query, deps), { readOnly: true })
       return hits.slice(0, 10).map(({ number }) => number)
     }
     const isAllowed = (number: number): boolean => bucketOf(number) === at % buckets

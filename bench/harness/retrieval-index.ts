@@ -14,7 +14,7 @@ import { writeVectors } from '../../src/search/vector-write.ts'
 import { searchVectors, type VectorHit } from '../../src/search/vector.ts'
 import { vectorSets } from '../../src/search/vector/tables.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
-import type { Database } from '../../src/store/database.ts'
+import { type Database, goingOn } from '../../src/store/database.ts'
 import { createEmbedded } from '../../src/store/embedded.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
@@ -135,7 +135,7 @@ export class BenchCollection {
       const [set] = await vectorSets(transaction, { tenant, collections: [this.#id] })
       if (set === undefined) return []
       const deps = { store: this.#database.kind, costs: this.#costs, clock: systemClock }
-      return (await searchVectors(transaction, { set, vector, limit, allowed: null, wanted: null }, deps)).hits
+      return (await searchVectors(goingOn(transaction), { set, vector, limit, allowed: null, wanted: null }, deps)).hits
     })
     return hits.map(({ number, score }) => ({ id: this.#documents.get(number) ?? '', score }))
   }

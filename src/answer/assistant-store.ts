@@ -26,8 +26,8 @@ export class AssistantStore {
   list(tenant: string): Promise<readonly Assistant[]> {
     return this.#deps.database.tx(
       { tenant },
-      async ({ query }) => {
-        const { rows } = await query(`select ${assistantColumns} from rag_assistants where tenant = $1 order by model_name limit $2`, [
+      async ({ last }) => {
+        const { rows } = await last(`select ${assistantColumns} from rag_assistants where tenant = $1 order by model_name limit $2`, [
           tenant,
           assistantLimits.perTenant,
         ])
@@ -85,7 +85,7 @@ export class AssistantStore {
   version(): Promise<string> {
     return this.#deps.database.tx(
       'system',
-      async ({ query }) => String((await query('select version from rag_assistants_version')).rows[0]?.version),
+      async ({ last }) => String((await last('select version from rag_assistants_version')).rows[0]?.version),
       { name: 'read_assistant_version', readOnly: true },
     )
   }
@@ -94,8 +94,8 @@ export class AssistantStore {
   all(): Promise<readonly Assistant[]> {
     return this.#deps.database.tx(
       'system',
-      async ({ query }) => {
-        const { rows } = await query(`select ${assistantColumns} from rag_assistants order by tenant, model_name limit $1`, [
+      async ({ last }) => {
+        const { rows } = await last(`select ${assistantColumns} from rag_assistants order by tenant, model_name limit $1`, [
           assistantLimits.total,
         ])
         return rows.map(decodeAssistant)

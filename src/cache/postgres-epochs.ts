@@ -15,7 +15,7 @@ export function createEpochStore(database: Database): EpochStore {
     load: () =>
       database.tx(
         'system',
-        async (transaction) => toCounters((await transaction.query(`select name, value from cache_epochs limit ${countersMax}`)).rows),
+        async ({ last }) => toCounters((await last(`select name, value from cache_epochs limit ${countersMax}`)).rows),
         { name: 'read_epochs', readOnly: true },
       ),
     raise: (names) =>

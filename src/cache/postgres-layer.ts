@@ -100,7 +100,7 @@ class TableLayer implements PostgresLayer {
     if (this.#state !== 'started') return null
     const rows = this.#reads.run(
       () =>
-        this.#deps.database.tx({ tenant }, (transaction) => readRows(transaction, tenant, keys), {
+        this.#deps.database.tx({ tenant }, ({ last }) => readRows(last, tenant, keys), {
           name: 'read_cached',
           readOnly: true,
           statementTimeoutMs: withinMs,
@@ -189,7 +189,7 @@ class TableLayer implements PostgresLayer {
 
   async #storedBytes(): Promise<number> {
     const text = `select coalesce(sum(size::bigint + ${rowOverheadBytes}), 0)::float8 as bytes from cache_entries`
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), {
+    const { rows } = await this.#deps.database.tx('system', ({ last }) => last(text), {
       name: 'count_cached_bytes',
       readOnly: true,
     })
@@ -206,12 +206,12 @@ class TableLayer implements PostgresLayer {
   }
 }
 
-async function readRows(transaction: Transaction, tenant: string, keys: readonly string[]): Promise<readonly Row[]> {
+async function readRows(last: Transaction['last'], tenant: string, keys: readonly string[]): Promise<readonly Row[]> {
   const text = `select key, bytes, checksum,
     (extract(epoch from clock_timestamp() - born_at) * 1000)::float8 as age_ms,
     (extract(epoch from stale_at - clock_timestamp()) * 1000)::float8 as fresh_ms
     from cache_entries where tenant = $1 and key = any($2::text[]) and drop_at > clock_timestamp()`
-  return (await transaction.query(text, [tenant, keys])).rows
+  return (await last(text, [tenant, keys])).rows
 }
 
 /** One that does not check out is found empty, which its reader counts and deletes. */

@@ -88,7 +88,7 @@ export class KeyLookup<Found> {
   async #run(batch: ReadonlyMap<string, Waiting<Found>>): Promise<void> {
     const { database, text } = this.#deps
     try {
-      const { rows } = await database.tx('system', (transaction) => transaction.query(text, [[...batch.keys()]]), {
+      const { rows } = await database.tx('system', ({ last }) => last(text, [[...batch.keys()]]), {
         name: 'look_up_keys',
         readOnly: true,
       })

@@ -161,7 +161,7 @@ export class KeyStore {
     const now = new Date(this.#deps.clock.wallMs()).toISOString()
     const text = `select 1 from api_keys where tenant = $2 and scopes ? 'admin' and revoked_at is null
       and (expires_at is null or expires_at > $1::timestamptz) limit 1`
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now, operatorTenant]), {
+    const { rows } = await this.#deps.database.tx('system', ({ last }) => last(text, [now, operatorTenant]), {
       name: 'look_for_admin_key',
       readOnly: true,
     })
@@ -170,7 +170,7 @@ export class KeyStore {
 
   /** The version of all keys and tenants; another one means that something changed. */
   async version(): Promise<bigint> {
-    return this.#deps.database.tx('system', readVersion, { name: 'read_key_version', readOnly: true })
+    return this.#deps.database.tx('system', ({ last }) => readVersion({ query: last }), { name: 'read_key_version', readOnly: true })
   }
 
   /** Notes when keys were used last: epoch ms by id. */

@@ -89,7 +89,7 @@ export class TokenRevocations {
     const now = new Date(this.#deps.clock.wallMs()).toISOString()
     const text = `select issuer, subject, token_id, revoked_at, until from revoked_tokens where until > $1::timestamptz
       order by revoked_at desc limit ${revocationsMax}`
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text, [now]), {
+    const { rows } = await this.#deps.database.tx('system', ({ last }) => last(text, [now]), {
       name: 'load_revocations',
       readOnly: true,
     })

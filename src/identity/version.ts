@@ -2,7 +2,7 @@
 import type { Transaction } from '../store/database.ts'
 
 /** The version as it stands. */
-export async function readVersion(transaction: Transaction): Promise<bigint> {
+export async function readVersion(transaction: Pick<Transaction, 'query'>): Promise<bigint> {
   return versionIn(await transaction.query('select version from identity_version'))
 }
 

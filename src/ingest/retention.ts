@@ -18,7 +18,7 @@ async function expired({ database }: IngestDeps): Promise<DocumentPlace[]> {
     where jsonb_typeof(c.settings -> 'retentionDays') = 'number'
       and d.updated_at < now() - make_interval(secs => (c.settings ->> 'retentionDays')::float8 * 86400)
     order by d.updated_at limit ${documentsPerSweep}`
-  const { rows } = await database.tx('system', (transaction) => transaction.query(text), { name: 'find_expired', readOnly: true })
+  const { rows } = await database.tx('system', ({ last }) => last(text), { name: 'find_expired', readOnly: true })
   return rows.map(({ tenant, collection, id }) => ({ tenant: String(tenant), collection: String(collection), document: String(id) }))
 }
 

@@ -74,7 +74,7 @@ export async function readCounters(
   const recent = changedWithinSeconds === undefined ? '' : 'and updated_at > now() - make_interval(secs => $3)'
   const values = changedWithinSeconds === undefined ? [day, month] : [day, month, changedWithinSeconds]
   const text = `select tenant, place, period, gpu_us from gpu_usage where period in ($1, $2) ${recent} order by updated_at desc limit ${countersReadMax}`
-  const { rows } = await database.tx('system', (transaction) => transaction.query(text, values), {
+  const { rows } = await database.tx('system', ({ last }) => last(text, values), {
     name: 'read_usage_counters',
     readOnly: true,
   })

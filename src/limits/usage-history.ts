@@ -74,7 +74,7 @@ export class UsageHistory {
     // `at` and `id` without their table would be those of the entry.
     const text = `select ${columns} from usage_records ${where} order by usage_records.at desc, usage_records.id desc limit ${query.limit + 1}`
     const scope = within === null ? 'system' : { tenant: within }
-    const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, values), {
+    const { rows } = await this.#database.tx(scope, ({ last }) => last(text, values), {
       name: 'read_usage_history',
       readOnly: true,
     })
@@ -91,7 +91,7 @@ export class UsageHistory {
       from (select * from usage_records where request = $1 and ($2::text is null or tenant = $2) order by at desc, id desc limit 1) as r
       left join lateral (select prompt, prompt_cut, answer, answer_cut from usage_texts
         where tenant = r.tenant and request = r.request and at = r.at limit 1) as t on true`
-    const { rows } = await this.#database.tx(scope, (transaction) => transaction.query(text, [id, within]), {
+    const { rows } = await this.#database.tx(scope, ({ last }) => last(text, [id, within]), {
       name: 'read_usage_record',
       readOnly: true,
     })

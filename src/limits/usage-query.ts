@@ -103,7 +103,7 @@ export async function sumUsage(database: Database, query: UsageQuery, within: st
   const text = `select ${by.map((group) => `${columns[group]} as "by_${group}",`).join(' ')} ${sums} from usage_records ${where}
     ${by.length === 0 ? '' : `group by ${by.map((_, index) => index + 1).join(', ')}`} order by gpu_us desc, requests desc limit ${rowsMax}`
   const scope = within === null ? 'system' : { tenant: within }
-  const { rows } = await database.tx(scope, (transaction) => transaction.query(text, values), { name: 'sum_usage', readOnly: true })
+  const { rows } = await database.tx(scope, ({ last }) => last(text, values), { name: 'sum_usage', readOnly: true })
   return rows.map((row) => sumOf(row, by))
 }
 

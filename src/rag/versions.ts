@@ -68,7 +68,7 @@ export class CollectionVersions {
   }
 
   async #query(tenant: string, names: readonly string[]): Promise<Versions> {
-    const collections = await this.#database.tx({ tenant }, (transaction) => getCollections(transaction, { tenant, names }), {
+    const collections = await this.#database.tx({ tenant }, ({ last }) => getCollections({ query: last }, { tenant, names }), {
       name: 'read_versions',
       readOnly: true,
     })

@@ -128,7 +128,7 @@ export async function getCollection(
 
 /** Several by name, in one round trip; those that do not exist are missing. */
 export async function getCollections(
-  transaction: Transaction,
+  transaction: Pick<Transaction, 'query'>,
   { tenant, names }: { readonly tenant: string; readonly names: readonly string[] },
 ): Promise<Collection[]> {
   const { rows } = await transaction.query(`select ${columns} from rag_collections where tenant = $1 and name = any($2::text[])`, [

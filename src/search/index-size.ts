@@ -15,7 +15,7 @@ const text = `select coalesce(sum(documents), 0)::float8 as documents, coalesce(
 
 /** Of all tenants together. */
 export async function readIndexSize(database: Database): Promise<IndexSize> {
-  const { rows } = await database.tx('system', ({ query }) => query(text), { name: 'read_index_size', readOnly: true })
+  const { rows } = await database.tx('system', ({ last }) => last(text), { name: 'read_index_size', readOnly: true })
   const [row = {}] = rows
   return { documents: Number(row['documents']), chunks: Number(row['chunks']), bytes: Number(row['bytes']) }
 }

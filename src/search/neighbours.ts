@@ -34,7 +34,10 @@ export interface NeighboursQuery {
 }
 
 /** What stands around each of `middles`, in their order. One statement. */
-export async function readNeighbours(transaction: Transaction, { tenant, collection, reach, middles }: NeighboursQuery): Promise<Around[]> {
+export async function readNeighbours(
+  transaction: Pick<Transaction, 'query'>,
+  { tenant, collection, reach, middles }: NeighboursQuery,
+): Promise<Around[]> {
   if (reach === 0 || middles.length === 0) return middles.map(() => ({ before: '', after: '' }))
   const { rows } = await transaction.query(
     `select m.place::int as place, c.ordinal, c.start_at, c.end_at, c.text

@@ -6,7 +6,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Collection, Embed, SearchRequest } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
-import type { Database, Transaction } from '../store/database.ts'
+import { type Database, goingOn, type Transaction } from '../store/database.ts'
 import { getCollections } from './collections.ts'
 import { countFacets, type Facets } from './facets.ts'
 import { allowedNumbers, type FilterMemory } from './filter-allowed.ts'
@@ -14,7 +14,7 @@ import type { LegHit } from './fuse.ts'
 import { searchKeyword } from './keyword.ts'
 import type { MeasuredCost } from './measured-cost.ts'
 import { searchVectors } from './vector.ts'
-import { type VectorSet, vectorIndexSettings, vectorSets } from './vector/tables.ts'
+import { type VectorSet, vectorIndexSettings, vectorSetsNamed } from './vector/tables.ts'
 
 export interface LegDeps {
   readonly database: Database
@@ -105,12 +105,11 @@ async function readCollections(
   { tenant, collections: names, filter }: SearchRequest,
   { filters }: LegDeps,
 ): Promise<SearchedCollection[]> {
-  const found = await getCollections(transaction, { tenant, names })
+  const [found, sets] = await Promise.all([getCollections(transaction, { tenant, names }), vectorSetsNamed(transaction, { tenant, names })])
   const byName = new Map(found.map((collection) => [collection.name, collection]))
   const missing = names.filter((name) => !byName.has(name))
   if (missing.length > 0)
     throw new CorralError('collection_not_found', `no collection ${missing.map((name) => JSON.stringify(name.slice(0, 80))).join(', ')}`)
-  const sets = await vectorSets(transaction, { tenant, collections: found.map(({ id }) => id) })
   const searched: SearchedCollection[] = []
   for (const name of names) {
     const collection = byName.get(name)
@@ -223,6 +222,14 @@ async function embedQuery(model: string, { request, deps, options: { signal } }:
   }
 }
 
+/** A collection whose vectors are looked up, at its place among those that are searched. */
+interface Searched {
+  readonly place: number
+  readonly collection: SearchedCollection
+  readonly set: VectorSet
+  readonly vector: Float32Array
+}
+
 function lookUp(
   { request, collections, deps, options }: LegCall,
   vectors: ReadonlyMap<string, QueryVector>,
@@ -232,18 +239,23 @@ function lookUp(
     const hits: LegHit[] = []
     const reasons: string[] = []
     const why: string[] = []
+    const searched: Searched[] = []
     for (const [place, collection] of collections.entries()) {
       const { embedder } = collection.settings
       const asked = embedder === null ? undefined : vectors.get(embedder)
       if (asked === undefined) continue
       const set = setOf(collection, asked)
-      if (set === null) {
-        if (collection.chunks > 0) reasons.push(`${collection.name} has no vectors of ${embedder ?? ''} as it is now: ingest it again`)
-        continue
-      }
+      if (set !== null) searched.push({ place, collection, set, vector: asked.vector })
+      else if (collection.chunks > 0) reasons.push(`${collection.name} has no vectors of ${embedder ?? ''} as it is now: ingest it again`)
+    }
+    for (const [index, { place, collection, set, vector }] of searched.entries()) {
       const wanted = vectorIndexSettings.safeParse(collection.settings.vectorIndex).data ?? null
-      const query = { set, vector: asked.vector, limit: options.depth, allowed: collection.allowed, wanted }
-      const found = await searchVectors(transaction, query, { store: deps.database.kind, costs: deps.costs, clock: deps.clock })
+      const query = { set, vector, limit: options.depth, allowed: collection.allowed, wanted }
+      const found = await searchVectors(index + 1 < searched.length ? goingOn(transaction) : transaction, query, {
+        store: deps.database.kind,
+        costs: deps.costs,
+        clock: deps.clock,
+      })
       for (const { number, score } of found.hits) hits.push({ key: keyOf(place, number), score })
       const missing = collection.chunks - set.vectors
       why.push(`${collection.name}, vectors: ${found.why}${missing > 0 ? `; ${missing} of ${collection.chunks} chunks have none` : ''}`)

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 import type { Metadata, SearchHit, SearchRequest } from '../core/corpus.ts'
-import type { Transaction } from '../store/database.ts'
+import type { Database } from '../store/database.ts'
 import { withoutDuplicates } from './collapse.ts'
 import type { FusedHit } from './fuse.ts'
 import { highlightsOf } from './highlight.ts'
@@ -54,7 +54,7 @@ export interface ReadOptions {
 
 /** The best `wanted` of `fused` that stand for something of their own. Chunks that were removed meanwhile are left out. */
 export async function readFound(
-  transaction: Transaction,
+  database: Database,
   fused: readonly FusedHit[],
   { request, collections, wanted }: ReadOptions,
 ): Promise<Found[]> {
@@ -64,14 +64,18 @@ export async function readFound(
   for (let round = 0; round < roundsMax && found.length < wanted; round += 1) {
     const part = fused.slice(round * step, (round + 1) * step)
     if (part.length === 0) break
-    read.push(...(await readPart(transaction, part, { tenant: request.tenant, collections })))
+    read.push(...(await readPart(database, part, { tenant: request.tenant, collections })))
     found = withoutDuplicates(request.perDocument ? onePerDocument(read) : read, wanted)
   }
   return found
 }
 
+const chunksSql = `select c.number, c.document, c.ordinal, c.start_at, c.end_at, c.page, c.headings, c.kind, c.text, c.hash, d.title, d.uri, d.metadata, d.language
+  from rag_chunks c join rag_documents d on d.tenant = c.tenant and d.collection = c.collection and d.id = c.document
+  where c.tenant = $1 and c.collection = $2 and c.number = any($3::int[])`
+
 async function readPart(
-  transaction: Transaction,
+  database: Database,
   part: readonly FusedHit[],
   { tenant, collections }: { readonly tenant: string; readonly collections: readonly SearchedCollection[] },
 ): Promise<Found[]> {
@@ -79,11 +83,13 @@ async function readPart(
   for (const [place, collection] of collections.entries()) {
     const own = part.map((fused) => ({ fused, ...readKey(fused.key) })).filter((item) => item.place === place)
     if (own.length === 0) continue
-    const { rows } = await transaction.query(
-      `select c.number, c.document, c.ordinal, c.start_at, c.end_at, c.page, c.headings, c.kind, c.text, c.hash, d.title, d.uri, d.metadata, d.language
-        from rag_chunks c join rag_documents d on d.tenant = c.tenant and d.collection = c.collection and d.id = c.document
-        where c.tenant = $1 and c.collection = $2 and c.number = any($3::int[])`,
-      [tenant, collection.id, own.map(({ number }) => number)],
+    const { rows } = await database.tx(
+      { tenant },
+      ({ last }) => last(chunksSql, [tenant, collection.id, own.map(({ number }) => number)]),
+      {
+        name: 'read_hits',
+        readOnly: true,
+      },
     )
     const numbers = new Map(own.map(({ number, fused }) => [number, fused]))
     for (const row of rows) {
@@ -127,22 +133,17 @@ export interface FinishOptions {
 }
 
 /** Adds the text around and what to mark. */
-export async function finishHits(
-  transaction: Transaction,
-  found: readonly Found[],
-  { request, terms }: FinishOptions,
-): Promise<SearchHit[]> {
+export async function finishHits(database: Database, found: readonly Found[], { request, terms }: FinishOptions): Promise<SearchHit[]> {
   const around = new Map<Found, { readonly before: string; readonly after: string }>()
   for (const place of request.neighbours === 0 ? [] : new Set(found.map((item) => item.place))) {
     const own = found.filter((item) => item.place === place)
     const [first] = own
     if (first === undefined) continue
     const middles = own.map(({ hit, ordinal }) => ({ document: hit.document.id, ordinal }))
-    const texts = await readNeighbours(transaction, {
-      tenant: request.tenant,
-      collection: first.collection.id,
-      reach: request.neighbours,
-      middles,
+    const wish = { tenant: request.tenant, collection: first.collection.id, reach: request.neighbours, middles }
+    const texts = await database.tx({ tenant: request.tenant }, ({ last }) => readNeighbours({ query: last }, wish), {
+      name: 'read_neighbours',
+      readOnly: true,
     })
     for (const [index, item] of own.entries()) around.set(item, texts[index] ?? { before: '', after: '' })
   }

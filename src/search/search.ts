@@ -58,14 +58,8 @@ export async function search(request: SearchRequest, deps: SearchDeps): Promise<
   const fused = fuseLegs(request, legs)
   const isReranked = request.reranker !== null && deps.ask !== null
   const wanted = isReranked ? Math.max(request.limit, rerankPassagesMax) : request.limit
-  const hits = await database.tx(
-    { tenant: request.tenant },
-    async (transaction) => {
-      const found = await readFound(transaction, fused, { request, collections: legs.collections, wanted })
-      return finishHits(transaction, found, { request, terms: legs.terms })
-    },
-    { name: 'read_hits', readOnly: true },
-  )
+  const found = await readFound(database, fused, { request, collections: legs.collections, wanted })
+  const hits = await finishHits(database, found, { request, terms: legs.terms })
   const rerankStartedMs = clock.nowMs()
   const { ordered, note } = await reranked(request, hits, deps)
   const endedMs = clock.nowMs()

@@ -8,7 +8,7 @@ import { z } from 'zod'
 import type { Clock } from '../base/clock.ts'
 import type { VectorIndexSettings } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
-import type { Database, Transaction } from '../store/database.ts'
+import { type Database, goingOn, type Transaction } from '../store/database.ts'
 import { updateCollection } from './collections.ts'
 import { describeIndex } from './plan.ts'
 import { buildIndex, copyVectors, rebuildVectors } from './vector-index.ts'
@@ -179,7 +179,7 @@ async function readQuestions(
       const plain = given?.slice(0, questionsMax).map((vector) => ({ vector, own: null })) ?? (await ownVectors(transaction, scratch))
       const questions: Question[] = []
       for (const { vector, own } of plain) {
-        const hits = await scanAll(transaction, { set: scratch, vector, limit: recallDepth + 1, allowed: null })
+        const hits = await scanAll(goingOn(transaction), { set: scratch, vector, limit: recallDepth + 1, allowed: null })
         questions.push({ vector, own, nearest: new Set(firstTen(hits, own)) })
       }
       return questions
@@ -252,10 +252,11 @@ async function askAll(
   await database.tx(
     'system',
     async (transaction) => {
+      const within = goingOn(transaction)
       for (const { vector, own, nearest } of questions) {
         const query = { set: scratch, vector, limit: depth + (own === null ? 0 : 1), allowed: null }
         const startedMs = clock.nowMs()
-        const hits = way.kind === 'exact' ? await scanAll(transaction, query) : await scanIndex(transaction, query, way)
+        const hits = way.kind === 'exact' ? await scanAll(within, query) : await scanIndex(within, query, way)
         tookMs.push(clock.nowMs() - startedMs)
         found += firstTen(hits, own).filter((number) => nearest.has(number)).length
       }

@@ -43,7 +43,7 @@ export interface VectorDeps {
 /** Rows an iterative scan looks at before it gives up. */
 const scanTuplesMax = 40_000
 
-/** The nearest chunks of a set. */
+/** The nearest chunks of a set, by the last statement of the transaction. */
 export async function searchVectors(
   transaction: Transaction,
   query: VectorQuery,
@@ -71,11 +71,11 @@ function decodeHits(rows: readonly Row[], limit: number): VectorHit[] {
 
 /** Compares with every vector, or every one that is allowed. Adding 0 to the distance keeps an index out. */
 export async function scanAll(
-  transaction: Transaction,
+  { last }: Pick<Transaction, 'last'>,
   { set, vector, limit, allowed }: Omit<VectorQuery, 'wanted'>,
 ): Promise<VectorHit[]> {
   const distance = `embedding <#> $3::${columnType(set)}`
-  const { rows } = await transaction.query(
+  const { rows } = await last(
     `select number, -(${distance}) as score from ${set.name} where tenant = $1 and collection = $2${allowed === null ? '' : ' and number = any($5::int[])'}
       order by (${distance}) + 0, number limit $4`,
     [set.tenant, set.collection, vectorText(vector), limit, ...(allowed === null ? [] : [[...allowed]])],
@@ -85,21 +85,20 @@ export async function scanAll(
 
 /** Looks up in the set's index. */
 export async function scanIndex(
-  transaction: Transaction,
+  { query, last }: Transaction,
   { set, vector, limit, allowed }: Omit<VectorQuery, 'wanted'>,
   index: VectorIndexSettings,
 ): Promise<VectorHit[]> {
-  await transaction.query(
-    `select ${indexScanSettings(index)
-      .map(([name, value]) => `set_config('${name}', '${value}', true)`)
-      .join(', ')}`,
-  )
+  const settings = indexScanSettings(index).map(([name, value]) => `set_config('${name}', '${value}', true)`)
   const distance = `embedding <#> $3::${columnType(set)}`
-  const { rows } = await transaction.query(
-    `select number, -(${distance}) as score from ${set.name} where tenant = $1 and collection = $2${allowed === null ? '' : ' and number = any($5::int[])'}
+  const [, { rows }] = await Promise.all([
+    query(`select ${settings.join(', ')}`),
+    last(
+      `select number, -(${distance}) as score from ${set.name} where tenant = $1 and collection = $2${allowed === null ? '' : ' and number = any($5::int[])'}
       order by ${distance} limit $4`,
-    [set.tenant, set.collection, vectorText(vector), limit, ...(allowed === null ? [] : [[...allowed]])],
-  )
+      [set.tenant, set.collection, vectorText(vector), limit, ...(allowed === null ? [] : [[...allowed]])],
+    ),
+  ])
   return decodeHits(rows, limit)
 }
 

@@ -14,8 +14,18 @@ export interface QueryResult {
 }
 
 export interface Transaction {
-  /** Runs one statement with `$1` parameters. `bigint` columns arrive as strings, `bytea` as Buffer, `timestamptz` as Date, `jsonb` parsed. */
+  /**
+   * Runs one statement with `$1` parameters, after those that were asked for before; what is asked for at once costs one round trip.
+   * `bigint` columns arrive as strings, `bytea` as Buffer, `timestamptz` as Date, `jsonb` parsed.
+   */
   readonly query: (text: string, values?: readonly unknown[]) => Promise<QueryResult>
+  /** The same for the last statement of a transaction that only reads: its end goes in the same round trip, and no statement may follow. */
+  readonly last: (text: string, values?: readonly unknown[]) => Promise<QueryResult>
+}
+
+/** The transaction as work sees it that may not end it: what would be its last statement is followed by others. */
+export function goingOn({ query }: Pick<Transaction, 'query'>): Transaction {
+  return { query, last: query }
 }
 
 /**

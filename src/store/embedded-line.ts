@@ -17,7 +17,7 @@ export interface Line {
 /** A driver on the worker; the worker ends when there is none. */
 export async function connected(thread: EmbeddedThread): Promise<Line> {
   const stream = (): EmbeddedStream => new EmbeddedStream((bytes) => thread.exchange(bytes))
-  const client = new pg.Client({ user: 'postgres', database: 'postgres', host: 'embedded', port: 0, ssl: false, stream })
+  const client = new pg.Client({ user: 'postgres', database: 'postgres', host: 'embedded', port: 0, ssl: false, pipeline: true, stream })
   // What happens to it is heard by the next statement.
   client.on('error', () => {})
   try {

@@ -1,6 +1,7 @@
 /**
- * A transaction that is open on a connection: sends one statement after the other, each with the client's own deadline, and remembers
- * the first that failed and whether the connection can still be used. Its beginning and end are in `transact.ts`.
+ * A transaction on a connection: sends its statements in the order in which they are asked for, each with the client's own deadline, and
+ * remembers the first that failed and whether the connection can still be used. What is asked for in one go travels in one go where the
+ * driver can do so, the beginning of a transaction that only reads included, and its end with `last`.
  *
  * The client's deadline lies `deadlineSlackMs` behind the server's, so that in the usual case the server ends the statement and no
  * backend is orphaned.
@@ -9,6 +10,7 @@ import { type Clock } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
 import { type QueryResult, type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { codeOf, isConnectionLost, readOnlyState, storeError } from './sql-errors.ts'
+import { scopeSettings, setting } from './tenancy.ts'
 
 /** How long after the server's timeout the client stops believing in the connection. */
 const deadlineSlackMs = 500
@@ -53,9 +55,15 @@ export class OpenTransaction implements Transaction {
   readonly #client: SqlClient
   readonly #settings: TransactSettings
   readonly #untilMs: number
-  /** The statement before: a connection does one at a time. */
-  #last: Promise<unknown> = Promise.resolve()
+  /** Sent and not answered. */
+  #unanswered = 0
+  /** Settles when all that was sent is answered. */
+  #answered: Promise<void> = Promise.resolve()
   #open = true
+  #begun: Promise<unknown> | null = null
+  #committed: Promise<unknown> | null = null
+  /** Whether the server has answered the beginning. */
+  hasBegun = false
   /** What the first statement that failed said. Postgres refuses all further ones but the rollback. */
   failure: { readonly error: unknown } | null = null
   usable = true
@@ -66,39 +74,87 @@ export class OpenTransaction implements Transaction {
     this.#untilMs = settings.clock.nowMs() + settings.limits.transactionTimeoutMs
   }
 
-  /** A property, so that work may take it out of the transaction: `tx(scope, ({ query }) => …)`. */
-  readonly query = (text: string, values: readonly unknown[] = []): Promise<QueryResult> => {
-    const run = (): Promise<QueryResult> => {
-      if (!this.#open) throw new Error('a statement after the end of its transaction')
-      return this.#statement(text, values)
+  /** Begins, unless that was done. */
+  begin(): Promise<unknown> {
+    this.#begun ??= this.run(beginText(this.#settings)).then(() => (this.hasBegun = true))
+    return this.#begun
+  }
+
+  /** Ends what was begun, unless `last` has done so. */
+  async commit(): Promise<void> {
+    if (this.#begun === null) return
+    await (this.#committed ?? this.run('commit'))
+  }
+
+  /** Gives up what was begun; a connection that cannot do that is not to be used again. */
+  async rollback(): Promise<void> {
+    if (this.#begun === null || !this.usable) return
+    try {
+      // An end that was sent already is a rollback where a statement failed.
+      await (this.#committed ?? this.run('rollback'))
+    } catch {
+      // The reason of the rollback is what the caller hears.
+      this.usable = false
     }
-    const result = this.#last.then(run)
-    this.#last = result.catch(() => {})
+  }
+
+  /** A property, so that work may take it out of the transaction: `tx(scope, ({ query }) => …)`. */
+  readonly query = async (text: string, values: readonly unknown[] = []): Promise<QueryResult> => {
+    this.#mustBeOpen()
+    return this.#statement(text, values)
+  }
+
+  readonly last = async (text: string, values: readonly unknown[] = []): Promise<QueryResult> => {
+    this.#mustBeOpen()
+    if (!this.#settings.readOnly) throw new Error('a transaction that writes ends when its work has')
+    const result = this.#statement(text, values)
+    this.#open = false
+    this.#committed = this.run('commit')
+    // Heard by `commit` or `rollback`.
+    this.#committed.catch(() => {})
     return result
   }
 
+  #mustBeOpen(): void {
+    if (!this.#open) throw new Error('a statement after the end of its transaction')
+  }
+
   async #statement(text: string, values: readonly unknown[]): Promise<QueryResult> {
+    const begun = this.begin()
+    const answer = this.run(text, [...values])
+    // Of a transaction that has not begun the beginning tells why.
+    answer.catch(() => {})
     try {
-      const result = await this.run(text, [...values])
-      return { rows: result.rows, rowCount: result.rowCount ?? 0 }
+      await begun
+      const { rows, rowCount } = await answer
+      return { rows, rowCount: rowCount ?? 0 }
     } catch (error) {
       throw storeError(error)
     }
   }
 
   /** Sends one statement, of the feature or of the transaction itself. */
-  async run(text: string, values?: unknown[]): Promise<SqlResult> {
+  run(text: string, values?: unknown[]): Promise<SqlResult> {
+    const answer = this.#send(text, values)
+    this.#answered = Promise.allSettled([this.#answered, answer]).then(() => undefined)
+    return answer
+  }
+
+  async #send(text: string, values?: unknown[]): Promise<SqlResult> {
     const { clock, limits } = this.#settings
     const leftMs = Math.max(this.#untilMs - clock.nowMs(), 0)
-    const boundMs = Math.min(limits.statementTimeoutMs, leftMs) + deadlineSlackMs
+    this.#unanswered += 1
+    // It is answered after those before it.
+    const boundMs = Math.min(limits.statementTimeoutMs * this.#unanswered, leftMs) + deadlineSlackMs
     try {
       if (!this.usable) throw new CorralError('store_unavailable', 'the connection to the database is lost')
-      const result = await within(clock, boundMs, this.#client.query(text, values))
-      return lastOf(result)
+      return lastOf(await within(clock, boundMs, this.#client.query(text, values)))
     } catch (error) {
       this.failure ??= { error }
       if (error instanceof CorralError || isConnectionLost(error) || this.#isOnStandby(error)) this.usable = false
       throw error
+    } finally {
+      this.#unanswered -= 1
     }
   }
 
@@ -110,8 +166,21 @@ export class OpenTransaction implements Transaction {
   /** Lets running statements end and takes no more. */
   async close(): Promise<void> {
     this.#open = false
-    await this.#last
+    await this.#answered
   }
+}
+
+function beginText({ scope, limits, readOnly, hasServerTimeouts }: TransactSettings): string {
+  const timeouts = hasServerTimeouts ? serverTimeouts(limits) : []
+  return `begin${readOnly ? ' read only' : ''}; select ${[...timeouts, ...scopeSettings(scope)].join(', ')}`
+}
+
+function serverTimeouts({ statementTimeoutMs, lockTimeoutMs, transactionTimeoutMs }: TransactionLimits): readonly string[] {
+  return [
+    setting('statement_timeout', String(Math.ceil(statementTimeoutMs))),
+    setting('lock_timeout', String(Math.ceil(lockTimeoutMs))),
+    setting('idle_in_transaction_session_timeout', String(Math.ceil(transactionTimeoutMs))),
+  ]
 }
 
 function lastOf(result: SqlResult | readonly SqlResult[]): SqlResult {

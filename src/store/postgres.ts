@@ -9,7 +9,7 @@ import pg, { type PoolClient } from 'pg'
 
 import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { type StoreOptions } from './options.ts'
-import { limitsOf, type TransactSettings } from './open-transaction.ts'
+import { limitsOf, type SqlClient, type TransactSettings } from './open-transaction.ts'
 import { OutageLog } from './outage-log.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
@@ -22,13 +22,27 @@ export type PostgresOptions = Omit<StoreOptions, 'url'> & { readonly url: string
 const closeGraceMs = 2_000
 const keepAliveDelayMs = 10_000
 
-/** A connection out of the pool: given back once. */
-class Lease {
+/** A connection out of the pool: given back once. What is asked of it in one go is sent in one write. */
+class Lease implements SqlClient {
   readonly client: PoolClient
   #held = true
+  #isCorked = false
 
   constructor(client: PoolClient) {
     this.client = client
+  }
+
+  query(text: string, values?: unknown[]): ReturnType<SqlClient['query']> {
+    if (!this.#isCorked) {
+      const { stream } = this.client.connection
+      this.#isCorked = true
+      stream.cork()
+      process.nextTick(() => {
+        this.#isCorked = false
+        stream.uncork()
+      })
+    }
+    return this.client.query(text, values)
   }
 
   release(reason?: Error): void {
@@ -56,6 +70,7 @@ class Postgres implements OpenableDatabase {
     this.#pool = new pg.Pool({
       connectionString: options.url,
       application_name: 'corral',
+      pipeline: true,
       max: connectionsMax,
       connectionTimeoutMillis: connectTimeoutMs,
       idleTimeoutMillis: idleMs,
@@ -86,7 +101,7 @@ class Postgres implements OpenableDatabase {
   async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {
     const lease = new Lease(await this.#acquire())
     this.#leases.add(lease)
-    const verdict = await transact(lease.client, work, settings)
+    const verdict = await transact(lease, work, settings)
     this.#leases.delete(lease)
     lease.release(verdict.kind === 'failed' && !verdict.usable ? new Error('unusable') : undefined)
     return verdict

@@ -1,13 +1,12 @@
 /**
  * One transaction on one connection, the same for both makers: begin with tenant and timeouts in a single round trip, statements
- * one after the other, commit or roll back, every wait with a deadline. Says in its verdict how far it came and whether the
+ * in their order, commit or roll back, every wait with a deadline. Says in its verdict how far it came and whether the
  * connection may be used again; what to retry, and on which connection, is decided by the caller (`retried.ts`).
  *
  * Timeouts are settings local to the transaction, which PgBouncer in transaction mode passes.
  */
 import { type Transaction } from './database.ts'
-import { OpenTransaction, type SqlClient, type TransactionLimits, type TransactSettings, within } from './open-transaction.ts'
-import { scopeSettings, setting } from './tenancy.ts'
+import { OpenTransaction, type SqlClient, type TransactSettings, within } from './open-transaction.ts'
 
 export type TransactVerdict<T> =
   | { readonly kind: 'done'; readonly value: T }
@@ -17,24 +16,11 @@ export type TransactVerdict<T> =
       readonly error: unknown
       /** What the first failed statement met, as the driver threw it: decides about a retry. Null when `work` failed by itself. */
       readonly cause: unknown
-      /** `begin`: `work` has not run; `commit`: whether it took effect is unknown when the connection is lost. */
+      /** `begin`: nothing of `work` reached the server; `commit`: whether it took effect is unknown when the connection is lost. */
       readonly phase: 'begin' | 'work' | 'commit'
       /** False: close the connection. */
       readonly usable: boolean
     }
-
-function beginText({ scope, limits, readOnly, hasServerTimeouts }: TransactSettings): string {
-  const timeouts = hasServerTimeouts ? serverTimeouts(limits) : []
-  return `begin${readOnly ? ' read only' : ''}; select ${[...timeouts, ...scopeSettings(scope)].join(', ')}`
-}
-
-function serverTimeouts({ statementTimeoutMs, lockTimeoutMs, transactionTimeoutMs }: TransactionLimits): readonly string[] {
-  return [
-    setting('statement_timeout', String(Math.ceil(statementTimeoutMs))),
-    setting('lock_timeout', String(Math.ceil(lockTimeoutMs))),
-    setting('idle_in_transaction_session_timeout', String(Math.ceil(transactionTimeoutMs))),
-  ]
-}
 
 /** Runs `work` in a transaction of `client`. Never rejects. */
 export async function transact<T>(
@@ -51,9 +37,10 @@ export async function transact<T>(
     usable: transaction.usable,
   })
   try {
-    await transaction.run(beginText(settings))
+    // One that only reads begins with its first statement, in the same round trip: were its beginning to fail, that would change nothing.
+    if (!settings.readOnly) await transaction.begin()
   } catch (error) {
-    await rollback(transaction)
+    await transaction.rollback()
     return failed(error, 'begin')
   }
   let value: T
@@ -64,24 +51,14 @@ export async function transact<T>(
     if (transaction.failure !== null) throw transaction.failure.error
   } catch (error) {
     await transaction.close()
-    await rollback(transaction)
-    return failed(error, 'work')
+    await transaction.rollback()
+    return failed(error, transaction.hasBegun || transaction.failure === null ? 'work' : 'begin')
   }
   try {
-    await transaction.run('commit')
+    await transaction.commit()
     return { kind: 'done', value }
   } catch (error) {
-    await rollback(transaction)
+    await transaction.rollback()
     return failed(error, 'commit')
-  }
-}
-
-async function rollback(transaction: OpenTransaction): Promise<void> {
-  if (!transaction.usable) return
-  try {
-    await transaction.run('rollback')
-  } catch {
-    // The reason of the rollback is what the caller hears; a connection that cannot roll back is closed.
-    transaction.usable = false
   }
 }

@@ -10,7 +10,7 @@ import { cacheOptions } from '../../src/cache/options.ts'
 import { createPostgresLayer, type PostgresLayer } from '../../src/cache/postgres-layer.ts'
 import type { StoredFacts } from '../../src/cache/second-layer.ts'
 import type { Tags } from '../../src/cache/tags.ts'
-import type { Database, QueryResult } from '../../src/store/database.ts'
+import { goingOn, type Database, type QueryResult } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { describeStores, type Servers, storeKinds } from '../store/stores.ts'
@@ -229,7 +229,7 @@ test('F3 a database that fails is left alone for longer each time, and asked aga
     tx: async (_, work) => {
       calls += 1
       if (!isWell) throw new Error('down')
-      return work({ query: () => Promise.resolve({ rows: [], rowCount: 0 }) })
+      return work(goingOn({ query: () => Promise.resolve({ rows: [], rowCount: 0 }) }))
     },
     close: () => Promise.resolve(),
   }

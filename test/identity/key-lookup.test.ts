@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 
 import { KeyLookup } from '../../src/identity/key-lookup.ts'
 import { CorralError } from '../../src/core/errors.ts'
-import type { Database, Row, Transaction, TransactionScope } from '../../src/store/database.ts'
+import { goingOn, type Database, type Row, type Transaction, type TransactionScope } from '../../src/store/database.ts'
 import { HandClock } from './fixture.ts'
 
 interface Query {
@@ -18,18 +18,20 @@ class HandDatabase implements Database {
   readonly queries: Query[] = []
 
   async tx<T>(_scope: TransactionScope, work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    return work({
-      query: (_text, values = []) => {
-        const { promise, resolve, reject } = Promise.withResolvers<{ rows: readonly Row[]; rowCount: number }>()
-        const [list] = values
-        this.queries.push({
-          values: Array.isArray(list) ? list.map(String) : [],
-          answer: (rows) => resolve({ rows, rowCount: rows.length }),
-          fail: reject,
-        })
-        return promise
-      },
-    })
+    return work(
+      goingOn({
+        query: (_text, values = []) => {
+          const { promise, resolve, reject } = Promise.withResolvers<{ rows: readonly Row[]; rowCount: number }>()
+          const [list] = values
+          this.queries.push({
+            values: Array.isArray(list) ? list.map(String) : [],
+            answer: (rows) => resolve({ rows, rowCount: rows.length }),
+            fail: reject,
+          })
+          return promise
+        },
+      }),
+    )
   }
 
   async close(): Promise<void> {}

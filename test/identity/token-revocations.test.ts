@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { openPrincipal } from '../../src/core/principal.ts'
 import { AuditLog } from '../../src/identity/audit-log.ts'
 import { TokenRevocations } from '../../src/identity/token-revocations.ts'
-import type { Database, Row } from '../../src/store/database.ts'
+import { goingOn, type Database, type Row } from '../../src/store/database.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import { lookEveryMs } from '../../src/store/database.ts'
 import { describeStores, storeKinds } from '../store/stores.ts'
@@ -25,7 +25,8 @@ test('a reading that was begun before a revocation and ends after it does not un
   const readings: ((rows: readonly Row[]) => void)[] = []
   const database: Database = {
     kind: 'embedded',
-    tx: (_, work) => work({ query: () => new Promise((resolve) => readings.push((rows) => resolve({ rows, rowCount: rows.length }))) }),
+    tx: (_, work) =>
+      work(goingOn({ query: () => new Promise((resolve) => readings.push((rows) => resolve({ rows, rowCount: rows.length }))) })),
     close: () => Promise.resolve(),
   }
   const audit = new AuditLog({ database, clock: systemClock, onFailure: () => undefined })

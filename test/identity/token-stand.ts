@@ -1,5 +1,5 @@
 /** Identity in jwt mode without a store worth the name: tokens need none. */
-import type { Database } from '../../src/store/database.ts'
+import { goingOn, type Database } from '../../src/store/database.ts'
 import { createIdentity } from '../../src/identity/identity.ts'
 import { identityOptions } from '../../src/identity/options.ts'
 import { HandClock, secret, type Stand, type Told, WatchedDatabase } from './fixture.ts'
@@ -9,7 +9,7 @@ import { fetchFrom, issuerSection, type TestIssuer } from './issuer.ts'
 const emptyStore: Database = {
   kind: 'embedded',
   tx: (_, work) =>
-    work({ query: (text) => Promise.resolve({ rows: text.includes('identity_version') ? [{ version: '1' }] : [], rowCount: 0 }) }),
+    work(goingOn({ query: (text) => Promise.resolve({ rows: text.includes('identity_version') ? [{ version: '1' }] : [], rowCount: 0 }) })),
   close: () => Promise.resolve(),
 }
 

@@ -9,7 +9,7 @@ import { Budgets } from '../../src/limits/budget.ts'
 import { migrations } from '../../src/migrations.ts'
 import { createUsageLedger, type UsageLedger } from '../../src/limits/usage-ledger.ts'
 import { parseUsageQuery, sumUsage } from '../../src/limits/usage-query.ts'
-import type { Database } from '../../src/store/database.ts'
+import { goingOn, type Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { makeCall, makeRequest } from '../fleet/requests.ts'
 import { describeStores, storeKinds } from '../store/stores.ts'
@@ -226,7 +226,7 @@ interface HeldStore {
 function heldStore(): HeldStore {
   const released = Promise.withResolvers<void>()
   let beforeEach = (): Promise<void> => Promise.resolve()
-  const nothing = { query: () => Promise.resolve({ rows: [], rowCount: 1 }) }
+  const nothing = goingOn({ query: () => Promise.resolve({ rows: [], rowCount: 1 }) })
   return {
     database: {
       kind: 'embedded',

@@ -5,6 +5,7 @@ import { CorralError } from '../../src/core/errors.ts'
 import { DependencyWatch } from '../../src/observe/store-metrics.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import { watched } from '../../src/store/watched.ts'
+import { goingOn } from '../../src/store/database.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { makeObserver, sample, scrapeOf } from './fixtures.ts'
 
@@ -20,7 +21,7 @@ function standing() {
     tx: async (_scope, work) => {
       state.asked += 1
       if (!state.isThere) throw new CorralError('store_unavailable', 'nobody there')
-      return work({ query: () => Promise.resolve({ rows: [], rowCount: 0 }) })
+      return work(goingOn({ query: () => Promise.resolve({ rows: [], rowCount: 0 }) }))
     },
   }
   const database = watched(made, { ended: (...transaction) => watch.ended(...transaction) }, clock)

@@ -11,7 +11,7 @@ import { maintainVectors } from '../../src/search/vector-index.ts'
 import { scanAll, scanIndex, searchVectors, type VectorAnswer } from '../../src/search/vector.ts'
 import { type VectorSet, vectorSets, vectorText } from '../../src/search/vector/tables.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
-import type { Database } from '../../src/store/database.ts'
+import { type Database, goingOn } from '../../src/store/database.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
@@ -45,7 +45,7 @@ async function ask(
   const set = await liveSet(database, collection)
   const vector = await vectorOf(text)
   const deps = { store: database.kind, costs: new MeasuredCost(), clock: systemClock }
-  return database.tx({ tenant }, (transaction) => searchVectors(transaction, { set, vector, limit, allowed, wanted: null }, deps))
+  return database.tx({ tenant }, (transaction) => searchVectors(goingOn(transaction), { set, vector, limit, allowed, wanted: null }, deps))
 }
 
 const chunkRow = z.object({ number: z.number(), text: z.string() })
@@ -211,8 +211,8 @@ describeStores(kinds, (servers) => {
       const query = { set, vector: await vectorOf(text), limit: 10, allowed: null }
       const index = { kind: 'hnsw', m: 16, efConstruction: 64, efSearch: 100 } as const
       const [exact, near, plan] = await database.tx({ tenant }, async (transaction) => {
-        const all = await scanAll(transaction, query)
-        const some = await scanIndex(transaction, query, index)
+        const all = await scanAll(goingOn(transaction), query)
+        const some = await scanIndex(goingOn(transaction), query, index)
         const { rows } = await transaction.query(
           `explain select number from ${set.name} where tenant = $1 and collection = $2 order by embedding <#> $3::vector(64) limit 10`,
           [tenant, 'c1', vectorText(query.vector)],

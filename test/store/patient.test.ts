@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 
 import { CorralError } from '../../src/core/errors.ts'
-import type { Database, Transaction, TransactionOptions } from '../../src/store/database.ts'
+import { goingOn, type Database, type Transaction, type TransactionOptions } from '../../src/store/database.ts'
 import { PatientDatabase } from '../../src/store/patient.ts'
 
 const gone = (): CorralError =>
@@ -29,7 +29,7 @@ class Failing implements Database {
 
   tx<T>(_scope: unknown, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     this.calls += 1
-    return this.error === null ? work({ query: async () => ({ rows: [], rowCount: 0 }) }) : Promise.reject(this.error)
+    return this.error === null ? work(goingOn({ query: async () => ({ rows: [], rowCount: 0 }) })) : Promise.reject(this.error)
   }
 
   close = async (): Promise<void> => {}

@@ -61,7 +61,7 @@ function lookAtDatabase(database: Database, clock: Clock): Promise<Dependency> {
     (select extversion from pg_extension where extname = 'vector') as pgvector,
     (select max(number) from corral_migrations) as schema`
   const look = async (): Promise<Look> => {
-    const { rows } = await database.tx('system', (transaction) => transaction.query(text), { name: 'look_at_database', readOnly: true })
+    const { rows } = await database.tx('system', ({ last }) => last(text), { name: 'look_at_database', readOnly: true })
     const row = new Map(Object.entries(rows[0] ?? {}))
     const schema = row.get('schema')
     return {

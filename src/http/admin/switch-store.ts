@@ -30,10 +30,10 @@ export function createSwitchStore(database: Database): SwitchStore {
     load: () =>
       database.tx(
         'system',
-        async (transaction) => {
+        async ({ last }) => {
           const text = `select name, is_on as on, switched_by as by, extract(epoch from switched_at) * 1000 as at
             from feature_switches limit ${rowsMax}`
-          const rows = (await transaction.query(text)).rows.map((row) => rowShape.parse(row))
+          const rows = (await last(text)).rows.map((row) => rowShape.parse(row))
           return new Map(rows.map(({ name, on, by, at }) => [name, { on, by, atWallMs: Math.round(at) }]))
         },
         { name: 'read_switches', readOnly: true },

@@ -20,7 +20,7 @@ export interface WatchedStoresDeps extends Pick<DependencyWatchDeps, 'metrics' |
 /** Every transaction but those of the opening goes through `database` of what is returned. */
 export function watchStores({ database: own, redis, issuers, metrics, clock }: WatchedStoresDeps): WatchedStores {
   const database = own === null ? null : watched(own, { ended: (...transaction) => watch.ended(...transaction) }, clock)
-  const ask = database === null ? null : () => database.tx('system', ({ query }) => query('select 1'), { name: 'ask', readOnly: true })
+  const ask = database === null ? null : () => database.tx('system', ({ last }) => last('select 1'), { name: 'ask', readOnly: true })
   const others = { ...(redis === null ? {} : { redis: () => redis.state === 'up' }), issuers: () => areUp(issuers()) }
   const watch = new DependencyWatch({ metrics, clock, database, ask, others })
   return { database, watch }

@@ -66,6 +66,9 @@ on conflict (tenant, collection) do update set served_at = excluded.served_at`
 
 /** Takes a job, or null when none is due. */
 export async function claimJob(database: Database, options: ClaimOptions): Promise<Job | null> {
+  // Nearly every look of an idle gateway ends here, before the question that takes the embedded store long to plan.
+  const waiting = await database.tx('system', ({ last }) => last(anyWaitingSql), { name: 'look_for_jobs', readOnly: true })
+  if (waiting.rows.length === 0) return null
   try {
     return await database.tx('system', (transaction) => take(transaction, options), { name: 'claim_job' })
   } catch (error) {
@@ -76,11 +79,7 @@ export async function claimJob(database: Database, options: ClaimOptions): Promi
 }
 
 async function take(transaction: Transaction, { owner, leaseMs }: ClaimOptions): Promise<Job | null> {
-  // Nearly every look of an idle gateway ends here, before the question that takes the embedded store long to plan.
-  const waiting = await transaction.query(anyWaitingSql)
-  if (waiting.rows.length === 0) return null
-  await transaction.query(planSql)
-  const lanes = await transaction.query(lanesSql)
+  const [, lanes] = await Promise.all([transaction.query(planSql), transaction.query(lanesSql)])
   for (const { tenant, collection } of lanes.rows) {
     const { rows } = await transaction.query(takeSql, [tenant, collection, owner, leaseMs])
     const [row] = rows

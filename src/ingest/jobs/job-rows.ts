@@ -34,7 +34,7 @@ export async function listJobs(database: Database, list: JobList): Promise<Job[]
     order by date_trunc('milliseconds', created_at) desc, id desc limit $7`
   const before = after === undefined ? null : new Date(after.createdAtMs).toISOString()
   const values = [tenant, collection, document, state, before, after?.id ?? null, Math.min(Math.max(limit, 1), pageMax)]
-  const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, values), { name: 'list_jobs', readOnly: true })
+  const { rows } = await database.tx({ tenant }, ({ last }) => last(text, values), { name: 'list_jobs', readOnly: true })
   return rows.map(jobOf)
 }
 

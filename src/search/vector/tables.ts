@@ -99,6 +99,20 @@ export async function vectorSets(
   return rows.map(decodeSet)
 }
 
+/** The same for collections by their names, which those who search know before the ids. */
+export async function vectorSetsNamed(
+  transaction: Transaction,
+  { tenant, names }: { readonly tenant: string; readonly names: readonly string[] },
+): Promise<VectorSet[]> {
+  const { rows } = await transaction.query(
+    `select ${setColumns} from rag_vector_sets
+      where tenant = $1 and collection in (select id from rag_collections where tenant = $1 and name = any($2::text[]))
+      order by collection, changed_at`,
+    [tenant, names],
+  )
+  return rows.map(decodeSet)
+}
+
 /** Makes the table of `space` unless it is there. False without pgvector. Throws `invalid_request` for more dimensions than it can store. */
 export async function ensureTable(transaction: Transaction, space: VectorSpace, own: string | null = null): Promise<boolean> {
   if (space.dimensions > dimensionsMax[space.storage]) {
