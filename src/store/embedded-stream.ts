@@ -69,6 +69,11 @@ export class EmbeddedStream extends Duplex {
 
   override _read(): void {}
 
+  /** What was written in one go is one exchange. */
+  override _writev(chunks: readonly { readonly chunk: Buffer }[], done: Done): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'buffer', done)
+  }
+
   override _write(chunk: Buffer, _encoding: string, done: Done): void {
     if (!this.#hasGreeted) {
       this.#hasGreeted = true

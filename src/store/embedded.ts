@@ -14,6 +14,7 @@ import { checkpointWhenDue, connected, type Line, rolledBack } from './embedded-
 import { EmbeddedThread } from './embedded-thread.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { type StoreOptions } from './options.ts'
+import { OneWriteClient } from './one-write.ts'
 import { limitsOf, type TransactSettings } from './open-transaction.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
@@ -109,7 +110,7 @@ class EmbeddedDatabase implements Embedded {
 
   async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {
     const line = await this.#lineInTime()
-    const verdict = await transact(line.client, work, settings)
+    const verdict = await transact(new OneWriteClient(line.client), work, settings)
     if (verdict.kind === 'failed' && !verdict.usable) {
       if (!line.thread.hasEnded) this.#replace(this.#recovered(line))
     } else if (!settings.readOnly) await this.#checkpoint(line)

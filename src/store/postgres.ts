@@ -9,7 +9,8 @@ import pg, { type PoolClient } from 'pg'
 
 import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { type StoreOptions } from './options.ts'
-import { limitsOf, type SqlClient, type TransactSettings } from './open-transaction.ts'
+import { limitsOf, type TransactSettings } from './open-transaction.ts'
+import { OneWriteClient } from './one-write.ts'
 import { OutageLog } from './outage-log.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
@@ -22,27 +23,13 @@ export type PostgresOptions = Omit<StoreOptions, 'url'> & { readonly url: string
 const closeGraceMs = 2_000
 const keepAliveDelayMs = 10_000
 
-/** A connection out of the pool: given back once. What is asked of it in one go is sent in one write. */
-class Lease implements SqlClient {
+/** A connection out of the pool: given back once. */
+class Lease {
   readonly client: PoolClient
   #held = true
-  #isCorked = false
 
   constructor(client: PoolClient) {
     this.client = client
-  }
-
-  query(text: string, values?: unknown[]): ReturnType<SqlClient['query']> {
-    if (!this.#isCorked) {
-      const { stream } = this.client.connection
-      this.#isCorked = true
-      stream.cork()
-      process.nextTick(() => {
-        this.#isCorked = false
-        stream.uncork()
-      })
-    }
-    return this.client.query(text, values)
   }
 
   release(reason?: Error): void {
@@ -101,7 +88,7 @@ class Postgres implements OpenableDatabase {
   async #attempt<T>(work: (transaction: Transaction) => Promise<T>, settings: TransactSettings): Promise<TransactVerdict<T>> {
     const lease = new Lease(await this.#acquire())
     this.#leases.add(lease)
-    const verdict = await transact(lease, work, settings)
+    const verdict = await transact(new OneWriteClient(lease.client), work, settings)
     this.#leases.delete(lease)
     lease.release(verdict.kind === 'failed' && !verdict.usable ? new Error('unusable') : undefined)
     return verdict
