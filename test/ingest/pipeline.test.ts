@@ -140,6 +140,25 @@ describeStores(kinds, (servers) => {
     expect(played.parsed).toHaveLength(1)
   })
 
+  test('at rest looks for work every poll interval where other processes write too, and else only when something is due', async () => {
+    const asked: string[] = []
+    const counted: Database = {
+      kind: store.kind,
+      tx: (scope, work, options) => {
+        asked.push(options?.name ?? '')
+        return store.tx(scope, work, options)
+      },
+      close: () => Promise.resolve(),
+    }
+    const { ingest } = await startedOn(counted, { pollMs: 10, leaseMs: 60_000, retryDelayMs: 300, retryDelayMsMax: 300 })
+    await systemClock.sleep(300)
+    asked.length = 0
+    await systemClock.sleep(500)
+    if (store.kind === 'embedded') expect(asked).toEqual([])
+    else expect(asked.filter((name) => name === 'look_for_jobs').length).toBeGreaterThan(10)
+    expect(await finished(ingest, await submitted(ingest, 'a.md', sections(1)))).toMatchObject({ state: 'done' })
+  })
+
   test('shows a document by its words while the embedder is missing, when that is asked for', async () => {
     const played = await startedOn(store)
     const { ingest, database } = played

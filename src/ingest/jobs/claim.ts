@@ -90,6 +90,14 @@ async function take(transaction: Transaction, { owner, leaseMs }: ClaimOptions):
   return null
 }
 
+/** Milliseconds until the first waiting job is due, 0 when it is; null when none waits. Looks at all that wait. */
+export async function nextDueMs(database: Database): Promise<number | null> {
+  const text = `select extract(epoch from min(run_at) - now())::float8 * 1000 as due_in_ms from rag_jobs where ${isWaiting}`
+  const { rows } = await database.tx('system', ({ last }) => last(text), { name: 'next_due_job', readOnly: true })
+  const dueInMs = rows[0]?.['due_in_ms']
+  return typeof dueInMs === 'number' ? Math.max(dueInMs, 0) : null
+}
+
 /**
  * Frees jobs whose worker is gone. A job that was given up often enough is failed instead: it may be what kills its workers. Gives how many.
  */

@@ -8,11 +8,12 @@ import { randomUUID } from 'node:crypto'
 
 import type { Timer } from '../../base/clock.ts'
 import { Gate } from '../../base/gate.ts'
+import { isShared } from '../../store/database.ts'
 import type { IngestDeps } from '../job-deps.ts'
 import type { Job } from '../job.ts'
 import { type JobEvents, reporter } from '../progress.ts'
 import { runJob } from '../pipeline.ts'
-import { claimJob, reclaimJobs } from './claim.ts'
+import { claimJob, nextDueMs, reclaimJobs } from './claim.ts'
 import { type StageGates, Turns } from './gate.ts'
 import { releaseJob, settleFailure } from './job-settle.ts'
 import { Lease } from './lease.ts'
@@ -31,6 +32,8 @@ export class JobWorkers {
   #looking: Promise<void> | null = null
   #hasNews = false
   #isOpen = false
+  /** How long nothing can become due that nobody tells of. */
+  #restMs = 0
   #reclaimedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: IngestDeps, events: JobEvents) {
@@ -58,7 +61,7 @@ export class JobWorkers {
       this.#looking = null
       if (!this.#isOpen) return
       if (this.#hasNews) this.wake()
-      else this.#timer = this.#deps.clock.after(this.#deps.options().pollMs, () => this.wake())
+      else this.#timer = this.#deps.clock.after(Math.max(this.#restMs, this.#deps.options().pollMs), () => this.wake())
     })
   }
 
@@ -78,17 +81,28 @@ export class JobWorkers {
 
   async #look(): Promise<void> {
     this.#hasNews = false
+    this.#restMs = 0
     try {
       await this.#reclaim()
       while (this.#isOpen && this.#running.size < this.#deps.options().workers) {
         const { leaseMs, attemptsMax } = this.#deps.options()
         const job = await claimJob(this.#deps.database, { owner: randomUUID(), leaseMs, attemptsMax })
-        if (job === null) return
+        if (job === null) {
+          this.#restMs = await this.#untilDueMs()
+          return
+        }
         this.#begin(job)
       }
     } catch (error) {
       this.#deps.onTrouble(error)
     }
+  }
+
+  /** A store that no other process writes to needs no look before a job is due, or before leases that an earlier process left are looked for. */
+  async #untilDueMs(): Promise<number> {
+    const { database, options } = this.#deps
+    if (isShared(database)) return 0
+    return Math.min((await nextDueMs(database)) ?? Infinity, options().leaseMs / looksPerLease)
   }
 
   async #reclaim(): Promise<void> {
