@@ -71,10 +71,14 @@ export class EmbeddedStream extends Duplex {
 
   /** What was written in one go is one exchange. */
   override _writev(chunks: readonly { readonly chunk: Buffer }[], done: Done): void {
-    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'buffer', done)
+    this.#take(Buffer.concat(chunks.map(({ chunk }) => chunk)), done)
   }
 
   override _write(chunk: Buffer, _encoding: string, done: Done): void {
+    this.#take(chunk, done)
+  }
+
+  #take(chunk: Buffer, done: Done): void {
     if (!this.#hasGreeted) {
       this.#hasGreeted = true
       this.push(welcome)
