@@ -32,15 +32,17 @@ import { ragRoutes } from './http/rag/asked-routes.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
 import { Traffic } from './http/traffic.ts'
-import { createIdentity, type Identity } from './identity/identity.ts'
-import type { Act } from './identity/key-store.ts'
+import type { Identity } from './identity/identity.ts'
 import type { FetchText } from './identity/jwks.ts'
+import type { Act } from './identity/key-store.ts'
+import { createStoredIdentity } from './identity/stored-identity.ts'
 import { createLimits } from './limits/limits.ts'
 import { addRedisMetrics } from './observe/redis-metrics.ts'
 import { Explanations } from './observe/explained.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
 import { Overview } from './observe/overview.ts'
 import { readTotals } from './observe/overview-totals.ts'
+import { Phases } from './observe/phases.ts'
 import { recorded } from './observe/recorded.ts'
 import { createTracing } from './observe/tracing.ts'
 import { createRag, type Rag, type RagParts } from './rag/rag.ts'
@@ -157,7 +159,7 @@ export function createApp(deps: AppDeps): App {
     leases: createLeases(initial.fleet.loads.lease ? (stores?.redis ?? null) : null, { clock, replica: hopId }),
   })
   addFleetGauges(observer.metrics, fleet, clock)
-  const identity = createAppIdentity(initial, { stores, clock, observer })
+  const identity = createStoredIdentity(initial.identity, stores, { clock, events: observer })
   const cache = createCache({
     options: () => config.cache,
     clock,
@@ -189,9 +191,12 @@ export function createApp(deps: AppDeps): App {
     events: observer,
   })
   const explanations = new Explanations(clock)
+  const phases = new Phases({ clock, metrics: observer.metrics })
   const recording: readonly RelayLayer[] = [explanations.layer, recorded(observer, clock), limits.recording]
   const access: readonly RelayLayer[] = identity === null ? [] : [identity.modelAccess]
-  const limiting: readonly RelayLayer[] = [manageable(() => config.features.modelOperations), limits.limiting, cache.layer]
+  const managing = manageable(() => config.features.modelOperations)
+  const caching: readonly RelayLayer[] = [cache.layer, phases.boundary('cache')]
+  const limiting: readonly RelayLayer[] = [managing, limits.limiting, phases.boundary('limits'), ...caching]
   const rag = createAppRag(initial, {
     stores,
     parts: {
@@ -202,7 +207,7 @@ export function createApp(deps: AppDeps): App {
       random,
       newId,
       tracing,
-      relay: through([...recording, cache.layer], fleet.relay),
+      relay: through([...recording, ...caching], fleet.relay),
       generation: through(limiting, fleet.relay),
       deadlineMs: () => config.fleet.admission.deadlineMs,
       fleet: {
@@ -213,12 +218,13 @@ export function createApp(deps: AppDeps): App {
       onTrouble: (message, cause) => observer.logger.warn({ err: cause }, message),
     },
   })
-  const layers = [...recording, ...access, ...(rag === null ? [] : [rag.layer]), ...limiting]
+  const layers = [phases.boundary('body'), ...recording, ...access, ...(rag === null ? [] : [rag.layer]), ...limiting]
   const layered = (innermost: Relay): Relay => through(layers, innermost)
   const inference: InferenceDeps = {
     relay: layered(fleet.relay),
     calls,
     explanations,
+    phases,
     clock,
     options: () => config.http,
     deadlineMs: () => config.fleet.admission.deadlineMs,
@@ -383,18 +389,4 @@ function withDatabase(stores: AppStores, database: OpenableDatabase | null): App
 
 function createLeases(redis: RedisStore | null, deps: Omit<RunnerLeasesDeps, 'redis'>): RunnerLeases | null {
   return redis === null ? null : new RunnerLeases({ redis, ...deps })
-}
-
-function createAppIdentity(
-  { identity: options }: Config,
-  { stores, clock, observer }: { stores: AppStores | undefined; clock: Clock; observer: Observer },
-): Identity | null {
-  if (stores === undefined || stores.database === null) {
-    // The configuration was checked for this; a caller that forgets the stores must not open the doors.
-    if (options.mode !== 'open') throw new Error(`identity.mode ${options.mode} without a store`)
-    return null
-  }
-  const { database, secret, fetchText, redis } = stores
-  const optional = { ...(fetchText === undefined ? {} : { fetchText }), ...(redis === null ? {} : { bus: redis }) }
-  return createIdentity({ options, database, secret, clock, events: observer, ...optional })
 }

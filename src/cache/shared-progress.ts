@@ -7,9 +7,18 @@ export class SharedProgress implements Progress {
   /** What is shared does not pass by the cache. */
   readonly bypassHeaders = null
 
+  /** Of the call that the first who wanted the answer began. */
+  get boundaryAtMs(): number | null {
+    return this.#own.boundaryAtMs
+  }
+  set boundaryAtMs(boundaryAtMs: number | null) {
+    this.#own.boundaryAtMs = boundaryAtMs
+  }
+
   /** Shows the state in `progress` from now on, until `remove`. */
   add(progress: Progress): void {
     this.#mirrors.add(progress)
+    this.#own.boundaryAtMs ??= progress.boundaryAtMs
     Object.assign(progress, this.#own)
   }
 

@@ -34,6 +34,8 @@ export interface Progress {
   frames: number
   /** Monotonic ms when the last attempt was sent; null before, and for who left an attempt that others share. */
   dispatchedAtMs: number | null
+  /** Monotonic ms when it passed from one part of the gateway into the next; null before the first. */
+  boundaryAtMs: number | null
   /** What the answer's head says of the cache that had no part in it, in place of the node's headers of the same names; null: nothing. */
   bypassHeaders: Readonly<Record<string, string>> | null
 }
@@ -68,6 +70,7 @@ export function newProgress(): Progress {
     attempts: 0,
     frames: 0,
     dispatchedAtMs: null,
+    boundaryAtMs: null,
     bypassHeaders: null,
   }
 }

@@ -167,9 +167,10 @@ interface Matched extends Pick<InferenceExchange, 'facts' | 'path' | 'pathModel'
 function answerGuarded(deps: SurfaceDeps, arrival: Arrival, { isUpload = false, relay, ...matched }: Matched): void {
   const { pattern, scope, dialect } = matched.facts
   const { incoming, outgoing, headers } = arrival
+  const arrivedAtMs = deps.inference.clock.nowMs()
   const passed = (passage: Passage): void => {
     const isRefused = 'kind' in passage
-    const exchange = { incoming, outgoing, headers, ...matched, principal: isRefused ? openPrincipal : passage }
+    const exchange = { incoming, outgoing, headers, ...matched, arrivedAtMs, principal: isRefused ? openPrincipal : passage }
     if (isRefused) refuseInference(deps.inference, exchange, passage)
     else if (isUpload) handleBlobUpload(deps.blobs, exchange)
     else handleInference(deps.inference, exchange, relay)

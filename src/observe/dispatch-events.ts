@@ -32,7 +32,9 @@ export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel, observe
       if (result.ttftMs !== null) observeLatency(cells.firstToken, result.ttftMs, trace)
       families.nodeRequests.at(node, result.outcome).value += 1
       if (waitedMs === 0 && attempt.call.progress.attempts === 1) {
-        metrics.overhead.observe((attempt.startedAtMs - attempt.call.receivedAtMs) / 1_000)
+        const { receivedAtMs, progress } = attempt.call
+        metrics.overhead.dispatch.observe((attempt.startedAtMs - receivedAtMs) / 1_000)
+        if (progress.boundaryAtMs !== null) metrics.overhead.route.observe((attempt.startedAtMs - progress.boundaryAtMs) / 1_000)
       }
       const { usage } = attempt
       const model = modelOf(attempt.claim)

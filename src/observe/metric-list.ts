@@ -62,10 +62,14 @@ function requestFamilies() {
     cachedTokens: counter('corral_cached_input_tokens_total', 'Prompt tokens that a node had in its cache.', model),
     requestInput: histogram('corral_request_input_tokens', 'Prompt tokens of a request.', { labels: ['op'], bounds: bounds.tokens }),
     requestOutput: histogram('corral_request_output_tokens', 'Output tokens of a request.', { labels: ['op'], bounds: bounds.tokens }),
-    overhead: histogram('corral_overhead_seconds', 'Arrival, body included, to dispatch of requests that did not wait.', {
-      labels: ['phase'],
-      bounds: bounds.overheadSeconds,
-    }),
+    overhead: histogram(
+      'corral_overhead_seconds',
+      'The way of a request to its node by its parts, and as a whole (dispatch) of those that did not wait.',
+      {
+        labels: ['phase'],
+        bounds: bounds.overheadSeconds,
+      },
+    ),
   }
 }
 

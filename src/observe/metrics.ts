@@ -8,6 +8,12 @@ import { type Cell, CellCache, type Distribution, type Family, LabelGuard } from
 import { createFamilies } from './metric-list.ts'
 import { type OutcomeLabel, outcomeLabels } from './outcome.ts'
 
+/**
+ * Parts of a request's way to its node, in their order: who asks, the rest of its body, limits, caches, the choice of a node; and
+ * `dispatch`, all of them.
+ */
+export type OverheadPhase = 'auth' | 'body' | 'limits' | 'cache' | 'route' | 'dispatch'
+
 /** The value of the label `metric` where a limit holds for all of them. */
 const allMetrics = 'all'
 
@@ -46,7 +52,7 @@ export class Metrics {
   readonly #sources: GaugeSource[] = []
   readonly #requests = new CellCache((op, model) => this.#createRequestCells(op, model))
   readonly #nodes = new CellCache((node) => this.#createNodeCells(node))
-  readonly overhead: Distribution
+  readonly overhead: Readonly<Record<OverheadPhase, Distribution>>
   readonly inFlight: Cell
   readonly bugs: Cell
 
@@ -55,7 +61,15 @@ export class Metrics {
     this.model = new LabelGuard('model', options.labelValuesMax)
     this.node = new LabelGuard('node', options.labelValuesMax)
     this.pool = new LabelGuard('pool', options.labelValuesMax)
-    this.overhead = this.families.overhead.child('dispatch')
+    const of = (phase: OverheadPhase): Distribution => this.families.overhead.child(phase)
+    this.overhead = {
+      auth: of('auth'),
+      body: of('body'),
+      limits: of('limits'),
+      cache: of('cache'),
+      route: of('route'),
+      dispatch: of('dispatch'),
+    }
     this.inFlight = this.families.inFlight.child()
     this.bugs = this.families.bugs.child()
     for (const reason of ['straggler', 'hedge']) this.families.hedges.child(reason)

@@ -82,7 +82,9 @@ test('a stream is counted, timed and logged at its end, and its trace reaches th
   expect(sample(text, `corral_time_to_first_token_seconds_count{model="${model}"}`)).toBe(1)
   expect(sample(text, `corral_output_tokens_total{model="${model}",node="a"}`)).toBe(3)
   expect(sample(text, 'corral_node_requests_total{node="a",outcome="ok"}')).toBe(1)
-  expect(sample(text, 'corral_overhead_seconds_count{phase="dispatch"}')).toBe(1)
+  for (const phase of ['auth', 'body', 'limits', 'cache', 'route', 'dispatch']) {
+    expect(sample(text, `corral_overhead_seconds_count{phase="${phase}"}`)).toBe(1)
+  }
   expect(sample(text, 'corral_requests_in_flight')).toBe(0)
   expect(seen.at(-1)).toMatchObject({ tracestate: 'vendor=1' })
   expect(seen.at(-1)?.['traceparent']).toMatch(new RegExp(`^00-${traceId}-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$`))

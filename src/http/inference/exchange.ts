@@ -8,6 +8,7 @@ import type { Principal } from '../../core/principal.ts'
 import type { Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import type { Explanations } from '../../observe/explained.ts'
+import type { Phases } from '../../observe/phases.ts'
 import type { Tracer } from '../../observe/trace.ts'
 import type { RequestHeaders } from '../../wire/request-headers.ts'
 import type { CallRegistry } from '../call-registry.ts'
@@ -23,6 +24,7 @@ export interface InferenceDeps {
   readonly newId: () => string
   readonly tracer: Tracer
   readonly explanations: Explanations
+  readonly phases: Phases
   /** Reports a request that ended before the relay saw it. */
   readonly onRefused: (request: { readonly facts: RouteFacts; readonly method: string }, error: CorralError, call: Call) => void
   readonly onBug: (error: unknown, call: Call) => void
@@ -37,6 +39,8 @@ export interface Exchange {
   /** Canonical path of the matched route with its parameters, without query. */
   readonly path: string
   readonly principal: Principal
+  /** Monotonic ms, before anybody asked who it is. */
+  readonly arrivedAtMs: number
   /** Model named in the path, if the route has one there. */
   readonly pathModel: string | null
 }

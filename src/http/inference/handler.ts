@@ -26,7 +26,8 @@ export function handleInference(deps: InferenceDeps, exchange: Exchange, relay: 
   const { bodyBytesMax: bytesMax, bodiesBytesMax: bytesMaxTogether, bodyPauseMsMax: pauseMsMax } = deps.options()
   const declaredBytes = exchange.headers.contentLength
   const { clock } = deps
-  const { receivedAtMs: arrivedAtMs } = run.call
+  // The time that it took to ask who it is was not the client's.
+  const arrivedAtMs = clock.nowMs()
   const bytesMaxName = 'http.bodyBytesMax'
   readBody(exchange.incoming, { bytesMax, bytesMaxName, bytesMaxTogether, pauseMsMax, declaredBytes, clock, arrivedAtMs }, run)
 }
@@ -43,8 +44,8 @@ export function handleUnread(deps: InferenceDeps, exchange: Exchange, relay: Rel
 
 /** Answers a request that the guard turned away: a call that begins and ends here, with its body unread. */
 export function refuseInference(deps: InferenceDeps, exchange: Exchange, { error, note }: Pick<Refused, 'error' | 'note'>): void {
-  const { incoming, outgoing, headers, facts, principal } = exchange
-  const call = startCall(deps, headers, principal)
+  const { incoming, outgoing, facts } = exchange
+  const call = startCall(deps, exchange)
   note(call.id)
   nameTrace(outgoing, call)
   if (error.code === 'internal') deps.onBug(error.cause, call)
@@ -74,7 +75,7 @@ class ExchangeRun implements BodyTaker, ListedCall {
     this.#deps = deps
     this.#exchange = exchange
     this.#relay = relay
-    const call = startCall(deps, exchange.headers, exchange.principal)
+    const call = startCall(deps, exchange)
     this.call = call
     nameTrace(exchange.outgoing, call)
     if (isAsked(exchange.headers.explain)) call.explanation = deps.explanations.begin(call)

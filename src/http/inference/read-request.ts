@@ -5,33 +5,33 @@ import { CallSignal } from '../../base/abort.ts'
 import { type Call, newProgress } from '../../core/call.ts'
 import { type Envelope } from '../../core/envelope.ts'
 import { CorralError } from '../../core/errors.ts'
-import type { Principal } from '../../core/principal.ts'
 import type { InferenceRequest } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import { emptyEnvelope, scanEnvelope } from '../../wire/envelope.ts'
 import { canonicalModelName } from '../../wire/model-name.ts'
-import { type RequestHeaders, withoutHeader } from '../../wire/request-headers.ts'
+import { withoutHeader } from '../../wire/request-headers.ts'
 import type { HttpOptions } from '../options.ts'
 import type { Exchange, InferenceDeps } from './exchange.ts'
 
 /** Ollama's own limit for a decompressed body. */
 const decompressedBytesMax = 20 * 1_048_576
 
-/** The life of a request that begins now. */
-export function startCall(deps: InferenceDeps, headers: RequestHeaders, principal: Principal): Call {
-  const nowMs = deps.clock.nowMs()
-  return {
+/** The life of a request whose caller is known since now. */
+export function startCall(deps: InferenceDeps, { headers, principal, arrivedAtMs }: Exchange): Call {
+  const call: Call = {
     id: deps.newId(),
-    receivedAtMs: nowMs,
-    deadlineAtMs: nowMs + deps.deadlineMs(),
+    receivedAtMs: arrivedAtMs,
+    deadlineAtMs: arrivedAtMs + deps.deadlineMs(),
     priority: headers.priority === 'batch' ? 'batch' : 'interactive',
     tenant: principal.tenant,
     principal,
     signal: new CallSignal(),
     trace: deps.tracer.start(headers.traceparent ?? undefined, headers.tracestate ?? undefined),
-    progress: newProgress(),
+    progress: { ...newProgress(), boundaryAtMs: arrivedAtMs },
     explanation: null,
   }
+  deps.phases.passed(call, 'auth')
+  return call
 }
 
 /** The request with its body as `received`. Throws what the envelope scanner throws, or `invalid_request`. */

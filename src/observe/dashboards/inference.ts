@@ -2,7 +2,7 @@
 import type { DashboardHead } from './dashboard.ts'
 import { p95, rateBy, rates } from './of-metric.ts'
 import { heatmap, lines, type Panel, row, stack } from './panel.ts'
-import { heat, mean, perSecond, quantile, share } from './promql.ts'
+import { heat, mean, perSecond, quantile, quantileWhere, share } from './promql.ts'
 
 export const inference: DashboardHead = {
   uid: 'corral-inference',
@@ -79,7 +79,16 @@ function gateway(): Panel[] {
     lines({
       title: "The gateway's own time",
       description: 'Arrival, body included, to dispatch, of requests that did not wait. Over 10 ms: see Runtime.',
-      queries: [0.5, 0.95, 0.99].map((at) => ({ expr: quantile(at, '', 'corral_overhead_seconds'), legend: `p${at * 100}` })),
+      queries: [0.5, 0.95, 0.99].map((at) => ({
+        expr: quantileWhere(at, 'corral_overhead_seconds', 'phase="dispatch"'),
+        legend: `p${at * 100}`,
+      })),
+      unit: 's',
+    }),
+    lines({
+      title: "The gateway's own time by its parts",
+      description: 'Who asks, the rest of the body, limits, caches, the choice of a node: means. A part that waits for a store shows here.',
+      queries: [{ expr: mean('phase', 'corral_overhead_seconds', 'phase!="dispatch"'), legend: '{{phase}}' }],
       unit: 's',
     }),
     lines(

@@ -28,9 +28,14 @@ export function quantile(level: number, by: string, metric: string): string {
   return `histogram_quantile(${level}, sum by (${labels}) (rate(${pick(`${metric}_bucket`)}[$__rate_interval])))`
 }
 
+/** A quantile of the part of a histogram that the matchers name. */
+export function quantileWhere(level: number, metric: string, ...matchers: readonly string[]): string {
+  return `histogram_quantile(${level}, sum by (le) (rate(${pick(`${metric}_bucket`, ...matchers)}[$__rate_interval])))`
+}
+
 /** The mean of a histogram, one line per value of `by`. */
-export function mean(by: string, metric: string): string {
-  return share(perSecond(by, `${metric}_sum`), perSecond(by, `${metric}_count`))
+export function mean(by: string, metric: string, ...matchers: readonly string[]): string {
+  return share(perSecond(by, `${metric}_sum`, ...matchers), perSecond(by, `${metric}_count`, ...matchers))
 }
 
 /** Observations per second and bucket: what a heatmap shows. */

@@ -1,0 +1,28 @@
+/** Identity on what the application keeps, or none where it keeps nothing. */
+import type { Database } from '../store/database.ts'
+import { createIdentity, type Identity, type IdentityBus, type IdentityDeps } from './identity.ts'
+import type { FetchText } from './jwks.ts'
+import type { IdentityOptions } from './options.ts'
+
+export interface IdentityStores {
+  readonly secret: string
+  readonly database: Database | null
+  readonly redis: IdentityBus | null
+  readonly fetchText?: FetchText
+}
+
+/** Null in mode `open` without a store. Throws for any other mode without one, and what `createIdentity` throws. */
+export function createStoredIdentity(
+  options: IdentityOptions,
+  stores: IdentityStores | undefined,
+  deps: Pick<IdentityDeps, 'clock' | 'events'>,
+): Identity | null {
+  if (stores === undefined || stores.database === null) {
+    // The configuration was checked for this; a caller that forgets the stores must not open the doors.
+    if (options.mode !== 'open') throw new Error(`identity.mode ${options.mode} without a store`)
+    return null
+  }
+  const { database, secret, fetchText, redis } = stores
+  const optional = { ...(fetchText === undefined ? {} : { fetchText }), ...(redis === null ? {} : { bus: redis }) }
+  return createIdentity({ options, database, secret, ...deps, ...optional })
+}
