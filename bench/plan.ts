@@ -1,11 +1,12 @@
 /**
  * The plan that Corral began with, as one ladder: searches before one node, two connections to Postgres and nothing else, then eight nodes, then caches, then pooled
  * connections through PgBouncer, then the index that `corral tune` chose. Each rung is a gateway of its own on the same corpus and the same nodes,
- * asked at the same rate by the same people, of whom some ask what was asked before. The plan's milliseconds (122, 100, 90, 85) are those of its
+ * asked at the same rate by the same people, of whom some ask what was asked before on that rung. The plan's milliseconds (122, 100, 90, 85) are those of its
  * machines; what is held to it are their ratios, and what eight nodes are worth to chats.
  */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import pg from 'pg'
 
 import { systemClock } from '../src/base/clock.ts'
 import { createHerd, type SimHerd } from '../src/sim/herd.ts'
@@ -16,8 +17,8 @@ import { type Postgres, startPooledPostgres } from './harness/services.ts'
 import { onStage, type Stage } from './harness/stage.ts'
 
 const topics = 200
-/** Searches a second: one node that takes `embedMs` for each is busy for half of its time. */
-const rate = 8
+/** Searches a second: one node that takes `embedMs` for each is busy for two thirds of its time, so that searches wait for it. */
+const rate = 11
 const embedMs = 60
 const repeatShare = 0.4
 /** Chats at once: more than eight nodes of `slots` places take. One place is what Ollama gives a model by default. */
@@ -110,9 +111,18 @@ async function fill(stage: Stage, postgres: Postgres, { isQuick }: BenchOptions)
   await herd.close()
 }
 
+/** What the rung before has left in the store's cache would be a gift to the next. */
+async function emptyCache({ directUrl }: Postgres): Promise<void> {
+  const client = new pg.Client(directUrl)
+  await client.connect()
+  await client.query('truncate cache_entries')
+  await client.end()
+}
+
 async function climb(stage: Stage, rung: Rung, { options, ports, postgres }: Ladder): Promise<Climbed> {
   const env = envOf(rung, postgres)
   if (rung.isTuned) execFileSync(process.execPath, [main, 'tune', 'bench', '--apply'], { env: { ...process.env, ...env }, stdio: 'ignore' })
+  await emptyCache(postgres)
   const gateway = await stage.gateway(ports.slice(0, rung.nodes), { env })
   // The embedder is loaded before anything is measured.
   const body = JSON.stringify({ model: embedder, input: Array.from({ length: 64 }, (_, index) => `bale ${index}`) })
