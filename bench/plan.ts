@@ -1,7 +1,7 @@
 /**
  * The plan that Corral began with, as one ladder: searches before one node, two connections to Postgres and nothing else, then eight nodes, then caches, then pooled
  * connections through PgBouncer, then the index that `corral tune` chose. Each rung is a gateway of its own on the same corpus and the same nodes,
- * asked at the same rate by the same people, of whom some ask what was asked before on that rung. The plan's milliseconds (122, 100, 90, 85) are those of its
+ * asked by as many people, of whom some ask what was asked before on that rung. The plan's milliseconds (122, 100, 90, 85) are those of its
  * machines; what is held to it are their ratios, and what eight nodes are worth to chats.
  */
 import { execFileSync } from 'node:child_process'
@@ -17,8 +17,9 @@ import { type Postgres, startPooledPostgres } from './harness/services.ts'
 import { onStage, type Stage } from './harness/stage.ts'
 
 const topics = 200
-/** Searches a second: one node that takes `embedMs` for each is busy for two thirds of its time, so that searches wait for it. */
-const rate = 11
+/** People who search, and read for a second in the mean: one node that takes `embedMs` for each search is busy for two thirds of its time. */
+const people = 12
+const thinkMs = 1_000
 const embedMs = 60
 const repeatShare = 0.4
 /** Chats at once: more than eight nodes of `slots` places take. One place is what Ollama gives a model by default. */
@@ -70,7 +71,7 @@ async function searchWindow(stage: Stage, port: number, { isQuick }: BenchOption
   const driver = await stage.driver()
   // The same seed on every rung: the same searches in the same order.
   const workload = { kind: 'searches', seed: 7, requests: 10_000_000, topics, repeatShare } as const
-  await driver.start({ port, path: '/rag/search', connections: 64, rate, timeoutMs: 30_000, workload })
+  await driver.start({ port, path: '/rag/search', connections: people, thinkMs, rampMs: thinkMs, timeoutMs: 30_000, workload })
   await systemClock.sleep(isQuick ? 2_000 : 5_000)
   await driver.mark()
   await systemClock.sleep(isQuick ? 8_000 : 40_000)
