@@ -14,7 +14,7 @@ import { checkpointWhenDue, connected, type Line, rolledBack } from './embedded-
 import { EmbeddedThread } from './embedded-thread.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { type StoreOptions } from './options.ts'
-import { OneWriteClient } from './one-write.ts'
+import { abandon, OneWriteClient } from './one-write.ts'
 import { limitsOf, type TransactSettings } from './open-transaction.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
@@ -181,7 +181,7 @@ class EmbeddedDatabase implements Embedded {
   /** A line whose driver gave up: the worker keeps running when it answers and has rolled back, else another takes its place. */
   async #recovered({ client, thread }: Line): Promise<Line> {
     this.#isRecovering = true
-    client.end().catch(() => {})
+    abandon(client)
     try {
       return (await rolledBack(thread, { clock: this.#deps.clock, timeoutMs: stuckGraceMs })) ?? (await this.#start())
     } finally {

@@ -3,6 +3,15 @@ import { type Client } from 'pg'
 
 import { type SqlClient } from './open-transaction.ts'
 
+/**
+ * Ends a connection that is not to be used again, whatever it still owes: its driver would wait for that first, and what has not been
+ * sent must not reach the server any more.
+ */
+export function abandon(client: Client): void {
+  client.end().catch(() => {})
+  client.connection.stream.destroy()
+}
+
 export class OneWriteClient implements SqlClient {
   readonly #client: Client
   #isHeld = false

@@ -163,10 +163,10 @@ export class OpenTransaction implements Transaction {
     return !this.#settings.readOnly && codeOf(error) === readOnlyState
   }
 
-  /** Lets running statements end and takes no more. */
+  /** Takes no more statements and lets those under way end, unless the connection is lost to them anyway. */
   async close(): Promise<void> {
     this.#open = false
-    await this.#answered
+    if (this.usable) await this.#answered
   }
 }
 

@@ -10,7 +10,7 @@ import pg, { type PoolClient } from 'pg'
 import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { type StoreOptions } from './options.ts'
 import { limitsOf, type TransactSettings } from './open-transaction.ts'
-import { OneWriteClient } from './one-write.ts'
+import { abandon, OneWriteClient } from './one-write.ts'
 import { OutageLog } from './outage-log.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
@@ -36,6 +36,7 @@ class Lease {
     if (!this.#held) return
     this.#held = false
     this.client.release(reason)
+    if (reason !== undefined) abandon(this.client)
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Which failed transactions are tried again: a conflict (deadlock, serialization failure) at most 3 times with jitter; a lost
- * connection when nothing can have happened, that is before `work` ran, or once when the transaction only reads. A write whose
+ * connection when nothing can have happened, that is before the transaction was begun, or once when it only reads. A write whose
  * connection is lost is never repeated: it may have taken effect.
  */
 import { type Clock } from '../base/clock.ts'

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import { type Database, type Transaction } from '../../src/store/database.ts'
 import { asSuperuser, type TestDatabase } from '../support/postgres.ts'
 import { describeStores, postgresOn, serverKinds, type Servers } from './stores.ts'
@@ -173,6 +174,62 @@ describe('a network that swallows everything', () => {
 describeStores(
   serverKinds.filter((kind) => kind === 'postgres'),
   (servers) => {
+    /** A database behind a line that can be made to swallow everything, with one connection; `closed`: how many the server's side saw end. */
+    async function behindLine() {
+      const at = await servers.postgres.createDatabase()
+      const pairs: Socket[] = []
+      let closed = 0
+      const line = createServer((socket) => {
+        const onward = connect(servers.postgres.port, '127.0.0.1')
+        socket.pipe(onward).pipe(socket)
+        socket.on('close', () => (closed += 1))
+        pairs.push(socket, onward)
+      }).listen(0, '127.0.0.1')
+      await once(line, 'listening')
+      const address = line.address()
+      if (address === null || typeof address === 'string') throw new Error('no port')
+      const database = postgresOn(at.url.replace(`:${servers.postgres.port}/`, `:${address.port}/`), { pool: { connectionsMax: 1 } })
+      const swallow = (): void => {
+        for (const socket of pairs) socket.unpipe().resume()
+        pairs.length = 0
+      }
+      return { database, swallow, closed: () => closed, end: () => line.close() }
+    }
+
+    test('a reading transaction that nobody answers costs one deadline, and its connection is closed for who waits next', async () => {
+      const { database, swallow, closed, end } = await behindLine()
+      onTestFinished(() => void end())
+      const one = (): Promise<unknown> => database.tx('system', ({ last }) => last('select 1'), { readOnly: true })
+      await one()
+      swallow()
+      const startMs = performance.now()
+      const early = one()
+      early.catch(() => undefined)
+      // So that what it waits for ends before its own patience does.
+      await systemClock.sleep(1_000)
+      const [first, second] = await Promise.allSettled([early, one()])
+      expect(first).toMatchObject({ status: 'rejected', reason: { code: 'store_timeout' } })
+      // The second got a new connection as soon as the first was given up.
+      expect(second.status).toBe('fulfilled')
+      expect(performance.now() - startMs).toBeLessThan(2_800)
+      await expect.poll(closed).toBe(1)
+      await database.close()
+    })
+
+    test('a database closes in time although a transaction waits for a silent server', async () => {
+      const { database, swallow, end } = await behindLine()
+      onTestFinished(() => void end())
+      await database.tx('system', ({ query }) => query('select 1'))
+      swallow()
+      const hanging = database.tx('system', ({ query }) => query('select 1'), { statementTimeoutMs: 60_000, transactionTimeoutMs: 60_000 })
+      hanging.catch(() => undefined)
+      await systemClock.sleep(100)
+      const startMs = performance.now()
+      await database.close()
+      expect(performance.now() - startMs).toBeLessThan(4_000)
+      await expect(hanging).rejects.toMatchObject({ code: 'store_unavailable' })
+    })
+
     test('a network that swallows everything is noticed within two seconds when it begins amid a transaction', async () => {
       const at = await servers.postgres.createDatabase()
       const pairs: Socket[] = []
