@@ -106,15 +106,22 @@ function cutLump(cutting: Cutting, lump: Piece): void {
 
 /** The tokens of a compound, which depend on nothing but itself and the language: the memory is dropped whole when it is full. */
 function compoundOf(text: string, language: string): readonly Cut[] {
+  if (text.length > rememberedCharactersMax) return cutAlone(text, language)
   let known = remembered.get(language)
   if (known === undefined) remembered.set(language, (known = new Map<string, readonly Cut[]>()))
   const there = known.get(text)
   if (there !== undefined) return there
+  // A part of a text keeps the whole of it in memory: what is remembered is a copy.
+  const own = Buffer.from(text, 'utf16le').toString('utf16le')
+  const cut = cutAlone(own, language)
+  if (known.size >= rememberedMax) known.clear()
+  known.set(own, cut)
+  return cut
+}
+
+function cutAlone(text: string, language: string): readonly Cut[] {
   const cutting: Cutting = { language, tokens: [], lump: 0 }
   cutCompound(cutting, { text, at: 0 }, true)
-  if (text.length > rememberedCharactersMax) return cutting.tokens
-  if (known.size >= rememberedMax) known.clear()
-  known.set(text, cutting.tokens)
   return cutting.tokens
 }
 

@@ -92,11 +92,7 @@ export async function vectorSets(
   transaction: Transaction,
   { tenant, collections }: { readonly tenant: string; readonly collections: readonly string[] },
 ): Promise<VectorSet[]> {
-  const { rows } = await transaction.query(
-    `select ${setColumns} from rag_vector_sets where tenant = $1 and collection = any($2::text[]) order by collection, changed_at`,
-    [tenant, collections],
-  )
-  return rows.map(decodeSet)
+  return readSets(transaction, 'any($2::text[])', [tenant, collections])
 }
 
 /** The same for collections by their names, which those who search know before the ids. */
@@ -104,13 +100,12 @@ export async function vectorSetsNamed(
   transaction: Transaction,
   { tenant, names }: { readonly tenant: string; readonly names: readonly string[] },
 ): Promise<VectorSet[]> {
-  const { rows } = await transaction.query(
-    `select ${setColumns} from rag_vector_sets
-      where tenant = $1 and collection in (select id from rag_collections where tenant = $1 and name = any($2::text[]))
-      order by collection, changed_at`,
-    [tenant, names],
-  )
-  return rows.map(decodeSet)
+  return readSets(transaction, 'any(array(select id from rag_collections where tenant = $1 and name = any($2::text[])))', [tenant, names])
+}
+
+async function readSets({ query }: Transaction, which: string, values: readonly unknown[]): Promise<VectorSet[]> {
+  const text = `select ${setColumns} from rag_vector_sets where tenant = $1 and collection = ${which} order by collection, changed_at`
+  return (await query(text, values)).rows.map(decodeSet)
 }
 
 /** Makes the table of `space` unless it is there. False without pgvector. Throws `invalid_request` for more dimensions than it can store. */
