@@ -45,8 +45,10 @@ export class Sweep {
     const delayMs = this.#isResting ? restEveryMs : sweepEveryMs
     const dueAtMs = clock.nowMs() + delayMs
     this.#timer = clock.after(delayMs, () => {
+      // What begins during the look is seen at its end.
+      this.#isResting = false
       this.#look(clock.nowMs(), dueAtMs)
-      this.start()
+      if (this.#timer !== null) this.start()
     })
   }
 

@@ -7,14 +7,18 @@ import { Sweep, type Swept } from '../../src/fleet/sweep.ts'
 import { manualClock } from './manual-clock.ts'
 
 /** A sweep whose looks are noted. */
-function watchedSweep() {
+function watchedSweep(onUpkeep: (sweep: Sweep) => void = () => undefined) {
   const clock = manualClock()
   const queue = { isAwaited: false }
   const looks: number[] = []
   const upkeeps: number[] = []
   const startMs = clock.nowMs()
   const active: LiveList<Swept> = new LiveList(() => sweep.wake())
-  const sweep: Sweep = new Sweep({ clock, active, isAwaited: () => queue.isAwaited, upkeep: (nowMs) => upkeeps.push(nowMs - startMs) })
+  const upkeep = (nowMs: number): void => {
+    upkeeps.push(nowMs - startMs)
+    onUpkeep(sweep)
+  }
+  const sweep: Sweep = new Sweep({ clock, active, isAwaited: () => queue.isAwaited, upkeep })
   const attempt: Swept = { place: 0, check: (nowMs) => looks.push(nowMs - startMs) }
   sweep.start()
   return { clock, looks, upkeeps, active, attempt, queue, sweep }
@@ -50,4 +54,14 @@ test('while somebody waits queues are looked at ten times a second, though nothi
   sweep.wake()
   clock.advance(300)
   expect(upkeeps).toEqual([60, 160, 260])
+})
+
+test('what wakes or stops it from within a look leaves one timer, or none', () => {
+  const woken = watchedSweep((sweep) => sweep.wake())
+  woken.clock.advance(1_000)
+  expect(woken.clock.pending).toBe(1)
+  const stopped = watchedSweep((sweep) => sweep.stop())
+  stopped.clock.advance(1_000)
+  expect(stopped.upkeeps).toEqual([250])
+  expect(stopped.clock.pending).toBe(0)
 })
