@@ -116,8 +116,11 @@ async function fill(stage: Stage, postgres: Postgres, { isQuick }: BenchOptions)
 async function emptyCache({ directUrl }: Postgres): Promise<void> {
   const client = new pg.Client(directUrl)
   await client.connect()
-  await client.query('truncate cache_entries')
-  await client.end()
+  try {
+    await client.query('truncate cache_entries')
+  } finally {
+    await client.end()
+  }
 }
 
 async function climb(stage: Stage, rung: Rung, { options, ports, postgres }: Ladder): Promise<Climbed> {

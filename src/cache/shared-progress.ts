@@ -19,7 +19,8 @@ export class SharedProgress implements Progress {
   add(progress: Progress): void {
     this.#mirrors.add(progress)
     this.#own.boundaryAtMs ??= progress.boundaryAtMs
-    Object.assign(progress, this.#own)
+    const { boundaryAtMs } = progress
+    Object.assign(progress, this.#own, { boundaryAtMs })
   }
 
   remove(progress: Progress): void {

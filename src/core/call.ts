@@ -43,7 +43,7 @@ export interface Progress {
 export interface Call {
   /** Request id, sent back as `X-Request-Id`. */
   readonly id: string
-  /** Monotonic milliseconds of arrival. */
+  /** Monotonic milliseconds of arrival, before anybody asked who it is. */
   readonly receivedAtMs: number
   /** Monotonic milliseconds after which nobody waits for the first frame any more; `Infinity` for none. */
   readonly deadlineAtMs: number
