@@ -1,7 +1,7 @@
 /**
  * One transaction on one connection, the same for both makers: begin with tenant and timeouts in a single round trip (of one that
- * only reads: that of its first statement), statements in their order, commit or roll back, every wait with a deadline. Says in its verdict how far it came and whether the
- * connection may be used again; what to retry, and on which connection, is decided by the caller (`retried.ts`).
+ * only reads: that of its first statement), statements in their order, commit or roll back, every wait with a deadline. Says in its verdict how
+ * far it came and whether the connection may be used again; what to retry, and on which connection, is decided by the caller (`retried.ts`).
  *
  * Timeouts are settings local to the transaction, which PgBouncer in transaction mode passes.
  */
@@ -16,7 +16,10 @@ export type TransactVerdict<T> =
       readonly error: unknown
       /** What the first failed statement met, as the driver threw it: decides about a retry. Null when `work` failed by itself. */
       readonly cause: unknown
-      /** `begin`: the transaction was not begun, so nothing that `work` asked for has taken effect; `commit`: whether it took effect is unknown when the connection is lost. */
+      /**
+       * `begin`: the transaction was not begun, so nothing that `work` asked for has taken effect; `commit`: whether it took effect is unknown
+       * when the connection is lost.
+       */
       readonly phase: 'begin' | 'work' | 'commit'
       /** False: close the connection. */
       readonly usable: boolean

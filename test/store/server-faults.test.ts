@@ -174,15 +174,26 @@ describe('a network that swallows everything', () => {
 describeStores(
   serverKinds.filter((kind) => kind === 'postgres'),
   (servers) => {
-    /** A database behind a line that can be made to swallow everything, with one connection; `closed`: how many the server's side saw end. */
+    /**
+     * A database behind a line that can be made to swallow everything, with one connection; `closed`: how many the server's side saw end,
+     * `turns`: how many times this side spoke after the server had.
+     */
     async function behindLine() {
       const at = await servers.postgres.createDatabase()
       const pairs: Socket[] = []
       let closed = 0
+      let turns = 0
+      let isServersTurn = false
       const line = createServer((socket) => {
         const onward = connect(servers.postgres.port, '127.0.0.1')
         socket.pipe(onward).pipe(socket)
+        for (const side of [socket, onward]) side.on('error', () => side.destroy())
         socket.on('close', () => (closed += 1))
+        socket.on('data', () => {
+          if (!isServersTurn) turns += 1
+          isServersTurn = true
+        })
+        onward.on('data', () => (isServersTurn = false))
         pairs.push(socket, onward)
       }).listen(0, '127.0.0.1')
       await once(line, 'listening')
@@ -193,8 +204,20 @@ describeStores(
         for (const socket of pairs) socket.unpipe().resume()
         pairs.length = 0
       }
-      return { database, swallow, closed: () => closed, end: () => line.close() }
+      return { database, swallow, closed: () => closed, turns: () => turns, end: () => line.close() }
     }
+
+    test('a reading transaction that asks one thing, or several at once, is one round trip', async () => {
+      const { database, turns, end } = await behindLine()
+      onTestFinished(() => void end())
+      onTestFinished(() => database.close())
+      await database.tx('system', ({ last }) => last('select 1'), { readOnly: true })
+      const before = turns()
+      await database.tx('system', ({ last }) => last('select $1::int', [1]), { readOnly: true })
+      expect(turns() - before).toBe(1)
+      await database.tx('system', ({ query, last }) => Promise.all([query('select $1::int', [1]), last('select 2')]), { readOnly: true })
+      expect(turns() - before).toBe(2)
+    })
 
     test('a reading transaction that nobody answers costs one deadline, and its connection is closed for who waits next', async () => {
       const { database, swallow, closed, end } = await behindLine()
