@@ -159,6 +159,20 @@ describeStores(kinds, (servers) => {
     expect(await finished(ingest, await submitted(ingest, 'a.md', sections(1)))).toMatchObject({ state: 'done' })
   })
 
+  test('a job that is put off is begun when it is due, long before anybody would look by themselves', async () => {
+    const played = await startedOn(store, { pollMs: 10, leaseMs: 600_000, retryDelayMs: 200, retryDelayMsMax: 200 })
+    let tries = 0
+    played.onEmbed = async () => {
+      tries += 1
+      if (tries === 1) throw embedderDown()
+    }
+    const startMs = performance.now()
+    expect(await finished(played.ingest, await submitted(played.ingest, 'a.md', sections(1)))).toMatchObject({ state: 'done' })
+    expect(tries).toBe(2)
+    // A sixth of the lease is 100 s.
+    expect(performance.now() - startMs).toBeLessThan(30_000)
+  })
+
   test('shows a document by its words while the embedder is missing, when that is asked for', async () => {
     const played = await startedOn(store)
     const { ingest, database } = played

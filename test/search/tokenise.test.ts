@@ -23,6 +23,17 @@ function hasWhole(asked: string, text: string): boolean {
 }
 
 describe('a compound', () => {
+  test('gives the same again wherever it stands, also after so many others that it is forgotten', () => {
+    const text = 'getUserById of v1.2.3'
+    const fresh = tokenise(text, 'en')
+    const shifted = tokenise(`read: ${text}`, 'en').filter(({ lump }) => lump > 0)
+    expect(shifted).toEqual(fresh.map((token) => ({ ...token, start: token.start + 6, end: token.end + 6, lump: token.lump + 1 })))
+    for (let at = 0; at < 10_001; at += 1) tokenise(`item-${at}`, 'en')
+    expect(tokenise(text, 'en')).toEqual(fresh)
+    // The language decides how its parts are stemmed.
+    expect(termsOf('userNames', 'none')).not.toEqual(termsOf('userNames', 'en'))
+  })
+
   test.each([
     ['getUserById', 'user'],
     ['getUserById', 'getuserbyid'],
