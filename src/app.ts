@@ -196,7 +196,7 @@ export function createApp(deps: AppDeps): App {
   const access: readonly RelayLayer[] = identity === null ? [] : [identity.modelAccess]
   const managing = manageable(() => config.features.modelOperations)
   const caching: readonly RelayLayer[] = [cache.layer, phases.boundary('cache')]
-  const limiting: readonly RelayLayer[] = [managing, limits.limiting, phases.boundary('limits'), ...caching]
+  const limiting: readonly RelayLayer[] = [phases.begin, managing, limits.limiting, phases.boundary('limits'), ...caching]
   const rag = createAppRag(initial, {
     stores,
     parts: {

@@ -72,8 +72,6 @@ export async function answer(request: AnswerRequest, call: Call, deps: AnswerDep
     return watched(refusal(asked.question, found.facts, deps.clock.nowMs()), { asked, call, place: null, deps, spent })
   }
   const prompt = promptFor(asked, found.answer, deps)
-  // The search, and the nodes that it waited for, are no part of what comes next.
-  call.progress.boundaryAtMs = null
   const stream = generatedAnswer(await deps.relay(generation(asked, prompt, deps), call), prompt.passages, found.facts)
   return watched(stream, { asked, call, place, deps, spent, learn: { model: asked.model, rough: prompt.rough } })
 }

@@ -7,20 +7,14 @@ export class SharedProgress implements Progress {
   /** What is shared does not pass by the cache. */
   readonly bypassHeaders = null
 
-  /** Of the call that the first who wanted the answer began. */
-  get boundaryAtMs(): number | null {
-    return this.#own.boundaryAtMs
-  }
-  set boundaryAtMs(boundaryAtMs: number | null) {
-    this.#own.boundaryAtMs = boundaryAtMs
-  }
+  /** Begins as that of the first who wanted the answer; each keeps its own. */
+  boundaryAtMs: number | null = null
 
   /** Shows the state in `progress` from now on, until `remove`. */
   add(progress: Progress): void {
     this.#mirrors.add(progress)
-    this.#own.boundaryAtMs ??= progress.boundaryAtMs
-    const { boundaryAtMs } = progress
-    Object.assign(progress, this.#own, { boundaryAtMs })
+    this.boundaryAtMs ??= progress.boundaryAtMs
+    Object.assign(progress, this.#own, { boundaryAtMs: progress.boundaryAtMs })
   }
 
   remove(progress: Progress): void {

@@ -60,8 +60,8 @@ export interface Call {
   explanation: Explanation | null
 }
 
-/** The progress of a call that has just arrived. */
-export function newProgress(): Progress {
+/** The progress of a call that has just arrived; `boundaryAtMs`: when, for those from outside. */
+export function newProgress(boundaryAtMs: number | null = null): Progress {
   return {
     phase: 'received',
     queuePosition: 0,
@@ -70,7 +70,7 @@ export function newProgress(): Progress {
     attempts: 0,
     frames: 0,
     dispatchedAtMs: null,
-    boundaryAtMs: null,
+    boundaryAtMs,
     bypassHeaders: null,
   }
 }

@@ -26,6 +26,12 @@ export class Phases {
     progress.boundaryAtMs = nowMs
   }
 
+  /** A layer from which on the next part is counted; what went before, a search of an assistant's say, is nobody's. */
+  readonly begin: RelayLayer = (next) => (request, call) => {
+    call.progress.boundaryAtMs = this.#deps.clock.nowMs()
+    return next(request, call)
+  }
+
   /** A layer at the end of `phase`. */
   boundary(phase: OverheadPhase): RelayLayer {
     return (next) => (request, call) => {

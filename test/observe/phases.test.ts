@@ -30,3 +30,19 @@ test('the time between two boundaries is that of the part between; a call from i
   expect([of('cache', 'count'), of('cache', 'sum')]).toEqual([2, 0.004])
   expect(of('auth', 'count')).toBe(0)
 })
+
+test('what went by before a part began is not its time', async () => {
+  const { observer } = makeObserver()
+  const clock = manualClock()
+  const phases = new Phases({ clock, metrics: observer.metrics })
+  const innermost: Relay = () => new Promise(() => undefined)
+  const limits = phases.begin((request, call) => {
+    clock.advance(3)
+    return phases.boundary('limits')(innermost)(request, call)
+  })
+  const call = makeCall()
+  call.progress.boundaryAtMs = clock.nowMs()
+  clock.advance(2_000)
+  void limits(makeRequest(), call)
+  expect(sample(await scrapeOf(observer), 'corral_overhead_seconds_sum{phase="limits"}')).toBe(0.003)
+})

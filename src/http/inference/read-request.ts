@@ -27,7 +27,7 @@ export function startCall(deps: InferenceDeps, { headers, principal, arrivedAtMs
     principal,
     signal: new CallSignal(),
     trace: deps.tracer.start(headers.traceparent ?? undefined, headers.tracestate ?? undefined),
-    progress: { ...newProgress(), boundaryAtMs: arrivedAtMs },
+    progress: newProgress(arrivedAtMs),
     explanation: null,
   }
   deps.phases.passed(call, 'auth')
