@@ -5,8 +5,10 @@
  */
 import { systemClock } from '../src/base/clock.ts'
 import { fillCollection } from './harness/bench-collection.ts'
+import type { Gateway } from './harness/gateway.ts'
 import { type Summary, summaryOf } from './harness/outcome.ts'
-import { atLeast, atMost, benchResult, type BenchOptions, type BenchResult } from './harness/result.ts'
+import { cpuMs } from './harness/process-stat.ts'
+import { atLeast, atMost, benchResult, type BenchOptions, type BenchResult, rounded } from './harness/result.ts'
 import { type LoadDriver, onStage } from './harness/stage.ts'
 import { storedGateway } from './harness/stored-gateway.ts'
 import type { WorkloadSpec } from './harness/workload.ts'
@@ -26,16 +28,25 @@ interface Phase {
   readonly seed: number
 }
 
-async function play(driver: LoadDriver, port: number, phase: Phase): Promise<Summary> {
+interface Played extends Summary {
+  /** Of the gateway, for each search that the cache did not answer; null where it answered all. */
+  readonly cpuMsPerNew: number | null
+}
+
+async function play(driver: LoadDriver, { port, pid }: Gateway, phase: Phase): Promise<Played> {
   const workload: WorkloadSpec = { kind: 'searches', seed: phase.seed, requests: 10_000_000, topics, repeatShare: phase.repeatShare }
   const { connections, rate, thinkMs } = phase
   await driver.start({ port, path: '/rag/search', connections, rate, thinkMs, rampMs: 1_000, timeoutMs: 30_000, body: '{}', workload })
   await systemClock.sleep(2_000)
   await driver.mark()
+  const beforeMs = cpuMs(pid)
   await systemClock.sleep(phase.seconds * 1_000)
   const window = await driver.mark()
+  const tookMs = cpuMs(pid) - beforeMs
   await driver.finish(5_000)
-  return summaryOf(window)
+  const summary = summaryOf(window)
+  const isNew = summary.requests * (1 - summary.hitShare)
+  return { ...summary, cpuMsPerNew: isNew < 1 ? null : rounded(tookMs / isNew) }
 }
 
 /** Seeds differ, so that what is new in one phase is new; repeats alone stay within one closed set. */
@@ -54,11 +65,10 @@ function phasesOf(isQuick: boolean): Phase[] {
 export async function run(options: BenchOptions): Promise<BenchResult> {
   return onStage(options, async (stage) => {
     const { gateway } = await storedGateway(stage, { speed: 1_000, embedMsPerItem: 1 })
-    const { port } = gateway
-    await fillCollection(`http://127.0.0.1:${port}`, { documents: options.isQuick ? documents.quick : documents.full, topics })
+    await fillCollection(`http://127.0.0.1:${gateway.port}`, { documents: options.isQuick ? documents.quick : documents.full, topics })
     const driver = await stage.driver()
-    const data: Record<string, Summary> = {}
-    for (const phase of phasesOf(options.isQuick)) data[phase.name] = await play(driver, port, phase)
+    const data: Record<string, Played> = {}
+    for (const phase of phasesOf(options.isQuick)) data[phase.name] = await play(driver, gateway, phase)
     const of = (name: string): Summary => data[name] ?? measuredNothing
     return benchResult('search-load', options, {
       bars: [
