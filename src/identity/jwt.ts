@@ -1,7 +1,7 @@
 /**
  * Signed tokens (JWT, RFC 7519, as RFC 8725 wants them checked). Shape, size, algorithm and header are judged before any
  * cryptography; the key comes from the issuer's own set and never from the token; everything jose leaves optional is asked
- * for. A token that was good is kept by its hash until it expires, so the cost is paid once.
+ * for. A token that was good is kept by its hash until it expires or is too old, so the cost is paid once.
  */
 import { jwtVerify } from 'jose'
 import { JOSEError } from 'jose/errors'
@@ -98,7 +98,12 @@ function grantOf(claims: Claims, options: IssuerOptions, { limitsOf, isSuspended
   const tokenId = typeof jti === 'string' || typeof jti === 'number' ? String(jti) : null
   if (isRevoked({ issuer: options.issuer, subject: String(sub), tokenId, issuedAtSeconds: iat })) return denied('revoked')
   if (isSuspended(principal.tenant)) return denied('suspended')
-  return { kind: 'granted', principal, expiresAtWallMs: exp * 1_000 + options.clockToleranceMs, final: true }
+  return { kind: 'granted', principal, expiresAtWallMs: endsAtWallMs({ exp, iat }, options), final: true }
+}
+
+/** Epoch ms from which on a process that meets the token for the first time would refuse it. */
+function endsAtWallMs({ exp, iat }: { readonly exp: number; readonly iat: number }, options: IssuerOptions): number {
+  return Math.min(exp * 1_000, iat * 1_000 + options.tokenAgeMsMax) + options.clockToleranceMs
 }
 
 /** Whole seconds. The standard allows fractions; nobody who means well sends them, and parsers differ on them. */

@@ -40,6 +40,19 @@ describe('a good token', () => {
     expect(await judge(stand, token)).toBe('expired')
   })
 
+  test('is known for no longer than a token may be old, however late it expires', async () => {
+    const seen = await tokenStand([issuer], { tokenAgeMsMax: 3_600_000 })
+    const token = issuer.token({ exp: nowSeconds + 30 * 86_400 })
+    expect(await judge(seen, token)).toBe('granted')
+    seen.clock.pass(3_629_999)
+    expect(await judge(seen, token)).toBe('granted')
+    seen.clock.pass(1)
+    const fresh = await tokenStand([issuer], { tokenAgeMsMax: 3_600_000 })
+    fresh.clock.pass(3_631_000)
+    expect(await judge(seen, token)).toBe('expired')
+    expect(await judge(fresh, token)).toBe('invalid_token')
+  })
+
   test.each([
     ['a list with ours among a thousand', { aud: [...Array.from({ length: 999 }, (_, index) => index.toString(36)), 'corral'] }],
     ['a clock that is 29 s ahead', { iat: nowSeconds + 29, nbf: nowSeconds + 29 }],
