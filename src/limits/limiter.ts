@@ -91,10 +91,10 @@ class SharedLimiter implements Limiter {
   readonly #replica: string
   #decidedAlone = 0
 
-  constructor(memory: MemoryLimiter, redis: RedisStore, { clock, options, replica }: LimiterDeps) {
+  constructor(memory: MemoryLimiter, redis: RedisStore, { clock, options, replica, workers = 1 }: LimiterDeps) {
     this.#memory = memory
     this.#shared = new RedisLimiter({ redis, clock, leaseMs: () => options().reservationMs })
-    this.#replicas = new Replicas(redis, clock, replica)
+    this.#replicas = new Replicas(redis, clock, { name: replica, workers })
     this.#replica = replica
   }
 

@@ -1,6 +1,6 @@
 /**
  * How many replicas are alive: each writes a sign of life into Redis and counts the others'. While Redis is away the last
- * known number stands, because each replica then grants its share of every limit.
+ * known number stands, because each replica then grants its share of every limit; before it was ever there, the workers of this machine count.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { skipped, type RedisScript, type RedisStore } from '../store/redis-store.ts'
@@ -9,6 +9,13 @@ import { heartbeatScript } from './scripts.ts'
 const beatMs = 1_000
 const lifeMs = 5_000
 
+interface ReplicaFacts {
+  /** Unique to this process. */
+  readonly name: string
+  /** Processes on this machine that serve together, this one included. */
+  readonly workers: number
+}
+
 export class Replicas {
   readonly #redis: RedisStore
   readonly #clock: Clock
@@ -16,14 +23,16 @@ export class Replicas {
   readonly #script: RedisScript
   #timer: Timer | null = null
   #closed = false
-  /** At least 1: oneself. */
-  alive = 1
+  readonly #workers: number
+  /** At least the workers of this machine, oneself included. */
+  alive: number
 
-  /** `name` is unique to this process. */
-  constructor(redis: RedisStore, clock: Clock, name: string) {
+  constructor(redis: RedisStore, clock: Clock, { name, workers }: ReplicaFacts) {
     this.#redis = redis
     this.#clock = clock
     this.#name = name
+    this.#workers = workers
+    this.alive = workers
     this.#script = redis.script(heartbeatScript)
   }
 
@@ -44,7 +53,7 @@ export class Replicas {
 
   async #beat(): Promise<void> {
     const alive = await this.#script.run([this.#key], [this.#name, lifeMs])
-    if (alive !== skipped && typeof alive === 'number') this.alive = Math.max(1, alive)
+    if (alive !== skipped && typeof alive === 'number') this.alive = Math.max(this.#workers, alive)
     if (this.#closed) return
     this.#timer = this.#clock.after(this.#redis.state === 'up' ? beatMs : beatMs / 10, () => void this.#beat())
   }

@@ -10,6 +10,7 @@ import { createRedis } from '../../src/store/redis.ts'
 import type { RedisStore } from '../../src/store/redis-store.ts'
 import { redisOptions } from '../../src/store/redis-options.ts'
 import { until } from '../support/gateway.ts'
+import { freePort } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
 import { options, planOf } from './plans.ts'
 
@@ -77,6 +78,26 @@ test('four replicas and 100,000 requests never exceed the limit', async () => {
   expect(replicas.reduce((sum, { limiter }) => sum + limiter.stats.decidedAlone, 0)).toBe(0)
   expect(admitted).toBeGreaterThanOrEqual(limit)
   expect(admitted).toBeLessThanOrEqual(limit + limit * minutes)
+})
+
+test('workers that never saw Redis share a limit among them', async () => {
+  const port = await freePort()
+  const plan = planOf({ own: { requestsPerMinute: 100 } })
+  const parsed = options({})
+  let admitted = 0
+  for (let index = 0; index < 4; index += 1) {
+    const store = createRedis(redisOptions.parse({ url: `redis://127.0.0.1:${port}` }), { clock: systemClock, random: () => 0.5 })
+    const clock = { ...systemClock, nowMs: () => 0 }
+    const limiter = createLimiter({ clock, options: () => parsed, redis: store, replica: `lone${index}`, workers: 4 })
+    onTestFinished(async () => {
+      await limiter.close()
+      await store.close()
+    })
+    store.start()
+    limiter.start()
+    admitted += await countAdmitted({ limiter, store }, plan, 100)
+  }
+  expect(admitted).toBe(100)
 })
 
 test('a denied request takes nothing of any meter', async () => {
