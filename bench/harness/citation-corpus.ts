@@ -98,6 +98,7 @@ export class Corpus {
         highlights: [],
         before: '',
         after: '',
+        passage: { start: 0, end: text.length },
       }))
   }
 

@@ -94,6 +94,7 @@ export function searcher(
     filter: [],
     facets: [],
     neighbours: 0,
+    section: false,
     perDocument: false,
     reranker: null,
   } as const

@@ -125,6 +125,7 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
       filter: settings.filter,
       facets: [],
       neighbours: 0,
+      section: false,
       perDocument: settings.perDocument,
       reranker: settings.reranker,
       explain: false,

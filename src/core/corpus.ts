@@ -138,6 +138,10 @@ export interface SearchRequest {
   readonly facets: readonly string[]
   /** Chunks before and after each hit that are given with it. */
   readonly neighbours: number
+  /** Instead of neighbours: the section that a hit is part of, as far as it fits. */
+  readonly section: boolean
+  /** Characters of a hit with what is given around it. Left out: 8,000. */
+  readonly passageCharacters?: number
   /** One hit per document. */
   readonly perDocument: boolean
   /** A chat model that orders the best hits again; null: none. */
@@ -171,8 +175,10 @@ export interface SearchHit {
   /** As each leg gave it: BM25 (no upper bound), cosine (−1–1); null: not found by that leg. */
   readonly scores: { readonly keyword: number | null; readonly vector: number | null; readonly rerank: number | null }
   readonly highlights: readonly Highlight[]
+  /** What stands around the chunk, when asked for; else empty. `before + chunk.text + after` is the document's own text over `passage`. */
   readonly before: string
   readonly after: string
+  readonly passage: { readonly start: number; readonly end: number }
 }
 
 export interface SearchAnswer {

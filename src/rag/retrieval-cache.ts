@@ -31,7 +31,7 @@ export interface RetrievalCacheDeps {
 }
 
 /** Raised when what is stored changes. */
-const schema = 1
+const schema = 2
 
 export class RetrievalCache {
   readonly #deps: RetrievalCacheDeps

@@ -6,8 +6,8 @@ import type { Database } from '../store/database.ts'
 import { withoutDuplicates } from './collapse.ts'
 import type { FusedHit } from './fuse.ts'
 import { highlightsOf } from './highlight.ts'
-import { readNeighbours } from './neighbours.ts'
 import { readKey, type SearchedCollection } from './search-legs.ts'
+import { type Around, passageCharacters, unwidened, widenHits } from './widen.ts'
 
 /** Candidates read at once, for one result: duplicates and further chunks of a document fall out. */
 const readPerResult = 2
@@ -22,7 +22,7 @@ export interface Found {
   readonly text: string
   readonly ordinal: number
   readonly language: string
-  readonly hit: Omit<SearchHit, 'score' | 'scores' | 'highlights' | 'before' | 'after'>
+  readonly hit: Omit<SearchHit, 'score' | 'scores' | 'highlights' | keyof Around>
 }
 
 const scalar = z.union([z.string(), z.number(), z.boolean()])
@@ -134,24 +134,34 @@ export interface FinishOptions {
 
 /** Adds the text around and what to mark. */
 export async function finishHits(database: Database, found: readonly Found[], { request, terms }: FinishOptions): Promise<SearchHit[]> {
-  const around = new Map<Found, { readonly before: string; readonly after: string }>()
-  for (const place of request.neighbours === 0 ? [] : new Set(found.map((item) => item.place))) {
-    const own = found.filter((item) => item.place === place)
-    const [first] = own
-    if (first === undefined) continue
-    const middles = own.map(({ hit, ordinal }) => ({ document: hit.document.id, ordinal }))
-    const wish = { tenant: request.tenant, collection: first.collection.id, reach: request.neighbours, middles }
-    const texts = await database.tx({ tenant: request.tenant }, ({ last }) => readNeighbours({ query: last }, wish), {
-      name: 'read_neighbours',
-      readOnly: true,
-    })
-    for (const [index, item] of own.entries()) around.set(item, texts[index] ?? { before: '', after: '' })
-  }
+  const around = await widened(database, found, request)
   return found.map((item) => ({
     ...item.hit,
     score: item.fused.score,
     scores: { keyword: item.fused.keyword, vector: item.fused.vector, rerank: null },
     highlights: highlightsOf(item.text, terms, [item.language]),
-    ...(around.get(item) ?? { before: '', after: '' }),
+    ...(around.get(item) ?? unwidened(item.hit.chunk)),
   }))
+}
+
+async function widened(
+  database: Database,
+  found: readonly Found[],
+  { tenant, neighbours, section, passageCharacters: charactersMax = passageCharacters.default }: SearchRequest,
+): Promise<ReadonlyMap<Found, Around>> {
+  const around = new Map<Found, Around>()
+  if (neighbours === 0 && !section) return around
+  for (const place of new Set(found.map((item) => item.place))) {
+    const own = found.filter((item) => item.place === place)
+    const [first] = own
+    if (first === undefined) continue
+    const middles = own.map(({ hit: { document, chunk }, ordinal }) => ({ ...chunk, document: document.id, ordinal }))
+    const wish = { tenant, collection: first.collection.id, by: section ? ('section' as const) : neighbours, charactersMax, middles }
+    const texts = await database.tx({ tenant }, (transaction) => widenHits(transaction, wish), { name: 'widen_hits', readOnly: true })
+    for (const [index, item] of own.entries()) {
+      const text = texts[index]
+      if (text !== undefined) around.set(item, text)
+    }
+  }
+  return around
 }

@@ -9,10 +9,10 @@ import type { Database } from '../store/database.ts'
 import { FilterMemory } from './filter-allowed.ts'
 import { fuse, type FusedHit } from './fuse.ts'
 import { MeasuredCost } from './measured-cost.ts'
-import { neighboursMax } from './neighbours.ts'
 import { type AskModel, rerank, rerankPassagesMax } from './rerank.ts'
 import { type LegResults, readKey, runLegs } from './search-legs.ts'
 import { finishHits, readFound } from './search-results.ts'
+import { neighboursMax, passageCharacters } from './widen.ts'
 
 export const searchLimitMax = 100
 export const searchedCollectionsMax = 10
@@ -80,7 +80,8 @@ export async function search(request: SearchRequest, deps: SearchDeps): Promise<
   }
 }
 
-function checkRequest({ collections, query, limit, neighbours, tenant }: SearchRequest): void {
+function checkRequest(request: SearchRequest): void {
+  const { collections, query, limit, tenant } = request
   if (tenant === '') throw new Error('a search of no tenant')
   if (collections.length === 0 || collections.length > searchedCollectionsMax) {
     throw invalid(`1 to ${searchedCollectionsMax} collections are searched at once, not ${collections.length}`)
@@ -89,8 +90,15 @@ function checkRequest({ collections, query, limit, neighbours, tenant }: SearchR
   if (query.trim() === '') throw invalid('the query is empty')
   if (query.length > queryCharactersMax) throw invalid(`a query has at most ${queryCharactersMax} characters, this one ${query.length}`)
   if (!Number.isInteger(limit) || limit < 1 || limit > searchLimitMax) throw invalid(`limit is 1 to ${searchLimitMax}, not ${limit}`)
+  checkWidening(request)
+}
+
+function checkWidening({ neighbours, section, passageCharacters: characters = passageCharacters.default }: SearchRequest): void {
   if (!Number.isInteger(neighbours) || neighbours < 0 || neighbours > neighboursMax)
     throw invalid(`neighbours is 0 to ${neighboursMax}, not ${neighbours}`)
+  if (section && neighbours > 0) throw invalid('give neighbours or section, not both')
+  if (!Number.isInteger(characters) || characters < 1 || characters > passageCharacters.max)
+    throw invalid(`passageCharacters is 1 to ${passageCharacters.max}, not ${characters}`)
 }
 
 function invalid(message: string): CorralError {

@@ -33,6 +33,7 @@ export function hitOf({ id, text, title = `Title of ${id}`, uri, page, start = 0
     highlights: [],
     before: '',
     after: '',
+    passage: { start, end: start + text.length },
   }
 }
 

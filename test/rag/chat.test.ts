@@ -185,6 +185,23 @@ test('a search finds by word and meaning, as the description says', async () => 
   expect(best?.highlights.map(({ start, end }) => best.chunk.text.slice(start, end))).toContain('copper')
 })
 
+test('a section around a hit is the text of the document between its offsets', async () => {
+  const parts = [
+    '# Ships\n\nShips 🚢 sail.',
+    '## Engines\n\n| part | weight |\n|---|---|\n| piston | 3 |',
+    'A piston 🔩 wears out.',
+    '# Crew\n\nCrews rest.',
+  ]
+  await gateway.collection('ships', {})
+  await gateway.put('ships', 'ship', parts.join('\n\n'), { type: 'text/markdown' })
+  const body = { collection: 'ships', query: 'piston wears out', section: true }
+  const [hit] = searchView.parse(mustBe(200, await gateway.ask('POST', '/rag/search', { body })).json).results
+  const { text } = mustBe(200, await gateway.ask('GET', '/rag/collections/ships/documents/ship/text'))
+  expect(hit === undefined ? '' : hit.before + hit.chunk.text + hit.after).toBe(text.slice(hit?.passage.start, hit?.passage.end))
+  expect(hit?.passage.start).toBeLessThan(hit?.chunk.start ?? 0)
+  expect([hit?.before.includes('| piston | 3 |'), hit?.after.includes('Crews')]).toEqual([true, false])
+})
+
 test('only-if-cached: a search that was made is told again, any other is 504', async () => {
   const ask = (query: string, headers: Record<string, string> = {}) =>
     gateway.ask('POST', '/rag/search', { body: { collection: 'metals', query }, headers })
@@ -220,6 +237,7 @@ test.each([
   ['an unknown operator', { query: 'q', filter: [{ field: 'a', op: 'like', value: 'x' }] }, 'filter.0'],
   ['a filter without a value', { query: 'q', filter: [{ field: 'a', op: 'eq' }] }, 'filter.0'],
   ['neighbours beyond reason', { query: 'q', neighbours: 99 }, 'neighbours'],
+  ['neighbours and the section', { query: 'q', neighbours: 1, section: true }, 'neighbours or section, not both'],
   ['an unknown key', { query: 'q', topK: 3 }, 'topK'],
   ['a query that is no text', { query: 3 }, 'query'],
 ])('a search with %s is told what to change', async (_, body, words) => {

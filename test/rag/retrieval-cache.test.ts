@@ -19,6 +19,7 @@ const request: SearchRequest = {
   filter: [],
   facets: [],
   neighbours: 0,
+  section: false,
   perDocument: false,
   reranker: null,
   explain: false,

@@ -124,12 +124,6 @@ describeStores(kinds, (servers) => {
     expect(after.versions['docs']).toBe((before.versions['docs'] ?? 0) + 2)
   })
 
-  test('gives the text around a hit without what chunks repeat', async () => {
-    const [first] = (await ask('cat eats fish', { neighbours: 1 })).results
-    expect(first?.chunk.id).toBe('cats#1')
-    expect([first?.before, first?.after]).toEqual(['The cat sleeps on the warm roof.', 'Kittens play with wool all day.'])
-  })
-
   test('gives one hit per document when asked', async () => {
     const answer = await ask('cat dog', { perDocument: true })
     expect(answer.results.map(({ document }) => document.id).toSorted()).toEqual(['cats', 'dogs', 'fish'])
@@ -178,6 +172,8 @@ describeStores(kinds, (servers) => {
     await expect(ask('cat', { limit: 0 })).rejects.toThrow('limit is 1 to 100')
     await expect(ask('cat', { collections: [] })).rejects.toThrow('1 to 10 collections')
     await expect(ask('cat', { neighbours: 6 })).rejects.toThrow('neighbours is 0 to 5')
+    await expect(ask('cat', { neighbours: 1, section: true })).rejects.toThrow('neighbours or section, not both')
+    await expect(ask('cat', { section: true, passageCharacters: 0 })).rejects.toThrow('passageCharacters is 1 to 20000')
     await expect(ask('cat', { filter: [{ field: 'kind', op: 'range' }] })).rejects.toThrow('kind: a range needs')
   })
 

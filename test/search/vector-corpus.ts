@@ -28,6 +28,8 @@ export interface Written {
   readonly id: string
   readonly chunks: readonly string[]
   readonly metadata?: Metadata
+  /** Heading path of each chunk. */
+  readonly headings?: readonly (readonly string[])[]
   readonly digest?: string
   /** False: the embedder was down. */
   readonly isEmbedded?: boolean
@@ -39,6 +41,7 @@ export async function writeOf({
   id,
   chunks,
   metadata = {},
+  headings = [],
   digest: by = digest,
   isEmbedded = true,
 }: Written): Promise<DocumentWrite> {
@@ -48,13 +51,19 @@ export async function writeOf({
   const placed = plain.chunks.map((chunk, ordinal) => {
     const start = at
     at += chunk.text.length + 1
-    return { ...chunk, start, end: start + chunk.text.length, vector: isEmbedded ? (vectors[ordinal] ?? null) : null }
+    return {
+      ...chunk,
+      headings: headings[ordinal] ?? [],
+      start,
+      end: start + chunk.text.length,
+      vector: isEmbedded ? (vectors[ordinal] ?? null) : null,
+    }
   })
   return { ...plain, document: { ...plain.document, metadata }, chunks: placed, embedding: isEmbedded ? { model, digest: by } : null }
 }
 
-export async function put(database: Database, written: Written): Promise<void> {
-  const write = await writeOf(written)
+export async function put(database: Database, written: Written | DocumentWrite): Promise<void> {
+  const write = 'document' in written ? written : await writeOf(written)
   await database.tx({ tenant }, (transaction) => writeDocument(transaction, write, writeVectors))
 }
 
@@ -98,6 +107,7 @@ export function requestOf(query: string, overrides: Partial<SearchRequest> = {})
     filter: [],
     facets: [],
     neighbours: 0,
+    section: false,
     perDocument: false,
     reranker: null,
     explain: false,

@@ -78,6 +78,7 @@ const hit = z.strictObject({
   highlights: z.array(z.strictObject({ start: z.int(), end: z.int() })),
   before: text,
   after: text,
+  passage: z.strictObject({ start: z.int(), end: z.int() }),
 })
 
 export const searchView = z.strictObject({

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { collectionSettings } from '../../search/collections.ts'
 import { queryCharactersMax, searchedCollectionsMax, searchLimitMax } from '../../search/search.ts'
 import { vectorIndexSettings } from '../../search/vector/tables.ts'
+import { neighboursMax, passageCharacters } from '../../search/widen.ts'
 
 const settings = z.strictObject({
   ...collectionSettings.shape,
@@ -64,7 +65,9 @@ export const searchBody = z.strictObject({
   limit: z.int().min(1).max(searchLimitMax).default(10),
   filter: z.array(condition).max(16).default([]),
   facets: z.array(field).max(16).default([]),
-  neighbours: z.int().min(0).max(5).default(0),
+  neighbours: z.int().min(0).max(neighboursMax).default(0),
+  section: z.boolean().default(false),
+  passageCharacters: z.int().min(1).max(passageCharacters.max).default(passageCharacters.default),
   perDocument: z.boolean().default(false),
   reranker: z.string().min(1).max(200).nullable().default(null),
   fusionWeight: z.number().min(0).max(1).optional(),

@@ -1,0 +1,151 @@
+/**
+ * Hits widened to what stands around them: chunks before and after, or the section they are part of (the nearest chunks below the same
+ * heading). Whole chunks are taken, nearest first, as long as all of it fits into a number of characters. What is given is the document's own
+ * text between its offsets, with what stands between chunks, so that a quote of it can be found there.
+ */
+import { z } from 'zod'
+
+import type { Transaction } from '../store/database.ts'
+
+/** Chunks to each side. */
+export const neighboursMax = 5
+/** Chunks of a section that are looked at to each side. */
+const sectionReach = 64
+/** Characters of a widened hit: what is given where nothing else was asked for, and the most. */
+export const passageCharacters = { default: 8_000, max: 20_000 } as const
+
+/** A hit as it was found. */
+export interface Middle {
+  readonly document: string
+  readonly ordinal: number
+  readonly start: number
+  readonly end: number
+  readonly text: string
+}
+
+export interface Around {
+  /** The document's text from the beginning of the passage to the chunk, and from the chunk to its end. */
+  readonly before: string
+  readonly after: string
+  /** `document.text.slice(start, end)` is `before`, the chunk's text and `after`. */
+  readonly passage: { readonly start: number; readonly end: number }
+}
+
+export interface Widening {
+  readonly tenant: string
+  /** Id. */
+  readonly collection: string
+  /** Chunks to each side, or the section. */
+  readonly by: number | 'section'
+  /** Of the whole passage. */
+  readonly charactersMax: number
+  readonly middles: readonly Middle[]
+}
+
+interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** The chunk and nothing around it. */
+export function unwidened({ start, end }: Range): Around {
+  return { before: '', after: '', passage: { start, end } }
+}
+
+/** What stands around each of `middles`, in their order. A document that was changed meanwhile is not widened. */
+export async function widenHits(transaction: Transaction, wish: Widening): Promise<Around[]> {
+  const near = await readNear(transaction, wish)
+  const ranges = wish.middles.map((middle, place) => rangeOf(middle, near[place] ?? new Map(), wish.charactersMax))
+  const texts = await readTexts(transaction, wish, ranges)
+  return wish.middles.map((middle, place) => {
+    const range = ranges[place]
+    const text = texts[place]
+    if (range === undefined || text === undefined) return unwidened(middle)
+    const from = middle.start - range.start
+    const to = middle.end - range.start
+    if (text.slice(from, to) !== middle.text) return unwidened(middle)
+    return { before: text.slice(0, from), after: text.slice(to), passage: range }
+  })
+}
+
+const nearRow = z.object({ place: z.number(), ordinal: z.number(), start_at: z.number(), end_at: z.number() })
+
+/** Ranges of the chunks that may be taken, by ordinal, for each of the middles. */
+async function readNear(
+  { query }: Transaction,
+  { tenant, collection, by, middles }: Widening,
+): Promise<readonly ReadonlyMap<number, Range>[]> {
+  const { rows } = await query(
+    `select m.place::int as place, c.ordinal, c.start_at, c.end_at
+      from unnest($3::text[], $4::int[]) with ordinality as m(document, ordinal, place)
+      join rag_chunks own on own.tenant = $1 and own.collection = $2 and own.document = m.document and own.ordinal = m.ordinal
+      join rag_chunks c on c.tenant = $1 and c.collection = $2 and c.document = m.document and c.ordinal between m.ordinal - $5 and m.ordinal + $5
+      where not $6::boolean or c.headings[1:cardinality(own.headings)] = own.headings`,
+    [
+      tenant,
+      collection,
+      middles.map(({ document }) => document),
+      middles.map(({ ordinal }) => ordinal),
+      by === 'section' ? sectionReach : by,
+      by === 'section',
+    ],
+  )
+  const near = middles.map(() => new Map<number, Range>())
+  for (const row of rows) {
+    const { place, ordinal, start_at: start, end_at: end } = nearRow.parse(row)
+    near[place - 1]?.set(ordinal, { start, end })
+  }
+  return near
+}
+
+/** Takes chunks by turns before and after; a side ends at a gap, or at the first chunk that does not fit. */
+function rangeOf(middle: Middle, near: ReadonlyMap<number, Range>, charactersMax: number): Range {
+  let range: Range = { start: middle.start, end: middle.end }
+  let sides = [-1, 1]
+  for (let distance = 1; sides.length > 0; distance += 1) {
+    sides = sides.filter((side) => {
+      const next = near.get(middle.ordinal + side * distance)
+      if (next === undefined) return false
+      const wider = { start: Math.min(range.start, next.start), end: Math.max(range.end, next.end) }
+      if (wider.end - wider.start > charactersMax) return false
+      range = wider
+      return true
+    })
+  }
+  return range
+}
+
+/** What takes two code units in JavaScript, where offsets are counted, and is one character to the database. */
+const wide = String.raw`[\U00010000-\U0010FFFF]`
+
+/**
+ * A text from where it holds `start` code units for sure, by characters, and how many code units stand before that: as many characters back from
+ * `start` as there can be wide ones before it.
+ */
+const textsSql = `select m.place::int as place, f.first + regexp_count(left(d.text, f.first), '${wide}') as units, substr(d.text, f.first + 1, m.end_at - f.first) as text
+  from unnest($3::text[], $4::int[], $5::int[]) with ordinality as m(document, start_at, end_at, place)
+  join rag_documents d on d.tenant = $1 and d.collection = $2 and d.id = m.document
+  cross join lateral (select m.start_at - regexp_count(left(d.text, m.start_at), '${wide}') as first offset 0) as f`
+
+const textRow = z.object({ place: z.number(), units: z.number(), text: z.string() })
+
+async function readTexts(
+  { last }: Transaction,
+  { tenant, collection, middles }: Widening,
+  ranges: readonly Range[],
+): Promise<readonly (string | undefined)[]> {
+  const { rows } = await last(textsSql, [
+    tenant,
+    collection,
+    middles.map(({ document }) => document),
+    ranges.map(({ start }) => start),
+    ranges.map(({ end }) => end),
+  ])
+  const texts: (string | undefined)[] = middles.map(() => undefined)
+  for (const row of rows) {
+    const { place, units, text } = textRow.parse(row)
+    const range = ranges[place - 1]
+    if (range !== undefined) texts[place - 1] = text.slice(range.start - units, range.end - units)
+  }
+  return texts
+}
