@@ -1,7 +1,10 @@
 /**
- * How many requests an address may make without showing a valid credential: asked before any hash, signature or database work,
- * so that guessing keys costs the guesser and not the gateway. An IPv6 address counts with its /64, which is what one customer
- * gets. Fails closed: a full table of active addresses counts newcomers together. Pure: time is an argument.
+ * How many requests an address may make without showing a valid credential: asked before any signature or database work, so that
+ * guessing keys costs the guesser and not the gateway. An IPv6 address counts with its /64, which is what one customer gets. Fails
+ * closed: a full table of active addresses counts newcomers together. Pure: time is an argument.
+ *
+ * A credential that nobody knows yet is on trial until it is judged, and each trial keeps one unit: charged unless the credential was
+ * good. So a burst at once is held to the limit as well, and good newcomers behind one address wait for each other, not for the minute.
  */
 import { isIPv6 } from 'node:net'
 
@@ -10,6 +13,15 @@ import { drained, partsPerUnit, waitUs } from './gcra.ts'
 interface Bucket {
   parts: number
   atUs: number
+  /** Credentials being looked up. */
+  onTrial: number
+  /** Those that come when all units are charged or on trial, in order. */
+  readonly waiting: Waiting[]
+}
+
+interface Waiting {
+  tryIn(): AddressTrial | null
+  resolve(trial: AddressTrial): void
 }
 
 export interface AddressVerdict {
@@ -17,6 +29,10 @@ export interface AddressVerdict {
   /** Milliseconds until one more fits; 0 when admitted. */
   readonly waitMs: number
 }
+
+/** Leave to look up a credential, whose `end` is to be called once, or how long to wait. */
+export type AddressTrial =
+  { readonly admitted: true; end(isCharged: boolean): void } | { readonly admitted: false; readonly waitMs: number }
 
 export interface AddressLimits {
   readonly enabled: boolean
@@ -28,6 +44,10 @@ const admittedVerdict: AddressVerdict = { admitted: true, waitMs: 0 }
 /** Addresses looked at for an idle one when the table is full. */
 const looksPerInsert = 32
 const together = 'others'
+/** Credentials of one address that wait for others of it to be judged. */
+const waitingMax = 1_000
+const retryAfterMs = 1_000
+const freeTrial: AddressTrial = { admitted: true, end: () => undefined }
 
 export class AddressLimiter {
   readonly #limits: () => AddressLimits
@@ -55,6 +75,39 @@ export class AddressLimiter {
     return admittedVerdict
   }
 
+  /** Puts a credential of `address` on trial; a promise where others have to be judged first. `nowMs`: monotonic, asked again at the end. */
+  hold(address: string, nowMs: () => number): AddressTrial | Promise<AddressTrial> {
+    if (!this.#limits().enabled) return freeTrial
+    const bucket = this.#bucket(networkOf(address), Math.floor(nowMs() * 1_000))
+    const tryIn = (): AddressTrial | null => this.#tryIn(bucket, nowMs)
+    const trial = tryIn()
+    if (trial !== null) return trial
+    if (bucket.waiting.length >= waitingMax) return { admitted: false, waitMs: retryAfterMs }
+    return new Promise((resolve) => void bucket.waiting.push({ tryIn, resolve }))
+  }
+
+  /** Null: it has to be seen first what those on trial are worth. */
+  #tryIn(bucket: Bucket, nowMs: () => number): AddressTrial | null {
+    const { unauthenticatedPerMinute: limit } = this.#limits()
+    const wait = waitUs(bucket.parts, limit, 1)
+    if (wait > 0) return { admitted: false, waitMs: wait / 1_000 }
+    if (waitUs(bucket.parts, limit, bucket.onTrial + 1) > 0) return null
+    bucket.onTrial += 1
+    return { admitted: true, end: (isCharged) => this.#end(bucket, isCharged, nowMs()) }
+  }
+
+  #end(bucket: Bucket, isCharged: boolean, nowMs: number): void {
+    this.#advance(bucket, Math.floor(nowMs * 1_000))
+    bucket.onTrial -= 1
+    if (isCharged) bucket.parts += partsPerUnit
+    for (let next = bucket.waiting[0]; next !== undefined; next = bucket.waiting[0]) {
+      const trial = next.tryIn()
+      if (trial === null) return
+      bucket.waiting.shift()
+      next.resolve(trial)
+    }
+  }
+
   /** Milliseconds until one more request of `address` fits; 0: now. Takes none, and costs next to nothing while nobody failed. */
   waitMs(address: string, nowMs: number): number {
     const { enabled, unauthenticatedPerMinute: limit } = this.#limits()
@@ -72,16 +125,19 @@ export class AddressLimiter {
   }
 
   #bucket(network: string, nowUs: number): Bucket {
-    const { unauthenticatedPerMinute: limit } = this.#limits()
     const key = this.#keyOf(network, nowUs)
     let bucket = this.#buckets.get(key)
     if (bucket === undefined) {
-      bucket = { parts: 0, atUs: nowUs }
+      bucket = { parts: 0, atUs: nowUs, onTrial: 0, waiting: [] }
       this.#buckets.set(key, bucket)
     }
-    bucket.parts = drained(bucket.parts, limit, nowUs - bucket.atUs)
-    bucket.atUs = nowUs
+    this.#advance(bucket, nowUs)
     return bucket
+  }
+
+  #advance(bucket: Bucket, nowUs: number): void {
+    bucket.parts = drained(bucket.parts, this.#limits().unauthenticatedPerMinute, nowUs - bucket.atUs)
+    bucket.atUs = nowUs
   }
 
   /** Goes on where the last search ended: starting over would walk past all that was dropped before. */
@@ -93,8 +149,8 @@ export class AddressLimiter {
         ;({ value, done } = this.#search.next())
       }
       if (value === undefined) return false
-      const [key, { parts, atUs }] = value
-      if (drained(parts, limit, nowUs - atUs) > 0) continue
+      const [key, { parts, atUs, onTrial }] = value
+      if (onTrial > 0 || drained(parts, limit, nowUs - atUs) > 0) continue
       this.#buckets.delete(key)
       return true
     }

@@ -8,7 +8,7 @@ import type { Principal } from '../core/principal.ts'
 import type { RelayLayer } from '../core/relay.ts'
 import type { Database } from '../store/database.ts'
 import type { RedisStore } from '../store/redis-store.ts'
-import { AddressLimiter } from './address-limiter.ts'
+import { AddressLimiter, type AddressTrial } from './address-limiter.ts'
 import { Budgets } from './budget.ts'
 import { limited } from './limited.ts'
 import { createLimiter, type LimiterStats } from './limiter.ts'
@@ -46,7 +46,11 @@ export interface Limits {
   readonly recording: RelayLayer
   readonly limiting: RelayLayer
   /** Held against addresses before a credential of theirs is looked at. */
-  readonly addresses: { waitMs(address: string): number; charge(address: string): void }
+  readonly addresses: {
+    waitMs(address: string): number
+    charge(address: string): void
+    hold(address: string): AddressTrial | Promise<AddressTrial>
+  }
   readonly stats: { readonly limiter: LimiterStats; readonly usage: LedgerStats; readonly addresses: number }
   /** Begins to write usage, and reads what was used before. Rejects when that cannot be read; all else goes on. */
   start(): Promise<void>
@@ -80,6 +84,7 @@ export function createLimits(deps: LimitsDeps): Limits {
     addresses: {
       waitMs: (address) => addresses.waitMs(address, clock.nowMs()),
       charge: (address) => void addresses.admit(address, clock.nowMs()),
+      hold: (address) => addresses.hold(address, () => clock.nowMs()),
     },
     get stats() {
       return { limiter: limiter.stats, usage: ledger.stats, addresses: addresses.size }

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import type { Arrival } from '../../src/http/connection.ts'
 import { type AddressLimit, createGuard, openGuard, type Passage, type Wanted } from '../../src/http/auth/guard.ts'
 import { takePathKey } from '../../src/http/auth/path-key.ts'
+import type { AddressTrial } from '../../src/limits/address-limiter.ts'
 import { RequestHeaders } from '../../src/wire/request-headers.ts'
 import { makeIssuer } from './issuer.ts'
 import { tokenStand } from './token-stand.ts'
@@ -30,6 +31,9 @@ class Limit implements AddressLimit {
   }
   charge(): void {
     this.charged += 1
+  }
+  hold(): AddressTrial {
+    return { admitted: true, end: (isCharged) => void (this.charged += isCharged ? 1 : 0) }
   }
 }
 

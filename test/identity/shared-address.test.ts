@@ -1,22 +1,60 @@
 // Good keys behind one address with somebody who guesses: whoever was let in before goes on, whoever was not has to wait.
-import { generateKeyPairSync, sign } from 'node:crypto'
+import { generateKeyPairSync, randomFillSync, sign } from 'node:crypto'
 
 import { expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
+import { CorralError } from '../../src/core/errors.ts'
+import { makeKey } from '../../src/identity/key.ts'
+import { goingOn, type Transaction } from '../../src/store/database.ts'
+import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { chatBody } from '../fleet/ask.ts'
 import { operatorAct, wish } from './fixture.ts'
-import { type KeyedGateway, startKeyedHerd } from './keyed-herd.ts'
+import { type KeyedGateway, type KeyedHerdOptions, startKeyedHerd } from './keyed-herd.ts'
 import { authorizationOf, blobOf } from './ollama-signature.ts'
 
 const idOf = (text: string): string => text.slice(7, 19)
 const wrong = `corral_${'a'.repeat(51)}`
 
-async function guessed(): Promise<KeyedGateway> {
-  const { gateways } = await startKeyedHerd({ sections: { limits: { address: { unauthenticatedPerMinute: 20 } } } })
+async function guessed(options: KeyedHerdOptions = {}): Promise<KeyedGateway> {
+  const sections = { limits: { address: { unauthenticatedPerMinute: 20 } }, ...options.sections }
+  const { gateways } = await startKeyedHerd({ ...options, sections })
   const [gateway] = gateways
   if (gateway === undefined) throw new Error('no gateway')
   return gateway
+}
+
+/** A store that tells how many keys were looked up in it, and that hangs and then fails while it is away. */
+class WatchedStore {
+  lookedUp = 0
+  isAway = false
+
+  readonly before = (store: OpenableDatabase): OpenableDatabase => ({
+    kind: store.kind,
+    open: () => store.open(),
+    connections: () => store.connections(),
+    tx: (scope, work, options) => (options?.name === 'look_up_keys' ? this.#lookUp(store, work) : store.tx(scope, work, options)),
+    close: () => store.close(),
+  })
+
+  #lookUp<T>(store: OpenableDatabase, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return store.tx('system', ({ query }) => work(goingOn({ query: (text, values = []) => this.#counted(query, { text, values }) })))
+  }
+
+  async #counted(query: Transaction['query'], { text, values }: { text: string; values: readonly unknown[] }) {
+    this.lookedUp += [values[0]].flat().length
+    if (!this.isAway) return query(text, values)
+    await systemClock.sleep(100)
+    throw new CorralError('store_unavailable', 'the store is away')
+  }
+}
+
+/** Well formed, and no key of anybody. */
+const madeUp = (): string => makeKey((bytes) => void randomFillSync(bytes)).text
+
+/** How often each status came. */
+function counted(statuses: readonly number[]): Readonly<Record<number, number>> {
+  return Object.fromEntries([...new Set(statuses)].map((status) => [status, statuses.filter((each) => each === status).length]))
 }
 
 async function guess(gateway: KeyedGateway): Promise<void> {
@@ -58,4 +96,42 @@ test('the holder of a registered public key goes on too, and its public half alo
   await guess(gateway)
   expect(await ask(good, seconds)).toBe(200)
   expect(await ask(forged, seconds)).toBe(401)
+})
+
+test('a burst of keys at once is held to the limit before the store is asked', async () => {
+  const store = new WatchedStore()
+  const gateway = await guessed({ before: store.before })
+  const replies = await Promise.all(Array.from({ length: 200 }, () => gateway.ask('/api/tags', madeUp())))
+  expect(counted(replies.map(({ status }) => status))).toEqual({ 401: 20, 429: 180 })
+  expect(store.lookedUp).toBe(20)
+})
+
+test('while the store is away too, which crowds out neither another address nor who was let in before', async () => {
+  const store = new WatchedStore()
+  const gateway = await guessed({
+    before: store.before,
+    sections: { http: { trustedProxies: ['127.0.0.1'] }, limits: { address: { unauthenticatedPerMinute: 20 } } },
+  })
+  const from = (address: string, key: string) => gateway.ask('/api/tags', key, undefined, { 'x-forwarded-for': address })
+  const known = await gateway.key({ scopes: ['models:read'] })
+  expect((await from('192.0.2.1', known)).status).toBe(200)
+  store.lookedUp = 0
+  store.isAway = true
+  const burst = Array.from({ length: 200 }, () => from('192.0.2.1', madeUp()))
+  const other = await from('192.0.2.2', madeUp())
+  expect(other.status).toBe(503)
+  expect(other.text).toContain('the store is away')
+  expect(counted((await Promise.all(burst)).map(({ status }) => status))).toEqual({ 503: 20, 429: 180 })
+  expect(store.lookedUp).toBe(21)
+  expect((await from('192.0.2.1', madeUp())).status).toBe(429)
+  expect((await from('192.0.2.1', known)).status).toBe(200)
+})
+
+test('good keys that come at once from one address are all let in, and cost it nothing', async () => {
+  const gateway = await guessed()
+  const keys: string[] = []
+  for (let index = 0; index < 60; index += 1) keys.push(await gateway.key({ scopes: ['models:read'] }))
+  const replies = await Promise.all(keys.map((key) => gateway.ask('/api/tags', key)))
+  expect(counted(replies.map(({ status }) => status))).toEqual({ 200: 60 })
+  await guess(gateway)
 })

@@ -54,3 +54,37 @@ test('asking how long an address must wait takes nothing, and makes no entry', (
   expect(limiter.waitMs('192.0.2.1', 0)).toBe(limiter.admit('192.0.2.1', 0).waitMs)
   expect(limiter.waitMs('192.0.2.2', 0)).toBe(0)
 })
+
+test('what is on trial at once is held to the limit, and what was good gives its unit back', async () => {
+  const limiter = new AddressLimiter(() => limits)
+  const hold = () => limiter.hold('192.0.2.1', () => 0)
+  const trials = Array.from({ length: 10 }, hold)
+  const [first, second, third, ...later] = trials
+  const heard: string[] = []
+  for (const trial of later) void Promise.resolve(trial).then(({ admitted }) => heard.push(admitted ? 'try' : 'wait'))
+  const rest = (): Promise<void> => new Promise((done) => setImmediate(done))
+  const end = async (trial: ReturnType<typeof hold> | undefined, isCharged: boolean): Promise<void> => {
+    if (trial === undefined || trial instanceof Promise || !trial.admitted) throw new Error('not on trial')
+    trial.end(isCharged)
+    await rest()
+  }
+  await rest()
+  expect(heard).toEqual([])
+  await end(first, false)
+  expect(heard).toEqual(['try'])
+  await end(second, true)
+  expect(heard).toEqual(['try'])
+  await end(third, true)
+  expect(heard).toEqual(['try'])
+  await end(await later[0], true)
+  expect(heard).toEqual(['try', ...Array.from({ length: 6 }, () => 'wait')])
+  expect(hold()).toEqual({ admitted: false, waitMs: 20_000 })
+})
+
+test('no more wait for a trial than is set, and another address waits for none of them', () => {
+  const limiter = new AddressLimiter(() => limits)
+  const trials = Array.from({ length: 2_000 }, () => limiter.hold('192.0.2.1', () => 0))
+  expect(trials.filter((trial) => trial instanceof Promise)).toHaveLength(1_000)
+  expect(trials.at(-1)).toEqual({ admitted: false, waitMs: 1_000 })
+  expect(limiter.hold('192.0.2.2', () => 0)).toMatchObject({ admitted: true })
+})

@@ -10,9 +10,10 @@ import { openPrincipal, type Principal, type Scope } from '../../core/principal.
 import type { Dialect } from '../../core/route.ts'
 import { isOperator } from '../../identity/grants.ts'
 import type { Identity } from '../../identity/identity.ts'
-import { readPresented } from '../../identity/presented.ts'
+import { type Presented, readPresented } from '../../identity/presented.ts'
 import type { SignedParts } from '../../identity/signature.ts'
 import type { DenialReason, Verdict } from '../../identity/verdict.ts'
+import type { AddressTrial } from '../../limits/address-limiter.ts'
 import type { Arrival } from '../connection.ts'
 import { type AddressOf, clientAddress } from './client-address.ts'
 import { consoleHeader, type SessionCredential, type Sessions } from './session.ts'
@@ -47,6 +48,8 @@ export interface AddressLimit {
   waitMs(address: string): number
   /** Notes a try that failed. */
   charge(address: string): void
+  /** Leave to look up a credential that nobody knows; a promise while others of the address have to be judged first. */
+  hold(address: string): AddressTrial | Promise<AddressTrial>
 }
 
 export interface Guard {
@@ -134,17 +137,17 @@ class ClosedGuard implements Guard {
 
   admit(arrival: Arrival, wanted: Wanted): Passage | Promise<Passage> {
     if (wanted.scope === null) return anonymous
-    const waitMs = this.waitMs(arrival.incoming)
     const presented = this.#presentedBy(arrival)
     if (presented.kind === 'forged') return this.#refuse(arrival, wanted, { error: forgedChange(), action: 'refuse forged change' })
-    if (waitMs > 0 && !this.#identity.wasGood(presented, partsOf(arrival))) {
-      return this.#refuse(arrival, wanted, { error: tooMany(waitMs), action: 'limit address' })
-    }
+    const wasGood = this.#identity.wasGood(presented, partsOf(arrival))
+    const waitMs = wasGood ? 0 : this.waitMs(arrival.incoming)
+    if (waitMs > 0) return this.#refuseAddress(arrival, wanted, waitMs)
     if (presented.kind === 'ambiguous') return this.#refuse(arrival, wanted, { error: twoCredentials(), action: 'refuse two credentials' })
     if (wanted.scope === 'metrics' && presented.kind === 'token' && this.#identity.isMetricsToken(presented.text)) return scraper
+    if (!wasGood && isLookedUp(presented)) return this.#tryOut(arrival, wanted, presented)
     const verdict = this.#identity.authenticate(presented, partsOf(arrival))
-    if (verdict instanceof Promise) return verdict.then((settled) => this.#decide(arrival, wanted, settled))
-    return this.#decide(arrival, wanted, verdict)
+    if (verdict instanceof Promise) return verdict.then((settled) => this.#decideCharging(arrival, wanted, settled))
+    return this.#decideCharging(arrival, wanted, verdict)
   }
 
   principalOf(incoming: IncomingMessage): Principal {
@@ -179,6 +182,27 @@ class ClosedGuard implements Guard {
     return presented.kind === 'none' && this.#sessions !== null ? this.#sessions.read(incoming) : presented
   }
 
+  /** Judges a credential that nobody knows, within what its address may have looked up. */
+  async #tryOut(arrival: Arrival, wanted: Wanted, presented: Presented): Promise<Passage> {
+    const trial = await (this.#limit?.hold(this.addressOf(arrival.incoming)) ?? freeTrial)
+    if (!trial.admitted) return this.#refuseAddress(arrival, wanted, trial.waitMs)
+    let isCharged = true
+    try {
+      const verdict = this.#identity.authenticate(presented, partsOf(arrival))
+      const settled = await verdict
+      // What cannot be told at once was not even tried.
+      isCharged = settled.kind === 'denied' || (settled.kind === 'undecided' && verdict instanceof Promise)
+      return this.#decide(arrival, wanted, settled)
+    } finally {
+      trial.end(isCharged)
+    }
+  }
+
+  #decideCharging(arrival: Arrival, wanted: Wanted, verdict: Verdict): Passage {
+    if (verdict.kind === 'denied') this.charge(arrival.incoming)
+    return this.#decide(arrival, wanted, verdict)
+  }
+
   #decide(arrival: Arrival, wanted: Wanted, verdict: Verdict): Passage {
     switch (verdict.kind) {
       case 'granted': {
@@ -191,11 +215,14 @@ class ClosedGuard implements Guard {
         return principal
       }
       case 'denied':
-        this.charge(arrival.incoming)
         return this.#refuse(arrival, wanted, { error: unknownCaller(arrival, wanted, verdict.reason), action: `refuse ${verdict.reason}` })
       case 'undecided':
         return { kind: 'refused', error: verdict.error, note: () => undefined }
     }
+  }
+
+  #refuseAddress(arrival: Arrival, wanted: Wanted, waitMs: number): Refused {
+    return this.#refuse(arrival, wanted, { error: tooMany(waitMs), action: 'limit address' })
   }
 
   #refuse({ incoming }: Arrival, { pattern }: Wanted, { error, action, by }: Denial): Refused {
@@ -213,6 +240,13 @@ class ClosedGuard implements Guard {
       note: (requestId) => this.#identity.audit.deny({ ...entry, decision: 'denied', requestId }),
     }
   }
+}
+
+const freeTrial: AddressTrial = { admitted: true, end: () => undefined }
+
+/** Whether judging it may take a look into the store or a signature: the rest is refused by its looks. */
+function isLookedUp({ kind }: SessionCredential): boolean {
+  return kind === 'token' || kind === 'signature'
 }
 
 function partsOf({ incoming }: Arrival): SignedParts {
