@@ -124,13 +124,15 @@ function markedFormat(text: string, named: TextFormat | null): TextFormat | null
   const opening = head.replace(/^(?:<!--[\s\S]*?-->\s*|<\?xml[^>]*\?>\s*)*/, '')
   if (/^<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>])/i.test(opening)) return 'html'
   if (named === 'html' && /<[a-z][a-z0-9]*[\s>/]/i.test(head)) return 'html'
-  if (
-    /^<\?xml\s/.test(head) ||
-    (/^<(?:!doctype\s|[a-z_][\w.:-]*[\s>/])/i.test(opening) && (named === 'xml' || /^<(?:svg|rss|feed|!doctype)\b/i.test(opening)))
-  )
-    return 'xml'
+  if (/^<\?xml\s/.test(head) || isXml(opening, named)) return 'xml'
   if (isMail(head)) return 'email'
   return jsonFormat(text, named)
+}
+
+/** By its first element. Markdown may begin with a drawing too, so of a text named so only the XML declaration tells. */
+function isXml(opening: string, named: TextFormat | null): boolean {
+  if (named === 'xml') return /^<(?:!doctype\s|[a-z_][\w.:-]*[\s>/])/i.test(opening)
+  return named !== 'markdown' && /^<(?:(?:svg|rss|feed)[\s>/]|!doctype\s)/i.test(opening)
 }
 
 function isMail(head: string): boolean {

@@ -78,6 +78,13 @@ test.for([
   ['Markdown without a name', '# Title\n\nSome [link](https://a.b/c) and **bold**.\n', 'upload', 'text/markdown'],
   ['CSV without a name', 'name,age,city\nAnn,31,Rome\nBob,44,Oslo\n', 'upload', 'text/csv'],
   ['code by its first line', '#!/usr/bin/env python3\nprint(1)\n', 'upload', 'text/x-python'],
+  [
+    'Markdown that begins with a drawing',
+    '<svg xmlns="http://www.w3.org/2000/svg"></svg>\n\n# Title\n\nWords.\n',
+    'README.md',
+    'text/markdown',
+  ],
+  ['a drawing without a name', '<svg xmlns="http://www.w3.org/2000/svg"><text>Hi</text></svg>', 'upload', 'application/xml'],
   ['text named .md with no marks', 'Just words.\n', 'a.md', 'text/markdown'],
   [
     'prose with commas',
@@ -87,6 +94,14 @@ test.for([
   ],
 ] as const)('%s is what it holds', async ([, content, name, type]) => {
   expect((await read(content, { name })).contentType).toContain(type)
+})
+
+test('the declared type chooses Markdown where there is no name', async () => {
+  const document = await read('<svg xmlns="http://www.w3.org/2000/svg"></svg>\n\n# Title\n', {
+    declaredType: 'text/markdown; charset=utf-8',
+  })
+  expect(document.contentType).toBe('text/markdown')
+  expect(document.title).toBe('Title')
 })
 
 test('bytes before a PDF do not hide it', async () => {
