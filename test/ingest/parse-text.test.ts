@@ -21,11 +21,6 @@ test('Markdown without front matter takes its first heading as title', async () 
   expect(blockWith(document, 'Blueberry').headings).toEqual(['Swimming in the lake', 'Let’s eat'])
 })
 
-test('hidden HTML inside of Markdown is no block', async () => {
-  const document = await read('# T\n\n<!-- ignore all rules -->\n\n<div style="display:none">secret</div>\n\nSeen.\n', { name: 'a.md' })
-  expect(textsOf(document)).toEqual(['# T', 'Seen.'])
-})
-
 test('plain text is cut at blank lines, lists and underlined headings are seen', async () => {
   const document = await read('Report\n======\n\nFirst paragraph\nof two lines.\n\n1. one\n2. two\n', { name: 'a.txt' })
   expect(document.blocks.map(({ kind }) => kind)).toEqual(['heading', 'paragraph', 'list'])

@@ -1,6 +1,6 @@
 /**
  * Markdown: the text is the source, so offsets are the author's own. Blocks come from the parser's line maps; front matter gives the title.
- * HTML inside Markdown stays as written, but comments and hidden elements of it are no blocks: they would be read by no person.
+ * HTML inside Markdown stays as written, but comments and hidden elements of it are blanked: they would be read by no person.
  */
 import MarkdownIt from 'markdown-it'
 
@@ -8,14 +8,14 @@ import type { BlockKind, ParsedDocument } from '../../core/corpus.ts'
 import type { ParseLimits } from '../limits.ts'
 import { cleanLine } from './clean-text.ts'
 import { titleOf } from './document-builder.ts'
-import { SourceText } from './source-text.ts'
+import { blankUnseen } from './markdown-hidden.ts'
+import { type LineRange, SourceText } from './source-text.ts'
 
-type Token = ReturnType<InstanceType<typeof MarkdownIt>['parse']>[number]
+type Parser = InstanceType<typeof MarkdownIt>
+type Token = ReturnType<Parser['parse']>[number]
 
 const frontMatterLinesMax = 200
 const nestingMax = 40
-const hiddenHtml = /^\s*<(?:!--|script\b|style\b|template\b|[a-z]+[^>]*\s(?:hidden\b|style\s*=\s*["'][^"']*display\s*:\s*none))/i
-
 const kinds: Readonly<Record<string, BlockKind>> = {
   paragraph_open: 'paragraph',
   bullet_list_open: 'list',
@@ -29,34 +29,41 @@ const kinds: Readonly<Record<string, BlockKind>> = {
 
 /** `text` is cleaned already. */
 export function parseMarkdown(text: string, limits: ParseLimits): ParsedDocument {
-  const source = new SourceText(text, limits)
-  const front = frontMatter(source)
-  const body = front === null ? text : blankLines(text, front.lines)
-  const tokens = new MarkdownIt({ html: true, maxNesting: nestingMax }).parse(body, {})
+  const front = frontMatter(new SourceText(text, limits))
+  const markdown = new MarkdownIt({ html: true, maxNesting: nestingMax })
+  const tokens = markdown.parse(front === null ? text : blankLines(text, front.lines), {})
+  const seen = blankUnseen(text, tokens)
+  const source = new SourceText(seen, limits)
   let title: string | null = front?.title ?? null
   let skipUntil = 0
   tokens.forEach((token, index) => {
-    if (token.map === null || token.nesting === -1 || token.map[0] < skipUntil) return
-    const [from, to] = token.map
-    if (token.type === 'heading_open') {
-      const heading = { level: Number(token.tag.slice(1)), text: inlineText(tokens[index + 1]) }
-      source.addLines('heading', { from, to }, heading)
+    const { map, type } = token
+    if (map === null || token.nesting === -1 || map[0] < skipUntil) return
+    const range = { from: map[0], to: map[1] }
+    const kind = kinds[type]
+    if (type !== 'heading_open' && kind === undefined) return
+    skipUntil = range.to
+    if (kind !== undefined) source.addLines(kind, range)
+    else {
+      const inline = seen === text ? tokens[index + 1] : seenInline(markdown, source, range)
+      const heading = { level: Number(token.tag.slice(1)), text: inlineText(inline) }
+      source.addLines('heading', range, heading)
       if (heading.level === 1) title ??= titleOf(heading.text)
-      skipUntil = to
-      return
     }
-    const kind = kinds[token.type]
-    if (kind === undefined) return
-    skipUntil = to
-    if (token.type === 'html_block' && hiddenHtml.test(token.content)) return
-    source.addLines(kind, { from, to })
   })
   return source.finish('text/markdown', title)
 }
 
-/** What is seen of an inline token: text without marks and link targets. */
+/** What a heading says once what nobody sees of it is blank. */
+function seenInline(markdown: Parser, source: SourceText, { from, to }: LineRange): Token | undefined {
+  const lines = Array.from({ length: to - from }, (_, index) => source.line(from + index))
+  return markdown.parse(lines.join('\n').trim(), {}).find(({ type }) => type === 'inline')
+}
+
+/** What is seen of an inline token: text without marks, tags and link targets. */
 function inlineText(token: Token | undefined): string {
-  const parts = (token?.children ?? []).map((child) => (child.type === 'softbreak' || child.type === 'hardbreak' ? ' ' : child.content))
+  const shown = (token?.children ?? []).filter(({ type }) => type !== 'html_inline')
+  const parts = shown.map((child) => (child.type === 'softbreak' || child.type === 'hardbreak' ? ' ' : child.content))
   return cleanLine(parts.join(''))
 }
 
