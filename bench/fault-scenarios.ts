@@ -118,13 +118,19 @@ function signalRows(scale: Scale): Scenario[] {
 
 /** Half a pool bad at once: still nothing may be lost before the first frame. */
 function halfRows(scale: Scale): Scenario[] {
-  const faults = ['rst-before-head', '503', 'refuse'] as const
-  return faults.map((fault) => ({
+  const row = (fault: MockFault, parts: Partial<RoundPlan>, limits: Partial<Limits>): Scenario => ({
     name: `half the pool: ${fault}`,
-    plan: issuePlan(scale, { fault: setting(fault), badNodes: 4 }),
-    limits: { failedPercent: 0, failedBeforeFirstFrame: 0, badSharePercent: sharePercent },
+    plan: issuePlan(scale, { fault: setting(fault), badNodes: 4, ...parts }),
+    limits: { failedPercent: 0, failedBeforeFirstFrame: 0, ...limits },
     countsBefore: false,
-  }))
+  })
+  const share = { badSharePercent: sharePercent }
+  return [
+    row('rst-before-head', {}, share),
+    row('503', {}, share),
+    row('refuse', {}, share),
+    row('hang-inference', { ...patience, settings: shortStreams, body: streamedChat }, { worstTtfbMs: 3_500 }),
+  ]
 }
 
 function peerRows(): Scenario[] {

@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Claim } from './claim.ts'
-import { canServe, canStillLoad, Eligibility, noNodeError } from './eligibility.ts'
+import { canMove, canServe, canStillLoad, Eligibility, noNodeError } from './eligibility.ts'
 import { explainLook } from './explain-choice.ts'
 import type { Affinity } from './learning.ts'
 import type { Loader } from './loader.ts'
@@ -100,6 +100,8 @@ export class Admission {
     wish: Wish,
     { ranking, attempt: { nowMs, waitedMs } }: { readonly ranking: readonly Ranked<Runner>[]; readonly attempt: ClaimTry },
   ): Claim | null {
+    const proven = wish.silentSinceMs === null ? undefined : ranking.find(({ candidate }) => isProven(candidate, wish))
+    if (proven !== undefined) return this.#take(proven, { nowMs, waitedMs, only: ranking.length === 1 })
     const [best] = ranking
     if (best !== undefined && !this.#deps.options().admission.enabled) return this.#take(best, { nowMs, waitedMs, only: false })
     for (const ranked of ranking) {
@@ -116,9 +118,8 @@ export class Admission {
   /** Whether nothing of this replica's or another's keeps the request, or a load for it, out now. What others do is asked for. */
   #isOpen(pool: Pool<Waiter>, runner: Runner, wish: Wish): boolean {
     if (!runner.isFree(wish.runner)) return false
-    const { lease } = runner
-    if (lease === null || lease.allows(wish.runner.fingerprint)) return true
-    if (runner.residency === 'resident' || this.#mayLoadMore(pool, wish)) lease.ask(wish.runner)
+    if (isLeft(runner, wish)) return true
+    if (runner.residency === 'resident' || this.#mayLoadMore(pool, wish)) runner.lease?.ask(wish.runner)
     return false
   }
 
@@ -147,6 +148,11 @@ export class Admission {
   /** Whether a node that this request has not tried, other than `except`, is up, not ejected and not overloaded. */
   canServe(wish: Wish, except: string | null = null): boolean {
     return canServe(this.#deps.pools.get(wish.model, wish.nodeGroup), wish, { nowMs: this.#deps.clock.nowMs(), except })
+  }
+
+  /** Whether there is such a node that nothing speaks against: see `eligibility.ts`. */
+  canMove(wish: Wish, from: { readonly except: string; readonly silentSinceMs: number }): boolean {
+    return canMove(this.#deps.pools.get(wish.model, wish.nodeGroup), wish, { ...from, nowMs: this.#deps.clock.nowMs() })
   }
 
   /** Nodes that may serve this request, whatever state they are in. */
@@ -271,6 +277,18 @@ export class Admission {
       this.#serve(pool, 'changed')
     }
   }
+}
+
+/** Whether no other replica keeps the request out. */
+function isLeft({ lease }: Runner, { runner: { fingerprint } }: Wish): boolean {
+  return lease === null || lease.allows(fingerprint)
+}
+
+/** A free place where somebody was answered since a node took this request and stayed silent. */
+function isProven(runner: Runner, wish: Wish): boolean {
+  const { silentSinceMs } = wish
+  if (silentSinceMs === null || runner.heardAtMs < silentSinceMs || runner.residency !== 'resident') return false
+  return runner.isFree(wish.runner) && isLeft(runner, wish)
 }
 
 /** Neither drained nor down. An ejected node is in use, for a panic may fill it. */

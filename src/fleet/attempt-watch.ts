@@ -3,8 +3,8 @@
  * some times a second, and `attempt.ts` acts on the answer. How long a silence may last is `deadlines.ts`'s to say.
  *
  * A hang is believed at two times. Once the node is silent for longer than expected it is suspect, and the request moves if
- * another node can take it; where none can, or for the second time, only the last deadline ends the wait. So a false alarm
- * costs one retry and never a failure. A node whose model is in no list of what it has loaded is loading it, and no suspect.
+ * another node can take it; where none can, only the last deadline ends the wait. Each further node is given twice the time,
+ * so that a false alarm costs little and never a failure. A node whose model is in no list of what it has loaded is loading it, and no suspect.
  */
 import { formatDuration } from '../base/units.ts'
 import type { InferenceRequest } from '../core/relay.ts'
@@ -38,6 +38,13 @@ const unendedBodyMs = 1_000
 const provenMs = 1_000
 const provenFrames = 20
 
+interface WatchOptions {
+  readonly deadlines: FleetOptions['deadlines']
+  readonly nowMs: number
+  /** Nodes that the request was taken from for their silence: each doubles what is expected, for it may be the prompt. */
+  readonly silences: number
+}
+
 export class AttemptWatch {
   readonly startedAtMs: number
   readonly #runner: Runner
@@ -52,12 +59,12 @@ export class AttemptWatch {
   #longestPauseMs = 0
   #proven = false
 
-  constructor(runner: Runner, request: InferenceRequest, { deadlines, nowMs }: { deadlines: FleetOptions['deadlines']; nowMs: number }) {
+  constructor(runner: Runner, request: InferenceRequest, { deadlines, nowMs, silences }: WatchOptions) {
     this.startedAtMs = nowMs
     this.#runner = runner
     this.#deadlines = deadlines
-    this.#expectedMs = firstFrameBudgetMs(runner, request, deadlines)
     this.#patienceMs = firstFramePatienceMs(runner, request, deadlines)
+    this.#expectedMs = Math.min(this.#patienceMs, firstFrameBudgetMs(runner, request, deadlines) * 2 ** silences)
     this.#holdsBack = holdsBack(request)
     this.#lastByteMs = nowMs
     this.#lastFrameMs = nowMs

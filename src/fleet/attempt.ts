@@ -40,6 +40,8 @@ export interface AttemptDeps {
   /** Attempts that the sweep looks after. */
   readonly active: LiveList<Attempt>
   readonly sink: AttemptSink<Attempt>
+  /** Nodes that the request was taken from because they sent nothing. */
+  readonly silences: number
 }
 
 export class Attempt implements ResponseHandler, Listed {
@@ -70,7 +72,8 @@ export class Attempt implements ResponseHandler, Listed {
     this.call = call
     this.claim = claim
     this.startedAtMs = deps.clock.nowMs()
-    this.#watch = new AttemptWatch(claim.runner, request, { deadlines: deps.options.deadlines, nowMs: this.startedAtMs })
+    const { silences } = deps
+    this.#watch = new AttemptWatch(claim.runner, request, { deadlines: deps.options.deadlines, nowMs: this.startedAtMs, silences })
   }
 
   get frameCount(): number {

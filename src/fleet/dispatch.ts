@@ -2,12 +2,7 @@
  * The end of the relay chain: claims a place, tries, retries elsewhere until the first frame, and settles health, learning
  * and the place at the true end of the answer.
  *
- * Retries happen only before the first frame, on a node not yet tried, inside the deadline, at most `retriesMax`, from one
- * budget for the whole process. A refused connection, a keep-alive race, a model that a node lists and has not, and a 503 or
- * a reset within a second while others are well cost neither budget nor a try: no GPU worked for them. Such resets are free on
- * half of the pool only, since it may be the request that kills its nodes; beyond that they count as tries. The first lost
- * connection, dead runner or hang of a request costs no budget while others are well: what dies or freezes loses all of its
- * requests at once, and only those, only once. A node that answers others meanwhile is slow, not frozen: leaving it is paid.
+ * What a further try costs, and when there is none, is `retry-account.ts`'s to say.
  * When nobody else can do better the node's own answer is passed on untouched.
  */
 import type { ByteQueue } from '../base/byte-queue.ts'
@@ -19,14 +14,12 @@ import type { Answer, InferenceRequest, Outcome, Provenance, Relay } from '../co
 import { responseHeaders } from '../wire/request-headers.ts'
 import type { EndAttempt } from '../observe/tracing.ts'
 import { renderStreamError } from '../wire/render-error.ts'
-import type { Admission } from './admission.ts'
 import { Attempt, type FrameGaps } from './attempt.ts'
-import { type AttemptSink, type Failure, isIdleLoss, type StreamEnd } from './attempt-report.ts'
+import type { AttemptSink, Failure, StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { Claim } from './claim.ts'
 import { explainAttempt } from './explain-choice.ts'
-import type { FleetOptions } from './options.ts'
-import type { RetryBudget } from './retry-budget.ts'
+import { RetryAccount, type RetryAccountDeps } from './retry-account.ts'
 import { outrun, settleFailure, settleOutrun, settleStream, settleWhole, type SettleDeps } from './settle.ts'
 import { prepareRequest, type Wish } from './wish.ts'
 import type { NumCtxPolicy } from './num-ctx.ts'
@@ -41,13 +34,10 @@ export interface DispatchEvents {
   reloadAvoided(model: string): void
 }
 
-export interface DispatchDeps extends SettleDeps {
-  readonly admission: Admission
-  readonly budget: RetryBudget
+export interface DispatchDeps extends SettleDeps, RetryAccountDeps {
   readonly catalogue: Catalogue
   readonly numCtx: NumCtxPolicy
   readonly clock: Clock
-  readonly options: () => FleetOptions
   readonly active: LiveList<Attempt>
   readonly events: DispatchEvents
   /** Adds the call's id and trace context to a flat list of headers; gives who is to hear how the try ended, if anybody. */
@@ -56,8 +46,6 @@ export interface DispatchDeps extends SettleDeps {
   readonly refreshModels: () => Promise<void>
 }
 
-/** Keep-alive races that cost nothing: a node that closes its idle connections may lose several, and each is used up by one. */
-const resendsMax = 3
 const clientGone = { kind: 'client_gone' } as const
 
 /** The relay for everything that one node answers. */
@@ -92,13 +80,9 @@ class Dispatch implements AttemptSink<Attempt> {
   #endTraced: EndAttempt | null = null
   #lastAttempt: Attempt | null = null
   #lastFailure: Failure | null = null
-  #retries = 0
+  readonly #account: RetryAccount
   #attempts = 0
   #firstStartedAtMs = 0
-  #budgetTaken = 0
-  #refreshed = false
-  #resends = 0
-  #freeResets = 0
   #settled = false
   #resolveOutcome: ((outcome: Outcome) => void) | null = null
   #frames: ByteQueue | null = null
@@ -116,6 +100,7 @@ class Dispatch implements AttemptSink<Attempt> {
     this.#wish = wish
     this.#contextChanged = contextChanged
     this.#settle = settle
+    this.#account = new RetryAccount(deps, wish, call)
   }
 
   run(): void {
@@ -167,7 +152,8 @@ class Dispatch implements AttemptSink<Attempt> {
     admission.dispatched(claim, this.#wish)
     events.routed(claim.runner.node, this.#attempts > 1 ? 'retry' : claim.reason)
     const { active, clock } = this.#deps
-    const attempt = new Attempt({ clock, options: this.#deps.options(), active, sink: this }, this.#request, call, claim)
+    const { silences } = this.#account
+    const attempt = new Attempt({ clock, options: this.#deps.options(), active, sink: this, silences }, this.#request, call, claim)
     this.#attempt = attempt
     this.#lastAttempt = attempt
     call.progress.dispatchedAtMs = attempt.startedAtMs
@@ -226,7 +212,7 @@ class Dispatch implements AttemptSink<Attempt> {
     settleFailure(this.#deps, attempt, failure)
     this.#close(attempt, failure.kind === 'client' ? 'client_error' : 'node_error', failure)
     this.#lastFailure = failure
-    if (!this.#mayRetry(attempt, failure)) {
+    if (!this.#account.takeRetry(attempt, failure)) {
       this.#finish(attempt, failure)
       return
     }
@@ -235,61 +221,8 @@ class Dispatch implements AttemptSink<Attempt> {
     else this.#next(true)
   }
 
-  /**
-   * Only the first time: the second node may be as slow, and then it is the prompt. The move must not cost the request itself:
-   * while the budget is spent it stays on a node that is only slow.
-   */
   shouldMove(attempt: Attempt): boolean {
-    const { retry } = this.#deps.options()
-    const nowMs = this.#deps.clock.nowMs()
-    if (!retry.enabled || this.#retries > 0 || retry.retriesMax === 0 || nowMs >= this.#call.deadlineAtMs) return false
-    if (!this.#deps.admission.canServe(this.#wish, attempt.claim.runner.node)) return false
-    return attempt.isRunnerSilent(nowMs) || this.#deps.budget.canTake()
-  }
-
-  /** Decides on another try and takes its price. */
-  #mayRetry(attempt: Attempt, failure: Failure): boolean {
-    const { retry } = this.#deps.options()
-    if (failure.retry === 'never' || !retry.enabled || this.#deps.clock.nowMs() >= this.#call.deadlineAtMs) return false
-    if (failure.reusedSocket && this.#resends < resendsMax) {
-      this.#resends += 1
-      return true
-    }
-    this.#wish.tried.add(attempt.claim.runner.node)
-    if (failure.kind === 'connect') return true
-    // Each 404 takes its node out of the pool, each 503 its node out of the choice: neither can go on for long.
-    if (failure.kind === 'missing_model') return attempt.claim.runner.bounded || !this.#refreshed
-    if (failure.kind === 'overload' && this.#deps.admission.canServe(this.#wish)) return true
-    const isIdleReset = this.#isIdleReset(attempt, failure)
-    if (isIdleReset && this.#takeFreeReset()) return true
-    // A request that kills node after node must not have its free tries and the others, too.
-    if (this.#retries + (isIdleReset ? this.#freeResets : 0) >= retry.retriesMax) return false
-    if (!this.#payRetry(attempt, failure)) return false
-    this.#retries += 1
-    return true
-  }
-
-  /** Each costs its node one of the failures until ejection, and the request one of the nodes left: it cannot go on for long. */
-  #isIdleReset({ status, startedAtMs }: Attempt, { kind }: Failure): boolean {
-    return kind === 'reset' && isIdleLoss({ status, sinceMs: this.#deps.clock.nowMs() - startedAtMs })
-  }
-
-  /** While half of the pool is well a request finds it. */
-  #takeFreeReset(): boolean {
-    const { admission } = this.#deps
-    const freeMax = Math.max(1, Math.floor(admission.poolSize(this.#wish) / 2))
-    if (this.#freeResets >= freeMax || !admission.canServe(this.#wish)) return false
-    this.#freeResets += 1
-    return true
-  }
-
-  #payRetry(attempt: Attempt, { kind }: Failure): boolean {
-    const isHang = kind === 'timeout' && attempt.isRunnerSilent(this.#deps.clock.nowMs())
-    const lostTogether = kind === 'reset' || kind === 'runner_died' || isHang
-    if (lostTogether && this.#retries === 0 && this.#deps.admission.canServe(this.#wish)) return true
-    if (!this.#deps.budget.tryTake()) return false
-    this.#budgetTaken += 1
-    return true
+    return this.#account.shouldMove(attempt)
   }
 
   /** A model that no list knows may have been pulled behind our back: one look at all lists, then the node's answer stands. */
@@ -298,7 +231,7 @@ class Dispatch implements AttemptSink<Attempt> {
       this.#next(true)
       return
     }
-    this.#refreshed = true
+    this.#account.refreshed = true
     const { catalogue, refreshModels } = this.#deps
     void refreshModels().then(() => {
       const known = this.#wish.model !== null && catalogue.resolve(this.#wish.model).known
@@ -382,7 +315,7 @@ class Dispatch implements AttemptSink<Attempt> {
   #end(): void {
     this.#call.signal.off(this.#onAbort)
     this.#deps.budget.active -= 1
-    for (; this.#budgetTaken > 0; this.#budgetTaken -= 1) this.#deps.budget.release()
+    this.#account.end()
   }
 }
 

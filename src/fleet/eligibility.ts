@@ -25,8 +25,8 @@ export class Eligibility {
 
   /**
    * Nodes that may be asked; valid until the next call. Overloaded ones and ones whose last load failed are left out while
-   * others remain; for a retry also those on which others failed just now, so that few tries are enough when half of a pool
-   * fails at once. When more than `ejectedShareMax` of the pool is ejected the breakers are ignored (panic mode, as Envoy
+   * others remain; for a retry also those on which others failed just now or wait as silently, so that few tries are enough when
+   * half of a pool fails at once. When more than `ejectedShareMax` of the pool is ejected the breakers are ignored (panic mode, as Envoy
    * does below 50 % healthy); what failed last still looks busier to the policy.
    */
   of(pool: Pool<Waiter>, wish: Wish, { nowMs, ejectedShareMax }: EligibleOptions): readonly Runner[] {
@@ -50,23 +50,41 @@ export class Eligibility {
     return eligible
   }
 
-  #sort(runner: Runner, { tried }: Wish, { isOpen, nowMs }: { isOpen: boolean; nowMs: number }): void {
+  #sort(runner: Runner, { tried, silentSinceMs }: Wish, { isOpen, nowMs }: { isOpen: boolean; nowMs: number }): void {
     const node = runner.fleetNode
     const hasTried = tried.size > 0
     if (hasTried && tried.has(node.name)) return
     if (isOpen) (this.#ejected ??= []).push(runner)
     else if (node.overloadedUntilMs > nowMs || runner.loadFailedUntilMs > nowMs) (this.#doubtful ??= []).push(runner)
-    else if (hasTried && runner.hasFailedLately(nowMs)) (this.#doubtful ??= []).push(runner)
+    else if (hasTried && isDoubtful(runner, silentSinceMs, nowMs)) (this.#doubtful ??= []).push(runner)
     else this.#eligible.push(runner)
   }
 }
 
+/** What a request that failed is told of a node: `sinceMs` is when it was given to one that stayed silent, if any. */
+function isDoubtful(runner: Runner, sinceMs: number | null, nowMs: number): boolean {
+  return runner.hasFailedLately(nowMs) || (sinceMs !== null && runner.isMuteSince(sinceMs))
+}
+
+export interface OtherNodes {
+  readonly nowMs: number
+  /** Name of a node that does not count. */
+  readonly except: string | null
+}
+
 /** Whether a node that the request has not tried, other than `except`, is up, not ejected and not overloaded. */
-export function canServe({ runners }: Pool<Waiter>, { tried }: Wish, { nowMs, except }: { nowMs: number; except: string | null }): boolean {
-  return runners.some(({ fleetNode: node }) => {
-    const usable = node.up !== false && !node.draining && node.overloadedUntilMs <= nowMs
-    return usable && node.name !== except && !tried.has(node.name) && node.breaker.state(nowMs) !== 'open'
-  })
+export function canServe({ runners }: Pool<Waiter>, wish: Wish, others: OtherNodes): boolean {
+  return runners.some((runner) => isUntried(runner, wish, others))
+}
+
+/** The same, when in addition nobody failed there just now, nor waits there for as long as the request waits: since `silentSinceMs`. */
+export function canMove({ runners }: Pool<Waiter>, wish: Wish, others: OtherNodes & { readonly silentSinceMs: number }): boolean {
+  return runners.some((runner) => isUntried(runner, wish, others) && !isDoubtful(runner, others.silentSinceMs, others.nowMs))
+}
+
+function isUntried({ fleetNode: node }: Runner, { tried }: Wish, { nowMs, except }: OtherNodes): boolean {
+  const usable = node.up !== false && !node.draining && node.overloadedUntilMs <= nowMs
+  return usable && node.name !== except && !tried.has(node.name) && node.breaker.state(nowMs) !== 'open'
 }
 
 /** Whether some node holds the model, is loading it, or has not just failed to. */

@@ -73,13 +73,15 @@ function whyBlocked(runner: Runner, { runner: request }: Wish): string | null {
   return runner.residency === 'cold' ? 'the model has to be loaded first' : null
 }
 
-function whyPassedOver({ fleetNode, loadFailedUntilMs }: Runner, { tried }: Wish, nowMs: number): string {
+function whyPassedOver(runner: Runner, { tried }: Wish, nowMs: number): string {
+  const { fleetNode, loadFailedUntilMs } = runner
   const out = whyOut(fleetNode)
   if (out !== null) return out
   if (tried.has(fleetNode.name)) return 'failed this request already'
   if (fleetNode.breaker.state(nowMs) === 'open') return 'ejected after failures'
   if (fleetNode.overloadedUntilMs > nowMs) return 'said that it is overloaded'
-  return loadFailedUntilMs > nowMs ? 'failed to load the model' : 'failed others lately'
+  if (loadFailedUntilMs > nowMs) return 'failed to load the model'
+  return runner.hasFailedLately(nowMs) ? 'failed others lately' : 'has sent nobody anything since this request came'
 }
 
 function whyOut({ up, downReason, draining }: FleetNode): string | null {

@@ -253,6 +253,11 @@ export class Runner implements Candidate {
     return this.#failures > 0 && nowMs - this.#failuresAtMs < penaltyHalfLifeMs
   }
 
+  /** Whether requests wait here though nobody was sent a byte since then. */
+  isMuteSince(sinceMs: number): boolean {
+    return this.inFlight > 0 && this.heardAtMs < sinceMs
+  }
+
   #inFlightMax(request: RunnerRequest): number {
     const { slots } = this
     if (request.operation === 'other' || this.stats.slotsConfigured) return slots

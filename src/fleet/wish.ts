@@ -26,6 +26,8 @@ export interface Wish {
   readonly conversationKey: string | null
   /** Nodes that failed this request already, by name. */
   readonly tried: Set<string>
+  /** Since when the node that was left last for its silence had the request, monotonic ms; null when none was. */
+  silentSinceMs: number | null
   /** True once a node refused to load this model for a reason of the request's own: it then gets the node's own answer. */
   direct: boolean
   /** Loads that failed while this request waited. */
@@ -113,6 +115,7 @@ function toWish(deps: WishDeps, request: InferenceRequest, { model, nodeGroup }:
     },
     conversationKey: deps.tracksConversations() ? envelope.conversationKey : null,
     tried: new Set(request.avoid),
+    silentSinceMs: null,
     direct: false,
     loadFailures: 0,
   }

@@ -137,13 +137,20 @@ describe('what a budget is spared', () => {
 })
 
 describe('the watch of one try', () => {
-  const watch = (target: Runner) => new AttemptWatch(target, chat(4), { deadlines, nowMs: 0 })
+  const watch = (target: Runner, silences = 0) => new AttemptWatch(target, chat(4), { deadlines, nowMs: 0, silences })
 
   test('suspects a silent node after the budget and fails it after the largest only', () => {
     const one = watch(runner())
     expect([one.isSuspect(deadlines.firstFrameMsMin), one.isSuspect(deadlines.firstFrameMsMin + 1)]).toEqual([false, true])
     expect(one.checkOpen(deadlines.firstFrameMsMax, false)).toBeNull()
     expect(one.checkOpen(deadlines.firstFrameMsMax + 1, false)).toMatchObject({ kind: 'hung' })
+  })
+
+  test('gives each further node twice the time, up to the largest', () => {
+    const { firstFrameMsMin, firstFrameMsMax } = deadlines
+    const third = watch(runner(), 2)
+    expect([third.isSuspect(4 * firstFrameMsMin), third.isSuspect(4 * firstFrameMsMin + 1)]).toEqual([false, true])
+    expect(watch(runner(), 20).isSuspect(firstFrameMsMax)).toBe(false)
   })
 
   test('takes a runner for silent only while nobody hears of it', () => {

@@ -4,9 +4,24 @@ import { describe, expect, test } from 'vitest'
 
 import type { FaultKind } from '../../src/sim/faults.ts'
 import { ask, chatBody, isComplete } from './ask.ts'
-import { asked, expectIdle, openGateway } from './gateway.ts'
+import { asked, chatInTurn, expectIdle, type Gateway, openGateway } from './gateway.ts'
 
 const chat = '/api/chat'
+
+/** A hang is suspected after 150 ms, and a failure after three seconds. */
+const hasty = { deadlines: { firstFrameMsMin: 150, firstFrameMsMax: 3_000 } }
+
+/** Eight nodes of which the gateway knows how fast they are. */
+async function openKnown(): Promise<Gateway> {
+  const gateway = await openGateway({ nodes: 8, numParallel: 16, fleet: hasty })
+  await chatInTurn(gateway, 24)
+  return gateway
+}
+
+async function expectBurst({ url }: Gateway): Promise<void> {
+  const replies = await Promise.all(Array.from({ length: 64 }, () => ask(`${url}${chat}`, chatBody())))
+  expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
+}
 
 describe('a burst of 64 requests', () => {
   const faults: readonly FaultKind[] = [
@@ -17,14 +32,56 @@ describe('a burst of 64 requests', () => {
     'server-error',
     'error-line',
     'truncate',
+    'malformed-json',
   ]
 
   test.each(faults)('is answered whole although four of eight nodes answer %s', async (kind) => {
     const gateway = await openGateway({ nodes: 8, numParallel: 16 })
     for (const sim of gateway.sims.slice(0, 4)) sim.control.set(kind, { path: chat, atFrame: 0 })
-    const replies = await Promise.all(Array.from({ length: 64 }, () => ask(`${gateway.url}${chat}`, chatBody())))
-    expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
+    await expectBurst(gateway)
     expect(gateway.sims.slice(0, 4).some(({ name }) => asked(gateway, name, chat) > 0)).toBe(true)
+    await expectIdle(gateway)
+  })
+
+  test.each(['hang-before-head', 'frozen-runner'] as const)('is answered whole although four of eight nodes hang: %s', async (kind) => {
+    const gateway = await openKnown()
+    const bad = gateway.sims.slice(0, 4)
+    const before = bad.map(({ name }) => asked(gateway, name, chat))
+    for (const sim of bad) sim.control.set(kind, kind === 'frozen-runner' ? {} : { path: chat })
+    await expectBurst(gateway)
+    expect(bad.some(({ name }, index) => asked(gateway, name, chat) > (before[index] ?? 0))).toBe(true)
+    await expectIdle(gateway)
+  })
+})
+
+describe('a lone request', () => {
+  test.each(['hang-before-head', 'frozen-runner'] as const)('finds the half that is well behind four nodes that hang: %s', async (kind) => {
+    const gateway = await openKnown()
+    // Nodes take turns: the four that are next hang.
+    const turns: (string | null)[] = []
+    for (let time = 0; time < 8; time += 1) turns.push((await ask(`${gateway.url}${chat}`, chatBody())).node)
+    const bad = turns.slice(0, 4)
+    for (const node of bad) gateway.sim(node).control.set(kind, kind === 'frozen-runner' ? {} : { path: chat })
+    const reply = await ask(`${gateway.url}${chat}`, chatBody())
+    expect(isComplete(reply), reply.text).toBe(true)
+    expect(reply.headers['x-corral-route']).toMatch(/^retry; attempts=[3-5]$/)
+    expect(turns.slice(4)).toContain(reply.node)
+    await expectIdle(gateway)
+  })
+
+  test('that must leave a hung node goes to one that answered somebody meanwhile', async () => {
+    const gateway = await openKnown()
+    const turns: (string | null)[] = []
+    for (let time = 0; time < 8; time += 1) turns.push((await ask(`${gateway.url}${chat}`, chatBody())).node)
+    const [first, heard] = [turns.slice(0, 4), turns[4] ?? null]
+    for (const node of first) gateway.sim(node).control.set('hang-before-head', { path: chat })
+    const lone = ask(`${gateway.url}${chat}`, chatBody())
+    const others = turns.slice(1).filter((node) => node !== heard)
+    for (const node of others) gateway.app.fleet.setDraining(node ?? '', true)
+    expect((await ask(`${gateway.url}${chat}`, chatBody())).node).toBe(heard)
+    for (const node of others) gateway.app.fleet.setDraining(node ?? '', false)
+    const reply = await lone
+    expect([isComplete(reply), reply.node, reply.headers['x-corral-route']]).toEqual([true, heard, 'retry; attempts=2'])
     await expectIdle(gateway)
   })
 })
