@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 
 import type { Assistant } from '../core/assistant.ts'
 import type { Answer, WholeAnswer } from '../core/relay.ts'
+import { canonicalModelName } from '../wire/model-name.ts'
 
 /** The list with a row for each assistant; an answer of another shape as it is. Their rows come first and hide models of the same name. */
 export function withAssistants(answer: Answer, assistants: readonly Assistant[], isTags: boolean): Answer {
@@ -12,8 +13,8 @@ export function withAssistants(answer: Answer, assistants: readonly Assistant[],
   const rows = list === null ? undefined : isTags ? list.models : list.data
   if (list === null || !(Array.isArray(rows) || rows === null)) return answer
   const own = assistants.map(isTags ? tagRow : modelRow)
-  const names = new Set(assistants.map(tagged))
-  const others = (rows ?? []).filter((row: unknown) => !names.has(nameOf(row)))
+  const names = new Set(assistants.map(({ name }) => canonicalModelName(name)))
+  const others = (rows ?? []).filter((row: unknown) => !names.has(canonicalModelName(nameOf(row))))
   return withBody(
     answer,
     JSON.stringify({ ...list, [isTags ? 'models' : 'data']: [...own, ...others] }) + (text.endsWith('\n') ? '\n' : ''),

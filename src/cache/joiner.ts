@@ -13,7 +13,7 @@ export interface JoinView {
   readonly request: InferenceRequest
   /** The answer's headers for it. */
   readonly headers: (headers: Answer['headers']) => Answer['headers']
-  /** Changes whole frames on their way to it; null: passes them on. */
+  /** Changes whole frames, or a whole answer, on their way to it; null: passes them on. */
   readonly transform: ((frames: Buffer) => Buffer) | null
   readonly cache: 'miss' | 'joined'
 }
@@ -101,8 +101,9 @@ export class Joiner {
   answer(answer: WholeAnswer, generated: boolean): void {
     if (this.#finish()) return
     const provenance = { ...answer.provenance, cache: this.view.cache }
-    const outcome = { ...answer.outcome, cached: !generated }
-    this.#resolve({ ...answer, headers: this.view.headers(answer.headers), provenance, outcome })
+    const body = this.view.transform?.(answer.body) ?? answer.body
+    const outcome = { ...answer.outcome, bytes: body.length, cached: !generated }
+    this.#resolve({ ...answer, headers: this.view.headers(answer.headers), body, provenance, outcome })
   }
 
   /** An answer that needs nothing of the flight. */

@@ -6,8 +6,9 @@ import { ByteQueue } from '../base/byte-queue.ts'
 import type { Clock } from '../base/clock.ts'
 import type { ByteRange } from '../core/envelope.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance } from '../core/relay.ts'
+import { renameModel } from '../wire/model-in-answer.ts'
 import type { CachedAnswer } from './entry.ts'
-import { findIds, findUsageFrame, type IdPlaces, withFreshIds, withModel, without } from './restamp.ts'
+import { findIds, findUsageFrame, type IdPlaces, withFreshIds, without } from './restamp.ts'
 import { type RouteShape, wantsUsage } from './route-shape.ts'
 
 /** A paced replay waits no longer than this between two chunks. */
@@ -75,7 +76,7 @@ function restamped(replayed: Replayed, { freshIds, random }: ReplayOptions): Buf
     if (!wantsUsage(request)) body = without(body, usageFrame)
   }
   const model = request.envelope.model ?? answer.model
-  return model === answer.model ? body : withModel(body, answer.model, model)
+  return model === answer.model ? body : renameModel(body, { key: 'model', from: answer.model, to: model })
 }
 
 function pacedFrames(

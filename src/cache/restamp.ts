@@ -1,11 +1,10 @@
 /**
- * Makes a stored answer one of its own: fresh ids, the asker's spelling of the model, usage as asked for. It works on bytes;
+ * Makes a stored answer one of its own: fresh ids, and usage as asked for. It works on bytes;
  * what it looks for has bare quotes and so cannot stand inside a text. Ids keep their length.
  */
 import type { ByteRange } from '../core/envelope.ts'
 
 const quote = 0x22
-const newline = 0x0a
 /** Ids stand near the beginning of an answer; of a stream, in its first frames. */
 const idSearchBytes = 4_096
 const digits = '0123456789'
@@ -63,25 +62,6 @@ function freshTail(tail: string, random: () => number): readonly number[] {
     fresh.push(kept ? character.charCodeAt(0) : alphabet.charCodeAt(Math.floor(random() * alphabet.length)))
   }
   return fresh
-}
-
-/** The body with the model's name as `to`: the first one of each frame (of a line, for a body without frames). */
-export function withModel(body: Buffer, from: string, to: string): Buffer {
-  const wanted = Buffer.from(`"model":${JSON.stringify(from)}`)
-  const put = Buffer.from(`"model":${JSON.stringify(to)}`)
-  const pieces: Buffer[] = []
-  let kept = 0
-  for (let line = 0; line < body.length;) {
-    let end = body.indexOf(newline, line)
-    if (end < 0) end = body.length
-    const at = body.subarray(line, end).indexOf(wanted)
-    if (at >= 0) {
-      pieces.push(body.subarray(kept, line + at), put)
-      kept = line + at + wanted.length
-    }
-    line = end + 1
-  }
-  return kept === 0 ? body : Buffer.concat([...pieces, body.subarray(kept)])
 }
 
 const usageMark = Buffer.from('"choices":[],')

@@ -6,6 +6,7 @@ import type { Call } from '../core/call.ts'
 import type { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../core/relay.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
+import { renameModel } from '../wire/model-in-answer.ts'
 import { replaceField } from '../wire/splice.ts'
 import { type ForwardReason, forwardedHeaders, joinedHeaders } from './answer-headers.ts'
 import type { AnswerHost, Asker } from './asker.ts'
@@ -48,7 +49,7 @@ export class SharedAnswer implements FlightOwner {
   /** Gets the answer on behalf of `asker`, its first. `overtakes`: without a turn, which one in a slower line here may have. */
   start(upstream: Relay, asker: Asker, { reason, overtakes }: { reason: ForwardReason; overtakes: boolean }): Promise<Answer> {
     this.#overtakes = overtakes
-    const answered = this.#flight.join(asker.call, viewOf(asker, 'miss', reason))
+    const answered = this.#flight.join(asker.call, viewOf(asker, this.#first, { cache: 'miss', reason }))
     const lookup = asker.directives.noCache ? null : this.#cache.find(asker)
     if (lookup === null) this.#fly(upstream, asker.call)
     else void this.#lookThenFly(lookup, upstream, asker)
@@ -116,7 +117,7 @@ export class SharedAnswer implements FlightOwner {
     const { maxAgeSeconds, minFreshSeconds } = asker.directives
     if (this.#flight.over || (this.#looking && (maxAgeSeconds !== null || minFreshSeconds !== null))) return null
     this.#cache.counters.joined += 1
-    return this.#flight.join(asker.call, viewOf(asker, 'joined', 'miss'))
+    return this.#flight.join(asker.call, viewOf(asker, this.#first, { cache: 'joined', reason: 'miss' }))
   }
 
   /** Whether it waits for a node in a line that `call` need not stand in. */
@@ -190,12 +191,29 @@ function withUsage({ request, shape }: Asker): InferenceRequest {
   return { ...request, body, envelope: scanEnvelope(body, unlimited) }
 }
 
-function viewOf({ request, shape }: Asker, cache: 'miss' | 'joined', reason: ForwardReason): JoinView {
-  const trims = request.stream && shape.usage === 'frame' && !wantsUsage(request)
+interface Part {
+  readonly cache: JoinView['cache']
+  readonly reason: ForwardReason
+}
+
+function viewOf(asker: Asker, first: Asker, { cache, reason }: Part): JoinView {
   return {
-    request,
+    request: asker.request,
     cache,
     headers: cache === 'joined' ? joinedHeaders : forwardedHeaders(reason),
-    transform: trims ? (frames) => without(frames, findUsageFrame(frames)) : null,
+    transform: transformFor(asker, first),
+  }
+}
+
+/** Usage only where it was asked for, and the model as this asker spelled it. */
+function transformFor({ request, shape }: Asker, first: Asker): JoinView['transform'] {
+  const trims = request.stream && shape.usage === 'frame' && !wantsUsage(request)
+  const from = first.request.envelope.model
+  const to = request.envelope.model
+  const renames = from !== null && to !== null && from !== to
+  if (!trims && !renames) return null
+  return (frames) => {
+    const trimmed = trims ? without(frames, findUsageFrame(frames)) : frames
+    return renames ? renameModel(trimmed, { key: 'model', from, to }) : trimmed
   }
 }

@@ -22,8 +22,18 @@ export interface ResolvedModel {
   readonly remote: boolean
 }
 
+/** Another name for a model. */
+export interface Alias {
+  /** As configured. */
+  readonly name: string
+  /** Canonical name of the model behind it. */
+  readonly model: string
+}
+
 export interface Catalogue {
   readonly version: number
+  /** By canonical name. */
+  readonly aliases: ReadonlyMap<string, Alias>
   /** `group`: of the caller; it balances over nodes of its own and their digest. Null: all nodes. */
   resolve(model: string, group?: string | null): ResolvedModel
   /** A node that lists `model` answered 404 for it. */
@@ -55,7 +65,7 @@ export function createCatalogue(deps: CatalogueDeps): Catalogue {
 class FleetCatalogue implements Catalogue {
   readonly #deps: CatalogueDeps
   #resolved = new Map<string, ResolvedModel>()
-  #aliases: ReadonlyMap<string, string> = new Map()
+  aliases: ReadonlyMap<string, Alias> = new Map()
   readonly #missing = new Map<string, number>()
   #missingUntilMs = Infinity
   readonly #reported = new Map<string, string>()
@@ -75,7 +85,8 @@ class FleetCatalogue implements Catalogue {
   invalidate(): void {
     this.#version += 1
     this.#resolved = new Map()
-    this.#aliases = new Map(Object.entries(this.#deps.aliases()).map(([from, to]) => [canonicalModelName(from), canonicalModelName(to)]))
+    const aliases = Object.entries(this.#deps.aliases())
+    this.aliases = new Map(aliases.map(([name, model]) => [canonicalModelName(name), { name, model: canonicalModelName(model) }]))
     this.#drift = this.#findDrift()
     this.#reportDrift()
   }
@@ -94,7 +105,7 @@ class FleetCatalogue implements Catalogue {
 
   #compute(requested: string, group: string | null): ResolvedModel {
     const canonical = canonicalModelName(requested)
-    const name = this.#aliases.get(canonical) ?? canonical
+    const name = this.aliases.get(canonical)?.model ?? canonical
     const all = this.#listing(name)
     const listing = group === null ? all : all.filter(({ options }) => options.group === group)
     const usable = listing.filter((node) => node.up !== false && !node.draining)

@@ -12,6 +12,7 @@ import type { Placement } from '../core/route.ts'
 import type { EndAttempt } from '../observe/tracing.ts'
 import { routes } from '../wire/routes.ts'
 import { Admission } from './admission.ts'
+import { answerAliases } from './alias.ts'
 import type { Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
 import { ChangesByHand, type FleetByHand, isEqual, nodeNameOf } from './by-hand.ts'
@@ -75,7 +76,8 @@ export class Fleet {
   readonly #engine: Engine
   readonly #affinity = new Affinity()
   readonly #byHand = new ChangesByHand()
-  readonly #relays: Readonly<Partial<Record<Placement, Relay>>>
+  /** Answers by the placement of the route, whatever name the client has for the model. */
+  readonly #named: Relay
   readonly #sweep: Sweep
 
   constructor(deps: FleetDeps) {
@@ -132,7 +134,7 @@ export class Fleet {
       },
     })
     const { operations } = this
-    this.#relays = { ...operations, split, relay: one }
+    this.#named = answerAliases(this.catalogue)(byPlacement({ ...operations, split, relay: one }))
   }
 
   #createNode(options: NodeOptions): FleetNode {
@@ -256,10 +258,8 @@ export class Fleet {
 
   /** Answers a request by the placement of its route. */
   readonly relay: Relay = (request, call) => {
-    const relay = this.#relays[request.route.placement]
-    if (relay === undefined) throw new Error(`no relay for placement ${request.route.placement}`)
     if (!this.#deps.options().cloudModels) refuseCloud(request, this.catalogue)
-    return relay(request, call)
+    return this.#named(request, call)
   }
 
   start(): void {
@@ -375,6 +375,14 @@ export class Fleet {
     this.prober.stop()
     await this.#deps.leases?.close()
     await Promise.all(this.#nodes.map((node) => node.transport.close()))
+  }
+}
+
+function byPlacement(relays: Readonly<Partial<Record<Placement, Relay>>>): Relay {
+  return (request, call) => {
+    const relay = relays[request.route.placement]
+    if (relay === undefined) throw new Error(`no relay for placement ${request.route.placement}`)
+    return relay(request, call)
   }
 }
 

@@ -1,14 +1,13 @@
 /**
  * From a request to what admission needs of it: the resolved model, the runner options in effect after the `num_ctx`
- * policy, and the estimates that a policy weighs. Where an alias or the policy changes a field, only that field's bytes
- * are spliced.
+ * policy, and the estimates that a policy weighs. Where the policy changes a field, only that field's bytes are spliced.
  */
 import type { InferenceRequest } from '../core/relay.ts'
 import type { RunnerOptions } from '../core/envelope.ts'
 import type { Operation } from '../core/route.ts'
 import { noOptions, scanEnvelope } from '../wire/envelope.ts'
 import { runnerFingerprint } from '../wire/fingerprint.ts'
-import { removeOption, replaceField, replaceOption } from '../wire/splice.ts'
+import { removeOption, replaceOption } from '../wire/splice.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { NumCtxPolicy } from './num-ctx.ts'
 import type { RouteRequest } from './policy/policy.ts'
@@ -58,25 +57,17 @@ export interface WishDeps {
   readonly tracksConversations: () => boolean
 }
 
-/** Resolves aliases and runner options of `request`. `nodeGroup`: of its caller. */
+/** Resolves the runner options of `original`. `nodeGroup`: of its caller. */
 export function prepareRequest(deps: WishDeps, original: InferenceRequest, nodeGroup: string | null = null): PreparedRequest {
   const resolved = original.model === null ? null : deps.catalogue.resolve(original.model)
-  const target = resolved === null ? null : resolved.name
-  const named = target === null || target === original.model ? original : withModel(original, target)
   // The policy remembers models: not those that clients make up.
-  const request = resolved?.known === true ? withNumCtx(deps.numCtx, named, resolved.name) : named
-  return { request, wish: toWish(deps, request, { model: target, nodeGroup }), contextChanged: request !== named }
+  const request = resolved?.known === true ? withNumCtx(deps.numCtx, original, resolved.name) : original
+  return { request, wish: toWish(deps, request, { model: resolved?.name ?? null, nodeGroup }), contextChanged: request !== original }
 }
 
 /** The same request with other body bytes; the envelope follows, since its ranges moved. */
 function withBody(request: InferenceRequest, body: Buffer): InferenceRequest {
   return { ...request, body, envelope: scanEnvelope(body, respliceLimits) }
-}
-
-function withModel(request: InferenceRequest, target: string): InferenceRequest {
-  const { fields } = request.envelope
-  const field = fields.has('model') || !fields.has('name') ? 'model' : 'name'
-  return withBody(request, replaceField(request.body, request.envelope, field, JSON.stringify(target)))
 }
 
 function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: string): InferenceRequest {

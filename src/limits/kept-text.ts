@@ -4,10 +4,10 @@
  * Off, nothing here is called.
  */
 import type { Clock } from '../base/clock.ts'
+import { QueueView } from '../base/queue-view.ts'
 import type { Answer, InferenceRequest } from '../core/relay.ts'
 import { AnswerText, type BoundedText, boundedText } from './answer-text.ts'
 import type { LimitsOptions } from './options.ts'
-import { TappedFrames } from './tapped-frames.ts'
 
 /** The texts of one request. */
 export interface KeptText {
@@ -42,8 +42,11 @@ export class TextCapture {
     const text = this.#answer
     if (text === null) return answer
     if (answer.kind === 'stream') {
-      const frames = new TappedFrames(answer.frames, { onChunk: (chunk) => text.add(chunk), onEnd: () => this.#ended.resolve() })
-      return { ...answer, frames }
+      const pass = (chunk: Buffer): Buffer => {
+        text.add(chunk)
+        return chunk
+      }
+      return { ...answer, frames: new QueueView(answer.frames, { pass, onEnd: () => this.#ended.resolve() }) }
     }
     if (answer.status < 400) text.addBody(answer.body)
     return answer

@@ -6,6 +6,7 @@ import type { Envelope } from '../core/envelope.ts'
 import { scanObject, skipSpace } from './json-scan.ts'
 
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
+const openBrace = 0x7b
 const closeBrace = 0x7d
 const comma = 0x2c
 
@@ -13,13 +14,14 @@ function splice(body: Buffer, { start, end }: { start: number; end: number }, te
   return Buffer.concat([body.subarray(0, start), Buffer.from(text), body.subarray(end)])
 }
 
-/** Sets top-level `key` (lower case) to the JSON text `json`; a new field goes first. */
+/** Sets top-level `key` (lower case) to the JSON text `json`; a new field goes first. A body that is no object stays as it is. */
 export function replaceField(body: Buffer, envelope: Envelope, key: string, json: string): Buffer {
   const field = envelope.fields.get(key)
   return field === undefined ? insertFirst(body, skipSpace(body, 0), key, json) : splice(body, field, json)
 }
 
 function insertFirst(body: Buffer, objectStart: number, key: string, json: string): Buffer {
+  if (body[objectStart] !== openBrace) return body
   const inside = skipSpace(body, objectStart + 1)
   const separator = body[inside] === closeBrace ? '' : ','
   return splice(body, { start: objectStart + 1, end: objectStart + 1 }, `${JSON.stringify(key)}:${json}${separator}`)

@@ -55,6 +55,11 @@ describe('a top-level field', () => {
     )
   })
 
+  it.each(['', ' ', '[]', '"model"'])('is not put into %j, which is no object', (text) => {
+    const body = Buffer.from(text)
+    expect(replaceField(body, scan(body), 'model', '"b"')).toBe(body)
+  })
+
   it('in another spelling is replaced in place', () => {
     const body = Buffer.from('{"MODEL":"a","\u017ftream":true}')
     const once = replaceField(body, scan(body), 'model', '"b"')

@@ -59,8 +59,16 @@ async function listVersion(deps: ListDeps, nodes: readonly FleetNode[]): Promise
   return JSON.stringify({ version: lowest ?? '0.0.0' })
 }
 
-/** One row per name, the one at the digest that is balanced over; newest first. */
-async function mergedTags(deps: ListDeps, nodes: readonly FleetNode[]): Promise<readonly ModelTag[]> {
+/** A model under one of its names. */
+interface ShownTag extends ModelTag {
+  readonly shown: string
+}
+
+/**
+ * One row per name, the one at the digest that is balanced over; newest first. An alias stands beside the model behind it, with
+ * the facts of that one, and hides a model of its own name, which nobody can ask for.
+ */
+async function mergedTags(deps: ListDeps, nodes: readonly FleetNode[]): Promise<readonly ShownTag[]> {
   const unread = nodes.filter((node) => !node.modelsKnown)
   if (unread.length > 0) await withDeadline(deps, Promise.all(unread.map((node) => deps.prober.refreshModels(node))))
   const merged = new Map<string, ModelTag>()
@@ -69,12 +77,18 @@ async function mergedTags(deps: ListDeps, nodes: readonly FleetNode[]): Promise<
       if (!merged.has(name) || tag.digest === deps.catalogue.resolve(name).digest) merged.set(name, tag)
     }
   }
-  return [...merged.values()].toSorted((a, b) => b.modifiedAt.localeCompare(a.modifiedAt))
+  const { aliases } = deps.catalogue
+  const own = [...merged].filter(([name]) => !aliases.has(name)).map(([, tag]) => ({ ...tag, shown: tag.name }))
+  const others = [...aliases.values()].flatMap(({ name, model }) => {
+    const tag = merged.get(model)
+    return tag === undefined ? [] : [{ ...tag, shown: name, raw: { ...tag.raw, name, model: name } }]
+  })
+  return [...own, ...others].toSorted((a, b) => b.modifiedAt.localeCompare(a.modifiedAt))
 }
 
 async function listOpenAiModels(deps: ListDeps, nodes: readonly FleetNode[]): Promise<string> {
-  const data = (await mergedTags(deps, nodes)).map(({ name, modifiedAt }) => ({
-    id: name,
+  const data = (await mergedTags(deps, nodes)).map(({ shown, name, modifiedAt }) => ({
+    id: shown,
     object: 'model',
     created: Math.floor(Date.parse(modifiedAt) / 1_000),
     owned_by: ownerOf(name),

@@ -1,0 +1,64 @@
+/**
+ * Other names for models (`fleet.aliases`). A request by an alias goes on as one for the model behind it, and its answer says
+ * the name that the client asked for: only the bytes of that name change, in both directions. Requests that change what nodes
+ * hold are left alone: an alias is a name to ask by, there is nothing of it on a node to copy or delete.
+ */
+import { QueueView } from '../base/queue-view.ts'
+import type { Answer, InferenceRequest, RelayLayer } from '../core/relay.ts'
+import { scanEnvelope } from '../wire/envelope.ts'
+import { type Renaming, renameModel } from '../wire/model-in-answer.ts'
+import { replaceField } from '../wire/splice.ts'
+import type { Catalogue } from './catalogue.ts'
+
+/** The body passed the door's limits already. */
+const unlimited = { depthMax: Infinity, keysMax: Infinity }
+
+/** The relay layer that stands between the names of clients and those of nodes. */
+export function answerAliases(catalogue: Catalogue): RelayLayer {
+  return (next) => (request, call) => {
+    const alias = request.model === null ? undefined : catalogue.aliases.get(request.model)
+    if (alias === undefined || request.route.operation === 'manage') return next(request, call)
+    const asked = renameRequest(request, alias.model)
+    return asked === null ? next(request, call) : next(asked.request, call).then((answer) => renameAnswer(answer, asked))
+  }
+}
+
+interface Asked {
+  readonly request: InferenceRequest
+  /** From the node's name to the client's. */
+  readonly renaming: Renaming
+}
+
+/** Null where the name stands neither in a JSON body nor in the path. */
+function renameRequest(request: InferenceRequest, model: string): Asked | null {
+  const { envelope, route } = request
+  const spelled = envelope.model
+  if (spelled === null) return route.body === 'none' ? renamePath(request, model) : null
+  const field = envelope.fields.get('model')
+  const isNamed = field === undefined || field.kind !== 'string' || field.end - field.start <= '""'.length
+  const body = replaceField(request.body, envelope, isNamed ? 'name' : 'model', JSON.stringify(model))
+  // What VS Code's client is shown of a model repeats the name it asked for.
+  const key = route.operation === 'show' ? 'general.basename' : 'model'
+  return { request: { ...request, model, body, envelope: scanEnvelope(body, unlimited) }, renaming: { key, from: model, to: spelled } }
+}
+
+/** The last segment of the path is the name, and the answer's `id`. */
+function renamePath(request: InferenceRequest, model: string): Asked {
+  const { target } = request
+  const query = target.indexOf('?')
+  const end = query < 0 ? target.length : query
+  const start = target.lastIndexOf('/', end) + 1
+  const to = decodeURIComponent(target.slice(start, end))
+  const renamed = target.slice(0, start) + encodeURIComponent(model) + target.slice(end)
+  return { request: { ...request, model, target: renamed }, renaming: { key: 'id', from: model, to } }
+}
+
+function renameAnswer(answer: Answer, { request, renaming }: Asked): Answer {
+  if (answer.kind === 'stream') {
+    // Chunks of a route without frames may end within the name.
+    if (request.route.framing === 'none') return answer
+    return { ...answer, frames: new QueueView(answer.frames, { pass: (frames) => renameModel(frames, renaming) }) }
+  }
+  const body = renameModel(answer.body, renaming)
+  return { ...answer, body, outcome: { ...answer.outcome, bytes: body.length } }
+}
