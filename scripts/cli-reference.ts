@@ -27,7 +27,7 @@ const meanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   failure: 'it failed',
   usage: 'wrong usage, or a configuration that is not valid',
   unreachable: 'no gateway answers there',
-  partial: 'some nodes failed, others did not',
+  unauthorized: 'the gateway wants a credential (`CORRAL_API_KEY`), or the one it got may not do this',
   interrupted: 'ended by Ctrl-C',
 }
 

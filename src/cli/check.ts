@@ -16,7 +16,7 @@ function rowOf(report: NodeReport, paint: ReturnType<typeof painter>): string[] 
   return [report.name, report.url, report.reachable ? paint('green', 'ok') : paint('red', 'failed'), detail]
 }
 
-/** Exit code: 0 all answer, 4 some do, 1 none does, 2 the configuration is not valid. */
+/** Exit code: 0 all answer, 1 not all do, 2 the configuration is not valid. */
 export async function checkCommand(options: CheckOptions): Promise<void> {
   const { config, file } = await settingsOf(options)
   printMessage(`configuration ok (${file ?? 'built-in defaults'})`)
@@ -26,5 +26,5 @@ export async function checkCommand(options: CheckOptions): Promise<void> {
   const failed = reports.filter((report) => !report.reachable).length
   if (failed === 0) return
   printMessage(`${failed} of ${reports.length} nodes failed; "corral doctor" looks closer`)
-  process.exitCode = failed === reports.length ? exitCodes.failure : exitCodes.partial
+  process.exitCode = exitCodes.failure
 }

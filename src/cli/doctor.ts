@@ -188,12 +188,12 @@ export function driftFindings(reports: readonly NodeReport[]): Finding[] {
   return findings
 }
 
-async function examine(options: DoctorOptions): Promise<{ findings: Finding[]; reports: readonly NodeReport[]; isConfigBad: boolean }> {
+async function examine(options: DoctorOptions): Promise<{ findings: Finding[]; isConfigBad: boolean }> {
   const loaded = await tryLoad(options)
   if (loaded.kind === 'invalid') {
     const hint = 'every key is explained in config/default.yaml'
     const findings = loaded.problems.map((problem): Finding => ({ check: 'config', status: 'fail', detail: problemText(problem), hint }))
-    return { findings: [nodeFinding(), ...findings], reports: [], isConfigBad: true }
+    return { findings: [nodeFinding(), ...findings], isConfigBad: true }
   }
   const { config, file, warnings } = loaded
   const reports = await Promise.all(config.fleet.nodes.map((node) => probeNode(node, config.fleet)))
@@ -210,7 +210,7 @@ async function examine(options: DoctorOptions): Promise<{ findings: Finding[]; r
     ...clockFindings(reports),
     ...driftFindings(reports),
   ]
-  return { findings, reports, isConfigBad: false }
+  return { findings, isConfigBad: false }
 }
 
 const marks: Readonly<Record<Finding['status'], readonly [Tone, string]>> = {
@@ -228,13 +228,11 @@ function printFindings(findings: readonly Finding[]): void {
   }
 }
 
-/** Exit code: 0 nothing failed, 4 only some nodes failed, 2 the configuration is not valid, else 1. */
+/** Exit code: 0 nothing failed, 2 the configuration is not valid, else 1. */
 export async function doctorCommand(options: DoctorOptions): Promise<void> {
-  const { findings, reports, isConfigBad } = await examine(options)
+  const { findings, isConfigBad } = await examine(options)
   if (options.json === true) printJson(findings)
   else printFindings(findings)
-  const failed = findings.filter(({ status }) => status === 'fail').length
-  const nodesFailed = reports.filter((report) => !report.reachable).length
   if (isConfigBad) process.exitCode = exitCodes.usage
-  else if (failed > 0) process.exitCode = failed === nodesFailed && nodesFailed < reports.length ? exitCodes.partial : exitCodes.failure
+  else if (findings.some(({ status }) => status === 'fail')) process.exitCode = exitCodes.failure
 }

@@ -1,13 +1,14 @@
 /** How commands end. The codes are part of the interface: scripts depend on them. */
 export const exitCodes = {
   ok: 0,
+  /** What was asked for was not done, or not on every node. */
   failure: 1,
   /** Wrong usage or a configuration that is not valid. */
   usage: 2,
   /** No gateway answers at the URL. */
   unreachable: 3,
-  /** Some nodes failed, others did not. */
-  partial: 4,
+  /** The gateway wants a credential, or the one it got may not do this. */
+  unauthorized: 4,
   interrupted: 130,
 } as const
 

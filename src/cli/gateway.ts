@@ -1,6 +1,6 @@
 /**
  * A running gateway as the commands use it. Whatever keeps an answer from coming is exit code 3 with a sentence that says
- * what to do; an answer that is an error is exit code 1 with the gateway's own words.
+ * what to do; an answer that is an error is exit code 1 with the gateway's own words, 4 where a credential would help.
  */
 import { apiKey } from '../config/environment.ts'
 import { urlOf } from './banner.ts'
@@ -144,9 +144,9 @@ async function answeredError(response: Response, path: string): Promise<CliError
   if (response.status === 401) {
     const scopes = path.startsWith('/rag') ? 'scopes rag:read and rag:write' : 'scope admin'
     const advice = apiKey() === null ? `set CORRAL_API_KEY to a key with the ${scopes}` : 'the key in CORRAL_API_KEY is not valid there'
-    return new GatewayError(exitCodes.failure, { text: `the gateway wants a credential: ${advice}`, code, hint: null }, answered)
+    return new GatewayError(exitCodes.unauthorized, { text: `the gateway wants a credential: ${advice}`, code, hint: null }, answered)
   }
-  const exitCode = text.includes('partial_failure') ? exitCodes.partial : exitCodes.failure
+  const exitCode = response.status === 403 ? exitCodes.unauthorized : exitCodes.failure
   const hint = stringOf(text, 'hint')
   return new GatewayError(exitCode, { text: words ?? `the gateway answered ${response.status}`, code, hint }, answered)
 }

@@ -9,9 +9,6 @@ import { createPullProgress, pullLine, type PullLine } from './pull-progress.ts'
 
 const tagsAnswer = z.object({ models: z.array(z.object({ name: z.string(), size: z.number(), modified_at: z.string() })).nullish() })
 
-/** How the error of a pull ends when some nodes have the model now: a line of a stream carries no code. */
-const doneOnSome = /\(done on [^()]+\)$/
-
 /** Longest line of a pull that is kept while its end has not come. */
 const lineBytesMax = 1_048_576
 
@@ -104,8 +101,7 @@ export async function modelsPullCommand(model: string, options: GatewayOptions):
     failure = `the gateway went away: ${reasonOf(error)}`
   }
   progress.end()
-  if (failure !== null)
-    throw new CliError(doneOnSome.test(failure) ? exitCodes.partial : exitCodes.failure, `pull of ${printable(model)}: ${failure}`)
+  if (failure !== null) throw new CliError(exitCodes.failure, `pull of ${printable(model)}: ${failure}`)
   if (!isDone) throw new CliError(exitCodes.failure, `pull of ${printable(model)} ended without a result`)
   printMessage(`pulled ${printable(model)}`)
 }

@@ -35,13 +35,12 @@ export function nodesTable({ nodes }: FleetView, paint: (tone: Tone, text: strin
   return table([head, ...nodes.map((node) => nodeRow(node, paint))])
 }
 
-/** Lists. Exit code 4 when some nodes are down, 1 when all are. */
+/** Lists. Exit code 1 when a node is down. */
 export async function nodesLsCommand(options: GatewayOptions): Promise<void> {
   const fleet = await (await gatewayOf(options)).fleet()
   if (options.json === true) printJson(fleet.nodes)
   else printData(nodesTable(fleet, painter(process.stdout)))
-  const down = fleet.nodes.filter((node) => node.up !== true).length
-  if (down > 0) process.exitCode = down === fleet.nodes.length ? exitCodes.failure : exitCodes.partial
+  if (fleet.nodes.some((node) => node.up !== true)) process.exitCode = exitCodes.failure
 }
 
 export interface AddOptions extends GatewayOptions {

@@ -29,7 +29,7 @@ Examples:
   corral top
   corral ingest ./docs && corral ask "What is a drained node?"
 
-Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 some nodes failed, 130 interrupted`
+Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 credential missing or not allowed, 130 interrupted`
 
 function addServe(program: Command): void {
   const serve = program.command('serve', { isDefault: true }).description('run the gateway (the default command)')

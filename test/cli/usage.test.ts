@@ -17,7 +17,7 @@ test('help goes to stdout and names the exit codes', async () => {
   const { code, stdout } = await corral(['--help'])
   expect(code).toBe(0)
   expect(stdout).toContain(
-    'Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 some nodes failed, 130 interrupted',
+    'Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 gateway not reachable, 4 credential missing or not allowed, 130 interrupted',
   )
 })
 

@@ -21,11 +21,11 @@ test('a first start in keys mode says an admin key once; with it keys are made, 
 
   const without = await corral(['keys', 'ls', '--url', url])
   expect([without.code, without.stderr]).toEqual([
-    1,
+    4,
     'corral: the gateway wants a credential: set CORRAL_API_KEY to a key with the scope admin\n',
   ])
   const wrong = await corral(['nodes', 'ls', '--url', url], as('corral_nonsense'))
-  expect(wrong.stderr).toContain('the key in CORRAL_API_KEY is not valid there')
+  expect([wrong.code, wrong.stderr]).toEqual([4, expect.stringContaining('the key in CORRAL_API_KEY is not valid there')])
 
   const made = await corral(['keys', 'create', '--title', 'ci', '--expires', '30d', '--rpm', '60', '--url', url], as(first))
   expect([made.code, made.stdout]).toEqual([0, expect.stringMatching(/^corral_[0-9A-Za-z]{12}_[0-9A-Za-z]{39}\n$/)])
@@ -37,7 +37,7 @@ test('a first start in keys mode says an admin key once; with it keys are made, 
   expect((await fetch(`${url}/k/${key}/api/tags`)).status).toBe(200)
 
   const refused = await corral(['keys', 'ls', '--url', url], as(key))
-  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('this needs the scope admin')])
+  expect([refused.code, refused.stderr]).toEqual([4, expect.stringContaining('this needs the scope admin')])
 
   const listed = await corral(['keys', 'ls', '--url', url], as(first))
   expect(listed.stdout).toMatch(new RegExp(`${id} +active +local +chat embed models:read +all +20\\d\\d-`))
