@@ -18,6 +18,7 @@ import { endOnClosedPipe, painter, printData, printMessage } from './output.ts'
 import { addRagCommands } from './rag/rag-commands.ts'
 import type { ReplayOptions } from './replay/replay.ts'
 import type { ConfigOptions } from './settings.ts'
+import type { TuneWeightOptions } from './tune-weight.ts'
 import type { TuneCommandOptions } from './tune.ts'
 import { corralVersion, versionCommand } from './version.ts'
 
@@ -116,12 +117,18 @@ function addStore(program: Command): void {
 }
 
 function addSearch(program: Command): void {
-  withConfig(program.command('tune').description('find the vector index that serves a collection best, on its own vectors'))
+  withConfig(program.command('tune').description('find the vector index that serves a collection best, or the weight of its vectors'))
     .argument('<collection>')
-    .option('--tenant <tenant>', 'whose collection it is')
+    .option('--judged <file>', 'instead of the index: learn the weight of vectors against words from queries with their right documents')
+    .option('--url <url>', 'with --judged: the gateway (else the address in the configuration)')
+    .option('--tenant <tenant>', 'whose collection it is; with --judged the key tells')
     .option('--json', 'print JSON')
-    .option('--apply', 'set and build the choice')
-    .action(async (collection: string, options: TuneCommandOptions) => (await import('./tune.ts')).tuneCommand(collection, options))
+    .option('--apply', 'set what was found; an index is built')
+    .action(async (collection: string, options: TuneCommandOptions & TuneWeightOptions) =>
+      options.judged === undefined
+        ? (await import('./tune.ts')).tuneCommand(collection, options)
+        : (await import('./tune-weight.ts')).tuneWeightCommand(collection, { ...options, judged: options.judged }),
+    )
 }
 
 function addRest(program: Command): void {

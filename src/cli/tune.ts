@@ -1,4 +1,7 @@
-/** `corral tune COLLECTION`: which index serves its vectors best, tried on the vectors themselves, and with `--apply` set and built. */
+/**
+ * `corral tune COLLECTION`: which index serves its vectors best, tried on the vectors themselves, and with `--apply` set and built. It works on
+ * the store; with `--judged` a running gateway is asked instead (`tune-weight.ts`).
+ */
 import { randomBytes } from 'node:crypto'
 
 import { systemClock } from '../base/clock.ts'
@@ -15,6 +18,7 @@ import { type ConfigOptions, settingsOf } from './settings.ts'
 
 export interface TuneCommandOptions extends ConfigOptions {
   readonly tenant?: string
+  readonly url?: string
   readonly json?: boolean
   readonly apply?: boolean
 }
@@ -25,6 +29,7 @@ const mebibyte = 1_048_576
 
 /** Tries the grid, prints it, and applies the choice when asked. */
 export async function tuneCommand(name: string, options: TuneCommandOptions): Promise<void> {
+  if (options.url !== undefined) throw new CliError(exitCodes.usage, '--url goes with --judged: an index is tuned in the store itself')
   const { config } = await settingsOf(options)
   await withStore(config, async (database) => {
     const set = await setOf(database, { tenant: options.tenant ?? onlyTenant, name })

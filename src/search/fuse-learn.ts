@@ -1,13 +1,15 @@
 /**
- * Learns the share of the vector leg from queries whose right answers are known. Every weight of the grid is tried, 0 and 1 among them, so
+ * Learns the share of the vector leg from queries whose right answers are known (`corral tune --judged`). Every weight of the grid is tried, 0 and 1 among them, so
  * that a leg which only does harm can be left out. What the choice is worth on other queries is estimated by cross-validation.
  */
 import { fuse, type Legs } from './fuse.ts'
 
 export interface JudgedQuery {
   readonly legs: Legs
-  /** Keys of what should be found; queries without any are left out. */
+  /** Keys of what should be found, or of the documents; queries without any are left out. */
   readonly relevant: ReadonlySet<string>
+  /** The document of each key, which counts where its first chunk stands. Left out: a key is what is judged. */
+  readonly documents?: ReadonlyMap<string, string>
 }
 
 export interface LearnedWeight {
@@ -44,13 +46,11 @@ function mean(values: readonly number[]): number {
 }
 
 /** nDCG of one query at every weight of the grid. */
-function gridOf({ legs, relevant }: JudgedQuery): number[] {
-  return weights.map((weight) =>
-    ndcgOf(
-      fuse(legs, () => weight).map(({ key }) => key),
-      relevant,
-    ),
-  )
+function gridOf({ legs, relevant, documents }: JudgedQuery): number[] {
+  return weights.map((weight) => {
+    const ranked = fuse(legs, () => weight).map(({ key }) => documents?.get(key) ?? key)
+    return ndcgOf([...new Set(ranked)], relevant)
+  })
 }
 
 /** Place in the grid of the best weight: the middle of those that are as good. */

@@ -29,6 +29,8 @@ export interface ScriptedFleet {
   atHalf: () => Promise<void> | void
   /** False: embedding fails. */
   embeds: boolean
+  /** The text by whose words another one is embedded. */
+  means: (text: string) => string
   /** Whether the connection ends in the middle of each chat. */
   breaksAtHalf: boolean
   /** Chats whose client left before their end. */
@@ -81,6 +83,7 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     script: quoteAll,
     atHalf: (): Promise<void> | void => undefined,
     embeds: true,
+    means: (text: string): string => text,
     breaksAtHalf: false,
     get cut() {
       return cut
@@ -112,7 +115,7 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     const { input } = embed.parse(body)
     if (!fleet.embeds) return sendJson(outgoing, 500, { error: 'the embedder is down' })
     fleet.embedded.push(...input)
-    const embeddings = (await hashEmbedder(input, dimensions)).map((vector) => [...vector])
+    const embeddings = (await hashEmbedder(input.map(fleet.means), dimensions)).map((vector) => [...vector])
     sendJson(outgoing, 200, { model: embedModel, embeddings, prompt_eval_count: input.length })
   }
   const server = createServer((incoming, outgoing) => void answer(incoming, outgoing))

@@ -6,15 +6,11 @@ import { randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
 
 import type { Clock } from '../../base/clock.ts'
+import { waitAfter } from '../busy-wait.ts'
 import { CliError, exitCodes } from '../exit-code.ts'
-import { type Gateway, GatewayError, type GatewayRequest } from '../gateway.ts'
+import type { Gateway, GatewayRequest } from '../gateway.ts'
 import type { GivenSource } from './ingest-sources.ts'
 import { asRagError, collectionPath, decodeRag, jobList, type JobView } from './rag-api.ts'
-
-const attemptsMax = 6
-const firstWaitMs = 500
-const waitMsMax = 60_000
-const busyStatuses: ReadonlySet<number> = new Set([408, 429, 502, 503, 504])
 
 export interface UploadDeps {
   readonly gateway: Gateway
@@ -54,17 +50,6 @@ export async function upload(given: Given, deps: UploadDeps): Promise<JobView> {
       deps.onWait(null)
     }
   }
-}
-
-/** Milliseconds until another attempt makes sense; null: it makes none. */
-function waitAfter(error: unknown, attempt: number): number | null {
-  if (attempt >= attemptsMax) return null
-  const backOffMs = Math.min(waitMsMax, firstWaitMs * 2 ** (attempt - 1))
-  if (error instanceof GatewayError) {
-    if (!busyStatuses.has(error.status) || (error.retryAfterMs ?? 0) > waitMsMax) return null
-    return Math.max(error.retryAfterMs ?? 0, backOffMs)
-  }
-  return error instanceof CliError && error.exitCode === exitCodes.unreachable ? backOffMs : null
 }
 
 /** Ends early, and with the reason, when the whole is ended. */
