@@ -16,7 +16,6 @@ export interface DocumentSource {
   /** Shown in messages and a hint between text formats; never opened. */
   readonly name: string
   readonly declaredType: string | null
-  readonly password?: string
 }
 
 export interface DocumentParserOptions {
@@ -110,8 +109,8 @@ export class DocumentParser {
     if (this.#isClosed) throw new CorralError('draining', 'Corral is shutting down')
     const limits = { ...this.limits, sourceBytes: this.#sourceBytesMax() }
     const { chunks, sizeBytes, close } = await openSource(source, limits)
-    const { name, declaredType, password = null } = source
-    const task: ParseTask = { chunks, name, declaredType, password, limits, signal }
+    const { name, declaredType } = source
+    const task: ParseTask = { chunks, name, declaredType, limits, signal }
     const process = this.#takeProcess()
     this.#busy.add(process)
     try {

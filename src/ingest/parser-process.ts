@@ -27,7 +27,6 @@ export interface ParseTask {
   readonly chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
   readonly name: string
   readonly declaredType: string | null
-  readonly password: string | null
   readonly limits: ParseLimits
   readonly signal: AbortSignal | null
 }
@@ -119,8 +118,8 @@ export class ParserProcess {
     await this.#exited
   }
 
-  async #send({ chunks, name, declaredType, password, limits }: ParseTask): Promise<void> {
-    await this.#write(frameBytes('open', JSON.stringify({ name: name.slice(0, 1_000), declaredType, password, limits })))
+  async #send({ chunks, name, declaredType, limits }: ParseTask): Promise<void> {
+    await this.#write(frameBytes('open', JSON.stringify({ name: name.slice(0, 1_000), declaredType, limits })))
     for await (const chunk of chunks) {
       for (let at = 0; at < chunk.length; at += framePayloadBytesMax)
         await this.#write(frameBytes('data', chunk.subarray(at, at + framePayloadBytesMax)))

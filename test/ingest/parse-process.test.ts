@@ -76,7 +76,6 @@ test('small documents share one process, a failure ends it', async () => {
     chunks: [Buffer.from(text)],
     name: 'a',
     declaredType: null,
-    password: null,
     limits: defaultParseLimits,
     signal: null,
   })
@@ -181,7 +180,7 @@ test('a signal ends the process, or the waiting for one', async () => {
 
 test('a process that is killed from outside is a failure that may be tried again', async () => {
   const worker = new ParserProcess(systemClock, 512 * 1_048_576)
-  const task = { chunks: [textBomb(200_000)], name: 'a', declaredType: null, password: null, limits: defaultParseLimits, signal: null }
+  const task = { chunks: [textBomb(200_000)], name: 'a', declaredType: null, limits: defaultParseLimits, signal: null }
   const reading = codeOf(worker.run(task))
   process.kill(worker.pid ?? 0, 'SIGKILL')
   expect(await reading).toBe('parser_failed')

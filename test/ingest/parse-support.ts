@@ -17,13 +17,12 @@ export function documentBytes(name: string): Uint8Array {
 export interface ReadOptions {
   readonly name?: string
   readonly declaredType?: string | null
-  readonly password?: string | null
   readonly limits?: Partial<ParseLimits>
 }
 
 export async function read(content: Uint8Array | string, options: ReadOptions = {}): Promise<ParsedDocument> {
-  const { name = 'upload', declaredType = null, password = null, limits = {} } = options
-  const document = await parseBytes({ bytes: Buffer.from(content), name, declaredType, password }, { ...defaultParseLimits, ...limits })
+  const { name = 'upload', declaredType = null, limits = {} } = options
+  const document = await parseBytes({ bytes: Buffer.from(content), name, declaredType }, { ...defaultParseLimits, ...limits })
   assertPromises(document)
   return document
 }

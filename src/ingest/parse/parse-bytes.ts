@@ -10,19 +10,18 @@ export interface ParseSource {
   /** A file name, only ever a hint. */
   readonly name: string
   readonly declaredType: string | null
-  readonly password: string | null
 }
 
 /** Throws a `CorralError` with a `document_…` code, whatever happens inside. */
 export async function parseBytes(source: ParseSource, limits: ParseLimits): Promise<ParsedDocument> {
-  const { bytes, name, declaredType, password } = source
+  const { bytes, name, declaredType } = source
   if (bytes.length === 0) throw new CorralError('document_empty', 'the file has 0 bytes: upload it again')
   if (bytes.length > limits.sourceBytes)
     throw new CorralError('document_too_large', `it has ${bytes.length} bytes, more than ${limits.sourceBytes}: split it`)
   let document: ParsedDocument
   try {
     const found = await sniff(bytes, { name, declaredType, limits })
-    document = withLossWarning(await parseFormat(found, bytes, { password, limits }), found)
+    document = withLossWarning(await parseFormat(found, bytes, limits), found)
   } catch (error) {
     if (error instanceof CorralError) throw error
     throw new CorralError('document_broken', `it cannot be read (${reasonOf(error)}): save it anew`, { cause: error })
@@ -41,15 +40,11 @@ function reasonOf(error: unknown): string {
   return 'its reader failed'
 }
 
-async function parseFormat(
-  found: Sniffed,
-  bytes: Uint8Array,
-  { password, limits }: { password: string | null; limits: ParseLimits },
-): Promise<ParsedDocument> {
+async function parseFormat(found: Sniffed, bytes: Uint8Array, limits: ParseLimits): Promise<ParsedDocument> {
   // Each parser is loaded when its first document comes: a child that reads only text starts in a few milliseconds.
   switch (found.format) {
     case 'pdf':
-      return (await import('./pdf.ts')).parsePdf(bytes, { password, limits })
+      return (await import('./pdf.ts')).parsePdf(bytes, limits)
     case 'docx':
       return (await import('./docx.ts')).parseDocx(bytes, limits)
     case 'pptx':

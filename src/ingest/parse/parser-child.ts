@@ -13,7 +13,6 @@ import { documentFrames, failureText } from './parsed-frames.ts'
 const openSchema = z.object({
   name: z.string(),
   declaredType: z.string().nullable(),
-  password: z.string().nullable(),
   limits: z.custom<ParseLimits>((value) => typeof value === 'object' && value !== null),
 })
 type Opening = z.infer<typeof openSchema>

@@ -23,14 +23,9 @@ const pixelsMax = 1
 const chunkSchema = z.object({ items: z.array(z.unknown()) })
 const infoSchema = z.object({ Title: z.string().optional() })
 
-export interface PdfOptions {
-  readonly password: string | null
-  readonly limits: ParseLimits
-}
-
 /** Throws `document_encrypted`, `document_broken`, `document_too_many_pages`, `document_too_large`, `document_needs_ocr`. */
-export async function parsePdf(bytes: Uint8Array, { password, limits }: PdfOptions): Promise<ParsedDocument> {
-  const pdf = await openPdf(bytes, password)
+export async function parsePdf(bytes: Uint8Array, limits: ParseLimits): Promise<ParsedDocument> {
+  const pdf = await openPdf(bytes)
   if (pdf.numPages > limits.pages)
     throw new CorralError('document_too_many_pages', `it has ${pdf.numPages} pages, more than ${limits.pages}: split it`)
   const builder = new DocumentBuilder(limits)
@@ -58,7 +53,7 @@ function nothingRead(unread: readonly string[]): CorralError {
   return new CorralError('document_needs_ocr', 'no page has a text layer: run it through OCR and upload the result')
 }
 
-async function openPdf(bytes: Uint8Array, password: string | null): Promise<PdfDocument> {
+async function openPdf(bytes: Uint8Array): Promise<PdfDocument> {
   try {
     // A copy, because the library takes the buffer away from its owner.
     return await getDocumentProxy(new Uint8Array(bytes), {
@@ -67,14 +62,10 @@ async function openPdf(bytes: Uint8Array, password: string | null): Promise<PdfD
       disableFontFace: true,
       useSystemFonts: false,
       stopAtErrors: false,
-      ...(password === null ? {} : { password }),
     })
   } catch (error) {
     if (error instanceof Error && error.name === 'PasswordException')
-      throw new CorralError(
-        'document_encrypted',
-        password === null ? 'it needs a password: give it, or upload it without one' : 'the password that was given does not open it',
-      )
+      throw new CorralError('document_encrypted', 'it opens only with a password: save a copy of it without one')
     throw new CorralError('document_broken', 'the PDF cannot be opened: it is cut off or damaged; save it anew', { cause: error })
   }
 }
