@@ -109,6 +109,7 @@ function ingestOn(database: Database, embed: EmbedCounted, onTrouble: (error: un
     writeDocument: (transaction, write) => writeDocument(transaction, write, writeVectors),
     deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
     heldVectors,
+    embedderDigest: () => 'bench',
     contextTokens: async () => 512,
     onTrouble,
   })

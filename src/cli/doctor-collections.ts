@@ -60,7 +60,7 @@ async function vectorFinding(url: string, { name, embedder }: { readonly name: s
     const body = JSON.stringify({ collections: [name], query: 'corral doctor', mode: 'vector', limit: 1 })
     const { degradedReason } = found.parse(await ask(`${url}/rag/search`, body))
     if (degradedReason === null) return { check: own, status: 'ok', detail: `are those of ${printable(embedder)} as it is now` }
-    const hint = 'until then it is found by words alone; ingest it again, or give it the embedder that it was made with'
+    const hint = `until "corral collections reingest ${printable(name)}" it is found by words alone; or give it the embedder that it was made with`
     return { check: own, status: 'warn', detail: printable(degradedReason), hint }
   } catch (error) {
     const detail = `cannot be looked at: ${printable(error instanceof Error ? error.message : String(error))}`

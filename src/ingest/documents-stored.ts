@@ -4,10 +4,11 @@
  */
 import { z } from 'zod'
 
-import type { ChunkingSettings } from '../core/corpus.ts'
+import type { ChunkingSettings, Metadata } from '../core/corpus.ts'
 import type { Transaction } from '../store/database.ts'
 import { chunkingDefaults } from './chunk.ts'
-import type { DocumentPlace } from './job-deps.ts'
+import { metadataShape } from './job.ts'
+import type { DocumentPlace, HeldVectors } from './job-deps.ts'
 
 const settingsRow = z.object({
   settings: z.object({
@@ -43,10 +44,10 @@ export interface StoredDocument {
   readonly contentHash: string
   readonly title: string
   readonly uri: string | null
-  readonly metadata: unknown
+  readonly metadata: Metadata
 }
 
-const documentRow = z.object({ content_hash: z.string(), title: z.string(), uri: z.string().nullable(), metadata: z.unknown() })
+const documentRow = z.object({ content_hash: z.string(), title: z.string(), uri: z.string().nullable(), metadata: metadataShape })
 
 /** The visible revision of a document. */
 export async function storedDocument(
@@ -70,22 +71,29 @@ export async function documentWithHash(
   return rows[0] === undefined ? null : z.object({ id: z.string() }).parse(rows[0]).id
 }
 
-/** The `HeldVectors` that reads search's tables: the hashes of a document's chunks that have a vector in the newest live set. */
+const setRow = z.object({ name: z.string().regex(/^[a-z0-9_]{1,63}$/), digest: z.string() })
+const chunkRow = z.object({ hash: z.string(), held: z.boolean() })
+
+/** The `ReadHeldVectors` that reads search's tables. */
 export async function heldVectors(
   transaction: Transaction,
   { tenant, collection, document }: DocumentPlace,
-): Promise<{ readonly digest: string; readonly hashes: ReadonlySet<string> } | null> {
+  digest: string | null,
+): Promise<HeldVectors> {
   const sets = await transaction.query(
-    `select name, digest from rag_vector_sets where tenant = $1 and collection = $2 and state = 'live' order by changed_at desc limit 1`,
-    [tenant, collection],
+    `select name, digest from rag_vector_sets where tenant = $1 and collection = $2 and state = 'live' and ($3::text is null or digest = $3)
+     order by changed_at desc limit 1`,
+    [tenant, collection, digest],
   )
-  const [row] = sets.rows
-  if (row === undefined) return null
-  const { name, digest } = z.object({ name: z.string().regex(/^[a-z0-9_]{1,63}$/), digest: z.string() }).parse(row)
+  const set = sets.rows[0] === undefined ? null : setRow.parse(sets.rows[0])
+  const held =
+    set === null ? 'false' : `exists (select from ${set.name} v where v.tenant = $1 and v.collection = $2 and v.number = c.number)`
   const { rows } = await transaction.query(
-    `select distinct c.hash from rag_chunks c join ${name} v on v.tenant = c.tenant and v.collection = c.collection and v.number = c.number
-     where c.tenant = $1 and c.collection = $2 and c.document = $3`,
+    `select c.hash, ${held} as held from rag_chunks c
+     where c.tenant = $1 and c.collection = $2 and c.document = $3 and to_regtype('vector') is not null`,
     [tenant, collection, document],
   )
-  return rows.length === 0 ? null : { digest, hashes: new Set(rows.map(({ hash }) => String(hash))) }
+  const chunks = rows.map((row) => chunkRow.parse(row))
+  const hashes = new Set(chunks.filter((chunk) => chunk.held).map(({ hash }) => hash))
+  return { digest: set?.digest ?? null, hashes, missing: chunks.filter((chunk) => !chunk.held).length }
 }

@@ -1,6 +1,6 @@
 /**
- * Documents as their owner handles them: given, given again, removed. Giving one makes a job; what it replaces stays visible until the job
- * is done. A newer job of a document ends the older ones that have not begun.
+ * Documents as their owner handles them: given and removed. Giving one makes a job; what it replaces stays visible until the job is done. A
+ * newer job of a document ends the older ones that have not begun.
  */
 import { createHash, randomUUID } from 'node:crypto'
 
@@ -11,10 +11,10 @@ import type { DeleteDocument, DocumentPlace } from './job-deps.ts'
 import { type Job, jobColumns, jobOf } from './job.ts'
 import { wholeDocument } from './job-options.ts'
 import { clearMade } from './jobs/job-control.ts'
-import { deleteSource, latestSource, type Source } from './sources.ts'
+import { deleteSource, type Source } from './sources.ts'
 
 export interface GivenDocument extends DocumentPlace {
-  readonly kind: Job['kind']
+  readonly kind: 'upload' | 'url'
   /** Of the file; the title when the document has none. */
   readonly name: string
   readonly title: string | null
@@ -69,13 +69,19 @@ async function submit(transaction: Transaction, given: GivenDocument): Promise<S
       await deleteSource(transaction, { tenant: given.tenant, id: given.source.id })
     return { job: earlier, isNew: false }
   }
-  const open = await transaction.query(
-    `select count(*)::int as open from (select 1 from rag_jobs where tenant = $1 and (state = 'queued' or state = 'paused') limit ${openJobsMax}) o`,
-    [given.tenant],
-  )
-  if (Number(open.rows[0]?.['open']) >= openJobsMax) throw new CorralError('queue_full', `${openJobsMax} documents wait to be ingested`)
   await supersede(transaction, given)
-  return { job: await insertJob(transaction, given, fingerprint), isNew: true }
+  const job = await insertJob(transaction, given, fingerprint)
+  await checkRoom(transaction, given.tenant)
+  return { job, isNew: true }
+}
+
+/** Throws `queue_full` when more jobs are open than may be, those of this transaction included. */
+export async function checkRoom(transaction: Transaction, tenant: string): Promise<void> {
+  const { rows } = await transaction.query(
+    `select count(*)::int as open from (select 1 from rag_jobs where tenant = $1 and (state = 'queued' or state = 'paused') limit ${openJobsMax + 1}) o`,
+    [tenant],
+  )
+  if (Number(rows[0]?.['open']) > openJobsMax) throw new CorralError('queue_full', `${openJobsMax} documents wait to be ingested`)
 }
 
 function fingerprintOf({ collection, document, kind, title, uri, metadata, source }: GivenDocument): string {
@@ -98,14 +104,14 @@ async function jobOfKey(
   throw new CorralError('conflict', `the idempotency key was used for another document or other contents (job ${String(row['id'])})`)
 }
 
+/** Of jobs of a collection that have not begun or have failed. */
+export const supersedeSql = `update rag_jobs set state = 'cancelled', finished_at = now(), run_at = null, prepared = null,
+    error_code = 'superseded', error_message = 'a newer job of the same document took its place'
+  where tenant = $1 and collection = $2 and state in ('queued', 'paused', 'failed')`
+
 /** Ends jobs of the same document that have not begun or have failed: done later, they would put back what this one replaces. */
 async function supersede(transaction: Transaction, { tenant, collection, document, source }: GivenDocument): Promise<void> {
-  const { rows } = await transaction.query(
-    `update rag_jobs set state = 'cancelled', finished_at = now(), run_at = null, prepared = null, error_code = 'superseded',
-       error_message = 'a newer job of the same document took its place'
-     where tenant = $1 and collection = $2 and document = $3 and state in ('queued', 'paused', 'failed') returning ${jobColumns}`,
-    [tenant, collection, document],
-  )
+  const { rows } = await transaction.query(`${supersedeSql} and document = $3 returning ${jobColumns}`, [tenant, collection, document])
   for (const job of rows.map(jobOf)) await clearMade(transaction, job.source === source?.id ? { ...job, source: null } : job)
 }
 
@@ -139,46 +145,6 @@ async function insertJob(transaction: Transaction, given: GivenDocument, fingerp
     ],
   )
   return jobOf(rows[0] ?? {})
-}
-
-/** Makes the document again from the bytes it was made of, by the collection's present settings; null when its bytes are not kept. */
-export async function reingestDocument(
-  database: Database,
-  place: DocumentPlace,
-  options: { readonly idempotencyKey: string | null; readonly priority: number },
-): Promise<Submitted | null> {
-  const { tenant, collection, document } = place
-  const found = await database.tx(
-    { tenant },
-    async (transaction) => {
-      const source = await latestSource(transaction, place)
-      const { rows } = await transaction.query(
-        'select title, uri, metadata from rag_documents where tenant = $1 and collection = $2 and id = $3',
-        [tenant, collection, document],
-      )
-      return { source, row: rows[0] }
-    },
-    { name: 'reingest_document' },
-  )
-  const { source, row } = found
-  if (source === null) return null
-  const metadata = metadataOf(row?.['metadata'])
-  return submitDocument(database, {
-    ...place,
-    ...options,
-    kind: 'reingest',
-    name: source.name,
-    title: typeof row?.['title'] === 'string' ? row['title'] : null,
-    uri: source.uri,
-    metadata,
-    isSearchableWithoutVectors: false,
-    skipsDuplicates: false,
-    source,
-  })
-}
-
-function metadataOf(value: unknown): Metadata {
-  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {}
 }
 
 /**

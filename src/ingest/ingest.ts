@@ -2,15 +2,7 @@
  * Documents in: bytes or addresses become jobs, jobs become documents that can be found. The one way in for the surfaces and for the
  * watched folders; what it needs of others is in `job-deps.ts`.
  */
-import {
-  type DocumentCheck,
-  type GivenDocument,
-  reingestDocument,
-  removeDocument,
-  removeDocuments,
-  submitDocument,
-  type Submitted,
-} from './documents.ts'
+import { type DocumentCheck, type GivenDocument, removeDocument, removeDocuments, submitDocument, type Submitted } from './documents.ts'
 import type { Job } from './job.ts'
 import type { DocumentPlace, IngestDeps } from './job-deps.ts'
 import { cancelJob, type ControlVerdict, pauseJob, resumeJob, retryFailedJobs, retryJob } from './jobs/job-control.ts'
@@ -19,8 +11,9 @@ import { JobWorkers } from './jobs/job-worker.ts'
 import type { JobPlace } from './jobs/parts.ts'
 import { JobEvents, watchJob } from './progress.ts'
 import type { Transaction } from '../store/database.ts'
+import { reingestCollection, reingestDocument } from './reingest.ts'
 import { Retention, sweepOnce } from './retention.ts'
-import { deleteSource, latestSource, type Source, sourceBytes, storeSource } from './sources.ts'
+import { deleteSource, type Source, sourceBytes, sourceOfDocument, storeSource } from './sources.ts'
 
 export type * from './job-deps.ts'
 
@@ -70,13 +63,18 @@ export class Ingest {
     return this.#told(await submitDocument(this.#deps.database, { ...given, kind: 'url', source: null }))
   }
 
-  /** Makes a document again from its bytes; null when they are not there. */
-  async reingest(
-    place: DocumentPlace,
-    { idempotencyKey = null, priority = 1 }: { idempotencyKey?: string | null; priority?: number } = {},
-  ): Promise<Submitted | null> {
-    const submitted = await reingestDocument(this.#deps.database, place, { idempotencyKey, priority })
-    return submitted === null ? null : this.#told(submitted)
+  /** Makes a document again from its bytes; null when they are not kept. Throws `queue_full`. */
+  async reingest(place: DocumentPlace): Promise<Job | null> {
+    const job = await reingestDocument(this.#deps.database, place)
+    if (job !== null) this.#workers.wake()
+    return job
+  }
+
+  /** The same for every document of a collection whose bytes are kept; gives how many jobs there are of it. Throws `queue_full`. */
+  async reingestAll(place: Omit<DocumentPlace, 'document'>): Promise<number> {
+    const jobs = await reingestCollection(this.#deps.database, place)
+    if (jobs > 0) this.#workers.wake()
+    return jobs
   }
 
   /** Removes a document, its bytes and its jobs, unless `check` throws; false when there was no document. */
@@ -93,10 +91,10 @@ export class Ingest {
     return result
   }
 
-  /** The source of a document, and its bytes one row at a time; null when they are not there. */
+  /** The source of the visible document, and its bytes one row at a time; null when they are not there. */
   async source(place: DocumentPlace): Promise<{ readonly source: Source; readonly bytes: AsyncIterable<Uint8Array> } | null> {
     const { database } = this.#deps
-    const source = await database.tx({ tenant: place.tenant }, (transaction) => latestSource(transaction, place), {
+    const source = await database.tx({ tenant: place.tenant }, (transaction) => sourceOfDocument(transaction, place), {
       name: 'find_source',
       readOnly: true,
     })

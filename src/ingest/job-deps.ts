@@ -63,11 +63,18 @@ export interface DocumentPlace {
 /** Removes all that search holds of a document; false when there was none. */
 export type DeleteDocument = (transaction: Transaction, place: DocumentPlace) => Promise<boolean>
 
-/** The hashes of the visible document's chunks that have a vector, and the digest of the newest set; null when there are none. */
-export type HeldVectors = (
-  transaction: Transaction,
-  place: DocumentPlace,
-) => Promise<{ readonly digest: string; readonly hashes: ReadonlySet<string> } | null>
+/** What one set of vectors holds of the chunks of a visible document. */
+export interface HeldVectors {
+  /** Of the set; null: there is none. */
+  readonly digest: string | null
+  /** Of chunks that have a vector in it. */
+  readonly hashes: ReadonlySet<string>
+  /** Chunks that have none; 0 where the store can keep no vectors. */
+  readonly missing: number
+}
+
+/** Of the live set of the embedder's `digest`; null: nobody knows its digest now, so of the newest set. */
+export type ReadHeldVectors = (transaction: Transaction, place: DocumentPlace, digest: string | null) => Promise<HeldVectors>
 
 /** What an attempt at a job did to its document. */
 export interface WrittenDocument {
@@ -104,7 +111,9 @@ export interface IngestDeps {
   readonly embed: EmbedCounted
   readonly writeDocument: WriteDocument
   readonly deleteDocument: DeleteDocument
-  readonly heldVectors: HeldVectors
+  readonly heldVectors: ReadHeldVectors
+  /** Of the build of `model` that the nodes have now; null while none has it. */
+  readonly embedderDigest: (model: string) => string | null
   /** Longest input of the embedder in tokens; null when nobody knows. */
   readonly contextTokens: (model: string) => Promise<number | null>
   /** Left out: nobody hears. */

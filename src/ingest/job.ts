@@ -63,6 +63,7 @@ export function isFinished({ state }: Pick<Job, 'state'>): boolean {
 const count = z.object({ done: z.number(), total: z.number(), ratePerSecond: z.number().nullable().default(null) })
 const atMs = z.date().transform((date) => date.getTime())
 const metadataValue = z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(z.union([z.string(), z.number(), z.boolean()]))])
+export const metadataShape = z.record(z.string(), metadataValue)
 
 const jobRow = z.object({
   tenant: z.string(),
@@ -79,7 +80,7 @@ const jobRow = z.object({
   name: z.string(),
   title: z.string().nullable(),
   uri: z.string().nullable(),
-  metadata: z.record(z.string(), metadataValue),
+  metadata: metadataShape,
   is_searchable_without_vectors: z.boolean(),
   skips_duplicates: z.boolean(),
   content_hash: z.string().nullable(),

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 
 import type { Chunk } from '../core/corpus.ts'
-import { documentWithHash, storedDocument } from './documents-stored.ts'
+import { documentWithHash, type IngestSettings, storedDocument } from './documents-stored.ts'
 import type { Transaction } from '../store/database.ts'
 import type { DocumentPlace, IngestDeps, WrittenDocument } from './job-deps.ts'
 import type { Job } from './job.ts'
@@ -17,21 +17,21 @@ import { type Prepared, preparedDocument, readChunks, readText } from './jobs/pa
 import type { Source } from './sources.ts'
 import { embedChunks, type EmbedContext, EmbedderMissing } from './stage-embed.ts'
 import { indexDocument, indexWords } from './stage-index.ts'
-import { ensureSource, prepare } from './stage-prepare.ts'
+import { ensureSource, prepare, settingsOf } from './stage-prepare.ts'
 
 const preparedRow = z.object({ prepared: preparedDocument.nullable() })
 
 /** Does the job, and gives what came of its document. Throws `LeaseLost` when it was taken away, `EmbedderMissing`, or what a stage throws. */
 export async function runJob(lease: Lease, context: EmbedContext): Promise<WrittenDocument> {
-  const { job } = lease
   const { deps, report, gates } = context
-  const source = await ensureSource(job, lease, context)
-  const earlier = await earlierPrepared(job, deps)
-  const same = await whatIsThere(job, source, { deps, isBegun: earlier !== null })
+  const { job, source } = await ensureSource(lease, context)
+  const settings = await settingsOf(job, deps)
+  const earlier = await earlierPrepared(job, { deps, settings, isSameSource: lease.job.source === source.id })
+  const same = await whatIsThere(job, source, { deps, settings, isBegun: earlier !== null })
   if (same.isUnchanged) return finishWithout(lease, 'unchanged', { duplicateOf: null, sizeBytes: source.sizeBytes })
   if (same.duplicateOf !== null && job.skipsDuplicates)
     return finishWithout(lease, 'duplicate', { duplicateOf: same.duplicateOf, sizeBytes: source.sizeBytes })
-  const prepared = earlier ?? (await gates.extract.pass(lease.signal, () => prepare(job, lease, { source, deps, report })))
+  const prepared = earlier ?? (await gates.extract.pass(lease.signal, () => prepare(job, lease, { source, settings, deps, report })))
   const chunks = await chunksOf(job, deps)
   const ready = { job, source, prepared, chunks, duplicateOf: same.duplicateOf }
   const embedded = await embedOrShowWords(ready, lease, context)
@@ -58,13 +58,22 @@ async function embedOrShowWords(ready: Ready, lease: Lease, context: EmbedContex
   }
 }
 
-async function earlierPrepared({ tenant, id }: Job, { database }: IngestDeps): Promise<Prepared | null> {
+interface Earlier {
+  readonly deps: IngestDeps
+  readonly settings: IngestSettings
+  readonly isSameSource: boolean
+}
+
+/** What an earlier attempt prepared of the same bytes for the embedder that the collection has now. */
+async function earlierPrepared({ tenant, id }: Job, { deps, settings, isSameSource }: Earlier): Promise<Prepared | null> {
+  if (!isSameSource) return null
   const text = 'select prepared from rag_jobs where tenant = $1 and id = $2'
-  const { rows } = await database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id]), {
+  const { rows } = await deps.database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id]), {
     name: 'earlier_prepared',
     readOnly: true,
   })
-  return rows[0] === undefined ? null : preparedRow.parse(rows[0]).prepared
+  const prepared = rows[0] === undefined ? null : preparedRow.parse(rows[0]).prepared
+  return prepared?.model === settings.embedder ? prepared : null
 }
 
 function chunksOf(job: Job, { database }: IngestDeps): Promise<Chunk[]> {
@@ -80,7 +89,7 @@ function chunksOf(job: Job, { database }: IngestDeps): Promise<Chunk[]> {
 async function whatIsThere(
   job: Job,
   { sha256: contentHash }: Source,
-  { deps, isBegun }: { deps: IngestDeps; isBegun: boolean },
+  { deps, settings, isBegun }: { readonly deps: IngestDeps; readonly settings: IngestSettings; readonly isBegun: boolean },
 ): Promise<{ isUnchanged: boolean; duplicateOf: string | null }> {
   const { tenant, collection, document } = job
   const place = { tenant, collection, document }
@@ -94,22 +103,21 @@ async function whatIsThere(
         (job.title === null || job.title === stored.title) &&
         job.uri === stored.uri &&
         isDeepStrictEqual(job.metadata, stored.metadata)
-      // What is shown by its words only, because an embedder was missing, is not finished.
-      const isUnchanged =
-        isSame && ((await wasWritten(transaction, { ...place, contentHash })) || (await deps.heldVectors(transaction, place)) !== null)
+      const isUnchanged = isSame && (await isEmbedded(transaction, place, { deps, embedder: settings.embedder }))
       return { isUnchanged, duplicateOf }
     },
     { name: 'what_is_there', readOnly: true },
   )
 }
 
-async function wasWritten(
+/** False for what is shown by its words only because an embedder was missing, and for vectors of another embedder or of another build. */
+async function isEmbedded(
   transaction: Transaction,
-  { tenant, collection, document, contentHash }: DocumentPlace & { readonly contentHash: string },
+  place: DocumentPlace,
+  { deps, embedder }: { readonly deps: IngestDeps; readonly embedder: string | null },
 ): Promise<boolean> {
-  const text = `select 1 from rag_jobs where tenant = $1 and collection = $2 and document = $3 and content_hash = $4 and outcome = 'written' limit 1`
-  const { rows } = await transaction.query(text, [tenant, collection, document, contentHash])
-  return rows.length > 0
+  if (embedder === null) return true
+  return (await deps.heldVectors(transaction, place, deps.embedderDigest(embedder))).missing === 0
 }
 
 /** Ends the job without writing the document. */

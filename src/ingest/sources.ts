@@ -127,9 +127,10 @@ export async function readSource(transaction: Transaction, { tenant, id }: { ten
   return rows[0] === undefined ? null : sourceOf(rows[0])
 }
 
-/** The source of which the visible document was made, or the newest one while there is no document. */
-export async function latestSource(transaction: Transaction, { tenant, collection, document }: DocumentPlace): Promise<Source | null> {
-  const text = `select ${sourceColumns} from rag_sources where tenant = $1 and collection = $2 and document = $3 and sha256 is not null
+/** The source of which the visible document was made; null when there is no document, or its bytes are not kept. */
+export async function sourceOfDocument(transaction: Transaction, { tenant, collection, document }: DocumentPlace): Promise<Source | null> {
+  const text = `select ${sourceColumns} from rag_sources where tenant = $1 and collection = $2 and document = $3
+      and sha256 = (select content_hash from rag_documents where tenant = $1 and collection = $2 and id = $3)
     order by created_at desc, id limit 1`
   const { rows } = await transaction.query(text, [tenant, collection, document])
   return rows[0] === undefined ? null : sourceOf(rows[0])

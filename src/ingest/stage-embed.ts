@@ -89,21 +89,19 @@ async function embedRound(task: Task, chunks: readonly Chunk[], context: EmbedCo
   return { ...task.prepared, digest: known.digest }
 }
 
-/** What needs no embedding: vectors of an earlier attempt, and those of chunks that did not change. */
+/** What needs no embedding: vectors of an earlier attempt, and those of chunks that did not change where the embedder did not either. */
 async function alreadyMade(
-  { job, prepared }: Task,
-  { database, heldVectors }: IngestDeps,
+  { job, model, prepared }: Task,
+  { database, heldVectors, embedderDigest }: IngestDeps,
 ): Promise<{ made: Set<string>; digest: string | null }> {
   const { tenant, collection, document } = job
   return database.tx(
     { tenant },
     async (transaction) => {
       const made = prepared.digest === null ? new Set<string>() : await readVectorHashes(transaction, job)
-      const isFresh = job.kind === 'reingest'
-      const held = isFresh ? null : await heldVectors(transaction, { tenant, collection, document })
-      if (held === null) return { made, digest: prepared.digest }
-      // Held vectors of another digest are worth nothing once there are new ones.
-      if (prepared.digest !== null && prepared.digest !== held.digest) return { made, digest: prepared.digest }
+      if (job.kind === 'reingest') return { made, digest: prepared.digest }
+      const held = await heldVectors(transaction, { tenant, collection, document }, prepared.digest ?? embedderDigest(model))
+      if (held.hashes.size === 0) return { made, digest: prepared.digest }
       return { made: new Set([...made, ...held.hashes]), digest: held.digest }
     },
     { name: 'already_made', readOnly: true },

@@ -5,30 +5,39 @@
 import type { Chunk, ParsedDocument } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import { chunkDocument } from './chunk.ts'
-import { ingestSettings, type IngestSettings } from './documents-stored.ts'
+import { ingestSettings, type IngestSettings, storedDocument } from './documents-stored.ts'
 import type { IngestDeps, SourceBytes } from './job-deps.ts'
 import type { Job } from './job.ts'
 import { wholeDocument } from './job-options.ts'
 import type { Lease } from './jobs/lease.ts'
 import { chunksPerPart, clearParts, clearVectors, type Prepared, saveChunkPart, saveTextPart, textPartCount } from './jobs/parts.ts'
 import type { Report } from './progress.ts'
-import { readSource, type Source, sourceBytes, storeSource } from './sources.ts'
+import type { Transaction } from '../store/database.ts'
+import { readSource, type Source, sourceBytes, sourceOfDocument, storeSource } from './sources.ts'
 
 /** Longest turn of the event loop while chunks are cut. */
 const turnMs = 4
 /** Given to an embedder beyond the text: special tokens. */
 const specialTokens = 4
 
-/** The source of the job; one that is only an address is fetched and stored first. */
-export async function ensureSource(job: Job, lease: Lease, { deps, report }: { deps: IngestDeps; report: Report }): Promise<Source> {
+interface Begun {
+  /** As it is done: one that makes a document again knows only now what the document is. */
+  readonly job: Job
+  readonly source: Source
+}
+
+/** The bytes that the job is about; those of one that is only an address are fetched and stored first. */
+export async function ensureSource(lease: Lease, { deps, report }: { deps: IngestDeps; report: Report }): Promise<Begun> {
+  const { job } = lease
   const { tenant, source: id, uri } = job
+  if (job.kind === 'reingest') return visibleSource(lease)
   if (id !== null) {
     const source = await deps.database.tx({ tenant }, (transaction) => readSource(transaction, { tenant, id }), {
       name: 'ensure_source',
       readOnly: true,
     })
     if (source === null) throw new CorralError('conflict', `the bytes of ${job.name} were removed before they were read`)
-    return source
+    return { job, source }
   }
   if (uri === null) throw new Error(`job ${job.id} has neither bytes nor an address`)
   await report({ stage: 'upload', done: 0, total: 1 })
@@ -39,28 +48,43 @@ export async function ensureSource(job: Job, lease: Lease, { deps, report }: { d
     { ...place, name: fetched.name, declaredType: fetched.declaredType, uri },
     { bytes: [fetched.bytes], bytesMax: deps.options().sourceBytesMax },
   )
-  await lease.tx(
-    (transaction) =>
-      transaction.query('update rag_jobs set source = $3, content_hash = $4, name = $5 where tenant = $1 and id = $2', [
-        tenant,
-        job.id,
-        source.id,
-        source.sha256,
-        fetched.name,
-      ]),
+  await lease.tx((transaction) => noteSource(transaction, job, source), { name: 'ensure_source' })
+  await report({ stage: 'upload', done: 1, total: 1 })
+  return { job, source }
+}
+
+/** What is visible when the job begins, not when it was made: a revision that came in between is not taken back. */
+function visibleSource(lease: Lease): Promise<Begun> {
+  const { job } = lease
+  return lease.tx(
+    async (transaction) => {
+      const source = await sourceOfDocument(transaction, job)
+      const stored = await storedDocument(transaction, job)
+      if (source === null || stored === null) throw new CorralError('conflict', `the bytes of ${job.name} are not kept: give them again`)
+      await noteSource(transaction, job, source)
+      const { title, uri, metadata } = stored
+      return { job: { ...job, title, uri, metadata }, source }
+    },
     { name: 'ensure_source' },
   )
-  await report({ stage: 'upload', done: 1, total: 1 })
-  return source
+}
+
+async function noteSource(transaction: Transaction, { tenant, id }: Job, source: Source): Promise<void> {
+  await transaction.query('update rag_jobs set source = $3, content_hash = $4, name = $5 where tenant = $1 and id = $2', [
+    tenant,
+    id,
+    source.id,
+    source.sha256,
+    source.name,
+  ])
 }
 
 /** Parses and chunks the source and keeps the result. */
 export async function prepare(
   job: Job,
   lease: Lease,
-  { source, deps, report }: { source: Source; deps: IngestDeps; report: Report },
+  { source, settings, deps, report }: { source: Source; settings: IngestSettings; deps: IngestDeps; report: Report },
 ): Promise<Prepared> {
-  const settings = await settingsOf(job, deps)
   await report({ stage: 'extract', done: 0, total: 1 })
   const parsed = readable(await deps.parse(await wholeSource(source, deps), { signal: lease.signal }))
   await report({ stage: 'extract', done: 1, total: 1 })
@@ -87,7 +111,8 @@ export async function notePrepared(lease: Lease, { tenant, id }: Job, prepared: 
   await lease.tx((transaction) => transaction.query(text, [tenant, id, JSON.stringify(prepared)]), { name: 'note_prepared' })
 }
 
-async function settingsOf({ tenant, collection }: Job, { database }: IngestDeps): Promise<IngestSettings> {
+/** What the collection's documents are made by now. Throws `conflict` when it is gone. */
+export async function settingsOf({ tenant, collection }: Job, { database }: IngestDeps): Promise<IngestSettings> {
   const settings = await database.tx({ tenant }, (transaction) => ingestSettings(transaction, { tenant, collection }), {
     name: 'settings_of',
     readOnly: true,

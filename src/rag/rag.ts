@@ -195,6 +195,7 @@ class RagHalf implements Rag {
       writeDocument: (transaction, write) => writeDocument(transaction, write, writeVectors),
       deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
       heldVectors,
+      embedderDigest: (model) => this.#parts.fleet.digestOf(model, null),
       contextTokens: (model) => this.#models.contextTokens(model),
       events: this.#metrics,
       onTrouble: (error) => onTrouble('ingest', error),

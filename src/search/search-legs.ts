@@ -246,7 +246,10 @@ function lookUp(
       if (asked === undefined) continue
       const set = setOf(collection, asked)
       if (set !== null) searched.push({ place, collection, set, vector: asked.vector })
-      else if (collection.chunks > 0) reasons.push(`${collection.name} has no vectors of ${embedder ?? ''} as it is now: ingest it again`)
+      else if (collection.chunks > 0)
+        reasons.push(
+          `${collection.name} has no vectors of ${embedder ?? ''} as it is now: "corral collections reingest ${collection.name}"`,
+        )
     }
     for (const [index, { place, collection, set, vector }] of searched.entries()) {
       const wanted = vectorIndexSettings.safeParse(collection.settings.vectorIndex).data ?? null

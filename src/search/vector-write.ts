@@ -53,6 +53,7 @@ export async function writeVectors(transaction: Transaction, write: VectorsWrite
   const others = sets.filter(({ name, isLive }) => isLive && name !== set.name)
   const kept = chunks.filter(({ isKept }) => isKept).map(({ number }) => number)
   const replaced = await removeNumbers(transaction, others, kept)
+  await dropEmpty(transaction, others)
   const missing = await withoutThose(transaction, set, { chunks, kept })
   await insertVectors(transaction, set, missing)
   await countChange(transaction, set, missing.length)
@@ -61,6 +62,15 @@ export async function writeVectors(transaction: Transaction, write: VectorsWrite
 
 function isOf(set: VectorSet, { digest, dimensions }: Pick<VectorSpace, 'digest' | 'dimensions'>): boolean {
   return set.isLive && set.digest === digest && set.dimensions === dimensions
+}
+
+/** Sets that an earlier embedder leaves without a vector; a table of one collection's own then goes with the next upkeep. */
+async function dropEmpty(transaction: Transaction, sets: readonly VectorSet[]): Promise<void> {
+  const [first] = sets
+  if (first === undefined) return
+  const names = sets.map(({ name }) => name)
+  const text = 'delete from rag_vector_sets where tenant = $1 and collection = $2 and name = any($3::text[]) and vectors = 0'
+  await transaction.query(text, [first.tenant, first.collection, names])
 }
 
 const storageRow = z.object({ storage: z.enum(['full', 'half']).catch('full') })

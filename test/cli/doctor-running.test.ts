@@ -79,14 +79,14 @@ test('a collection whose vectors are not those of its embedder is told; one with
     { name: 'empty', chunks: 0, settings },
     { name: 'words', chunks: 3, settings: { embedder: null } },
   ]
-  const reason = 'old has no vectors of bge-m3:latest as it is now: ingest it again'
+  const reason = 'old has no vectors of bge-m3:latest as it is now: "corral collections reingest old"'
   const gateway = createServer((incoming, outgoing) => {
     asked.push(`${incoming.method} ${incoming.url}`)
     incoming.resume()
     outgoing.end(JSON.stringify(incoming.method === 'GET' ? { collections } : { degraded: true, degradedReason: reason }))
   })
   expect(await vectorFindings(await listen(gateway))).toEqual([
-    { check: 'vectors of old', status: 'warn', detail: reason, hint: expect.stringContaining('ingest it again') },
+    { check: 'vectors of old', status: 'warn', detail: reason, hint: expect.stringContaining('corral collections reingest old') },
   ])
   expect(asked).toEqual(['GET /rag/collections?limit=50', 'POST /rag/search'])
   const closed = createServer((_, outgoing) => outgoing.writeHead(404).end('{}'))

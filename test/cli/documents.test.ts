@@ -100,6 +100,16 @@ test('an embedder that no node has is told with what to pull, before anything is
     0,
     expect.stringMatching(/^words is found by words only\. .*corral models pull nomic-embed-text/m),
   ])
+  // As it was told.
+  const set = await corral(['collections', 'set', 'words', '--embedder', 'nomic-embed-text', ...at])
+  expect([set.code, set.stderr]).toEqual([0, expect.stringContaining('until "corral collections reingest words"')])
+  const again = await corral(['collections', 'reingest', 'words', ...at])
+  expect([again.code, again.stderr]).toEqual([0, expect.stringMatching(/^1 document of words to be made again; /)])
+  const degraded = async (): Promise<unknown> => {
+    const found: { degraded: unknown } = JSON.parse((await corral(['search', 'pasture', '--collection', 'words', '--json', ...at])).stdout)
+    return found.degraded
+  }
+  await expect.poll(degraded, { timeout: 30_000 }).toBe(false)
 }, 180_000)
 
 test('an interrupt cancels what was begun, says so and is 130; the same command again goes on', async () => {

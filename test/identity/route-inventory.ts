@@ -103,6 +103,7 @@ POST /rag/chat: rag:read
 POST /rag/collections/:name/documents/:id/reingest: rag:write
 POST /rag/collections/:name/documents: rag:write
 POST /rag/collections/:name/purge: rag:write
+POST /rag/collections/:name/reingest: rag:write
 POST /rag/collections/:name/retry-failed: rag:write
 POST /rag/collections: rag:write
 POST /rag/jobs/:id/cancel: rag:write

@@ -164,6 +164,7 @@ test('what one tenant has, another finds nothing of, by any route', async () => 
     ['PATCH', base],
     ['DELETE', base],
     ['POST', `${base}/purge`],
+    ['POST', `${base}/reingest`],
     ['POST', `${base}/retry-failed`],
     ['GET', `${base}/documents`],
     ['POST', `${base}/documents?id=a`],

@@ -27,6 +27,8 @@ export interface ScriptedFleet {
   script: (prompted: Prompted) => string
   /** Awaited when half of an answer is out. */
   atHalf: () => Promise<void> | void
+  /** Changed: the embedder was pulled anew, in another build. */
+  embedBuild: string
   /** False: embedding fails. */
   embeds: boolean
   /** The text by whose words another one is embedded. */
@@ -82,6 +84,7 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     embedded: [] as string[],
     script: quoteAll,
     atHalf: (): Promise<void> | void => undefined,
+    embedBuild: '',
     embeds: true,
     means: (text: string): string => text,
     breaksAtHalf: false,
@@ -128,8 +131,10 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     else if (path === '/v1/chat/completions') await answerCompletion(outgoing, chat.parse(body), fleet)
     else if (path === '/api/embed') await answerEmbed(outgoing, body)
     else if (path === '/api/show') sendJson(outgoing, 200, shown(z.object({ model: z.string() }).parse(body).model))
-    else if (Object.hasOwn(fixed, path)) sendJson(outgoing, 200, fixed[path] ?? {})
-    else sendJson(outgoing, 404, { error: 'not here' })
+    else {
+      const list = listed(path, fleet)
+      sendJson(outgoing, list === null ? 404 : 200, list ?? { error: 'not here' })
+    }
   }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return Object.assign(fleet, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
@@ -187,19 +192,23 @@ function shown(model: string): object {
 /** As clients write them. */
 const names: ReadonlySet<string> = new Set([chatModel, otherModel].flatMap((name) => [name, name.replace(':latest', '')]))
 
-const models = [chatModel, otherModel, embedModel].map((name) => ({
-  name,
-  model: name,
-  modified_at: '2026-11-01T00:00:00Z',
-  size: 1_000,
-  size_vram: 1_000,
-  expires_at: '2099-01-01T00:00:00Z',
-  digest: Buffer.from(name).toString('hex').padEnd(64, '0').slice(0, 64),
-  details: { family: 'test' },
-}))
+/** What GET of `path` is answered; null: there is no such path. */
+function listed(path: string, { embedBuild }: Pick<ScriptedFleet, 'embedBuild'>): object | null {
+  if (path === '/api/version') return { version: '0.33.0' }
+  if (path !== '/api/tags' && path !== '/api/ps') return null
+  const models = [chatModel, otherModel, embedModel].map((name) => ({
+    name,
+    model: name,
+    modified_at: '2026-11-01T00:00:00Z',
+    size: 1_000,
+    size_vram: 1_000,
+    expires_at: '2099-01-01T00:00:00Z',
+    digest: digestOf(name === embedModel ? `${embedBuild}${name}` : name),
+    details: { family: 'test' },
+  }))
+  return { models }
+}
 
-const fixed: Readonly<Record<string, object>> = {
-  '/api/version': { version: '0.33.0' },
-  '/api/tags': { models },
-  '/api/ps': { models },
+function digestOf(build: string): string {
+  return Buffer.from(build).toString('hex').padEnd(64, '0').slice(0, 64)
 }

@@ -1,4 +1,6 @@
-/** `corral collections ls|show|create|set|rm|purge`: collections of documents. What removes something counts unless `--yes` is said. */
+/** `corral collections ls|show|create|set|reingest|rm|purge`: collections of documents. What removes something counts unless `--yes` is said. */
+import { z } from 'zod'
+
 import { CliError, exitCodes } from '../exit-code.ts'
 import { gatewayOf, type GatewayOptions } from '../gateway.ts'
 import { painter, printable, printData, printJson, printMessage, table } from '../output.ts'
@@ -16,6 +18,8 @@ export interface SettingFlags {
   readonly overlapTokens?: string
   readonly vectorStorage?: string
 }
+
+const reingested = z.object({ jobs: z.number(), withoutBytes: z.number() })
 
 type SettingOptions = GatewayOptions & SettingFlags
 type RemoveOptions = GatewayOptions & { readonly yes?: boolean }
@@ -57,6 +61,20 @@ export async function collectionsSetCommand(name: string, options: SettingOption
   const changed = await askRag(gateway, collectionView, ['PATCH', collectionPath(name), { settings }])
   if (options.json === true) return printJson(changed)
   printMessage(`collection ${printable(name)} changed, ${embedderText(changed)}`)
+  if (changed.documents > 0 && madeBy.some((setting) => Object.hasOwn(settings, setting)))
+    printMessage(`documents that are there stay as they are until "corral collections reingest ${printable(name)}"`)
+}
+
+/** What documents are made by, once. */
+const madeBy = ['embedder', 'language', 'chunking']
+
+/** Asks for every document to be made again, by what the collection is set to now. */
+export async function collectionsReingestCommand(name: string, options: GatewayOptions): Promise<void> {
+  const begun = await askRag(await gatewayOf(options), reingested, ['POST', collectionPath(name, '/reingest')])
+  if (options.json === true) return printJson(begun)
+  printMessage(`${countText(begun.jobs, 'document')} of ${printable(name)} to be made again; "corral jobs ls" shows how far they are`)
+  if (begun.withoutBytes > 0)
+    printMessage(`the bytes of ${countText(begun.withoutBytes, 'document')} are not kept: give them again with "corral ingest"`)
 }
 
 export async function collectionsRmCommand(name: string, options: RemoveOptions): Promise<void> {

@@ -27,8 +27,9 @@ export async function checkEmbedder(
   printMessage(`corral: warning: ${text}`)
 }
 
-function adviceFor(name: string): string {
-  return `By meaning as well: corral models pull ${usualEmbedder} && corral collections set ${printable(name)} --embedder ${usualEmbedder}`
+function adviceFor(collection: string): string {
+  const [name, embedder] = [printable(collection), usualEmbedder]
+  return `By meaning as well: corral models pull ${embedder} && corral collections set ${name} --embedder ${embedder} && corral collections reingest ${name}`
 }
 
 /** Null when this key may not know, or nobody can say now. */

@@ -55,7 +55,7 @@ function withSettings(command: Command): Command {
 }
 
 function addCollections(program: Command): void {
-  const collections = program.command('collections').description('collections of documents: ls, show, create, set, rm, purge')
+  const collections = program.command('collections').description('collections of documents: ls, show, create, set, reingest, rm, purge')
   const load = () => import('./collections.ts')
   withGateway(collections.command('ls').description('list collections')).action(async (options: GatewayOptions) =>
     (await load()).collectionsLsCommand(options),
@@ -67,8 +67,11 @@ function addCollections(program: Command): void {
     async (name: string, options: GatewayOptions & SettingFlags) => (await load()).collectionsCreateCommand(name, options),
   )
   withSettings(
-    collections.command('set').description('change settings; documents that are there stay as they are').argument('<name>'),
+    collections.command('set').description('change settings; documents that are there stay as they are until reingest').argument('<name>'),
   ).action(async (name: string, options: GatewayOptions & SettingFlags) => (await load()).collectionsSetCommand(name, options))
+  withGateway(
+    collections.command('reingest').description('make all documents again from their bytes, by present settings').argument('<name>'),
+  ).action(async (name: string, options: GatewayOptions) => (await load()).collectionsReingestCommand(name, options))
   withGateway(collections.command('rm').description('remove a collection with all that is in it').argument('<name>'))
     .option('--yes', 'do it')
     .action(async (name: string, options: GatewayOptions & { yes?: boolean }) => (await load()).collectionsRmCommand(name, options))

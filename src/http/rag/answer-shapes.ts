@@ -180,4 +180,5 @@ export const pages = {
   assistants: z.strictObject({ assistants: z.array(assistantView) }),
   feedback: z.strictObject({ feedback: z.array(feedbackView) }),
   retried: z.strictObject({ retried: z.int() }),
+  reingested: z.strictObject({ jobs: z.int(), withoutBytes: z.int() }),
 } as const

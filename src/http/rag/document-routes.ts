@@ -4,11 +4,11 @@ import type { Hono } from 'hono'
 import { CorralError } from '../../core/errors.ts'
 import { documentText, type DocumentView, getDocument, listDocuments } from '../../search/documents.ts'
 import type { Transaction } from '../../store/database.ts'
-import { actOf, json, ownRoute, parameter, sameSite } from '../own-route.ts'
+import { actOf, json, ownRoute, parameter } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { forget } from './collection-routes.ts'
 import { takeDocuments } from './document-upload.ts'
-import { keyOf } from './idempotency.ts'
+import { change } from './idempotency.ts'
 import { answerJobs } from './job-answer.ts'
 import type { RagDeps } from './rag-deps.ts'
 import {
@@ -52,14 +52,21 @@ export function mountDocuments(app: Hono<NodeBindings>, deps: RagDeps): void {
     `${base}/:id/reingest`,
     ownRoute(
       deps,
-      sameSite((context) => reingest(context, deps)),
+      change(deps, (context) => reingest(context, deps)),
+    ),
+  )
+  app.post(
+    '/rag/collections/:name/reingest',
+    ownRoute(
+      deps,
+      change(deps, (context) => reingestAll(context, deps)),
     ),
   )
   app.delete(
     `${base}/:id`,
     ownRoute(
       deps,
-      sameSite((context) => remove(context, deps)),
+      change(deps, (context) => remove(context, deps)),
     ),
   )
 }
@@ -149,10 +156,17 @@ function asDownload(contentType: string, name: string): Record<string, string> {
 
 async function reingest(context: RagContext, deps: RagDeps): Promise<Response> {
   const { place } = await found(context, deps)
-  const idempotencyKey = keyOf(context)
-  const submitted = await deps.service.ingest.reingest(place, { idempotencyKey })
-  if (submitted === null) throw new CorralError('conflict', 'the bytes of this document are not kept: upload it again')
-  return answerJobs(context, deps, [submitted.job])
+  const job = await deps.service.ingest.reingest(place)
+  if (job === null) throw new CorralError('conflict', 'the bytes of this document are not kept: upload it again')
+  return answerJobs(context, deps, [job])
+}
+
+async function reingestAll(context: RagContext, deps: RagDeps): Promise<Response> {
+  const tenant = tenantOf(context, deps)
+  const { id, name, documents } = await inCollection(context, deps, (transaction) => collectionOf(context, transaction, tenant))
+  const jobs = await deps.service.ingest.reingestAll({ tenant, collection: id })
+  deps.onChange('reingest collection', name, actOf(context, deps))
+  return context.json({ jobs, withoutBytes: Math.max(0, documents - jobs) }, 202, noStore)
 }
 
 async function remove(context: RagContext, deps: RagDeps): Promise<Response> {

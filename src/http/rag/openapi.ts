@@ -88,6 +88,12 @@ const described: readonly Described[] = [
     parameters: [ifMatch, purge],
     answers: { 200: collectionView },
   },
+  {
+    method: 'post',
+    path: `${collection}/reingest`,
+    summary: 'Makes all documents again from their bytes, by present settings: a job each',
+    answers: { 202: pages.reingested },
+  },
   { method: 'post', path: `${collection}/retry-failed`, summary: 'Tries failed jobs again', answers: { 200: pages.retried } },
   {
     method: 'post',
@@ -113,7 +119,7 @@ const described: readonly Described[] = [
     method: 'post',
     path: `${document}/reingest`,
     summary: 'Makes the document again from its bytes',
-    parameters: [wait, idempotency],
+    parameters: [wait],
     answers: { 200: pages.accepted, 202: pages.accepted },
   },
   { method: 'delete', path: document, summary: 'Removes a document', parameters: [ifMatch, purge], answers: { 204: null } },

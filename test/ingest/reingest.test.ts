@@ -1,0 +1,192 @@
+// What is there already and a new embedder: given again or made again, every chunk ends with a vector of the embedder as it is now.
+
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+
+import type { Database } from '../../src/store/database.ts'
+import { describeStores, serverKinds } from '../store/stores.ts'
+import {
+  bytesOf,
+  collection,
+  embedderDown,
+  emptyStore,
+  file,
+  finished,
+  keptVectors,
+  play,
+  type Played,
+  prepareStore,
+  reached,
+  sections,
+  submitted,
+  tenant,
+  texts,
+} from './pipeline-play.ts'
+
+const kinds = ['embedded', ...(serverKinds.length > 0 ? (['pgbouncer'] as const) : [])] as const
+const place = (document: string) => ({ tenant, collection, document })
+const shown = { isSearchableWithoutVectors: true }
+
+describeStores(kinds, (servers) => {
+  let store: Database
+  beforeAll(async () => {
+    store = await servers.open()
+    await prepareStore(store, [])
+  })
+  afterAll(() => store.close())
+
+  async function started(): Promise<Played> {
+    await emptyStore(store)
+    await prepareStore(store)
+    const played = play(store)
+    onTestFinished(() => played.ingest.close())
+    played.ingest.start()
+    return played
+  }
+
+  async function setEmbedder(embedder: string | null): Promise<void> {
+    const text = `update rag_collections set settings = jsonb_set(settings, '{embedder}', $1::jsonb) where tenant = $2`
+    await store.tx({ tenant }, (transaction) => transaction.query(text, [JSON.stringify(embedder), tenant]))
+  }
+
+  /** Digest and vectors of each set. */
+  async function sets(): Promise<unknown[][]> {
+    const { rows } = await store.tx('system', ({ query }) => query('select digest, vectors from rag_vector_sets order by digest'))
+    return rows.map(({ digest, vectors }) => [digest, Number(vectors)])
+  }
+
+  const away = (played: Played): void => {
+    played.onEmbed = () => Promise.reject(embedderDown())
+  }
+
+  /** Gives `text` while the embedder is away; resolves when its words are shown. */
+  async function shownByWords({ ingest }: Played, document: string, text: string) {
+    return reached(ingest, await submitted(ingest, document, text, shown), ({ error }) => error !== null)
+  }
+
+  test('the same bytes given after a collection has got an embedder get their vectors', async () => {
+    const { ingest } = await started()
+    await setEmbedder(null)
+    await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
+    expect(await finished(ingest, await submitted(ingest, 'a.md', sections(3)))).toMatchObject({ outcome: 'unchanged' })
+    await setEmbedder('all-minilm')
+    expect(await finished(ingest, await submitted(ingest, 'a.md', sections(3)))).toMatchObject({ outcome: 'written' })
+    expect((await keptVectors(store)).size).toBe(3)
+    expect(await finished(ingest, await submitted(ingest, 'a.md', sections(3)))).toMatchObject({ outcome: 'unchanged' })
+  })
+
+  test('the same bytes given after the embedder was pulled anew get vectors of the new build, and the old set is gone', async () => {
+    const played = await started()
+    const { ingest } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
+    played.digest = 'd2'
+    expect(await finished(ingest, await submitted(ingest, 'a.md', sections(3)))).toMatchObject({ outcome: 'written' })
+    expect(await sets()).toEqual([['d2', 3]])
+  })
+
+  test('of a document that changes after the embedder was pulled anew every chunk is embedded again', async () => {
+    const played = await started()
+    const { ingest } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
+    played.digest = 'd2'
+    expect(await finished(ingest, await submitted(ingest, 'a.md', sections(4)))).toMatchObject({ state: 'done', attempts: 1 })
+    expect(await sets()).toEqual([['d2', 4]])
+  })
+
+  test('a whole collection made again has all vectors of the new build, the old set is gone, and what was given of a document stays', async () => {
+    const played = await started()
+    const { ingest } = played
+    await finished(
+      ingest,
+      await submitted(ingest, 'a.md', sections(3), { title: 'Kept', uri: 'https://example.org/a', metadata: { team: 'ops' } }),
+    )
+    await finished(ingest, await submitted(ingest, 'b.md', sections(2, ' too')))
+    played.digest = 'd2'
+    expect(await ingest.reingestAll({ tenant, collection })).toBe(2)
+    for (const job of await ingest.jobs({ tenant, collection, limit: 2 })) {
+      expect(await finished(ingest, job)).toMatchObject({ kind: 'reingest', state: 'done', outcome: 'written' })
+    }
+    expect(await sets()).toEqual([['d2', 5]])
+    const { rows } = await store.tx('system', ({ query }) => query(`select title, uri, metadata from rag_documents where id = 'a.md'`))
+    expect(rows).toEqual([{ title: 'Kept', uri: 'https://example.org/a', metadata: { team: 'ops' } }])
+    expect(await ingest.reingestAll({ tenant, collection: 'none' })).toBe(0)
+    expect(await ingest.reingestAll({ tenant: 'other', collection })).toBe(0)
+  })
+
+  test('making a collection again takes back no revision that was given before or meanwhile', async () => {
+    const played = await started()
+    const { ingest } = played
+    await finished(ingest, await submitted(ingest, 'a.md', 'First.'))
+    const held = Promise.withResolvers<void>()
+    played.onEmbed = () => held.promise
+    const second = await submitted(ingest, 'a.md', 'Second.', { metadata: { revision: 2 } })
+    await reached(ingest, second, ({ stage }) => stage === 'embed')
+    expect(await ingest.reingestAll({ tenant, collection })).toBe(1)
+    // A second wish takes the place of the first.
+    expect(await ingest.reingestAll({ tenant, collection })).toBe(1)
+    expect(await ingest.counts({ tenant, collection })).toMatchObject({ queued: 1, running: 1, cancelled: 1 })
+    held.resolve()
+    const [again] = await ingest.jobs({ tenant, collection, state: 'queued' })
+    expect(await finished(ingest, second)).toMatchObject({ outcome: 'written' })
+    expect(await finished(ingest, again ?? second)).toMatchObject({ kind: 'reingest', outcome: 'written' })
+    expect(await texts(store, 'a.md')).toEqual(['Second.'])
+    const { rows } = await store.tx('system', ({ query }) => query('select metadata from rag_documents'))
+    expect(rows).toEqual([{ metadata: { revision: 2 } }])
+  })
+
+  test('a job that waits for an embedder goes on with another one that its collection is set to', async () => {
+    const played = await started()
+    const { ingest } = played
+    played.onEmbed = (_texts, { model }) => (model === 'all-minilm' ? Promise.reject(embedderDown()) : Promise.resolve())
+    const waiting = await shownByWords(played, 'a.md', sections(3))
+    await setEmbedder('other-minilm')
+    expect(await finished(ingest, waiting)).toMatchObject({ state: 'done', outcome: 'written' })
+    expect((await keptVectors(store)).size).toBe(3)
+  })
+
+  test('a revision that is shown by its words is not finished when it is given again', async () => {
+    const played = await started()
+    const { ingest } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(10)))
+    away(played)
+    const changed = sections(10).replace('part 3 says', 'part 3 no longer says')
+    const first = await shownByWords(played, 'a.md', changed)
+    const second = await shownByWords(played, 'a.md', changed)
+    expect(await ingest.job(first)).toMatchObject({ state: 'cancelled', error: { code: 'superseded' } })
+    // As Ctrl-C does, and the same command again.
+    await ingest.cancel(second)
+    const third = await shownByWords(played, 'a.md', changed)
+    played.onEmbed = async () => {}
+    played.embedded.length = 0
+    expect(await finished(ingest, third)).toMatchObject({ state: 'done', outcome: 'written' })
+    expect(played.embedded).toEqual(['a.md › Part 3\nThis is what part 3 no longer says.'])
+    expect((await keptVectors(store)).size).toBe(10)
+  })
+
+  test('nor is an earlier revision that was whole once', async () => {
+    const played = await started()
+    const { ingest } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
+    away(played)
+    await shownByWords(played, 'a.md', sections(3, ' now'))
+    await shownByWords(played, 'a.md', sections(3))
+    const last = await shownByWords(played, 'a.md', sections(3))
+    played.onEmbed = async () => {}
+    expect(await finished(ingest, last)).toMatchObject({ state: 'done', outcome: 'written' })
+    expect((await keptVectors(store)).size).toBe(3)
+  })
+
+  test('what failed to take a document’s place changes neither its bytes nor what it is made of again', async () => {
+    const played = await started()
+    const { ingest } = played
+    await finished(ingest, await submitted(ingest, 'a.md', 'Readable.'))
+    played.onParse = ({ name }) => (name === 'locked.pdf' ? Promise.reject(embedderDown()) : Promise.resolve())
+    const { job } = await ingest.submitFile(file('a.md', { name: 'locked.pdf' }), bytesOf('%PDF'))
+    expect(await finished(ingest, job)).toMatchObject({ state: 'failed' })
+    expect((await ingest.source(place('a.md')))?.source).toMatchObject({ name: 'a.md', sizeBytes: 9 })
+    const again = await ingest.reingest(place('a.md'))
+    expect(await finished(ingest, again ?? job)).toMatchObject({ outcome: 'written', name: 'a.md' })
+    expect(await texts(store, 'a.md')).toEqual(['Readable.'])
+    // The failed one can still be tried again.
+    expect(await ingest.retry(job)).toMatchObject({ isChanged: true })
+  })
+})
