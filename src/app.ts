@@ -326,6 +326,7 @@ export function createApp(deps: AppDeps): App {
     answerPeer: createPeerAnswers({
       fleet,
       calls,
+      cache,
       explanations,
       clock,
       renderMetrics: renderOwn,

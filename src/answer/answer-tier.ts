@@ -17,6 +17,8 @@ export interface AnswerTags {
 }
 
 export interface AnswerStore {
+  /** Under which key an answer lies now, purges heeded; to be asked before anything is read for it. */
+  keyFor(key: string, tags: AnswerTags): string
   get(key: string, tags: AnswerTags): Promise<Buffer | null>
   /** `originMs`: what the making took. */
   put(key: string, bytes: Buffer, facts: { readonly tags: AnswerTags; readonly originMs: number }): Promise<void>
@@ -56,8 +58,8 @@ export async function placeOf(
     if (parts.collections.some((name) => versions[name] === undefined)) return null
     // Known once the versions are read.
     const retrieval = parts.retrieval()
-    const key = answerKey(deps.secret, { ...parts, digest, versions, retrieval })
     const tags = { tenant: parts.tenant, digest }
+    const key = deps.answers.keyFor(answerKey(deps.secret, { ...parts, digest, versions, retrieval }), tags)
     return { key, tags, versions, reads }
   } catch (error) {
     deps.onTrouble('versions of collections could not be read', error)

@@ -75,7 +75,7 @@ export class EmbeddingCache implements EmbedWorks {
     const tags: Tags = { tenant: call.tenant, kind: 'embedding', digest }
     const stamp = epochs.stampOf(tags)
     const scope = scopes.ofTenant(call.tenant)
-    const ask = readEmbedAsk(request, { secret, scope, circumstances: [digest, engine, stamp] })
+    const ask = readEmbedAsk(request, { secret, scope, epochs, circumstances: [digest, engine, stamp] })
     if (ask === null) return 'unkeyable'
     const holds = (): boolean => stamp === epochs.stampOf(tags) && this.#deps.digestOf(model, call.principal.nodeGroup) === digest
     return { next, request, call, ask, tags, directives, options, startedAtMs: clock.nowMs(), holds }

@@ -14,6 +14,7 @@ import type { InferenceRequest } from '../core/relay.ts'
 import { scanArray } from '../wire/json-scan.ts'
 import { canonicalSlice } from './canonical.ts'
 import type { VectorForm } from './embedding-entry.ts'
+import type { Epochs } from './epochs.ts'
 import { CacheKey, type CacheScope, frame } from './key.ts'
 
 /** More texts than this in one request pass by: their keys alone would hold the event loop. */
@@ -47,7 +48,8 @@ export interface EmbedAsk {
 export interface EmbedKeying {
   readonly secret: Buffer
   readonly scope: CacheScope
-  /** Model digest, engine and epochs. */
+  readonly epochs: Pick<Epochs, 'keyFor'>
+  /** Model digest, engine and the counters of purges by tenant, kind and model. */
   readonly circumstances: readonly string[]
 }
 
@@ -65,9 +67,9 @@ export function readEmbedAsk(request: InferenceRequest, keying: EmbedKeying): Em
   if (fields === null || texts === null) return null
   const family = isLegacy ? 'raw' : 'unit'
   const prefix = hash('sha256', frame([family, ...keying.circumstances, ...fields]), 'hex')
-  const { items, places } = distinct(
-    texts,
-    (text) => new CacheKey(keying.secret, keying.scope, { kind: 'embedding', parts: [prefix, text] }).text,
+  const { secret, scope, epochs } = keying
+  const { items, places } = distinct(texts, (text) =>
+    epochs.keyFor(new CacheKey(secret, scope, { kind: 'embedding', parts: [prefix, text] }).text),
   )
   return { form, items, places, dimensionsMax: dimensionsOf(request) }
 }

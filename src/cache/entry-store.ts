@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { MemoryLayer, type MemoryItem, type MemoryLayerOptions } from './memory-layer.ts'
-import type { FoundEntry, KeyedBytes, SecondLayer } from './second-layer.ts'
+import type { FoundEntry, KeyedBytes, SecondLayer, StoredFacts } from './second-layer.ts'
 import { type ResolvedSelector, selects, type Tags } from './tags.ts'
 import { WriteQueue, type WriteQueueStats } from './write-queue.ts'
 
@@ -35,6 +35,8 @@ export interface PutFacts {
   readonly originMs: number
   /** Of work that goes through a lot of data once: it passes memory by where a slower layer keeps it. */
   readonly bulk?: boolean
+  /** See `StoredFacts`. */
+  readonly replaces?: boolean
   /** Called once when no slower layer will get it any more that has not got it yet. */
   readonly onSettled?: () => void
 }
@@ -194,7 +196,7 @@ export class EntryStore {
   }
 
   /** Keeps several entries that were made now, as one write per layer. */
-  putMany(entries: readonly KeyedBytes[], { tags, ttlMs, originMs, bulk = false }: PutFacts): void {
+  putMany(entries: readonly KeyedBytes[], { tags, ttlMs, originMs, bulk = false, replaces = false }: PutFacts): void {
     const [first] = entries
     if (first === undefined) return
     const nowMs = this.#deps.clock.nowMs()
@@ -205,13 +207,13 @@ export class EntryStore {
     if (!bulk || keepers.length === 0) for (const { key, bytes } of entries) this.#memory.set(key, { ...item, bytes })
     const size = entries.reduce((sum, { bytes }) => sum + bytes.length, 0)
     for (const { layer, writes } of keepers) {
-      const run = this.#unlessPurged(() => layer.putMany?.(entries, this.#storedFacts(item, originMs)) ?? null)
+      const run = this.#unlessPurged(() => layer.putMany?.(entries, { ...this.#timesOf(item), originMs, tags, replaces }) ?? null)
       writes.add({ bytes: size, run })
     }
   }
 
   /** Keeps an entry that was made now: in memory at once, elsewhere soon. */
-  put(key: string, bytes: Buffer, { tags, ttlMs, originMs, onSettled }: PutFacts): MemoryItem {
+  put(key: string, bytes: Buffer, { tags, ttlMs, originMs, replaces = false, onSettled }: PutFacts): MemoryItem {
     const nowMs = this.#deps.clock.nowMs()
     const freshForMs = ttlMs * (1 - ttlJitter + 2 * ttlJitter * this.#deps.random())
     const item = { bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags }
@@ -223,7 +225,8 @@ export class EntryStore {
       if (left === 0) onSettled?.()
     }
     for (const { layer, writes } of this.#slower) {
-      writes.add({ bytes: bytes.length, run: this.#unlessPurged(() => layer.put(key, bytes, this.#storedFacts(item, originMs))), onEnd })
+      const run = this.#unlessPurged(() => layer.put(key, bytes, { ...this.#timesOf(item), originMs, tags, replaces }))
+      writes.add({ bytes: bytes.length, run, onEnd })
     }
     if (left === 0 && this.#slower.length === 0) onSettled?.()
     return item
@@ -235,6 +238,14 @@ export class EntryStore {
     return () => (purges === this.#purges ? write() : null)
   }
 
+  /** Deletes an entry from all layers, without waiting for it. */
+  delete(key: string, tags: Tags): void {
+    this.#memory.delete(key)
+    for (const { layer, writes } of this.#slower) {
+      writes.add({ bytes: 0, run: () => layer.delete(key, tags)?.then(() => true) ?? null })
+    }
+  }
+
   /** Keeps in memory what was derived from another entry, with that one's times. */
   putDerived(key: string, bytes: Buffer, { bornAtMs, expiresAtMs, tags }: MemoryItem): MemoryItem {
     const item = { bytes, bornAtMs, expiresAtMs, tags }
@@ -242,9 +253,10 @@ export class EntryStore {
     return item
   }
 
-  #storedFacts({ bornAtMs, expiresAtMs, tags }: MemoryItem, originMs: number): Parameters<SecondLayer['put']>[2] {
+  /** Those of an entry when it is its turn to be written. */
+  #timesOf({ bornAtMs, expiresAtMs }: MemoryItem): Pick<StoredFacts, 'ageMs' | 'freshForMs' | 'staleMs'> {
     const nowMs = this.#deps.clock.nowMs()
-    return { ageMs: nowMs - bornAtMs, freshForMs: expiresAtMs - nowMs, staleMs: this.#deps.staleMs, originMs, tags }
+    return { ageMs: nowMs - bornAtMs, freshForMs: expiresAtMs - nowMs, staleMs: this.#deps.staleMs }
   }
 
   /** How many entries of memory a selector means; deletes them unless `countOnly`. */

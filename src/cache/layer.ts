@@ -48,7 +48,7 @@ export interface PurgeResult {
   readonly flights: number
   /** Entries deleted in the slower layers, by name; null where unknown. Empty in a dry run. */
   readonly layers: Readonly<Record<string, number | null>>
-  /** Whether the other replicas were told (true without any). Else they hear of it at the next poll that succeeds. */
+  /** Whether the replicas of this store were told (true without a store). Else they hear of it at the next poll that succeeds. */
   readonly shared: boolean
 }
 
@@ -127,7 +127,7 @@ class Caches implements Cache {
   async purge(selector: PurgeSelector, { dryRun }: { readonly dryRun: boolean }): Promise<PurgeResult> {
     const results: PurgeResult[] = []
     for (const resolved of this.#resolve(selector)) results.push(await this.#purgeOne(resolved, dryRun))
-    return sumOf(results, dryRun)
+    return wholePurge(results)
   }
 
   async #purgeOne(resolved: ResolvedSelector, dryRun: boolean): Promise<PurgeResult> {
@@ -135,12 +135,10 @@ class Caches implements Cache {
       const memory = this.store.purgeMemory(resolved, { countOnly: true })
       return { dryRun, memory, flights: 0, layers: {}, shared: true }
     }
-    const shared = resolved.key !== null || (await this.#sync.raise(this.epochs.nameFor(resolved)))
+    const shared = await this.#sync.raise(this.epochs.nameFor(resolved))
     const flights = this.#inference.disown((slot, { tags }) => selects(resolved, slot, tags)) + this.#embedding.disown(resolved)
     const memory = this.store.purgeMemory(resolved, { countOnly: false })
     const layers = await this.store.purgeSlower(resolved)
-    // No counter hides a single key: what a look-up brought up meanwhile goes too.
-    if (resolved.key !== null) this.store.purgeMemory(resolved, { countOnly: false })
     return { dryRun, memory, flights, layers, shared }
   }
 
@@ -188,7 +186,8 @@ class Caches implements Cache {
   }
 }
 
-function sumOf(results: readonly PurgeResult[], dryRun: boolean): PurgeResult {
+/** Several purges as one, of which none was a trial or all were. */
+export function wholePurge(results: readonly PurgeResult[]): PurgeResult {
   const layers: Record<string, number | null> = {}
   for (const result of results) {
     for (const [name, count] of Object.entries(result.layers)) {
@@ -197,7 +196,7 @@ function sumOf(results: readonly PurgeResult[], dryRun: boolean): PurgeResult {
     }
   }
   return {
-    dryRun,
+    dryRun: results.every(({ dryRun }) => dryRun),
     memory: results.reduce((sum, { memory }) => sum + memory, 0),
     flights: results.reduce((sum, { flights }) => sum + flights, 0),
     layers,

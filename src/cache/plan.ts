@@ -77,11 +77,13 @@ export class Planner {
     const identity = this.partsOf(request)
     if (identity === null) return null
     const tags: Tags = { tenant: scope.tenant, kind: 'inference', digest }
-    const stamp = this.#deps.epochs.stampOf(tags)
+    const { secret, epochs } = this.#deps
+    const stamp = epochs.stampOf(tags)
     // A fixed number of parts, then pairs: no two requests can give one list.
     const parts = [unsigned(request.target), digest, engine, stamp, shape.modelFirst ? '' : (request.envelope.model ?? '')]
     for (const { name, text } of identity) parts.push(name, text)
-    return { key: new CacheKey(this.#deps.secret, scope, { kind: 'inference', parts }).text, tags, digest, group, stamp }
+    const key = epochs.keyFor(new CacheKey(secret, scope, { kind: 'inference', parts }).text)
+    return { key, tags, digest, group, stamp: stamp + epochs.stampOfKey(key) }
   }
 
   /** What is in the key of a request's body; null when it has none. */
@@ -90,8 +92,9 @@ export class Planner {
   }
 
   /** Whether an answer asked for under `plan` may still be found under it. */
-  holds({ tags, stamp, digest, group }: Plan, model: string | null): boolean {
-    return stamp === this.#deps.epochs.stampOf(tags) && model !== null && this.#deps.digestOf(model, group) === digest
+  holds({ key, tags, stamp, digest, group }: Plan, model: string | null): boolean {
+    const { epochs } = this.#deps
+    return stamp === epochs.stampOf(tags) + epochs.stampOfKey(key) && model !== null && this.#deps.digestOf(model, group) === digest
   }
 }
 

@@ -227,13 +227,13 @@ function checksum(key: string, bytes: Buffer): number {
 }
 
 const columns = '(tenant, key, kind, digest, bytes, size, checksum, born_at, stale_at, drop_at)'
-const fixedValues = 6
+const fixedValues = 7
 const valuesPerRow = 4
 
-/** The first writer wins, unless what it wrote is over. */
+/** The first writer wins, unless what it wrote is over or is to be replaced. */
 async function insertRows(transaction: Transaction, entries: readonly KeyedBytes[], facts: StoredFacts): Promise<void> {
-  const { tags, ageMs, freshForMs, staleMs } = facts
-  const values: unknown[] = [tags.tenant, tags.kind, tags.digest, ageMs, freshForMs, freshForMs + staleMs]
+  const { tags, ageMs, freshForMs, staleMs, replaces } = facts
+  const values: unknown[] = [tags.tenant, tags.kind, tags.digest, ageMs, freshForMs, freshForMs + staleMs, replaces]
   const tuples = entries.map(({ key, bytes }, index) => {
     const at = fixedValues + index * valuesPerRow
     values.push(key, bytes, bytes.length, checksum(key, bytes))
@@ -244,7 +244,7 @@ async function insertRows(transaction: Transaction, entries: readonly KeyedBytes
     `insert into cache_entries ${columns} values ${tuples.join(', ')}
     on conflict (tenant, key) do update set bytes = excluded.bytes, size = excluded.size, checksum = excluded.checksum,
       kind = excluded.kind, digest = excluded.digest, born_at = excluded.born_at, stale_at = excluded.stale_at, drop_at = excluded.drop_at
-    where cache_entries.drop_at <= now()`,
+    where $7::boolean or cache_entries.drop_at <= now()`,
     values,
   )
 }

@@ -135,7 +135,9 @@ class RedisLayer implements SecondLayer {
       const nowMs = readTimeMs(await command('TIME'))
       const times = { bornAtMs: nowMs - facts.ageMs, staleAtMs: nowMs + facts.freshForMs }
       await Promise.all(
-        entries.map(({ key, bytes }) => commandBuffer('SET', this.#nameOf(key), sealValue(key, bytes, times), 'PX', lifeMs, 'NX')),
+        entries.map(({ key, bytes }) =>
+          commandBuffer('SET', this.#nameOf(key), sealValue(key, bytes, times), 'PX', lifeMs, ...(facts.replaces ? [] : ['NX'])),
+        ),
       )
       return true
     })

@@ -23,6 +23,8 @@ export interface StoredFacts {
   /** Milliseconds that making it took: a layer may keep the dear ones only. */
   readonly originMs: number
   readonly tags: Tags
+  /** Whether it takes the place of an entry that is there: a client wanted a new one, or what was found was too old. */
+  readonly replaces: boolean
 }
 
 /** Whose turn it is to ask upstream, among all replicas. */
@@ -58,8 +60,8 @@ export interface SecondLayer {
   /** Several at once, for kinds whose entries come in batches: those that are there, by key. */
   getMany?(keys: readonly string[], tags: Tags): Promise<ReadonlyMap<string, FoundEntry>> | null
   /**
-   * Keeps the entry, unless there is one (the first writer wins, so that all see one answer). Resolves true when one is there now,
-   * false when it is none for this layer. Null: the layer is down. A failure rejects.
+   * Keeps the entry, unless there is one that it does not replace (the first writer wins, so that all see one answer). Resolves true
+   * when one is there now, false when it is none for this layer. Null: the layer is down. A failure rejects.
    */
   put(key: string, bytes: Buffer, facts: StoredFacts): Promise<boolean> | null
   /** Several of the same tags and times. */

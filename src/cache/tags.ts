@@ -14,7 +14,7 @@ export interface PurgeSelector {
   readonly kind?: CacheKind
   /** A model's name (its present digest) or a digest. */
   readonly model?: string
-  /** The full key, as `explain` tells it. */
+  /** The full key without the suffix for its form, as `explain` tells it. */
   readonly key?: string
 }
 

@@ -61,5 +61,5 @@ export async function cachePurgeCommand(options: PurgeOptions): Promise<void> {
   const { dryRun, memory, flights, shared } = decode(purgeResult, answer)
   if (dryRun) printMessage(`${memory} entries in memory match; say --yes to take them out, here and in the slower layers`)
   else printMessage(`taken out: ${memory} entries in memory, ${flights} answers under way`)
-  if (!dryRun && !shared) printMessage('the other replicas could not be told: say it again when the store is back')
+  if (!dryRun && !shared) printMessage('not every replica and worker could be told: say it again when all are back')
 }

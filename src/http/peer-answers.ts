@@ -1,5 +1,6 @@
 /** What this worker says to the questions of the others on its machine (`peers.ts`), and what it shows of all of them together. */
 import type { Clock } from '../base/clock.ts'
+import type { Cache } from '../cache/layer.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Switch } from '../core/operator-settings.ts'
 import type { Fleet } from '../fleet/fleet.ts'
@@ -23,6 +24,7 @@ export type RenderMetrics = (exposition: Exposition) => Promise<Scrape>
 export interface PeerAnswerDeps {
   readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining' | 'byHand'>
   readonly calls: CallRegistry
+  readonly cache: Pick<Cache, 'purge'>
   readonly explanations: Explanations
   readonly clock: Clock
   readonly renderMetrics: RenderMetrics
@@ -76,6 +78,8 @@ async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<P
     case 'switch':
       await deps.adoptSwitch(question.name, question.wanted)
       return {}
+    case 'purge':
+      return { purged: await deps.cache.purge(question.selector, { dryRun: question.dryRun }) }
   }
 }
 

@@ -2,6 +2,8 @@
  * The other workers of this machine, as far as an operator's question has to reach all of them: one answer for the whole, whichever worker
  * the connection came to. A worker that does not answer in time is left out of what is shown.
  */
+import type { PurgeResult } from '../cache/layer.ts'
+import type { PurgeSelector } from '../cache/tags.ts'
 import type { Switch } from '../core/operator-settings.ts'
 import type { FleetByHand } from '../fleet/by-hand.ts'
 import type { NodeOptions } from '../fleet/options.ts'
@@ -25,6 +27,7 @@ export type PeerQuestion =
   | { readonly kind: 'remove-node'; readonly name: string }
   | { readonly kind: 'drain'; readonly name: string; readonly draining: boolean }
   | { readonly kind: 'switch'; readonly name: string; readonly wanted: Switch | null }
+  | { readonly kind: 'purge'; readonly selector: PurgeSelector; readonly dryRun: boolean }
 
 /** What operators changed in a worker since it started. */
 export interface ChangedByHand {
@@ -43,6 +46,9 @@ export interface PeerAnswer {
   readonly cancelled?: boolean
   readonly explained?: ExplainedRequest | null
   readonly byHand?: ChangedByHand
+  readonly purged?: PurgeResult
+  /** Workers that did not answer a purge in time. */
+  readonly silent?: number
 }
 
 export interface Peers {

@@ -6,16 +6,18 @@ import type { CacheOptions } from '../cache/options.ts'
 
 export interface AnswerStoreDeps {
   readonly store: Cache['store']
+  readonly epochs: Cache['epochs']
   readonly options: () => CacheOptions
 }
 
 const isIntact = (bytes: Buffer): boolean => decodeAnswer(bytes) !== null
 
-export function createAnswerStore({ store, options }: AnswerStoreDeps): AnswerStore {
+export function createAnswerStore({ store, epochs, options }: AnswerStoreDeps): AnswerStore {
   return {
-    get: (key, { tenant, digest }) => store.read(key, { tenant, digest, kind: 'answer' }, isIntact),
-    put(key, bytes, { tags: { tenant, digest }, originMs }) {
-      store.put(key, bytes, { tags: { tenant, digest, kind: 'answer' }, ttlMs: options().ttlMs.answer, originMs })
+    keyFor: (key, tags) => epochs.keyFor(key, epochs.stampOf({ ...tags, kind: 'answer' })),
+    get: (key, tags) => store.read(key, { ...tags, kind: 'answer' }, isIntact),
+    put(key, bytes, { tags, originMs }) {
+      store.put(key, bytes, { tags: { ...tags, kind: 'answer' }, ttlMs: options().ttlMs.answer, originMs })
       return Promise.resolve()
     },
   }

@@ -150,8 +150,8 @@ class RagHalf implements Rag {
       also: () => this.#also(),
       onTrouble,
     })
-    const { store } = parts.cache
-    const kept = { store, options: () => options().cache }
+    const { store, epochs } = parts.cache
+    const kept = { store, epochs, options: () => options().cache }
     const versions = (tenant: string, names: readonly string[]) => this.#versions.read(tenant, names)
     const embedderState = (tenant: string, names: readonly string[]): string =>
       JSON.stringify(names.map((name) => this.#embedderDigest(tenant, name)))

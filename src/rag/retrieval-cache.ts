@@ -21,6 +21,7 @@ export interface FoundAnswer extends SearchAnswer {
 
 export interface RetrievalCacheDeps {
   readonly store: Cache['store']
+  readonly epochs: Cache['epochs']
   readonly options: () => CacheOptions
   readonly secret: Buffer
   readonly versions: (tenant: string, names: readonly string[]) => Promise<Readonly<Record<string, number>>>
@@ -56,8 +57,9 @@ export class RetrievalCache {
 
   /** Null: not to be kept, or a collection is unknown, which the search itself tells of. */
   async #keyFor(request: SearchRequest, { principal }: Call): Promise<string | null> {
-    const { options, versions, digestOf, embedderState, secret, onTrouble } = this.#deps
+    const { options, epochs, versions, digestOf, embedderState, secret, onTrouble } = this.#deps
     if (!options().kinds.retrieval || request.explain) return null
+    const stamp = epochs.stampOf(tagsOf(request.tenant))
     try {
       const known = await versions(request.tenant, request.collections)
       if (request.collections.some((name) => known[name] === undefined)) return null
@@ -65,7 +67,7 @@ export class RetrievalCache {
       const judge = reranker === null ? null : digestOf(reranker, principal.nodeGroup)
       const state = embedderState(request.tenant, request.collections)
       const parts = [schema, request, request.collections.map((name) => [name, known[name]]), state, judge]
-      return createHmac('sha256', secret).update(JSON.stringify(parts)).digest('hex')
+      return epochs.keyFor(createHmac('sha256', secret).update(JSON.stringify(parts)).digest('hex'), stamp)
     } catch (error) {
       onTrouble('versions of collections could not be read', error)
       return null

@@ -82,6 +82,10 @@ export class FakeCorpus {
 export class MemoryAnswers implements AnswerStore {
   readonly entries = new Map<string, { readonly bytes: Buffer; readonly tags: AnswerTags }>()
 
+  keyFor(key: string): string {
+    return key
+  }
+
   get(key: string): Promise<Buffer | null> {
     return Promise.resolve(this.entries.get(key)?.bytes ?? null)
   }

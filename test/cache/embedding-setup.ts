@@ -1,7 +1,7 @@
 /** A cache of embeddings before a scripted node, on a clock moved by hand. */
 import { onTestFinished } from 'vitest'
 
-import { type Cache, createCache } from '../../src/cache/layer.ts'
+import { type Cache, type CacheDeps, createCache } from '../../src/cache/layer.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
 import type { SecondLayer } from '../../src/cache/second-layer.ts'
 import { type ManualClock, manualClock } from '../fleet/manual-clock.ts'
@@ -24,7 +24,11 @@ export interface How {
 }
 
 /** With `layers` behind memory. */
-export function setup(layers: readonly SecondLayer[] = [], options: Readonly<Record<string, unknown>> = {}): Setup {
+export function setup(
+  layers: readonly SecondLayer[] = [],
+  options: Readonly<Record<string, unknown>> = {},
+  deps: Partial<CacheDeps> = {},
+): Setup {
   const clock = manualClock()
   const node = embeds(clock)
   const digests = new Map([['e:latest', 'd1']])
@@ -38,6 +42,7 @@ export function setup(layers: readonly SecondLayer[] = [], options: Readonly<Rec
     digestsOf: (model) => [digests.get(model)].filter((digest) => digest !== undefined),
     engineEpoch: () => made.engine,
     layers,
+    ...deps,
   })
   onTestFinished(() => cache.close())
   const relay = cache.layer(node.relay)

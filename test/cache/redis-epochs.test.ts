@@ -36,6 +36,18 @@ test.each([
   expect(await other.role()).toBe('hit')
 })
 
+test('a purge by key on one replica is seen by another', async () => {
+  const server = await startRedis()
+  const [one, other] = await gatewaysOn(server.url)
+  if (one === undefined || other === undefined) throw new Error('no gateways')
+  await untilRole(one, 'hit')
+  await untilRole(other, 'hit')
+  const key = /cache:\{\d+\}:([\da-f]{64})w/.exec(await server.send('KEYS *'))?.[1]
+  expect(await one.purge({ key })).toMatchObject({ memory: 1, layers: { redis: 1 }, shared: true })
+  await untilRole(other, 'miss')
+  expect(await other.role()).toBe('hit')
+})
+
 test('a replica that starts later knows of purges before it looks into Redis', async () => {
   const { url } = await startRedis()
   const [one] = await gatewaysOn(url, { count: 1 })

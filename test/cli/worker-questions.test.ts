@@ -72,6 +72,14 @@ test('one that stays silent is left out after a while', () => {
   expect(asking.answers).toEqual([[]])
 })
 
+test('one that did not answer a purge in time is told of, and one that is gone holds nothing', () => {
+  const { clock, questions, asking, second, third } = stand()
+  questions.ask(asking, [second, third], { id: 7, question: { kind: 'purge', selector: {}, dryRun: false } })
+  questions.noteEnded(third.id)
+  clock.advance(askMsMax)
+  expect(asking.answers).toEqual([[{ silent: 1 }]])
+})
+
 test('what a worker had counted is in a scrape once, whenever it dies', () => {
   const { questions, asking, second, third } = stand()
   const question = { kind: 'scrape', own: scrape(1) } as const

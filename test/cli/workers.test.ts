@@ -156,6 +156,26 @@ test('an operator sees and changes both, whichever answers', { timeout: testMsMa
   for (let asked = 0; asked < 4; asked += 1) expect((await fleetOf(url)).nodes[0]?.draining).toBe(true)
 })
 
+test('a purge reaches the memory of both', { timeout: testMsMax }, async () => {
+  const { url } = await serve(['--set', 'store.enabled=false'])
+  const body = JSON.stringify({ model: 'llama3.2:3b', prompt: 'Why?', stream: false, options: { temperature: 0, num_predict: 400 } })
+  const role = async (): Promise<string | null> => {
+    const answer = await fetch(`${url}/api/generate`, { method: 'POST', body, headers: { connection: 'close' } })
+    await answer.arrayBuffer()
+    return answer.headers.get('x-corral-cache')
+  }
+  const purge = async (selector: object): Promise<unknown> => {
+    const asked = { method: 'POST', body: JSON.stringify(selector), headers: { 'content-type': 'application/json', connection: 'close' } }
+    return (await fetch(`${url}/admin/cache/purge`, asked)).json()
+  }
+  const roles = async (): Promise<(string | null)[]> => [await role(), await role(), await role(), await role()]
+  // Connections go to the workers in turn.
+  expect((await roles()).toSorted()).toEqual(['hit', 'hit', 'miss', 'miss'])
+  expect(await purge({ all: true })).toMatchObject({ dryRun: true, memory: 2 })
+  expect(await purge({ all: true, dryRun: false })).toMatchObject({ dryRun: false, memory: 2, shared: true })
+  expect((await roles()).toSorted()).toEqual(['hit', 'hit', 'miss', 'miss'])
+})
+
 test('a worker that takes the place of a dead one has what was changed by hand', { timeout: testMsMax }, async () => {
   const { url, running, herd } = await serve([], { nodes: 2 })
   const [listed = '', added = ''] = herd.urls

@@ -1,14 +1,16 @@
 // Searches that were made before: found again while nothing they looked at has changed, and never after an edit.
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { CallSignal } from '../../src/base/abort.ts'
-import { createCache } from '../../src/cache/layer.ts'
+import { type Cache, type CacheDeps, createCache } from '../../src/cache/layer.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
 import { newProgress } from '../../src/core/call.ts'
 import type { SearchAnswer, SearchRequest } from '../../src/core/corpus.ts'
 import { openPrincipal } from '../../src/core/principal.ts'
 import { RetrievalCache } from '../../src/rag/retrieval-cache.ts'
+import { sharedEpochs } from '../cache/shared-layer.ts'
+import { until } from '../support/gateway.ts'
 
 const request: SearchRequest = {
   tenant: 'local',
@@ -33,19 +35,25 @@ interface Play {
   embedder: string
   degraded: boolean
   looks: number
+  readonly cache: Cache
+  /** Waited for while a search is looked up. */
+  during: () => Promise<void>
   /** What the last answer says of the cache. */
   role: string
 }
 
-function play(settings: object = {}): Play {
+function play(settings: object = {}, deps: Partial<CacheDeps> = {}): Play {
   const clock = systemClock
   const options = () => cacheOptions.parse(settings)
   const secret = Buffer.alloc(32, 7)
-  const cache = createCache({ options, clock, random: () => 0.5, secret, digestOf: () => 'd', digestsOf: () => [], engineEpoch: () => '' })
-  const own: Play = { version: 1, embedder: 'a', degraded: false, looks: 0, role: '', ask }
+  const build = { digestOf: () => 'd', digestsOf: () => [], engineEpoch: () => '' }
+  const cache = createCache({ options, clock, random: () => 0.5, secret, ...build, ...deps })
+  onTestFinished(() => cache.close())
+  const own: Play = { version: 1, embedder: 'a', degraded: false, looks: 0, role: '', cache, during: () => Promise.resolve(), ask }
   const versions = (): Promise<Record<string, number>> => Promise.resolve({ docs: own.version })
   const kept = new RetrievalCache({
     store: cache.store,
+    epochs: cache.epochs,
     options,
     secret,
     versions,
@@ -64,10 +72,11 @@ function play(settings: object = {}): Play {
       explanation: null,
     } as const
     const call = { ...common, tenant: 'local', principal: openPrincipal, signal: new CallSignal(), progress: newProgress() }
-    const answer = await kept.through({ ...request, ...overrides }, { call, headers, route: '/rag/search' }, () => {
+    const answer = await kept.through({ ...request, ...overrides }, { call, headers, route: '/rag/search' }, async () => {
       own.looks += 1
+      await own.during()
       const degraded = own.degraded ? { reason: 'no embedder' } : null
-      return Promise.resolve<SearchAnswer>({ results: [], facets: {}, timings, degraded, versions: { docs: own.version } })
+      return { results: [], facets: {}, timings, degraded, versions: { docs: own.version } }
     })
     own.role = answer.cacheRole
     return answer.cached
@@ -97,6 +106,25 @@ test('an edit makes every search of its collection a new one', async () => {
   it.version += 1
   expect(await it.ask()).toBe(false)
   it.embedder = 'another build'
+  expect(await it.ask()).toBe(false)
+})
+
+test('a purge on one replica makes every search of the tenant a new one on the others', async () => {
+  const epochStore = sharedEpochs(10)
+  const [one, other] = [play({}, { epochStore }), play({}, { epochStore })]
+  await Promise.all([one.cache.start(), other.cache.start()])
+  await other.ask()
+  expect(await other.ask()).toBe(true)
+  await one.cache.purge({ tenant: 'local', kind: 'retrieval' }, { dryRun: false })
+  await until(() => other.cache.epochs.version > 0, 'the other replica heard of it')
+  expect([await other.ask(), await other.ask()]).toEqual([false, true])
+})
+
+test('a search that was under way at a purge is not found after it', async () => {
+  const it = play()
+  it.during = async () => void (await it.cache.purge({ tenant: 'local' }, { dryRun: false }))
+  await it.ask()
+  it.during = () => Promise.resolve()
   expect(await it.ask()).toBe(false)
 })
 
