@@ -77,10 +77,13 @@ export class EmbedWork {
   #payer: Call | null = null
   #over = false
   #disowned = false
+  /** There are vectors already which are not to be found any more. */
+  #replaces: boolean
 
   constructor(deps: WorkDeps, asked: WorkAsk) {
     this.#deps = deps
     this.#asked = asked
+    this.#replaces = deps.usable === null
     this.#sharers.add(asked.call)
     this.#progress.add(asked.call.progress)
     this.settled = this.#settle()
@@ -180,8 +183,10 @@ export class EmbedWork {
           )
     if (asked === null || usable === null) return got
     for (const [key, found] of await asked) {
-      const one = usable(found.item) ? fromStored(found, ask.form) : null
+      const isUsable = usable(found.item)
+      const one = isUsable ? fromStored(found, ask.form) : null
       if (one !== null) got.set(key, one)
+      if (!isUsable) this.#replaces = true
     }
     return got
   }
@@ -208,7 +213,8 @@ export class EmbedWork {
       const bytes = vectors[index]?.entry ?? null
       return bytes === null ? [] : [{ key, bytes }]
     })
-    store.putMany(entries, { tags: this.#asked.tags, ttlMs, originMs: clock.nowMs() - provenance.dispatchedAtMs, bulk: this.#isBulk })
+    const originMs = clock.nowMs() - provenance.dispatchedAtMs
+    store.putMany(entries, { tags: this.#asked.tags, ttlMs, originMs, bulk: this.#isBulk, replaces: this.#replaces })
   }
 }
 

@@ -241,9 +241,7 @@ export class EntryStore {
   /** Deletes an entry from all layers, without waiting for it. */
   delete(key: string, tags: Tags): void {
     this.#memory.delete(key)
-    for (const { layer, writes } of this.#slower) {
-      writes.add({ bytes: 0, run: () => layer.delete(key, tags)?.then(() => true) ?? null })
-    }
+    for (const { layer } of this.#slower) layer.delete(key, tags)?.catch(() => undefined)
   }
 
   /** Keeps in memory what was derived from another entry, with that one's times. */

@@ -4,8 +4,8 @@
  * model that was pulled anew is another one; images stand for the SHA-256 of their bytes.
  *
  * Native sampling options have no defaults here: a model's own parameters, and not Ollama's constants, stand behind an absent
- * one. `/v1/chat/completions`, `/v1/completions` and `/v1/responses` set temperature and top_p to 1 when absent
- * (ollama openai/openai.go), which no model can change.
+ * one. `/v1/chat/completions` and `/v1/completions` set temperature and top_p to 1 when absent, `/v1/responses` the temperature
+ * (ollama openai/), which no model can change.
  */
 import { hash } from 'node:crypto'
 
@@ -15,26 +15,30 @@ import { scanArray } from '../wire/json-scan.ts'
 import { canonicalSlice } from './canonical.ts'
 import type { DigestCache } from './digest-cache.ts'
 
-/** Values that mean the same as an absent field, as canonical text, per field. */
+/**
+ * Values that mean the same as an absent field, as canonical text, per field. Only where the node cannot tell the two apart: an empty
+ * `context` keeps a Modelfile's MESSAGEs out, and any `format`, `""` and null too, makes a model that thinks answer in two calls.
+ */
 type Defaults = Readonly<Record<string, readonly string[]>>
 
 interface DialectIdentity {
   readonly excluded: ReadonlySet<string>
   readonly defaults: Defaults
+  /** Fields of which null is a value of its own. */
+  readonly nullable: ReadonlySet<string>
 }
 
 const common = ['model', 'stream', 'stream_options', 'user', 'metadata']
 const native: DialectIdentity = {
   excluded: new Set([...common, 'keep_alive']),
+  nullable: new Set(['format']),
   defaults: {
     options: ['{}'],
-    format: ['""'],
     suffix: ['""'],
     system: ['""'],
     template: ['""'],
     images: ['[]'],
     tools: ['[]'],
-    context: ['[]'],
     raw: ['false'],
     truncate: ['true'],
     shift: ['true'],
@@ -42,15 +46,19 @@ const native: DialectIdentity = {
     top_logprobs: ['0'],
   },
 }
+const none: ReadonlySet<string> = new Set()
 const openAi: DialectIdentity = {
   excluded: new Set(common),
+  nullable: none,
   defaults: { temperature: ['1'], top_p: ['1'], tools: ['[]'], logprobs: ['false'], top_logprobs: ['0'], stop: ['[]'] },
 }
+/** An absent `top_p` leaves it to the model here. */
 const responses: DialectIdentity = {
   excluded: new Set(common),
-  defaults: { temperature: ['1'], top_p: ['1'], tools: ['[]'], truncation: ['"disabled"'] },
+  nullable: none,
+  defaults: { temperature: ['1'], tools: ['[]'], truncation: ['"disabled"'] },
 }
-const anthropic: DialectIdentity = { excluded: new Set(common), defaults: { tools: ['[]'], stop_sequences: ['[]'] } }
+const anthropic: DialectIdentity = { excluded: new Set(common), nullable: none, defaults: { tools: ['[]'], stop_sequences: ['[]'] } }
 
 /** Identities by route; a route without one is never cached. */
 const identities: Readonly<Record<string, DialectIdentity>> = {
@@ -83,7 +91,7 @@ export function identityParts(request: InferenceRequest, digests: DigestCache): 
   for (const name of [...envelope.fields.keys()].toSorted()) {
     if (identity.excluded.has(name)) continue
     const field = envelope.fields.get(name)
-    if (field === undefined || field.kind === 'null') continue
+    if (field === undefined || (field.kind === 'null' && !identity.nullable.has(name))) continue
     const text = fieldText(request.body, { name, field }, digests)
     if (text === null) return null
     if (identity.defaults[name]?.includes(text) !== true) parts.push({ name, text })

@@ -32,6 +32,8 @@ export class SharedAnswer implements FlightOwner {
   #looking = false
   #overtakes = false
   #disowned = false
+  /** There is an answer already, which is not to be found any more. */
+  #replaces = false
   #release: (() => void) | null = null
 
   constructor(cache: AnswerHost, first: Asker) {
@@ -49,6 +51,7 @@ export class SharedAnswer implements FlightOwner {
   /** Gets the answer on behalf of `asker`, its first. `overtakes`: without a turn, which one in a slower line here may have. */
   start(upstream: Relay, asker: Asker, { reason, overtakes }: { reason: ForwardReason; overtakes: boolean }): Promise<Answer> {
     this.#overtakes = overtakes
+    this.#replaces = reason !== 'miss'
     const answered = this.#flight.join(asker.call, viewOf(asker, this.#first, { cache: 'miss', reason }))
     const lookup = asker.directives.noCache ? null : this.#cache.find(asker)
     if (lookup === null) this.#fly(upstream, asker.call)
@@ -75,7 +78,10 @@ export class SharedAnswer implements FlightOwner {
   }
 
   #fitting(found: Found | null, asker: Asker): Found | null {
-    return found !== null && !this.#disowned && this.#cache.usable(asker, found.item) ? found : null
+    if (found === null || this.#disowned) return null
+    if (this.#cache.usable(asker, found.item)) return found
+    this.#replaces = true
+    return null
   }
 
   async #acquire(slot: string): Promise<Turn | null> {
@@ -174,8 +180,17 @@ export class SharedAnswer implements FlightOwner {
       body,
       chunks: recording ?? noChunks,
     })
-    store.put(slot, entry, { tags: plan.tags, ttlMs: options.ttlMs.inference, originMs, onSettled: this.#endTurn })
+    const replaces = this.#replaces
+    store.put(slot, entry, { tags: plan.tags, ttlMs: options.ttlMs.inference, originMs, replaces, onSettled: this.#endTurn })
+    if (this.#first.directives.noCache) this.#dropOtherForm()
     return null
+  }
+
+  /** A stream and the whole answer that it adds up to are one answer: a new one of the one form makes the other form an old one. */
+  #dropOtherForm(): void {
+    const { slot, plan, shape } = this.#first
+    if (shape.aggregate === null) return
+    this.#cache.deps.store.delete(plan.key + (slot.endsWith('s') ? 'w' : 's'), plan.tags)
   }
 }
 

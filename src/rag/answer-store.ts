@@ -17,7 +17,7 @@ export function createAnswerStore({ store, epochs, options }: AnswerStoreDeps): 
     keyFor: (key, tags) => epochs.keyFor(key, epochs.stampOf({ ...tags, kind: 'answer' })),
     get: (key, tags) => store.read(key, { ...tags, kind: 'answer' }, isIntact),
     put(key, bytes, { tags, originMs }) {
-      store.put(key, bytes, { tags: { ...tags, kind: 'answer' }, ttlMs: options().ttlMs.answer, originMs })
+      store.put(key, bytes, { tags: { ...tags, kind: 'answer' }, ttlMs: options().ttlMs.answer, originMs, replaces: true })
       return Promise.resolve()
     },
   }

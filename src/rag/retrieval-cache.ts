@@ -84,7 +84,7 @@ export class RetrievalCache {
     const bytes = Buffer.from(JSON.stringify(found))
     const { entryBytesMax, ttlMs } = options()
     if (bytes.length > entryBytesMax) return
-    store.put(key, bytes, { tags: tagsOf(tenant), ttlMs: ttlMs.retrieval, originMs: found.timings.totalMs })
+    store.put(key, bytes, { tags: tagsOf(tenant), ttlMs: ttlMs.retrieval, originMs: found.timings.totalMs, replaces: true })
   }
 }
 

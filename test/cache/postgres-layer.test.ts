@@ -19,7 +19,7 @@ import { secret } from './cached.ts'
 import { embeds } from './embedding-upstream.ts'
 
 const tags: Tags = { tenant: 'a', kind: 'inference', digest: 'd1' }
-const facts: StoredFacts = { ageMs: 0, freshForMs: 60_000, staleMs: 0, originMs: 2_000, tags }
+const facts: StoredFacts = { ageMs: 0, freshForMs: 60_000, staleMs: 0, originMs: 2_000, tags, replaces: false }
 const vectors: StoredFacts = { ...facts, originMs: 1, tags: { ...tags, kind: 'embedding' } }
 const keyOf = (text: string): string => createHash('sha256').update(text).digest('hex')
 /** Other tests share the machine: the server ends no statement for that here. */
@@ -47,7 +47,7 @@ async function count({ sql }: Opened): Promise<number> {
 }
 
 describeStores(storeKinds, (servers) => {
-  test('keeps the first entry of a key and tells its age by the clock of the database', async () => {
+  test('keeps the first entry of a key unless another replaces it, and tells its age by the clock of the database', async () => {
     const { layer } = await open(servers)
     await layer.put(keyOf('k'), Buffer.from([0, 1, 255]), { ...facts, ageMs: 5_000 })
     await layer.put(keyOf('k'), Buffer.from('second'), facts)
@@ -58,6 +58,10 @@ describeStores(storeKinds, (servers) => {
     expect(found?.freshForMs).toBeLessThanOrEqual(60_000)
     expect(found?.freshForMs).toBeGreaterThan(30_000)
     expect(await layer.get(keyOf('other'), tags)).toBeNull()
+    await layer.put(keyOf('k'), Buffer.from('third'), { ...facts, replaces: true })
+    const replaced = await layer.get(keyOf('k'), tags)
+    expect(replaced?.bytes.toString()).toBe('third')
+    expect(replaced?.ageMs).toBeLessThan(5_000)
   })
 
   test('keeps vectors whatever they took, and answers that took two seconds', async () => {

@@ -19,7 +19,7 @@ import { openRedis, replicaOn, type Replica } from './redis-replica.ts'
 import { chatLines, scriptedUpstream } from './scripted.ts'
 
 const tags: Tags = { tenant: 'a', kind: 'inference', digest: 'd1' }
-const facts: StoredFacts = { ageMs: 0, freshForMs: 60_000, staleMs: 0, originMs: 10, tags }
+const facts: StoredFacts = { ageMs: 0, freshForMs: 60_000, staleMs: 0, originMs: 10, tags, replaces: false }
 const keyOf = (text: string): string => createHash('sha256').update(text).digest('hex')
 /** Its own clock stands still, so a busy machine ends no lookup of many rounds. */
 const layerOn = (redis: RedisStore, isCluster = false): SecondLayer => createRedisLayer({ redis, clock: manualClock(), isCluster })
@@ -39,12 +39,16 @@ async function onlyName(redis: RedisStore): Promise<string> {
   return name
 }
 
-test('keeps the first entry of a key, for as long as it may serve', async () => {
+test('keeps the first entry of a key unless another replaces it, for as long as it may serve', async () => {
   const redis = await openRedis((await startRedis()).url)
   const layer = layerOn(redis)
   await layer.put(keyOf('k'), Buffer.from('first'), { ...facts, staleMs: 5_000 })
   await layer.put(keyOf('k'), Buffer.from('second'), facts)
   expect((await layer.get(keyOf('k'), tags))?.bytes.toString()).toBe('first')
+  await layer.put(keyOf('r'), Buffer.from('first'), facts)
+  await layer.put(keyOf('r'), Buffer.from('second'), { ...facts, replaces: true })
+  expect((await layer.get(keyOf('r'), tags))?.bytes.toString()).toBe('second')
+  await ofRedis('DEL', redis, `corral:cache:{${Number.parseInt(keyOf('r').slice(0, 2), 16) & 63}}:${keyOf('r')}`)
   expect(await layer.get(keyOf('other'), tags)).toBeNull()
   const leftMs = Number(await redis.run(async ({ command }) => command('PTTL', await onlyName(redis))))
   expect(leftMs).toBeGreaterThan(55_000)

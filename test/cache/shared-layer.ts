@@ -34,7 +34,7 @@ export function sharedLayer(clock: Clock, name = 'redis'): SharedLayer {
     put(key, bytes, facts) {
       if (layer.mode === 'skip') return null
       if (layer.mode === 'reject') return Promise.reject(new Error('down'))
-      if (!kept.has(key)) kept.set(key, { bytes, facts, atMs: clock.nowMs() })
+      if (facts.replaces || !kept.has(key)) kept.set(key, { bytes, facts, atMs: clock.nowMs() })
       return Promise.resolve(true)
     },
     delete(key) {

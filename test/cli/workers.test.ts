@@ -168,12 +168,13 @@ test('a purge reaches the memory of both', { timeout: testMsMax }, async () => {
     const asked = { method: 'POST', body: JSON.stringify(selector), headers: { 'content-type': 'application/json', connection: 'close' } }
     return (await fetch(`${url}/admin/cache/purge`, asked)).json()
   }
-  const roles = async (): Promise<(string | null)[]> => [await role(), await role(), await role(), await role()]
+  const hitsOfFour = async (): Promise<number> =>
+    [await role(), await role(), await role(), await role()].filter((each) => each === 'hit').length
   // Connections go to the workers in turn.
-  expect((await roles()).toSorted()).toEqual(['hit', 'hit', 'miss', 'miss'])
+  expect(await hitsOfFour()).toBe(2)
   expect(await purge({ all: true })).toMatchObject({ dryRun: true, memory: 2 })
   expect(await purge({ all: true, dryRun: false })).toMatchObject({ dryRun: false, memory: 2, shared: true })
-  expect((await roles()).toSorted()).toEqual(['hit', 'hit', 'miss', 'miss'])
+  expect(await hitsOfFour()).toBe(2)
 })
 
 test('a worker that takes the place of a dead one has what was changed by hand', { timeout: testMsMax }, async () => {

@@ -1,0 +1,127 @@
+/** An answer that a client had made anew, or that took the place of a stale one, is what everybody finds from then on. */
+import { describe, expect, it } from 'vitest'
+
+import { manualClock } from '../fleet/manual-clock.ts'
+import { take, type Taken } from './ask.ts'
+import { type AskOptions, cached, type Cached, chat, settle } from './cached.ts'
+import { setup } from './embedding-setup.ts'
+import { chatLines } from './scripted.ts'
+import { sharedLayer, type SharedLayer } from './shared-layer.ts'
+
+/** Asks; a node that is asked says `word`. */
+async function served({ ask, upstream, cache }: Cached, word: string, { body = chat('hi'), ...how }: AskOptions & { body?: object } = {}) {
+  const before = upstream.calls.length
+  const answer = take(ask({ ...body }, how))
+  await settle()
+  if (upstream.calls.length > before)
+    upstream
+      .at(-1)
+      .begin(chatLines([word]).join(''))
+      .end()
+  const taken = await answer
+  await cache.idle()
+  return taken
+}
+
+const wordOf = ({ text }: Taken): string | undefined => /"content":"(\w+)"/.exec(text)?.[1]
+
+function replicas(layer: SharedLayer, options: Readonly<Record<string, unknown>> = {}) {
+  const clock = manualClock()
+  const make = (): Cached => cached({ layers: [layer], clock, options })
+  return { clock, make, one: make() }
+}
+
+describe('an answer asked for anew', () => {
+  it('is what a replica finds that starts later', async () => {
+    const { one, make } = replicas(sharedLayer(manualClock()))
+    await served(one, 'old')
+    expect(wordOf(await served(one, 'new', { headers: ['cache-control', 'no-cache'] }))).toBe('new')
+    const found = await served(make(), 'other')
+    expect([wordOf(found), found.cache]).toEqual(['new', 'hit'])
+  })
+
+  it('because what is there is older than wanted takes its place', async () => {
+    const shared = manualClock()
+    const { one, clock, make } = replicas(sharedLayer(shared))
+    await served(one, 'old')
+    for (const each of [clock, shared]) each.advance(60_000)
+    const strict = make()
+    expect(wordOf(await served(strict, 'new', { headers: ['cache-control', 'max-age=30'] }))).toBe('new')
+    expect(wordOf(await served(make(), 'other', { headers: ['cache-control', 'max-age=30'] }))).toBe('new')
+  })
+
+  it('because it was stale takes its place, where stale ones are kept', async () => {
+    const shared = manualClock()
+    const { one, clock, make } = replicas(sharedLayer(shared), { ttlMs: { inference: 10_000 }, staleMs: 3_600_000 })
+    await served(one, 'old')
+    for (const each of [clock, shared]) each.advance(20_000)
+    for (const replica of [make(), make()]) expect(wordOf(await served(replica, 'new'))).toBe('new')
+    const found = await served(make(), 'other')
+    expect([wordOf(found), found.cache]).toEqual(['new', 'hit'])
+  })
+
+  it('does not take the place of one that another replica made meanwhile', async () => {
+    const { one, make } = replicas(sharedLayer(manualClock()))
+    const other = make()
+    const [first, second] = [take(one.ask(chat('hi'))), take(other.ask(chat('hi')))]
+    await settle()
+    for (const [{ upstream, cache }, word] of [
+      [one, 'first'],
+      [other, 'second'],
+    ] as const) {
+      upstream
+        .at(0)
+        .begin(chatLines([word]).join(''))
+        .end()
+      await cache.idle()
+    }
+    await Promise.all([first, second])
+    expect(wordOf(await served(make(), 'third'))).toBe('first')
+  })
+
+  it.each([
+    ['a stream', {}, { stream: false }],
+    ['a whole one', { stream: false }, {}],
+  ])('as %s is what the other form gives, too', async (_, form, otherForm) => {
+    const layer = sharedLayer(manualClock())
+    const { one, make } = replicas(layer)
+    const ask = async (replica: Cached, word: string, fields: object, headers: readonly string[] = []): Promise<Taken> => {
+      const before = replica.upstream.calls.length
+      const answer = take(replica.ask(chat('hi', { ...fields }), { headers }))
+      await settle()
+      const call = replica.upstream.calls.length > before ? replica.upstream.at(-1) : null
+      if (call?.request.stream === true) call.begin(chatLines([word]).join('')).end()
+      else call?.whole(chatLines([word]).join('').split('\n').at(0)?.replace('"done":false', '"done":true,"done_reason":"stop"') ?? '')
+      const taken = await answer
+      await replica.cache.idle()
+      return taken
+    }
+    for (const fields of [{}, { stream: false }]) await ask(one, 'old', fields)
+    expect(wordOf(await ask(one, 'new', form, ['cache-control', 'no-cache']))).toBe('new')
+    for (const replica of [one, make()]) expect(wordOf(await ask(replica, 'new', otherForm))).toBe('new')
+  })
+
+  it('is what a replica finds of vectors, too', async () => {
+    const stored: boolean[] = []
+    const layer = sharedLayer(manualClock())
+    layer.putMany = (_, { replaces }) => {
+      stored.push(replaces)
+      return Promise.resolve(true)
+    }
+    const { ask, clock } = setup([layer], { ttlMs: { embedding: 10_000 }, staleMs: 3_600_000 })
+    await ask({ input: 'a' })
+    await ask({ input: 'a' }, { headers: ['cache-control', 'no-cache'] })
+    layer.getMany = (keys) => Promise.resolve(new Map(keys.map((key) => [key, { bytes: entry, ageMs: 20_000, freshForMs: -1 }])))
+    const entry = await new Promise<Buffer>((resolve) => {
+      layer.putMany = (entries, { replaces }) => {
+        stored.push(replaces)
+        resolve(entries[0]?.bytes ?? Buffer.alloc(0))
+        return Promise.resolve(true)
+      }
+      void ask({ input: 'b' }, { headers: ['cache-control', 'no-cache'] })
+    })
+    clock.advance(20_000)
+    await ask({ input: 'c' })
+    expect(stored).toEqual([false, true, true, true])
+  })
+})
