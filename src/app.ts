@@ -35,6 +35,7 @@ import { Traffic } from './http/traffic.ts'
 import type { Identity } from './identity/identity.ts'
 import type { FetchText } from './identity/jwks.ts'
 import type { Act } from './identity/key-store.ts'
+import { modelAccess } from './identity/model-access.ts'
 import { createStoredIdentity } from './identity/stored-identity.ts'
 import { createLimits } from './limits/limits.ts'
 import { addRedisMetrics } from './observe/redis-metrics.ts'
@@ -189,11 +190,12 @@ export function createApp(deps: AppDeps): App {
     replica: hopId,
     workers: place.count,
     events: observer,
+    audit: identity?.audit ?? null,
   })
   const explanations = new Explanations(clock)
   const phases = new Phases({ clock, metrics: observer.metrics })
   const recording: readonly RelayLayer[] = [explanations.layer, recorded(observer, clock), limits.recording]
-  const access: readonly RelayLayer[] = identity === null ? [] : [identity.modelAccess]
+  const access: readonly RelayLayer[] = identity === null ? [] : [modelAccess]
   const managing = manageable(() => config.features.modelOperations)
   const caching: readonly RelayLayer[] = [cache.layer, phases.boundary('cache')]
   const limiting: readonly RelayLayer[] = [phases.begin, managing, limits.limiting, phases.boundary('limits'), ...caching]
@@ -220,6 +222,9 @@ export function createApp(deps: AppDeps): App {
   })
   const layers = [phases.boundary('body'), ...recording, ...access, ...(rag === null ? [] : [rag.layer]), ...limiting]
   const layered = (innermost: Relay): Relay => through(layers, innermost)
+  const hasConsole = (): boolean => config.features.console
+  const signIn = createSignIn({ secret: stores?.secret, clock, enabled: hasConsole, identity: initial.identity })
+  const guard = createGuard(identity, limits.addresses, { proxies: initial.http.trustedProxies, sessions: signIn.sessions })
   const inference: InferenceDeps = {
     relay: layered(fleet.relay),
     calls,
@@ -231,11 +236,9 @@ export function createApp(deps: AppDeps): App {
     newId,
     tracer: tracing.tracer,
     onRefused: observer.requestRefused,
+    guard,
     onBug: observer.bug,
   }
-  const hasConsole = (): boolean => config.features.console
-  const signIn = createSignIn({ secret: stores?.secret, clock, enabled: hasConsole, identity: initial.identity })
-  const guard = createGuard(identity, limits.addresses, { proxies: initial.http.trustedProxies, sessions: signIn.sessions })
   const onChange = (action: string, target: string, act: Act): void => {
     observer.logger.info({ action, target, by: act.by.subject }, 'changed by hand')
     identity?.audit.noteAct(action, target, act)

@@ -21,6 +21,8 @@ export type Handler = (context: Context<NodeBindings>) => Response | Promise<Res
 
 export interface OwnRouteDeps {
   readonly newId: () => string
+  /** Keeps which rights were refused. */
+  readonly guard: Pick<Guard, 'noteRefusal'>
   /** False: the routes answer as if they were not there. Left out: they are on. */
   readonly enabled?: () => boolean
   readonly onBug?: (error: unknown) => void
@@ -52,6 +54,7 @@ export function ownRoute(deps: OwnRouteDeps, handler: Handler): Handler {
       const error = toCorralError(thrown)
       if (error.code === 'internal') deps.onBug?.(thrown)
       const requestId = deps.newId()
+      deps.guard.noteRefusal(context.env.incoming, { error, pattern: routePath(context), requestId })
       const { status, headers, body } = renderError('problem', error, requestId)
       return new Response(new Uint8Array(body), { status, headers: { ...headers, 'x-request-id': requestId, ...noStore } })
     }

@@ -65,7 +65,7 @@ export function createOwnRoutes(deps: Omit<SurfaceDeps, 'inference' | 'blobs' | 
   if (deps.usage !== null) mountUsage(app, { ...deps.admin, ...deps.usage })
   mountExplain(app, { ...deps.admin, ...deps.explain })
   mountCache(app, { ...deps.admin, cache: deps.cache })
-  mountRag(app, deps.rag?.deps ?? null, deps.admin.newId)
+  mountRag(app, deps.rag?.deps ?? null, deps.admin)
   mountLive(app, { ...deps.admin, live: deps.live })
   mountSettings(app, { ...deps.admin, ...deps.settings })
   mountAdmin(app, deps.admin)

@@ -1,6 +1,6 @@
 /**
- * The audit log: every act of an operator, in the transaction of the act itself, and every denial, gathered for a second so
- * that a flood of them costs one row per kind and pushes out no act. Rows are never changed; each holds the hash of the one before, so a row that
+ * The audit log: every act of an operator, in the transaction of the act itself, and every denial, gathered for a second (one by a limit
+ * for a minute) so that a flood of them costs one row per kind and pushes out no act. Rows are never changed; each holds the hash of the one before, so a row that
  * was altered or taken out behind the database's back is found by `verify`. Never credentials, bodies or paths.
  */
 import { hash } from 'node:crypto'
@@ -10,19 +10,7 @@ import { z } from 'zod'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Database, Row, Transaction, TransactionScope } from '../store/database.ts'
-
-/** One thing that happened. */
-export interface AuditEntry {
-  readonly tenant: string
-  /** Key id, hashed subject, or a word such as `anonymous`. */
-  readonly actor: string
-  readonly action: string
-  /** What was acted on: a key id, a node's name, a route's pattern. */
-  readonly target: string
-  readonly decision: 'allowed' | 'denied'
-  readonly requestId: string
-  readonly address: string
-}
+import { type AuditEntry, type Gathered, GatheredDenials } from './gathered-denials.ts'
 
 /** A stored entry. `count`: how many alike it stands for. */
 export interface AuditRow extends AuditEntry {
@@ -34,11 +22,11 @@ export interface AuditRow extends AuditEntry {
   readonly hash: string
 }
 
-/** Kinds of denials gathered between two writes. */
-const gatheredMax = 1_000
 /** Acts that wait to be written; they are the operator's own, and none is folded into another. More are reported and lost. */
 const actsMax = 10_000
 const flushMs = 1_000
+/** Limits exist to be met: a client that runs into one does so again and again. */
+const limitsFlushMs = 60_000
 /** Rows per page of an export. */
 const pageRows = 500
 const textMax = 200
@@ -66,21 +54,27 @@ export interface AuditedAct {
   readonly address: string
 }
 
-interface Gathered {
-  readonly entry: AuditEntry
-  readonly at: string
-  count: number
+/** Whose request met which limit. */
+export interface LimitDenial {
+  readonly principal: Principal
+  readonly requestId: string
+  /** What was used up: `requests`, `tokens`, `concurrency`, `gpu`. */
+  readonly dimension: string
+  /** Whose limit it was: `tenant`, `credential`, `class`. */
+  readonly scope: string
 }
 
 export class AuditLog {
   readonly #database: Database
   readonly #clock: Clock
   readonly #onFailure: (error: Error) => void
-  #gathered = new Map<string, Gathered>()
+  readonly #denials = new GatheredDenials()
+  readonly #byLimits = new GatheredDenials()
   #acts: Gathered[] = []
   /** Acts that are not stored yet, those being written among them. */
   #actsWaiting = 0
   #timer: Timer | null = null
+  #limitsTimer: Timer | null = null
   #writing: Promise<void> = Promise.resolve()
 
   constructor(deps: { readonly database: Database; readonly clock: Clock; readonly onFailure: (error: Error) => void }) {
@@ -108,40 +102,46 @@ export class AuditLog {
 
   /** Notes a denial. Costs no query by itself and never fails. */
   deny(entry: AuditEntry): void {
-    const { tenant, actor, action, target, address } = entry
-    const kind = [tenant, actor, action, target, address].join('\n')
-    const known = this.#gathered.get(kind) ?? (this.#gathered.size >= gatheredMax ? this.#gathered.get(overflow) : undefined)
-    if (known !== undefined) {
-      known.count += 1
-      return
-    }
-    const full = this.#gathered.size >= gatheredMax
-    const kept = full ? { ...entry, actor: 'anonymous', target: 'more than can be listed', address: '' } : entry
-    this.#gathered.set(full ? overflow : kind, { entry: kept, at: this.#now(), count: 1 })
+    this.#denials.add(entry, this.#now())
     this.#schedule()
   }
 
-  /** Writes what was gathered; on failure it is kept for the next time. */
+  /** Notes a denial by a limit: one row for each caller and limit in a minute, written at its end. Never fails. */
+  denyByLimit({ principal, requestId, dimension, scope }: LimitDenial): void {
+    const { tenant, subject, method } = principal
+    const entry = { tenant, actor: subject ?? method, action: `limit ${dimension}`, target: scope, requestId, address: '' }
+    this.#byLimits.add({ ...entry, decision: 'denied' }, this.#now())
+    this.#scheduleLimits()
+  }
+
+  /** Writes what was gathered, but what limits denied in a minute that is not over; on failure it is kept for the next time. */
   flush(): Promise<void> {
+    return this.#flushWith(null)
+  }
+
+  #flushWith(byLimits: GatheredDenials | null): Promise<void> {
     this.#timer?.cancel()
     this.#timer = null
-    this.#writing = this.#writing.then(() => this.#write())
+    this.#writing = this.#writing.then(() => this.#write(byLimits))
     return this.#writing
   }
 
-  async #write(): Promise<void> {
-    const denials = this.#gathered
+  async #write(byLimits: GatheredDenials | null): Promise<void> {
+    const denials = this.#denials.take()
+    const limits = byLimits?.take() ?? new Map<string, Gathered>()
     const acts = this.#acts
-    if (denials.size === 0 && acts.length === 0) return
-    this.#gathered = new Map()
+    if (denials.size + limits.size + acts.length === 0) return
     this.#acts = []
-    const batch = [...acts, ...denials.values()].toSorted((one, other) => (one.at < other.at ? -1 : Number(one.at > other.at)))
+    const batch = [...acts, ...denials.values(), ...limits.values()].toSorted(byTime)
     try {
       await this.#database.tx('system', (transaction) => this.#insert(transaction, batch), { name: 'write_audit' })
       this.#actsWaiting -= acts.length
     } catch (thrown) {
       this.#acts = [...acts, ...this.#acts]
-      this.#putBack(denials)
+      this.#denials.putBack(denials)
+      this.#schedule()
+      byLimits?.putBack(limits)
+      if (limits.size > 0) this.#scheduleLimits()
       this.#onFailure(thrown instanceof Error ? thrown : new Error(String(thrown)))
     }
   }
@@ -150,15 +150,11 @@ export class AuditLog {
     this.#timer ??= this.#clock.after(flushMs, () => void this.flush())
   }
 
-  #putBack(batch: ReadonlyMap<string, Gathered>): void {
-    for (const [kind, gathered] of this.#gathered) {
-      const before = batch.get(kind)
-      if (before !== undefined) before.count += gathered.count
-    }
-    const merged = new Map(batch)
-    for (const [kind, gathered] of this.#gathered) if (!merged.has(kind) && merged.size <= gatheredMax) merged.set(kind, gathered)
-    this.#gathered = merged
-    this.#schedule()
+  #scheduleLimits(): void {
+    this.#limitsTimer ??= this.#clock.after(limitsFlushMs, () => {
+      this.#limitsTimer = null
+      void this.#flushWith(this.#byLimits)
+    })
   }
 
   async #insert(transaction: Transaction, batch: readonly Gathered[]): Promise<void> {
@@ -210,16 +206,15 @@ export class AuditLog {
   }
 
   async close(): Promise<void> {
-    await this.flush()
+    await this.#flushWith(this.#byLimits)
     this.#timer?.cancel()
+    this.#limitsTimer?.cancel()
   }
 
   #now(): string {
     return new Date(this.#clock.wallMs()).toISOString()
   }
 }
-
-const overflow = 'overflow'
 
 const insertText = `
 insert into audit_log (seq, tenant, at, actor, action, target, decision, request_id, address, count, hash)
@@ -230,6 +225,10 @@ from jsonb_to_recordset($1::jsonb) as e (seq bigint, tenant text, at text, actor
 const pageText = `
 select seq, tenant, at, actor, action, target, decision, request_id, address, count, hash
 from audit_log where seq > $1 order by seq limit $2`
+
+function byTime(one: Gathered, other: Gathered): number {
+  return one.at < other.at ? -1 : Number(one.at > other.at)
+}
 
 /** Texts from outside are cut, and lose what Postgres cannot store. */
 function shorten(entry: AuditEntry): AuditEntry {

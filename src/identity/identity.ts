@@ -6,11 +6,9 @@
 import { hash, randomFillSync, randomUUID, timingSafeEqual } from 'node:crypto'
 
 import type { Clock } from '../base/clock.ts'
-import type { Call } from '../core/call.ts'
 import { noLimits, openPrincipal, scopes } from '../core/principal.ts'
-import type { RelayLayer } from '../core/relay.ts'
 import { type Database, lookEveryMs } from '../store/database.ts'
-import { type AuditEntry, AuditLog } from './audit-log.ts'
+import { AuditLog } from './audit-log.ts'
 import { Authenticator } from './authenticator.ts'
 import type { FillRandom } from './base62.ts'
 import { operatorTenant } from './grants.ts'
@@ -18,7 +16,6 @@ import { fetchText } from './jwks-fetch.ts'
 import { type FetchText, Jwks, type KeySetState } from './jwks.ts'
 import type { TrustedIssuer } from './jwt.ts'
 import { type Act, KeyStore } from './key-store.ts'
-import { modelAccess } from './model-access.ts'
 import type { IdentityOptions } from './options.ts'
 import { Peppers } from './pepper.ts'
 import type { Presented } from './presented.ts'
@@ -72,8 +69,6 @@ export interface Identity {
   readonly tenants: TenantStore
   readonly tokens: TokenRevocations
   readonly audit: AuditLog
-  /** Holds callers to their models: a layer for the relay. */
-  readonly modelAccess: RelayLayer
   /** The verdict on what a request presents; at once for what is known. Not to be asked in open mode. */
   authenticate(presented: Presented, parts: SignedParts): Verdict | Promise<Verdict>
   /** Whether this credential was good before. Reads no store; `authenticate` still decides. */
@@ -129,7 +124,6 @@ export function createIdentity(deps: IdentityDeps): Identity {
     tenants,
     tokens: revocations,
     audit,
-    modelAccess: modelAccess(({ route }, call) => audit.deny(modelDenial(route.pattern, call))),
     authenticate: (presented, parts) => counted(decide(authenticator, presented, parts), presented, events),
     wasGood: (presented, parts) => authenticator.wasGood(presented, parts),
     isMetricsToken: tokenCheck(options.metricsToken),
@@ -198,11 +192,6 @@ function trustedIssuers({ options, clock, events, ...deps }: IdentityDeps, onKey
     issuers.set(issuer.issuer, { options: issuer, keys: keySet })
   }
   return { issuers, keySets }
-}
-
-function modelDenial(pattern: string, { principal: { tenant, subject }, id }: Call): AuditEntry {
-  const actor = subject ?? 'anonymous'
-  return { tenant, actor, action: 'refuse model', target: pattern, decision: 'denied', requestId: id, address: '' }
 }
 
 function firstKey({ keys }: IdentityOptions) {

@@ -3,25 +3,19 @@
  * refused what names no model or a second one, and sees lists without the models it may not use. A caller without an allow-list costs
  * one comparison.
  */
-import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, RelayLayer } from '../core/relay.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
 import { covers } from './grants.ts'
 
-/** Refuses with `model_not_allowed`; `onDenied` hears of it. */
-export function modelAccess(onDenied: (request: InferenceRequest, call: Call) => void): RelayLayer {
-  return (next) => (request, call) => {
-    const { models } = call.principal
-    if (models === null) return next(request, call)
-    const refusal = refuse(request, models)
-    if (refusal !== null) {
-      onDenied(request, call)
-      return Promise.reject(refusal)
-    }
-    if (request.route.operation !== 'list') return next(request, call)
-    return next(request, call).then((answer) => cutList(answer, models))
-  }
+/** Refuses with `model_not_allowed`. */
+export const modelAccess: RelayLayer = (next) => (request, call) => {
+  const { models } = call.principal
+  if (models === null) return next(request, call)
+  const refusal = refuse(request, models)
+  if (refusal !== null) return Promise.reject(refusal)
+  if (request.route.operation !== 'list') return next(request, call)
+  return next(request, call).then((answer) => cutList(answer, models))
 }
 
 /** Fields by which a change to models names another one than its own. */

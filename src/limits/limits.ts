@@ -31,6 +31,17 @@ export interface LimitsDeps {
   /** Unique to this process and start. */
   readonly replica: string
   readonly events: LimitsEvents
+  /** Keeps who met which limit, a few rows a minute; null: nobody does. */
+  readonly audit: LimitsAudit | null
+}
+
+export interface LimitsAudit {
+  denyByLimit(denial: {
+    readonly principal: Principal
+    readonly requestId: string
+    readonly dimension: string
+    readonly scope: string
+  }): void
 }
 
 /** What limits tell about themselves; nothing of it may throw. */
@@ -60,7 +71,7 @@ export interface Limits {
 }
 
 export function createLimits(deps: LimitsDeps): Limits {
-  const { options, clock, random, database, redis, replica, workers = 1, events } = deps
+  const { options, clock, random, database, redis, replica, workers = 1, events, audit } = deps
   const book = latest(options, (current) => new PlanBook(current))
   const budgets = new Budgets(clock, () => options().placesMax)
   const limiter = createLimiter({ clock, options, redis, replica, workers })
@@ -79,7 +90,10 @@ export function createLimits(deps: LimitsDeps): Limits {
       limiter,
       budgets,
       random,
-      onDenied: (call, { dimension, scope }) => events.limited(dimension, scope, call),
+      onDenied(call, { dimension, scope }) {
+        events.limited(dimension, scope, call)
+        audit?.denyByLimit({ principal: call.principal, requestId: call.id, dimension, scope })
+      },
     }),
     addresses: {
       waitMs: (address) => addresses.waitMs(address, clock.nowMs()),

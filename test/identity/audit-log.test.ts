@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { CorralError } from '../../src/core/errors.ts'
+import { openPrincipal } from '../../src/core/principal.ts'
 import type { AuditRow } from '../../src/identity/audit-log.ts'
 import { describeStores, storeKinds } from '../store/stores.ts'
 import { newKey, operatorAct, type Stand, standOn } from './fixture.ts'
@@ -63,6 +64,33 @@ describeStores(storeKinds, (servers) => {
       expect(rows.map(({ address, count }) => [address, count])).toEqual([
         ['10.0.0.1', 500],
         ['10.0.0.2', 1],
+      ])
+    })
+
+    test('holds who met which limit once a minute, however often, also when the store was down at its end', async () => {
+      const before = (await read()).at(-1)?.seq
+      const { audit } = stand.identity
+      const meet = (subject: string, dimension: string, times: number): void => {
+        const principal = { ...openPrincipal, tenant: 'acme', subject }
+        for (let time = 0; time < times; time += 1) audit.denyByLimit({ principal, requestId: 'r', dimension, scope: 'credential' })
+      }
+      meet('key-1', 'requests', 500)
+      meet('key-2', 'tokens', 2)
+      stand.clock.pass(59_999)
+      await audit.flush()
+      expect(await read('system', before)).toEqual([])
+      meet('key-1', 'requests', 1)
+      stand.database.down = new CorralError('store_unavailable', 'down')
+      stand.clock.pass(1)
+      await audit.flush()
+      stand.database.down = null
+      meet('key-1', 'requests', 1)
+      stand.clock.pass(60_000)
+      await audit.flush()
+      const rows = await read({ tenant: 'acme' }, before)
+      expect(rows.map(({ actor, action, target, count }) => `${actor}: ${action} ${target} (${count})`)).toEqual([
+        'key-1: limit requests credential (502)',
+        'key-2: limit tokens credential (2)',
       ])
     })
 

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 
-import { CorralError } from '../../core/errors.ts'
+import { CorralError, type ErrorCode } from '../../core/errors.ts'
 import { openPrincipal, type Principal, type Scope } from '../../core/principal.ts'
 import type { Dialect } from '../../core/route.ts'
 import { isOperator } from '../../identity/grants.ts'
@@ -39,6 +39,14 @@ export interface Refused {
 
 export type Passage = Principal | Refused
 
+/** An error that a request was answered with. */
+export interface Refusal {
+  readonly error: CorralError
+  /** Of the route. */
+  readonly pattern: string
+  readonly requestId: string
+}
+
 /**
  * Limits addresses that send no good credentials. Held against every request before its credential is judged; one that was good
  * before passes, else whoever shares an address with an attacker could be locked out by him.
@@ -67,6 +75,8 @@ export interface Guard {
   waitMs(incoming: IncomingMessage): number
   /** Notes that it tried in vain. */
   charge(incoming: IncomingMessage): void
+  /** Puts in the audit log that whoever sent this request, which was let in, was refused a right further in. Other errors it passes by. */
+  noteRefusal(incoming: IncomingMessage, refusal: Refusal): void
   /** Address of the client: see `client-address.ts`. */
   addressOf(incoming: IncomingMessage): string
 }
@@ -83,6 +93,7 @@ function openTo(addressOf: AddressOf): Guard {
     judge: () => ({ kind: 'granted', principal: openPrincipal }),
     waitMs: () => 0,
     charge: () => undefined,
+    noteRefusal: () => undefined,
     addressOf,
   }
 }
@@ -176,6 +187,11 @@ class ClosedGuard implements Guard {
     this.#limit?.charge(this.addressOf(incoming))
   }
 
+  noteRefusal(incoming: IncomingMessage, { error, pattern, requestId }: Refusal): void {
+    const action = actionOfRefusal.get(error.code)
+    if (action !== undefined) this.#note(incoming, { action, pattern, by: this.#admitted.get(incoming), requestId })
+  }
+
   /** What a request sends as its credential; the cookie is looked at only when it sends none. */
   #presentedBy({ incoming, pathKey }: Arrival): SessionCredential {
     const presented = readPresented(incoming.rawHeaders, pathKey)
@@ -226,21 +242,29 @@ class ClosedGuard implements Guard {
   }
 
   #refuse({ incoming }: Arrival, { pattern }: Wanted, { error, action, by }: Denial): Refused {
+    return { kind: 'refused', error, note: (requestId) => this.#note(incoming, { action, pattern, by, requestId }) }
+  }
+
+  #note(incoming: IncomingMessage, { action, pattern, by = anonymous, requestId }: Noted): void {
     const target = `${incoming.method ?? 'GET'} ${pattern}`
-    const entry = {
-      tenant: by?.tenant ?? anonymous.tenant,
-      actor: by?.subject ?? 'anonymous',
-      action,
-      target,
-      address: this.addressOf(incoming),
-    }
-    return {
-      kind: 'refused',
-      error,
-      note: (requestId) => this.#identity.audit.deny({ ...entry, decision: 'denied', requestId }),
-    }
+    const { tenant, subject } = by
+    const address = this.addressOf(incoming)
+    this.#identity.audit.deny({ tenant, actor: subject ?? 'anonymous', action, target, address, decision: 'denied', requestId })
   }
 }
+
+/** A row of the audit log; without `by` nobody knows whose. */
+interface Noted extends Pick<Refusal, 'pattern' | 'requestId'> {
+  readonly action: string
+  readonly by: Principal | undefined
+}
+
+/** Errors by which a right is refused behind the door, and what they are called in the audit log. */
+const actionOfRefusal: ReadonlyMap<ErrorCode, string> = new Map([
+  ['insufficient_scope', 'refuse scope'],
+  ['model_not_allowed', 'refuse model'],
+  ['origin_refused', 'refuse origin'],
+])
 
 const freeTrial: AddressTrial = { admitted: true, end: () => undefined }
 

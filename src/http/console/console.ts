@@ -78,7 +78,7 @@ function mountSession(app: Hono<NodeBindings>, deps: ConsoleDeps): void {
   const { guard, version, enabled } = deps
   const { sessions, logins } = deps.signIn
   const on = (method: 'GET' | 'POST' | 'DELETE', handler: (context: Context<NodeBindings>) => Promise<Response>): void => {
-    const handle = ownRoute({ newId: deps.newId, ...(deps.onBug === undefined ? {} : { onBug: deps.onBug }) }, handler)
+    const handle = ownRoute({ newId: deps.newId, guard, ...(deps.onBug === undefined ? {} : { onBug: deps.onBug }) }, handler)
     app.on(method, '/console/session', (context) => (enabled() ? handle(context) : context.notFound()))
   }
   on('GET', async (context) => {

@@ -11,6 +11,7 @@ import type { Explanations } from '../../observe/explained.ts'
 import type { Phases } from '../../observe/phases.ts'
 import type { Tracer } from '../../observe/trace.ts'
 import type { RequestHeaders } from '../../wire/request-headers.ts'
+import type { Guard } from '../auth/guard.ts'
 import type { CallRegistry } from '../call-registry.ts'
 import type { HttpOptions } from '../options.ts'
 
@@ -27,6 +28,7 @@ export interface InferenceDeps {
   readonly phases: Phases
   /** Reports a request that ended before the relay saw it. */
   readonly onRefused: (request: { readonly facts: RouteFacts; readonly method: string }, error: CorralError, call: Call) => void
+  readonly guard: Pick<Guard, 'noteRefusal'>
   readonly onBug: (error: unknown, call: Call) => void
 }
 

@@ -166,9 +166,10 @@ class ExchangeRun implements BodyTaker, ListedCall {
 
   #refuse(thrown: unknown): void {
     const { incoming, outgoing, facts } = this.#exchange
-    const { clock, onBug, onRefused } = this.#deps
+    const { clock, guard, onBug, onRefused } = this.#deps
     const call = this.call
     const error = toCorralError(thrown)
+    guard.noteRefusal(incoming, { error, pattern: facts.pattern, requestId: call.id })
     if (error.code === 'internal') onBug(thrown, call)
     if (call.progress.attempts === 0) onRefused({ facts, method: incoming.method ?? '' }, error, call)
     if (unread.has(error.code)) condemn(incoming, outgoing)

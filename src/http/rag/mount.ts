@@ -2,7 +2,7 @@
 import type { Hono } from 'hono'
 
 import { CorralError } from '../../core/errors.ts'
-import { ownRoute } from '../own-route.ts'
+import { ownRoute, type OwnRouteDeps } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { mountAssistants } from './assistant-routes.ts'
 import { mountCollections } from './collection-routes.ts'
@@ -13,7 +13,7 @@ import { describeApi } from './openapi.ts'
 import type { RagDeps } from './rag-deps.ts'
 
 /** Mounts the routes; null: they are switched off, or there is no store, and each says so. */
-export function mountRag(app: Hono<NodeBindings>, deps: RagDeps | null, newId: () => string): void {
+export function mountRag(app: Hono<NodeBindings>, deps: RagDeps | null, base: OwnRouteDeps): void {
   app.get('/rag/openapi.json', (context) => context.json(describeApi(), 200, { 'cache-control': 'no-cache' }))
   if (deps !== null) {
     mountCollections(app, deps)
@@ -24,7 +24,7 @@ export function mountRag(app: Hono<NodeBindings>, deps: RagDeps | null, newId: (
   }
   app.all(
     '/rag/*',
-    ownRoute({ newId }, (context) => {
+    ownRoute({ newId: base.newId, guard: base.guard }, (context) => {
       if (deps === null) throw new CorralError('route_not_found', 'documents need features.rag and store.enabled; one of them is off')
       throw new CorralError(
         'route_not_found',
