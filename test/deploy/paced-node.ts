@@ -5,6 +5,8 @@ import { listen } from '../cli/ollama.ts'
 
 export interface PacedNode {
   readonly url: string
+  /** Bytes of model files that have come so far. */
+  readonly uploadedBytes: number
   /** Lets the streams that wait come to their end. */
   release(): void
 }
@@ -44,8 +46,13 @@ const streams: Readonly<Record<string, { readonly type: string; readonly parts: 
 
 export async function startPacedNode(): Promise<PacedNode> {
   let waiting: (() => void)[] = []
+  let uploadedBytes = 0
   const answer = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const path = incoming.url ?? ''
+    if (path.startsWith('/api/blobs/')) {
+      outgoing.writeHead(incoming.method === 'HEAD' ? 404 : 201).end()
+      return
+    }
     const stream = streams[path]
     if (stream === undefined) {
       outgoing
@@ -56,9 +63,17 @@ export async function startPacedNode(): Promise<PacedNode> {
     outgoing.writeHead(200, { 'content-type': stream.type }).write(stream.parts[0])
     waiting.push(() => outgoing.end(stream.parts[1]))
   }
-  const url = await listen(createServer((incoming, outgoing) => void incoming.resume().on('end', () => answer(incoming, outgoing))))
+  const url = await listen(
+    createServer((incoming, outgoing) => {
+      if (incoming.url?.startsWith('/api/blobs/') === true) incoming.on('data', (chunk: Buffer) => (uploadedBytes += chunk.length))
+      incoming.resume().on('end', () => answer(incoming, outgoing))
+    }),
+  )
   return {
     url,
+    get uploadedBytes() {
+      return uploadedBytes
+    },
     release() {
       const held = waiting
       waiting = []

@@ -1,6 +1,10 @@
 // Replicas behind real proxies, on the blocks that docs/deploy.md gives: a stream is not held up, one replica that is killed costs no request
 // that could be put again, and a rolling restart costs none at all.
 
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+
 import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
@@ -47,6 +51,29 @@ describe.each(['nginx', 'haproxy', 'caddy'] as const)('behind %s', (proxy) => {
       expect(text).toContain(end)
     }
   })
+
+  test.runIf(hasProxy(proxy))(
+    'a model file is on its way to the node before the client has sent all of it',
+    { timeout: testMsMax },
+    async () => {
+      const node = await startPacedNode()
+      const port = await freePort()
+      const gateway = start(['serve', '--port', String(port), '--node', node.url])
+      await gateway.until(/node .* (up|ready|models)|listening/i)
+      const url = await behind(proxy, [port, port, port])
+      const parts = [Buffer.alloc(100_000, 1), Buffer.alloc(50_000, 2)]
+      const digest = createHash('sha256').update(Buffer.concat(parts)).digest('hex')
+      const upload = request(`${url}/api/blobs/sha256:${digest}`, { method: 'POST' })
+      const answered = once(upload, 'response') as Promise<[IncomingMessage]>
+      upload.write(parts[0])
+      // The second part is sent when the first has come: a proxy that keeps bodies until they are whole would never let this end.
+      await expect.poll(() => node.uploadedBytes, { timeout: 10_000 }).toBe(100_000)
+      upload.end(parts[1])
+      const [answer] = await answered
+      answer.resume()
+      expect([answer.statusCode, node.uploadedBytes]).toEqual([201, 150_000])
+    },
+  )
 })
 
 test.runIf(hasProxy('nginx'))('a replica whose machine is gone costs nobody behind nginx a second', { timeout: testMsMax }, async () => {
