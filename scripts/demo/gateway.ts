@@ -27,15 +27,28 @@ export interface DemoNode {
   readonly url: string
 }
 
-/** Starts a gateway in front of `nodes` on `port`, or on a free one when that is taken. Throws with its messages when it does not answer. */
-export async function startGateway(nodes: readonly DemoNode[], port: number): Promise<DemoGateway> {
+/**
+ * Starts a gateway in front of `nodes` on `port`, or on a free one when that is taken. `settings`: of its environment, beside the demo's own.
+ * Throws with its messages when it does not answer.
+ */
+export async function startGateway(
+  nodes: readonly DemoNode[],
+  port: number,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<DemoGateway> {
   const chosen = (await isFree(port)) ? port : await freePort()
   const url = `http://127.0.0.1:${chosen}`
   const dataFolder = await mkdtemp(join(tmpdir(), 'corral-demo-'))
   const startedAtMs = performance.now()
   const child = spawn(process.execPath, [join(root, 'src/main.ts'), 'serve', '--port', String(chosen)], {
     cwd: import.meta.dirname,
-    env: { ...foreignEnvironment(), ...nodeEnvironment(nodes), CORRAL_OBSERVE__LOG__ACCESS: 'false', CORRAL_STORE__DATA_DIR: dataFolder },
+    env: {
+      ...foreignEnvironment(),
+      ...nodeEnvironment(nodes),
+      CORRAL_OBSERVE__LOG__ACCESS: 'false',
+      CORRAL_STORE__DATA_DIR: dataFolder,
+      ...settings,
+    },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let messages = ''

@@ -7,16 +7,15 @@ import type { AlertOptions, LevelOptions } from './monitoring.ts'
 export function addExportCommands(program: Command): void {
   const exports = program.command('export').description('files for elsewhere: compose, helm, systemd, openapi, dashboards, alerts')
   const load = () => import('./export.ts')
-  exports
-    .command('compose')
-    .description('the compose file: Corral, Postgres, PgBouncer, Redis, and to watch it Prometheus and Grafana')
-    .argument('[folder]', 'where to', '.')
-    .action(async (folder: string) => (await load()).exportComposeCommand(folder))
-  exports
-    .command('helm')
-    .description('the Helm chart')
-    .argument('[folder]', 'where to', '.')
-    .action(async (folder: string) => (await load()).exportHelmCommand(folder))
+  withRunbooks(
+    exports
+      .command('compose')
+      .description('the compose file: Corral, Postgres, PgBouncer, Redis, and to watch it Prometheus and Grafana')
+      .argument('[folder]', 'where to', '.'),
+  ).action(async (folder: string, options: AlertOptions) => (await load()).exportComposeCommand(folder, options))
+  withRunbooks(exports.command('helm').description('the Helm chart').argument('[folder]', 'where to', '.')).action(
+    async (folder: string, options: AlertOptions) => (await load()).exportHelmCommand(folder, options),
+  )
   exports
     .command('systemd')
     .description('the unit of systemd')
@@ -29,9 +28,14 @@ export function addExportCommands(program: Command): void {
   withLevel(exports.command('dashboards').description('the dashboards for Grafana').argument('[folder]', 'where to', '.')).action(
     async (folder: string, options: LevelOptions) => (await load()).exportDashboardsCommand(folder, options),
   )
-  withLevel(exports.command('alerts').description('print the rule file for Prometheus'))
-    .option('--runbooks <url>', 'where the runbooks are found')
-    .action(async (options: AlertOptions) => (await load()).exportAlertsCommand(options))
+  withRunbooks(exports.command('alerts').description('print the rule file for Prometheus')).action(async (options: AlertOptions) =>
+    (await load()).exportAlertsCommand(options),
+  )
+}
+
+/** The promise, and where the alerts lead. */
+function withRunbooks(command: Command): Command {
+  return withLevel(command).option('--runbooks <url>', 'where the runbooks are found, such as https://HOST/docs/runbooks of a gateway')
 }
 
 /** The promise that dashboards and alerts are made for. */

@@ -44,16 +44,22 @@ function writeNew(folder: string, files: ReadonlyMap<string, string>): void {
 
 /** Writes the dashboards into `folder`. */
 export async function exportDashboardsCommand(folder: string, options: LevelOptions): Promise<void> {
-  const { renderDashboards } = await import('../observe/dashboards/files.ts')
-  const files = renderDashboards(serviceLevelOf(options))
-  writeNew(folder, files)
-  printMessage(`wrote ${files.size} dashboards to ${resolve(folder)}; import them, or provision the folder`)
+  const { dashboards } = await monitoringFiles(options)
+  writeNew(folder, dashboards)
+  printMessage(`wrote ${dashboards.size} dashboards to ${resolve(folder)}; import them, or provision the folder`)
 }
 
 /** Prints the rule file. */
-export async function exportAlertsCommand({ runbooks, ...options }: AlertOptions): Promise<void> {
+export async function exportAlertsCommand(options: AlertOptions): Promise<void> {
+  printData((await monitoringFiles(options)).rules)
+}
+
+/** Rule file and dashboards for the promise of the flags. */
+async function monitoringFiles({ runbooks, ...options }: AlertOptions) {
+  const { renderDashboards } = await import('../observe/dashboards/files.ts')
   const { renderRules } = await import('../observe/alerts/rule-file.ts')
-  printData(renderRules({ level: serviceLevelOf(options), ...(runbooks === undefined ? {} : { runbooks }) }))
+  const level = serviceLevelOf(options)
+  return { rules: renderRules({ level, ...(runbooks === undefined ? {} : { runbooks }) }), dashboards: renderDashboards(level) }
 }
 
 /** Prints the description of `/rag` (OpenAPI 3.1). */
@@ -63,26 +69,24 @@ export async function exportOpenapiCommand(): Promise<void> {
 }
 
 /** Writes the compose file and what it mounts into `folder`: rules and dashboards, which a checkout has beside `deploy`, below it. */
-export async function exportComposeCommand(folder: string): Promise<void> {
-  const { renderDashboards } = await import('../observe/dashboards/files.ts')
-  const { renderRules } = await import('../observe/alerts/rule-file.ts')
+export async function exportComposeCommand(folder: string, options: AlertOptions): Promise<void> {
+  const { rules, dashboards } = await monitoringFiles(options)
   const deploy = packageFolder('deploy')
   refuseExisting(resolve(folder), ['compose.yaml', 'compose', 'prometheus', 'grafana'])
   copyTo(folder, { compose: join(deploy, 'compose') })
   const text = readFileSync(join(deploy, 'compose.yaml'), 'utf8')
   writeNew(folder, new Map([['compose.yaml', text.replaceAll('- ../', '- ./')]]))
-  writeNew(join(folder, 'prometheus'), new Map([['alerts.yaml', renderRules()]]))
-  writeNew(join(folder, 'grafana/dashboards'), renderDashboards())
+  writeNew(join(folder, 'prometheus'), new Map([['alerts.yaml', rules]]))
+  writeNew(join(folder, 'grafana/dashboards'), dashboards)
   printMessage(`wrote ${join(folder, 'compose.yaml')}; start it: docker compose -f ${join(folder, 'compose.yaml')} up -d`)
 }
 
 /** Writes the Helm chart into `folder`, with the alerts and dashboards that its values may switch on. */
-export async function exportHelmCommand(folder: string): Promise<void> {
-  const { renderDashboards } = await import('../observe/dashboards/files.ts')
-  const { renderRules } = await import('../observe/alerts/rule-file.ts')
+export async function exportHelmCommand(folder: string, options: AlertOptions): Promise<void> {
+  const { rules, dashboards } = await monitoringFiles(options)
   copyTo(folder, { corral: packageFolder('deploy/helm/corral') })
-  writeNew(join(folder, 'corral/files'), new Map([['alerts.yaml', renderRules()]]))
-  writeNew(join(folder, 'corral/files/dashboards'), renderDashboards())
+  writeNew(join(folder, 'corral/files'), new Map([['alerts.yaml', rules]]))
+  writeNew(join(folder, 'corral/files/dashboards'), dashboards)
   printMessage(
     `wrote ${join(folder, 'corral')}; install it: helm install corral ${join(folder, 'corral')} --set nodes={http://gpu-1:11434}`,
   )

@@ -159,6 +159,13 @@ function slotsFrom({ bounded, stats }: Runner): RunnerSnapshot['slotsFrom'] {
   return stats.slotsLearned ? 'learned' : 'assumed'
 }
 
+/** Slots of what the node has in memory, as far as they are bounded. */
+function slotsOf({ runners }: NodeUse): number {
+  let slots = 0
+  for (const runner of runners.values()) if (runner.bounded && runner.isResident()) slots += runner.slots
+  return slots
+}
+
 /** Pools by model; names that lead to one model count together, and so do groups of nodes. */
 function snapshotPools(fleet: FleetView): PoolSnapshot[] {
   const byModel = new Map<string, PoolSnapshot>()
@@ -223,14 +230,29 @@ class Removed {
 /** Makes each scrape show the fleet as it is then: a node or model that is gone leaves no series behind. */
 export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock): void {
   const gauges = metrics.families
-  const { nodeUp, nodeInFlight, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry, drift } =
-    gauges
-  const all = [nodeUp, nodeInFlight, nodeDraining, circuitState, nodeSeen, queueDepth, slots, modelLoaded, modelVram, modelExpiry, drift]
+  const { nodeUp, nodeInFlight, nodeSlots, nodeDraining, circuitState, nodeSeen, queueDepth, slots } = gauges
+  const { modelLoaded, modelVram, modelExpiry, drift } = gauges
+  const all = [
+    nodeUp,
+    nodeInFlight,
+    nodeSlots,
+    nodeDraining,
+    circuitState,
+    nodeSeen,
+    queueDepth,
+    slots,
+    modelLoaded,
+    modelVram,
+    modelExpiry,
+    drift,
+  ]
   const fillNode = (node: FleetNode, nowMs: number): void => {
     const name = metrics.node.admit(node.name)
     showZeros(metrics, name)
     nodeUp.at(name).value = node.up === true ? 1 : 0
-    nodeInFlight.at(name).value = fleet.pools.use(node).inFlight
+    const use = fleet.pools.use(node)
+    nodeInFlight.at(name).value = use.inFlight
+    nodeSlots.at(name).value = slotsOf(use)
     nodeDraining.at(name).value = node.draining ? 1 : 0
     const state = node.breaker.state(nowMs)
     for (const each of breakerStates) circuitState.at(name, each).value = each === state ? 1 : 0

@@ -46,8 +46,10 @@ export function createEventContext(deps: ObserverDeps): EventContext {
   metrics.families.workers.child().value = 1
   metrics.families.buildInfo.child(deps.version, process.version).value = 1
   const dropped = metrics.families.logDropped.child()
+  const loopActive = metrics.families.loopActive.child()
   metrics.addSource(() => {
     dropped.value = logs.sink.dropped
+    loopActive.value = performance.eventLoopUtilization().active / 1_000
   })
   return {
     deps,

@@ -7,7 +7,7 @@ import { endMark, type Exposition, formatNumber } from './exposition.ts'
 
 /** Gauges whose processes each hold a part. */
 const heldInParts =
-  /^(corral_(workers|requests_in_flight|inflight_requests|queue_depth|concurrency_limit|cache_(bytes|entries|flights)|sse_clients|http_requests_in_flight|db_pool_connections)|(process|nodejs)_\w*(bytes|memory|handles|requests|resources|fds)\w*)$/
+  /^(corral_(workers|requests_in_flight|inflight_requests|queue_depth|(node_)?concurrency_limit|cache_(bytes|entries|flights)|sse_clients|http_requests_in_flight|db_pool_connections)|(process|nodejs)_\w*(bytes|memory|handles|requests|resources|fds)\w*)$/
 
 interface Family {
   readonly comments: string[]

@@ -125,6 +125,7 @@ function stateFamilies() {
   return {
     nodeUp: gauge('corral_node_up', 'Whether probes reach the node.', node),
     nodeInFlight: gauge('corral_inflight_requests', 'Tries under way, by node.', node),
+    nodeSlots: gauge('corral_node_concurrency_limit', 'Requests sent at once to the models that a node has in memory.', node),
     nodeDraining: gauge('corral_node_draining', 'Whether the node gets no new requests by the wish of an operator.', node),
     circuitState: gauge('corral_node_circuit_state', '1 for the present state of the circuit breaker.', ['node', 'state']),
     nodeSeen: gauge('corral_node_last_seen_timestamp_seconds', 'When the node last answered.', node),
@@ -223,6 +224,7 @@ function ragFamilies() {
 /** The gateway itself. */
 function processFamilies() {
   return {
+    loopActive: counter('corral_event_loop_active_seconds_total', 'Time that the event loop was not idle.'),
     bugs: counter('corral_internal_errors_total', 'Unexpected errors in Corral itself.'),
     workers: gauge('corral_workers', 'Processes that serve this port together, as far as they answered this scrape.'),
     buildInfo: gauge('corral_build_info', 'Always 1; the version is a label.', ['version', 'node_version']),

@@ -72,7 +72,16 @@ export class Metrics {
     }
     this.inFlight = this.families.inFlight.child()
     this.bugs = this.families.bugs.child()
-    for (const reason of ['straggler', 'hedge']) this.families.hedges.child(reason)
+    this.#showZeros()
+  }
+
+  /** What has not happened yet: a counter that begins at 1 has no rise that an alert could see. */
+  #showZeros(): void {
+    const { hedges, memoryRefused, traceSpans, exportFailures } = this.families
+    for (const reason of ['straggler', 'hedge']) hedges.child(reason)
+    for (const step of ['defer', 'close', 'refuse']) memoryRefused.child(step)
+    for (const result of ['dropped', 'refused', 'lost']) traceSpans.child(result)
+    exportFailures.child()
   }
 
   #createRequestCells(op: string, model: string): RequestCells {

@@ -4,21 +4,23 @@
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { Ajv } from 'ajv'
-import { ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1'
+import { PrometheusRule, ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1'
 import { Deployment } from 'kubernetes-models/apps/v1'
 import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2'
 import { Ingress } from 'kubernetes-models/networking.k8s.io/v1'
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1'
 import { ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount } from 'kubernetes-models/v1'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 
-import { listFiles, readSource } from '../source-tree.ts'
+import { exportHelmCommand } from '../../src/cli/export.ts'
+import { alertsFor, renderRules } from '../../src/observe/alerts/rule-file.ts'
+import { listFiles, readSource, root } from '../source-tree.ts'
 
 const chart = 'deploy/helm/corral'
 const helm = [process.env['CORRAL_TEST_HELM'], join(homedir(), 'go/bin/helm'), '/usr/local/bin/helm', '/usr/bin/helm'].find(
@@ -34,6 +36,7 @@ const models = {
   PersistentVolumeClaim,
   Pod,
   PodDisruptionBudget,
+  PrometheusRule,
   Secret,
   Service,
   ServiceAccount,
@@ -54,9 +57,36 @@ function helmRun(...args: readonly string[]): { readonly status: number | null; 
   return spawnSync(helm ?? '', args, { cwd: join(import.meta.dirname, '../..'), encoding: 'utf8' })
 }
 
+/**
+ * The chart with what `corral export helm` puts beside its templates, in a folder that goes with the test; a rule and a dashboard stand for
+ * all, so that not every new alert changes what is rendered.
+ */
+function exportedChart(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'corral-chart-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  cpSync(join(root, chart), folder, { recursive: true })
+  mkdirSync(join(folder, 'files/dashboards'), { recursive: true })
+  for (const [name, text] of Object.entries(exported)) writeFileSync(join(folder, 'files', name), text)
+  return folder
+}
+
+const exported: Readonly<Record<string, string>> = {
+  'alerts.yaml': `# Written by: corral export alerts
+groups:
+  - name: corral-causes
+    rules:
+      - alert: CorralDown
+        expr: absent(up{job="corral"} == 1)
+        for: 5m
+        annotations:
+          summary: "{{ $value }} of {{ $labels.job }}"
+`,
+  'dashboards/corral-overview.json': '{\n  "uid": "corral-overview",\n  "title": "{{instance}}"\n}\n',
+}
+
 /** What helm gives, with the secret that it makes at random left out. */
 function render(values: readonly string[]): string {
-  const { status, stdout, stderr } = helmRun('template', 'corral', chart, '--kube-version', '1.33.0', ...values)
+  const { status, stdout, stderr } = helmRun('template', 'corral', exportedChart(), '--kube-version', '1.33.0', ...values)
   if (status !== 0) throw new Error(stderr)
   return stdout.replace(/^( {2}secret: )\S{60,}$/m, '$1bWFkZSBieSB0aGUgY2hhcnQgYXQgdGhlIGluc3RhbGw=')
 }
@@ -105,6 +135,35 @@ describe.each(releases)('the release $name', ({ name }) => {
     const names = read().map(({ kind, metadata }) => `${kind} ${metadata.name}`)
     expect(new Set(names).size).toBe(names.length)
   })
+})
+
+test('the release with everything on has its rules and dashboards, and is scraped as the job that the rules ask for', () => {
+  const documents: {
+    kind: string
+    metadata: { name: string; labels: Record<string, string> }
+    spec?: Record<string, unknown>
+    data?: object
+  }[] = parseAllDocuments(readFileSync(renderedFile('shared.yaml'), 'utf8')).map((document) => document.toJS())
+  const of = (kind: string, name: string) => documents.find((each) => each.kind === kind && each.metadata.name === name)
+  expect(of('PrometheusRule', 'corral')?.spec).toEqual(parse(exported['alerts.yaml'] ?? ''))
+  expect(of('ConfigMap', 'corral-dashboards')?.data).toEqual({ 'corral-overview.json': exported['dashboards/corral-overview.json'] })
+  const label = String(of('ServiceMonitor', 'corral')?.spec?.['jobLabel'])
+  expect(of('Service', 'corral')?.metadata.labels[label]).toBe('corral')
+  const jobs = alertsFor().flatMap(({ expr }) => [...expr.matchAll(/job="([^"]*)"/g)].map(([, job]) => job))
+  expect(new Set(jobs)).toEqual(new Set(['corral']))
+})
+
+test('what corral export helm writes is where the templates look for it, and a spec of the operator', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'corral-exported-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  await exportHelmCommand(folder, {})
+  const template = readSource(`${chart}/templates/monitoring.yaml`)
+  const [, file = ''] = /\.Files\.Get "([^"]+)"/.exec(template) ?? []
+  const [, glob = ''] = /\.Files\.Glob "([^"]+)\/\*\.json"/.exec(template) ?? []
+  const text = readFileSync(join(folder, 'corral', file), 'utf8')
+  expect(text).toBe(renderRules())
+  expect(() => Reflect.construct(PrometheusRule, [{ metadata: { name: 'corral' }, spec: parse(text) }]).validate()).not.toThrow()
+  expect(readdirSync(join(folder, 'corral', glob)).length).toBe(5)
 })
 
 test('the types refuse what is wrong', () => {

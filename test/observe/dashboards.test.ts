@@ -1,9 +1,11 @@
 // Dashboards: the files are what their source says, and each panel is one that an operator can read.
 import { expect, test } from 'vitest'
 
+import { alertsFor } from '../../src/observe/alerts/rule-file.ts'
 import { dashboardsFor, renderDashboards } from '../../src/observe/dashboards/files.ts'
+import { createFamilies } from '../../src/observe/metric-list.ts'
 import { listFiles, readSource } from '../source-tree.ts'
-import { filledIn, parseExpression } from './promql.ts'
+import { filledIn, parseExpression, strangersIn } from './promql.ts'
 
 const heads = dashboardsFor()
 const panels = heads.flatMap(({ uid, panels: own }) => own.filter(({ type }) => type !== 'row').map((panel) => ({ uid, ...panel })))
@@ -33,6 +35,38 @@ test('every panel asks something, says what it tells, and stays in the view that
     expect(queries.length, title).toBeGreaterThan(0)
     for (const { expr } of queries.filter(({ expr: each }) => !each.includes('ALERTS')))
       expect(expr).toContain('job=~"$job",instance=~"$instance"')
+  }
+})
+
+test('every expression names metrics and labels that there are', () => {
+  const strange = panels.flatMap(({ uid, title, queries }) =>
+    queries.flatMap(({ expr }) => strangersIn(filledIn(expr)).map((name) => `${uid} / ${title}: ${name}`)),
+  )
+  expect(strange).toEqual([])
+  expect(strangersIn('sum by (nod) (rate(corral_requests_totl{op="chat"}[5m]))')).toEqual(['corral_requests_totl', 'nod', 'op'])
+})
+
+/** Metrics that no panel and no alert shows, and why. */
+const unshown: Readonly<Record<string, string>> = {
+  corral_config_info: 'a hash, to compare replicas by hand',
+  corral_config_last_reload_timestamp_seconds: 'the marks on every dashboard',
+  corral_node_model_expiry_timestamp_seconds: 'the console shows when a model may go',
+}
+
+test('every metric is shown by a panel or watched by an alert, or there is a reason', () => {
+  const shown = [...panels.flatMap(({ queries }) => queries.map(({ expr }) => filledIn(expr))), ...alertsFor().map(({ expr }) => expr)]
+  const asked = new Set(shown.flatMap((expr) => parseExpression(expr).metrics.map((name) => name.replace(/_(bucket|sum|count)$/, ''))))
+  const missing = Object.values(createFamilies()).filter(({ name }) => !asked.has(name) && !(name in unshown))
+  expect(missing.map(({ name }) => name)).toEqual([])
+  expect(Object.keys(unshown).filter((name) => asked.has(name))).toEqual([])
+})
+
+test('nodes, models and pools can be chosen where a panel has such a label', () => {
+  for (const text of renderDashboards().values()) {
+    const board: { templating: { list: { name: string }[] }; panels: { targets?: { expr: string }[] }[] } = JSON.parse(text)
+    const exprs = board.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)).join(' ')
+    const used = ['node', 'model', 'pool'].filter((label) => exprs.includes(`${label}=~"$${label}"`))
+    expect(board.templating.list.map(({ name }) => name)).toEqual(['datasource', 'job', 'instance', ...used])
   }
 })
 

@@ -9,6 +9,7 @@ import { renderRules } from '../../src/observe/alerts/rule-file.ts'
 import { dashboardsFor } from '../../src/observe/dashboards/files.ts'
 import { createHerd, type SimHerd } from '../../src/sim/herd.ts'
 import { listFiles, readSource, root } from '../source-tree.ts'
+import { startRedis } from '../support/redis.ts'
 import { freePort, hasPrometheus, type Prometheus, startPrometheus } from './prometheus-server.ts'
 import { filledIn, labelsByName, parseExpression } from './promql.ts'
 
@@ -20,11 +21,8 @@ const waitMs = 90_000
 
 /** Panels whose event cannot happen in this fleet, and why. */
 const silent: Readonly<Record<string, string>> = {
-  'Runtime and dependencies / Redis': 'the demo has no Redis',
-  'Runtime and dependencies / Calls to Redis': 'the demo has no Redis',
-  'Runtime and dependencies / Commands to Redis p95': 'the demo has no Redis',
+  'Fleet / Builds of one name': 'all nodes of the demo hold the same builds',
   'Runtime and dependencies / Decisions on credentials': 'the demo asks for no credentials',
-  'Fleet / Reloads avoided': 'nothing in the demo asks for a num_ctx of its own',
 }
 
 /** What is to be ended, in the order of its start. */
@@ -52,11 +50,29 @@ async function drive(): Promise<void> {
     ...Array.from({ length: 24 }, (_, index) => chat(url, chatModel, `Question ${index}: what does a shepherd do?`)),
     embed(url, embedModel, ['one', 'two', 'three']),
     pinned(),
+    longContext(url),
+    hangUp(url),
     post(url, '/api/generate', { model: coldModel, prompt: 'Load, answer, unload.', stream: false, keep_alive: 0 }),
+    addDocument(`%PDF-1.7 round ${rounds}, and nothing that follows from it`, { type: 'application/pdf', status: 422 }),
     addDocument(`Round ${rounds}: the herd is driven once more.`),
     runCorral(url, ['ask', `What happens when a node fails in round ${rounds}?`, '--collection', 'docs']),
   ])
   await Promise.all([pinned(), embed(url, embedModel, ['one', 'two', 'three']), search('queue'), search(`ejection ${rounds}`)])
+}
+
+/** More context than others ask for, so that it runs with the next bucket's, and a prompt that is longer still. */
+function longContext(url: string): Promise<unknown> {
+  const options = { num_ctx: 3_000 + rounds, num_predict: 1 }
+  return post(url, '/api/generate', { model: chatModel, stream: false, prompt: `${rounds} ${'word '.repeat(8_000)}`, options })
+}
+
+/** Somebody who leaves after the first words. */
+async function hangUp(url: string): Promise<void> {
+  const body = JSON.stringify({ model: chatModel, messages: [{ role: 'user', content: `Round ${rounds}: go on for long.` }] })
+  const answer = await fetch(`${url}/api/chat`, { method: 'POST', body })
+  const reader = answer.body?.getReader()
+  await reader?.read()
+  await reader?.cancel()
 }
 
 async function post(url: string, path: string, body: unknown): Promise<string> {
@@ -64,11 +80,12 @@ async function post(url: string, path: string, body: unknown): Promise<string> {
   return answer.text()
 }
 
-/** Resolves when the document can be found. */
-async function addDocument(text: string): Promise<void> {
-  const headers = { 'content-type': 'text/plain' }
+/** Resolves when the document can be found, or was found to be what has that status. */
+async function addDocument(text: string, { type = 'text/plain', status = 200 } = {}): Promise<void> {
+  const headers = { 'content-type': type }
   const answer = await fetch(`${gateway.url}/rag/collections/docs/documents?wait=true`, { method: 'POST', headers, body: text })
-  if (!answer.ok) throw new Error(`the document was not taken: ${await answer.text()}`)
+  const said = await answer.text()
+  if (answer.status !== status) throw new Error(`${answer.status} for a document: ${said}`)
 }
 
 function search(query: string): Promise<string> {
@@ -89,7 +106,10 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
     herd = await createHerd({ nodes: 4, speed: 40, embedMsPerItem: 4 })
     started.push(herd)
     await warmUp(herd.urls, { chatModel, embedModel })
-    gateway = await startGateway(herd.nodes, await freePort())
+    const redis = await startRedis({ keepOpen: true })
+    started.push({ close: () => redis.stop() })
+    const settings = { REDIS_URL: redis.url, CORRAL_FLEET__NUM_CTX__POLICY: 'bucket' }
+    gateway = await startGateway(herd.nodes, await freePort(), settings)
     started.push(gateway)
     prometheus = await startPrometheus({ target: new URL(gateway.url).host, scrapeMs: 1_000, rules: renderRules({ scale: 60 }) })
     started.push(prometheus)

@@ -157,7 +157,7 @@ function useNode(observer: Observer, node: string): void {
 /** By `addFleetGauges`, and by the guards themselves. */
 // prettier-ignore
 const filledAtScrape = new Set([
-  'nodeUp', 'nodeInFlight', 'nodeDraining', 'circuitState', 'nodeSeen', 'queueDepth', 'slots',
+  'nodeUp', 'nodeInFlight', 'nodeSlots', 'nodeDraining', 'circuitState', 'nodeSeen', 'queueDepth', 'slots',
   'drift', 'modelLoaded', 'modelVram', 'modelExpiry', 'overflow',
 ])
 

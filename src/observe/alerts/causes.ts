@@ -59,6 +59,10 @@ function reachAlerts(span: Span): Alert[] {
 }
 
 function fleetAlerts(span: Span): Alert[] {
+  const tokens = (counter: string): string => `sum by (job, model) (rate(${counter}[${span(15 * minute)}]))`
+  const undelivered = tokens('corral_undelivered_tokens_total')
+  // A model of which nothing was ever delivered has no such series.
+  const delivered = `(${tokens('corral_output_tokens_total')} or ${undelivered} * 0)`
   return [
     {
       name: 'CorralQueueSlow',
@@ -98,6 +102,14 @@ function fleetAlerts(span: Span): Alert[] {
       forSeconds: 0,
       severity: 'ticket',
       summary: '{{ $value | humanize }} prompts to {{ $labels.model }} were longer than its context in 15 minutes',
+      dashboard: 'corral-inference',
+    },
+    {
+      name: 'CorralTokensUndelivered',
+      expr: `${undelivered} / (${undelivered} + ${delivered} > 1) > 0.1`,
+      forSeconds: 10 * minute,
+      severity: 'ticket',
+      summary: '{{ $value | humanizePercentage }} of the tokens of {{ $labels.model }} reached nobody',
       dashboard: 'corral-inference',
     },
     {

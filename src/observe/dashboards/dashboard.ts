@@ -1,10 +1,10 @@
 /**
  * A dashboard of Grafana (classic model) from its panels: places from left to right, the variables `datasource`, `job` and
- * `instance`, links to the other dashboards, and marks where the configuration was reloaded. The data source is a variable, so
+ * `instance`, those of nodes, models and pools where a panel has such a label, links to the other dashboards, and marks where the configuration was reloaded. The data source is a variable, so
  * that the file can be provisioned as it is; `__inputs` work in the import dialogue only.
  */
 import type { Panel } from './panel.ts'
-import { pick } from './promql.ts'
+import { narrowed, pick } from './promql.ts'
 
 export interface DashboardHead {
   /** Fixed: links and bookmarks hold it. */
@@ -31,14 +31,26 @@ export function renderDashboard({ uid, title, description, panels }: DashboardHe
     refresh: '30s',
     time: { from: 'now-3h', to: 'now' },
     timezone: 'browser',
-    templating: { list: [dataSourceVariable(), labelVariable('job', 'corral_build_info'), labelVariable('instance', replicas)] },
+    templating: { list: [dataSourceVariable(), labelVariable('job', 'corral_build_info'), ...scopeVariables(panels)] },
     annotations: { list: [reloadMarks()] },
     links: [{ type: 'dashboards', title: 'Corral', tags: ['corral'], asDropdown: true, includeVars: true, keepTime: true }],
     panels: place(panels),
   }
 }
 
-const replicas = 'corral_build_info{job=~"$job"}'
+/** Where the values of a variable are read. */
+const sources = {
+  instance: 'corral_build_info{job=~"$job"}',
+  node: 'corral_node_up{job=~"$job"}',
+  model: 'corral_requests_total{job=~"$job"}',
+  pool: 'corral_queue_depth{job=~"$job"}',
+} as const
+
+function scopeVariables(panels: readonly Panel[]): object[] {
+  const asked = panels.flatMap(({ queries }) => queries.map(({ expr }) => expr)).join(' ')
+  const own = narrowed.filter((label) => asked.includes(`"$${label}"`))
+  return (['instance', ...own] as const).map((label) => labelVariable(label, sources[label]))
+}
 
 function dataSourceVariable(): object {
   return { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus', refresh: 1 }
@@ -56,7 +68,6 @@ function labelVariable(label: string, series: string): object {
     sort: 1,
     multi: true,
     includeAll: true,
-    allValue: '.+',
     current: { text: ['All'], value: ['$__all'] },
   }
 }

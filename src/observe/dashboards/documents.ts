@@ -1,8 +1,8 @@
 /** Documents, searches and cited answers. */
 import type { DashboardHead } from './dashboard.ts'
 import { p95, rateBy, rates } from './of-metric.ts'
-import { figure, lines, type Panel, row, stack } from './panel.ts'
-import { perSecond, pick, share } from './promql.ts'
+import { figure, heatmap, lines, type Panel, row, stack } from './panel.ts'
+import { heat, perSecond, pick, quantile, share } from './promql.ts'
 
 export const documents: DashboardHead = {
   uid: 'corral-documents',
@@ -38,9 +38,49 @@ function ingest(): Panel[] {
     }),
     stack({
       title: 'Documents by outcome',
-      description:
-        'Per second. `unchanged` and `duplicate` cost no embedding; why some `failed` is in `corral_job_failures_total` by reason.',
+      description: 'Per second. `unchanged` and `duplicate` cost no embedding.',
       queries: [rateBy('outcome', 'corral_documents_total')],
+    }),
+    stack({
+      title: 'Documents by kind',
+      description: 'Per second, whatever became of them.',
+      queries: [rateBy('kind', 'corral_documents_total')],
+    }),
+    rates('reason', 'corral_job_failures_total', {
+      title: 'Failures by reason',
+      description: 'Attempts per second that did not reach the end; each code has its section in docs/errors.md. Some are tried again.',
+    }),
+    lines({
+      title: 'Until the queue is empty',
+      description: 'Jobs that wait or run over documents a second. Nothing is shown while none is done.',
+      queries: [
+        {
+          expr: share(`sum(max by (state) (${pick('corral_jobs', 'state=~"queued|running"')}))`, perSecond('', 'corral_documents_total')),
+          legend: 'left',
+        },
+      ],
+      unit: 's',
+    }),
+    p95('state', 'corral_job_duration_seconds', {
+      title: 'Attempts p95',
+      description: 'At ingest jobs, by how they left the job.',
+    }),
+    lines({
+      title: 'Wait for the first attempt',
+      description: 'From the upload on.',
+      queries: [0.5, 0.95].map((at) => ({ expr: quantile(at, '', 'corral_job_wait_seconds'), legend: `p${at * 100}` })),
+      unit: 's',
+    }),
+    lines({
+      title: 'Chunks written',
+      description: 'Per second.',
+      queries: [{ expr: perSecond('', 'corral_chunks_total'), legend: 'chunks' }],
+    }),
+    lines({
+      title: 'Bytes of documents written',
+      description: 'Per second.',
+      queries: [{ expr: perSecond('', 'corral_ingest_bytes_total'), legend: 'bytes' }],
+      unit: 'Bps',
     }),
     p95('stage', 'corral_ingest_stage_seconds', {
       title: 'Ingest stages p95',
@@ -64,6 +104,22 @@ function search(): Panel[] {
     p95('stage', 'corral_retrieval_seconds', {
       title: 'Stages p95',
       description: 'Of searches that the cache did not answer.',
+    }),
+    heatmap({
+      title: 'Score of the first hit',
+      description: 'Of searches that the cache did not answer. A cloud that sinks: questions drift away from the documents.',
+      queries: [{ expr: heat('corral_retrieval_top_score'), legend: '{{le}}' }],
+    }),
+    heatmap({
+      title: 'Hits of a search',
+      description: 'Of searches that the cache did not answer.',
+      queries: [{ expr: heat('corral_retrieval_results'), legend: '{{le}}' }],
+    }),
+    lines({
+      title: 'Bytes of the index',
+      description: 'Tables of documents with their indexes.',
+      queries: [{ expr: `max(${pick('corral_index_bytes')})`, legend: 'bytes' }],
+      unit: 'bytes',
     }),
     lines({
       title: 'Size of the index',

@@ -74,6 +74,20 @@ function failures(): Panel[] {
       description: 'Per second, by node.',
       unit: 'reqps',
     }),
+    rates('node, to', 'corral_node_transitions_total', {
+      title: 'Ups and downs',
+      description: 'Changes of reachability per second.',
+    }),
+    rates('node, to', 'corral_node_circuit_transitions_total', {
+      title: 'Ejections and returns',
+      description: 'Changes of the circuit breaker per second.',
+    }),
+    lines({
+      title: 'Last seen',
+      description: 'Since the last answer of any kind.',
+      queries: [{ expr: `time() - max by (node) (${pick('corral_node_last_seen_timestamp_seconds')})`, legend: '{{node}}' }],
+      unit: 's',
+    }),
   ]
 }
 
@@ -81,8 +95,11 @@ function busyness(): Panel[] {
   return [
     lines({
       title: 'Under way by node',
-      description: 'Tries on each node.',
-      queries: [{ expr: total('node', 'corral_inflight_requests'), legend: '{{node}}' }],
+      description: 'Tries on each node, and what is sent at once to the models that it has in memory.',
+      queries: [
+        { expr: total('node', 'corral_inflight_requests'), legend: '{{node}}' },
+        { expr: total('node', 'corral_node_concurrency_limit'), legend: '{{node}} slots' },
+      ],
     }),
     lines({
       title: 'Queue and what is sent at once, by model',
@@ -96,6 +113,11 @@ function busyness(): Panel[] {
     p95('pool', 'corral_queue_wait_seconds', {
       title: 'Queue wait p95 by model',
       description: 'Of requests that had to wait.',
+    }),
+    rates('priority', 'corral_queue_wait_seconds_count', {
+      title: 'Requests that waited, by priority',
+      description: 'Per second. Of `interactive` few should have to.',
+      unit: 'reqps',
     }),
   ]
 }
@@ -143,6 +165,11 @@ function models(): Panel[] {
       description: 'Of loaded models.',
       queries: [{ expr: `sum by (node) (max by (node, model) (${pick('corral_node_model_vram_bytes')}))`, legend: '{{node}}' }],
       unit: 'bytes',
+    }),
+    lines({
+      title: 'Builds of one name',
+      description: 'Different digests behind one model name, less one. Over 0: nodes answer differently.',
+      queries: [{ expr: `max by (model) (${pick('corral_model_digest_drift')})`, legend: '{{model}}' }],
     }),
     rates('node, outcome', 'corral_model_loads_total', {
       title: 'Model loads',

@@ -34,9 +34,20 @@ function latency(): Panel[] {
       })),
       unit: 's',
     }),
-    p95('model', 'corral_inter_token_latency_seconds', {
-      title: 'Pauses in streams p95',
+    lines({
+      title: 'Pauses in streams',
       description: 'Between one piece of a stream and the next, as the node sends them. Readers see these; the mean above hides them.',
+      queries: [0.5, 0.95, 0.99].map((at) => ({
+        expr: quantile(at, '', 'corral_inter_token_latency_seconds'),
+        legend: `p${at * 100}`,
+      })),
+      unit: 's',
+    }),
+    stack({
+      title: 'Outcomes by operation',
+      description: 'Requests per second by what was asked for and how it ended.',
+      queries: [rateBy('op, outcome', 'corral_requests_total')],
+      unit: 'reqps',
     }),
     p95('model', 'corral_time_to_first_token_seconds', {
       title: 'First token p95 by model',
@@ -70,6 +81,29 @@ function tokens(): Panel[] {
       title: 'Output tokens by model',
       description: 'Per second, over all nodes.',
     }),
+    rates('reason', 'corral_undelivered_tokens_total', {
+      title: 'Tokens nobody got',
+      description: 'Output tokens per second of streams that did not reach their end: nodes worked for nothing.',
+    }),
+    rates('model, node', 'corral_context_truncated_total', {
+      title: 'Prompts cut by their context',
+      description: 'Per second. The node read what fits, and nobody was told: raise num_ctx, or send less.',
+      unit: 'reqps',
+    }),
+    lines(
+      {
+        title: 'Prompt tokens from caches of nodes',
+        description: 'Share of prompt tokens that a runner still had. High with conversations that stay on their node.',
+        queries: [
+          {
+            expr: share(perSecond('model', 'corral_cached_input_tokens_total'), perSecond('model', 'corral_input_tokens_total')),
+            legend: '{{model}}',
+          },
+        ],
+        unit: 'percentunit',
+      },
+      { max: 1 },
+    ),
   ]
 }
 
@@ -89,6 +123,15 @@ function gateway(): Panel[] {
       title: "The gateway's own time by its parts",
       description: 'Who asks, the rest of the body, limits, caches, the choice of a node: means. A part that waits for a store shows here.',
       queries: [{ expr: mean('phase', 'corral_overhead_seconds', 'phase!="dispatch"'), legend: '{{phase}}' }],
+      unit: 's',
+    }),
+    lines({
+      title: 'The gateway beside its nodes',
+      description: 'Means: arrival to dispatch, and dispatch to the first frame. The first should not show beside the second.',
+      queries: [
+        { expr: mean('', 'corral_overhead_seconds', 'phase="dispatch"'), legend: 'gateway' },
+        { expr: mean('', 'corral_node_time_to_first_token_seconds'), legend: 'nodes' },
+      ],
       unit: 's',
     }),
     lines(

@@ -1,10 +1,19 @@
-/** Expressions of panels. Every metric is narrowed to the job and the replicas that the dashboard's variables name. */
+/**
+ * Expressions of panels. Every metric is narrowed to what the dashboard's variables name: the job and the replicas, and nodes, models and
+ * pools where it has such a label.
+ */
+import { createFamilies } from '../metric-list.ts'
 
-const scope = 'job=~"$job",instance=~"$instance"'
+const labelsOf = new Map(Object.values(createFamilies()).map(({ name, labels }) => [name, labels]))
+
+/** Labels with a variable of their own on the dashboards whose panels have them. */
+export const narrowed = ['node', 'model', 'pool'] as const
 
 /** The series of `metric` in view, narrowed further by matchers such as `outcome="ok"`. */
 export function pick(metric: string, ...matchers: readonly string[]): string {
-  return `${metric}{${[scope, ...matchers].join(',')}}`
+  const labels = labelsOf.get(metric) ?? labelsOf.get(metric.replace(/_(bucket|sum|count)$/, '')) ?? []
+  const scope = ['job', 'instance', ...narrowed.filter((label) => labels.includes(label))].map((label) => `${label}=~"$${label}"`)
+  return `${metric}{${[...scope, ...matchers].join(',')}}`
 }
 
 /** How many per second, summed over all labels but `by` (comma-separated; empty: over all). */

@@ -35,6 +35,11 @@ function processPanels(): Panel[] {
       queries: [{ expr: `max by (instance) (${pick('nodejs_eventloop_lag_p99_seconds')})`, legend: replica }],
       unit: 's',
     }),
+    rates('instance', 'corral_event_loop_active_seconds_total', {
+      title: 'Event loop, share of time busy',
+      description: 'Near 1: what comes in waits for what is under way. Of several workers their sum.',
+      unit: 'percentunit',
+    }),
     lines({
       title: 'Memory',
       description: 'Resident, and used by the heap.',
@@ -90,6 +95,10 @@ function dependencies(): Panel[] {
       title: 'Transactions p95',
       description: 'By name, the wait for a connection included.',
     }),
+    rates('reason', 'corral_db_failures_total', {
+      title: 'Transactions that failed',
+      description: 'Because of the database, per second.',
+    }),
     p95('command', 'corral_redis_command_seconds', {
       title: 'Commands to Redis p95',
       description: 'By command. Past `redis.commandTimeoutMs` Corral goes on without it.',
@@ -104,6 +113,18 @@ function refusals(): Panel[] {
       description: 'Per second, of all routes: what clients did wrong (4xx) and what failed (5xx).',
       queries: [rateBy('route, code_class', 'corral_http_requests_total', 'code_class=~"[45]xx"')],
       unit: 'reqps',
+    }),
+    p95('route', 'corral_http_request_duration_seconds', {
+      title: 'HTTP exchanges p95 by route',
+      description: 'Arrival to the end of the exchange, streams included.',
+    }),
+    lines({
+      title: 'HTTP exchanges under way',
+      description: 'All that came to the port and is not over; of these, listeners to the live feed.',
+      queries: [
+        { expr: total('instance', 'corral_http_requests_in_flight'), legend: replica },
+        { expr: total('instance', 'corral_sse_clients'), legend: `${replica} live` },
+      ],
     }),
     rates('layer, result', 'corral_cache_layer_lookups_total', {
       title: 'Lookups in cache layers',
@@ -129,6 +150,14 @@ function refusals(): Panel[] {
       queries: [{ expr: total('instance', 'corral_cache_bytes'), legend: replica }],
       unit: 'bytes',
     }),
+    lines({
+      title: 'Entries of the cache in memory, and answers shared under way',
+      description: 'Counts.',
+      queries: [
+        { expr: total('instance', 'corral_cache_entries'), legend: `${replica} entries` },
+        { expr: total('instance', 'corral_cache_flights'), legend: `${replica} shared` },
+      ],
+    }),
     rates('layer', 'corral_cache_evictions_total', {
       title: 'Entries evicted from caches',
       description: 'Per second, by layer. Steady in memory: `cache.memoryBytes` is smaller than what is asked for again.',
@@ -147,13 +176,29 @@ function own(): Panel[] {
       description: 'What is given up for want of memory: 0 nothing, 3 all new requests.',
       queries: [{ expr: `max by (instance) (${pick('corral_memory_pressure_level')})`, legend: replica }],
     }),
+    rates('step', 'corral_memory_refused_total', {
+      title: 'Refused for want of memory',
+      description: 'Per second, by what was given up.',
+      unit: 'reqps',
+    }),
     lines({
-      title: 'Lost log lines and usage',
-      description: 'Per second.',
+      title: 'Lost log lines, usage and traces',
+      description: 'Per second. Spans are lost when the collector is away or slow.',
       queries: [
         { expr: perSecond('', 'corral_log_dropped_total'), legend: 'log lines' },
         { expr: perSecond('', 'corral_usage_dropped_total'), legend: 'usage records' },
+        { expr: perSecond('', 'corral_telemetry_export_failures_total'), legend: 'deliveries to the collector' },
+        rateBy('result', 'corral_trace_spans_total', 'result!="sent"'),
       ],
+    }),
+    lines({
+      title: 'Workers',
+      description: 'Processes that serve the port of a replica.',
+      queries: [{ expr: `max by (instance) (${pick('corral_workers')})`, legend: replica }],
+    }),
+    rates('metric, label', 'corral_metric_label_overflow_total', {
+      title: 'Labels that ran over',
+      description: 'Updates per second counted under `other`.',
     }),
     lines({
       title: 'Scrape',
