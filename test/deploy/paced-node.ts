@@ -65,7 +65,7 @@ export async function startPacedNode(): Promise<PacedNode> {
   }
   const url = await listen(
     createServer((incoming, outgoing) => {
-      if (incoming.url?.startsWith('/api/blobs/') === true) incoming.on('data', (chunk: Buffer) => (uploadedBytes += chunk.length))
+      if (incoming.url?.startsWith('/api/blobs/') === true) incoming.on('data', ({ length }: Buffer) => (uploadedBytes += length))
       incoming.resume().on('end', () => answer(incoming, outgoing))
     }),
   )

@@ -83,7 +83,7 @@ test.runIf(hasProxy('nginx'))('a replica whose machine is gone costs nobody behi
   const gateway = start(['serve', '--port', String(port), '--node', node.url])
   await gateway.until(/node .* (up|ready|models)|listening/i)
   const url = await behind('nginx', [port, port, await openBlackHole()])
-  for (let request = 0; request < 6; request += 1) {
+  for (let round = 0; round < 6; round += 1) {
     const beganMs = systemClock.nowMs()
     const answer = await fetch(`${url}/api/version`)
     expect(answer.status).toBe(200)
