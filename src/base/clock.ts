@@ -5,6 +5,11 @@
  */
 import { performance } from 'node:perf_hooks'
 
+/** How long the event loop of this thread was not idle, since its start. Milliseconds. */
+export function loopActiveMs(): number {
+  return performance.eventLoopUtilization().active
+}
+
 /** A pending timer. `cancel` is idempotent and safe after firing. */
 export interface Timer {
   cancel(): void

@@ -1,5 +1,5 @@
 /** What all event functions share: metrics, logs, the rule for the `model` label, and the guard that keeps them from throwing. */
-import type { Clock } from '../base/clock.ts'
+import { type Clock, loopActiveMs } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import type { EndedRequest } from './events.ts'
 import { createLatencyObserver, type ObserveLatency } from './exemplar.ts'
@@ -49,7 +49,7 @@ export function createEventContext(deps: ObserverDeps): EventContext {
   const loopActive = metrics.families.loopActive.child()
   metrics.addSource(() => {
     dropped.value = logs.sink.dropped
-    loopActive.value = performance.eventLoopUtilization().active / 1_000
+    loopActive.value = loopActiveMs() / 1_000
   })
   return {
     deps,

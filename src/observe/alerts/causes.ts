@@ -6,6 +6,7 @@ export function causeAlerts(span: Span): Alert[] {
   return [
     ...reachAlerts(span),
     ...fleetAlerts(span),
+    ...modelAlerts(span),
     ...documentAlerts(span),
     ...processAlerts(span),
     ...dependencyAlerts(),
@@ -59,10 +60,6 @@ function reachAlerts(span: Span): Alert[] {
 }
 
 function fleetAlerts(span: Span): Alert[] {
-  const tokens = (counter: string): string => `sum by (job, model) (rate(${counter}[${span(15 * minute)}]))`
-  const undelivered = tokens('corral_undelivered_tokens_total')
-  // A model of which nothing was ever delivered has no such series.
-  const delivered = `(${tokens('corral_output_tokens_total')} or ${undelivered} * 0)`
   return [
     {
       name: 'CorralQueueSlow',
@@ -96,6 +93,15 @@ function fleetAlerts(span: Span): Alert[] {
       summary: '{{ $value | humanize }} model loads failed on node {{ $labels.node }} in 15 minutes',
       dashboard: 'corral-fleet',
     },
+  ]
+}
+
+function modelAlerts(span: Span): Alert[] {
+  const tokens = (counter: string): string => `sum by (job, model) (rate(${counter}[${span(15 * minute)}]))`
+  const undelivered = tokens('corral_undelivered_tokens_total')
+  // A model of which nothing was ever delivered has no such series.
+  const delivered = `(${tokens('corral_output_tokens_total')} or ${undelivered} * 0)`
+  return [
     {
       name: 'CorralContextTruncated',
       expr: `sum by (job, model) (increase(corral_context_truncated_total[${span(15 * minute)}])) > 10`,

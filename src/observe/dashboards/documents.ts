@@ -36,6 +36,13 @@ function ingest(): Panel[] {
       queries: [{ expr: `max by (state) (${pick('corral_jobs')})`, legend: '{{state}}' }],
       width: 16,
     }),
+    ...outcomes(),
+    ...progress(),
+  ]
+}
+
+function outcomes(): Panel[] {
+  return [
     stack({
       title: 'Documents by outcome',
       description: 'Per second. `unchanged` and `duplicate` cost no embedding.',
@@ -50,6 +57,11 @@ function ingest(): Panel[] {
       title: 'Failures by reason',
       description: 'Attempts per second that did not reach the end; each code has its section in docs/errors.md. Some are tried again.',
     }),
+  ]
+}
+
+function progress(): Panel[] {
+  return [
     lines({
       title: 'Until the queue is empty',
       description: 'Jobs that wait or run over documents a second. Nothing is shown while none is done.',

@@ -8,7 +8,7 @@ export const inference: DashboardHead = {
   uid: 'corral-inference',
   title: 'Corral / Inference',
   description: 'Latency, tokens, caches and retries of inference.',
-  panels: [row('Latency'), ...latency(), row('Tokens'), ...tokens(), row('Gateway'), ...gateway()],
+  panels: [row('Latency'), ...latency(), row('Tokens'), ...tokens(), row('Gateway'), ...gateway(), ...caches(), ...repeats()],
 }
 
 function latency(): Panel[] {
@@ -108,7 +108,6 @@ function tokens(): Panel[] {
 }
 
 function gateway(): Panel[] {
-  const kinds = ['inference', 'embedding']
   return [
     lines({
       title: "The gateway's own time",
@@ -134,6 +133,12 @@ function gateway(): Panel[] {
       ],
       unit: 's',
     }),
+  ]
+}
+
+function caches(): Panel[] {
+  const kinds = ['inference', 'embedding']
+  return [
     lines(
       {
         title: 'Answered by the cache',
@@ -160,6 +165,11 @@ function gateway(): Panel[] {
       queries: [rateBy('kind, result', 'corral_cache_requests_total')],
       unit: 'reqps',
     }),
+  ]
+}
+
+function repeats(): Panel[] {
+  return [
     rates('reason', 'corral_retries_total', {
       title: 'Retries',
       description: 'Further tries by what failed before: users do not see them, but each is a fault of a node.',
