@@ -6,6 +6,7 @@ import type { ByteQueue } from '../base/byte-queue.ts'
 import { CorralError, type ErrorCode } from '../core/errors.ts'
 import type { RouteFacts } from '../core/route.ts'
 import { type Judgement, judgeResponse } from '../wire/blame.ts'
+import { withoutSignIn } from '../wire/splice.ts'
 import type { ResponseHeaders, TransportError } from './transport.ts'
 
 /** Why a try failed, and what follows from it. */
@@ -50,10 +51,11 @@ const messageBytesMax = 65_536
 
 /** The failure that a status of 400 or more means. */
 export function failureOfStatus(route: RouteFacts, node: string, response: NodeResponse): Failure {
-  const { status, body } = response
+  const { status } = response
+  const body = withoutSignIn(response.body)
   const judgement = judgeResponse(route, status, body.toString('utf8', 0, messageBytesMax))
   const error = new CorralError('node_failed', `${node}: ${judgement.message}`, { node, status })
-  return { error, response, kind: judgement.kind, retry: judgement.retry, reusedSocket: false }
+  return { error, response: { ...response, body }, kind: judgement.kind, retry: judgement.retry, reusedSocket: false }
 }
 
 /** The failure that an error frame means, and whose fault it was. `begun`: frames were handed on before it. */

@@ -27,36 +27,46 @@ function insertFirst(body: Buffer, objectStart: number, key: string, json: strin
   return splice(body, { start: objectStart + 1, end: objectStart + 1 }, `${JSON.stringify(key)}:${json}${separator}`)
 }
 
-interface FoundOption {
+interface FoundField {
   readonly keyStart: number
   readonly value: { readonly start: number; readonly end: number }
 }
 
-function findOption(body: Buffer, objectStart: number, option: string): FoundOption | null {
-  let found: FoundOption | null = null
+function findField(body: Buffer, objectStart: number, name: string): FoundField | null {
+  let found: FoundField | null = null
   scanObject(body, objectStart, unlimited, (key, value, keyStart) => {
-    if (key === option) found = { keyStart, value }
+    if (key === name) found = { keyStart, value }
     return found === null
   })
   return found
+}
+
+function removeField(body: Buffer, objectStart: number, name: string): Buffer {
+  const found = findField(body, objectStart, name)
+  if (found === null) return body
+  const after = skipSpace(body, found.value.end)
+  if (body[after] === comma) return splice(body, { start: found.keyStart, end: skipSpace(body, after + 1) }, '')
+  const before = body.lastIndexOf(comma, found.keyStart)
+  return splice(body, { start: before > objectStart ? before : found.keyStart, end: found.value.end }, '')
+}
+
+const signInMark = Buffer.from('"signin_url"')
+
+/** The body of a node's error without the address for signing it in, which holds the node's host name and public key. */
+export function withoutSignIn(body: Buffer): Buffer {
+  return body.includes(signInMark) ? removeField(body, skipSpace(body, 0), 'signin_url') : body
 }
 
 /** Sets `options.<option>` to the JSON text `json`, creating what is missing. */
 export function replaceOption(body: Buffer, envelope: Envelope, option: string, json: string): Buffer {
   const options = envelope.fields.get('options')
   if (options?.kind !== 'object') return replaceField(body, envelope, 'options', `{${JSON.stringify(option)}:${json}}`)
-  const found = findOption(body, options.start, option)
+  const found = findField(body, options.start, option)
   return found === null ? insertFirst(body, options.start, option, json) : splice(body, found.value, json)
 }
 
 /** Takes `options.<option>` out with one of its commas; the body as it is when it is not there. */
 export function removeOption(body: Buffer, envelope: Envelope, option: string): Buffer {
   const options = envelope.fields.get('options')
-  if (options?.kind !== 'object') return body
-  const found = findOption(body, options.start, option)
-  if (found === null) return body
-  const after = skipSpace(body, found.value.end)
-  if (body[after] === comma) return splice(body, { start: found.keyStart, end: skipSpace(body, after + 1) }, '')
-  const before = body.lastIndexOf(comma, found.keyStart)
-  return splice(body, { start: before > options.start ? before : found.keyStart, end: found.value.end }, '')
+  return options?.kind === 'object' ? removeField(body, options.start, option) : body
 }

@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { scanEnvelope } from '../../src/wire/envelope.ts'
-import { removeOption, replaceField, replaceOption } from '../../src/wire/splice.ts'
+import { removeOption, replaceField, replaceOption, withoutSignIn } from '../../src/wire/splice.ts'
 import { objectText, space, valueText } from './json-text.ts'
 
 const limits = { depthMax: 500, keysMax: 500 }
@@ -153,4 +153,14 @@ describe('what a parser would lose', () => {
     const body = Buffer.from('  {"model":"a"} garbage')
     expect(replaceField(body, scan(body), 'stream', 'true').toString()).toBe('  {"stream":true,"model":"a"} garbage')
   })
+})
+
+it.each([
+  ['{"error":"unauthorized","signin_url":"https://ollama.com/connect?name=host&key=abc"}', '{"error":"unauthorized"}'],
+  ['{"signin_url":"https://ollama.com/connect?name=host&key=abc", "error":"unauthorized"}', '{"error":"unauthorized"}'],
+  ['{"signin_url":""}', '{}'],
+  ['{"error":"it says \\"signin_url\\""}', '{"error":"it says \\"signin_url\\""}'],
+  ['no "signin_url" is JSON', 'no "signin_url" is JSON'],
+])('an error without the address for signing in: %s', (body, clean) => {
+  expect(withoutSignIn(Buffer.from(body)).toString()).toBe(clean)
 })
