@@ -3,12 +3,15 @@
  * inner order; groups do not depend on each other and are shuffled. A second run uses other names and other prompts.
  */
 import { afterAll, describe, expect, it } from 'vitest'
-import { groupsOf, playGroup, runs } from './replay/play.ts'
-import { readTranscripts } from './replay/transcript.ts'
+import { groupsOf, playGroup, preludeOf, runs } from './replay/play.ts'
+import { readTranscripts, transcriptCount } from './replay/transcript.ts'
 
 const transcripts = readTranscripts()
-const created = transcripts.filter((transcript) => transcript.group === 'create')
-const afterCreate = new Set(['chat', 'openai', 'anthropic', 'registry', 'cors', 'failure'])
+
+it('all exchanges are there', () => {
+  expect(transcripts).toHaveLength(transcriptCount)
+  expect(new Set(transcripts.map(({ number }) => number)).size).toBe(transcriptCount)
+})
 
 describe.each(runs)('the recorded exchanges, $title', (run) => {
   let passed = 0
@@ -19,8 +22,7 @@ describe.each(runs)('the recorded exchanges, $title', (run) => {
   it.each(groupsOf(transcripts, run.seed).map((group) => ({ group, title: `${group[0]?.group} on ${group[0]?.server}` })))(
     'match in $title',
     async ({ group }) => {
-      const variants = group[0]?.server === 'default' && afterCreate.has(group[0].group)
-      const problems = await playGroup(group, variants ? created : [], run)
+      const problems = await playGroup(group, preludeOf(group, transcripts), run)
       passed += group.length - problems.length
       expect(problems).toEqual([])
     },

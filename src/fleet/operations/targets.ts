@@ -17,7 +17,7 @@ import type { FleetNode } from '../node.ts'
 import type { FleetOptions } from '../options.ts'
 import type { Prober } from '../probe.ts'
 import type { Exchange, ResponseHandler, ResponseHeaders, TransportError } from '../transport.ts'
-import { jsonHeaders, relayResult, usableNodes, wholeAnswer } from './answers.ts'
+import { relayResult, usableNodes, wholeAnswer } from './answers.ts'
 import { decodeProgress, type Progress, ProgressMerge } from './progress-merge.ts'
 
 export interface TargetDeps {
@@ -33,6 +33,8 @@ const lineBytesMax = 1_048_576
 /** A node that is down by its probes and silent for this long has lost its part. */
 const silentOnDownNodeMs = 1_500
 const checkEveryMs = 250
+/** Without a charset, as a node sends them (transcripts 141, 292). */
+const resultHeaders = { 'content-type': 'application/json' }
 
 /** The relay for `/api/pull` and `/api/create`. */
 export function createTargets(deps: TargetDeps): Relay {
@@ -263,16 +265,15 @@ class TargetRun {
       return true
     }
     if (this.#request.stream) return false
-    const headers = { 'content-type': 'application/json' }
-    if (error === null) this.#resolve?.(wholeAnswer(this.#call, { headers, body: Buffer.from('{"status":"success"}'), reason: 'targets' }))
+    if (error === null)
+      this.#resolve?.(wholeAnswer(this.#call, { headers: resultHeaders, body: Buffer.from('{"status":"success"}'), reason: 'targets' }))
     else this.#resolve?.(this.#failedWhole(error))
     return true
   }
 
   #failedWhole(error: CorralError): Answer {
     const body = Buffer.from(JSON.stringify({ error: error.message }))
-    const headers = jsonHeaders(this.#request.route)
-    return wholeAnswer(this.#call, { status: 500, headers, body, reason: 'targets', attempts: this.#streams.length })
+    return wholeAnswer(this.#call, { status: 500, headers: resultHeaders, body, reason: 'targets', attempts: this.#streams.length })
   }
 
   #failure(failed: readonly TargetStream[]): CorralError {

@@ -41,7 +41,7 @@ function replaced(text: string, table: Table): string {
   return table.reduce((now, [pattern, by]) => now.replace(pattern, by), text)
 }
 
-export const runs: readonly Run[] = [
+export const runs: readonly [Run, Run] = [
   { title: 'as recorded', seed: 1, rename: (text) => text, reword: (text) => text },
   { title: 'with other names and prompts', seed: 2, rename: (text) => replaced(text, names), reword: (text) => replaced(text, prompts) },
 ]
@@ -62,7 +62,8 @@ function renamedBytes(request: Transcript['request'], base64: string, run: Run):
   return request.headers['content-type']?.startsWith('multipart/') === true ? renamed(bytes).toString('base64') : base64
 }
 
-function nodeKey(transcript: Transcript): string {
+/** The variant of the node that an exchange was recorded with. */
+export function nodeKey(transcript: Transcript): string {
   if (transcript.server !== 'default') return transcript.server
   return transcript.group === 'failure' ? 'failure' : 'default'
 }
@@ -83,7 +84,18 @@ export function groupsOf(transcripts: readonly Transcript[], seed: number): Tran
     .map(({ group }) => group)
 }
 
-async function play(node: SimNode, transcript: Transcript, run: Run, client: WireClient): Promise<{ wanted: Transcript; got: Exchange }> {
+/** What happened to `node` before the exchange. */
+export async function prepare(node: SimNode, { number }: Transcript, { rename }: Run): Promise<void> {
+  await scenes.get(number)?.before?.({ node, client: new WireClient(node.port), rename })
+}
+
+/** Plays one exchange by `client`, with what happened to `node` while it went on and after it. */
+export async function play(
+  node: SimNode,
+  transcript: Transcript,
+  run: Run,
+  client: WireClient,
+): Promise<{ wanted: Transcript; got: Exchange }> {
   const { wanted, sent } = adapted(transcript, run)
   const scene = scenes.get(transcript.number)
   const context: SceneContext = { node, client, rename: run.rename }
@@ -97,6 +109,14 @@ async function play(node: SimNode, transcript: Transcript, run: Run, client: Wir
   if (timer !== null) clearTimeout(timer)
   await scene?.after?.(context)
   return { wanted, got }
+}
+
+const afterCreate: ReadonlySet<string> = new Set(['chat', 'openai', 'anthropic', 'registry', 'cors', 'failure'])
+
+/** Exchanges whose models those of `group` use. */
+export function preludeOf([first]: readonly Transcript[], transcripts: readonly Transcript[]): readonly Transcript[] {
+  const needsModels = first?.server === 'default' && afterCreate.has(first.group)
+  return needsModels ? transcripts.filter(({ group }) => group === 'create') : []
 }
 
 /** Plays a group after the exchanges of `prelude`; returns what differed. */
@@ -114,8 +134,7 @@ export async function playGroup(group: readonly Transcript[], prelude: readonly 
   for (const transcript of prelude) await quiet(transcript)
   let kept: WireClient | null = null
   for (const transcript of group) {
-    const plan = scenes.get(transcript.number)
-    if (plan?.before !== undefined) await plan.before({ node, client: new WireClient(node.port), rename: run.rename })
+    await prepare(node, transcript, run)
     const client: WireClient = kept ?? new WireClient(node.port)
     const { wanted, got } = await play(node, transcript, run, client)
     const difference = differenceOf(wanted, got)

@@ -42,6 +42,9 @@ export interface Transcript {
   readonly response: RecordedResponse
 }
 
+/** How many were recorded. */
+export const transcriptCount = 386
+
 const folder = new URL('../../data/ollama-transcripts/', import.meta.url)
 
 /** All exchanges, in the order of recording. */
