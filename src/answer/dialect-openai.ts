@@ -1,4 +1,7 @@
-/** Chunks of `/v1/chat/completions`. Citations are `annotations` of kind `url_citation`, the place this dialect has for them, with ours whole beside it. */
+/**
+ * Chunks of `/v1/chat/completions` and `/v1/completions`. Citations are `annotations` of kind `url_citation`, the place chat has for them, with ours
+ * whole beside it; a completion, which knows no such place, carries the same beside its text.
+ */
 import type { Citation } from '../core/citation.ts'
 import type { Outcome } from '../core/relay.ts'
 import type { FinishedAnswer } from './answer-stream.ts'
@@ -9,63 +12,71 @@ export class OpenAiDialect implements DialectWriter {
   readonly wholeType = 'application/json'
   readonly listsSources = true
   readonly #facts: DialectFacts
+  readonly #operation: 'chat' | 'generate'
   readonly #created: number
 
-  constructor(facts: DialectFacts) {
+  constructor(facts: DialectFacts, operation: 'chat' | 'generate') {
     this.#facts = facts
+    this.#operation = operation
     this.#created = Math.floor(facts.wallMs() / 1_000)
   }
 
   begin(): string {
-    return this.#chunk({ role: 'assistant', content: '' })
+    return this.#operation === 'chat' ? this.#said({ role: 'assistant', content: '' }) : ''
   }
 
   text(text: string): string {
-    return this.#chunk({ content: text })
+    return this.#said(this.#operation === 'chat' ? { content: text } : { text })
   }
 
+  /** A completion has no place for it. */
   thinking(text: string): string {
-    return this.#chunk({ reasoning: text })
+    return this.#operation === 'chat' ? this.#said({ reasoning: text }) : ''
   }
 
   citation(citation: Citation): string {
-    return this.#chunk({ annotations: [annotationOf(citation)] })
+    const annotations = [annotationOf(citation)]
+    return this.#said(this.#operation === 'chat' ? { annotations } : { text: '', annotations })
   }
 
   end({ doneReason, outcome }: FinishedAnswer): string {
     const usage = this.#facts.wantsUsage ? this.#frame({ choices: [], usage: usageOf(outcome) }) : ''
-    return `${this.#chunk({}, finishOf(doneReason))}${usage}data: [DONE]\n\n`
+    return `${this.#said(this.#operation === 'chat' ? {} : { text: '' }, finishOf(doneReason))}${usage}data: [DONE]\n\n`
   }
 
   whole({ text, thinking, finished: { summary, doneReason, outcome } }: WholeParts): string {
     const reasoning = thinking === '' ? {} : { reasoning: thinking }
-    const message = { role: 'assistant', content: text, ...reasoning, annotations: summary.citations.map(annotationOf) }
-    const choices = [{ index: 0, message, finish_reason: finishOf(doneReason) }]
-    return `${JSON.stringify({ ...this.#head('chat.completion'), choices, usage: usageOf(outcome) })}\n`
+    const annotations = summary.citations.map(annotationOf)
+    const isChat = this.#operation === 'chat'
+    const said = isChat ? { message: { role: 'assistant', content: text, ...reasoning, annotations } } : { text, annotations }
+    const choices = [{ index: 0, ...said, finish_reason: finishOf(doneReason) }]
+    return `${JSON.stringify({ ...this.#head(isChat ? 'chat.completion' : 'text_completion'), choices, usage: usageOf(outcome) })}\n`
   }
 
   #head(object: string): object {
-    return { id: `chatcmpl-${this.#facts.id}`, object, created: this.#created, model: this.#facts.model, system_fingerprint: 'fp_ollama' }
+    const id = `${this.#operation === 'chat' ? 'chatcmpl' : 'cmpl'}-${this.#facts.id}`
+    return { id, object, created: this.#created, model: this.#facts.model, system_fingerprint: 'fp_ollama' }
   }
 
-  #chunk(delta: object, finishReason: string | null = null): string {
-    return this.#frame({ choices: [{ index: 0, delta, finish_reason: finishReason }] })
+  #said(part: object, finishReason: string | null = null): string {
+    const choice = this.#operation === 'chat' ? { index: 0, delta: part } : { index: 0, ...part }
+    return this.#frame({ choices: [{ ...choice, finish_reason: finishReason }] })
   }
 
   #frame(rest: object): string {
-    return `data: ${JSON.stringify({ ...this.#head('chat.completion.chunk'), ...rest })}\n\n`
+    const object = this.#operation === 'chat' ? 'chat.completion.chunk' : 'text_completion'
+    return `data: ${JSON.stringify({ ...this.#head(object), ...rest })}\n\n`
   }
 }
 
 function annotationOf(citation: Citation): object {
-  const { answer, title, uri, document } = citation
-  const address = {
-    start_index: answer.start,
-    end_index: answer.end,
-    title,
-    url: uri ?? `urn:corral:document:${encodeURIComponent(document)}`,
-  }
-  return { type: 'url_citation', url_citation: address, corral: citation }
+  return { type: 'url_citation', url_citation: addressOf(citation), corral: citation }
+}
+
+/** Where a citation leads, by OpenAI's names; a document without an address has a name of Corral's own. */
+export function addressOf({ answer, title, uri, document }: Citation): object {
+  const url = uri ?? `urn:corral:document:${encodeURIComponent(document)}`
+  return { start_index: answer.start, end_index: answer.end, title, url }
 }
 
 function finishOf(doneReason: string | null): string {

@@ -23,16 +23,24 @@ const part = z.looseObject({ type: z.string().optional(), text: z.string().optio
 const content = z.union([z.string(), z.array(part)]).nullish()
 const message = z.looseObject({ role: z.string(), content })
 
+const usageWish = z.looseObject({ include_usage: z.boolean().nullish() }).nullish()
+
 const chatBody = z.looseObject({
   messages: z.array(message).max(10_000),
   system: content,
   options: z.record(z.string(), z.unknown()).nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  stream_options: usageWish,
 })
 const generateBody = z.looseObject({
   prompt: z.string(),
   system: z.string().nullish(),
   options: z.record(z.string(), z.unknown()).nullish(),
+  stream_options: usageWish,
+})
+/** Of a response: items of other kinds, such as calls of tools, are passed over. */
+const responsesBody = z.looseObject({
+  input: z.union([z.string(), z.array(z.looseObject({ role: z.string().optional(), content })).max(10_000)]),
+  instructions: z.string().nullish(),
 })
 
 const sampling = z.union([z.number(), z.array(z.string()).max(16)])
@@ -51,19 +59,58 @@ const foreignOptions: ReadonlyMap<string, string> = new Map([
   ['seed', 'seed'],
   ['max_tokens', 'num_predict'],
   ['max_completion_tokens', 'num_predict'],
+  ['max_output_tokens', 'num_predict'],
   ['stop', 'stop'],
   ['stop_sequences', 'stop'],
   ['presence_penalty', 'presence_penalty'],
   ['frequency_penalty', 'frequency_penalty'],
 ])
 
-/** Reads the body of a chat or generate request. Throws `invalid_request`. */
+/** Reads the body of a chat, generate or responses request. Throws `invalid_request`. */
 export function readQuestion({ route, body }: Pick<InferenceRequest, 'route' | 'body'>): AskedQuestion {
   const json = parseJson(body)
-  if (route.operation === 'generate') return readGenerate(json)
+  const isNative = route.dialect === 'ollama'
+  if (route.operation === 'generate') return readGenerate(json, isNative)
+  if (route.terminator === 'responses') return readResponses(json)
   const parsed = chatBody.safeParse(json)
   if (!parsed.success) throw new CorralError('invalid_request', 'the body holds no list of messages')
   const { messages, system, options, stream_options: streaming } = parsed.data
+  return {
+    ...conversationOf(messages, textOf(system)),
+    options: isNative ? pickNative(options ?? {}) : pickForeign(parsed.data),
+    wantsUsage: streaming?.include_usage === true,
+  }
+}
+
+function readGenerate(json: unknown, isNative: boolean): AskedQuestion {
+  const parsed = generateBody.safeParse(json)
+  if (!parsed.success) throw new CorralError('invalid_request', 'the body holds no prompt')
+  const { prompt, system, options, stream_options: streaming } = parsed.data
+  return {
+    question: prompt,
+    history: [],
+    system: system ?? '',
+    options: isNative ? pickNative(options ?? {}) : pickForeign(parsed.data),
+    wantsUsage: streaming?.include_usage === true,
+  }
+}
+
+function readResponses(json: unknown): AskedQuestion {
+  const parsed = responsesBody.safeParse(json)
+  if (!parsed.success) throw new CorralError('invalid_request', 'the body holds no input')
+  const { input, instructions } = parsed.data
+  const messages =
+    typeof input === 'string'
+      ? [{ role: 'user', content: input }]
+      : input.flatMap(({ role, content: said }) => (role === undefined ? [] : { role, content: said }))
+  return { ...conversationOf(messages, instructions ?? ''), options: pickForeign(parsed.data), wantsUsage: true }
+}
+
+/** The last message of the user, what stands before it, and the client's own system text. */
+function conversationOf(
+  messages: readonly z.infer<typeof message>[],
+  system: string,
+): Pick<AskedQuestion, 'question' | 'history' | 'system'> {
   const turns = messages.map(({ role, content: said }) => ({ role, content: textOf(said) }))
   const last = turns.findLastIndex(({ role, content: said }) => role === 'user' && said.trim() !== '')
   const question = turns[last]?.content
@@ -71,24 +118,17 @@ export function readQuestion({ route, body }: Pick<InferenceRequest, 'route' | '
   return {
     question,
     history: turns.slice(0, last).flatMap(toTurn),
-    system: [textOf(system), ...turns.filter(({ role }) => role === 'system' || role === 'developer').map((turn) => turn.content)]
+    system: [system, ...turns.filter(({ role }) => role === 'system' || role === 'developer').map((turn) => turn.content)]
       .filter((text) => text.trim() !== '')
       .join('\n\n'),
-    options: route.dialect === 'ollama' ? pickNative(options ?? {}) : pickForeign(parsed.data),
-    wantsUsage: streaming?.include_usage === true,
   }
 }
 
-function readGenerate(json: unknown): AskedQuestion {
-  const parsed = generateBody.safeParse(json)
-  if (!parsed.success) throw new CorralError('invalid_request', 'the body holds no prompt')
-  const { prompt, system, options } = parsed.data
-  return { question: prompt, history: [], system: system ?? '', options: pickNative(options ?? {}), wantsUsage: false }
-}
+const textTypes: ReadonlySet<string | undefined> = new Set([undefined, 'text', 'input_text', 'output_text'])
 
 function textOf(said: z.infer<typeof content>): string {
   if (typeof said === 'string') return said
-  return (said ?? []).flatMap(({ type, text }) => (type === undefined || type === 'text' ? (text ?? []) : [])).join('\n')
+  return (said ?? []).flatMap(({ type, text }) => (textTypes.has(type) ? (text ?? []) : [])).join('\n')
 }
 
 function toTurn({ role, content: said }: { role: string; content: string }): Turn[] {

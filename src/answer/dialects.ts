@@ -1,23 +1,42 @@
-/** Which dialect an assistant answers in, by the route it was asked on. */
+/** Which dialect an assistant answers in, by the route it was asked on: every one that chats or generates. */
 import { assertNever } from '../base/assert.ts'
 import type { RouteFacts } from '../core/route.ts'
 import { AnthropicDialect } from './dialect-anthropic.ts'
 import { NativeDialect } from './dialect-native.ts'
 import { OpenAiDialect } from './dialect-openai.ts'
+import type { AskedQuestion } from './dialect-request.ts'
+import { ResponsesDialect } from './dialect-responses.ts'
 import type { DialectFacts, DialectWriter } from './dialect.ts'
 
-/** The writer of a chat or generate route; null: an assistant does not answer there. */
-export function writerFor(route: RouteFacts, facts: DialectFacts): DialectWriter | null {
+/** The operation by which an assistant is asked on a route; null: it does not answer there. */
+export function askedOperation({ dialect, operation }: RouteFacts): 'chat' | 'generate' | null {
+  return dialect !== 'problem' && (operation === 'chat' || operation === 'generate') ? operation : null
+}
+
+/** The writer of a route; null: an assistant does not answer there. `asked` with the options that hold. */
+export function writerFor(route: RouteFacts, facts: DialectFacts, asked: Pick<AskedQuestion, 'options' | 'system'>): DialectWriter | null {
+  const operation = askedOperation(route)
+  if (operation === null) return null
   switch (route.dialect) {
     case 'ollama':
-      return route.operation === 'chat' || route.operation === 'generate' ? new NativeDialect(facts, route.operation) : null
+      return new NativeDialect(facts, operation)
     case 'openai':
-      return route.pattern === '/v1/chat/completions' ? new OpenAiDialect(facts) : null
+      return route.terminator === 'responses' ? new ResponsesDialect(facts, echoOf(asked)) : new OpenAiDialect(facts, operation)
     case 'anthropic':
       return new AnthropicDialect(facts)
     case 'problem':
       return null
     default:
       return assertNever(route.dialect)
+  }
+}
+
+function echoOf({ options, system }: Pick<AskedQuestion, 'options' | 'system'>) {
+  const numberOr = <Other>(value: unknown, other: Other): number | Other => (typeof value === 'number' ? value : other)
+  return {
+    instructions: system === '' ? null : system,
+    temperature: numberOr(options.temperature, 1),
+    topP: numberOr(options.top_p, 1),
+    outputTokensMax: numberOr(options.num_predict, null),
   }
 }

@@ -9,11 +9,12 @@ import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay, RelayLayer } from '../core/relay.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
+import { routes } from '../wire/routes.ts'
 import { replaceField } from '../wire/splice.ts'
 import { answer, type AnswerDeps } from './answer.ts'
 import { modelObject, withAssistants } from './assistant-list.ts'
 import { readQuestion } from './dialect-request.ts'
-import { writerFor } from './dialects.ts'
+import { askedOperation, writerFor } from './dialects.ts'
 import { wholeBody, writtenAnswer } from './written-answer.ts'
 
 export interface GroundedDeps extends Omit<AnswerDeps, 'relay'> {
@@ -26,7 +27,6 @@ export interface GroundedDeps extends Omit<AnswerDeps, 'relay'> {
 }
 
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
-const answeredPatterns = new Set(['/api/chat', '/api/generate', '/v1/chat/completions', '/v1/messages'])
 const listPatterns = new Set(['/api/tags', '/v1/models'])
 
 /** Answers for assistants, lists them, and passes everything else on untouched. */
@@ -57,7 +57,7 @@ function answerFor(assistant: Assistant, asked: Asked, deps: LayerDeps): Promise
   const { request, call } = asked
   if (request.route.pattern === '/v1/models/:model')
     return Promise.resolve(wholeBody(modelObject(assistant), 'application/json', deps.clock.nowMs()))
-  const isQuestion = answeredPatterns.has(request.route.pattern) && !request.envelope.empty
+  const isQuestion = askedOperation(request.route) !== null && !request.envelope.empty
   // What only loads, unloads or describes is the real model's.
   if (!isQuestion && (request.envelope.empty || request.route.operation === 'show'))
     return deps.relay(forModel(request, assistant.model), call)
@@ -65,8 +65,8 @@ function answerFor(assistant: Assistant, asked: Asked, deps: LayerDeps): Promise
 }
 
 function notAnswered({ name }: Assistant, { route }: InferenceRequest): CorralError {
-  const doors = [...answeredPatterns].join(', ')
-  return new CorralError('not_implemented', `${route.pattern} does not answer for the assistant ${name}; ask it by ${doors}`, {
+  const doors = routes.filter((other) => askedOperation(other) !== null).map(({ pattern }) => pattern)
+  return new CorralError('not_implemented', `${route.pattern} does not answer for the assistant ${name}; ask it by ${doors.join(', ')}`, {
     status: 400,
   })
 }
@@ -81,16 +81,17 @@ function forModel(request: InferenceRequest, model: string): InferenceRequest {
 async function ground(assistant: Assistant, { request, call }: Asked, deps: LayerDeps): Promise<Answer> {
   const { question, history, system, options, wantsUsage } = readQuestion(request)
   const { clock } = deps
-  const writer = writerFor(request.route, {
+  const { collections, model, prompt, settings } = assistant
+  const facts = {
     model: request.envelope.model ?? request.model ?? assistant.name,
     id: call.id,
     wallMs: () => clock.wallMs(),
     startedAtMs: clock.nowMs(),
     nowMs: () => clock.nowMs(),
     wantsUsage,
-  })
+  }
+  const writer = writerFor(request.route, facts, { system, options: { temperature: settings.temperature, ...options } })
   if (writer === null) throw notAnswered(assistant, request)
-  const { collections, model, prompt, settings } = assistant
   const instructions = [prompt, system].filter((text) => text.trim() !== '').join('\n\n')
   const access = deps.accessOf?.(call) ?? ''
   const stream = await answer(

@@ -2,50 +2,12 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 
 import { ByteQueue } from '../../src/base/byte-queue.ts'
-import { grounded, type GroundedDeps } from '../../src/answer/grounded.ts'
-import { answerDefaults, type Assistant } from '../../src/core/assistant.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../../src/core/relay.ts'
 import { SseEvents } from '../../src/wire/sse-events.ts'
-import { type Body, newCall, requestOf, take } from '../cache/ask.ts'
-import { bodyOf, FakeCorpus, nativeLines, okOutcome, setup, streamOf } from './setup.ts'
-
-const corpus = new FakeCorpus({
-  id: 'limits',
-  title: 'Upload limits',
-  text: 'Uploads may be up to 32 MB.',
-  uri: 'https://example.org/limits',
-  page: 3,
-  start: 500,
-})
-const said = 'Uploads may have 32 MB [1: "may be up to 32 MB"].'
-const visible = 'Uploads may have 32 MB [1].'
-const sources = '\n\nSources:\n[1] Upload limits, p. 3 https://example.org/limits'
-
-const handbook: Assistant = {
-  tenant: 'a',
-  name: 'handbook',
-  title: '',
-  collections: ['docs'],
-  model: 'llama3.2',
-  prompt: 'You are the handbook.',
-  settings: { ...answerDefaults, strengthMin: 0 },
-  revision: 1,
-  createdAtMs: 0,
-  updatedAtMs: 0,
-}
-
-/** The layer over `next`, or over a model that says the cited sentence. */
-function layer({ next, ...overrides }: Partial<GroundedDeps> & { readonly next?: Relay } = {}) {
-  const made = setup(corpus, () => said)
-  const assistants = {
-    find: (tenant: string, name: string) => (tenant === 'a' && name === 'handbook:latest' ? handbook : undefined),
-    of: (tenant: string) => (tenant === 'a' ? [handbook] : []),
-  }
-  const relay = grounded({ ...made.deps, assistants, ...overrides })(next ?? made.model.relay)
-  const ask = (path: string, body: Body, tenant = 'a') => take(relay(requestOf(path, body), newCall({ tenant })))
-  return { ...made, relay, ask }
-}
+import { newCall, requestOf } from '../cache/ask.ts'
+import { layer, sources, visible } from './assistant-layer.ts'
+import { bodyOf, nativeLines, okOutcome, streamOf } from './setup.ts'
 
 const citationSchema = z.looseObject({ document: z.string(), start: z.number(), end: z.number(), quote: z.string() })
 
@@ -254,10 +216,11 @@ test('a request that loads or describes goes to the real model with one name rep
 
 test('routes on which an assistant does not answer say so', async () => {
   const { relay } = layer()
-  for (const path of ['/v1/responses', '/v1/completions', '/api/embed']) {
+  for (const path of ['/api/embed', '/v1/embeddings', '/api/copy']) {
     await expect(relay(requestOf(path, { model: 'handbook', input: 'x', prompt: 'x' }), newCall({ tenant: 'a' }))).rejects.toMatchObject({
       code: 'not_implemented',
       status: 400,
+      message: expect.stringContaining('/api/chat, /api/generate, /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions'),
     })
   }
 })
@@ -292,12 +255,20 @@ test.each([
   ['/api/chat', /\{"error":"the node died"\}\n$/],
   ['/v1/chat/completions', /data: \{"error":.*the node died.*\n\n$/],
   ['/v1/messages', /event: error\ndata: .*the node died.*\n\n$/],
+  ['/v1/responses', /event: error\ndata: .*the node died.*\n\nevent: response\.failed\ndata: .*the node died.*\n\n$/],
+  ['/v1/completions', /data: \{"error":.*the node died.*\n\n$/],
 ])('a failure in mid-stream ends %s in its own form', async (path, end) => {
   const error = new CorralError('node_failed', 'the node died')
   const { ask } = layer({
     next: () => Promise.resolve(streamOf(nativeLines('Uploads').slice(0, -1), { ...okOutcome, kind: 'node_error', error })),
   })
-  const { text, outcome } = await ask(path, { model: 'handbook', stream: true, messages: [{ role: 'user', content: 'uploads?' }] })
+  const asked =
+    path === '/v1/responses'
+      ? { input: 'uploads?' }
+      : path === '/v1/completions'
+        ? { prompt: 'uploads?' }
+        : { messages: [{ role: 'user', content: 'uploads?' }] }
+  const { text, outcome } = await ask(path, { model: 'handbook', stream: true, ...asked })
   expect(text).toMatch(end)
   expect(text).not.toContain('Sources')
   expect(outcome).toMatchObject({ kind: 'node_error', error })

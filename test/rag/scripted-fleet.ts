@@ -129,6 +129,8 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     const body: unknown = chunks.length === 0 ? {} : JSON.parse(Buffer.concat(chunks).toString())
     if (path === '/api/chat') await answerChat(outgoing, body)
     else if (path === '/v1/chat/completions') await answerCompletion(outgoing, chat.parse(body), fleet)
+    else if (path === '/api/generate')
+      sendJson(outgoing, 200, loaded(z.object({ model: z.string(), prompt: z.literal('').optional() }).parse(body).model))
     else if (path === '/api/embed') await answerEmbed(outgoing, body)
     else if (path === '/api/show') sendJson(outgoing, 200, shown(z.object({ model: z.string() }).parse(body).model))
     else {
@@ -157,6 +159,11 @@ async function answerCompletion(outgoing: ServerResponse, request: z.infer<typeo
   outgoing.write(frame({ choices: [{ index: 0, delta: { content: '' }, finish_reason: 'stop' }] }))
   outgoing.write(frame({ choices: [], usage: { prompt_tokens: 300, completion_tokens: 20, total_tokens: 320 } }))
   outgoing.end('data: [DONE]\n\n')
+}
+
+/** Of a request that only loads. */
+function loaded(model: string): object {
+  return { model, created_at: '2026-11-01T00:00:00Z', response: '', done: true, done_reason: 'load' }
 }
 
 function sendJson(outgoing: ServerResponse, status: number, value: object): void {
