@@ -155,6 +155,14 @@ export class Admission {
     return canMove(this.#deps.pools.get(wish.model, wish.nodeGroup), wish, { ...from, nowMs: this.#deps.clock.nowMs() })
   }
 
+  /** Nodes of this version are not asked for the request any more; null says nothing of any. */
+  passOver(wish: Wish, version: string | null): void {
+    if (version === null) return
+    for (const { fleetNode } of this.#deps.pools.get(wish.model, wish.nodeGroup).runners) {
+      if (fleetNode.version === version) wish.tried.add(fleetNode.name)
+    }
+  }
+
   /** Nodes that may serve this request, whatever state they are in. */
   poolSize(wish: Wish): number {
     return this.#deps.pools.get(wish.model, wish.nodeGroup).runners.length

@@ -6,8 +6,10 @@
 import { QueueView } from '../base/queue-view.ts'
 import type { Answer, InferenceRequest, RelayLayer } from '../core/relay.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
+import { findFormModel } from '../wire/form-model.ts'
 import { type Renaming, renameModel } from '../wire/model-in-answer.ts'
-import { replaceField } from '../wire/splice.ts'
+import { headerIn } from '../wire/request-headers.ts'
+import { replaceField, splice } from '../wire/splice.ts'
 import type { Catalogue } from './catalogue.ts'
 
 /** The body passed the door's limits already. */
@@ -29,17 +31,24 @@ interface Asked {
   readonly renaming: Renaming
 }
 
-/** Null where the name stands neither in a JSON body nor in the path. */
+/** Null where the name stands in no JSON body, form or path. */
 function renameRequest(request: InferenceRequest, model: string): Asked | null {
   const { envelope, route } = request
   const spelled = envelope.model
-  if (spelled === null) return route.body === 'none' ? renamePath(request, model) : null
+  if (spelled === null) return route.body === 'none' ? renamePath(request, model) : renameForm(request, model)
   const field = envelope.fields.get('model')
   const isNamed = field === undefined || field.kind !== 'string' || field.end - field.start <= '""'.length
   const body = replaceField(request.body, envelope, isNamed ? 'name' : 'model', JSON.stringify(model))
   // What VS Code's client is shown of a model repeats the name it asked for.
   const key = route.operation === 'show' ? 'general.basename' : 'model'
   return { request: { ...request, model, body, envelope: scanEnvelope(body, unlimited) }, renaming: { key, from: model, to: spelled } }
+}
+
+function renameForm(request: InferenceRequest, model: string): Asked | null {
+  const range = findFormModel(headerIn(request.headers, 'content-type'), request.body)
+  if (range === null) return null
+  const to = request.body.toString('utf8', range.start, range.end)
+  return { request: { ...request, model, body: splice(request.body, range, model) }, renaming: { key: 'model', from: model, to } }
 }
 
 /** The last segment of the path is the name, and the answer's `id`. */

@@ -30,6 +30,8 @@ type Deadlines = FleetOptions['deadlines']
  */
 export function firstFrameBudgetMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
   if (isLookup(runner, request)) return Math.min(deadlines.firstFrameMsMin, deadlines.lookupMsMax)
+  // Audio and whatever newer nodes make of a request take no time that chats could tell.
+  if (request.route.operation === 'other') return deadlines.firstFrameMsMax
   const answerMs = request.stream ? toolCallMs(runner, request) : wholeAnswerMs(runner, request)
   return budgetMs(runner, { promptTokens: request.envelope.promptTokens, answerMs }, deadlines)
 }

@@ -46,6 +46,7 @@ export interface DispatchDeps extends SettleDeps, RetryAccountDeps {
   readonly refreshModels: () => Promise<void>
 }
 
+const unheld = { known: false, holders: [] } as const
 const clientGone = { kind: 'client_gone' } as const
 
 /** The relay for everything that one node answers. */
@@ -234,7 +235,10 @@ class Dispatch implements AttemptSink<Attempt> {
     this.#account.refreshed = true
     const { catalogue, refreshModels } = this.#deps
     void refreshModels().then(() => {
-      const known = this.#wish.model !== null && catalogue.resolve(this.#wish.model).known
+      const { model } = this.#request
+      const { known, holders } = model === null ? unheld : catalogue.resolve(model, this.#wish.nodeGroup)
+      // Those that were left out because the old lists did not name them.
+      for (const { name } of holders) if (name !== attempt.claim.runner.node) this.#wish.tried.delete(name)
       if (known && !this.#call.signal.aborted) this.#next(true)
       else this.#finish(attempt, failure)
     })

@@ -2,8 +2,8 @@
  * What one request may still have of other nodes, and what each costs. Retries happen only before the first frame, on a node
  * not yet tried, inside the deadline, at most `retriesMax`, from one budget for the whole process.
  *
- * A refused connection, a keep-alive race, a model that a node lists and has not, and a 503 while others are well cost neither
- * budget nor a try: no GPU worked for them. A reset within a second, and a node whose runner answers nobody, cost neither on
+ * A refused connection, a keep-alive race, a model that a node lists and has not, a path that its version does not know, and a
+ * 503 while others are well cost neither budget nor a try: no GPU worked for them. A reset within a second, and a node whose runner answers nobody, cost neither on
  * half of the pool, since it may be the request that kills its nodes or is read for so long; beyond that they count as tries.
  * The first lost connection or dead runner of a request costs no budget while others are well: what dies loses all of its
  * requests at once, and only those, only once. A node that answers others meanwhile is slow, not frozen: leaving it is paid.
@@ -77,13 +77,20 @@ export class RetryAccount {
     this.#wish.tried.add(attempt.claim.runner.node)
     if (failure.kind === 'connect') return true
     // Each 404 takes its node out of the pool, each 503 its node out of the choice: neither can go on for long.
-    if (failure.kind === 'missing_model') return attempt.claim.runner.bounded || !this.refreshed
+    if (failure.kind === 'missing_model') return attempt.claim.runner.bounded || (!this.refreshed && attempt.request.model !== null)
+    if (failure.kind === 'missing_route' && attempt.request.route.placement === 'relay') return this.#findRoute(attempt)
     if (failure.kind === 'overload' && this.#deps.admission.canServe(this.#wish)) return true
     if (failure.kind === 'timeout') {
       this.silences += 1
       this.#wish.silentSinceMs = attempt.startedAtMs
     }
     return this.#takeTry(failure, isIdle(attempt, failure, nowMs))
+  }
+
+  /** Equal versions have equal routes, so that a path that nobody knows is asked of one node per version. */
+  #findRoute({ claim: { runner } }: Attempt): boolean {
+    this.#deps.admission.passOver(this.#wish, runner.fleetNode.version)
+    return this.#deps.admission.canServe(this.#wish)
   }
 
   /** `idle`: no GPU is known to have worked for the try that failed. */

@@ -88,7 +88,7 @@ function learn(deps: SettleDeps, attempt: Attempt, nowMs: number): void {
   runner.diedAtMs = -Infinity
   const { envelope } = request
   runner.lastServedMs = envelope.keepAliveSeconds === 0 ? -Infinity : nowMs
-  if (!runner.bounded || envelope.empty) return
+  if (!runner.bounded || envelope.empty || request.route.operation === 'other') return
   runner.stats.observe(usage, {
     nowMs,
     inFlightAtDispatch: claim.inFlightAtDispatch,

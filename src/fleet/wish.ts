@@ -4,7 +4,7 @@
  */
 import type { InferenceRequest } from '../core/relay.ts'
 import type { RunnerOptions } from '../core/envelope.ts'
-import type { Operation } from '../core/route.ts'
+import type { Operation, RouteFacts } from '../core/route.ts'
 import { noOptions, scanEnvelope } from '../wire/envelope.ts'
 import { runnerFingerprint } from '../wire/fingerprint.ts'
 import { removeOption, replaceOption } from '../wire/splice.ts'
@@ -37,6 +37,11 @@ export interface Wish {
 const outputTokensAssumed = 256
 
 const inference: ReadonlySet<Operation> = new Set(['chat', 'generate', 'embed'])
+
+/** What is asked of a model takes a place in its runner, on a route that only newer nodes know, too. All else any node may answer. */
+function needsRunner({ operation, placement }: RouteFacts): boolean {
+  return inference.has(operation) || (operation === 'other' && (placement === 'one' || placement === 'relay'))
+}
 
 const noNames: readonly string[] = []
 
@@ -91,8 +96,7 @@ function toWish(deps: WishDeps, request: InferenceRequest, { model, nodeGroup }:
   const contextOnly = names.length === 1 && typeof options.num_ctx === 'number' ? options.num_ctx : null
   const embed = route.operation === 'embed'
   return {
-    // Only inference needs a place in a runner; everything else may be asked of any node.
-    model: inference.has(route.operation) ? model : null,
+    model: needsRunner(route) ? model : null,
     nodeGroup,
     runner: {
       fingerprint: names.length === 0 ? '' : runnerFingerprint(options),

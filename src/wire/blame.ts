@@ -72,8 +72,7 @@ function judgeRefusal(message: string): Verdict {
 /** A text 404 says that this node's version lacks the route, a JSON 404 that it lacks the model. */
 function judgeMissing(route: RouteFacts, text: string): Verdict {
   if (!text.startsWith('{')) {
-    const known = route.placement !== 'relay'
-    return { fault: known ? 'nobody' : 'client', retry: known ? 'elsewhere' : 'never', kind: 'missing_route' }
+    return { fault: route.placement === 'relay' ? 'client' : 'nobody', retry: 'elsewhere', kind: 'missing_route' }
   }
   return { fault: 'nobody', retry: 'elsewhere', kind: 'missing_model' }
 }

@@ -20,6 +20,7 @@ export class RequestHeaders {
   contentLength: string | null = null
   transferEncoding: string | null = null
   contentEncoding: string | null = null
+  contentType: string | null = null
   /** `Access-Control-Request-Method`. */
   requestMethod: string | null = null
   traceparent: string | null = null
@@ -56,6 +57,7 @@ const readFields: Readonly<Record<string, Field>> = {
   'content-length': 'contentLength',
   'transfer-encoding': 'transferEncoding',
   'content-encoding': 'contentEncoding',
+  'content-type': 'contentType',
   'access-control-request-method': 'requestMethod',
   traceparent: 'traceparent',
   tracestate: 'tracestate',
@@ -144,6 +146,9 @@ function keep(headers: RequestHeaders, field: Field, value: string): void {
       return
     case 'connection':
       headers.connection = joined(headers.connection, value)
+      return
+    case 'contentType':
+      headers.contentType = joined(headers.contentType, value)
       return
     case 'contentLength':
       headers.contentLength = joined(headers.contentLength, value)

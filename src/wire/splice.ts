@@ -2,7 +2,7 @@
  * Changes single fields of a JSON body by replacing their bytes; every other byte stays as the client sent it, so that big
  * integers, key order and U+2028 survive.
  */
-import type { Envelope } from '../core/envelope.ts'
+import type { ByteRange, Envelope } from '../core/envelope.ts'
 import { scanObject, skipSpace } from './json-scan.ts'
 
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
@@ -10,7 +10,8 @@ const openBrace = 0x7b
 const closeBrace = 0x7d
 const comma = 0x2c
 
-function splice(body: Buffer, { start, end }: { start: number; end: number }, text: string): Buffer {
+/** The body with `text` in the place of some of its bytes. */
+export function splice(body: Buffer, { start, end }: ByteRange, text: string): Buffer {
   return Buffer.concat([body.subarray(0, start), Buffer.from(text), body.subarray(end)])
 }
 

@@ -4,12 +4,10 @@ import { request as httpRequest, type ServerResponse } from 'node:http'
 
 import { describe, expect, onTestFinished, test } from 'vitest'
 
-import { createApp } from '../../src/app.ts'
 import { systemClock } from '../../src/base/clock.ts'
-import { configSchema } from '../../src/config/schema.ts'
 import { answerChat, chatEnd, chatLine, type FakeNode, type Script, startFakeNode } from '../http/fake-node.ts'
 import { ask, type Reply } from './ask.ts'
-import { until } from '../support/gateway.ts'
+import { startApp, until } from '../support/gateway.ts'
 
 const chat = '/api/chat'
 const body = { model: 'small', messages: [{ role: 'user', content: 'hi' }] }
@@ -33,23 +31,16 @@ async function openPair(script: Script, fleet: Record<string, unknown> = {}): Pr
     { url: bad.url, name: 'bad' },
     { url: good.url, name: 'good' },
   ]
-  const config = configSchema.parse({
-    http: { host: '127.0.0.1', port: 0 },
-    fleet: { nodes, breaker: { enabled: false }, ...fleet },
-    observe: { log: { level: 'silent', access: false } },
-  })
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test' })
-  const { port } = await app.listen()
   onTestFinished(async () => {
-    await app.close(0)
     await Promise.all([bad.close(), good.close()])
   })
+  const { app, url } = await startApp(nodes, { fleet: { breaker: { enabled: false }, ...fleet } })
   await until(() => app.fleet.nodes.every(({ models, loaded }) => models.size > 0 && loaded.size > 0), 'the nodes are known')
   return {
     bad,
     good,
-    url: `http://127.0.0.1:${port}`,
-    ask: () => ask(`http://127.0.0.1:${port}${chat}`, body),
+    url,
+    ask: () => ask(`${url}${chat}`, body),
     breakers: () => app.fleet.nodes.map(({ breaker }) => breaker.state(systemClock.nowMs())),
     taken: () => app.fleet.activeAttempts + app.fleet.nodes.reduce((sum, node) => sum + app.fleet.pools.use(node).inFlight, 0),
   }

@@ -57,34 +57,19 @@ export const answerChat: Script = (_incoming, outgoing, body) => {
   outgoing.end(chatLine('hello') + chatEnd)
 }
 
-const probes: Readonly<Record<string, unknown>> = {
-  '/api/version': { version: '0.33.0' },
-  '/api/tags': {
-    models: [
-      {
-        name: 'small:latest',
-        model: 'small:latest',
-        modified_at: '2026-11-01T00:00:00Z',
-        size: 1,
-        digest: 'd1',
-        details: { family: 'llama' },
-      },
-    ],
-  },
-  // In memory already, so that the gateway has nothing to load.
-  '/api/ps': {
-    models: [
-      {
-        name: 'small:latest',
-        model: 'small:latest',
-        size: 1,
-        digest: 'd1',
-        expires_at: '2026-12-24T00:00:00Z',
-        size_vram: 1,
-        context_length: 4096,
-      },
-    ],
-  },
+export interface FakeNodeOptions {
+  readonly version?: string
+  /** Name of the one model it holds, in memory already, so that the gateway has nothing to load. */
+  readonly model?: string
+}
+
+function probesOf({ version = '0.33.0', model = 'small:latest' }: FakeNodeOptions): Readonly<Record<string, unknown>> {
+  const named = { name: model, model, size: 1, digest: `digest of ${model}` }
+  return {
+    '/api/version': { version },
+    '/api/tags': { models: [{ ...named, modified_at: '2026-11-01T00:00:00Z', details: { family: 'llama' } }] },
+    '/api/ps': { models: [{ ...named, expires_at: '2026-12-24T00:00:00Z', size_vram: 1, context_length: 4096 }] },
+  }
 }
 
 class ScriptedNode implements FakeNode {
@@ -94,9 +79,11 @@ class ScriptedNode implements FakeNode {
   script: Script = answerChat
   url = ''
   readonly #server: Server
+  readonly #probes: Readonly<Record<string, unknown>>
   readonly #waiting: ((received: Received) => void)[] = []
 
-  constructor() {
+  constructor(options: FakeNodeOptions) {
+    this.#probes = probesOf(options)
     this.#server = createServer((incoming, outgoing) => this.#answer(incoming, outgoing))
     this.#server.keepAliveTimeout = 0
   }
@@ -122,7 +109,7 @@ class ScriptedNode implements FakeNode {
 
   #answer(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { method = '', url = '' } = incoming
-    const probe = method === 'GET' ? probes[url] : undefined
+    const probe = method === 'GET' ? this.#probes[url] : undefined
     if (probe !== undefined) return sendJson(outgoing, 200, probe)
     const received = record(incoming, outgoing)
     this.received.push(received)
@@ -169,6 +156,6 @@ function record(incoming: IncomingMessage, outgoing: ServerResponse): Received {
   return { method, url, headers, body: Buffer.alloc(0), cut }
 }
 
-export function startFakeNode(): Promise<FakeNode> {
-  return new ScriptedNode().listen()
+export function startFakeNode(options: FakeNodeOptions = {}): Promise<FakeNode> {
+  return new ScriptedNode(options).listen()
 }

@@ -43,24 +43,47 @@ const defaultSpeed = 20
 
 export async function startGateway({ nodes = 2, config = {}, keepOpen = false, ...common }: GatewayOptions = {}): Promise<Gateway> {
   const herd = await createHerd({ speed: defaultSpeed, nodes, ...common })
-  const app = createApp({ config: configOf(config, herd.nodes), clock: systemClock, version: '0.0.0-test' })
-  const { port } = await app.listen()
+  const listed = herd.nodes.map(({ url, name }) => ({ url, name }))
+  const { app, ...rest } = await listen(listed, config)
   const close = async (): Promise<void> => {
     await app.close(0)
     await herd.close()
   }
   if (!keepOpen) onTestFinished(close)
   await until(() => app.fleet.nodes.every((node) => node.modelsKnown), 'every node was probed')
-  return { url: `http://127.0.0.1:${port}`, port, app, sims: herd.nodes, sim: (name) => simNamed(herd.nodes, name), close }
+  return { ...rest, app, sims: herd.nodes, sim: (name) => simNamed(herd.nodes, name), close }
+}
+
+/** An entry of `fleet.nodes`. */
+export interface ListedNode {
+  readonly url: string
+  readonly name: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly caFile?: string
+}
+
+type Listening = Pick<Gateway, 'app' | 'url' | 'port'>
+
+async function listen(nodes: readonly ListedNode[], config: ConfigSections): Promise<Listening> {
+  const app = createApp({ config: configOf(config, nodes), clock: systemClock, version: '0.0.0-test' })
+  const { port } = await app.listen()
+  return { app, port, url: `http://127.0.0.1:${port}` }
+}
+
+/** A gateway before nodes of the test's own, which are not yet probed. It stops with the test. */
+export async function startApp(nodes: readonly ListedNode[], config: ConfigSections = {}): Promise<Listening> {
+  const listening = await listen(nodes, config)
+  onTestFinished(() => listening.app.close(0))
+  return listening
 }
 
 function configOf(
   { http, fleet, observe, cache, features }: ConfigSections,
-  sims: readonly SimNode[],
+  nodes: readonly ListedNode[],
 ): ReturnType<typeof configSchema.parse> {
   return configSchema.parse({
     http: { host: '127.0.0.1', port: 0, ...http },
-    fleet: { ...fleet, nodes: sims.map(({ url, name }) => ({ url, name })) },
+    fleet: { ...fleet, nodes },
     observe: { log: { level: 'silent', access: false }, ...observe },
     cache,
     features,

@@ -113,7 +113,7 @@ describe('recorded errors', () => {
       const unknownRoute = kind === 'missing_route' && routeOf(exchange).placement === 'relay'
       const fault = unknownRoute ? 'client' : faults[kind]
       expect(judgement.fault).toBe(fault)
-      expect(judgement.retry).toBe(fault === 'client' ? 'never' : 'elsewhere')
+      expect(judgement.retry).toBe(fault === 'client' && !unknownRoute ? 'never' : 'elsewhere')
     })
   }
 

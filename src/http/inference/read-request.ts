@@ -8,6 +8,7 @@ import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import { emptyEnvelope, scanEnvelope } from '../../wire/envelope.ts'
+import { findFormModel } from '../../wire/form-model.ts'
 import { canonicalModelName } from '../../wire/model-name.ts'
 import { withoutHeader } from '../../wire/request-headers.ts'
 import type { HttpOptions } from '../options.ts'
@@ -43,9 +44,9 @@ export function toRequest(
   const compressed = facts.acceptsZstd && headers.contentEncoding?.trim().toLowerCase() === 'zstd'
   const body = compressed ? decompress(received, options.bodyBytesMax) : received
   const envelope = openEnvelope(facts, body, options)
-  const named = pathModel ?? envelope.model
   const url = incoming.url ?? '/'
   const query = url.indexOf('?')
+  const named = pathModel ?? envelope.model ?? formModel({ facts, headers, body, query: query < 0 ? '' : url.slice(query + 1) })
   return {
     route: facts,
     method: incoming.method ?? 'GET',
@@ -61,6 +62,24 @@ export function toRequest(
 function openEnvelope(facts: RouteFacts, body: Buffer, { jsonDepthMax, jsonKeysMax }: HttpOptions): Envelope {
   if (body.length === 0 || facts.body === 'none' || facts.body === 'multipart') return emptyEnvelope
   return scanEnvelope(body, { depthMax: jsonDepthMax, keysMax: jsonKeysMax })
+}
+
+interface Form {
+  readonly facts: RouteFacts
+  readonly headers: Exchange['headers']
+  readonly body: Buffer
+  readonly query: string
+}
+
+/** The model that a form names. Throws `invalid_request` where the query names one beside it: a node would take that one. */
+function formModel({ facts, headers: { contentType }, body, query }: Form): string | null {
+  if (facts.body !== 'multipart' && facts.placement !== 'relay') return null
+  const range = findFormModel(contentType, body)
+  if (range === null) return null
+  if (query !== '' && new URLSearchParams(query).has('model')) {
+    throw new CorralError('invalid_request', 'the query names a model beside the form')
+  }
+  return body.toString('utf8', range.start, range.end)
 }
 
 /** Nodes get the plain JSON, so that the envelope's ranges hold for what is sent. */
