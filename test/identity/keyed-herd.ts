@@ -43,11 +43,13 @@ export interface KeyedHerdOptions {
   readonly redisUrl?: string
   /** What stands before the store of all gateways. */
   readonly before?: (store: OpenableDatabase) => OpenableDatabase
+  /** What stands before the node of a URL: its own URL. */
+  readonly beforeNode?: (url: string) => Promise<string>
   readonly sections?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
 export async function startKeyedHerd(options: KeyedHerdOptions = {}): Promise<KeyedHerd> {
-  const { nodes = [{}], replicas = 1, redisUrl, before = (store) => store, sections = {} } = options
+  const { nodes = [{}], replicas = 1, redisUrl, before = (store) => store, beforeNode = async (url) => url, sections = {} } = options
   const herd = await createHerd({ speed: 50, nodes })
   const database = embeddedOn(await embeddedFolder())
   await database.open()
@@ -56,6 +58,7 @@ export async function startKeyedHerd(options: KeyedHerdOptions = {}): Promise<Ke
     await database.close()
     await herd.close()
   })
+  const urls = await Promise.all(herd.nodes.map(({ url }) => beforeNode(url)))
   const { fleet = {}, http = {}, identity = {}, limits = {}, ...rest } = sections
   const config = configSchema.parse({
     cache: { enabled: false },
@@ -64,7 +67,7 @@ export async function startKeyedHerd(options: KeyedHerdOptions = {}): Promise<Ke
     http: { host: '127.0.0.1', port: 0, ...http },
     identity: { mode: 'keys', ...identity },
     limits: { address: { unauthenticatedPerMinute: 100_000 }, ...limits },
-    fleet: { ...fleet, nodes: herd.nodes.map(({ url, name }, index) => ({ url, name, ...groupOf(nodes[index]?.group) })) },
+    fleet: { ...fleet, nodes: herd.nodes.map(({ name }, index) => ({ url: urls[index], name, ...groupOf(nodes[index]?.group) })) },
   })
   const gateways: KeyedGateway[] = []
   for (let index = 0; index < replicas; index += 1) gateways.push(await startReplica(config, before(database), redisUrl))
