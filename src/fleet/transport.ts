@@ -36,7 +36,7 @@ export interface NodeRequest {
   readonly method: string
   /** Path and query below the node's prefix. */
   readonly path: string
-  /** A flat list of names and values. The transport takes it over and adds the node's own. */
+  /** A flat list of names, in lower case, and values. The transport takes it over; the node's own win over those of the same name. */
   readonly headers: string[]
   readonly body: Buffer | string | Readable | null
 }
@@ -249,6 +249,19 @@ function readWhole(
   })
 }
 
+/** Takes every header of these names out of a flat list, in place. */
+function dropNamed(headers: string[], names: ReadonlySet<string>): void {
+  let kept = 0
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at] ?? ''
+    if (names.has(name)) continue
+    headers[kept] = name
+    headers[kept + 1] = headers[at + 1] ?? ''
+    kept += 2
+  }
+  headers.length = kept
+}
+
 /** The part of the connect timeout that a look-up of the node's name may take while an earlier answer is at hand. */
 const resolveShare = 0.25
 
@@ -257,6 +270,7 @@ export function createTransport(options: TransportOptions): Transport {
   const url = new URL(options.url)
   const prefix = url.pathname.replace(/\/+$/, '')
   const nodeHeaders = Object.entries(options.headers).flat()
+  const nodeNames: ReadonlySet<string> = new Set(Object.keys(options.headers).map((name) => name.toLowerCase()))
   const { clock, resolve, connectTimeoutMs } = options
   const book = new AddressBook({ clock, resolveMsMax: resolveShare * connectTimeoutMs, ...(resolve === undefined ? {} : { resolve }) })
   const pool = new Pool(url.origin, {
@@ -275,6 +289,7 @@ export function createTransport(options: TransportOptions): Transport {
   function open(request: NodeRequest, handler: ResponseHandler): Exchange {
     const bridge = new Bridge(handler)
     const { headers } = request
+    dropNamed(headers, nodeNames)
     for (const part of nodeHeaders) headers.push(part)
     pool.dispatch({ path: prefix + request.path, method: request.method, headers, body: request.body }, bridge)
     return bridge
