@@ -38,6 +38,7 @@ import type { Act } from './identity/key-store.ts'
 import { modelAccess } from './identity/model-access.ts'
 import { createStoredIdentity } from './identity/stored-identity.ts'
 import { createLimits } from './limits/limits.ts'
+import type { Told } from './observe/events.ts'
 import { addRedisMetrics } from './observe/redis-metrics.ts'
 import { Explanations } from './observe/explained.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
@@ -243,7 +244,7 @@ export function createApp(deps: AppDeps): App {
     observer.logger.info({ action, target, by: act.by.subject }, 'changed by hand')
     identity?.audit.noteAct(action, target, act)
   }
-  const onBug = (error: unknown): void => observer.bug(error, null)
+  const onBug = (error: unknown, told: Told | null = null): void => observer.bug(error, told)
   const onTrouble = (message: string, cause: unknown): void => observer.logger.warn({ err: cause }, message)
   const settings = new LiveSettings({
     initial: { config, ...(deps.sources ?? unknownSources) },
@@ -314,7 +315,7 @@ export function createApp(deps: AppDeps): App {
     guard,
     calls,
     clock,
-    traffic: new Traffic({ metrics: observer.metrics, clock, tracing }),
+    traffic: new Traffic({ metrics: observer.metrics, clock, tracing, newId, onOwnEnded: observer.exchangeEnded }),
     memoryEvents: observer,
     onBug: surface.onBug,
   })

@@ -10,12 +10,13 @@ import type { z } from 'zod'
 import type { Clock } from '../base/clock.ts'
 import { CorralError, toCorralError } from '../core/errors.ts'
 import type { Act } from '../identity/key-store.ts'
+import type { Told } from '../observe/events.ts'
 import { renderError } from '../wire/render-error.ts'
 import type { Guard } from './auth/guard.ts'
 import { readBody } from './body.ts'
 import { decodeBody } from './decode-json.ts'
 import type { NodeBindings } from './server.ts'
-import { noteRoute } from './traffic.ts'
+import { noteError, noteRoute, requestIdOf, toldOf } from './traffic.ts'
 
 export type Handler = (context: Context<NodeBindings>) => Response | Promise<Response>
 
@@ -25,7 +26,7 @@ export interface OwnRouteDeps {
   readonly guard: Pick<Guard, 'noteRefusal'>
   /** False: the routes answer as if they were not there. Left out: they are on. */
   readonly enabled?: () => boolean
-  readonly onBug?: (error: unknown) => void
+  readonly onBug?: (error: unknown, told: Told) => void
 }
 
 /** Bytes of a request body where nothing else is said; what people send is small. */
@@ -46,15 +47,18 @@ export function parameter(context: Context<NodeBindings>, name: string): string 
 /** Turns whatever a handler throws into a problem document. */
 export function ownRoute(deps: OwnRouteDeps, handler: Handler): Handler {
   return async (context) => {
-    noteRoute(context.env.outgoing, routePath(context))
+    const { incoming, outgoing } = context.env
+    noteRoute(outgoing, routePath(context))
     try {
       if (deps.enabled?.() === false) throw new CorralError('route_not_found', 'the operator routes are switched off (features.admin)')
       return await handler(context)
     } catch (thrown) {
       const error = toCorralError(thrown)
-      if (error.code === 'internal') deps.onBug?.(thrown)
-      const requestId = deps.newId()
-      deps.guard.noteRefusal(context.env.incoming, { error, pattern: routePath(context), requestId })
+      const told = toldOf(outgoing, deps.newId)
+      const requestId = told.id
+      noteError(outgoing, error.code)
+      if (error.code === 'internal') deps.onBug?.(thrown, told)
+      deps.guard.noteRefusal(incoming, { error, pattern: routePath(context), requestId })
       const { status, headers, body } = renderError('problem', error, requestId)
       return new Response(new Uint8Array(body), { status, headers: { ...headers, 'x-request-id': requestId, ...noStore } })
     }
@@ -74,8 +78,8 @@ export function sameSite(handler: Handler): Handler {
 
 /** Who makes a change, for the audit log. */
 export function actOf(context: Context<NodeBindings>, { guard, newId }: { readonly guard: Guard; readonly newId: () => string }): Act {
-  const { incoming } = context.env
-  return { by: guard.principalOf(incoming), requestId: newId(), address: guard.addressOf(incoming) }
+  const { incoming, outgoing } = context.env
+  return { by: guard.principalOf(incoming), requestId: requestIdOf(outgoing, newId), address: guard.addressOf(incoming) }
 }
 
 export interface JsonReading<T> {

@@ -13,6 +13,7 @@ import { readRequestHeaders } from '../wire/request-headers.ts'
 import { dialectOfPath } from '../wire/routes.ts'
 import type { CallRegistry } from './call-registry.ts'
 import { type Guard, type Passage } from './auth/guard.ts'
+import type { Told } from '../observe/events.ts'
 import { bodyBytesMaxOf, wantedOfOwn } from './auth/own-routes.ts'
 import { takePathKey } from './auth/path-key.ts'
 import { type Arrival, boundBody, condemn, isCondemned } from './connection.ts'
@@ -20,7 +21,7 @@ import { admit, type FrontOptions } from './front.ts'
 import { type MemoryEvents, MemoryGuard, processMemory } from './memory-guard.ts'
 import type { HttpOptions } from './options.ts'
 import { sendError } from './send-error.ts'
-import { CountedResponse, noteRoute, type Traffic } from './traffic.ts'
+import { CountedResponse, noteError, noteRoute, toldOf, type Traffic } from './traffic.ts'
 
 /** What a handler gets from Hono's context. */
 export interface NodeBindings {
@@ -38,7 +39,7 @@ export interface HttpServerDeps {
   readonly clock: Clock
   readonly traffic: Traffic
   /** A bug in what answers Corral's own routes. */
-  readonly onBug: (error: unknown) => void
+  readonly onBug: (error: unknown, told?: Told) => void
   /** Hears of a shortage of memory; left out, nobody does. */
   readonly memoryEvents?: MemoryEvents
 }
@@ -151,29 +152,30 @@ function admitOwn(arrival: Arrival, { guard, clock, front, traffic, onBug }: Htt
   const { incoming, outgoing } = arrival
   const wanted = wantedOfOwn(incoming.method ?? 'GET', pathOf(incoming.url ?? '/'))
   noteRoute(outgoing, wanted.pattern)
-  if (isTraced(wanted.pattern)) traffic.beginOwn(incoming, outgoing)
+  if (isOfInterest(wanted.pattern)) traffic.beginOwn(incoming, outgoing)
   const passed = (passage: Passage): void => {
     if (outgoing.destroyed) return
     if (!('kind' in passage)) {
       goOn()
       return
     }
-    const requestId = front.newId()
-    passage.note(requestId)
-    if (passage.error.code === 'internal') onBug(passage.error.cause)
-    sendError({ incoming, outgoing, clock }, wanted.dialect, passage.error, requestId)
+    const told = toldOf(outgoing, front.newId)
+    passage.note(told.id)
+    noteError(outgoing, passage.error.code)
+    if (passage.error.code === 'internal') onBug(passage.error.cause, told)
+    sendError({ incoming, outgoing, clock }, wanted.dialect, passage.error, told.id)
   }
   const passage = guard.admit(arrival, wanted)
   if (passage instanceof Promise)
     passage.then(passed).catch((error: unknown) => {
-      onBug(error)
+      onBug(error, toldOf(outgoing, front.newId))
       outgoing.destroy()
     })
   else passed(passage)
 }
 
-/** What people and programs ask of Corral; signs of life and files would only be noise among traces. */
-function isTraced(pattern: string): boolean {
+/** What people and programs ask of Corral; signs of life and files would only be noise in logs and traces. */
+function isOfInterest(pattern: string): boolean {
   return pattern.startsWith('/rag') || pattern.startsWith('/admin')
 }
 

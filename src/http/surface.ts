@@ -9,6 +9,7 @@ import type { Cache } from '../cache/layer.ts'
 import { openPrincipal } from '../core/principal.ts'
 import type { Relay } from '../core/relay.ts'
 import type { Identity } from '../identity/identity.ts'
+import type { Told } from '../observe/events.ts'
 import type { Database } from '../store/database.ts'
 import { matchRoute, type RouteMatch, unknownRouteFor } from '../wire/routes.ts'
 import { type AdminDeps, mountAdmin } from './admin/admin.ts'
@@ -29,7 +30,7 @@ import { handleInference, refuseInference } from './inference/handler.ts'
 import type { RagRoutes } from './rag/asked-routes.ts'
 import { mountRag } from './rag/mount.ts'
 import type { NodeBindings } from './server.ts'
-import { noteRoute } from './traffic.ts'
+import { noteRoute, toldOf } from './traffic.ts'
 
 export interface SurfaceDeps {
   readonly inference: InferenceDeps
@@ -49,7 +50,7 @@ export interface SurfaceDeps {
   readonly docs: DocsDeps
   readonly settings: Omit<SettingsRoutesDeps, keyof AdminDeps>
   readonly guard: Guard
-  readonly onBug: (error: unknown) => void
+  readonly onBug: (error: unknown, told?: Told) => void
 }
 
 /** Gin's own bodies, without a charset (transcripts 006, 016). */
@@ -70,8 +71,8 @@ export function createOwnRoutes(deps: Omit<SurfaceDeps, 'inference' | 'blobs' | 
   mountSettings(app, { ...deps.admin, ...deps.settings })
   mountAdmin(app, deps.admin)
   app.notFound((context) => context.body('404 page not found', 404, plain))
-  app.onError((error) => {
-    deps.onBug(error)
+  app.onError((error, { env: { outgoing } }) => {
+    deps.onBug(error, toldOf(outgoing, deps.admin.newId))
     return new Response(null, { status: 500 })
   })
   return app

@@ -25,7 +25,8 @@ export interface AccessRecord {
   readonly stream: boolean
   readonly ttftMs: number | null
   readonly durationMs: number
-  readonly bytes: number
+  /** Null: not counted. */
+  readonly bytes: number | null
   readonly inputTokens: number | null
   readonly outputTokens: number | null
 }
@@ -77,7 +78,8 @@ export function accessLine(time: string, record: AccessRecord): string {
   if (record.model !== null) line += `,"model":${quote(record.model)}`
   line += `,"stream":${record.stream}`
   if (record.ttftMs !== null) line += `,"ttftMs":${formatMs(record.ttftMs)}`
-  line += `,"durationMs":${formatMs(record.durationMs)},"bytes":${record.bytes}`
+  line += `,"durationMs":${formatMs(record.durationMs)}`
+  if (record.bytes !== null) line += `,"bytes":${record.bytes}`
   if (record.inputTokens !== null) line += `,"inputTokens":${record.inputTokens}`
   if (record.outputTokens !== null) line += `,"outputTokens":${record.outputTokens}`
   return `${line}}\n`

@@ -1,6 +1,6 @@
 /** The business events of the gateway, as functions that anybody may hold: they never throw and never wait. */
 import type { Call, Priority } from '../core/call.ts'
-import type { CorralError } from '../core/errors.ts'
+import type { CorralError, ErrorCode } from '../core/errors.ts'
 import type { Outcome, Usage } from '../core/relay.ts'
 import type { RouteFacts } from '../core/route.ts'
 import type { Logger } from './log.ts'
@@ -49,6 +49,22 @@ export interface RefusedRequest {
   readonly method: string
 }
 
+/** An exchange on one of Corral's own routes, at its end. */
+export interface EndedExchange {
+  readonly method: string
+  /** Of the route. */
+  readonly pattern: string
+  /** Null: the client left before there was one. */
+  readonly status: number | null
+  /** Monotonic milliseconds. */
+  readonly arrivedAtMs: number
+  /** Code of the error that it was answered with. */
+  readonly error: ErrorCode | null
+}
+
+/** What names a request or an exchange in the logs. */
+export type Told = Pick<Call, 'id' | 'trace'>
+
 export interface Observer {
   readonly logger: Logger
   readonly metrics: Metrics
@@ -56,7 +72,9 @@ export interface Observer {
   requestEnded(request: EndedRequest): void
   /** A request that failed before the relay took it: an unreadable body, a refused header. */
   requestRefused(request: RefusedRequest, error: CorralError, call: Call): void
-  bug(error: unknown, call: Call | null): void
+  /** An exchange on one of Corral's own routes ended. */
+  exchangeEnded(exchange: EndedExchange, told: Told): void
+  bug(error: unknown, told: Told | null): void
   /** A stream began: gives who is told the seconds between its pieces, if anybody. */
   streamStarted(attempt: Pick<ObservedAttempt, 'claim'>): { observe(seconds: number): void } | null
   attemptEnded(attempt: ObservedAttempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }): void

@@ -68,3 +68,10 @@ export function outcomeLabel(outcome: Outcome): OutcomeLabel {
       return assertNever(kind)
   }
 }
+
+/** How an exchange ended that answered with this status; null: its client left before there was one. */
+export function statusOutcome(status: number | null): OutcomeLabel {
+  if (status === null) return 'client_gone'
+  if (status < 400) return 'ok'
+  return status < 500 ? 'client_error' : 'internal'
+}

@@ -3,8 +3,8 @@ import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { AccessRecord } from './access-log.ts'
 import type { EventContext } from './event-context.ts'
-import type { EndedRequest, RefusedRequest } from './events.ts'
-import { outcomeLabel } from './outcome.ts'
+import type { EndedExchange, EndedRequest, RefusedRequest, Told } from './events.ts'
+import { outcomeLabel, statusOutcome } from './outcome.ts'
 
 /** The functions that report requests. */
 export function requestEvents(context: EventContext) {
@@ -43,12 +43,20 @@ export function requestEvents(context: EventContext) {
         firstFrameAtMs: null,
       })
     }),
-    bug: quiet((error: unknown, call: Call | null) => {
+    exchangeEnded: quiet((exchange: EndedExchange, told: Told) => {
+      const { access, level } = deps.options().log
+      if (access && level !== 'silent') logs.access.write(exchangeRecord(exchange, { told, endMs: deps.clock.nowMs() }))
+    }),
+    bug: quiet((error: unknown, told: Told | null) => {
       metrics.bugs.value += 1
       const cause = error instanceof CorralError && error.cause !== undefined ? error.cause : error
-      logs.logger.error({ err: cause, ...(call === null ? {} : { id: call.id }) }, 'unexpected error')
+      logs.logger.error({ err: cause, ...(told === null ? {} : named(told)) }, 'unexpected error')
     }),
   }
+}
+
+function named({ id, trace }: Told): object {
+  return { id, ...(trace === null ? {} : { trace: trace.traceId }) }
 }
 
 function countRequest({ metrics, modelLabel, observeLatency }: EventContext, request: EndedRequest, durationMs: number): void {
@@ -97,5 +105,29 @@ function accessRecord(request: EndedRequest, durationMs: number): AccessRecord {
     bytes: request.bytes,
     inputTokens: outcome.usage?.promptTokens ?? null,
     outputTokens: outcome.usage?.outputTokens ?? null,
+  }
+}
+
+/** No node, model or token belongs to an exchange that Corral answers by itself. */
+function exchangeRecord(exchange: EndedExchange, { told, endMs }: { readonly told: Told; readonly endMs: number }): AccessRecord {
+  const { method, pattern, status, arrivedAtMs, error } = exchange
+  return {
+    id: told.id,
+    traceId: told.trace?.traceId ?? null,
+    method,
+    route: pattern,
+    status: status ?? 0,
+    outcome: statusOutcome(status),
+    error,
+    node: null,
+    reason: null,
+    attempts: 0,
+    model: null,
+    stream: false,
+    ttftMs: null,
+    durationMs: endMs - arrivedAtMs,
+    bytes: null,
+    inputTokens: null,
+    outputTokens: null,
   }
 }

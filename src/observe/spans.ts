@@ -7,7 +7,7 @@ import type { Call, TraceContext } from '../core/call.ts'
 import type { CorralError } from '../core/errors.ts'
 import type { Outcome, Usage } from '../core/relay.ts'
 import type { Operation, RouteFacts } from '../core/route.ts'
-import type { EndedRequest } from './events.ts'
+import type { EndedExchange, EndedRequest } from './events.ts'
 import type { ObserveOptions } from './options.ts'
 import { outcomeLabel, type OutcomeLabel } from './outcome.ts'
 import type { Attributes, Span } from './span.ts'
@@ -49,17 +49,6 @@ export interface EndedSearch {
   /** Null: it failed. */
   readonly found: { readonly results: number; readonly cached: boolean; readonly degraded: boolean } | null
   readonly error: CorralError | null
-}
-
-/** An exchange on one of Corral's own routes, at its end. */
-export interface EndedExchange {
-  readonly method: string
-  /** Of the route. */
-  readonly pattern: string
-  /** Null: the client left before there was one. */
-  readonly status: number | null
-  /** Monotonic milliseconds. */
-  readonly arrivedAtMs: number
 }
 
 /** Longest text of an attribute that a client chose. */

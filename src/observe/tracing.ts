@@ -7,21 +7,12 @@ import { hostname } from 'node:os'
 import type { Clock } from '../base/clock.ts'
 import type { IdSource } from '../base/ids.ts'
 import type { Call, TraceContext } from '../core/call.ts'
-import type { EndedRequest } from './events.ts'
+import type { EndedExchange, EndedRequest } from './events.ts'
 import type { Metrics } from './metrics.ts'
 import type { ObserveOptions } from './options.ts'
 import { createSampler } from './sampler.ts'
 import { type Delivery, SpanExport } from './span-export.ts'
-import {
-  type AttemptResult,
-  attemptSpan,
-  type EndedExchange,
-  type EndedSearch,
-  exchangeSpan,
-  requestSpan,
-  searchSpan,
-  type TracedAttempt,
-} from './spans.ts'
+import { type AttemptResult, attemptSpan, type EndedSearch, exchangeSpan, requestSpan, searchSpan, type TracedAttempt } from './spans.ts'
 import { createTracer, type Tracer } from './trace.ts'
 
 /** Tells the span of a try how it ended. */

@@ -115,7 +115,13 @@ test('a listener that does not read is dropped before much waits for it, and one
       throw error
     },
     clock: systemClock,
-    traffic: new Traffic({ metrics: observer.metrics, clock: systemClock, tracing: { tracer, onExchange: null } }),
+    traffic: new Traffic({
+      metrics: observer.metrics,
+      clock: systemClock,
+      tracing: { tracer, onExchange: null },
+      newId: () => 'id',
+      onOwnEnded: () => undefined,
+    }),
   })
   const { port } = await server.listen()
   const [deaf, reader] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]

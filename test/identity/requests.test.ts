@@ -333,11 +333,13 @@ describe('the admin API', () => {
     expect(await gateway.identity.audit.verify()).toBeNull()
   })
 
-  test('writes down who drained a node', async () => {
-    expect((await ask('POST', '/admin/nodes/n1/drain', {})).status).toBe(200)
+  test('writes down who drained a node, under the id of the request', async () => {
+    const drained = await gateway.ask('POST', '/admin/nodes/n1/drain', { headers: [...bearer(adminKey), 'Content-Type: application/json'] })
+    expect(drained.status).toBe(200)
     expect((await ask('POST', '/admin/nodes/n1/undrain', {})).status).toBe(200)
     const { body } = await gateway.ask('GET', '/admin/audit', { headers: bearer(adminKey) })
     expect(body).toContain(`"actor":"${adminKey.slice(7, 19)}","action":"drain","target":"n1"`)
+    expect(body).toContain(`"requestId":"${drained.headers['x-request-id']}"`)
   })
 })
 

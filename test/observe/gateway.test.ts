@@ -104,6 +104,30 @@ test('a stream is counted, timed and logged at its end, and its trace reaches th
   expect(log).not.toContain('secret')
 })
 
+test('a call of one of Corral’s own routes leaves a line under the id that its answer carries; signs of life leave none', async () => {
+  const [fleet, unknown] = await Promise.all([fetch(`${origin}/admin/fleet`), fetch(`${origin}/admin/nodes/nobody`, { method: 'DELETE' })])
+  await Promise.all([fleet.arrayBuffer(), fetch(`${origin}/livez`), scrape()])
+  const problem: unknown = await unknown.json()
+  const idOf = ({ headers }: Response): string => headers.get('x-request-id') ?? ''
+  expect(problem).toMatchObject({ code: 'node_not_found', instance: `urn:corral:request:${idOf(unknown)}` })
+  const lines = async (): Promise<{ id: string; route: string }[]> => {
+    await app.observer.flush()
+    const all = readFileSync(logFile, 'utf8').trimEnd().split('\n')
+    return all.map((line): { id: string; route: string } => JSON.parse(line)).filter(({ route }) => route !== undefined)
+  }
+  await expect.poll(async () => (await lines()).filter(({ id }) => id === idOf(fleet) || id === idOf(unknown)).length).toBe(2)
+  const told = await lines()
+  expect(told.find(({ id }) => id === idOf(fleet))).toMatchObject({ method: 'GET', route: '/admin/fleet', status: 200, outcome: 'ok' })
+  expect(told.find(({ id }) => id === idOf(unknown))).toMatchObject({
+    method: 'DELETE',
+    route: '/admin/nodes/:name',
+    status: 404,
+    outcome: 'client_error',
+    error: 'node_not_found',
+  })
+  expect(told.filter(({ route }) => route === '/livez' || route === '/metrics')).toEqual([])
+})
+
 test('each gap between two pieces of a stream is counted', async () => {
   const gaps = async (): Promise<number> => sample(await scrape(), `corral_inter_token_latency_seconds_count{model="${model}"}`) ?? 0
   const { promise, resolve: sendLast } = Promise.withResolvers<void>()

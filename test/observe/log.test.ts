@@ -93,7 +93,7 @@ test('logs a bug with its cause and stack', () => {
   const { observer, sink } = makeObserver()
   observer.bug(new CorralError('internal', 'internal error', { cause: new Error('the real one') }), makeCall('id-9'))
   const line = JSON.parse(sink.lines[0] ?? '')
-  expect(line).toMatchObject({ level: 'error', id: 'id-9', err: { message: 'the real one' } })
+  expect(line).toMatchObject({ level: 'error', id: 'id-9', trace: '4bf92f3577b34da6a3ce929d0e0e4736', err: { message: 'the real one' } })
   expect(line.err.stack).toContain('log.test')
 })
 

@@ -60,7 +60,13 @@ beforeEach(async () => {
     throw error
   }
   const tracer = createTracer({ ids: createIdSource(), enabled: () => true, sampler: null })
-  const traffic = new Traffic({ metrics: observer.metrics, clock: systemClock, tracing: { tracer, onExchange: null } })
+  const traffic = new Traffic({
+    metrics: observer.metrics,
+    clock: systemClock,
+    tracing: { tracer, onExchange: null },
+    newId: () => 'request-1',
+    onOwnEnded: () => undefined,
+  })
   const clock = systemClock
   server = createHttpServer({ answer: () => false, ownRoutes: app, options, front, guard: openGuard, calls, clock, traffic, onBug })
   const { host, port } = await server.listen()

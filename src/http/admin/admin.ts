@@ -10,6 +10,7 @@ import type { Fleet } from '../../fleet/fleet.ts'
 import { nodeOptions, type NodeOptions } from '../../fleet/options.ts'
 import { type FleetView, maskUrl, snapshotFleet } from '../../fleet/snapshot.ts'
 import type { Act } from '../../identity/key-store.ts'
+import type { Told } from '../../observe/events.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { CallRegistry } from '../call-registry.ts'
 import type { NodeBindings } from '../server.ts'
@@ -30,7 +31,7 @@ export interface AdminDeps {
   readonly guard: Guard
   /** Reports a change that an operator made. */
   readonly onChange?: (action: string, target: string, act: Act) => void
-  readonly onBug?: (error: unknown) => void
+  readonly onBug?: (error: unknown, told: Told) => void
 }
 
 /** Adds the routes under `/admin`. */

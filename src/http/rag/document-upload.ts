@@ -11,6 +11,7 @@ import { condemn } from '../connection.ts'
 import { heldTo } from '../decode-json.ts'
 import { readJson, sameSite } from '../own-route.ts'
 import { sendError } from '../send-error.ts'
+import { noteError, requestIdOf } from '../traffic.ts'
 import { keyOf } from './idempotency.ts'
 import { answerJobs } from './job-answer.ts'
 import type { RagDeps } from './rag-deps.ts'
@@ -60,7 +61,8 @@ export async function takeDocuments(context: RagContext, deps: RagDeps): Promise
     condemn(incoming, outgoing)
     // Ends whatever still waits for a byte of it.
     outgoing.once('close', () => incoming.destroy())
-    sendError({ incoming, outgoing, clock: deps.clock }, 'problem', error, deps.newId())
+    noteError(outgoing, error.code)
+    sendError({ incoming, outgoing, clock: deps.clock }, 'problem', error, requestIdOf(outgoing, deps.newId))
     return RESPONSE_ALREADY_SENT
   }
 }

@@ -9,6 +9,7 @@ import type { Call } from '../../core/call.ts'
 import type { CollectionSettings, SearchAnswer, SearchRequest } from '../../core/corpus.ts'
 import type { Principal } from '../../core/principal.ts'
 import type { Ingest } from '../../ingest/ingest.ts'
+import type { Told } from '../../observe/events.ts'
 import type { PurgeVectors } from '../../search/collections.ts'
 import type { Database } from '../../store/database.ts'
 import type { Guard } from '../auth/guard.ts'
@@ -54,5 +55,5 @@ export interface RagDeps {
   readonly guard: Guard
   /** Reports a change that somebody made. */
   readonly onChange: (action: string, target: string, act: Act) => void
-  readonly onBug: (error: unknown) => void
+  readonly onBug: (error: unknown, told?: Told) => void
 }
