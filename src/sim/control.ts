@@ -3,11 +3,11 @@
  * rather than one answer.
  */
 import type { NodeContext } from './context.ts'
-import type { FaultKind, FaultOptions } from './faults.ts'
+import { assertUsable, type FaultKind, type FaultOptions } from './faults.ts'
 import type { Tick } from './ticker.ts'
 
 export interface SimControl {
-  /** Sets a fault; see `faults.ts` for the kinds. */
+  /** Sets a fault; see `faults.ts` for the kinds. Throws a `RangeError` for an option that the kind cannot follow. */
   set(kind: FaultKind, options?: FaultOptions): void
   /** Ends all faults, or those of one kind. Frozen runners go on; killed ones stay dead. */
   clear(kind?: FaultKind): void
@@ -23,6 +23,7 @@ export class NodeControl implements SimControl {
   readonly #hooks: ListenerHooks
   #revival: Tick | null = null
   #flapping: Tick | null = null
+  #thaw: Tick | null = null
 
   constructor(context: NodeContext, hooks: ListenerHooks) {
     this.#context = context
@@ -30,6 +31,7 @@ export class NodeControl implements SimControl {
   }
 
   set(kind: FaultKind, options: FaultOptions = {}): void {
+    assertUsable(kind, options)
     switch (kind) {
       case 'refuse':
         this.#refuse(options.forMs)
@@ -38,7 +40,7 @@ export class NodeControl implements SimControl {
         this.#flap(options)
         return
       case 'frozen-runner':
-        for (const loaded of this.#runners(options.model)) loaded.runner.freeze()
+        this.#freeze(options)
         return
       case 'runner-death':
         if (options.atFrame === undefined) this.killRunners(options.model)
@@ -51,7 +53,7 @@ export class NodeControl implements SimControl {
 
   clear(kind?: FaultKind): void {
     this.#context.faults.clear(kind)
-    if (kind === undefined || kind === 'frozen-runner') for (const loaded of this.#runners(undefined)) loaded.runner.thaw()
+    if (kind === undefined || kind === 'frozen-runner') this.#thawAll()
     if (kind === undefined || kind === 'flap') this.#flapping?.cancel()
     if (kind === undefined || kind === 'refuse' || kind === 'flap') {
       this.#revival?.cancel()
@@ -71,6 +73,18 @@ export class NodeControl implements SimControl {
     return this.#context.scheduler.list().filter((loaded) => model === undefined || loaded.model.name === model)
   }
 
+  #freeze({ model, forMs }: FaultOptions): void {
+    for (const loaded of this.#runners(model)) loaded.runner.freeze()
+    this.#thaw?.cancel()
+    this.#thaw = forMs === undefined ? null : this.#context.ticker.after(forMs, () => this.#thawAll())
+  }
+
+  #thawAll(): void {
+    this.#thaw?.cancel()
+    this.#thaw = null
+    for (const loaded of this.#runners(undefined)) loaded.runner.thaw()
+  }
+
   #refuse(forMs: number | undefined): void {
     this.#hooks.refuse()
     this.#revival?.cancel()
@@ -81,12 +95,15 @@ export class NodeControl implements SimControl {
     const periodMs = options.delayMs ?? 1_000
     const { ticker } = this.#context
     const endMs = options.forMs === undefined ? Infinity : ticker.nowMs() + options.forMs
+    let left = options.count ?? Infinity
     let down = false
     const turn = (): void => {
-      down = !down
-      if (down && ticker.nowMs() < endMs) this.#hooks.refuse()
+      const over = ticker.nowMs() >= endMs || (!down && left === 0)
+      down = !down && !over
+      if (down) left -= 1
+      if (down) this.#hooks.refuse()
       else void this.#hooks.accept()
-      if (ticker.nowMs() < endMs) this.#flapping = ticker.after(periodMs, turn)
+      if (!over) this.#flapping = ticker.after(periodMs, turn)
     }
     this.#flapping?.cancel()
     turn()

@@ -28,9 +28,12 @@ export const faultKinds = [
 export type FaultKind = (typeof faultKinds)[number]
 
 export interface FaultOptions {
-  /** How many requests it hits; no limit when absent. Not for `refuse`, `flap` and `frozen-runner`, which concern the node. */
+  /**
+   * How many requests it hits, `flap`: how many times the node goes away; no limit when absent. Not for `refuse`,
+   * `frozen-runner` and a `runner-death` at once, where there is nothing to count.
+   */
   readonly count?: number
-  /** How long it lasts, real milliseconds. */
+  /** How long it lasts, real milliseconds; until it is cleared when absent. Not for a `runner-death` at once: it stays dead. */
   readonly forMs?: number
   /** Exact path, e.g. `/api/chat`. */
   readonly path?: string
@@ -54,6 +57,23 @@ export interface Fault extends FaultOptions {
 const requestKinds: ReadonlySet<FaultKind> = new Set(
   faultKinds.filter((kind) => !['refuse', 'flap', 'digest-drift', 'frozen-runner', 'runner-death'].includes(kind)),
 )
+
+/** What cannot be told of a fault that concerns the node rather than its answers. */
+function unusable(kind: FaultKind, { atFrame }: FaultOptions): readonly ('count' | 'forMs')[] {
+  if (kind === 'refuse' || kind === 'frozen-runner') return ['count']
+  return kind === 'runner-death' && atFrame === undefined ? ['count', 'forMs'] : []
+}
+
+/** Throws where an option would go unheard, or is no positive number. */
+export function assertUsable(kind: FaultKind, options: FaultOptions): void {
+  for (const name of unusable(kind, options)) {
+    if (options[name] !== undefined) throw new RangeError(`${kind} takes no ${name}`)
+  }
+  for (const name of ['count', 'forMs'] as const) {
+    const value = options[name] ?? 1
+    if (!(value > 0)) throw new RangeError(`${kind}: ${name} is a positive number, got ${value}`)
+  }
+}
 
 export function isFaultKind(text: string): text is FaultKind {
   return faultKinds.some((kind) => kind === text)
