@@ -23,6 +23,7 @@ describe('SVG', () => {
     '<style>.ghost { display: none } text#off { visibility: hidden }</style><text class="a ghost">canary</text><text id="off">canary</text>',
     '<style><![CDATA[ .canary {} ]]></style><script>canary()</script><metadata>canary</metadata>',
     '<defs><text>canary</text></defs><symbol><text>canary</text></symbol><clipPath><text>canary</text></clipPath>',
+    '<svg style="display:none"><text>canary</text></svg>',
     '<foreignObject><p hidden="">canary</p><p style="font-size:0px">canary</p></foreignObject>',
   ])('%s is not read', async (hidden) => {
     expect((await read(drawing(hidden), { name: 'a.svg' })).text).toBe('Seen.')
@@ -31,8 +32,8 @@ describe('SVG', () => {
 
   test('what is drawn is read, with its title and description', async () => {
     const inner =
-      '<title>Flow</title><desc>How it goes</desc><g fill="none" opacity="0.5" x="-12"><text fill="black">Start<tspan>End</tspan></text></g>'
-    expect(textsOf(await read(drawing(inner), { name: 'a.svg' }))).toEqual(['Flow', 'How it goes', 'Start', 'End', 'Seen.'])
+      '<title>Flow</title><desc>How it goes</desc><g fill="none" opacity="0.5" x="-12"><text fill="black">Start<tspan>End</tspan></text></g><svg><text>Inner</text></svg>'
+    expect(textsOf(await read(drawing(inner), { name: 'a.svg' }))).toEqual(['Flow', 'How it goes', 'Start', 'End', 'Inner', 'Seen.'])
   })
 })
 

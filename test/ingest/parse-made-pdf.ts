@@ -16,6 +16,10 @@ export interface MadeText {
 export interface MadePdfOptions {
   /** Encrypts with this user password (40-bit RC4, the standard handler's revision 2). */
   readonly password?: string
+  /** Further entries of the catalogue, such as what to do when the file is opened. */
+  readonly catalog?: string
+  /** Default: a sheet of US Letter. */
+  readonly mediaBox?: string
 }
 
 const padding = Buffer.from('28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a', 'hex')
@@ -27,19 +31,23 @@ export function makePdf(pages: readonly (readonly MadeText[])[], options: MadePd
 }
 
 /** A PDF whose pages have these content streams. */
-export function pdfOf(contents: readonly Buffer[], { password }: MadePdfOptions = {}, filter = ''): Buffer {
+export function pdfOf(
+  contents: readonly Buffer[],
+  { password, catalog = '', mediaBox = '0 0 612 792' }: MadePdfOptions = {},
+  filter = '',
+): Buffer {
   const key = password === undefined ? null : encryptionKey(password)
   const objects: (string | Buffer)[] = []
   const first = 5
   const kids = contents.map((_, index) => `${first + index * 2} 0 R`).join(' ')
-  objects.push('<< /Type /Catalog /Pages 2 0 R >>')
+  objects.push(`<< /Type /Catalog /Pages 2 0 R ${catalog} >>`)
   objects.push(`<< /Type /Pages /Kids [${kids}] /Count ${contents.length} >>`)
   objects.push('<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>')
   objects.push('<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica-Bold /Encoding /WinAnsiEncoding >>')
   contents.forEach((content, index) => {
     const number = first + index * 2
     const fonts = '/Resources << /Font << /F1 3 0 R /F2 4 0 R >> >>'
-    objects.push(`<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents ${number + 1} 0 R ${fonts} >>`)
+    objects.push(`<< /Type /Page /Parent 2 0 R /MediaBox [${mediaBox}] /Contents ${number + 1} 0 R ${fonts} >>`)
     const body = key === null ? content : rc4(objectKey(key, number + 1), content)
     objects.push(Buffer.concat([Buffer.from(`<< /Length ${body.length} ${filter} >>\nstream\n`), body, Buffer.from('\nendstream')]))
   })

@@ -9,13 +9,15 @@ export interface MadeEntry {
   readonly flags?: number
   /** What the directory says instead of the truth. */
   readonly declaredBytes?: number
+  /** Of a Unix file, type and rights. */
+  readonly mode?: number
 }
 
 export function makeZip(entries: readonly MadeEntry[]): Buffer {
   const parts: Buffer[] = []
   const directory: Buffer[] = []
   let offset = 0
-  for (const { name, data, flags = 0, declaredBytes } of entries) {
+  for (const { name, data, flags = 0, declaredBytes, mode = 0 } of entries) {
     const plain = Buffer.from(data)
     const packed = deflateRawSync(plain, { level: 9 })
     const size = declaredBytes ?? plain.length
@@ -32,6 +34,9 @@ export function makeZip(entries: readonly MadeEntry[]): Buffer {
     const central = Buffer.alloc(46)
     central.writeUInt32LE(0x02014b50, 0)
     local.copy(central, 6, 4, 30)
+    // Made by a Unix program.
+    central.writeUInt8(3, 5)
+    central.writeUInt32LE((mode << 16) >>> 0, 38)
     central.writeUInt32LE(offset, 42)
     parts.push(local, nameBytes, packed)
     directory.push(central, nameBytes)

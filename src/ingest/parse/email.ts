@@ -4,13 +4,14 @@ import PostalMime, { type Address, type Attachment, type Email } from 'postal-mi
 import type { ParsedDocument } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { ParseLimits } from '../limits.ts'
+import { attachmentWarnings, type NamedAttachment } from './attachments.ts'
 import { cleanLine, cleanText } from './clean-text.ts'
 import { DocumentBuilder } from './document-builder.ts'
 import { addHtml } from './html.ts'
 
 const nestingMax = 20
 const headersBytesMax = 1_000_000
-const attachmentsNamed = 50
+const typeCharsMax = 100
 const addressesShown = 50
 
 /** Throws `document_broken` and `document_too_large`. */
@@ -21,7 +22,7 @@ export async function parseEmail(bytes: Uint8Array, limits: ParseLimits): Promis
   builder.add('paragraph', headerLines(mail).join('\n'))
   if ((mail.text ?? '').trim() !== '') addText(builder, cleanText(mail.text ?? ''))
   else if (mail.html !== undefined) addHtml(builder, mail.html, limits)
-  for (const attachment of mail.attachments.slice(0, attachmentsNamed)) builder.warnings.add(attachmentWarning(attachment))
+  for (const warning of attachmentWarnings(mail.attachments.map(named))) builder.warnings.add(warning)
   return builder.finish('message/rfc822', { title: mail.subject ?? null })
 }
 
@@ -54,7 +55,7 @@ function addText(builder: DocumentBuilder, text: string): void {
   }
 }
 
-function attachmentWarning({ filename, mimeType, content }: Attachment): string {
+function named({ filename, mimeType, content }: Attachment): NamedAttachment {
   const bytes = typeof content === 'string' ? content.length : content.byteLength
-  return `attachment "${cleanLine(filename ?? 'without a name').slice(0, 200)}" (${cleanLine(mimeType).slice(0, 100)}, ${bytes} bytes) is not read: upload it on its own`
+  return { name: filename, details: `${mimeType.slice(0, typeCharsMax)}, ${bytes} bytes` }
 }

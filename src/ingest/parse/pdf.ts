@@ -8,6 +8,7 @@ import { z } from 'zod'
 import type { ParsedDocument } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { ParseLimits } from '../limits.ts'
+import { attachmentWarnings, type NamedAttachment } from './attachments.ts'
 import { DocumentBuilder } from './document-builder.ts'
 import { layOut, type PageLayout } from './pdf-layout.ts'
 import { readableRuns, type TextRun } from './pdf-runs.ts'
@@ -21,6 +22,7 @@ const outlineEntriesMax = 5_000
 /** No picture is ever drawn, so none needs to be decoded. */
 const pixelsMax = 1
 const chunkSchema = z.object({ items: z.array(z.unknown()) })
+const attachmentsSchema = z.map(z.string(), z.object({ filename: z.string() }))
 const infoSchema = z.object({ Title: z.string().optional() })
 
 /** Throws `document_encrypted`, `document_broken`, `document_too_many_pages`, `document_too_large`, `document_needs_ocr`. */
@@ -42,7 +44,7 @@ export async function parsePdf(bytes: Uint8Array, limits: ParseLimits): Promise<
       throw new CorralError('document_too_large', `the text is longer than ${limits.textChars} characters: split it`)
   }
   if (pages.length === 0) throw nothingRead(unread)
-  for (const warning of unread) builder.warnings.add(warning)
+  for (const warning of [...unread, ...attachmentWarnings(await attachments(pdf))]) builder.warnings.add(warning)
   addPages(builder, pages, await readOutline(pdf))
   return builder.finish('application/pdf', { title: await readTitle(pdf), pages: pdf.numPages })
 }
@@ -147,6 +149,13 @@ async function readOutline(pdf: PdfDocument): Promise<readonly OutlineEntry[]> {
   const outline: unknown = await pdf.getOutline().catch(() => null)
   if (Array.isArray(outline)) collect(outline, 1)
   return entries
+}
+
+/** Files that the document carries along, by name; they are never unpacked. */
+async function attachments(pdf: PdfDocument): Promise<NamedAttachment[]> {
+  // A broken list of them says nothing about the pages.
+  const parsed = attachmentsSchema.safeParse(await pdf.getAttachments().catch(() => null))
+  return parsed.success ? [...parsed.data.values()].map(({ filename }) => ({ name: filename })) : []
 }
 
 async function readTitle(pdf: PdfDocument): Promise<string | null> {

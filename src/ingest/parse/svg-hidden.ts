@@ -1,11 +1,10 @@
 /** Takes out of a drawing what a viewer would not show: by element, attribute, inline style, or a simple rule of its own style sheets. */
 import { hiddenSelectors, hidesByStyle, isSelected } from './css-hidden.ts'
+import { isUnseenElement } from './html-hidden.ts'
 import { descendants, textOf, type XmlNode } from './xml.ts'
 
 /** Never drawn where they stand. */
-const undrawn = new Set(
-  'clipPath defs filter linearGradient marker mask metadata pattern radialGradient script style symbol template'.split(' '),
-)
+const undrawn = new Set('clipPath defs filter linearGradient marker mask metadata pattern radialGradient symbol'.split(' '))
 /** Attributes that say the same as a style declaration of their name. */
 const presentation = ['display', 'visibility', 'opacity', 'fill-opacity', 'font-size', 'transform'] as const
 /** Coordinates so far off are out of every view. */
@@ -23,9 +22,9 @@ function shown(node: XmlNode, hidden: ReadonlySet<string>): XmlNode {
 }
 
 function isUnseen({ name, attributes }: XmlNode, hidden: ReadonlySet<string>): boolean {
-  // What HTML in a `foreignObject` says by attributes of its own.
-  if (undrawn.has(name) || 'hidden' in attributes || attributes['aria-hidden'] === 'true') return true
-  if (hidesByStyle(attributes['style'] ?? '')) return true
+  // A drawing in a drawing is shown; all else as HTML has it, which may stand in a `foreignObject`.
+  const known = name === 'svg' ? 'g' : name
+  if (undrawn.has(name) || isUnseenElement(known, (key) => attributes[key] ?? null)) return true
   if (hidesByStyle(presentation.map((property) => `${property}:${attributes[property] ?? ''}`).join(';'))) return true
   if (farOff.test(attributes['x'] ?? '') || farOff.test(attributes['y'] ?? '')) return true
   return isSelected(hidden, { name, id: attributes['id'] ?? null, classes: (attributes['class'] ?? '').split(/\s+/) })

@@ -11,6 +11,9 @@ import type { ParseLimits } from '../limits.ts'
 /** Below this size a high ratio harms nobody. */
 const ratioFreeBytes = 1_000_000
 const encryptedFlag = 1
+/** Of the mode that a Unix program notes of an entry, in the upper half of its attributes. */
+const fileTypeMask = 0o170000
+const linkType = 0o120000
 
 export class ZipArchive {
   readonly #zip: ZipFile
@@ -78,6 +81,8 @@ function addEntry(entries: Map<string, Entry>, entry: Entry, limits: ParseLimits
   if (entries.size >= limits.zipEntries) throw tooManyEntries(entries.size + 1, limits)
   if ((entry.generalPurposeBitFlag & encryptedFlag) !== 0)
     throw new CorralError('document_encrypted', 'it is an encrypted zip: save it without a password')
+  if (((entry.externalFileAttributes >>> 16) & fileTypeMask) === linkType)
+    throw new CorralError('document_broken', 'a part of it is a link to another file')
   if (entries.has(entry.fileName)) throw new CorralError('document_broken', 'two parts of it have the same name')
   entries.set(entry.fileName, entry)
 }
