@@ -18,17 +18,21 @@ export interface ModelFactsDeps {
 }
 
 interface Facts {
-  /** Null: the description does not tell. */
+  /** Longest context of the model itself; null: the description does not tell. */
   readonly contextTokens: number | null
+  /** What a node gives the model where a request does not say it (`num_ctx` of its Modelfile); null: the node's own default. */
+  readonly givenTokens: number | null
   readonly capabilities: readonly string[]
 }
 
 const shown = z.looseObject({
   model_info: z.record(z.string(), z.unknown()).default({}),
+  /** The Modelfile's, a line each. */
+  parameters: z.string().default(''),
   capabilities: z.array(z.string()).default([]),
 })
 
-const unknownFacts: Facts = { contextTokens: null, capabilities: [] }
+const unknownFacts: Facts = { contextTokens: null, givenTokens: null, capabilities: [] }
 const keptMax = 512
 /** Embedders by what they are worth, as far as their names tell; others follow in the order of their names. */
 const knownEmbedders = ['nomic-embed-text', 'embeddinggemma', 'qwen3-embedding', 'mxbai-embed-large', 'snowflake-arctic-embed2', 'bge-m3']
@@ -44,12 +48,13 @@ export class ModelFacts {
     this.#deps = deps
   }
 
-  /** Longest input in tokens; null when nobody knows. Rejects when no node can be asked. */
-  async contextTokens(model: string): Promise<number | null> {
-    return (await this.#facts(model)).contextTokens
+  /** Longest input in tokens that an embedder reads whole; null when nobody knows. Rejects when no node can be asked. */
+  async inputTokens(model: string): Promise<number | null> {
+    const { contextTokens, givenTokens } = await this.#facts(model)
+    return contextTokens === null ? givenTokens : Math.min(contextTokens, givenTokens ?? contextTokens)
   }
 
-  /** The same, as far as it is known now; asks for it when it is not. */
+  /** Longest context that may be asked for, as far as it is known now; asks for it when it is not. */
   contextOf(model: string): number | null {
     const known = this.#settled.get(this.#keyOf(model))
     if (known === undefined) this.#facts(model).catch((error: unknown) => this.#deps.onTrouble(`${model} could not be looked up`, error))
@@ -112,9 +117,14 @@ export class ModelFacts {
   async #ask(model: string): Promise<Facts> {
     const parsed = shown.safeParse(await this.#deps.show(model))
     if (!parsed.success) return unknownFacts
-    const { model_info: info, capabilities } = parsed.data
+    const { model_info: info, parameters, capabilities } = parsed.data
     const length = Object.entries(info).find(([name]) => name.endsWith('.context_length'))?.[1]
-    return { contextTokens: typeof length === 'number' && length > 0 ? length : null, capabilities }
+    const given = Number(/^num_ctx\s+(\d+)\s*$/m.exec(parameters)?.[1] ?? 0)
+    return {
+      contextTokens: typeof length === 'number' && length > 0 ? length : null,
+      givenTokens: given > 0 ? given : null,
+      capabilities,
+    }
   }
 
   #keyOf(model: string): string {

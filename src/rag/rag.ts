@@ -196,7 +196,7 @@ class RagHalf implements Rag {
       deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
       heldVectors,
       embedderDigest: (model) => this.#parts.fleet.digestOf(model, null),
-      contextTokens: (model) => this.#models.contextTokens(model),
+      contextTokens: (model) => this.#models.inputTokens(model),
       events: this.#metrics,
       onTrouble: (error) => onTrouble('ingest', error),
     })

@@ -60,9 +60,16 @@ export interface RagAppOptions {
   readonly identity?: Readonly<Record<string, unknown>>
   readonly config?: Readonly<Record<string, unknown>>
   readonly database: OpenableDatabase
+  /** Of the nodes; the scripted fleet where there are none. */
+  readonly nodeUrls?: readonly string[]
 }
 
-export async function startRagApp({ identity = { mode: 'open' }, config = {}, database: store }: RagAppOptions): Promise<RagGateway> {
+export async function startRagApp({
+  identity = { mode: 'open' },
+  config = {},
+  database: store,
+  nodeUrls,
+}: RagAppOptions): Promise<RagGateway> {
   const fleet = await startScriptedFleet()
   const stores: AppStores = {
     secret,
@@ -80,7 +87,7 @@ export async function startRagApp({ identity = { mode: 'open' }, config = {}, da
     limits: { address: { unauthenticatedPerMinute: 100_000 } },
     ...config,
     identity,
-    fleet: { nodes: [{ url: fleet.url, name: 'n1' }] },
+    fleet: { nodes: (nodeUrls ?? [fleet.url]).map((url, index) => ({ url, name: `n${index + 1}` })) },
   })
   const app = createApp({ config: parsed, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()
