@@ -150,7 +150,7 @@ async function cutDocument(
   let turnStartMs = deps.clock.nowMs()
   for (const chunk of chunkDocument(parsed, options)) {
     if (chunks.length >= chunksMax)
-      throw new CorralError('invalid_request', `${job.name} has more than ${chunksMax} chunks: split it, or set larger chunks`)
+      throw new CorralError('document_too_large', `it has more than ${chunksMax} chunks: split it, or set larger chunks`)
     chunks.push(chunk)
     if (deps.clock.nowMs() - turnStartMs < turnMs) continue
     await new Promise((resolve) => {

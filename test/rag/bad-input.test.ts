@@ -12,7 +12,7 @@ const sourceBytesMax = 2_000_000
 let gateway: RagGateway
 let port: number
 beforeAll(async () => {
-  gateway = await startRagGateway({ config: { ingest: { sourceBytesMax, parsers: 1 } } })
+  gateway = await startRagGateway({ config: { ingest: { sourceBytesMax, parsers: 1, chunksMax: 40 } } })
   port = Number(new URL(gateway.url).port)
   await gateway.collection('bad', {})
 })
@@ -43,6 +43,10 @@ const multipart = ['Content-Type: multipart/form-data; boundary=b']
 const upload = (body: string | Buffer, headers: readonly string[], query = '') =>
   exchange(port, requestBytes('POST', base + query, { headers: [...headers], body }))
 
+/** So many headings, each with a chunk of its own. */
+const sections = (count: number): Buffer =>
+  Buffer.from(Array.from({ length: count }, (_, index) => `# Part ${index}\n\nThe words of it.\n\n`).join(''))
+
 const png = Buffer.concat([Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex'), Buffer.alloc(64)])
 
 test.each([
@@ -54,6 +58,7 @@ test.each([
   ['a PDF that is one picture', 'scan.pdf', () => documentBytes('loremipsum-flat.pdf'), 422, 'document_needs_ocr'],
   ['half a PDF', 'half.pdf', () => documentBytes('multi_page.pdf').subarray(0, 600), 422, 'document_broken'],
   ['half a DOCX', 'half.docx', () => documentBytes('word_sample.docx').subarray(0, 5_000), 422, 'document_broken'],
+  ['a text of too many chunks', 'many.md', () => sections(41), 413, 'document_too_large'],
   ['a zip bomb', 'bomb.docx', () => makeDocx('<w:p/>'.repeat(3_000_000)), 422, 'document_bomb'],
   [
     'a bomb of XML entities',
@@ -75,6 +80,10 @@ test.each([
   const [job] = (await gateway.ask('GET', `/rag/jobs?document=${name}`)).json['jobs'] as { state: string; error: { code: string } }[]
   expect(job).toMatchObject({ state: 'failed', error: { code } })
   expect((await gateway.ask('GET', `${base}/${name}`)).json['code']).toBe('document_not_found')
+})
+
+test('a text of as many chunks as one may have is taken', async () => {
+  mustBe(200, await gateway.ask('POST', `${base}?id=many.md&wait=true`, { body: sections(40) }))
 })
 
 test.each([
