@@ -62,7 +62,7 @@ export function change(deps: RagDeps, handler: (context: RagContext) => Promise<
     const kept = await deps.database.tx({ tenant }, (transaction) => begin(transaction, { tenant, key, fingerprint }), {
       name: 'begin_idempotent',
     })
-    if (kept !== null) return new Response(kept.body, { status: kept.status, headers: { ...kept.headers, 'idempotent-replayed': 'true' } })
+    if (kept !== null) return responseOf(kept, { ...kept.headers, 'idempotent-replayed': 'true' })
     const answer = await handler(context).catch(async (error: unknown) => {
       // What failed changed nothing: the key is free for another try.
       await deps.database
@@ -73,8 +73,13 @@ export function change(deps: RagDeps, handler: (context: RagContext) => Promise<
     const told = await keptOf(answer)
     // From here on the change is made: a key whose answer cannot be kept stays taken, so that it is not made twice.
     await deps.database.tx({ tenant }, (transaction) => finish(transaction, { tenant, key, answer: told }), { name: 'finish_idempotent' })
-    return new Response(told.body, { status: told.status, headers: answer.headers })
+    return responseOf(told, answer.headers)
   })
+}
+
+/** A 204 may have no body at all, not even an empty one. */
+function responseOf({ status, body }: KeptAnswer, headers: Headers | Readonly<Record<string, string>>): Response {
+  return new Response(body === '' ? null : body, { status, headers })
 }
 
 /** Of what is asked and who asks; the host does not count, since a client may come back by another one. */
