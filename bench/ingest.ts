@@ -108,6 +108,7 @@ function ingestOn(database: Database, embed: EmbedCounted, onTrouble: (error: un
     embed,
     writeDocument: (transaction, write) => writeDocument(transaction, write, writeVectors),
     deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
+    forgetAnswers: async () => {},
     heldVectors,
     embedderDigest: () => 'bench',
     contextTokens: async () => 512,

@@ -1,13 +1,13 @@
 /**
- * Documents as their owner handles them: given and removed. Giving one makes a job; what it replaces stays visible until the job is done. A
- * newer job of a document ends the older ones that have not begun.
+ * Documents as they are given: each makes a job, and what it replaces stays visible until the job is done. A newer job of a document ends
+ * the older ones that have not begun.
  */
 import { createHash, randomUUID } from 'node:crypto'
 
 import type { Metadata } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import { ConstraintError, type Database, type Transaction } from '../store/database.ts'
-import type { DeleteDocument, DocumentPlace } from './job-deps.ts'
+import type { DocumentPlace } from './job-deps.ts'
 import { type Job, jobColumns, jobOf } from './job.ts'
 import { wholeDocument } from './job-options.ts'
 import { clearMade } from './jobs/job-control.ts'
@@ -145,58 +145,4 @@ async function insertJob(transaction: Transaction, given: GivenDocument, fingerp
     ],
   )
   return jobOf(rows[0] ?? {})
-}
-
-/**
- * Removes the bytes and the jobs of a whole collection, and what `work` removes, all in one transaction. Gives the ids of the jobs, and what
- * `work` gave.
- */
-export function removeDocuments<T>(
-  database: Database,
-  { tenant, collection }: Omit<DocumentPlace, 'document'>,
-  work: (transaction: Transaction) => Promise<T>,
-): Promise<{ readonly result: T; readonly jobs: readonly string[] }> {
-  return database.tx(
-    { tenant },
-    async (transaction) => {
-      const values = [tenant, collection]
-      // Jobs first: their workers hold these rows before they hold the collection's.
-      const jobs = await transaction.query('delete from rag_jobs where tenant = $1 and collection = $2 returning id', values)
-      const result = await work(transaction)
-      await transaction.query('delete from rag_sources where tenant = $1 and collection = $2', values)
-      return { result, jobs: jobs.rows.map(({ id }) => String(id)) }
-    },
-    { name: 'remove_documents', ...wholeDocument },
-  )
-}
-
-/** Throws when the change is not to be made. */
-export type DocumentCheck = (transaction: Transaction) => Promise<void>
-
-/**
- * Removes a document with its bytes and its jobs, all in one transaction; a job that runs is gone with them. Gives the ids of the jobs,
- * and false when there was no document. `check` sees it first, in the same transaction; what it throws leaves everything as it was.
- */
-export async function removeDocument(
-  database: Database,
-  place: DocumentPlace,
-  { deleteDocument, check }: { readonly deleteDocument: DeleteDocument; readonly check?: DocumentCheck },
-): Promise<{ readonly wasThere: boolean; readonly jobs: readonly string[] }> {
-  const { tenant, collection, document } = place
-  return database.tx(
-    { tenant },
-    async (transaction) => {
-      const values = [tenant, collection, document]
-      // Jobs first: their workers hold these rows before they hold the collection's.
-      const jobs = await transaction.query(
-        'delete from rag_jobs where tenant = $1 and collection = $2 and document = $3 returning id',
-        values,
-      )
-      await check?.(transaction)
-      const wasThere = await deleteDocument(transaction, place)
-      await transaction.query('delete from rag_sources where tenant = $1 and collection = $2 and document = $3', values)
-      return { wasThere, jobs: jobs.rows.map(({ id }) => String(id)) }
-    },
-    { name: 'remove_document', ...wholeDocument },
-  )
 }

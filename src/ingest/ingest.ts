@@ -2,7 +2,7 @@
  * Documents in: bytes or addresses become jobs, jobs become documents that can be found. The one way in for the surfaces and for the
  * watched folders; what it needs of others is in `job-deps.ts`.
  */
-import { type DocumentCheck, type GivenDocument, removeDocument, removeDocuments, submitDocument, type Submitted } from './documents.ts'
+import { type GivenDocument, submitDocument, type Submitted } from './documents.ts'
 import type { Job } from './job.ts'
 import type { DocumentPlace, IngestDeps } from './job-deps.ts'
 import { cancelJob, type ControlVerdict, pauseJob, resumeJob, retryFailedJobs, retryJob } from './jobs/job-control.ts'
@@ -12,7 +12,8 @@ import type { JobPlace } from './jobs/parts.ts'
 import { JobEvents, watchJob } from './progress.ts'
 import type { Transaction } from '../store/database.ts'
 import { reingestCollection, reingestDocument } from './reingest.ts'
-import { Retention, sweepOnce } from './retention.ts'
+import { type DocumentCheck, removeDocument, removeDocuments } from './removal.ts'
+import { Retention } from './retention.ts'
 import { deleteSource, type Source, sourceBytes, sourceOfDocument, storeSource } from './sources.ts'
 
 export type * from './job-deps.ts'
@@ -77,16 +78,16 @@ export class Ingest {
     return jobs
   }
 
-  /** Removes a document, its bytes and its jobs, unless `check` throws; false when there was no document. */
-  async remove(place: DocumentPlace, check: DocumentCheck = () => Promise.resolve()): Promise<boolean> {
-    const { wasThere, jobs } = await removeDocument(this.#deps.database, place, { deleteDocument: this.#deps.deleteDocument, check })
+  /** Removes a document, its bytes and its jobs, and forgets kept answers, unless `check` throws; false when there was nothing of it. */
+  async remove(place: DocumentPlace, check?: DocumentCheck): Promise<boolean> {
+    const { wasThere, jobs } = await removeDocument(this.#deps, place, check)
     for (const id of jobs) this.#changed({ tenant: place.tenant, id })
     return wasThere
   }
 
-  /** Empties a collection of its jobs and bytes, together with what `work` removes of it; gives what `work` gave. */
+  /** Empties a collection of its jobs and bytes, together with what `work` removes of it, and forgets kept answers; gives what `work` gave. */
   async removeAll<T>(place: Omit<DocumentPlace, 'document'>, work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    const { result, jobs } = await removeDocuments(this.#deps.database, place, work)
+    const { result, jobs } = await removeDocuments(this.#deps, place, work)
     for (const id of jobs) this.#changed({ tenant: place.tenant, id })
     return result
   }
@@ -144,7 +145,7 @@ export class Ingest {
 
   /** Removes what time removes, now; gives how many documents. */
   sweep(): Promise<number> {
-    return sweepOnce(this.#deps)
+    return this.#retention.sweep()
   }
 
   #told(submitted: Submitted): Submitted {

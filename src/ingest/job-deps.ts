@@ -111,6 +111,8 @@ export interface IngestDeps {
   readonly embed: EmbedCounted
   readonly writeDocument: WriteDocument
   readonly deleteDocument: DeleteDocument
+  /** Removes the tenant's answers that are kept, since one may quote a document that was removed a moment ago. */
+  readonly forgetAnswers: (tenant: string) => Promise<void>
   readonly heldVectors: ReadHeldVectors
   /** Of the build of `model` that the nodes have now; null while none has it. */
   readonly embedderDigest: (model: string) => string | null

@@ -126,4 +126,12 @@ create table rag_job_turns (
 );
 ${tenantTable('rag_job_turns')}`,
   },
+  {
+    number: 1101,
+    name: 'when a source was given last',
+    sql: `
+-- The same bytes given again make no new source.
+alter table rag_sources add column given_at timestamptz not null default now();
+drop index rag_sources_unfinished;`,
+  },
 ]

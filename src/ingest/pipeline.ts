@@ -14,7 +14,7 @@ import { wholeDocument } from './job-options.ts'
 import type { Lease } from './jobs/lease.ts'
 import { clearMade } from './jobs/job-control.ts'
 import { type Prepared, preparedDocument, readChunks, readText } from './jobs/parts.ts'
-import type { Source } from './sources.ts'
+import { noteGiven, type Source } from './sources.ts'
 import { embedChunks, type EmbedContext, EmbedderMissing } from './stage-embed.ts'
 import { indexDocument, indexWords } from './stage-index.ts'
 import { ensureSource, prepare, settingsOf } from './stage-prepare.ts'
@@ -136,6 +136,7 @@ async function finishWithout(
        where tenant = $1 and id = $2`,
         [job.tenant, job.id, outcome, duplicateOf],
       )
+      if (outcome === 'unchanged') await noteGiven(transaction, { ...job, documents: [job.document] })
       await transaction.query(
         `delete from rag_sources s where tenant = $1 and id = $2 and exists (
          select 1 from rag_sources other where other.tenant = s.tenant and other.collection = s.collection and other.document = s.document

@@ -149,13 +149,49 @@ export async function* sourceBytes(database: Database, { tenant, id }: { tenant:
   }
 }
 
-/** Deletes sources that no job and no document needs: uploads that broke off, and revisions that were replaced. Gives how many. */
-export async function sweepSources(database: Database, olderThan: Date): Promise<number> {
-  const text = `delete from rag_sources s where (tenant, id) in (
-    select tenant, id from rag_sources where sha256 is null and created_at < $1::timestamptz order by created_at limit 1000)
-    and not exists (select 1 from rag_jobs j where j.tenant = s.tenant and j.source = s.id)`
-  const { rowCount } = await database.tx('system', (transaction) => transaction.query(text, [olderThan.toISOString()]), {
-    name: 'sweep_sources',
-  })
-  return rowCount
+/** Notes that these documents are given still, which is what retention goes by. */
+export async function noteGiven(
+  transaction: Transaction,
+  { tenant, collection, documents }: Omit<DocumentPlace, 'document'> & { readonly documents: readonly string[] },
+): Promise<void> {
+  const text = 'update rag_sources set given_at = now() where tenant = $1 and collection = $2 and document = any($3::text[])'
+  await transaction.query(text, [tenant, collection, documents])
+}
+
+/** Of the last source that was looked at. */
+export interface SourceMark {
+  readonly tenant: string
+  readonly id: string
+}
+
+/** Sources looked at in one sweep. */
+const sweptMax = 1_000
+
+/**
+ * A source is needed by a job that is not done, and by the visible document that was made of it. The rest is left by uploads that broke off,
+ * by processes that died before they had made a job, and by jobs that failed and are listed no more.
+ */
+const sweepSql = `with looked as (
+    select tenant, id, collection, document, sha256, created_at from rag_sources where (tenant, id) > ($2, $3) order by tenant, id limit ${sweptMax}),
+  removed as (
+    delete from rag_sources s using looked l where s.tenant = l.tenant and s.id = l.id and l.created_at < $1::timestamptz
+      and not exists (select 1 from rag_jobs j where j.tenant = l.tenant and j.collection = l.collection and j.document = l.document
+        and j.source = l.id and j.state in ('queued', 'running', 'paused', 'failed'))
+      and not exists (select 1 from rag_documents d where d.tenant = l.tenant and d.collection = l.collection and d.id = l.document
+        and d.content_hash = l.sha256 and not exists (
+          select 1 from rag_sources o where o.tenant = l.tenant and o.collection = l.collection and o.document = l.document
+            and o.sha256 = l.sha256 and (o.created_at, o.id) > (l.created_at, l.id))))
+  select tenant, id from looked order by tenant, id offset ${sweptMax - 1}`
+
+/** Looks at the next sources after a mark and deletes those older than a time (ISO 8601) that nothing needs; gives the mark for the next sweep, null after the last of them. */
+export async function sweepSources(
+  database: Database,
+  { olderThan, after }: { readonly olderThan: string; readonly after: SourceMark | null },
+): Promise<SourceMark | null> {
+  const { rows } = await database.tx(
+    'system',
+    (transaction) => transaction.query(sweepSql, [olderThan, after?.tenant ?? '', after?.id ?? '']),
+    { name: 'sweep_sources' },
+  )
+  return rows[0] === undefined ? null : { tenant: String(rows[0]['tenant']), id: String(rows[0]['id']) }
 }

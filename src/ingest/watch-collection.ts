@@ -5,6 +5,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Database } from '../store/database.ts'
 import type { Ingest } from './ingest.ts'
+import { noteGiven } from './sources.ts'
 import { FolderWatch, type WatchedFolder } from './watch.ts'
 
 export interface WatchedCollection extends WatchedFolder {
@@ -52,6 +53,7 @@ export function watchInto(
       ),
     remove: (document) => ingest.remove({ tenant, collection, document }),
     known: () => knownFiles(database, watched),
+    keep: (documents) => keepFiles(database, watched, documents),
   })
 }
 
@@ -63,4 +65,32 @@ async function knownFiles(database: Database, { tenant, collection, name }: Watc
     { name: 'known_files', readOnly: true },
   )
   return new Map(rows.map(({ id, content_hash: hash }) => [String(id), String(hash)]))
+}
+
+const keptPerStatement = 1_000
+
+/** What failed is not gone while its job is listed: it is not tried again before the file changes. */
+const goneSql = `select document from unnest($3::text[]) as file (document)
+  where not exists (select 1 from rag_documents d where d.tenant = $1 and d.collection = $2 and d.id = file.document)
+    and not exists (select 1 from rag_jobs j where j.tenant = $1 and j.collection = $2 and j.document = file.document)`
+
+async function keepFiles(
+  database: Database,
+  { tenant, collection }: Pick<WatchedCollection, 'tenant' | 'collection'>,
+  documents: readonly string[],
+): Promise<string[]> {
+  const gone: string[] = []
+  for (let at = 0; at < documents.length; at += keptPerStatement) {
+    const some = documents.slice(at, at + keptPerStatement)
+    const { rows } = await database.tx(
+      { tenant },
+      async (transaction) => {
+        await noteGiven(transaction, { tenant, collection, documents: some })
+        return transaction.query(goneSql, [tenant, collection, some])
+      },
+      { name: 'keep_files' },
+    )
+    gone.push(...rows.map(({ document }) => String(document)))
+  }
+  return gone
 }

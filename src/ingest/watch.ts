@@ -24,6 +24,8 @@ export interface WatchFolderDeps<Given> {
   readonly remove: (document: string) => Promise<unknown>
   /** What this folder gave before, as the store knows it: document to SHA-256 of its bytes, hex. */
   readonly known: () => Promise<ReadonlyMap<string, string>>
+  /** Hears now and then of files that are as they were given, so that time does not remove them; gives those whose documents are gone. */
+  readonly keep: (documents: readonly string[]) => Promise<readonly string[]>
   /** A file was not taken, or something failed. */
   readonly onSkipped: (document: string, reason: string) => void
 }
@@ -37,6 +39,7 @@ export interface FolderPass<Given> {
 }
 
 const settleMs = 300
+const keepEveryMs = 3_600_000
 
 /** Looks through a folder; remembers sizes and times, so that only what changed is read again. */
 export class FolderWatch<Given = Submitted> {
@@ -48,6 +51,7 @@ export class FolderWatch<Given = Submitted> {
   #timer: Timer | null = null
   #passing: Promise<unknown> = Promise.resolve()
   #isFirst = true
+  #keptAtMs = Number.NEGATIVE_INFINITY
   #isClosed = false
 
   constructor(watched: WatchedFolder, deps: WatchFolderDeps<Given>) {
@@ -102,7 +106,16 @@ export class FolderWatch<Given = Submitted> {
     const removed = this.#watched.removesDeleted ? await this.#removeGone(found, known) : 0
     this.#isFirst = false
     this.#seen = new Map([...this.#seen].filter(([document]) => found.has(document)))
+    await this.#keep()
     return { given, unchanged, removed, skipped }
+  }
+
+  /** What was removed behind the folder's back is given again with the next look. */
+  async #keep(): Promise<void> {
+    const { clock, keep } = this.#deps
+    if (clock.nowMs() - this.#keptAtMs < keepEveryMs) return
+    for (const document of await keep([...this.#seen.keys()])) this.#seen.delete(document)
+    this.#keptAtMs = clock.nowMs()
   }
 
   async #take({ path, document }: FoundFile, known: ReadonlyMap<string, string>): Promise<Given | 'unchanged' | 'skipped'> {

@@ -194,6 +194,7 @@ class RagHalf implements Rag {
       embed: this.#calls.embed,
       writeDocument: (transaction, write) => writeDocument(transaction, write, writeVectors),
       deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
+      forgetAnswers: (tenant) => this.#forgetAnswers(tenant),
       heldVectors,
       embedderDigest: (model) => this.#parts.fleet.digestOf(model, null),
       contextTokens: (model) => this.#models.inputTokens(model),
@@ -288,15 +289,13 @@ class RagHalf implements Rag {
     return settings
   }
 
-  async forget(tenant: string, what: 'answers' | 'generations'): Promise<void> {
-    const { cache } = this.#parts
-    if (what === 'answers') {
-      await cache.purge({ tenant, kind: 'answer' }, { dryRun: false })
-      await cache.purge({ tenant, kind: 'retrieval' }, { dryRun: false })
-      return
-    }
+  async #forgetAnswers(tenant: string): Promise<void> {
+    for (const kind of ['answer', 'retrieval'] as const) await this.#parts.cache.purge({ tenant, kind }, { dryRun: false })
+  }
+
+  async forgetTexts(tenant: string): Promise<void> {
     // Vectors too: a text can be guessed from its vector.
-    await cache.purge({ tenant }, { dryRun: false })
+    await this.#parts.cache.purge({ tenant }, { dryRun: false })
     await this.answers.forgetTexts(tenant)
   }
 

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { createEmbedded } from '../../src/store/embedded.ts'
 import { storeOptions } from '../../src/store/options.ts'
 import { createPostgres } from '../../src/store/postgres.ts'
-import { brokenDocuments, documentOf, revisionText } from './crash-revisions.ts'
+import { brokenDocuments, documentOf, revisionText, sweepLater } from './crash-revisions.ts'
 import { collection, play, prepareStore, submitted, tenant } from './pipeline-play.ts'
 
 const [kind, place, first, last] = process.argv.slice(2)
@@ -35,6 +35,7 @@ for (;;) {
   if (queued + running + paused === 0) break
   await systemClock.sleep(50)
 }
+await sweepLater(database, played.ingest)
 await played.ingest.close()
 for (const broken of await brokenDocuments(database)) say(`broken ${broken}`)
 await database.close()

@@ -1,4 +1,7 @@
 /** What the crash test writes, and how it sees whether the store is whole: every document is one revision with all its chunks and vectors. */
+import { z } from 'zod'
+
+import type { Ingest } from '../../src/ingest/ingest.ts'
 import type { Database } from '../../src/store/database.ts'
 import { keptVectors, sections } from './pipeline-play.ts'
 
@@ -55,9 +58,8 @@ export async function brokenDocuments(database: Database): Promise<string[]> {
     for (const chunk of chunks) if (!vectors.has(`${id}: ${chunk}`)) broken.push(`${id} has a chunk without its vector`)
   }
   if (vectors.size !== chunkCount) broken.push(`${vectors.size} vectors of ${chunkCount} chunks`)
-  const { rows } = await database.tx('system', (transaction) =>
-    transaction.query(`select (select count(*) from rag_chunks)::int as chunks, (select chunks from rag_collections limit 1) as counted,
-      (select count(*) from (select 1 from rag_sources where sha256 is not null group by tenant, collection, document, sha256 having count(*) > 1) s)::int as doubled`),
+  const { rows } = await database.tx('system', ({ query }) =>
+    query('select (select count(*) from rag_chunks)::int as chunks, (select chunks from rag_collections limit 1) as counted'),
   )
   if (Number(rows[0]?.['chunks']) !== chunkCount) broken.push(`${String(rows[0]?.['chunks'])} chunks, ${chunkCount} of them of a document`)
   if (Number(rows[0]?.['counted'] ?? 0) !== chunkCount)
@@ -65,13 +67,21 @@ export async function brokenDocuments(database: Database): Promise<string[]> {
   return broken
 }
 
-/** Rows that a finished ingest leaves behind of its way; all zero when it is clean. */
-export async function leftovers(database: Database): Promise<Record<string, number>> {
-  const tables = ['rag_job_parts', 'rag_job_vectors']
-  const counts: Record<string, number> = {}
-  for (const table of tables) {
-    const { rows } = await database.tx('system', (transaction) => transaction.query(`select count(*)::int as rows from ${table}`))
-    counts[table] = Number(rows[0]?.['rows'])
-  }
-  return counts
+const leftoverSql = `select (select count(*) from rag_job_parts)::int as parts, (select count(*) from rag_job_vectors)::int as vectors,
+  (select count(*) from rag_sources s where not exists (select from rag_documents d
+    where d.tenant = s.tenant and d.collection = s.collection and d.id = s.document and d.content_hash = s.sha256))::int as orphans,
+  (select count(*) from (select 1 from rag_sources group by tenant, collection, document, sha256 having count(*) > 1) s)::int as doubled`
+
+const leftoverRow = z.object({ parts: z.number(), vectors: z.number(), orphans: z.number(), doubled: z.number() })
+
+/** Rows that a finished ingest leaves behind of its way, and bytes of no visible document or kept twice of one; all zero when it is clean. */
+export async function leftovers(database: Database): Promise<z.infer<typeof leftoverRow>> {
+  const { rows } = await database.tx('system', ({ query }) => query(leftoverSql))
+  return leftoverRow.parse(rows[0])
+}
+
+/** Removes what killed processes left of bytes, as time does after an hour. */
+export async function sweepLater(database: Database, ingest: Ingest): Promise<void> {
+  await database.tx('system', ({ query }) => query(`update rag_sources set created_at = created_at - interval '2 hours'`))
+  await ingest.sweep()
 }

@@ -17,7 +17,7 @@ async function expectWhole(database: OpenableDatabase, { accepted, broken }: Cra
   const newest = new Map(Array.from({ length: crashDocuments }, (_, back) => [documentOf(accepted - back), accepted - back]))
   const seen = await visible(database)
   expect(new Map([...seen].map(([id, { revision }]) => [id, revision]))).toEqual(newest)
-  expect(await leftovers(database)).toEqual({ rag_job_parts: 0, rag_job_vectors: 0 })
+  expect(await leftovers(database)).toEqual({ parts: 0, vectors: 0, orphans: 0, doubled: 0 })
 }
 
 /** In [0, 1): one random moment of each of `kills` equal parts, early ones first. */

@@ -58,6 +58,8 @@ export interface Played {
   readonly embedded: string[]
   readonly parsed: string[]
   readonly troubles: unknown[]
+  /** Tenants whose kept answers were forgotten. */
+  readonly forgotten: string[]
   /** Called before each batch; may wait or throw. */
   onEmbed: (texts: readonly string[], options: EmbedOptions) => Promise<void>
   onParse: (source: SourceBytes, signal: AbortSignal) => Promise<void>
@@ -81,6 +83,7 @@ export function play(database: Database, overrides: Partial<IngestOptions> = {},
     embedded: [],
     parsed: [],
     troubles: [],
+    forgotten: [],
     onEmbed: async () => {},
     onParse: async () => {},
     digest: 'd1',
@@ -100,6 +103,7 @@ export function play(database: Database, overrides: Partial<IngestOptions> = {},
       embed,
       writeDocument: (transaction, write) => writeDocument(transaction, write, writeVectors),
       deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
+      forgetAnswers: async (owner) => void played.forgotten.push(owner),
       heldVectors,
       embedderDigest: () => played.digest,
       contextTokens: async () => 256,

@@ -1,13 +1,9 @@
 // From bytes to a visible document on each store: what is embedded and what is not, waiting for the embedder, what is cleared.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
-import { watchInto } from '../../src/ingest/watch-collection.ts'
 import type { Database } from '../../src/store/database.ts'
 import type { IngestOptions } from '../../src/ingest/job-options.ts'
 import { describeStores, serverKinds } from '../store/stores.ts'
@@ -232,39 +228,6 @@ describeStores(kinds, (servers) => {
     expect(await finished(ingest, broken)).toMatchObject({ state: 'done', attempts: 1 })
   })
 
-  test('removes a document with its bytes and jobs, and leaves no row of it in any table', async () => {
-    const played = await startedOn(store)
-    const { ingest, database } = played
-    await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
-    const held = Promise.withResolvers<void>()
-    played.onEmbed = () => held.promise
-    const running = await submitted(ingest, 'a.md', sections(5, ' now'))
-    await reached(ingest, running, ({ stage }) => stage === 'embed')
-    const changed = (): Promise<never> => Promise.reject(new Error('changed meanwhile'))
-    await expect(ingest.remove(place('a.md'), changed)).rejects.toThrow('changed meanwhile')
-    expect(await ingest.source(place('a.md'))).not.toBeNull()
-    expect(await ingest.remove(place('a.md'))).toBe(true)
-    held.resolve()
-    await ingest.close()
-    const tables = ['rag_documents', 'rag_chunks', 'rag_sources', 'rag_source_parts', 'rag_jobs', 'rag_job_parts', 'rag_job_vectors']
-    for (const table of tables) expect([table, await count(database, table)]).toEqual([table, 0])
-    expect((await keptVectors(database)).size).toBe(0)
-    expect(await ingest.job(running)).toBeNull()
-    expect(await ingest.remove(place('a.md'))).toBe(false)
-  })
-
-  test('removes documents that are older than their collection keeps them', async () => {
-    const { ingest, database } = await startedOn(store)
-    await finished(ingest, await submitted(ingest, 'old.md', 'Old.'))
-    await finished(ingest, await submitted(ingest, 'new.md', 'New.'))
-    await database.tx('system', async (transaction) => {
-      await transaction.query(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
-      await transaction.query(`update rag_documents set updated_at = now() - interval '8 days' where id = 'old.md'`)
-    })
-    expect(await ingest.sweep()).toBe(1)
-    expect([await texts(database, 'old.md'), await texts(database, 'new.md')]).toEqual([[], ['New.']])
-  })
-
   test('refuses a document over the limit and keeps nothing of it', async () => {
     const { ingest, database } = await startedOn(store, { sourceBytesMax: 10 })
     await expect(ingest.submitFile(file('big'), bytesOf('more than ten bytes'))).rejects.toMatchObject({ code: 'body_too_large' })
@@ -279,32 +242,5 @@ describeStores(kinds, (servers) => {
     expect(await finished(ingest, job)).toMatchObject({ state: 'done', counts: { upload: { done: 1, total: 1 } } })
     expect(await texts(database, 'page')).toEqual(['Fetched from https://example.org/a'])
     expect((await ingest.source(place('page')))?.source).toMatchObject({ uri: 'https://example.org/a', name: 'page' })
-  })
-
-  test('a watched folder feeds a collection, and removes what was its own only', async () => {
-    const { ingest, database } = await startedOn(store)
-    const folder = mkdtempSync(join(tmpdir(), 'corral-watched-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    writeFileSync(join(folder, 'a.md'), 'From the folder.')
-    await finished(ingest, await submitted(ingest, 'uploaded.md', 'Uploaded.'))
-    const watched = {
-      folder,
-      include: ['*.md'],
-      exclude: [],
-      bytesMax: 1_000,
-      removesDeleted: true,
-      everyMs: 60_000,
-      name: 'docs',
-      tenant,
-      collection,
-    }
-    const skipped: string[] = []
-    const deps = { ingest, database, clock: systemClock, onSkipped: (document: string) => skipped.push(document) }
-    const { given } = await watchInto(watched, deps).pass()
-    for (const { job } of given) await finished(ingest, job)
-    expect(await texts(database, 'a.md')).toEqual(['From the folder.'])
-    rmSync(join(folder, 'a.md'))
-    expect(await watchInto(watched, deps).pass()).toMatchObject({ removed: 1 })
-    expect([await texts(database, 'a.md'), await texts(database, 'uploaded.md'), skipped]).toEqual([[], ['Uploaded.'], []])
   })
 })

@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { Submitted } from '../../src/ingest/documents.ts'
 import type { Job } from '../../src/ingest/job.ts'
 import { FolderWatch, type WatchedFolder } from '../../src/ingest/watch.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
 
 const job = (document: string): Job => ({
   tenant: 't',
@@ -49,8 +50,10 @@ class Play {
   readonly given: string[] = []
   readonly skipped: [string, string][] = []
   readonly watch: FolderWatch
+  readonly clock: Clock
 
-  constructor(more: Partial<WatchedFolder> = {}) {
+  constructor(more: Partial<WatchedFolder> = {}, clock: Clock = systemClock) {
+    this.clock = clock
     const watched = {
       folder: this.folder,
       include: ['**/*.md', '**/*.txt'],
@@ -61,7 +64,7 @@ class Play {
       ...more,
     }
     this.watch = new FolderWatch(watched, {
-      clock: systemClock,
+      clock: this.clock,
       give: async (document, bytes): Promise<Submitted> => {
         const parts: Uint8Array[] = []
         for await (const part of bytes) parts.push(part)
@@ -71,6 +74,7 @@ class Play {
       },
       remove: async (document) => this.held.delete(document),
       known: async () => new Map([...this.held].map(([document, text]) => [document, createHash('sha256').update(text).digest('hex')])),
+      keep: async (documents) => documents.filter((document) => !this.held.has(document)),
       onSkipped: (document, reason) => this.skipped.push([document, reason]),
     })
     onTestFinished(async () => {
@@ -156,4 +160,19 @@ test('sees a new file soon after it was written, and a failed one again at the n
   await expect.poll(() => play.held.get('a.md'), { timeout: 5_000 }).toBe('A')
   play.write('a.md', 'A then')
   await expect.poll(() => play.held.get('a.md'), { timeout: 5_000 }).toBe('A then')
+})
+
+test('gives a file again whose document was removed by others, an hour later at most', async () => {
+  const clock = manualClock()
+  const play = new Play({}, clock)
+  play.write('a.md', 'A')
+  play.write('b.md', 'B')
+  await play.watch.pass()
+  play.held.delete('a.md')
+  expect(await play.watch.pass()).toMatchObject({ given: [], unchanged: 2 })
+  clock.advance(3_600_000)
+  await play.watch.pass()
+  await play.watch.pass()
+  expect(play.held.get('a.md')).toBe('A')
+  expect(play.given.toSorted()).toEqual(['a.md', 'a.md', 'b.md'])
 })

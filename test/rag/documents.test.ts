@@ -97,6 +97,23 @@ test('a document has a tag that changes with it', async () => {
   expect((await gateway.ask('DELETE', `${base}/tagged`, { key })).status).toBe(404)
 })
 
+test('bytes that cannot be read take no place: the document keeps its own, and what only failed can be deleted', async () => {
+  mustBe(200, await raw('id=stays&wait=true', 'Readable.'))
+  const broken = Buffer.from('%PDF-1.7\nbroken')
+  for (const id of ['stays', 'never']) {
+    expect((await raw(`id=${id}&wait=true`, broken)).json['code']).toBe('document_broken')
+  }
+  expect((await get(`${base}/stays/source`)).text).toBe('Readable.')
+  expect(jobsOf(mustBe(200, await gateway.ask('POST', `${base}/stays/reingest?wait=true`, { key })))[0]).toMatchObject({
+    outcome: 'written',
+  })
+  const matched = await gateway.ask('DELETE', `${base}/never`, { key, headers: { 'if-match': '"any"' } })
+  expect([matched.status, matched.json['code']]).toEqual([404, 'document_not_found'])
+  expect((await gateway.ask('DELETE', `${base}/never`, { key })).status).toBe(204)
+  expect(jobsOf(await get('/rag/jobs?document=never'))).toEqual([])
+  expect((await gateway.ask('DELETE', `${base}/never`, { key })).status).toBe(404)
+})
+
 test('a form brings several files, each a job, with the fields before them', async () => {
   const answer = await form(
     [

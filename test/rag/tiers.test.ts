@@ -1,9 +1,10 @@
 // Kept answers through the whole gateway (caching.md §11: I6, C2–C5): after an edit, a deletion or the loss of a right nobody gets what
 // was made before it, and a purge leaves nothing at rest. What the model says tells which text it had before it.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { z } from 'zod'
+import type { z } from 'zod'
 
 import { answerView } from '../../src/http/rag/answer-shapes.ts'
+import { atRest, inMemory } from './kept-texts.ts'
 import { eventsOf, mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
 import { chatModel, otherModel, quoteAll } from './scripted-fleet.ts'
 
@@ -114,13 +115,13 @@ test('C4: after a deletion no answer from the document is given, and after a pur
   const it = await newTenant({ copper, hidden })
   expect((await it.ask(`carts of the ${secretWord} mine`)).text).toContain('412')
   await it.ask('weight of copper', { ...docs, model: otherModel })
-  expect(await atRest(secretWord), 'the scan finds what is there').not.toEqual([])
+  expect(await atRest(gateway, secretWord), 'the scan finds what is there').not.toEqual([])
   mustBe(204, await it.call('DELETE', '/rag/collections/docs/documents/hidden?purge=true'))
-  expect(await inMemory(it), 'in memory').toBe(0)
+  expect(await inMemory(gateway, it.name), 'in memory').toBe(0)
   const after = await it.ask(`carts of the ${secretWord} mine`)
   expect(after).toMatchObject({ cached: false, citations: [] })
   expect(after.text).not.toContain('412')
-  expect(await atRest('412 carts'), 'in the database').toEqual([])
+  expect(await atRest(gateway, '412 carts'), 'in the database').toEqual([])
 })
 
 test('C4: an answer that is under way at a purge leaves its text nowhere', async () => {
@@ -134,8 +135,8 @@ test('C4: an answer that is under way at a purge leaves its text nowhere', async
   const events = eventsOf(await stream.rest())
   const { id } = answerView.parse(events.at(-1)?.data)
   mustBe(200, await it.call('GET', `/rag/answers/${id}/feedback`))
-  expect(await atRest('733 lamps')).toEqual([])
-  expect((await inMemory(it, 'answer')) + (await inMemory(it, 'inference'))).toBe(0)
+  expect(await atRest(gateway, '733 lamps')).toEqual([])
+  expect((await inMemory(gateway, it.name, 'answer')) + (await inMemory(gateway, it.name, 'inference'))).toBe(0)
 })
 
 test('C4: a deletion alone leaves no kept answer of the tenant', async () => {
@@ -143,9 +144,9 @@ test('C4: a deletion alone leaves no kept answer of the tenant', async () => {
   const other = await newTenant({ copper })
   await it.ask('tin melts at how many degrees')
   await other.ask(question)
-  expect(await inMemory(it, 'answer')).toBeGreaterThan(0)
+  expect(await inMemory(gateway, it.name, 'answer')).toBeGreaterThan(0)
   mustBe(204, await it.call('DELETE', '/rag/collections/docs/documents/tin'))
-  expect(await inMemory(it, 'answer')).toBe(0)
+  expect(await inMemory(gateway, it.name, 'answer')).toBe(0)
   expect((await other.ask(question)).cached, 'another tenant keeps its own').toBe(true)
 })
 
@@ -261,31 +262,5 @@ test('who asks for nothing to be kept is asked anew and leaves nothing', async (
   const body = { ...docs, question, stream: false }
   const answer = await gateway.ask('POST', '/rag/chat', { key: it.key, body, headers: { 'cache-control': 'no-store' } })
   mustBe(200, answer)
-  expect(await inMemory(it, 'answer')).toBe(0)
+  expect(await inMemory(gateway, it.name, 'answer')).toBe(0)
 })
-
-/** Tables in which `words` stand, as text or as bytes. */
-async function atRest(words: string): Promise<string[]> {
-  const hex = Buffer.from(words).toString('hex')
-  return gateway.database.tx('system', async (transaction) => {
-    const { rows } = await transaction.query(
-      `select table_name from information_schema.tables where table_schema = current_schema() and table_type = 'BASE TABLE'`,
-    )
-    const found: string[] = []
-    for (const { name } of rows.map((row) => ({ name: z.string().parse(row.table_name) }))) {
-      const like = `select 1 from "${name}" as one where one::text like $1 or one::text like $2 limit 1`
-      const hits = await transaction.query(like, [`%${words}%`, `%${hex}%`])
-      if (hits.rows.length > 0) found.push(name)
-    }
-    return found
-  })
-}
-
-const counted = z.object({ memory: z.number() })
-
-/** Entries of a tenant that a purge would remove from memory. */
-async function inMemory({ name }: Tenant, kind?: string): Promise<number> {
-  const operator = await gateway.key({ tenant: 'local', scopes: ['admin'] })
-  const body = { tenant: name, ...(kind === undefined ? {} : { kind }), dryRun: true }
-  return counted.parse(mustBe(200, await gateway.ask('POST', '/admin/cache/purge', { key: operator, body })).json).memory
-}

@@ -36,6 +36,7 @@ export async function watchFolder(wishes: WatchWishes): Promise<never> {
   const [folder = '.'] = paths
   const { signal } = new AbortController()
   const open = new Map<string, string>()
+  const failed = new Set<string>()
   const say = sayer(wishes)
   const hashes = await knownHashes(gateway, collection, new Set(sources.map(({ document }) => document)))
   const watch = new FolderWatch<JobView>(
@@ -52,6 +53,7 @@ export async function watchFolder(wishes: WatchWishes): Promise<never> {
           onWait: (reason) => reason !== null && say('', 'waiting', reason),
         })
         open.set(job.id, document)
+        failed.delete(document)
         hashes.set(document, '')
         return job
       },
@@ -61,6 +63,11 @@ export async function watchFolder(wishes: WatchWishes): Promise<never> {
         say(document, 'removed', '')
       },
       known: () => Promise.resolve(hashes),
+      keep: async (documents) => {
+        const held = await knownHashes(gateway, collection, new Set(documents))
+        const under = new Set(open.values())
+        return documents.filter((document) => !held.has(document) && !under.has(document) && !failed.has(document))
+      },
       onSkipped: (document, reason) => say(document, 'failed', reason),
     },
   )
@@ -74,6 +81,7 @@ export async function watchFolder(wishes: WatchWishes): Promise<never> {
     const jobs = await lookUpJobs(gateway, collection, [...open.keys()]).catch(() => [])
     for (const job of jobs.filter(isOver)) {
       open.delete(job.id)
+      if (job.state === 'failed') failed.add(job.document)
       say(job.document, job.state === 'done' ? (job.outcome ?? 'written') : job.state, job.error?.message ?? '')
     }
   }

@@ -125,7 +125,7 @@ async function purge(context: RagContext, deps: RagDeps): Promise<Response> {
     return purgeCollection(transaction, { tenant, name: found.name }, service.purgeVectors)
   })
   if (emptied === null) throw noCollection(parameter(context, 'name'))
-  await forget(context, deps, tenant)
+  await purgeTexts(context, deps, tenant)
   deps.onChange('purge collection', emptied.name, actOf(context, deps))
   return context.json(viewOf(emptied), 200, { etag: tagOf(emptied), ...noStore })
 }
@@ -138,7 +138,7 @@ async function remove(context: RagContext, deps: RagDeps): Promise<Response> {
     await deleteCollection(transaction, { tenant, name: found.name }, service.purgeVectors)
     return found.name
   })
-  await forget(context, deps, tenant)
+  await purgeTexts(context, deps, tenant)
   deps.onChange('delete collection', name, actOf(context, deps))
   return context.body(null, 204)
 }
@@ -158,9 +158,9 @@ async function withoutDocuments<T>(
   })
 }
 
-/** `?purge=true`: also what models said with the removed text before them, of the whole tenant. */
-export function forget(context: RagContext, { service }: RagDeps, tenant: string): Promise<void> {
-  return service.forget(tenant, context.req.query('purge') === 'true' ? 'generations' : 'answers')
+/** With `?purge=true`, what models said with the removed text before them goes as well, of the whole tenant. */
+export async function purgeTexts(context: RagContext, { service }: RagDeps, tenant: string): Promise<void> {
+  if (context.req.query('purge') === 'true') await service.forgetTexts(tenant)
 }
 
 function mustMatchCollection(context: RagContext, found: Collection): void {

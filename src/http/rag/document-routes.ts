@@ -6,7 +6,7 @@ import { documentText, type DocumentView, getDocument, listDocuments } from '../
 import type { Transaction } from '../../store/database.ts'
 import { actOf, json, ownRoute, parameter } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
-import { forget } from './collection-routes.ts'
+import { purgeTexts } from './collection-routes.ts'
 import { takeDocuments } from './document-upload.ts'
 import { change } from './idempotency.ts'
 import { answerJobs } from './job-answer.ts'
@@ -170,17 +170,19 @@ async function reingestAll(context: RagContext, deps: RagDeps): Promise<Response
 }
 
 async function remove(context: RagContext, deps: RagDeps): Promise<Response> {
-  const { place } = await found(context, deps)
-  const { tenant, document } = place
+  const document = parameter(context, 'id')
+  const place = await inCollection(context, deps, (_, owner) => Promise.resolve({ ...owner, document }))
+  const { tenant } = place
   // Within the change itself and under the collection's lock: a new revision of this moment is not removed by an old tag.
   const check = async (transaction: Transaction): Promise<void> => {
     await heldCollectionOf(context, transaction, tenant)
     const view = await getDocument(transaction, place)
     if (view !== null) mustMatch(context, tagOf(view))
+    else if (context.req.header('if-match') !== undefined) throw noDocument(document)
   }
   if (!(await deps.service.ingest.remove(place, check))) throw noDocument(document)
-  await forget(context, deps, place.tenant)
-  deps.onChange('delete document', `${parameter(context, 'name')}/${place.document.slice(0, 200)}`, actOf(context, deps))
+  await purgeTexts(context, deps, tenant)
+  deps.onChange('delete document', `${parameter(context, 'name')}/${document.slice(0, 200)}`, actOf(context, deps))
   return context.body(null, 204)
 }
 

@@ -41,8 +41,8 @@ export interface RagService {
   newSettings(wanted: Partial<CollectionSettings>): Promise<CollectionSettings>
   /** The model that answers where none was named: one that the caller may use. */
   chatModel(principal: Principal): Promise<string>
-  /** Removes what was made from documents of a tenant: kept answers; or all that is cached of what models said to it, and the texts of its answers. */
-  forget(tenant: string, what: 'answers' | 'generations'): Promise<void>
+  /** Removes all that is cached of what models said to a tenant, and the texts of its answers. */
+  forgetTexts(tenant: string): Promise<void>
   /** Resolves when changes of assistants made here are known here. */
   assistantsKnown(): Promise<void>
 }

@@ -1,0 +1,216 @@
+// What leaves nothing behind: documents that are removed, whose time is over, or whose file is gone, and bytes that nothing needs.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+
+import { systemClock } from '../../src/base/clock.ts'
+import { CorralError } from '../../src/core/errors.ts'
+import { storeSource } from '../../src/ingest/sources.ts'
+import { watchInto } from '../../src/ingest/watch-collection.ts'
+import type { Database } from '../../src/store/database.ts'
+import { describeStores, serverKinds } from '../store/stores.ts'
+import {
+  bytesOf,
+  collection,
+  count,
+  emptyStore,
+  file,
+  finished,
+  keptVectors,
+  play,
+  type Played,
+  prepareStore,
+  reached,
+  sections,
+  submitted,
+  tenant,
+  texts,
+} from './pipeline-play.ts'
+
+const kinds = ['embedded', ...(serverKinds.length > 0 ? (['pgbouncer'] as const) : [])] as const
+
+interface Started extends Played {
+  readonly database: Database
+}
+
+const place = (document: string) => ({ tenant, collection, document })
+
+describeStores(kinds, (servers) => {
+  let store: Database
+  beforeAll(async () => {
+    store = await servers.open()
+    await prepareStore(store, [])
+  })
+  afterAll(() => store.close())
+
+  async function startedOn(database: Database): Promise<Started> {
+    await emptyStore(database)
+    await prepareStore(database)
+    const played = play(database)
+    onTestFinished(() => played.ingest.close())
+    played.ingest.start()
+    return Object.assign(played, { database })
+  }
+
+  const age = (change: string): Promise<unknown> => store.tx('system', ({ query }) => query(change))
+
+  test('removes a document with its bytes and jobs, and leaves no row of it in any table', async () => {
+    const played = await startedOn(store)
+    const { ingest, database } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
+    const held = Promise.withResolvers<void>()
+    played.onEmbed = () => held.promise
+    const running = await submitted(ingest, 'a.md', sections(5, ' now'))
+    await reached(ingest, running, ({ stage }) => stage === 'embed')
+    const changed = (): Promise<never> => Promise.reject(new Error('changed meanwhile'))
+    await expect(ingest.remove(place('a.md'), changed)).rejects.toThrow('changed meanwhile')
+    expect(await ingest.source(place('a.md'))).not.toBeNull()
+    expect(await ingest.remove(place('a.md'))).toBe(true)
+    held.resolve()
+    await ingest.close()
+    const tables = ['rag_documents', 'rag_chunks', 'rag_sources', 'rag_source_parts', 'rag_jobs', 'rag_job_parts', 'rag_job_vectors']
+    for (const table of tables) expect([table, await count(database, table)]).toEqual([table, 0])
+    expect((await keptVectors(database)).size).toBe(0)
+    expect(await ingest.job(running)).toBeNull()
+    expect(await ingest.remove(place('a.md'))).toBe(false)
+  })
+
+  test('removes documents that are older than their collection keeps them', async () => {
+    const { ingest, database } = await startedOn(store)
+    await finished(ingest, await submitted(ingest, 'old.md', 'Old.'))
+    await finished(ingest, await submitted(ingest, 'new.md', 'New.'))
+    await database.tx('system', async (transaction) => {
+      await transaction.query(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
+      await transaction.query(`update rag_documents set updated_at = now() - interval '8 days'`)
+      await transaction.query(`update rag_sources set given_at = now() - interval '8 days' where document = 'old.md'`)
+    })
+    expect(await ingest.sweep()).toBe(1)
+    expect([await texts(database, 'old.md'), await texts(database, 'new.md')]).toEqual([[], ['New.']])
+  })
+
+  test('a watched folder feeds a collection, and removes what was its own only', async () => {
+    const { ingest, database } = await startedOn(store)
+    const folder = mkdtempSync(join(tmpdir(), 'corral-watched-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    writeFileSync(join(folder, 'a.md'), 'From the folder.')
+    await finished(ingest, await submitted(ingest, 'uploaded.md', 'Uploaded.'))
+    const watched = {
+      folder,
+      include: ['*.md'],
+      exclude: [],
+      bytesMax: 1_000,
+      removesDeleted: true,
+      everyMs: 60_000,
+      name: 'docs',
+      tenant,
+      collection,
+    }
+    const skipped: string[] = []
+    const deps = { ingest, database, clock: systemClock, onSkipped: (document: string) => skipped.push(document) }
+    const { given } = await watchInto(watched, deps).pass()
+    for (const { job } of given) await finished(ingest, job)
+    expect(await texts(database, 'a.md')).toEqual(['From the folder.'])
+    rmSync(join(folder, 'a.md'))
+    expect(await watchInto(watched, deps).pass()).toMatchObject({ removed: 1 })
+    expect([await texts(database, 'a.md'), await texts(database, 'uploaded.md'), skipped]).toEqual([[], ['Uploaded.'], []])
+  })
+
+  test('a document that is given again as it is has its time anew, and only the first of its bytes are kept', async () => {
+    const { ingest } = await startedOn(store)
+    await finished(ingest, await submitted(ingest, 'daily.md', 'Daily.'))
+    await finished(ingest, await submitted(ingest, 'once.md', 'Once.'))
+    await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
+    await age(`update rag_documents set updated_at = now() - interval '8 days'`)
+    await age(`update rag_sources set given_at = now() - interval '8 days'`)
+    expect(await finished(ingest, await submitted(ingest, 'daily.md', 'Daily.'))).toMatchObject({ outcome: 'unchanged' })
+    expect(await count(store, 'rag_sources')).toBe(2)
+    expect(await ingest.sweep()).toBe(1)
+    expect([await texts(store, 'once.md'), await texts(store, 'daily.md')]).toEqual([[], ['Daily.']])
+  })
+
+  test('time forgets the kept answers of a tenant once, whatever it removes, and those of no other', async () => {
+    const { ingest, forgotten } = await startedOn(store)
+    for (const id of ['a.md', 'b.md', 'c.md']) await finished(ingest, await submitted(ingest, id, `Of ${id}.`))
+    await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
+    await age(`update rag_documents set updated_at = now() - interval '8 days'`)
+    await age(`update rag_sources set given_at = now() - interval '8 days'`)
+    expect(await ingest.sweep()).toBe(3)
+    expect(forgotten).toEqual([tenant])
+    expect(await ingest.sweep()).toBe(0)
+    expect(forgotten).toEqual([tenant])
+  })
+
+  test('time does not remove what lies in a watched folder', async () => {
+    const { ingest } = await startedOn(store)
+    const folder = mkdtempSync(join(tmpdir(), 'corral-watched-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    writeFileSync(join(folder, 'a.md'), 'From the folder.')
+    const watched = {
+      folder,
+      include: ['*.md'],
+      exclude: [],
+      bytesMax: 1_000,
+      removesDeleted: true,
+      everyMs: 60_000,
+      name: 'docs',
+      tenant,
+      collection,
+    }
+    const deps = { ingest, database: store, clock: systemClock, onSkipped: () => {} }
+    const { given } = await watchInto(watched, deps).pass()
+    for (const { job } of given) await finished(ingest, job)
+    await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
+    await age(`update rag_documents set updated_at = now() - interval '8 days'`)
+    await age(`update rag_sources set given_at = now() - interval '8 days'`)
+    expect(await watchInto(watched, deps).pass()).toMatchObject({ given: [], unchanged: 1 })
+    expect(await ingest.sweep()).toBe(0)
+    expect(await texts(store, 'a.md')).toEqual(['From the folder.'])
+  })
+
+  test('a document that only failed can be removed, and nothing of it stays', async () => {
+    const played = await startedOn(store)
+    const { ingest } = played
+    played.onParse = () => Promise.reject(new CorralError('invalid_request', 'the document is encrypted'))
+    await finished(ingest, await submitted(ingest, 'locked.pdf', '%PDF'))
+    expect(await count(store, 'rag_sources')).toBe(1)
+    expect(await ingest.remove(place('locked.pdf'))).toBe(true)
+    expect([await count(store, 'rag_sources'), await count(store, 'rag_jobs')]).toEqual([0, 0])
+    expect(await ingest.remove(place('locked.pdf'))).toBe(false)
+  })
+
+  test('the bytes of a job that failed go when it is listed no more', async () => {
+    const played = await startedOn(store)
+    const { ingest } = played
+    played.onParse = () => Promise.reject(new CorralError('invalid_request', 'the document is encrypted'))
+    await finished(ingest, await submitted(ingest, 'locked.pdf', '%PDF'))
+    await age(`update rag_sources set created_at = now() - interval '2 hours'`)
+    await ingest.sweep()
+    expect([await count(store, 'rag_sources'), await count(store, 'rag_jobs')]).toEqual([1, 1])
+    await age(`update rag_jobs set finished_at = now() - interval '31 days'`)
+    await ingest.sweep()
+    expect([await count(store, 'rag_sources'), await count(store, 'rag_jobs')]).toEqual([0, 0])
+  })
+
+  test('bytes that a process left when it was killed are swept, and no others', async () => {
+    const { ingest } = await startedOn(store)
+    const stored = (document: string, text: string) => storeSource(store, file(document), { bytes: bytesOf(text), bytesMax: 1_000 })
+    await finished(ingest, await submitted(ingest, 'kept.md', 'Kept.'))
+    await stored('kept.md', 'Never a job.')
+    await stored('kept.md', 'Kept.')
+    await stored('new.md', 'Never a document.')
+    await ingest.sweep()
+    expect(await count(store, 'rag_sources')).toBe(4)
+    await age(`update rag_sources set created_at = created_at - interval '2 hours'`)
+    await stored('new.md', 'A moment ago.')
+    await ingest.sweep()
+    const { rows } = await store.tx('system', ({ query }) => query('select document, size_bytes from rag_sources order by document'))
+    expect(rows.map(({ document, size_bytes: bytes }) => [document, Number(bytes)])).toEqual([
+      ['kept.md', 5],
+      ['new.md', 13],
+    ])
+    const kept = await ingest.source(place('kept.md'))
+    expect(kept).not.toBeNull()
+  })
+})
