@@ -4,6 +4,9 @@
  * occur twice are computed once. A shard that is late while others are done is sent a second time elsewhere, and the first
  * answer counts; so a hung node costs no item. Order and shape of the answer are those of a single node.
  *
+ * A `keep_alive` of 0 is taken out of the shards, since a node would unload the model between two of them: once the batch is
+ * over the nodes that worked on it let go of the model.
+ *
  * Safe because embeddings of one digest are equal to the byte whatever batch they come in (ollama-contract-verified.md §j).
  */
 import { CallSignal } from '../base/abort.ts'
@@ -26,6 +29,8 @@ export interface EmbedSplitDeps {
   readonly clock: Clock
   /** A shard was sent a second time: because it was late, or by the hedging option. */
   readonly onResend: (node: string | null, reason: 'straggler' | 'hedge') => void
+  /** Has nodes, by name, let go of a model. */
+  readonly letGo: (model: string, nodes: ReadonlySet<string>) => void
 }
 
 /** Shards per node: enough that the last ones even out, few enough that the cost per request stays small. */
@@ -143,8 +148,9 @@ class Batch {
     this.#call = call
     this.#plan = plan
     this.#startedAtMs = deps.clock.nowMs()
+    const base = plan.shards.length > 1 && request.envelope.keepAliveSeconds === 0 ? withField(request, 'keep_alive', 'null') : request
     this.#shards = plan.shards.map(({ inputJson, items }) => ({
-      request: shardRequest(request, inputJson),
+      request: withField(base, 'input', inputJson),
       items,
       copies: [],
       part: null,
@@ -222,6 +228,14 @@ class Batch {
     for (const shard of this.#shards) {
       if (shard.part === null) for (const { call } of shard.copies) call.signal.abort(reason)
     }
+    this.#letGo()
+  }
+
+  #letGo(): void {
+    const { model, envelope } = this.#request
+    if (model === null || envelope.keepAliveSeconds !== 0 || this.#shards.length === 1) return
+    const nodes = this.#shards.flatMap(({ copies }) => copies.map(({ call }) => call.progress.node)).filter((node) => node !== null)
+    this.#deps.letGo(model, new Set(nodes))
   }
 
   #watch(): void {
@@ -290,8 +304,8 @@ function splitOutcome(bytes: number, promptTokens: number, times: { loadMs: numb
   return { kind: 'ok', usage: { promptTokens, ...unknown, ...times }, frames: 0, bytes, error: null }
 }
 
-function shardRequest(request: InferenceRequest, inputJson: string): InferenceRequest {
-  const body = replaceField(request.body, request.envelope, 'input', inputJson)
+function withField(request: InferenceRequest, name: string, json: string): InferenceRequest {
+  const body = replaceField(request.body, request.envelope, name, json)
   return { ...request, body, envelope: scanEnvelope(body, { depthMax: Infinity, keysMax: Infinity }) }
 }
 

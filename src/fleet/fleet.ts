@@ -113,6 +113,7 @@ export class Fleet {
       options,
       clock,
       onResend: events.shardResent,
+      letGo: (model, names) => void this.operations.letGo(model, names),
     } satisfies EmbedSplitDeps)
     this.operations = createOperations({
       nodes,

@@ -10,6 +10,7 @@ import type { Attempt } from './attempt.ts'
 import type { FleetNode } from './node.ts'
 import type { FleetOptions } from './options.ts'
 import type { NodeUse, Runner } from './runner.ts'
+import { unloadModel } from './unload.ts'
 
 export interface WatchdogDeps {
   readonly clock: Clock
@@ -81,10 +82,7 @@ export class Watchdog {
   }
 
   async #unload(node: FleetNode, model: string): Promise<void> {
-    const body = JSON.stringify({ model, keep_alive: 0 })
-    const request = { method: 'POST', path: '/api/generate', headers: ['content-type', 'application/json'], body }
-    const answer = await node.transport.request(request, { timeoutMs: this.#deps.options().operations.timeoutMs }).catch(() => null)
-    if (answer?.status !== 200) return
+    if (!(await unloadModel(node, model, this.#deps.options().operations.timeoutMs))) return
     this.freed += 1
     this.#deps.onFreed(node.name, model)
   }

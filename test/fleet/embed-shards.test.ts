@@ -65,6 +65,7 @@ function setUp(embed: Record<string, unknown> = {}, call = makeCall()) {
     pools,
     options: () => options,
     clock,
+    letGo: () => undefined,
     onResend: (node, reason) => resent.push(`${reason} ${node ?? ''}`),
   })
   const texts = Array.from({ length: 40 }, (_, index) => String(index))

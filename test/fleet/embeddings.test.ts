@@ -61,6 +61,18 @@ describe('the answer', () => {
     expect(after.every((count, index) => count > (before[index] ?? 0))).toBe(true)
   })
 
+  test('with keep_alive 0 is computed without a load between shards, and then nobody keeps the model', async () => {
+    const gateway = await openWarm()
+    const body = { model, input: texts(120), keep_alive: 0 }
+    const before = gateway.sims.map((sim) => sim.stats().byPath[embed] ?? 0)
+    const split = parse(await ask(`${gateway.url}${embed}`, body))
+    expect(gateway.sims.map((sim) => sim.stats().loads)).toEqual([1, 1, 1])
+    expect(gateway.sims.every((sim, index) => (sim.stats().byPath[embed] ?? 0) > (before[index] ?? 0) + 1)).toBe(true)
+    await until(() => gateway.app.fleet.nodes.every(({ loaded }) => loaded.size === 0), 'all nodes let go of the model')
+    expect(split.embeddings).toEqual((await fromOneNode(gateway, body)).embeddings)
+    await expectIdle(gateway)
+  })
+
   test('items that occur twice are computed once', async () => {
     const gateway = await openWarm({ nodes: 1 })
     const input = [...texts(3), ...texts(3), 'text number 1']

@@ -10,6 +10,7 @@ import { isCloudModel } from '../../wire/model-name.ts'
 import type { Catalogue } from '../catalogue.ts'
 import type { FleetNode } from '../node.ts'
 import type { NodeUse } from '../runner.ts'
+import { unloadModel } from '../unload.ts'
 import { usableNodes } from './answers.ts'
 import { type BlobUpload, createBlobHead, uploadBlob } from './blobs.ts'
 import { createBroadcast, mergeResults, sendToAll } from './broadcast.ts'
@@ -30,6 +31,8 @@ export interface Operations {
   readonly pinned: Relay
   readonly blob: Relay
   uploadBlob(upload: BlobUpload, call: Call): Promise<WholeAnswer>
+  /** Has the nodes of these names let go of the model (canonical name). Never rejects. */
+  letGo(model: string, nodes: ReadonlySet<string>): Promise<void>
 }
 
 export function createOperations(deps: OperationDeps): Operations {
@@ -41,6 +44,7 @@ export function createOperations(deps: OperationDeps): Operations {
     pinned: (request, call) => deps.one({ ...request, avoid: allBut(deps, pinnedNode(deps, request, call)) }, call),
     blob: createBlobHead(deps),
     uploadBlob: (upload, call) => uploadBlob(deps, upload, call),
+    letGo: (model, nodes) => letGo(deps, model, nodes),
   }
 }
 
@@ -103,11 +107,22 @@ async function unload(deps: OperationDeps, request: InferenceRequest, call: Call
   const holders = usable.filter((node) => node.models.has(name))
   const nodes = holders.length > 0 ? holders : usable.slice(0, 1)
   const answer = mergeResults(call, await sendToAll(deps, request, nodes), 'unload')
+  noteUnloaded(deps, name, nodes)
+  return answer
+}
+
+async function letGo(deps: OperationDeps, model: string, names: ReadonlySet<string>): Promise<void> {
+  const nodes = deps.nodes().filter(({ name }) => names.has(name))
+  const { timeoutMs } = deps.options().operations
+  await Promise.all(nodes.map((node) => unloadModel(node, model, timeoutMs)))
+  noteUnloaded(deps, model, nodes)
+}
+
+function noteUnloaded(deps: OperationDeps, model: string, nodes: readonly FleetNode[]): void {
   for (const node of nodes) {
-    for (const runner of deps.use(node).runners.values()) if (runner.model === name) runner.lastServedMs = -Infinity
+    for (const runner of deps.use(node).runners.values()) if (runner.model === model) runner.lastServedMs = -Infinity
     void deps.prober.refreshLoaded(node)
   }
-  return answer
 }
 
 /** Empty when nobody whom the caller may ask holds the model: any of them then gives the exact error. */
