@@ -49,7 +49,7 @@ function judge(set: RetrievalSet, corpus: Corpus, rounds: number): Judged {
     for (const query of set.queries) {
       const passages = corpus.search(query.text, passagesMax).map((hit, index) => new Passage(index + 1, hit))
       const written = scriptAnswer(passages, random)
-      const stream = new CitedStream(passages)
+      const stream = new CitedStream(passages, null)
       const parts = pieces(written.map(({ text }) => text).join(' '), random).flatMap((piece) => stream.push(piece))
       parts.push(...stream.end())
       account(judged, { written, stream, corpus })

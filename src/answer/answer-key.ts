@@ -10,7 +10,7 @@ import type { SamplingValue } from './chat-request.ts'
 import { promptVersion, type Turn } from './prompt.ts'
 
 /** Raised when what is stored or how answers are made changes. */
-const tierVersion = 1
+const tierVersion = 2
 
 export interface KeyParts {
   readonly tenant: string

@@ -7,12 +7,15 @@ import { CorralError } from '../core/errors.ts'
 import type { Answer, Outcome, Provenance, StreamAnswer } from '../core/relay.ts'
 import { decodeErrorMessage } from '../wire/render-error.ts'
 import { readChatFrames } from './chat-frames.ts'
-import { type CitedPart, CitedStream } from './cited-stream.ts'
+import { type CitedPart, CitedStream, hasAddress } from './cited-stream.ts'
+import { VisibleText } from './invisible.ts'
 import type { Passage } from './passage.ts'
+import type { PromptSecrets } from './prompt-secrets.ts'
+import { ShownText } from './shown-text.ts'
 
 export type AnswerEvent =
   | { readonly kind: 'text'; readonly text: string }
-  /** What a reasoning model thinks aloud: no claim of the answer, not checked. */
+  /** What a reasoning model thinks aloud: no claim of the answer, its citations are not checked. */
   | { readonly kind: 'thinking'; readonly text: string }
   | { readonly kind: 'citation'; readonly citation: Citation }
 
@@ -42,13 +45,19 @@ export interface AnswerStream {
 
 export type SummaryFacts = Pick<GroundedSummary, 'query' | 'strength' | 'degraded'>
 
+/** What an answer is made from, and what of its instructions it must not repeat; null: nothing. */
+export interface Grounds {
+  readonly passages: readonly Passage[]
+  readonly secrets: PromptSecrets | null
+}
+
 /** The stream of a node's answer. Throws what an answer with an error status says. */
-export function generatedAnswer(answer: Answer, passages: readonly Passage[], facts: SummaryFacts): AnswerStream {
+export function generatedAnswer(answer: Answer, grounds: Grounds, facts: SummaryFacts): AnswerStream {
   if (answer.status !== 200) {
     if (answer.kind === 'stream') answer.frames.cancel(new Error(`status ${answer.status}`))
     throw failureOf(answer)
   }
-  return new GeneratedAnswer(answer, passages, facts)
+  return new GeneratedAnswer(answer, grounds, facts)
 }
 
 function failureOf(answer: Answer): CorralError {
@@ -64,17 +73,19 @@ class GeneratedAnswer implements AnswerStream {
   readonly kept = false
   readonly #answer: Answer
   readonly #cited: CitedStream
+  readonly #thought: ThoughtText
   readonly #facts: SummaryFacts
   #doneReason: string | null = null
   #isOpen = true
   #onCancel: () => void = () => undefined
 
-  constructor(answer: Answer, passages: readonly Passage[], facts: SummaryFacts) {
+  constructor(answer: Answer, { passages, secrets }: Grounds, facts: SummaryFacts) {
     this.#answer = answer
     this.provenance = answer.provenance
     this.headers = limitHeadersOf(answer)
     this.sources = passages.map(({ source }) => source)
-    this.#cited = new CitedStream(passages)
+    this.#cited = new CitedStream(passages, secrets)
+    this.#thought = new ThoughtText(passages, secrets)
     this.#facts = facts
   }
 
@@ -82,6 +93,7 @@ class GeneratedAnswer implements AnswerStream {
     const answer = this.#answer
     if (answer.kind === 'stream') await this.#drain(answer, sink)
     else this.#take(answer.body, sink)
+    this.#think(this.#thought.end(), sink)
     this.#hand(this.#cited.end(), sink)
     const outcome = await answer.outcome
     return { summary: this.#summary(), doneReason: this.#doneReason, outcome }
@@ -115,10 +127,17 @@ class GeneratedAnswer implements AnswerStream {
 
   #take(frames: Buffer, sink: AnswerSink): void {
     for (const { text, thinking, doneReason } of readChatFrames(frames)) {
-      if (thinking !== '') this.#offer(sink, { kind: 'thinking', text: thinking })
-      if (text !== '') this.#hand(this.#cited.push(text), sink)
+      this.#think(this.#thought.push(thinking), sink)
+      if (text !== '') {
+        this.#think(this.#thought.end(), sink)
+        this.#hand(this.#cited.push(text), sink)
+      }
       this.#doneReason = doneReason ?? this.#doneReason
     }
+  }
+
+  #think(text: string, sink: AnswerSink): void {
+    if (text !== '') this.#offer(sink, { kind: 'thinking', text })
   }
 
   #hand(parts: readonly CitedPart[], sink: AnswerSink): void {
@@ -131,7 +150,39 @@ class GeneratedAnswer implements AnswerStream {
 
   #summary(): GroundedSummary {
     const { text, citations, gate } = this.#cited
-    return { ...this.#facts, text, sources: this.sources, citations, gate, unsupported: this.#cited.unsupported(), refused: false }
+    const withheld = gate.withheld + this.#thought.withheld
+    return {
+      ...this.#facts,
+      text,
+      sources: this.sources,
+      citations,
+      gate: { ...gate, withheld },
+      unsupported: this.#cited.unsupported(),
+      refused: false,
+    }
+  }
+}
+
+/** What a model thinks aloud, made safe as its answer is. */
+class ThoughtText {
+  readonly #visible = new VisibleText()
+  readonly #shown: ShownText
+
+  constructor(passages: readonly Passage[], secrets: PromptSecrets | null) {
+    this.#shown = new ShownText((url) => hasAddress(passages, url), secrets)
+  }
+
+  get withheld(): number {
+    return this.#shown.withheld
+  }
+
+  push(text: string): string {
+    return text === '' ? '' : this.#shown.push(this.#visible.push(text))
+  }
+
+  /** What was held back. */
+  end(): string {
+    return this.#shown.push(this.#visible.end()) + this.#shown.flush()
   }
 }
 

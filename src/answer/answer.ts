@@ -11,12 +11,13 @@ import type { RetrievalStrength } from '../core/citation.ts'
 import type { SearchAnswer } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Outcome, Relay, Usage } from '../core/relay.ts'
-import { type AnswerStream, type FinishedAnswer, generatedAnswer, type SummaryFacts } from './answer-stream.ts'
+import { type AnswerStream, type FinishedAnswer, generatedAnswer, type Grounds, type SummaryFacts } from './answer-stream.ts'
 import { type AnswerTierDeps, keep, placeOf, readKept, type TierPlace } from './answer-tier.ts'
 import { chatRequest, type SamplingValue } from './chat-request.ts'
 import { withoutInvisible } from './invisible.ts'
 import type { AnswerOptions } from './options.ts'
 import { buildPrompt, type GroundedPrompt, type Turn } from './prompt.ts'
+import { PromptSecrets } from './prompt-secrets.ts'
 import { keptAnswer, refusal } from './ready-answer.ts'
 import { retrievalLimitMs, type Search, searchWithin } from './retrieval.ts'
 import { type Rewritten, rewriteQuestion } from './rewrite.ts'
@@ -72,7 +73,7 @@ export async function answer(request: AnswerRequest, call: Call, deps: AnswerDep
     return watched(refusal(asked.question, found.facts, deps.clock.nowMs()), { asked, call, place: null, deps, spent })
   }
   const prompt = promptFor(asked, found.answer, deps)
-  const stream = generatedAnswer(await deps.relay(generation(asked, prompt, deps), call), prompt.passages, found.facts)
+  const stream = generatedAnswer(await deps.relay(generation(asked, prompt, deps), call), groundsOf(asked, prompt), found.facts)
   return watched(stream, { asked, call, place, deps, spent, learn: { model: asked.model, rough: prompt.rough } })
 }
 
@@ -163,6 +164,12 @@ function promptFor(asked: AnswerRequest, found: SearchAnswer, deps: AnswerDeps):
     throw new CorralError('invalid_request', `the instructions and the question leave no room for passages in ${contextTokens} tokens`)
   }
   return prompt
+}
+
+/** The system message is the operator's; all else in a prompt its reader may read. */
+function groundsOf({ instructions, settings }: AnswerRequest, { passages, messages }: GroundedPrompt): Grounds {
+  const known = messages.filter(({ role }) => role !== 'system').map(({ content }) => content)
+  return { passages, secrets: settings.withholdsPrompt && instructions !== '' ? new PromptSecrets(instructions, known) : null }
 }
 
 /** Options in a fixed order; `num_ctx` is always said, because a node's own default cuts long prompts without a word. */

@@ -30,6 +30,7 @@ export const answerSettings: z.ZodType<AnswerSettings> = z.strictObject({
   filter: z.array(condition).max(16).default([]),
   strengthMin: z.number().min(0).max(1).default(answerDefaults.strengthMin),
   answersWhenWeak: z.boolean().default(answerDefaults.answersWhenWeak),
+  withholdsPrompt: z.boolean().default(answerDefaults.withholdsPrompt),
   rewritesQuestion: z.boolean().default(answerDefaults.rewritesQuestion),
   rewriter: modelName.nullable().default(null),
   contextTokens: z.int().min(1_024).max(assistantLimits.contextTokens).default(answerDefaults.contextTokens),

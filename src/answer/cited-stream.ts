@@ -8,9 +8,10 @@
 import { type Citation, type DropReason, type GateCounts, type UnsupportedSpan } from '../core/citation.ts'
 import { judgeReferences, type Verified, withoutOrdinal } from './gate.ts'
 import { VisibleText } from './invisible.ts'
-import { LinkGuard } from './link-guard.ts'
 import { MarkerReader, type Piece, type Reference } from './markers.ts'
 import type { Passage } from './passage.ts'
+import type { PromptSecrets } from './prompt-secrets.ts'
+import { ShownText } from './shown-text.ts'
 import { contentWords, numbersOf, sentencesOf, shareOf } from './words.ts'
 
 export type CitedPart = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'citation'; readonly citation: Citation }
@@ -29,7 +30,7 @@ export class CitedStream {
   readonly #passages: readonly Passage[]
   readonly #visible = new VisibleText()
   readonly #markers = new MarkerReader()
-  readonly #links: LinkGuard
+  readonly #shown: ShownText
   #text = ''
   /** White space that may stand before a marker that is dropped. */
   #space = ''
@@ -41,9 +42,10 @@ export class CitedStream {
   #corrected = 0
   readonly #dropped: Record<DropReason, number> = { altered_number: 0, invented: 0, out_of_range: 0, unsupported: 0, malformed: 0 }
 
-  constructor(passages: readonly Passage[]) {
+  /** `secrets`: what is withheld; null: nothing. */
+  constructor(passages: readonly Passage[], secrets: PromptSecrets | null) {
     this.#passages = passages
-    this.#links = new LinkGuard((url) => passages.some(({ text, source }) => source.uri === url || text.includes(url)))
+    this.#shown = new ShownText((url) => hasAddress(passages, url), secrets)
   }
 
   /** All visible text so far. */
@@ -52,7 +54,13 @@ export class CitedStream {
   }
 
   get gate(): GateCounts {
-    return { written: this.#written, emitted: this.citations.length, corrected: this.#corrected, dropped: { ...this.#dropped } }
+    return {
+      written: this.#written,
+      emitted: this.citations.length,
+      corrected: this.#corrected,
+      dropped: { ...this.#dropped },
+      withheld: this.#shown.withheld,
+    }
   }
 
   push(raw: string): CitedPart[] {
@@ -62,7 +70,7 @@ export class CitedStream {
   end(): CitedPart[] {
     const parts = [...this.#take(this.#markers.push(this.#visible.end())), ...this.#take(this.#markers.end())]
     this.#closeGroup(parts)
-    this.#show(parts, this.#links.flush())
+    this.#show(parts, this.#shown.flush())
     return parts
   }
 
@@ -92,14 +100,14 @@ export class CitedStream {
     const whole = this.#space + text
     const kept = whole.trimEnd()
     this.#space = whole.slice(kept.length)
-    if (kept !== '') this.#show(parts, this.#links.push(kept))
+    if (kept !== '') this.#show(parts, this.#shown.push(kept))
     this.#flushLongSpace(parts)
   }
 
   /** Only blanks wait for a marker; a line break is shown when the next text comes. */
   #flushLongSpace(parts: CitedPart[]): void {
     if (this.#space.length <= 64) return
-    this.#show(parts, this.#links.push(this.#space))
+    this.#show(parts, this.#shown.push(this.#space))
     this.#space = ''
   }
 
@@ -113,7 +121,7 @@ export class CitedStream {
     const group = this.#group
     if (group === null) return
     this.#group = null
-    this.#show(parts, this.#links.flush())
+    this.#show(parts, this.#shown.flush())
     this.#dropped.malformed += group.malformed
     const claim = this.#claim()
     const judged = judgeReferences(this.#text.slice(claim.start, claim.end), group.references, this.#passages)
@@ -122,7 +130,7 @@ export class CitedStream {
       if (one.verdict === 'dropped') this.#dropped[one.reason] += 1
       else kept.push(one)
     }
-    if (kept.length > 0 && /[ \t]/.test(this.#space)) this.#show(parts, this.#links.push(' ') + this.#links.flush())
+    if (kept.length > 0 && /[ \t]/.test(this.#space)) this.#show(parts, this.#shown.between(' '))
     for (const one of kept) this.#cite(parts, one, claim)
     this.#claimFrom = this.#text.length
   }
@@ -144,7 +152,7 @@ export class CitedStream {
   #cite(parts: CitedPart[], { passage, place, origin, overlap }: Verified, answer: { start: number; end: number }): void {
     const { number, collection, chunk, document, title, uri, page, start } = passage.source
     const markerStart = this.#text.length
-    this.#show(parts, this.#links.push(`[${number}`) + this.#links.push(']') + this.#links.flush())
+    this.#show(parts, this.#shown.between(`[${number}]`))
     if (origin === 'corrected') this.#corrected += 1
     const citation: Citation = {
       number,
@@ -182,10 +190,16 @@ export class CitedStream {
   }
 }
 
+/** Whether an address stands in one of the passages. */
+export function hasAddress(passages: readonly Passage[], url: string): boolean {
+  return passages.some(({ text, source }) => source.uri === url || text.includes(url))
+}
+
 /** No drops, for answers that no model wrote. */
 export const emptyGate: GateCounts = {
   written: 0,
   emitted: 0,
   corrected: 0,
   dropped: { altered_number: 0, invented: 0, out_of_range: 0, unsupported: 0, malformed: 0 },
+  withheld: 0,
 }

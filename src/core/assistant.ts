@@ -17,6 +17,8 @@ export interface AnswerSettings {
   readonly strengthMin: number
   /** Asks the model even when retrieval is weak. */
   readonly answersWhenWeak: boolean
+  /** Keeps runs of the instructions, and what looks like a secret in them, out of the answer. */
+  readonly withholdsPrompt: boolean
   /** Makes a follow-up question stand alone before it is searched. */
   readonly rewritesQuestion: boolean
   /** The model that does it; null: the one that answers. */
@@ -37,6 +39,7 @@ export const answerDefaults: AnswerSettings = {
   filter: [],
   strengthMin: 0.5,
   answersWhenWeak: false,
+  withholdsPrompt: true,
   rewritesQuestion: false,
   rewriter: null,
   contextTokens: 8_192,

@@ -87,6 +87,8 @@ export interface GateCounts {
   readonly emitted: number
   readonly corrected: number
   readonly dropped: Readonly<Record<DropReason, number>>
+  /** Places at which words of the instructions were withheld. */
+  readonly withheld: number
 }
 
 /** Everything about a finished answer but its tokens. */

@@ -20,7 +20,7 @@ function passages(): Passage[] {
 
 /** Everything that came of `raw`, in pieces of `size` characters. */
 function cite(raw: string, size = raw.length) {
-  const stream = new CitedStream(passages())
+  const stream = new CitedStream(passages(), null)
   const parts = []
   for (let at = 0; at < raw.length; at += size) parts.push(...stream.push(raw.slice(at, at + size)))
   parts.push(...stream.end())

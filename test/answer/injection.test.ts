@@ -1,5 +1,6 @@
-// Documents that try to command the model. What is asserted holds for every model, obedient ones included: what stands in the prompt, and
-// that nothing of an answer is rendered as something that loads or links. Whether a model obeys is its own matter and not promised.
+// Documents that try to command the model. What is asserted holds for every model, obedient ones included: what stands in the prompt, that
+// no answer repeats the canary of the system prompt, and that nothing of it is rendered as something that loads or links. Whether a model obeys is
+// its own matter and not promised.
 import { readFileSync } from 'node:fs'
 
 import markdown from 'markdown-it'
@@ -30,6 +31,9 @@ function corpusWith(text: string, title?: string): FakeCorpus {
 }
 
 const question = 'What does the handbook say?'
+
+/** Without case, punctuation and emphasis, by which a text stays the same. */
+const lettersOf = (text: string): string => text.replace(/[^\p{L}\p{N}]/gu, '').toLowerCase()
 
 test('the corpus holds at least fifty canaries, each of its own', () => {
   expect(canaries.length).toBeGreaterThanOrEqual(50)
@@ -71,6 +75,7 @@ test.each(canaries)('$name: an obedient model makes nothing that a client render
   for (const raw of [said, `A claim [1: "handbook"] ${said}`, `${said} [1: "${said}"]`]) {
     const made = setup(corpusWith(text), () => raw)
     const { text: shown, summary } = await ask(questionOf(question, { instructions }), made)
+    expect(lettersOf(shown), 'the canary of the system prompt never leaves').not.toContain(lettersOf(operatorSecret))
     const html = rendered.render(shown + sourcesList(question, summary))
     expect(html).not.toMatch(loads)
     expect(shown).toBe(withoutInvisible(shown))

@@ -122,7 +122,7 @@ test('/v1/responses tells what the model thinks as an item of its own, and names
   const { text } = await made.ask('/v1/responses', { model: 'handbook', input: 'How large may uploads be?', stream: true })
   const events = responsesEvents(text)
   const types = events.map(({ type }) => type)
-  expect(types.slice(2, 8)).toEqual([
+  expect(types.filter((type, index) => type !== types[index - 1]).slice(2, 8)).toEqual([
     'response.output_item.added',
     'response.reasoning_summary_text.delta',
     'response.reasoning_summary_text.done',

@@ -126,7 +126,7 @@ export const answerView = z.strictObject({
   sources: z.array(source),
   citations: z.array(citation),
   unsupported: z.array(z.strictObject({ start: z.int(), end: z.int(), overlap: number, unknownNumbers: z.array(text) })),
-  gate: z.strictObject({ written: z.int(), emitted: z.int(), corrected: z.int(), dropped: z.record(text, z.int()) }),
+  gate: z.strictObject({ written: z.int(), emitted: z.int(), corrected: z.int(), dropped: z.record(text, z.int()), withheld: z.int() }),
   strength: z.strictObject({ probability: number, sufficient: z.boolean() }),
   query: text,
   refused: z.boolean(),
