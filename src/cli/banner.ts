@@ -1,4 +1,6 @@
 /** What `corral serve` says when it starts: as text for people, as JSON lines for machines. Always on stderr. */
+import { dataFolder } from '../config/data-folder.ts'
+import type { Config } from '../config/index.ts'
 import { maskUrl } from '../config/show.ts'
 import type { Settings } from './settings.ts'
 import { painter, printable, table } from './output.ts'
@@ -30,7 +32,12 @@ export function urlOf(host: string, port: number): string {
 /** First lines, once the port listens. */
 export function listeningLines({ config, file }: Settings, address: { readonly host: string; readonly port: number }): readonly string[] {
   const from = file ?? 'built-in defaults (no ./corral.yaml)'
-  const routes = ['API /api /v1', 'health /readyz', config.observe.metrics.enabled ? 'metrics /metrics' : ''].filter((text) => text !== '')
+  const routes = [
+    'API /api /v1',
+    config.features.console ? 'console /console/' : '',
+    'health /readyz',
+    config.observe.metrics.enabled ? 'metrics /metrics' : '',
+  ].filter((text) => text !== '')
   const url = urlOf(address.host, address.port)
   const open =
     address.host === '0.0.0.0' || address.host === '::'
@@ -38,8 +45,25 @@ export function listeningLines({ config, file }: Settings, address: { readonly h
       : ''
   return [
     `${paint('bold', `corral ${corralVersion}`)}  node ${process.versions.node}  config: ${from}`,
+    `store     ${storeText(config)}`,
     `listening ${paint('cyan', url)}  ${routes.join('  ')}${open}`,
   ]
+}
+
+/** Where what outlives the process is kept, and what would be another place. */
+export function storeText({ store, redis }: Pick<Config, 'store' | 'redis'>): string {
+  if (!store.enabled) return 'none (store.enabled): nothing outlives this process'
+  const shared = redis.url === undefined ? null : `Redis at ${placeOf(redis.url)}`
+  if (store.url !== null)
+    return `PostgreSQL at ${placeOf(store.url)}${shared === null ? ' - set REDIS_URL for shared limits' : `, ${shared}`}`
+  const hint = shared === null ? 'set DATABASE_URL for PostgreSQL, REDIS_URL for shared limits' : 'set DATABASE_URL for PostgreSQL'
+  return `embedded (${printable(dataFolder({ store }))})${shared === null ? '' : `, ${shared}`} - ${hint}`
+}
+
+/** Host, port and name of a URL: nothing of it that may be secret. */
+function placeOf(text: string): string {
+  const url = URL.parse(text)
+  return url === null ? 'its URL' : printable(`${url.host}${url.pathname}`)
 }
 
 function countText(count: number, noun: string): string {
