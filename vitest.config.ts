@@ -3,7 +3,7 @@
 
 import { defineConfig } from 'vitest/config'
 
-const timed = ['test/faults/broken-streams.test.ts', 'test/fleet/streams-trial.test.ts', 'test/http/blobs.test.ts']
+const timed = ['test/cli/demo.test.ts', 'test/faults/broken-streams.test.ts', 'test/fleet/streams-trial.test.ts', 'test/http/blobs.test.ts']
 
 export default defineConfig({
   test: {

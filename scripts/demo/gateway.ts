@@ -28,7 +28,7 @@ export interface DemoNode {
 }
 
 /**
- * Starts a gateway in front of `nodes` on `port`, or on a free one when that is taken. `settings`: of its environment, beside the demo's own.
+ * Starts a gateway in front of `nodes` on `port`, or on a free one when that is taken or 0. `settings`: of its environment, beside the demo's own.
  * Throws with its messages when it does not answer.
  */
 export async function startGateway(
@@ -36,7 +36,7 @@ export async function startGateway(
   port: number,
   settings: Readonly<Record<string, string>> = {},
 ): Promise<DemoGateway> {
-  const chosen = (await isFree(port)) ? port : await freePort()
+  const chosen = port > 0 && (await isFree(port)) ? port : await freePort()
   const url = `http://127.0.0.1:${chosen}`
   const dataFolder = await mkdtemp(join(tmpdir(), 'corral-demo-'))
   const startedAtMs = performance.now()
