@@ -82,6 +82,20 @@ describe('before the first frame', () => {
     expect(pair.taken()).toBe(0)
   })
 
+  // F28.
+  test.each([300, 301, 302, 303, 307, 308])('a %d of every node is a 502, and nobody goes where it leads', async (status) => {
+    const elsewhere = await startFakeNode()
+    onTestFinished(() => elsewhere.close())
+    const away: Script = (_, outgoing) => void outgoing.writeHead(status, { location: `${elsewhere.url}${chat}` }).end()
+    const pair = await openPair(away)
+    pair.good.script = away
+    const reply = await pair.ask()
+    expect([reply.status, reply.text]).toEqual([502, expect.stringContaining('"error"')])
+    expect(reply.headers.location).toBeUndefined()
+    expect(elsewhere.received).toEqual([])
+    await until(() => pair.taken() === 0, 'all is given back')
+  })
+
   test('a frame without an end is given up at the limit', async () => {
     const endless: Script = (_, outgoing) => {
       outgoing.writeHead(200, ndjson)

@@ -46,6 +46,7 @@ describe.each(routes)('%s', (path, dialect) => {
     ['B37: an option twice', '{"model":"small","options":{"num_ctx":1,"num_ctx":999999}}'],
     ['B36: 10,001 levels', deep(10_001)],
     ['B36: a million levels', deep(1_000_000)],
+    ['B36: five million levels', deep(5_000_000)],
     ['B36: a million levels that never close', `{"model":"small","messages":${'['.repeat(1_000_000)}`],
     ['B40: 10,001 keys', manyKeys(10_001)],
     ['B40: 200,000 integer-like keys', manyKeys(200_000)],
@@ -97,6 +98,10 @@ describe.each(routes)('%s', (path, dialect) => {
     ['B42: a model that is null', '{"model":null}'],
     ['B42: a model in Cyrillic letters', '{"model":"smаll"}'],
     ['B45: wild numbers', '{"model":"small","max_tokens":-1,"n":1e9,"options":{"num_predict":-1e9,"num_gpu":-5}}'],
+    ['B45: a max_tokens that is a string', '{"model":"small","max_tokens":"5"}'],
+    ['B45: a max_tokens of 0', '{"model":"small","max_tokens":0}'],
+    ['B45: a max_tokens of 1e9', '{"model":"small","max_tokens":1e9,"options":{"num_predict":1000000000}}'],
+    ['B45: best_of', '{"model":"small","n":100,"best_of":100}'],
     ['B39: unknown fields', '{"model":"small","x_future":{"a":[1,2]},"metadata":{"user_id":"u"}}'],
     ['B44: a prompt far over any context', `{"model":"small","prompt":"${'word '.repeat(400_000)}"}`],
     [
@@ -114,6 +119,8 @@ describe.each(routes)('%s', (path, dialect) => {
     ['B48: wild keep_alive', '{"model":"small","keep_alive":"9999999999999999999h"}'],
     ['B48: a keep_alive that is no duration', '{"model":"small","keep_alive":{"a":1}}'],
     ['B52: stream as a string', '{"model":"small","stream":"true"}'],
+    ['B43: no messages', '{"model":"small","messages":[]}'],
+    ['B43: a content that is a number', '{"model":"small","messages":[{"role":"user","content":5}]}'],
     ['B43: messages that are no array', '{"model":"small","messages":{"0":1}}'],
     ['B43: ten thousand messages', `{"model":"small","messages":[${'{"role":"admin"},'.repeat(9_999)}{}]}`],
     ['options that are no object', '{"model":"small","options":[1]}'],
@@ -138,6 +145,18 @@ describe.each(routes)('%s', (path, dialect) => {
     }
     expect(elapsedMs).toBeLessThan(1_000)
     expect(({} as Record<string, unknown>)['admin']).toBeUndefined()
+    await gateway.assertHealthy()
+  })
+
+  test('B50: an image of 50 MB reaches a node unchanged, and its error comes back unchanged', async () => {
+    const body = Buffer.from(`{"model":"small","messages":[{"role":"user","content":"?","images":["${'iVBORw0K'.repeat(6_553_600)}"]}]}`)
+    const words =
+      dialect === 'ollama' ? { error: 'no such image' } : { error: { message: 'no such image', type: 'x', param: null, code: null } }
+    gateway.node.script = (_incoming, outgoing) => sendJson(outgoing, 400, words)
+    const answer = await gateway.ask('POST', path, { body })
+    gateway.node.script = answerAsBefore
+    expect([answer.status, answer.body]).toEqual([400, JSON.stringify(words)])
+    expect(gateway.node.received.at(-1)?.body.equals(body)).toBe(true)
     await gateway.assertHealthy()
   })
 

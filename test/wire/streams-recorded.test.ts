@@ -1,7 +1,7 @@
 /** Every recorded stream, in every chunking: the same bytes go on, the same event, count and usage come out. */
 import { describe, expect, it } from 'vitest'
 
-import { readAnyhow } from './stream-driver.ts'
+import { readAnyhow, readStream } from './stream-driver.ts'
 import { expectationOf } from './stream-reference.ts'
 import { answerOf, headerOf, routeOf, transcript, transcripts } from './transcripts.ts'
 
@@ -27,6 +27,22 @@ describe('recorded streams', () => {
       expect(reading.usage?.outputTokens ?? null).toBe(expected.outputTokens)
     })
   }
+})
+
+// F21.
+describe('the shortest stream of each dialect', () => {
+  const terminators = new Set(streams.map((exchange) => routeOf(exchange).terminator))
+  it.each([...terminators])('reads the same in 10,000 slicings: %s', (terminator) => {
+    const [shortest] = streams
+      .map((exchange) => ({ route: routeOf(exchange), bytes: answerOf(exchange) }))
+      .filter(
+        ({ route, bytes }) => route.terminator === terminator && ['done', 'complete'].includes(readStream(route, [bytes]).event ?? ''),
+      )
+      .toSorted((a, b) => a.bytes.length - b.bytes.length)
+    if (shortest === undefined) throw new Error('no whole stream of this dialect')
+    const reading = readAnyhow(shortest.route, shortest.bytes, { runs: 10_000 })
+    expect(reading.forwarded).toBe(shortest.bytes.toString('latin1'))
+  })
 })
 
 describe('a runner or server that dies', () => {
