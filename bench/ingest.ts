@@ -104,6 +104,7 @@ function ingestOn(database: Database, embed: EmbedCounted, onTrouble: (error: un
     options: () => options,
     estimates: new TokenEstimates(),
     parse: async ({ bytes }) => parse(new TextDecoder().decode(bytes)),
+    enrichers: [],
     fetchSource: () => Promise.reject(new Error('nothing is fetched here')),
     embed,
     writeDocument: (transaction, write) => writeDocument(transaction, write, writeVectors),

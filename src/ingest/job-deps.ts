@@ -20,6 +20,12 @@ export interface SourceBytes {
 /** Makes blocks of bytes in a process of its own; `signal` kills it. Rejects with a `CorralError`; one that is not retryable ends the job. */
 export type Parse = (source: SourceBytes, options: { readonly signal: AbortSignal }) => Promise<ParsedDocument>
 
+/**
+ * Adds to what a parser found, before it is cut: the structure of a table, the text of a picture. Gives the whole document anew, its blocks
+ * counted in the text that it gives. `signal` ends it; what it throws ends the attempt as a parser's error does.
+ */
+export type Enrich = (parsed: ParsedDocument, source: SourceBytes, options: { readonly signal: AbortSignal }) => Promise<ParsedDocument>
+
 /** Gets a page from outside, safely. */
 export type FetchSource = (url: string, options: { readonly signal: AbortSignal }) => Promise<SourceBytes>
 
@@ -107,6 +113,8 @@ export interface IngestDeps {
   readonly options: () => IngestOptions
   readonly estimates: TokenEstimates
   readonly parse: Parse
+  /** In the order in which they are applied, each to what the one before gave. */
+  readonly enrichers: readonly Enrich[]
   readonly fetchSource: FetchSource
   readonly embed: EmbedCounted
   readonly writeDocument: WriteDocument

@@ -86,7 +86,7 @@ export async function prepare(
   { source, settings, deps, report }: { source: Source; settings: IngestSettings; deps: IngestDeps; report: Report },
 ): Promise<Prepared> {
   await report({ stage: 'extract', done: 0, total: 1 })
-  const parsed = readable(await deps.parse(await wholeSource(source, deps), { signal: lease.signal }))
+  const parsed = await extract(await wholeSource(source, deps), lease.signal, deps)
   await report({ stage: 'extract', done: 1, total: 1 })
   const chunks = await cutDocument(parsed, { job, settings, deps })
   await report({ stage: 'chunk', done: 0, total: chunks.length })
@@ -129,6 +129,13 @@ async function wholeSource({ tenant, id, name, declaredType, sizeBytes }: Source
     at += part.length
   }
   return { bytes, name, declaredType }
+}
+
+/** What the parser finds in the bytes, and what enrichers add to it. */
+async function extract(source: SourceBytes, signal: AbortSignal, { parse, enrichers }: IngestDeps): Promise<ParsedDocument> {
+  let parsed = await parse(source, { signal })
+  for (const enrich of enrichers) parsed = await enrich(parsed, source, { signal })
+  return readable(parsed)
 }
 
 /** Without what no database text can hold; every offset stays. */

@@ -187,6 +187,7 @@ class RagHalf implements Rag {
       options: () => options().ingest,
       estimates: new TokenEstimates(),
       parse: ({ bytes, name, declaredType }, { signal }) => this.#parser.parse({ content: { bytes }, name, declaredType }, { signal }),
+      enrichers: [],
       fetchSource: (url, { signal }) => {
         this.checkUrl(url)
         return fetchUrl(url, { clock, resolve: systemResolve, signal, ...allowed })

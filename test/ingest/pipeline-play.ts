@@ -99,6 +99,7 @@ export function play(database: Database, overrides: Partial<IngestOptions> = {},
         played.parsed.push(source.name)
         return parseText(source)
       },
+      enrichers: [],
       fetchSource: async (url) => ({ bytes: new TextEncoder().encode(`Fetched from ${url}`), name: 'page', declaredType: 'text/plain' }),
       embed,
       writeDocument: (transaction, write) => writeDocument(transaction, write, writeVectors),

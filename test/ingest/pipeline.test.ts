@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
+import type { Enrich } from '../../src/ingest/job-deps.ts'
 import type { Database } from '../../src/store/database.ts'
 import type { IngestOptions } from '../../src/ingest/job-options.ts'
 import { describeStores, serverKinds } from '../store/stores.ts'
@@ -69,6 +70,35 @@ describeStores(kinds, (servers) => {
     for await (const part of kept?.bytes ?? []) parts.push(part)
     expect(Buffer.concat(parts).toString()).toBe(sections(9))
     expect(troubles).toEqual([])
+  })
+
+  test('cuts what enrichers make of a parsed document, each given what the one before made, and the bytes', async () => {
+    await emptyStore(store)
+    await prepareStore(store)
+    const adding =
+      (mark: string): Enrich =>
+      async (parsed, { bytes }) => {
+        const text = `${parsed.text}\n\nFound by ${mark} in ${bytes.length} bytes.`
+        const block = {
+          kind: 'paragraph',
+          start: parsed.text.length + 2,
+          end: text.length,
+          page: 3,
+          headings: [mark],
+          level: null,
+        } as const
+        return { ...parsed, text, blocks: [...parsed.blocks, block] }
+      }
+    const { ingest } = play(store, {}, { enrichers: [adding('OCR'), adding('tables')] })
+    onTestFinished(() => ingest.close())
+    ingest.start()
+    expect(await finished(ingest, await submitted(ingest, 'a.md', 'Given.'))).toMatchObject({ state: 'done' })
+    expect(await texts(store, 'a.md')).toEqual(['Given.', 'Found by OCR in 6 bytes.', 'Found by tables in 6 bytes.'])
+    const { rows } = await store.tx('system', ({ query }) => query('select page, headings from rag_chunks order by ordinal'))
+    expect(rows.slice(1)).toEqual([
+      { page: 3, headings: ['OCR'] },
+      { page: 3, headings: ['tables'] },
+    ])
   })
 
   test('embeds only the chunks that changed, and shows the old revision until the new one is whole', async () => {
