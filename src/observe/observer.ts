@@ -24,6 +24,9 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
   for (const dimension of ['requests', 'tokens', 'concurrency', 'gpu']) {
     for (const scope of ['tenant', 'credential', 'class']) limited.at(dimension, scope)
   }
+  for (const method of ['key', 'jwt', 'signature']) {
+    for (const result of ['granted', 'undecided']) authentications.at(method, result)
+  }
   return {
     logger,
     metrics,

@@ -20,6 +20,13 @@ export const badOutcomes = `outcome=~"${bad.join('|')}"`
 /** Matcher of requests that count at all. */
 export const countedOutcomes = `outcome!~"${excluded.join('|')}"`
 
+/**
+ * Matchers of decisions on credentials: valid attempts, and those of them that the gateway failed. A credential that is missing, malformed,
+ * unknown, over, taken back or of a way that is switched off is no valid attempt: refusing it is right.
+ */
+export const validAttempts = 'result=~"granted|undecided"'
+export const failedAttempts = 'result="undecided"'
+
 export interface ServiceLevel {
   /** Share of counted requests that are good, over 30 days; 0 to 1, both exclusive. */
   readonly availability: number

@@ -64,6 +64,9 @@ const node = { node: 'n1' }
 const flapping = (metric: string, labels: Readonly<Record<string, string>>): Series =>
   series(metric, labels, Array.from({ length: minutes }, (_, minute) => minute % 2).join(' '))
 
+/** Decisions on keys per minute. */
+const decided = (result: string, perMinute: number) => rising('corral_authentications_total', perMinute, { method: 'key', result })
+
 const cases: Readonly<Record<string, Case>> = {
   CorralErrorBudgetBurnFast: {
     fires: requests({ ok: 90, node_error: 10 }),
@@ -143,6 +146,10 @@ const cases: Readonly<Record<string, Case>> = {
     quiet: [steady('corral_config_last_reload_successful', 1)],
   },
   CorralRedisAway: { fires: [steady('corral_redis_up', 0)], quiet: [steady('corral_redis_up', 1)] },
+  CorralAuthenticationUndecided: {
+    fires: [decided('granted', 98), decided('undecided', 2), decided('unknown', 5_000)],
+    quiet: [decided('granted', 995), decided('undecided', 5), decided('missing', 5_000)],
+  },
   CorralDependencyDown: {
     fires: [steady('corral_dependency_up', 0, { dependency: 'database' })],
     quiet: [steady('corral_dependency_up', 0, { dependency: 'redis' }), steady('corral_dependency_up', 1, { dependency: 'database' })],

@@ -12,7 +12,7 @@ import { alertsFor, renderRules } from '../../src/observe/alerts/rule-file.ts'
 import { createSpan } from '../../src/observe/alerts/alert.ts'
 import { dashboardsFor } from '../../src/observe/dashboards/files.ts'
 import { listFiles, readSource } from '../source-tree.ts'
-import { parseExpression } from './promql.ts'
+import { filledIn, parseExpression } from './promql.ts'
 
 const alerts = alertsFor()
 const promtool = process.env['PROMTOOL'] ?? 'promtool'
@@ -87,6 +87,32 @@ function traffic(perMinute: Readonly<Record<string, number>>): { series: string;
     values: `0+${count}x360`,
   }))
 }
+
+/** What promtool has to say against a panel that shows `value` of this input; empty: nothing. */
+function panelDisagreements(title: string, { input, value }: { input: Scenario['input']; value: number | null }): string {
+  const panel = dashboardsFor().flatMap(({ panels }) => panels.filter((each) => each.title === title))[0]
+  const expr = `round(${filledIn(panel?.queries[0]?.expr ?? '').replaceAll('[10s]', '[5m]')}, 0.001)`
+  const samples = value === null ? [] : [{ labels: '{}', value }]
+  const tests = [{ interval: '1m', input_series: input, promql_expr_test: [{ expr, eval_time: '1h', exp_samples: samples }] }]
+  const { status, output } = runPromtool(['test', 'rules', 'tests.yaml'], folderOf({ 'tests.yaml': stringify({ tests }) }))
+  return status === 0 ? '' : output
+}
+
+/** Decisions on keys per minute, as series. */
+function decisions(perMinute: Readonly<Record<string, number>>): Scenario['input'] {
+  return Object.entries(perMinute).map(([result, count]) => ({
+    series: `corral_authentications_total{job="corral",instance="a",method="key",result="${result}"}`,
+    values: `0+${count}x120`,
+  }))
+}
+
+test.runIf(hasPromtool)('of valid attempts to authenticate, what is refused by right counts neither way', () => {
+  const title = 'Successful authentications'
+  const good = decisions({ granted: 990, undecided: 10, unknown: 5_000, missing: 5_000, expired: 100 })
+  expect(panelDisagreements(title, { input: good, value: 0.99 })).toBe('')
+  expect(panelDisagreements(title, { input: decisions({ granted: 0, undecided: 0, missing: 7 }), value: null })).toBe('')
+  expect(panelDisagreements(title, { input: good, value: 0.5 })).toContain('FAILED')
+})
 
 interface Scenario {
   readonly input: { series: string; values: string }[]

@@ -22,7 +22,7 @@ const waitMs = 90_000
 /** Panels whose event cannot happen in this fleet, and why. */
 const silent: Readonly<Record<string, string>> = {
   'Fleet / Builds of one name': 'all nodes of the demo hold the same builds',
-  'Runtime and dependencies / Decisions on credentials': 'the demo asks for no credentials',
+  'Runtime and dependencies / Successful authentications': 'the demo asks for no credentials',
 }
 
 /** What is to be ended, in the order of its start. */

@@ -1,4 +1,5 @@
 /** Alerts on causes: what an operator must mend, whether or not users feel it yet. */
+import { failedAttempts, validAttempts } from '../service-level.ts'
 import { type Alert, hour, minute, type Span } from './alert.ts'
 
 /** All of them. */
@@ -9,7 +10,7 @@ export function causeAlerts(span: Span): Alert[] {
     ...modelAlerts(span),
     ...documentAlerts(span),
     ...processAlerts(span),
-    ...dependencyAlerts(),
+    ...dependencyAlerts(span),
     ...lossAlerts(span),
   ]
 }
@@ -195,8 +196,26 @@ function processAlerts(span: Span): Alert[] {
   ]
 }
 
-function dependencyAlerts(): Alert[] {
+/** Decisions on good credentials in the last quarter of an hour below which nothing is said. */
+const attemptsMin = 50
+
+function undecidedAuthentications(span: Span): Alert {
+  const over = `[${span(15 * minute)}]`
+  const perSecond = (which: string): string => `sum by (job) (rate(corral_authentications_total{${which}}${over}))`
+  const enough = `sum by (job) (increase(corral_authentications_total{${validAttempts}}${over})) > ${attemptsMin}`
+  return {
+    name: 'CorralAuthenticationUndecided',
+    expr: `${perSecond(failedAttempts)} / ${perSecond(validAttempts)} > 0.01 and ${enough}`,
+    forSeconds: 5 * minute,
+    severity: 'ticket',
+    summary: '{{ $value | humanizePercentage }} of valid attempts to authenticate could not be decided; promised are 1 %',
+    dashboard: 'corral-runtime',
+  }
+}
+
+function dependencyAlerts(span: Span): Alert[] {
   return [
+    undecidedAuthentications(span),
     {
       name: 'CorralConfigRefused',
       expr: 'min by (job, instance) (corral_config_last_reload_successful) == 0',

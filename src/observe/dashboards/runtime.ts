@@ -1,10 +1,12 @@
 /** The gateway's own process and what it depends on. */
+import { validAttempts } from '../service-level.ts'
 import type { DashboardHead } from './dashboard.ts'
 import { p95, rateBy, rates } from './of-metric.ts'
 import { lines, type Panel, row, table } from './panel.ts'
-import { perSecond, pick, total } from './promql.ts'
+import { perSecond, pick, share, total } from './promql.ts'
 
 const replica = '{{instance}}'
+const authentications = 'corral_authentications_total'
 
 export const runtime: DashboardHead = {
   uid: 'corral-runtime',
@@ -134,16 +136,7 @@ function refusals(): Panel[] {
       title: 'Lookups in cache layers p95',
       description: 'By layer behind memory. What a request that nobody kept pays before it is sent to a node.',
     }),
-    rates('limit, scope', 'corral_limited_total', {
-      title: 'Refused by limits',
-      description: 'Per second, by limit and whose it is.',
-      unit: 'reqps',
-    }),
-    rates('method, result', 'corral_authentications_total', {
-      title: 'Decisions on credentials',
-      description: 'Per second. A rise of what is not `granted`: a key ran out, or somebody tries.',
-      unit: 'reqps',
-    }),
+    ...admissions(),
     lines({
       title: 'Cache in memory',
       description: 'Bytes held.',
@@ -161,6 +154,34 @@ function refusals(): Panel[] {
     rates('layer', 'corral_cache_evictions_total', {
       title: 'Entries evicted from caches',
       description: 'Per second, by layer. Steady in memory: `cache.memoryBytes` is smaller than what is asked for again.',
+    }),
+  ]
+}
+
+/** Who is let in. */
+function admissions(): Panel[] {
+  return [
+    rates('limit, scope', 'corral_limited_total', {
+      title: 'Refused by limits',
+      description: 'Per second, by limit and whose it is.',
+      unit: 'reqps',
+    }),
+    rates('method, result', authentications, {
+      title: 'Decisions on credentials',
+      description: 'Per second. A rise of what is not `granted`: a key ran out, or somebody tries.',
+      unit: 'reqps',
+    }),
+    lines({
+      title: 'Successful authentications',
+      description:
+        'Share of valid attempts that were let in. Not valid: what is missing, malformed, unknown, over or taken back. Below 1: the store or an issuer is away.',
+      queries: [
+        {
+          expr: share(perSecond('', authentications, 'result="granted"'), perSecond('', authentications, validAttempts)),
+          legend: 'of valid attempts',
+        },
+      ],
+      unit: 'percentunit',
     }),
   ]
 }
