@@ -46,20 +46,10 @@ function tryBind(host: string, port: number): Promise<string | null> {
   })
 }
 
-async function isCorral(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(`${url}/livez`, { signal: AbortSignal.timeout(gatewayTimeoutMs) })
-    await response.arrayBuffer()
-    return response.ok
-  } catch {
-    return false
-  }
-}
-
 /** What a gateway that runs tells, at `url` or at the address of the configuration; nothing where none does. */
 async function runningFindings({ http }: Config, url: string | undefined): Promise<Finding[]> {
   const at = url === undefined ? urlOf(http.host, http.port) : url.replace(/\/+$/, '')
-  if (url === undefined && (http.port === 0 || !(await isCorral(at)))) return []
+  if (url === undefined && (http.port === 0 || !(await answersAsCorral(at)))) return []
   const looks = [dependencyFindings(at), streamFinding(at), contextFinding(at), vectorFindings(at)]
   return (await Promise.all(looks)).flat()
 }
@@ -68,7 +58,7 @@ async function portFinding({ http }: Config): Promise<Finding> {
   const address = `${http.host}:${http.port}`
   const refused = await tryBind(http.host, http.port)
   if (refused === null) return { check: 'port', status: 'ok', detail: `${address} is free` }
-  if (refused === 'EADDRINUSE' && (await isCorral(urlOf(http.host, http.port)))) {
+  if (refused === 'EADDRINUSE' && (await answersAsCorral(urlOf(http.host, http.port)))) {
     return { check: 'port', status: 'ok', detail: `a Corral runs on ${address}` }
   }
   const hint =
@@ -101,7 +91,8 @@ export function reachHint(url: string, reason: string): string {
   if (/answered (401|403)/.test(reason))
     return 'it wants a credential: headers of the node under fleet.nodes, best from a file (authorizationFile)'
   if (/answered|not as an Ollama/.test(reason)) return 'something else listens there: check host, port and path prefix of the URL'
-  if (/\/\/(127\.|localhost|\[::1\])/.test(url)) return 'start it with "ollama serve"'
+  if (/\/\/(127\.|localhost|\[::1\])/.test(url))
+    return 'start it with "ollama serve"; in a container this address is the container itself, and the host is http://host.docker.internal:11434'
   return 'on that machine Ollama has to listen on its network address (OLLAMA_HOST=0.0.0.0 ollama serve), and a firewall has to let it through'
 }
 

@@ -129,7 +129,12 @@ function bindProblems({ http, identity }: Config, originAt: OriginAt): Problem[]
 }
 
 function identityProblems({ identity, store }: Config, originAt: OriginAt): Problem[] {
-  if (identity.mode === 'open') return []
+  if (identity.mode === 'open') {
+    if (identity.metricsToken === null) return []
+    const message =
+      'identity.metricsToken: identity.mode open asks nobody for a token, and shows /metrics to all: set identity.mode: keys, or leave it out'
+    return [problemAt(originAt(['identity', 'metricsToken']), message)]
+  }
   const problems: Problem[] = []
   if (!store.enabled) {
     const message = `store.enabled: needed by identity.mode ${identity.mode}, which keeps keys, tenants and the audit log there`

@@ -4,8 +4,16 @@
  */
 /** `columns` in their order; a name that a row does not have is an empty cell. */
 export function writeCsv(columns: readonly string[], rows: readonly Readonly<Record<string, unknown>>[]): string {
-  const lines = rows.map((row) => columns.map((column) => cellOf(row[column])))
-  return [columns.map((column) => cellOf(column)), ...lines].map((cells) => `${cells.join(',')}\r\n`).join('')
+  return lineOf(columns) + writeCsvRows(columns, rows)
+}
+
+/** The same without the line of names: what follows an earlier part. */
+export function writeCsvRows(columns: readonly string[], rows: readonly Readonly<Record<string, unknown>>[]): string {
+  return rows.map((row) => lineOf(columns.map((column) => row[column]))).join('')
+}
+
+function lineOf(values: readonly unknown[]): string {
+  return `${values.map(cellOf).join(',')}\r\n`
 }
 
 function cellOf(value: unknown): string {

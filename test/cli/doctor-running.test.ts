@@ -28,6 +28,26 @@ function holdingBack(gateway: string): Server {
   })
 }
 
+/** A proxy that passes on what fills its buffer, as nginx does. */
+function buffering(gateway: string): Server {
+  const bufferBytes = 4_096
+  return createServer((incoming, outgoing) => {
+    const asked = get(`${gateway}${incoming.url}`, (response) => {
+      outgoing.writeHead(response.statusCode ?? 502)
+      let kept = Buffer.alloc(0)
+      response.on('data', (chunk: Buffer) => {
+        kept = Buffer.concat([kept, chunk])
+        if (kept.length < bufferBytes) return
+        outgoing.write(kept)
+        kept = Buffer.alloc(0)
+      })
+      response.on('end', () => outgoing.end(kept))
+    })
+    asked.on('error', () => outgoing.destroy())
+    outgoing.on('close', () => asked.destroy())
+  })
+}
+
 async function examine(node: string, url: string): Promise<{ readonly code: number | null; readonly of: ReadonlyMap<string, Finding> }> {
   const { code, stdout } = await corral(['doctor', '--port', '0', '--node', node, '--url', url, '--json'])
   const findings: Finding[] = JSON.parse(stdout)
@@ -42,6 +62,17 @@ test('doctor tells a proxy that holds streams back from a way that lets them thr
   const proxied = await examine(node, await listen(holdingBack(url)))
   expect(proxied.code).toBe(1)
   expect(proxied.of.get('streams')).toMatchObject({ status: 'fail', hint: expect.stringContaining('buffering') })
+  const inLumps = await examine(node, await listen(buffering(url)))
+  expect(inLumps.of.get('streams')).toMatchObject({ status: 'fail', hint: expect.stringContaining('buffering') })
+})
+
+test('doctor takes no other server on the port for a Corral', async () => {
+  const node = (await startOllama()).url
+  const other = await listen(createServer((_, outgoing) => outgoing.end('<html>welcome</html>')))
+  const { stdout } = await corral(['doctor', '--port', new URL(other).port, '--node', node, '--json'])
+  const findings: Finding[] = JSON.parse(stdout)
+  expect(findings.find(({ check }) => check === 'port')).toMatchObject({ status: 'fail', hint: expect.stringContaining('--port') })
+  expect(findings.map(({ check }) => check)).not.toContain('streams')
 })
 
 const healthy = { kind: 'database', name: 'postgres', up: true, latencyMs: 1.5, version: '17.2', lastError: null, detail: {} }

@@ -102,6 +102,12 @@ test('asking for credentials needs a store, and tokens need an issuer', async ()
   ])
 })
 
+test('a token for the scraper where nobody is asked for one is refused, not left without effect', async () => {
+  const [problem] = await loadRefused({ yaml: 'identity:\n  metricsToken: sixteen-characters\n' })
+  expect(problem).toMatch(/^corral\.yaml:2:17: identity\.metricsToken: identity\.mode open asks nobody/)
+  expect(problem).not.toContain('sixteen-characters')
+})
+
 test.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost', '::ffff:127.0.0.1'])('the loopback address %s needs none', async (host) => {
   expect((await loadOk({ flags: { host } })).config.http.host).toBe(host)
 })

@@ -4,9 +4,9 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { createIdSource } from '../../src/base/ids.ts'
-import { LiveFeed, mountLive } from '../../src/http/admin/live.ts'
+import { type LiveDeps, LiveFeed, mountLive } from '../../src/http/admin/live.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
 import { CallRegistry } from '../../src/http/call-registry.ts'
 import { httpOptions } from '../../src/http/options.ts'
@@ -89,14 +89,13 @@ const point: OverviewPoint = {
   inFlight: 0,
 }
 
-test('a listener that does not read is dropped before much waits for it, and one that reads is not', async () => {
-  const clock = manualClock()
-  // Some 700 kB a second, each time new.
-  const overview = {
-    now: () => point,
-    nodes: () => [],
-    points: () => Array.from({ length: 5_000 }, () => ({ ...point, atMs: clock.nowMs() })),
-  }
+interface Fed {
+  readonly feed: LiveFeed
+  readonly port: number
+}
+
+/** A server with a feed by a clock of the test's own. */
+async function startFeed(clock: Clock, overview: LiveDeps['overview']): Promise<Fed> {
   const base = { guard: openGuard, fleet: makeFleet([]), calls: new CallRegistry(), newId: () => 'request-1', enabled: () => true, clock }
   const { observer } = makeObserver()
   const tracer = createTracer({ ids: createIdSource(), enabled: () => true, sampler: null })
@@ -124,12 +123,24 @@ test('a listener that does not read is dropped before much waits for it, and one
     }),
   })
   const { port } = await server.listen()
-  const [deaf, reader] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
   onTestFinished(async () => {
-    reader.destroy()
     feed.close()
     await server.close(0)
   })
+  return { feed, port }
+}
+
+test('a listener that does not read is dropped before much waits for it, and one that reads is not', async () => {
+  const clock = manualClock()
+  // Some 700 kB a second, each time new.
+  const overview = {
+    now: () => point,
+    nodes: () => [],
+    points: () => Array.from({ length: 5_000 }, () => ({ ...point, atMs: clock.nowMs() })),
+  }
+  const { feed, port } = await startFeed(clock, overview)
+  const [deaf, reader] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+  onTestFinished(() => void reader.destroy())
   let read = 0
   reader.on('data', (bytes) => (read += bytes.length))
   deaf.pause()
@@ -148,6 +159,22 @@ test('a listener that does not read is dropped before much waits for it, and one
   await dropped
   expect(deaf.bytesRead).toBeLessThan(32_000_000)
 }, 120_000)
+
+test('after a minute a listener is asked to come again, so that who was refused meanwhile hears no more', async () => {
+  const clock = manualClock()
+  const { feed, port } = await startFeed(clock, { now: () => point, nodes: () => [], points: () => [] })
+  const events = follow(`http://127.0.0.1:${port}`)
+  await untilState(events, () => true)
+  for (let seconds = 0; seconds < 59; seconds += 1) {
+    clock.advance(1_000)
+    await untilState(events, () => true)
+  }
+  expect(feed.listeners).toBe(1)
+  clock.advance(1_000)
+  const rest: string[] = []
+  for await (const { name } of events) rest.push(name)
+  expect([rest.at(-1), feed.listeners]).toEqual(['renew', 0])
+})
 
 test('a percentile lies where its bucket says', () => {
   const bounds = [0.1, 0.2, 0.4]

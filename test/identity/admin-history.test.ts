@@ -85,6 +85,17 @@ test('the history is cut by key, model, status and time, and comes as a table', 
   expect(sums.body).toMatch(new RegExp(`^subject,model,requests,.*gpuSeconds\r\n${name},small:latest,4,`))
 })
 
+test('a table of all is not cut at the first page', async () => {
+  const key = await gateway.key({ tenant: 'rival', scopes: ['chat'] })
+  for (let sent = 0; sent < 105; sent += 5) await Promise.all(Array.from({ length: 5 }, () => chat(key)))
+  const { headers, body } = await gateway.ask('GET', '/admin/requests/history?format=csv&tenant=rival', { headers: bearer(operator) })
+  const ids = body
+    .trimEnd()
+    .split('\r\n')
+    .map((row) => row.split(',')[1])
+  expect([ids[0], new Set(ids).size, ids.length, headers['link']]).toEqual(['id', 106, 106, undefined])
+})
+
 test('the operator takes a token back; an admin of another tenant may not', async () => {
   const seconds = Math.floor(systemClock.wallMs() / 1_000)
   const token = gateway.issuer.token({ sub: 'leaver', jti: 'token-1', iat: seconds, exp: seconds + 600 })

@@ -57,6 +57,11 @@ function connect(): void {
     const { points }: { points: readonly OverviewPoint[] } = JSON.parse(String(data))
     set({ points })
   })
+  opened.addEventListener('renew', () => {
+    clearTimeout(watch)
+    opened.close()
+    connect()
+  })
   opened.addEventListener('error', broke)
 }
 

@@ -47,11 +47,15 @@ export function FirstRun({ state: { fleet } }: { readonly state: LiveState }) {
 
 function adviceFor({ downReason, url }: FleetNode): string {
   const reason = downReason ?? ''
-  if (/refused/i.test(reason)) return 'Nothing listens there: start Ollama, or check the port.'
+  if (/refused/i.test(reason)) {
+    const advice = 'Nothing listens there: start Ollama, or check the port.'
+    return /127\.\d|localhost|\[::1\]/.test(url)
+      ? `${advice} In a container this address is the container itself: use http://host.docker.internal:11434.`
+      : advice
+  }
   if (/host name|getaddrinfo/i.test(reason)) return 'The name is unknown here: check its spelling and DNS.'
   if (/timeout|timed out/i.test(reason))
     return 'No answer in time: a firewall, or an Ollama that listens on 127.0.0.1 only (set OLLAMA_HOST=0.0.0.0 there).'
   if (/unreach/i.test(reason)) return 'There is no way to that network from here.'
-  if (/127\.0\.0\.1|localhost/.test(url)) return 'Inside a container this is the container itself: use http://host.docker.internal:11434.'
   return 'Ask the URL with the command below from where Corral runs.'
 }

@@ -79,7 +79,7 @@ function HistoryList() {
 }
 
 function withFormat(filters: URLSearchParams): string {
-  return new URLSearchParams({ ...Object.fromEntries(filters), limit: '1000', format: 'csv' }).toString()
+  return new URLSearchParams({ ...Object.fromEntries(filters), format: 'csv' }).toString()
 }
 
 function Filters({ query }: { readonly query: URLSearchParams }) {

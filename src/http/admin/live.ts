@@ -1,7 +1,8 @@
 /**
  * `GET /admin/live`: what the console shows, pushed. One event a second, made once however many listen, and none while nobody
  * does. `state` has the fleet, the requests under way and the rates of now; `series` the last quarter of an hour, at the start and
- * whenever it has grown. A listener that does not keep up is dropped; it comes back by itself and gets the present.
+ * whenever it has grown. A listener that does not keep up is dropped; it comes back by itself and gets the present. After a minute a stream
+ * is over and asks its listener (`renew`) to come again: so nobody sees more for longer who has been refused since.
  */
 import type { Context, Hono } from 'hono'
 import type { ServerResponse } from 'node:http'
@@ -19,6 +20,8 @@ import type { AdminDeps } from './admin.ts'
 import { snapshotCalls } from './snapshot-call.ts'
 
 const tickMs = 1_000
+/** How long what a listener was let in by may have been taken back. */
+const lifeMsMax = 60_000
 const listenersMax = 64
 /** Requests in one event; the rest is in `/admin/requests`. */
 const requestsMax = 500
@@ -35,6 +38,8 @@ export interface LiveDeps extends AdminDeps {
 interface Listener {
   readonly controller: ReadableStreamDefaultController<Uint8Array>
   readonly outgoing: ServerResponse
+  /** Monotonic milliseconds. */
+  readonly overAtMs: number
 }
 
 export class LiveFeed {
@@ -67,7 +72,7 @@ export class LiveFeed {
     const body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          const listener = { controller, outgoing }
+          const listener = { controller, outgoing, overAtMs: this.#deps.clock.nowMs() + lifeMsMax }
           own = listener
           this.#listeners.add(listener)
           controller.enqueue(event('series', { points: this.#deps.overview.points() }))
@@ -109,6 +114,16 @@ export class LiveFeed {
       this.#send(event('series', { points }), this.#listeners)
     }
     this.#send(await this.#state(), this.#listeners)
+    this.#renew()
+  }
+
+  #renew(): void {
+    const nowMs = this.#deps.clock.nowMs()
+    for (const listener of this.#listeners) {
+      if (nowMs < listener.overAtMs) continue
+      this.#send(event('renew', {}), [listener])
+      if (this.#listeners.delete(listener)) listener.controller.close()
+    }
   }
 
   #send(bytes: Uint8Array, listeners: Iterable<Listener>): void {

@@ -12,12 +12,14 @@ import type { Act } from '../../identity/key-store.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { NodeBindings } from '../server.ts'
 import type { RenderMetrics } from '../peer-answers.ts'
+import { noPeers, type Peers, wholeFleet } from '../peers.ts'
 import { actOf, json, ownRoute, type OwnRouteDeps, parameter, readJson, sameSite } from '../own-route.ts'
 import { type DependenciesDeps, lookAtDependencies } from './dependencies.ts'
 import { supportBundle } from './support-bundle.ts'
 
 export interface SettingsRoutesDeps extends OwnRouteDeps, DependenciesDeps {
   readonly fleet: FleetView
+  readonly peers?: Peers
   readonly clock: Clock
   readonly guard: Guard
   readonly settings: OperatorSettings
@@ -30,7 +32,7 @@ const switchShape = z.strictObject({ on: z.boolean() })
 
 /** Adds the routes. Must come before `/admin/*` as a whole. */
 export function mountSettings(app: Hono<NodeBindings>, deps: SettingsRoutesDeps): void {
-  const { settings, version, fleet, clock } = deps
+  const { settings, version, fleet, clock, peers = noPeers } = deps
   const switchTo = async (context: Context<NodeBindings>, on: boolean | null): Promise<Response> => {
     const act = actOf(context, deps)
     const state = await settings.switchFeature(parameter(context, 'name'), on, act.by.subject ?? act.by.method)
@@ -69,14 +71,16 @@ export function mountSettings(app: Hono<NodeBindings>, deps: SettingsRoutesDeps)
   app.get(
     '/admin/support-bundle',
     ownRoute(deps, async (context) => {
-      const [dependencies, { body }] = await Promise.all([lookAtDependencies(deps), deps.renderMetrics('text')])
+      const looks = [lookAtDependencies(deps), deps.renderMetrics('text'), peers.ask({ kind: 'fleet' })] as const
+      const [dependencies, { body }, others] = await Promise.all(looks)
+      const seen = others.flatMap((other) => other.fleet ?? [])
       const madeAt = new Date(clock.wallMs()).toISOString()
       const bundle = supportBundle({
         madeAt,
         version,
         config: settings.page(),
         features: settings.features(),
-        fleet: snapshotFleet(fleet, clock.nowMs()),
+        fleet: wholeFleet(snapshotFleet(fleet, clock.nowMs()), seen),
         dependencies,
         metrics: body,
       })

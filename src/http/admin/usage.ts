@@ -5,8 +5,9 @@
  */
 import type { Context, Hono } from 'hono'
 
+import type { HistoryPage } from '../../core/request-history.ts'
 import { isOperator } from '../../identity/grants.ts'
-import { writeCsv } from '../../limits/usage-csv.ts'
+import { writeCsv, writeCsvRows } from '../../limits/usage-csv.ts'
 import { historyColumns, parseHistoryQuery, UsageHistory } from '../../limits/usage-history.ts'
 import { parseUsageQuery, sumColumns, sumUsage } from '../../limits/usage-query.ts'
 import type { Database } from '../../store/database.ts'
@@ -46,15 +47,12 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
     ownRoute(deps, async (context) => {
       const query = parseHistoryQuery(context.req.query())
       await deps.flush()
-      const page = await history.read(query, withinOf(context))
+      const within = withinOf(context)
+      const page = await history.read(query, within)
       if (query.format === 'json') return json(context, page)
-      return csv(
-        writeCsv(
-          historyColumns,
-          page.requests.map((entry) => ({ ...entry })),
-        ),
-        linkTo(context, page.next),
-      )
+      const table = writeCsv(historyColumns, rowsOf(page))
+      if (context.req.query('limit') !== undefined) return csv(table, linkTo(context, page.next))
+      return csv(wholeTable({ table, next: page.next }, (before) => history.read({ ...query, limit: pageRowsMax, before }, within)))
     }),
   )
   app.get(
@@ -66,7 +64,34 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
   )
 }
 
-function csv(text: string, headers: Readonly<Record<string, string>> = {}): Response {
+/** Rows that are read at once for a table of all. */
+const pageRowsMax = 1_000
+
+function rowsOf({ requests }: HistoryPage): Record<string, unknown>[] {
+  return requests.map((entry) => ({ ...entry }))
+}
+
+/** A table to its end, read page by page as its reader takes it. A page that cannot be read cuts it off. */
+function wholeTable(
+  begun: { readonly table: string; next: string | null },
+  read: (before: string) => Promise<HistoryPage>,
+): ReadableStream<Uint8Array> {
+  let { next } = begun
+  return new ReadableStream({
+    start: (controller) => controller.enqueue(Buffer.from(begun.table)),
+    async pull(controller) {
+      if (next === null) {
+        controller.close()
+        return
+      }
+      const page = await read(next)
+      next = page.next
+      controller.enqueue(Buffer.from(writeCsvRows(historyColumns, rowsOf(page))))
+    },
+  })
+}
+
+function csv(text: string | ReadableStream<Uint8Array>, headers: Readonly<Record<string, string>> = {}): Response {
   const own = { 'content-type': 'text/csv; charset=utf-8', 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
   return new Response(text, { headers: { ...own, ...headers } })
 }
