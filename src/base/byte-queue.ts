@@ -4,8 +4,8 @@
  * chunk, without a promise per chunk, because one step per frame is on the hot path.
  *
  * Invariants: `end` and `cancel` are final, the first one wins; `queuedBytes` never exceeds `limitBytes` by more than one
- * chunk: a push that would is refused and the producer decides (it drops the consumer); `end` reaches the consumer once,
- * after the last chunk.
+ * chunk: a push that would is refused and the producer decides (it drops the consumer); what was taken is not held; `end`
+ * reaches the consumer once, after the last chunk.
  */
 export interface ByteConsumer {
   /** Takes a chunk. False: it is full; no further chunk comes until `resume`. */
@@ -13,6 +13,9 @@ export interface ByteConsumer {
   /** Nothing more comes. */
   end(): void
 }
+
+/** Stands where a chunk was. */
+const taken = Buffer.alloc(0)
 
 export class ByteQueue {
   readonly limitBytes: number
@@ -74,15 +77,26 @@ export class ByteQueue {
     if (consumer === null || this.#state === 'cancelled') return
     while (this.#head < this.#chunks.length && !this.#paused) {
       const chunk = this.#chunks[this.#head]
+      this.#chunks[this.#head] = taken
       this.#head += 1
       if (chunk === undefined) continue
       this.#queuedBytes -= chunk.length
       this.#paused = !consumer.take(chunk)
     }
-    if (this.#head < this.#chunks.length) return
+    if (this.#head < this.#chunks.length) {
+      this.#dropTaken()
+      return
+    }
     this.#chunks = []
     this.#head = 0
     if (this.#state === 'ended') consumer.end()
+  }
+
+  /** A consumer that never catches up leaves no empty list in which its places could begin anew. */
+  #dropTaken(): void {
+    if (this.#head * 2 < this.#chunks.length) return
+    this.#chunks = this.#chunks.slice(this.#head)
+    this.#head = 0
   }
 
   /** The consumer leaves: queued chunks are dropped and the producer is told. */

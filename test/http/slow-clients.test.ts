@@ -167,18 +167,21 @@ describe('slow senders', () => {
 
 describe('slow readers', () => {
   test('F59: a reader that takes nothing is dropped by the bound on memory, and the node is freed', async () => {
-    const { port, node, assertHealthy, app } = await start({ http: { stallMs: 60_000 } })
+    const { port, node, assertHealthy, app, ask } = await start({ http: { stallMs: 60_000 } })
     const poured = pourInto(node)
     const client = await open(port)
     client.socket.pause()
     const arrival = node.arrival()
-    client.send(requestBytes('POST', '/api/chat', { body: pourBody }))
-    await (
-      await arrival
-    ).cut
-    // What lies in four kernel buffers and in the queue of at most 1 MiB; never the 256 MiB of the whole.
+    client.send(requestBytes('POST', '/api/chat', { body: pourBody, headers: ['X-Corral-Explain: true'] }))
+    const received = await arrival
+    await received.cut
+    // What lies in four kernel buffers and in the queue; never the 256 MiB of the whole.
     expect(poured.bytes).toBeLessThan(40 * 1_048_576)
     expect(app.fleet.activeAttempts).toBe(0)
+    const { body } = await ask('GET', `/admin/requests/${String(received.headers['x-request-id'])}/explain`)
+    const unread = Number(/the client left (\d+) bytes unread/.exec(body)?.[1])
+    expect(unread).toBeGreaterThan(1_048_576 - 2 * 65_536)
+    expect(unread).toBeLessThanOrEqual(1_048_576)
     await assertHealthy()
   })
 

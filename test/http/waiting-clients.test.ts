@@ -47,6 +47,37 @@ const events: Script = (_incoming, outgoing) => {
 
 const refuses: Script = (_incoming, outgoing) => sendJson(outgoing, 400, { error: 'the node refuses' })
 
+test('a request that waits in line is told its place and its ETA in the early head', async () => {
+  const one = { admission: { slotsAssumed: 1, slotsMax: 1 } }
+  gateway = await startGateway({ http: { keepAliveBytesAfterMs: 50, keepAliveBytesEveryMs: 40 }, fleet: one })
+  const { node, port, assertHealthy } = gateway
+  const held: (() => void)[] = []
+  const usual = node.script
+  node.script = (...exchange) => void held.push(() => usual(...exchange))
+  const clients: RawClient[] = []
+  const heads: string[] = []
+  for (let place = 0; place < 3; place += 1) {
+    const client = await RawClient.open(port)
+    clients.push(client)
+    client.send(requestBytes('POST', '/api/chat', { body: slow }))
+    await client.until('\r\n\r\n')
+    heads.push(client.text)
+  }
+  // Nothing is learned yet: a request is taken to last a second.
+  const told = heads.map((head) =>
+    ['position', 'eta-ms'].map((name) => new RegExp(`^x-corral-queue-${name}: (.*)\r$`, 'm').exec(head)?.[1]),
+  )
+  expect(told).toEqual([
+    [undefined, undefined],
+    ['1', '1000'],
+    ['2', '2000'],
+  ])
+  node.script = usual
+  for (const answer of held) answer()
+  for (const client of clients) expect((await client.answer()).body).toContain('"done":true')
+  await assertHealthy()
+})
+
 describe('after an early head', () => {
   test('lines follow spaces, and each line is JSON', async () => {
     const { port, assertHealthy } = await start(lines)
