@@ -8,6 +8,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { ParsedDocument } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import { defaultParseLimits, type ParseLimits } from './limits.ts'
+import { type Confinement, parserConfinement } from './parser-process-confinement.ts'
 import { ParserProcess, type ParseTask } from './parser-process.ts'
 
 export interface DocumentSource {
@@ -106,12 +107,13 @@ export class DocumentParser {
   }
 
   async #parseNow(source: DocumentSource, signal: AbortSignal | null): Promise<ParsedDocument> {
+    const confinement = await parserConfinement()
     if (this.#isClosed) throw new CorralError('draining', 'Corral is shutting down')
     const limits = { ...this.limits, sourceBytes: this.#sourceBytesMax() }
     const { chunks, sizeBytes, close } = await openSource(source, limits)
     const { name, declaredType } = source
     const task: ParseTask = { chunks, name, declaredType, limits, signal }
-    const process = this.#takeProcess()
+    const process = this.#takeProcess(confinement)
     this.#busy.add(process)
     try {
       return await process.run(task)
@@ -122,12 +124,12 @@ export class DocumentParser {
     }
   }
 
-  #takeProcess(): ParserProcess {
+  #takeProcess(confinement: Confinement): ParserProcess {
     for (let warm = this.#idle.pop(); warm !== undefined; warm = this.#idle.pop()) {
       warm.timer.cancel()
       if (warm.process.isUsable) return warm.process
     }
-    return new ParserProcess(this.#clock, this.limits.heapBytes)
+    return new ParserProcess(this.#clock, this.limits.heapBytes, confinement)
   }
 
   #putBack(process: ParserProcess, sizeBytes: number): void {

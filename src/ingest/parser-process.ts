@@ -1,5 +1,5 @@
 /**
- * One parser process seen from the gateway: started without environment, files or network, given one document at a time, watched, and ended
+ * One parser process seen from the gateway: started without environment, files or network (by Node, and by the system where it can), given one document at a time, watched, and ended
  * with SIGKILL when it takes too long, too much or sends what it may not. After any failure it is not used again.
  *
  * Wall time is held everywhere, V8's heap too; processor time and resident memory where /proc exists (Linux).
@@ -14,6 +14,7 @@ import { CorralError } from '../core/errors.ts'
 import type { ParseLimits } from './limits.ts'
 import { FrameReader, framePayloadBytesMax, frameBytes } from './parse/frames.ts'
 import { AnswerReader } from './parse/parsed-frames.ts'
+import type { Confinement } from './parser-process-confinement.ts'
 import { parserEntry, readableFolders } from './parser-process-files.ts'
 import { preferAsVictim, readUsage } from './parser-process-usage.ts'
 
@@ -48,8 +49,8 @@ export class ParserProcess {
   #isUsable = true
   #served = 0
 
-  /** Starts the process. `heapBytes` holds for its life. */
-  constructor(clock: Clock, heapBytes: number) {
+  /** Starts the process. `heapBytes` and `confinement` hold for its life. */
+  constructor(clock: Clock, heapBytes: number, confinement: Confinement) {
     this.#clock = clock
     const entry = fileURLToPath(parserEntry())
     const flags = [
@@ -57,7 +58,8 @@ export class ParserProcess {
       '--permission',
       ...readableFolders(entry).map((folder) => `--allow-fs-read=${folder}`),
     ]
-    this.#child = spawn(process.execPath, [...flags, entry], { env: {}, stdio: ['pipe', 'pipe', 'pipe'], windowsHide: true })
+    const [file, ...args] = [...confinement, process.execPath, ...flags, entry]
+    this.#child = spawn(file, args, { env: {}, stdio: ['pipe', 'pipe', 'pipe'], windowsHide: true })
     this.#exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => this.#onExit(code, signal, resolve))
       this.#child.once('error', (error) => {

@@ -1,12 +1,16 @@
 // Documents read in processes of their own: what comes back, what ends a process, and that neither the gateway nor other documents notice.
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm, truncate } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { DocumentParser, type DocumentParserOptions, type DocumentSource } from '../../src/ingest/parser-process-pool.ts'
+import { parserConfinement } from '../../src/ingest/parser-process-confinement.ts'
 import { ParserProcess } from '../../src/ingest/parser-process.ts'
 import { defaultParseLimits } from '../../src/ingest/limits.ts'
 import { flateBomb, makePdf, pdfOf, textBomb } from './parse-made-pdf.ts'
@@ -71,7 +75,7 @@ test('text of every script and many blocks survive the way', async () => {
 
 test('small documents share one process, a failure ends it', async () => {
   const pids: number[] = []
-  const first = new ParserProcess(systemClock, 512 * 1_048_576)
+  const first = new ParserProcess(systemClock, 512 * 1_048_576, await parserConfinement())
   const task = (text: string) => ({
     chunks: [Buffer.from(text)],
     name: 'a',
@@ -89,7 +93,7 @@ test('small documents share one process, a failure ends it', async () => {
 })
 
 test('the process has no environment, no network and no files but its code', async () => {
-  const worker = new ParserProcess(systemClock, 512 * 1_048_576)
+  const worker = new ParserProcess(systemClock, 512 * 1_048_576, await parserConfinement())
   const flags = readFileSync(`/proc/${worker.pid}/cmdline`, 'utf8').split('\0')
   expect(flags).toContain('--permission')
   expect(flags.filter((flag) => /allow-(?:fs-write|net|child-process|worker|addons)/.test(flag))).toEqual([])
@@ -98,6 +102,52 @@ test('the process has no environment, no network and no files but its code', asy
   ).toBe(true)
   expect(readFileSync(`/proc/${worker.pid}/environ`, 'utf8')).toBe('')
   await worker.kill()
+})
+
+test('a process without anything around it reads as well', async () => {
+  const worker = new ParserProcess(systemClock, 512 * 1_048_576, [])
+  expect(
+    (await worker.run({ chunks: [Buffer.from('One.\n')], name: 'a', declaredType: null, limits: defaultParseLimits, signal: null })).text,
+  ).toBe('One.\n')
+  await worker.kill()
+})
+
+const confinement = await parserConfinement()
+const holds = (tool: string): boolean => confinement.some((part) => part.endsWith(`/${tool}`))
+
+/** What a program prints that runs as a parser does, but with all that Node itself would forbid. */
+async function printed(program: string): Promise<string> {
+  const [file, ...args] = [...confinement, process.execPath, '--input-type=module', '--eval', program]
+  return (await promisify(execFile)(file, args, { env: {} })).stdout.trim()
+}
+
+test.runIf(holds('unshare'))('the system gives the process a network of its own, from which nothing can be reached', async () => {
+  const worker = new ParserProcess(systemClock, 512 * 1_048_576, confinement)
+  await worker.run({ chunks: [Buffer.from('One.\n')], name: 'a', declaredType: null, limits: defaultParseLimits, signal: null })
+  expect(readlinkSync(`/proc/${worker.pid}/ns/net`)).not.toBe(readlinkSync('/proc/self/ns/net'))
+  await worker.kill()
+  const server = createServer((socket) => socket.end())
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const connect = (host: string) =>
+    printed(
+      `import { connect } from 'node:net'; connect(${port}, '${host}').on('connect', () => console.log('reached')).on('error', ({ code }) => console.log(code))`,
+    )
+  expect(await connect('127.0.0.1')).toBe('ENETUNREACH')
+  expect(await connect('169.254.169.254')).toBe('ENETUNREACH')
+  server.close()
+})
+
+test.runIf(holds('prlimit'))('the system lets the process write no file', async () => {
+  const path = join(folder, 'written')
+  const program = `import { writeFileSync } from 'node:fs'; try { writeFileSync('${path}', 'x') } catch ({ code }) { console.log(code) }`
+  expect([await printed(program), readFileSync(path, 'utf8')]).toEqual(['EFBIG', ''])
+})
+
+test.runIf(holds('setpriv'))('the system gives the process no rights that it does not have', async () => {
+  expect(await printed(`import { readFileSync } from 'node:fs'; console.log(readFileSync('/proc/self/status', 'utf8'))`)).toContain(
+    'NoNewPrivs:\t1',
+  )
 })
 
 /** Handing bytes over takes some hundredths of a second; reading one of these takes seconds. */
@@ -179,7 +229,7 @@ test('a signal ends the process, or the waiting for one', async () => {
 })
 
 test('a process that is killed from outside is a failure that may be tried again', async () => {
-  const worker = new ParserProcess(systemClock, 512 * 1_048_576)
+  const worker = new ParserProcess(systemClock, 512 * 1_048_576, await parserConfinement())
   const task = { chunks: [textBomb(200_000)], name: 'a', declaredType: null, limits: defaultParseLimits, signal: null }
   const reading = codeOf(worker.run(task))
   process.kill(worker.pid ?? 0, 'SIGKILL')
