@@ -10,7 +10,7 @@ import { baselines, type RankerFactory } from '../src/sim/virtual/baselines.ts'
 import { simulate, type RunOptions } from '../src/sim/virtual/simulation.ts'
 import { drawConversations, models, shapes, type Shape } from '../src/sim/virtual/workload.ts'
 import { benchResult, rounded, type BenchOptions, type BenchResult } from './harness/result.ts'
-import { judge } from './routing/judge.ts'
+import { compareOurs, judge } from './routing/judge.ts'
 
 /** One policy on one shape, all seeds together. */
 export interface Cell {
@@ -47,7 +47,11 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     options.log(describe(contender, row))
     await Promise.resolve()
   }
-  return benchResult(name, options, { bars: judge(table), data: { seeds, table: roundedTable(table) } })
+  const overLeastLoaded = compareOurs(table)
+  for (const [shape, { meanTtft, coldLoads }] of Object.entries(overLeastLoaded)) {
+    options.log(`${shape}: expected-completion / least-loaded: ${meanTtft} of the mean TTFT, ${coldLoads} of the loads`)
+  }
+  return benchResult(name, options, { bars: judge(table), data: { seeds, overLeastLoaded, table: roundedTable(table) } })
 }
 
 /** Baselines send at once; Corral's policies are run that way too, and with the line per model that the gateway keeps. */

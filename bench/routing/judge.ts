@@ -44,6 +44,22 @@ export function judge(table: Table): readonly Bar[] {
   return bars
 }
 
+/** What one policy of ours is to the other on a shape: below 1 `expected-completion` is the better one. */
+export interface Ratio {
+  readonly meanTtft: number
+  readonly coldLoads: number
+}
+
+/** `expected-completion` over `least-loaded` per shape: the default is the other one where it wins in all of them. */
+export function compareOurs(table: Table): Readonly<Record<string, Ratio>> {
+  const [one, other] = [table['expected-completion'], table['least-loaded']]
+  const over = (shape: string, figure: 'meanTtftMs' | 'coldLoadsPerHour'): number =>
+    rounded((one?.[shape]?.[figure] ?? Number.NaN) / (other?.[shape]?.[figure] ?? Number.NaN))
+  return Object.fromEntries(
+    shapes.map(({ name: shape }) => [shape, { meanTtft: over(shape, 'meanTtftMs'), coldLoads: over(shape, 'coldLoadsPerHour') }]),
+  )
+}
+
 /** Share of the pairs of rules which the earlier simulation told clearly apart that stand in the same order here. */
 function agreement(shapeIndex: number, mean: (contender: string) => number): number {
   let clear = 0

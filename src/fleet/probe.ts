@@ -147,7 +147,9 @@ class NodeProber implements Prober {
 
   #unschedule(node: FleetNode, watch: Watch, kind: ProbeKind): void {
     this.#rounds[kind].leave(node)
-    if (kind === 'version') watch.soon?.cancel()
+    if (kind !== 'version') return
+    watch.soon?.cancel()
+    watch.soon = null
   }
 
   #askInRound(node: FleetNode, kind: ProbeKind): void {
