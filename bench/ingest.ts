@@ -1,211 +1,123 @@
 /**
- * Documents in, over eight nodes against one: the pipeline of ingest in this process on a Postgres with pgvector, embedding through a
- * gateway over mock nodes that take their time for each text. Eight nodes can be eight times as fast only when batches of many documents
- * are under way at once and the store keeps up; how fast that alone is, is measured with an embedder that takes no time. Meanwhile
- * the event loop of the process that ingests must stay free.
+ * Documents in, over eight nodes against one: uploaded through `/rag` to a gateway as a user starts it, on Postgres, before simulated nodes that
+ * take their time for each text. Eight nodes can be eight times as fast only when batches of many documents are under way at once and
+ * the rest keeps up; how fast that alone is, is measured with nodes that take no time. Meanwhile the gateway's event loop must stay free,
+ * which is read from its own metric.
  */
-import { randomUUID } from 'node:crypto'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { z } from 'zod'
 
 import { systemClock } from '../src/base/clock.ts'
-import type { Block, ParsedDocument } from '../src/core/corpus.ts'
-import { CorralError } from '../src/core/errors.ts'
-import { heldVectors } from '../src/ingest/documents-stored.ts'
-import { type EmbedCounted, Ingest } from '../src/ingest/ingest.ts'
-import { ingestOptions } from '../src/ingest/job-options.ts'
-import { TokenEstimates } from '../src/ingest/token-estimate.ts'
-import { migrations } from '../src/migrations.ts'
-import { createCollection } from '../src/search/collections.ts'
-import { deleteDocument } from '../src/search/delete-document.ts'
-import { deleteVectors, writeVectors } from '../src/search/vector-write.ts'
-import { writeDocument } from '../src/search/write-document.ts'
-import type { Database } from '../src/store/database.ts'
-import { migrate } from '../src/store/migrate.ts'
-import { storeOptions } from '../src/store/options.ts'
-import { createPostgres } from '../src/store/postgres.ts'
-import { startPostgres } from '../test/support/postgres.ts'
+import { makeCollection, sendFiles } from './harness/bench-collection.ts'
 import { atLeast, atMost, benchResult, rounded } from './harness/result.ts'
 import type { BenchOptions, BenchResult } from './harness/result.ts'
 import { onStage } from './harness/stage.ts'
+import { storedGateway } from './harness/stored-gateway.ts'
 
-/** What a node takes for a text of 200 tokens: a small embedder on a few cores. */
+/** What a node takes for a text of 160 tokens: a small embedder on a few cores. */
 const itemMs = 20
-const dimensions = 384
-const chunksPerDocument = 20
-const tenant = 'bench'
-const model = 'm'
-const jobTimeoutMs = 300_000
-const loopResolutionMs = 5
-
-const answer = z.object({ embeddings: z.array(z.array(z.number())) })
-
-/** The mock names the text by its first number; a vector of the usual length is made of it. */
-function vectorOf(seed: number): Float32Array {
-  const vector = Float32Array.from({ length: dimensions }, (_, index) => Math.sin((seed + 1) * (index + 1)))
-  const length = Math.hypot(...vector)
-  return vector.map((value) => value / length)
-}
-
-function embedThrough(port: number): EmbedCounted {
-  return async (texts, { signal }) => {
-    const body = JSON.stringify({ model: 'm:latest', input: texts })
-    const response = await fetch(`http://127.0.0.1:${port}/api/embed`, {
-      method: 'POST',
-      body,
-      headers: { 'content-type': 'application/json' },
-      signal,
-    })
-    if (response.status !== 200) throw new CorralError('node_failed', `the gateway answered ${response.status}`)
-    const { embeddings } = answer.parse(await response.json())
-    return { vectors: embeddings.map((_, index) => vectorOf(index)), digest: 'bench' }
-  }
-}
-
-const embedAtOnce: EmbedCounted = async (texts) => ({ vectors: texts.map((_, index) => vectorOf(index)), digest: 'bench' })
+const embedder = 'all-minilm'
+const sectionsPerDocument = 20
+const filesPerRequest = 20
+const warmDocuments = 8
+const timeoutMs = 300_000
+const pollMs = 50
+/** The gateway's monitor looks this often, and counts it as part of each delay (`process-metrics.ts`). */
+const loopResolutionMs = 50
 
 const words = 'the gateway keeps a herd of nodes busy while documents arrive and are cut into parts that people look for later'.split(' ')
 
-/** A document of so many sections, each of one chunk; no two are alike. */
-function documentText(seed: number): string {
-  const sections = Array.from({ length: chunksPerDocument }, (_, part) => {
+/** A document of so many sections, each of one chunk; no two are alike, nor those of two names. */
+function documentText(name: string, seed: number): string {
+  const sections = Array.from({ length: sectionsPerDocument }, (_, part) => {
     const text = Array.from({ length: 120 }, (_word, at) => words[(seed * 31 + part * 17 + at * 7) % words.length] ?? '')
-    return `# Part ${part} of ${seed}\n\nBegins with ${seed}-${part}: ${text.join(' ')}.`
+    return `# Part ${part} of ${seed}\n\nBegins with ${name}-${seed}-${part}: ${text.join(' ')}.`
   })
   return sections.join('\n\n')
 }
 
-function parse(text: string): ParsedDocument {
-  const blocks: Block[] = []
-  let headings: string[] = []
-  let at = 0
-  for (const part of text.split('\n\n')) {
-    const isHeading = part.startsWith('# ')
-    blocks.push({
-      kind: isHeading ? 'heading' : 'paragraph',
-      start: at,
-      end: at + part.length,
-      page: null,
-      headings: isHeading ? [] : headings,
-      level: isHeading ? 1 : null,
-    })
-    if (isHeading) headings = [part.slice(2)]
-    at += part.length + 2
-  }
-  return { title: null, text, blocks, contentType: 'text/markdown', pages: null, warnings: [] }
+const counts = z.object({ counts: z.object({ done: z.number().default(0), failed: z.number().default(0) }) })
+const collection = z.object({ chunks: z.number() })
+
+async function get<T>(url: string, shape: z.ZodType<T>): Promise<T> {
+  return shape.parse(await (await fetch(url)).json())
 }
 
-function ingestOn(database: Database, embed: EmbedCounted, onTrouble: (error: unknown) => void): Ingest {
-  const options = ingestOptions.parse({})
-  return new Ingest({
-    database,
-    clock: systemClock,
-    random: Math.random,
-    options: () => options,
-    estimates: new TokenEstimates(),
-    parse: async ({ bytes }) => parse(new TextDecoder().decode(bytes)),
-    enrichers: [],
-    fetchSource: () => Promise.reject(new Error('nothing is fetched here')),
-    embed,
-    writeDocument: (transaction, write) => writeDocument(transaction, write, writeVectors),
-    deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
-    forgetAnswers: async () => {},
-    heldVectors,
-    embedderDigest: () => 'bench',
-    contextTokens: async () => 512,
-    onTrouble,
-  })
-}
-
-interface Played {
+interface Filled {
   readonly chunksPerSecond: number
-  readonly loopP99Ms: number
   readonly failed: number
 }
 
-/** Ingests `documents` into a collection of its own; counts from the first to the last, the bytes being there. */
-async function playAll(
-  database: Database,
-  { documents, embed, log }: { documents: number; embed: EmbedCounted; log: BenchOptions['log'] },
-): Promise<Played> {
-  const collection = randomUUID()
-  const settings = {
-    embedder: model,
-    language: 'en',
-    chunking: { targetTokens: 200, maxTokens: 320, overlapTokens: 0 },
-    fusionWeight: 0.5,
-    retentionDays: null,
-  }
-  await database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: collection, name: collection, settings }))
-  const ingest = ingestOn(database, embed, (error) => log(String(error)))
-  for (let seed = 0; seed < documents; seed += 1) {
-    const given = {
-      tenant,
-      collection,
-      document: `d${seed}`,
-      name: `d${seed}.md`,
-      declaredType: null,
-      title: null,
-      uri: null,
-      metadata: {},
-    }
-    const rest = { priority: 1, isSearchableWithoutVectors: false, skipsDuplicates: false, idempotencyKey: null }
-    await ingest.submitFile({ ...given, ...rest }, [new TextEncoder().encode(documentText(seed))])
-  }
-  const delay = monitorEventLoopDelay({ resolution: loopResolutionMs })
-  delay.enable()
+/** Ingests so many documents into a collection of its own; counts from the first byte sent until all jobs are over. */
+async function fill(url: string, name: string, documents: number): Promise<Filled> {
+  const chunking = { targetTokens: 200, maxTokens: 320, overlapTokens: 0 }
+  await makeCollection(url, name, { embedder, language: 'en', chunking })
   const startMs = systemClock.nowMs()
-  ingest.start()
-  let counts = await ingest.counts({ tenant, collection })
-  while ((counts.done ?? 0) + (counts.failed ?? 0) < documents) {
-    if (systemClock.nowMs() - startMs > jobTimeoutMs) throw new Error(`not done in time: ${JSON.stringify(counts)}`)
-    await systemClock.sleep(50)
-    counts = await ingest.counts({ tenant, collection })
+  for (let first = 0; first < documents; first += filesPerRequest) {
+    const seeds = Array.from({ length: Math.min(filesPerRequest, documents - first) }, (_, at) => first + at)
+    await sendFiles(
+      url,
+      name,
+      seeds.map((seed) => ({ name: `${seed}.md`, text: documentText(name, seed) })),
+    )
   }
-  const tookMs = systemClock.nowMs() - startMs
-  delay.disable()
-  await ingest.close()
-  // The monitor counts its own period as part of each delay.
-  const loopP99Ms = delay.percentile(99) / 1e6 - loopResolutionMs
-  return { chunksPerSecond: (documents * chunksPerDocument * 1_000) / tookMs, loopP99Ms, failed: counts.failed ?? 0 }
+  for (;;) {
+    const { done, failed } = (await get(`${url}/rag/jobs?collection=${name}&limit=1`, counts)).counts
+    const tookMs = systemClock.nowMs() - startMs
+    if (done + failed >= documents) {
+      const { chunks } = await get(`${url}/rag/collections/${name}`, collection)
+      return { chunksPerSecond: (chunks * 1_000) / tookMs, failed }
+    }
+    if (tookMs > timeoutMs) throw new Error(`${done} of ${documents} documents done in ${tookMs} ms, ${failed} failed`)
+    await systemClock.sleep(pollMs)
+  }
+}
+
+/** The 99th percentile of the delays since it was asked last: a scrape begins the next count. */
+async function loopP99Ms(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  const seconds = Number(/^nodejs_eventloop_lag_p99_seconds (\S+)$/m.exec(text)?.[1] ?? Number.NaN)
+  return Math.max(0, seconds * 1_000 - loopResolutionMs)
+}
+
+interface Played extends Filled {
+  readonly loopP99Ms: number
+}
+
+interface Round {
+  readonly nodes: number
+  readonly embedMsPerItem: number
+  readonly documents: number
+}
+
+/** A gateway and a store of its own, warm: parsers run, and every node has the embedder in memory. */
+function play(options: BenchOptions, { nodes, embedMsPerItem, documents }: Round): Promise<Played> {
+  return onStage(options, async (stage) => {
+    const { gateway } = await storedGateway(stage, { nodes, embedMsPerItem })
+    const url = `http://127.0.0.1:${gateway.port}`
+    await fill(url, 'warm', warmDocuments)
+    await loopP99Ms(url)
+    const filled = await fill(url, 'measured', documents)
+    const played = { ...filled, loopP99Ms: await loopP99Ms(url) }
+    options.log(
+      `${nodes} nodes, ${embedMsPerItem} ms a text: ${rounded(played.chunksPerSecond)} chunks/s, event loop p99 ${rounded(played.loopP99Ms)} ms`,
+    )
+    return played
+  })
 }
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
-  const documents = options.isQuick ? 8 : 100
-  const server = await startPostgres()
-  const database = createPostgres(
-    { ...storeOptions.parse({}), url: (await server.createDatabase()).url },
-    { clock: systemClock, random: Math.random, report: options.log },
-  )
-  try {
-    await database.open()
-    await migrate(database, migrations, systemClock)
-    return await onStage(options, async (stage) => {
-      const herd = await stage.mock(8, { slots: 1, embedItemMs: itemMs })
-      const play = async (name: string, count: number, embed: EmbedCounted): Promise<Played> => {
-        const played = await playAll(database, { documents: count, embed, log: options.log })
-        options.log(`${name}: ${rounded(played.chunksPerSecond)} chunks/s, event loop p99 ${rounded(played.loopP99Ms)} ms`)
-        return played
-      }
-      await play('warm', 4, embedAtOnce)
-      const single = await stage.gateway(herd.ports.slice(0, 1))
-      const one = await play('one node', Math.ceil(documents / 4), embedThrough(single.port))
-      await single.stop()
-      const gateway = await stage.gateway(herd.ports)
-      const eight = await play('eight nodes', documents, embedThrough(gateway.port))
-      const store = await play('an embedder that takes no time', documents, embedAtOnce)
-      const ratio = eight.chunksPerSecond / one.chunksPerSecond
-      const limit = eight.chunksPerSecond > store.chunksPerSecond * 0.8 ? 'the store and this process' : 'the nodes'
-      options.log(`the limit with eight nodes: ${limit}`)
-      const bars = [
-        atLeast('chunks/s of eight nodes, × one', rounded(ratio), 6),
-        atMost('event loop p99 with eight nodes, ms', rounded(eight.loopP99Ms), 20),
-        atMost('documents failed', one.failed + eight.failed + store.failed, 0),
-      ]
-      return benchResult('ingest', options, { bars, data: { itemMs, chunksPerDocument, documents, one, eight, store, limit } })
-    })
-  } finally {
-    await database.close()
-    await server.remove()
-  }
+  const documents = options.isQuick ? 24 : 200
+  const one = await play(options, { nodes: 1, embedMsPerItem: itemMs, documents: Math.ceil(documents / 8) })
+  const eight = await play(options, { nodes: 8, embedMsPerItem: itemMs, documents })
+  const store = await play(options, { nodes: 8, embedMsPerItem: 0, documents })
+  const limit = eight.chunksPerSecond > store.chunksPerSecond * 0.8 ? 'the store and the gateway' : 'the nodes'
+  options.log(`the limit with eight nodes: ${limit}`)
+  return benchResult('ingest', options, {
+    bars: [
+      atLeast('chunks/s of eight nodes, × one', rounded(eight.chunksPerSecond / one.chunksPerSecond), 6),
+      atMost('event loop p99 of the gateway with eight nodes, ms', rounded(eight.loopP99Ms), 20),
+      atMost('documents failed', one.failed + eight.failed + store.failed, 0),
+    ],
+    data: { itemMs, sectionsPerDocument, documents, one, eight, store, limit },
+  })
 }

@@ -17,29 +17,44 @@ async function mustBeOk(answer: Response): Promise<void> {
   await answer.arrayBuffer()
 }
 
-/** Makes the collection and waits until all its documents can be found. */
-async function upload(url: string, { documents, topics }: CollectionSize): Promise<void> {
-  const json = { 'content-type': 'application/json' }
-  const body = JSON.stringify({ name: 'bench', settings: { embedder } })
-  const make = (): Promise<Response> => fetch(`${url}/rag/collections`, { method: 'POST', headers: json, body })
+/** Makes a collection of a gateway whose database may still be being prepared. */
+export async function makeCollection(url: string, name: string, settings: object): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ name, settings })
+  const make = (): Promise<Response> => fetch(`${url}/rag/collections`, { method: 'POST', headers, body })
   let made = await make()
-  // The database is still being prepared.
   while (made.status === 503) {
     await systemClock.sleep(250)
     made = await make()
   }
   await mustBeOk(made)
+}
+
+/** Gives files in one request; resolves when they are taken in. */
+export async function sendFiles(
+  url: string,
+  collection: string,
+  files: readonly { readonly name: string; readonly text: string }[],
+): Promise<void> {
+  const form = new FormData()
+  for (const { name, text } of files) form.append('files', new Blob([text]), name)
+  await mustBeOk(await fetch(`${url}/rag/collections/${collection}/documents`, { method: 'POST', body: form }))
+}
+
+/** Makes the collection and waits until all its documents can be found. */
+async function upload(url: string, { documents, topics }: CollectionSize): Promise<void> {
+  await makeCollection(url, 'bench', { embedder })
   const random = seededRandom(3)
   for (let first = 0; first < documents; first += filesPerRequest) {
-    const form = new FormData()
+    const files: { name: string; text: string }[] = []
     for (let at = first; at < Math.min(first + filesPerRequest, documents); at += 1) {
       const sections = Array.from(
         { length: sectionsPerDocument },
         (_, part) => `## Part ${part}\n\n${topicWords(at % topics, random, 160)}`,
       )
-      form.append('files', new Blob([`# Document ${at}\n\n${sections.join('\n\n')}`]), `${at}.md`)
+      files.push({ name: `${at}.md`, text: `# Document ${at}\n\n${sections.join('\n\n')}` })
     }
-    await mustBeOk(await fetch(`${url}/rag/collections/bench/documents`, { method: 'POST', body: form }))
+    await sendFiles(url, 'bench', files)
   }
   for (;;) {
     const found: unknown = await (await fetch(`${url}/rag/collections/bench`)).json()

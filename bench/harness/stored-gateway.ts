@@ -1,4 +1,4 @@
-/** A gateway with a Postgres behind PgBouncer, before eight simulated nodes (not mocks: they embed by what a text says), for benches of search. */
+/** A gateway with a Postgres behind PgBouncer, before simulated nodes, eight unless said otherwise (not mocks: they embed by what a text says). */
 import { createHerd, type HerdOptions } from '../../src/sim/herd.ts'
 import type { Gateway } from './gateway.ts'
 import { startPooledPostgres } from './services.ts'
@@ -10,7 +10,7 @@ export interface StoredGateway {
   readonly ports: readonly number[]
 }
 
-export async function storedGateway(stage: Stage, sims: Omit<HerdOptions, 'nodes'>, env: NodeJS.ProcessEnv = {}): Promise<StoredGateway> {
+export async function storedGateway(stage: Stage, sims: Partial<HerdOptions>, env: NodeJS.ProcessEnv = {}): Promise<StoredGateway> {
   const postgres = await stage.service(startPooledPostgres({ poolSize: 10 }))
   const herd = await createHerd({ nodes: 8, ...sims })
   await stage.service(Promise.resolve({ stop: () => herd.close() }))
