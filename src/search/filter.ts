@@ -1,8 +1,8 @@
 /**
  * Filters as SQL: one condition on `rag_documents d` per `FilterCondition`. Fields and values are parameters, operators come from a fixed
  * list, so nothing of a caller's is ever part of a statement. A field that no document has is no error: nothing matches it, and everything
- * is unequal to its values. Conditions on metadata are checked on every document of the collection: row-level security lets no index of
- * jsonb be used, as its operators are not leakproof. What passes is remembered (`filter-allowed.ts`).
+ * is unequal to its values. Whether a document passes is told by these conditions alone; which documents are looked at may be found by an index
+ * before (`filter-candidates.ts`). What passes is remembered (`filter-allowed.ts`).
  */
 import type { FilterCondition } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
@@ -23,6 +23,11 @@ const ownTime: ReadonlyMap<string, string> = new Map([
   ['createdAt', 'd.created_at'],
   ['updatedAt', 'd.updated_at'],
 ])
+
+/** Whether a field is one of the document itself, rather than of its metadata. */
+export function isOwnField(field: string): boolean {
+  return ownText.has(field) || ownTime.has(field)
+}
 
 type Scalar = string | number | boolean
 
@@ -189,13 +194,13 @@ function dayOf(ms: number): string {
   return day.startsWith('+') ? '9999-12-31' : day
 }
 
-interface RangeEnd {
+export interface RangeEnd {
   readonly operator: '>=' | '<=' | '<'
   readonly at: number | { readonly iso: string }
 }
 
 /** Both ends count. A `to` without a time of day means the whole of that day. */
-function endsOf({ field, from, to }: Extract<FilterCondition, { readonly op: 'range' }>): readonly RangeEnd[] {
+export function endsOf({ field, from, to }: Extract<FilterCondition, { readonly op: 'range' }>): readonly RangeEnd[] {
   if (from !== undefined && to !== undefined && typeof from !== typeof to)
     throw invalid(`${field}: both ends of a range are numbers, or both dates`)
   const ends: RangeEnd[] = []

@@ -132,4 +132,49 @@ alter table rag_postings alter column data set storage external;
 ${tenantTable('rag_postings')}`,
   },
   { number: 1050, name: 'vectors', sql: vectorSql },
+  {
+    number: 1060,
+    name: 'fields of metadata',
+    sql: `
+-- One row per field of a document's metadata that is not null, so that an index finds documents by it: operators of jsonb are not
+-- leakproof, and row-level security lets an index be used by those alone that are. A list has a row without a value. No foreign key: it
+-- would cost a look-up per row; write-document-rows.ts, delete-document.ts and collections.ts remove them.
+create table rag_document_fields (
+  tenant text not null,
+  collection text not null,
+  document text not null,
+  field text not null,
+  -- Of a text its first 250 characters, of a boolean true or false.
+  text_value text collate "C",
+  number_value double precision,
+  -- Of a text that is a date, as filters read it.
+  time_value timestamptz
+);
+-- The document first: an index by tenant and collection would be taken for looking up a field where tables were never analysed.
+create index rag_document_fields_document on rag_document_fields (document, collection, tenant);
+create index rag_document_fields_text on rag_document_fields (tenant, collection, field, text_value);
+create index rag_document_fields_number on rag_document_fields (tenant, collection, field, number_value) where number_value is not null;
+create index rag_document_fields_time on rag_document_fields (tenant, collection, field, time_value) where time_value is not null;
+${tenantTable('rag_document_fields')}
+
+create function rag_metadata_fields(metadata jsonb)
+returns table (field text, text_value text, number_value double precision, time_value timestamptz)
+language sql stable as $$
+  select
+    e.key,
+    case jsonb_typeof(e.value) when 'string' then left(v.value, 250) when 'boolean' then v.value end,
+    case when jsonb_typeof(e.value) = 'number' then v.value::double precision end,
+    case when jsonb_typeof(e.value) = 'string' and v.value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' and pg_catalog.pg_input_is_valid(v.zoned, 'timestamptz')
+      then v.zoned::timestamptz end
+  from jsonb_each(metadata) as e
+  cross join lateral (select e.value #>> '{}' as value) as plain
+  cross join lateral (
+    select plain.value, case when plain.value ~ '([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$' and plain.value ~ '[Tt ]' then plain.value else plain.value || ' UTC' end as zoned
+  ) as v
+  where jsonb_typeof(e.value) <> 'null'
+$$;
+
+insert into rag_document_fields (tenant, collection, document, field, text_value, number_value, time_value)
+  select d.tenant, d.collection, d.id, f.* from rag_documents d cross join lateral rag_metadata_fields(d.metadata) as f;`,
+  },
 ]
