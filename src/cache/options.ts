@@ -58,7 +58,7 @@ export const cacheOptions = z.strictObject({
   replay: z
     .strictObject({
       paced: z.boolean().default(false),
-      freshIds: z.boolean().default(true),
+      fresh: z.boolean().default(true),
     })
     .prefault({}),
 })

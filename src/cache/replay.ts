@@ -8,7 +8,8 @@ import type { ByteRange } from '../core/envelope.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance } from '../core/relay.ts'
 import { renameModel } from '../wire/model-in-answer.ts'
 import type { CachedAnswer } from './entry.ts'
-import { findIds, findUsageFrame, type IdPlaces, withFreshIds, without } from './restamp.ts'
+import { findTimes, type TimePlaces, writeTimes } from './restamp-times.ts'
+import { findIds, findUsageFrame, type IdPlaces, without, writeIds } from './restamp.ts'
 import { type RouteShape, wantsUsage } from './route-shape.ts'
 
 /** A paced replay waits no longer than this between two chunks. */
@@ -19,7 +20,8 @@ export interface ReplayOptions {
   /** In [0, 1). */
   readonly random: () => number
   readonly paced: boolean
-  readonly freshIds: boolean
+  /** Whether ids and times are the replay's own, not those of the first answer. */
+  readonly fresh: boolean
 }
 
 export interface Replayed {
@@ -52,6 +54,7 @@ export function replay(replayed: Replayed, options: ReplayOptions): Answer {
 /** What is looked for in an entry, found once and remembered as long as the entry is. */
 interface Marks {
   readonly ids: readonly IdPlaces[]
+  readonly times: TimePlaces
   readonly usageFrame: ByteRange | null
 }
 
@@ -60,21 +63,28 @@ const marksByEntry = new WeakMap<Buffer, Marks>()
 function marksOf({ entry, answer, shape }: Replayed): Marks {
   let marks = marksByEntry.get(entry)
   if (marks === undefined) {
-    const hasFrame = answer.form === 'stream' && shape.usage === 'frame'
-    marks = { ids: findIds(answer.body, shape.idPrefixes), usageFrame: hasFrame ? findUsageFrame(answer.body) : null }
+    const { body, form } = answer
+    marks = {
+      ids: findIds(body, shape.idPrefixes),
+      times: findTimes(body, shape.timeKeys),
+      usageFrame: form === 'stream' && shape.usage === 'frame' ? findUsageFrame(body) : null,
+    }
     marksByEntry.set(entry, marks)
   }
   return marks
 }
 
-function restamped(replayed: Replayed, { freshIds, random }: ReplayOptions): Buffer {
-  const { answer, shape, request } = replayed
+function restamped(replayed: Replayed, { fresh, random, clock }: ReplayOptions): Buffer {
+  const { answer, request } = replayed
+  const { ids, times, usageFrame } = marksOf(replayed)
   let { body } = answer
-  if (shape.idPrefixes.length > 0) {
-    const { ids, usageFrame } = marksOf(replayed)
-    if (freshIds) body = withFreshIds(body, ids, random)
-    if (!wantsUsage(request)) body = without(body, usageFrame)
+  if (fresh && (ids.length > 0 || times.at.length > 0)) {
+    body = Buffer.allocUnsafe(body.length)
+    answer.body.copy(body)
+    writeIds(body, ids, random)
+    writeTimes(body, times, clock.wallMs())
   }
+  if (usageFrame !== null && !wantsUsage(request)) body = without(body, usageFrame)
   const model = request.envelope.model ?? answer.model
   return model === answer.model ? body : renameModel(body, { key: 'model', from: answer.model, to: model })
 }

@@ -42,15 +42,12 @@ function placesOf(body: Buffer, text: string): readonly number[] {
   return places
 }
 
-/** A copy of the body in which each id is a new one, the same everywhere. */
-export function withFreshIds(body: Buffer, ids: readonly IdPlaces[], random: () => number): Buffer {
-  const copy = Buffer.allocUnsafe(body.length)
-  body.copy(copy)
+/** Makes each id in `body`, which nobody else has, a new one, the same everywhere. */
+export function writeIds(body: Buffer, ids: readonly IdPlaces[], random: () => number): void {
   for (const { tail, at } of ids) {
     const fresh = freshTail(tail, random)
-    for (const place of at) for (let index = 0; index < fresh.length; index += 1) copy[place + index] = fresh[index] ?? 0
+    for (const place of at) for (let index = 0; index < fresh.length; index += 1) body[place + index] = fresh[index] ?? 0
   }
-  return copy
 }
 
 /** Characters of the same kind as those of `tail`. */

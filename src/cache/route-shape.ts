@@ -12,21 +12,35 @@ export interface RouteShape {
   readonly aggregate: ((body: Buffer) => Buffer | null) | null
   /** First letters of ids that a replay makes anew: those of the answer, not those of tool calls, which later turns repeat. */
   readonly idPrefixes: readonly string[]
+  /** Names of the fields that tell when an answer was made. */
+  readonly timeKeys: readonly string[]
   /** `frame`: a stream's usage is a frame of its own, and is always asked for · `every`: it changes every frame · `always`: no choice. */
   readonly usage: 'frame' | 'every' | 'always'
   /** Whether the model's name stands once per frame, before anything that a client or a model wrote. */
   readonly modelFirst: boolean
 }
 
-const native: RouteShape = { aggregate: aggregateNative, idPrefixes: [], usage: 'always', modelFirst: true }
+const native: RouteShape = { aggregate: aggregateNative, idPrefixes: [], timeKeys: ['created_at'], usage: 'always', modelFirst: true }
 
 const shapes: Readonly<Record<string, RouteShape>> = {
   '/api/chat': native,
   '/api/generate': native,
-  '/v1/chat/completions': { aggregate: aggregateOpenAiChat, idPrefixes: ['chatcmpl-'], usage: 'frame', modelFirst: true },
-  '/v1/completions': { aggregate: null, idPrefixes: ['cmpl-'], usage: 'every', modelFirst: false },
-  '/v1/messages': { aggregate: aggregateAnthropic, idPrefixes: ['msg_'], usage: 'always', modelFirst: true },
-  '/v1/responses': { aggregate: null, idPrefixes: ['resp_', 'msg_', 'rs_'], usage: 'always', modelFirst: false },
+  '/v1/chat/completions': {
+    aggregate: aggregateOpenAiChat,
+    idPrefixes: ['chatcmpl-'],
+    timeKeys: ['created'],
+    usage: 'frame',
+    modelFirst: true,
+  },
+  '/v1/completions': { aggregate: null, idPrefixes: ['cmpl-'], timeKeys: ['created'], usage: 'every', modelFirst: false },
+  '/v1/messages': { aggregate: aggregateAnthropic, idPrefixes: ['msg_'], timeKeys: [], usage: 'always', modelFirst: true },
+  '/v1/responses': {
+    aggregate: null,
+    idPrefixes: ['resp_', 'msg_', 'rs_'],
+    timeKeys: ['created_at', 'completed_at'],
+    usage: 'always',
+    modelFirst: false,
+  },
 }
 
 /** The shape of a route's answers; undefined for routes that are never cached. */

@@ -44,7 +44,7 @@ export async function replicaOn(
   const redis = await openRedis(url, redisSettings)
   const layer = createRedisLayer({ redis, clock, isCluster: url.startsWith('redis+cluster') })
   const leases = createRedisLease({ redis, clock: systemClock, replica: name, ...lease })
-  const options = cacheOptions.parse(settings)
+  const options = cacheOptions.parse({ replay: { fresh: false }, ...settings })
   const cache = createCache({
     options: () => options,
     clock,

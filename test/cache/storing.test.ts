@@ -57,7 +57,7 @@ describe('what comes back', () => {
   })
 
   it('S9: an OpenAI replay differs in its ids only, the same one in all frames', async () => {
-    const built = cached({ random: seededBy(0.3, 0.7, 0.9, 0.1) })
+    const built = cached({ random: seededBy(0.3, 0.7, 0.9, 0.1), options: { replay: { fresh: true } } })
     const body = { ...openAi, stream_options: { include_usage: true } }
     const live = await fill(built, body, { ...openAiPath, frames: openAiFrames(), type: sse })
     const hit = await take(built.ask(body, openAiPath))
@@ -128,7 +128,7 @@ describe('what comes back', () => {
   })
 
   it('a paced replay keeps the rhythm, no gap over 5 ms', async () => {
-    const built = cached({ options: { replay: { paced: true } } })
+    const built = cached({ options: { replay: { paced: true, fresh: false } } })
     const all = chatLines(['One', ' two', ' three'])
     const live = take(built.ask(chat('hi')))
     const call = built.upstream.at(0).begin(all[0] ?? '')
