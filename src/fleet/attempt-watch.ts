@@ -49,7 +49,10 @@ export class AttemptWatch {
   readonly startedAtMs: number
   readonly #runner: Runner
   readonly #deadlines: FleetOptions['deadlines']
-  readonly #expectedMs: number
+  readonly #request: InferenceRequest
+  readonly #silences: number
+  /** `Infinity` while nothing is known of any node: what others learn meanwhile counts. */
+  #expectedMs = Infinity
   readonly #patienceMs: number
   readonly #holdsBack: boolean
   #headAtMs = 0
@@ -64,10 +67,21 @@ export class AttemptWatch {
     this.#runner = runner
     this.#deadlines = deadlines
     this.#patienceMs = firstFramePatienceMs(runner, request, deadlines)
-    this.#expectedMs = Math.min(this.#patienceMs, firstFrameBudgetMs(runner, request, deadlines) * 2 ** silences)
+    this.#request = request
+    this.#silences = silences
+    // By how many wait now, not by how many do when it is asked for.
+    this.#expect()
     this.#holdsBack = holdsBack(request)
     this.#lastByteMs = nowMs
     this.#lastFrameMs = nowMs
+  }
+
+  /** How long it may stay silent before it is suspect, milliseconds. */
+  #expect(): number {
+    if (this.#expectedMs !== Infinity) return this.#expectedMs
+    const expectedMs = firstFrameBudgetMs(this.#runner, this.#request, this.#deadlines) * 2 ** this.#silences
+    if (expectedMs < this.#patienceMs) this.#expectedMs = expectedMs
+    return Math.min(this.#patienceMs, expectedMs)
   }
 
   noteHead(nowMs: number): void {
@@ -96,14 +110,14 @@ export class AttemptWatch {
 
   /** Whether the node is silent for longer than is expected of it before the first frame. */
   isSuspect(nowMs: number): boolean {
-    return this.silentMs(nowMs) > this.#expectedMs && !this.#isLoading()
+    return this.silentMs(nowMs) > this.#expect() && !this.#isLoading()
   }
 
   /**
    * Whether the runner sent nobody anything for longer than is expected of this try. A runner that is only slow, or reads one
    * long prompt, is heard of by the other requests on it; one that hangs takes all of them with it.
    */
-  isRunnerSilent(nowMs: number, expectedMs = this.#expectedMs): boolean {
+  isRunnerSilent(nowMs: number, expectedMs = this.#expect()): boolean {
     return nowMs - Math.max(this.startedAtMs, this.#runner.heardAtMs) > expectedMs && !this.#isLoading()
   }
 

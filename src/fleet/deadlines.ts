@@ -4,6 +4,7 @@
  * while nothing is learned. What follows when it runs out is `attempt-watch.ts`'s. All results are durations in ms.
  */
 import type { InferenceRequest } from '../core/relay.ts'
+import type { ModelStats } from './learning.ts'
 import type { FleetOptions } from './options.ts'
 import type { Runner } from './runner.ts'
 
@@ -11,8 +12,8 @@ import type { Runner } from './runner.ts'
 const firstFrameFactor = 4
 /** The same for the wait inside a node: the answers ahead may be longer than usual, but their prompts are read already. */
 const waitFactor = 2
-/** Answers that a runner must have given before its figures count. */
-const samplesMin = 3
+/** How many times as slow as any node of its pool one may be that has not answered yet, before it is suspect. */
+const unknownFactor = 4
 /** Prompts up to this many times the largest one answered are read in about the same time. */
 const sizeFactor = 2
 /** A pause between frames may be this many times the longest pause seen in the same stream (F10). */
@@ -26,13 +27,13 @@ type Deadlines = FleetOptions['deadlines']
 
 /**
  * Until the first frame of a stream, or the end of a body that comes whole: a multiple of what is expected, at least
- * `firstFrameMsMin`, and `firstFrameMsMax` while nothing is learned. Longer than this is suspect, not yet a failure.
+ * `firstFrameMsMin`, and `firstFrameMsMax` while nothing is learned of any node that holds the model. Longer than this is suspect, not yet a failure.
  */
 export function firstFrameBudgetMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
   if (isLookup(runner, request)) return Math.min(deadlines.firstFrameMsMin, deadlines.lookupMsMax)
   // Audio and whatever newer nodes make of a request take no time that chats could tell.
   if (request.route.operation === 'other') return deadlines.firstFrameMsMax
-  const answerMs = request.stream ? toolCallMs(runner, request) : wholeAnswerMs(runner, request)
+  const answerMs = (stats: ModelStats): number => (request.stream ? toolCallMs(stats, request) : wholeAnswerMs(stats, request))
   return budgetMs(runner, { promptTokens: request.envelope.promptTokens, answerMs }, deadlines)
 }
 
@@ -43,23 +44,46 @@ export function firstFrameBudgetMs(runner: Runner, request: InferenceRequest, de
 export function blamedSilenceMs(runner: Runner, request: InferenceRequest, deadlines: Deadlines): number {
   const budget = firstFrameBudgetMs(runner, request, deadlines)
   if (request.stream || budget < deadlines.firstFrameMsMax) return budget
-  const answerMs = runner.stats.requestMs ?? Infinity
+  const answerMs = ({ requestMs }: ModelStats): number => requestMs ?? Infinity
   return budgetMs(runner, { promptTokens: request.envelope.promptTokens, answerMs }, deadlines)
 }
 
-function budgetMs(runner: Runner, { promptTokens, answerMs }: { promptTokens: number; answerMs: number }, deadlines: Deadlines): number {
-  const expectedMs = firstFrameFactor * (prefillBudgetMs(runner, promptTokens) + answerMs) + waitFactor * waitMs(runner)
+/** What is known of the speed: the node's own figures, or while there are none those of the slowest node beside it. */
+interface Speed {
+  readonly stats: ModelStats
+  /** How many times as long the node may need. */
+  readonly factor: number
+}
+
+function speedOf({ stats, peers }: Runner): Speed | null {
+  if (stats.known) return { stats, factor: 1 }
+  let slowest: ModelStats | null = null
+  for (const { stats: each } of peers) {
+    if (each.known && (slowest === null || (each.requestMs ?? 0) > (slowest.requestMs ?? 0))) slowest = each
+  }
+  return slowest === null ? null : { stats: slowest, factor: unknownFactor }
+}
+
+function budgetMs(
+  runner: Runner,
+  { promptTokens, answerMs }: { promptTokens: number; answerMs: (stats: ModelStats) => number },
+  deadlines: Deadlines,
+): number {
+  const speed = speedOf(runner)
+  if (speed === null) return deadlines.firstFrameMsMax
+  const { stats, factor } = speed
+  const expectedMs = firstFrameFactor * (prefillBudgetMs(stats, promptTokens) + answerMs(stats)) + waitFactor * waitMs(runner, stats)
   if (!Number.isFinite(expectedMs)) return deadlines.firstFrameMsMax
-  return Math.min(deadlines.firstFrameMsMax, Math.max(deadlines.firstFrameMsMin, expectedMs))
+  return Math.min(deadlines.firstFrameMsMax, factor * Math.max(deadlines.firstFrameMsMin, expectedMs))
 }
 
 /**
  * What a request waits inside its node: one answer's time for each round of those that the node does not serve at once. Slots
  * count as far as they were shown: a number that is only tried would make hangs of the waits that are to disprove it.
  */
-function waitMs({ inFlight, slotsShown, stats }: Runner): number {
+function waitMs({ inFlight, slotsShown }: Runner, { requestMs }: ModelStats): number {
   const rounds = Math.ceil(Math.max(0, inFlight - slotsShown) / slotsShown)
-  return rounds === 0 ? 0 : rounds * (stats.requestMs ?? 0)
+  return rounds === 0 ? 0 : rounds * (requestMs ?? 0)
 }
 
 /** The same where nobody else can take the request, or one that was moved for its silence already: longer than this fails. */
@@ -73,20 +97,19 @@ function isLookup({ bounded }: Runner, { route: { operation } }: InferenceReques
 }
 
 /** Reading the prompt: by the learned rate, or as long as whole answers took to prompts of this size; `Infinity` while unknown. */
-function prefillBudgetMs({ stats }: Runner, promptTokens: number): number {
-  if (stats.samples < samplesMin) return Infinity
+function prefillBudgetMs(stats: ModelStats, promptTokens: number): number {
   if (stats.prefillMsPerToken !== null) return promptTokens * stats.prefillMsPerToken
   return promptTokens <= sizeFactor * stats.promptTokensMax ? (stats.requestMs ?? Infinity) : Infinity
 }
 
-function toolCallMs({ stats }: Runner, { envelope }: InferenceRequest): number {
+function toolCallMs(stats: ModelStats, { envelope }: InferenceRequest): number {
   return envelope.fields.has('tools') ? toolCallTokens * (stats.decodeMsPerToken ?? 0) : 0
 }
 
-function wholeAnswerMs(runner: Runner, request: InferenceRequest): number {
-  if (request.route.operation === 'embed') return runner.stats.requestMs ?? 0
+function wholeAnswerMs(stats: ModelStats, request: InferenceRequest): number {
+  if (request.route.operation === 'embed') return stats.requestMs ?? 0
   const tokens = request.envelope.outputTokensMax
-  const perToken = runner.stats.decodeMsPerToken
+  const perToken = stats.decodeMsPerToken
   return tokens === null || perToken === null ? Infinity : tokens * perToken
 }
 

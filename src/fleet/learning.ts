@@ -44,6 +44,8 @@ const relearnMs = 120_000
 const waitsBelieved = 3
 /** Waits below the proven number of slots until it is given up. */
 const contradictionsMax = 3
+/** Answers that a node must have given before its figures count. */
+const samplesMin = 3
 /** Prompts below this many tokens say nothing of the prefill rate. */
 const promptTokensMin = 16
 /** Observed prefill faster than this share of the mean means that most of the prompt was cached (verified notes §l). */
@@ -85,6 +87,11 @@ export class ModelStats {
   /** Whether the slots were said by the configuration or an operator: nothing is learned then. */
   get slotsConfigured(): boolean {
     return this.#options.slotsConfigured !== null
+  }
+
+  /** Whether enough answers came to tell how long others will take. */
+  get known(): boolean {
+    return this.samples >= samplesMin
   }
 
   /** Generations at once. */

@@ -114,6 +114,7 @@ export class PoolTable<W extends Waiting> {
     const holders = resolved?.holders ?? this.#deps.nodes()
     const own = pool.group === null ? holders : holders.filter(({ options }) => options.group === pool.group)
     pool.runners = own.map((node) => this.runner(node, resolved?.name ?? anyModel, resolved !== null))
+    for (const runner of pool.runners) runner.peers = pool.runners
     pool.catalogueVersion = this.#deps.catalogue.version
   }
 

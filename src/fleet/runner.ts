@@ -105,6 +105,8 @@ export class Runner implements Candidate {
   evictionMs = 0
   /** Most slots found on a node of the same pool whose number is not contradicted. */
   peerSlots = 0
+  /** All of the same pool. */
+  peers: readonly Runner[] = []
 
   constructor(fleetNode: FleetNode, model: string, use: NodeUse, stats: ModelStats, bounded: boolean) {
     this.fleetNode = fleetNode

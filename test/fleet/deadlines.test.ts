@@ -51,6 +51,15 @@ describe('first frame', () => {
     expect(firstFrameBudgetMs(runner(2), chat(4), deadlines)).toBe(deadlines.firstFrameMsMax)
   })
 
+  test('a node that is not known yet gets four times what the slowest known one beside it would get', () => {
+    const unknown = runner(2)
+    unknown.peers = [unknown, runner()]
+    expect(firstFrameBudgetMs(unknown, chat(400), deadlines)).toBe(4 * deadlines.firstFrameMsMin)
+    const long = chat(40_000)
+    expect(firstFrameBudgetMs(unknown, long, deadlines)).toBeCloseTo(4 * firstFrameBudgetMs(runner(), long, deadlines), 3)
+    expect(firstFrameBudgetMs(unknown, chat(4, { stream: false }), deadlines)).toBe(deadlines.firstFrameMsMax)
+  })
+
   test('a short prompt gets the least budget, a long one four times its expected prefill', () => {
     expect(firstFrameBudgetMs(runner(), chat(400), deadlines)).toBe(deadlines.firstFrameMsMin)
     const budgetMs = firstFrameBudgetMs(runner(), chat(240_000), deadlines)
@@ -163,6 +172,14 @@ describe('the watch of one try', () => {
       false,
       true,
     ])
+  })
+
+  test('suspects a node of which nothing is known by what another one is found to need meanwhile', () => {
+    const target = runner(0)
+    const one = watch(target)
+    expect(one.isSuspect(20_000)).toBe(false)
+    target.peers = [target, runner()]
+    expect([one.isSuspect(4 * deadlines.firstFrameMsMin), one.isSuspect(4 * deadlines.firstFrameMsMin + 1)]).toEqual([false, true])
   })
 
   test('does not suspect a node that is loading the model', () => {

@@ -65,9 +65,24 @@ describe('a lone request', () => {
     const reply = await ask(`${gateway.url}${chat}`, chatBody())
     expect(isComplete(reply), reply.text).toBe(true)
     expect(reply.headers['x-corral-route']).toMatch(/^retry; attempts=[3-5]$/)
-    expect(turns.slice(4)).toContain(reply.node)
     await expectIdle(gateway)
   })
+
+  test.each(['hang-before-head', 'frozen-runner'] as const)(
+    'is answered though half of the nodes hang since the start: %s',
+    async (kind) => {
+      const patient = { deadlines: { firstFrameMsMin: 50, firstFrameMsMax: 5_000 }, admission: { deadlineMs: 5_000 } }
+      const gateway = await openGateway({ nodes: 4, numParallel: 16, fleet: patient })
+      for (const sim of gateway.sims.slice(0, 2)) sim.control.set(kind, kind === 'frozen-runner' ? {} : { path: chat })
+      const early = Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody()))
+      await Promise.race(early)
+      await Promise.all(Array.from({ length: 12 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+      const replies = await Promise.all(early)
+      expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
+      expect(Math.max(...replies.map(({ totalMs }) => totalMs))).toBeLessThan(4_000)
+      await expectIdle(gateway)
+    },
+  )
 
   test('that must leave a hung node goes to one that answered somebody meanwhile', async () => {
     const gateway = await openKnown()
