@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import { chunkDocument, chunkingDefaults } from '../../src/ingest/chunk.ts'
 import { TokenEstimates } from '../../src/ingest/token-estimate.ts'
+import { makeDocx, makeZip } from './parse-made-zip.ts'
 import { read, textsOf } from './parse-support.ts'
 
 describe('SVG', () => {
@@ -66,6 +67,59 @@ describe('HTML', () => {
       '<style>div.ghost { display: none }</style><p class="ghost">six</p>',
     ]
     expect(textsOf(await read(`<html><body>${shown.join('')}</body></html>`))).toEqual(['one', 'two', 'three', 'four', 'five', 'six'])
+  })
+})
+
+describe('DOCX', () => {
+  const styles = {
+    name: 'word/styles.xml',
+    data:
+      '<w:styles><w:style w:styleId="Gone"><w:rPr><w:vanish/></w:rPr></w:style><w:style w:styleId="Child"><w:basedOn w:val="Gone"/></w:style>' +
+      '<w:style w:styleId="Back"><w:basedOn w:val="Gone"/><w:rPr><w:vanish w:val="0"/></w:rPr></w:style></w:styles>',
+  }
+  const run = (text: string, properties = ''): string => `<w:r><w:rPr>${properties}</w:rPr><w:t>${text}</w:t></w:r>`
+  const paragraph = (runs: string, properties = ''): string => `<w:p><w:pPr>${properties}</w:pPr>${runs}</w:p>`
+  const cell = (inner: string): string => `<w:tc>${inner}</w:tc>`
+
+  test('text that a run or a style hides is not read, in the body, in cells and in notes', async () => {
+    const hidden = [
+      paragraph(run('canary', '<w:vanish/>')),
+      paragraph(run('canary', '<w:rStyle w:val="Child"/>')),
+      paragraph(run('canary'), '<w:pStyle w:val="Gone"/>'),
+    ]
+    const row = `<w:tr>${cell(paragraph(run('One')))}${hidden.map(cell).join('')}${cell(paragraph(run('Two')))}</w:tr>`
+    const shown = [
+      paragraph(run('Back.', '<w:rStyle w:val="Back"/>') + '<w:r><w:footnoteReference w:id="2"/></w:r>'),
+      paragraph(run('Own.', '<w:vanish w:val="0"/>'), '<w:pStyle w:val="Gone"/>'),
+    ]
+    const note = `<w:footnotes><w:footnote w:id="2">${hidden.join('')}${paragraph(run('Noted.'))}</w:footnote></w:footnotes>`
+    const document = await read(
+      makeDocx([...hidden, `<w:tbl>${row}${row}</w:tbl>`, ...shown].join(''), [styles, { name: 'word/footnotes.xml', data: note }]),
+    )
+    expect(document.text).not.toContain('canary')
+    expect(textsOf(document, 'paragraph')).toEqual(['Back.[2]', '[2] Noted.', 'Own.'])
+    expect(textsOf(document, 'table')[0]).toMatch(/One.*Two/)
+  })
+})
+
+describe('PPTX', () => {
+  test('shapes and groups that are out of sight are not read', async () => {
+    const shape = (text: string, hidden = ''): string =>
+      `<p:sp><p:nvSpPr><p:cNvPr id="1" name="x" ${hidden}/></p:nvSpPr><p:txBody><a:p><a:r><a:t>${text}</a:t></a:r></a:p></p:txBody></p:sp>`
+    const group = `<p:grpSp><p:nvGrpSpPr><p:cNvPr id="2" name="g" hidden="true"/></p:nvGrpSpPr>${shape('canary')}</p:grpSp>`
+    const slide = `<p:sld><p:cSld><p:spTree>${shape('canary', 'hidden="1"')}${group}${shape('Seen.', 'hidden="0"')}</p:spTree></p:cSld></p:sld>`
+    const document = await read(
+      makeZip([
+        { name: '[Content_Types].xml', data: '<Types/>' },
+        { name: 'ppt/presentation.xml', data: '<p:presentation><p:sldIdLst><p:sldId r:id="r1"/></p:sldIdLst></p:presentation>' },
+        {
+          name: 'ppt/_rels/presentation.xml.rels',
+          data: '<Relationships><Relationship Id="r1" Type="x/slide" Target="slides/slide1.xml"/></Relationships>',
+        },
+        { name: 'ppt/slides/slide1.xml', data: slide },
+      ]),
+    )
+    expect(document.text).toBe('Seen.')
   })
 })
 

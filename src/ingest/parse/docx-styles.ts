@@ -1,6 +1,6 @@
-/** Paragraph styles of a DOCX: which are headings, of what level, and which are lists; styles that rest on others inherit both. */
+/** Styles of a DOCX: which are headings, of what level, which are lists, which hide their text; styles that rest on others inherit all of it. */
 import type { OfficePackage } from './office-package.ts'
-import { attribute, element, textOf, type XmlNode } from './xml.ts'
+import { attribute, element, isOn, textOf, type XmlNode } from './xml.ts'
 
 const inheritanceMax = 20
 const levelMax = 6
@@ -9,6 +9,7 @@ interface Style {
   readonly name: string
   readonly basedOn: string | undefined
   readonly properties: XmlNode | undefined
+  readonly run: XmlNode | undefined
 }
 
 export interface Numbering {
@@ -22,6 +23,8 @@ export interface Styles {
   headingLevel(properties: XmlNode | undefined): number | null
   /** The list that a paragraph is in. */
   numbering(properties: XmlNode | undefined): Numbering | null
+  /** Whether text of these properties of paragraph and run is hidden. */
+  hides(paragraph: XmlNode | undefined, run: XmlNode | undefined): boolean
 }
 
 export async function readStyles(office: OfficePackage, part: string): Promise<Styles> {
@@ -29,12 +32,12 @@ export async function readStyles(office: OfficePackage, part: string): Promise<S
   await office.read(part, ['style'], (node) => {
     const name = (attribute(element(node, 'name'), 'val') ?? textOf(element(node, 'name'))).toLowerCase()
     const basedOn = attribute(element(node, 'basedOn'), 'val')
-    styles.set(attribute(node, 'styleId') ?? '', { name, basedOn, properties: element(node, 'pPr') })
+    styles.set(attribute(node, 'styleId') ?? '', { name, basedOn, properties: element(node, 'pPr'), run: element(node, 'rPr') })
   })
-  /** The style of a paragraph and those it rests on. */
-  const chain = (properties: XmlNode | undefined): Style[] => {
+  /** The style of a paragraph or run, and those it rests on. */
+  const chain = (properties: XmlNode | undefined, kind: 'pStyle' | 'rStyle'): Style[] => {
     const found: Style[] = []
-    let id = attribute(element(properties, 'pStyle'), 'val')
+    let id = attribute(element(properties, kind), 'val')
     while (id !== undefined && found.length < inheritanceMax) {
       const style = styles.get(id)
       if (style === undefined) break
@@ -44,8 +47,10 @@ export async function readStyles(office: OfficePackage, part: string): Promise<S
     return found
   }
   return {
-    headingLevel: (properties) => outlineLevel(properties) ?? firstOf(chain(properties), levelOfStyle),
-    numbering: (properties) => numberingOf(properties) ?? firstOf(chain(properties), (style) => numberingOf(style.properties)),
+    headingLevel: (properties) => outlineLevel(properties) ?? firstOf(chain(properties, 'pStyle'), levelOfStyle),
+    numbering: (properties) => numberingOf(properties) ?? firstOf(chain(properties, 'pStyle'), (style) => numberingOf(style.properties)),
+    hides: (paragraph, run) =>
+      vanishes(run) ?? firstOf([...chain(run, 'rStyle'), ...chain(paragraph, 'pStyle')], (style) => vanishes(style.run)) ?? false,
   }
 }
 
@@ -68,6 +73,12 @@ function outlineLevel(properties: XmlNode | undefined): number | null {
   const value = attribute(element(properties, 'outlineLvl'), 'val')
   if (value === undefined || !/^[0-8]$/.test(value)) return null
   return Math.min(levelMax, Number(value) + 1)
+}
+
+/** Null: these properties of a run say nothing of it. */
+function vanishes(run: XmlNode | undefined): boolean | null {
+  const node = element(run, 'vanish')
+  return node === undefined ? null : isOn(node)
 }
 
 function numberingOf(properties: XmlNode | undefined): Numbering | null {

@@ -9,7 +9,7 @@ import { readLists, type Lists } from './docx-lists.ts'
 import { readStyles, type Styles } from './docx-styles.ts'
 import { OfficePackage, type Relation } from './office-package.ts'
 import { tableText } from './table-text.ts'
-import { attribute, descendants, element, elements, isOn, textOf, type XmlNode } from './xml.ts'
+import { attribute, descendants, element, elements, textOf, type XmlNode } from './xml.ts'
 
 const contentType = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
 const spanMax = 60
@@ -27,6 +27,8 @@ interface DocxParts {
 interface Inline {
   readonly notes: string[]
   readonly boxes: XmlNode[]
+  /** Of the paragraph. */
+  readonly properties: XmlNode | undefined
 }
 
 /** Throws `document_broken`, `document_bomb`, `document_encrypted` or `document_too_large`. */
@@ -34,11 +36,12 @@ export async function parseDocx(bytes: Uint8Array, limits: ParseLimits): Promise
   const office = await OfficePackage.open(bytes, limits)
   const main = await office.mainPart('word/document.xml')
   const folder = main.slice(0, main.lastIndexOf('/') + 1)
+  const styles = await readStyles(office, `${folder}styles.xml`)
   const parts: DocxParts = {
-    styles: await readStyles(office, `${folder}styles.xml`),
+    styles,
     lists: await readLists(office, `${folder}numbering.xml`),
     relations: await office.relations(main),
-    notes: await readNotes(office, folder),
+    notes: await readNotes(office, folder, styles),
   }
   const writer = new DocxWriter(new DocumentBuilder(limits), parts)
   // Only what stands directly in the body: a table inside a text box comes with its paragraph.
@@ -46,18 +49,25 @@ export async function parseDocx(bytes: Uint8Array, limits: ParseLimits): Promise
   return writer.finish(await office.title())
 }
 
-async function readNotes(office: OfficePackage, folder: string): Promise<ReadonlyMap<string, string>> {
+async function readNotes(office: OfficePackage, folder: string, styles: Styles): Promise<ReadonlyMap<string, string>> {
   const notes = new Map<string, string>()
   for (const kind of ['footnote', 'endnote'])
     await office.read(`${folder}${kind}s.xml`, [kind], (node) => {
-      const text = descendants(node, 'p').map(plainText).join('\n').trim()
+      const text = plainText(node, styles).trim()
       if (attribute(node, 'type') === undefined && text !== '') notes.set(`${kind} ${attribute(node, 'id') ?? ''}`, text)
     })
   return notes
 }
 
-function plainText(node: XmlNode): string {
-  return descendants(node, 't').map(textOf).join('')
+/** What is seen of all paragraphs below a node, a line each. */
+function plainText(node: XmlNode, styles: Styles): string {
+  return descendants(node, 'p')
+    .map((paragraph) => {
+      const properties = element(paragraph, 'pPr')
+      const seen = descendants(paragraph, 'r').filter((run) => !styles.hides(properties, element(run, 'rPr')))
+      return seen.flatMap((run) => descendants(run, 't').map(textOf)).join('')
+    })
+    .join('\n')
 }
 
 class DocxWriter {
@@ -82,9 +92,9 @@ class DocxWriter {
   }
 
   #addParagraph(node: XmlNode): void {
-    const inline: Inline = { notes: [], boxes: [] }
-    const text = this.#inlineText(node, inline)
     const properties = element(node, 'pPr')
+    const inline: Inline = { notes: [], boxes: [], properties }
+    const text = this.#inlineText(node, inline)
     const level = this.#parts.styles.headingLevel(properties)
     const marker = level === null ? this.#marker(properties) : null
     if (text.trim() !== '' && marker !== null) this.#listLines.push(`${marker}${text.trim().replaceAll('\n', ' ')}`)
@@ -135,7 +145,9 @@ class DocxWriter {
         inline.boxes.push(node)
         return ''
       case 'r':
-        return isOn(element(node, 'rPr', 'vanish')) ? '' : this.#inlineText(node, inline)
+        return this.#parts.styles.hides(inline.properties, element(node, 'rPr')) ? '' : this.#inlineText(node, inline)
+      case 'p':
+        return this.#inlineText(node, { ...inline, properties: element(node, 'pPr') })
       case 'hyperlink':
         return this.#linkText(node, inline)
       default:
@@ -186,10 +198,10 @@ class DocxWriter {
   }
 
   #cellText(cell: XmlNode): string {
-    const inline: Inline = { notes: [], boxes: [] }
+    const inline: Inline = { notes: [], boxes: [], properties: undefined }
     const lines = elements(cell).flatMap((child) =>
-      child.name === 'tbl' ? this.#grid(child).map((row) => row.join(', ')) : this.#inlineText(child, inline),
+      child.name === 'tbl' ? this.#grid(child).map((row) => row.join(', ')) : this.#pieceText(child, inline),
     )
-    return [...lines, ...inline.boxes.map(plainText)].filter((line) => line.trim() !== '').join(' ')
+    return [...lines, ...inline.boxes.map((box) => plainText(box, this.#parts.styles))].filter((line) => line.trim() !== '').join(' ')
   }
 }

@@ -61,13 +61,20 @@ async function addSlide(context: SlideContext, part: string): Promise<void> {
   await addNotes(context)
 }
 
-/** Shapes in drawing order, groups opened. */
+/** Shapes in drawing order, groups opened, without what is hidden. */
 function shapesOf(tree: XmlNode | undefined): XmlNode[] {
   return elements(tree).flatMap((node) => {
+    if (isHidden(node)) return []
     if (node.name === 'grpSp') return shapesOf(node)
     if (node.name === 'AlternateContent') return shapesOf(element(node, 'Choice'))
     return node.name === 'sp' || node.name === 'graphicFrame' ? [node] : []
   })
+}
+
+/** Taken out of sight in the selection pane. */
+function isHidden(shape: XmlNode): boolean {
+  const properties = elements(shape).find(({ name }) => /^nv\w*Pr$/.test(name))
+  return ['1', 'true'].includes(attribute(element(properties, 'cNvPr'), 'hidden') ?? '')
 }
 
 function roleOf(shape: XmlNode): string | null {
