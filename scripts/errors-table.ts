@@ -7,7 +7,7 @@ import { errorCatalogue } from '../src/core/errors.ts'
 export function renderErrorTable(): string {
   const rows = Object.entries(errorCatalogue).map(
     ([code, { status, retryable, fault, title }]) =>
-      `| \`${code}\` | ${status} | ${retryable ? 'yes' : 'no'} | ${fault} | ${title} | ${hintOf(code) ?? ''} |`,
+      `| [\`${code}\`](#${code}) | ${status} | ${retryable ? 'yes' : 'no'} | ${fault} | ${title} | ${hintOf(code) ?? ''} |`,
   )
   return ['| Code | Status | Retryable | Fault | Meaning | What to do |', '|---|---|---|---|---|---|', ...rows].join('\n')
 }

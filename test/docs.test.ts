@@ -5,6 +5,7 @@ import { join, posix } from 'node:path'
 import { expect, test } from 'vitest'
 import { leafPaths } from '../src/config/key-tree.ts'
 import { pathText } from '../src/config/path.ts'
+import { featureKeys } from '../src/config/schema.ts'
 import { listFiles, readSource, root } from './source-tree.ts'
 
 const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'bench/RESULTS.md', ...listFiles('docs', '.md')]
@@ -56,6 +57,13 @@ test('every configuration key that is named exists', () => {
 
 test('every metric that is named exists', () => {
   const source = listFiles('src/observe', '.ts').map(readSource).join('\n')
+  const isMetric = (name: string): boolean => [name, name.replace(/_bucket$/, '')].some((each) => source.includes(`'${each}'`))
   // The one other name of that form is a role in the database.
-  expect(unknown(mentions(/\b(corral_[a-z_]+)/g), (name) => name === 'corral_tenant' || source.includes(`'${name}'`))).toEqual([])
+  expect(unknown(mentions(/\b(corral_[a-z_]+)/g), (name) => name === 'corral_tenant' || isMetric(name))).toEqual([])
+})
+
+test('every switch stands in the table of switches', () => {
+  const page = readSource('docs/configuration.md')
+  const stands = (key: string): boolean => page.includes(`\`${key}\``) || page.includes(`\`${key.replace(/\.\w+$/, '.…')}\``)
+  expect(Object.values(featureKeys).filter((key) => !stands(key))).toEqual([])
 })

@@ -1,4 +1,4 @@
-// Holds docs/errors.md to the catalogue: every code has its own advice for the operator; `docs/reference.test.ts` holds the table.
+// Holds docs/errors.md to the catalogue: every code has a section with advice for the operator; `docs/reference.test.ts` holds the table.
 
 import { expect, test } from 'vitest'
 import { errorCatalogue } from '../src/core/errors.ts'
@@ -6,6 +6,13 @@ import { readSource } from './source-tree.ts'
 
 const page = readSource('docs/errors.md')
 
-test.for(Object.keys(errorCatalogue))('%s has its advice', (code) => {
-  expect(page).toMatch(new RegExp(`^- \`${code}\`: \\S`, 'm'))
+const codes = Object.keys(errorCatalogue)
+
+test.for(codes)('%s has its section', (code) => {
+  expect(page).toMatch(new RegExp(`^### ${code}\n\n\\S.{20,}`, 'm'))
+})
+
+test('every section is of a code', () => {
+  const sections = [...page.matchAll(/^### (.+)$/gm)].map(([, name]) => name)
+  expect(sections.toSorted()).toEqual(codes.toSorted())
 })

@@ -48,11 +48,12 @@ function anthropicBody(error: ErrorFacts, requestId: string): string {
   return JSON.stringify({ type: 'error', error: { type, message: error.message }, request_id: requestId })
 }
 
+/** `type` is the section of the manual that every gateway serves: an address that leads somewhere without a way to the internet. */
 function problemBody(error: ErrorFacts, requestId: string): string {
   const { title } = errorCatalogue[error.code]
   const hint = hintOf(error.code)
   const fields = { title, status: error.status, detail: error.message, code: error.code, instance: `urn:corral:request:${requestId}` }
-  return JSON.stringify({ type: `https://corral.dev/errors/${error.code}`, ...fields, ...(hint === null ? {} : { hint }) })
+  return JSON.stringify({ type: `/docs/errors#${error.code}`, ...fields, ...(hint === null ? {} : { hint }) })
 }
 
 /** An error as a whole response. `requestId` goes into the dialects that have a place for it. */

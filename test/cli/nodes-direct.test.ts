@@ -54,7 +54,7 @@ test('doctor finds a node that is down, drift and a taken port, each with a hint
       expect.objectContaining({ check: 'port', status: 'fail', detail: `127.0.0.1:${port} cannot be bound (EADDRINUSE)` }),
       expect.objectContaining({ check: 'versions', status: 'warn' }),
       expect.objectContaining({ check: 'drift', status: 'warn', detail: expect.stringMatching(/^m:latest: 1{12} on .*; 2{12} on /) }),
-      expect.objectContaining({ status: 'fail', hint: 'start it with "ollama serve"' }),
+      expect.objectContaining({ status: 'fail', hint: expect.stringContaining('start it with "ollama serve"') }),
     ]),
   )
 })

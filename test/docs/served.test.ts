@@ -3,9 +3,11 @@ import { gunzipSync } from 'node:zlib'
 import { Hono } from 'hono'
 import { expect, test } from 'vitest'
 
+import { CorralError, errorCatalogue } from '../../src/core/errors.ts'
 import { mountDocs } from '../../src/http/docs/docs.ts'
 import { openLibrary } from '../../src/http/docs/library.ts'
 import type { NodeBindings } from '../../src/http/server.ts'
+import { renderError } from '../../src/wire/render-error.ts'
 import { requestBytes } from '../http/gateway.ts'
 import { exchange } from '../http/raw-client.ts'
 import { listFiles } from '../source-tree.ts'
@@ -60,6 +62,13 @@ test.for(pages)('%s renders, and all its links and anchors lead somewhere', asyn
     if (!isThere || (anchor !== undefined && !page.includes(`id="${anchor}"`))) lost.push(href)
   }
   expect(lost).toEqual([])
+})
+
+test('what an error names as its type is the section of its code', async () => {
+  const page = await (await app.request('/docs/errors')).text()
+  const { body } = renderError('problem', new CorralError('document_empty', 'text'), 'id')
+  expect(JSON.parse(body.toString())).toMatchObject({ type: '/docs/errors#document_empty' })
+  for (const code of Object.keys(errorCatalogue)) expect(page).toContain(`id="${code}"`)
 })
 
 test('nothing but the stylesheet and pictures of this origin may be loaded', async () => {
