@@ -21,6 +21,7 @@ import { createTransport } from './fleet/transport.ts'
 import { addFleetGauges, countQueued } from './fleet/snapshot.ts'
 import { CallRegistry } from './http/call-registry.ts'
 import type { InferenceDeps } from './http/inference/exchange.ts'
+import { createExplanationShelf } from './http/admin/explanation-shelf.ts'
 import { LiveFeed } from './http/admin/live.ts'
 import { createSwitchStore } from './http/admin/switch-store.ts'
 import { createGuard } from './http/auth/guard.ts'
@@ -193,7 +194,8 @@ export function createApp(deps: AppDeps): App {
     events: observer,
     audit: identity?.audit ?? null,
   })
-  const explanations = new Explanations(clock)
+  const shelf = createExplanationShelf(stores?.redis ?? null)
+  const explanations = new Explanations(clock, shelf.keep)
   const phases = new Phases({ clock, metrics: observer.metrics })
   const recording: readonly RelayLayer[] = [explanations.layer, recorded(observer, clock), limits.recording]
   const access: readonly RelayLayer[] = identity === null ? [] : [modelAccess]
@@ -275,7 +277,7 @@ export function createApp(deps: AppDeps): App {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
     admin,
-    explain: { explanations, routeHeaders: () => config.http.routeHeaders },
+    explain: { explanations, shelf, routeHeaders: () => config.http.routeHeaders },
     live,
     docs: { enabled: () => config.features.docs, onBug },
     console: { enabled: hasConsole, guard, signIn, version, newId, onBug, onTrouble },

@@ -34,9 +34,12 @@ interface Kept {
 export class Explanations {
   readonly #kept = new Map<string, Kept>()
   readonly #clock: Clock
+  readonly #onDone: (explained: ExplainedRequest) => void
 
-  constructor(clock: Clock) {
+  /** `onDone`: hears of each explanation that is complete. */
+  constructor(clock: Clock, onDone: (explained: ExplainedRequest) => void = () => undefined) {
     this.#clock = clock
+    this.#onDone = onDone
   }
 
   /** For a call that asks why. The oldest one is forgotten. */
@@ -71,7 +74,10 @@ export class Explanations {
     const end = (step: AnswerStep): void => {
       explanation.note(step, this.#clock.nowMs())
       // A call made on the way has an id of its own.
-      if (this.#kept.get(call.id)?.explanation === explanation) explanation.done = true
+      if (this.#kept.get(call.id)?.explanation !== explanation) return
+      explanation.done = true
+      const explained = this.find(call.id)
+      if (explained !== null) this.#onDone(explained)
     }
     const fail = (thrown: unknown): void => end(failedStep(request, call, thrown))
     answered.then((answer) => {

@@ -6,6 +6,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { createCache } from '../../src/cache/layer.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
 import { type Scope, scopes } from '../../src/core/principal.ts'
+import { createExplanationShelf } from '../../src/http/admin/explanation-shelf.ts'
 import { LiveFeed } from '../../src/http/admin/live.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
 import { wantedOfOwn } from '../../src/http/auth/own-routes.ts'
@@ -88,7 +89,7 @@ function ownRoutes(): Listed[] {
   const overview = new Overview({ clock: systemClock, read: async () => totals() })
   const app = createOwnRoutes({
     admin,
-    explain: { explanations: new Explanations(systemClock), routeHeaders: () => true },
+    explain: { explanations: new Explanations(systemClock), shelf: createExplanationShelf(null), routeHeaders: () => true },
     live: new LiveFeed({ ...admin, overview, totals, metrics: new Metrics({ labelValuesMax: () => 1, processText: null }) }),
     docs: { enabled: () => true, onBug: unused },
     console: { ...admin, signIn: { sessions: null, logins: null }, onTrouble: unused, version: '0' },

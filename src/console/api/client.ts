@@ -83,7 +83,9 @@ export async function getText(path: string, signal?: AbortSignal): Promise<strin
 
 /** Asks something whose answer is read as it comes, or by its headers too. Throws `ApiError`. */
 export async function ask(path: string, body: object, signal: AbortSignal): Promise<Response> {
-  return send(path, { method: 'POST', headers: changeHeaders, body: JSON.stringify(body), signal })
+  // What is asked here can be looked at afterwards, and why it went where it went.
+  const headers = { ...changeHeaders, 'x-corral-explain': 'true' }
+  return send(path, { method: 'POST', headers, body: JSON.stringify(body), signal })
 }
 
 /** Sends one file as it is. Throws `ApiError`. */

@@ -13,9 +13,12 @@ import { json, ownRoute, type OwnRouteDeps, parameter } from '../own-route.ts'
 import { noPeers, type Peers } from '../peers.ts'
 import type { NodeBindings } from '../server.ts'
 import { summaryOf } from './explain-words.ts'
+import type { ExplanationShelf } from './explanation-shelf.ts'
 
 export interface ExplainRoutesDeps extends OwnRouteDeps {
   readonly explanations: Explanations
+  /** Those of other replicas. */
+  readonly shelf: ExplanationShelf
   readonly peers?: Peers
   readonly guard: Guard
   /** False: users do not hear of nodes, and only the operator is answered. */
@@ -24,14 +27,19 @@ export interface ExplainRoutesDeps extends OwnRouteDeps {
 
 /** Adds the route. Must come before `/admin/*` as a whole. */
 export function mountExplain(app: Hono<NodeBindings>, deps: ExplainRoutesDeps): void {
-  const { explanations, peers = noPeers, guard } = deps
+  const { explanations, shelf, peers = noPeers, guard } = deps
+  const find = async (id: string): Promise<ExplainedRequest | null> => {
+    const own = explanations.find(id)
+    if (own !== null) return own
+    const answers = await peers.ask({ kind: 'explain', id })
+    return answers.find(({ explained }) => explained)?.explained ?? shelf.find(id)
+  }
   app.get(
     '/admin/requests/:id/explain',
     ownRoute(deps, async (context) => {
       const id = parameter(context, 'id')
       const by = guard.principalOf(context.env.incoming)
-      const found =
-        explanations.find(id) ?? (await peers.ask({ kind: 'explain', id })).find(({ explained }) => explained)?.explained ?? null
+      const found = await find(id)
       if (found === null || !mayRead(by, found, deps.routeHeaders())) {
         throw new CorralError(
           'route_not_found',
