@@ -13,6 +13,6 @@ test.for(codes)('%s has its section', (code) => {
 })
 
 test('every section is of a code', () => {
-  const sections = [...page.matchAll(/^### (.+)$/gm)].map(([, name]) => name)
+  const sections = [...page.matchAll(/^### (.+)$/gm)].map(([, name = '']) => name)
   expect(sections.toSorted()).toEqual(codes.toSorted())
 })
