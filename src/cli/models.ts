@@ -52,7 +52,8 @@ export async function modelsLsCommand(options: GatewayOptions): Promise<void> {
   const rows = models.map(({ name, size }) => [
     printable(name),
     sizeText(size),
-    fleet === null ? '-' : String(nodesWith(name).length),
+    // Of an alias or an assistant no node knows the name.
+    String(nodesWith(name).length || '-'),
     loadedOn(name).join(', ') || '-',
   ])
   printData(table([head, ...rows]))

@@ -68,10 +68,11 @@ test('capabilities are listed, switched and reset', async () => {
 })
 
 test('models are listed with their nodes and pulled with progress', async () => {
-  const { running, url } = await serve(['--node', (await startOllama()).url])
+  const { running, url } = await serve(['--node', (await startOllama()).url, '--set', 'fleet.aliases={"gpt-4o":"llama3.2"}'])
   await running.until(/listening/)
   const at = ['--url', url]
-  await expect.poll(async () => (await corral(['models', 'ls', ...at])).stdout).toMatch(/llama3\.2:latest +4\.7 GB +1 +-\n$/)
+  const listed = /^gpt-4o +4\.7 GB +- +-\nllama3\.2:latest +4\.7 GB +1 +-\n$/m
+  await expect.poll(async () => (await corral(['models', 'ls', ...at])).stdout).toMatch(listed)
   const pulled = await corral(['models', 'pull', 'llama3.2', ...at])
   expect([pulled.code, pulled.stdout]).toEqual([0, ''])
   expect(pulled.stderr).toMatch(/^pulling manifest\n(.*\n)*pulled llama3\.2\n$/)
