@@ -82,7 +82,7 @@ export async function startClosedGateway({
   const file = join(mkdtempSync(join(tmpdir(), 'corral-log-')), 'log.json')
   const config = configSchema.parse({
     http: { host: '127.0.0.1', port: wantedPort },
-    fleet: { nodes: [{ url: node.url, name: 'n1' }] },
+    fleet: { nodes: [{ url: node.url, name: 'n1' }], aliases: { house: 'small' } },
     observe: { log: { level: 'debug', access: true, format: 'json', file } },
     identity: { mode: 'both', metricsToken, issuers: [issuerSection(issuer, issuerFields)] },
     cache: { enabled: false },

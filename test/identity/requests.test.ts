@@ -247,6 +247,15 @@ describe('models', () => {
     expect((await chat(bearer(text))).status).toBe(200)
   })
 
+  test('are judged by the name that was asked for, alias or not', async () => {
+    const text = await gateway.key({ scopes: ['chat', 'models:read'], models: ['house:latest'] })
+    secrets.push(text)
+    const body = goodChat.replace('"small"', '"house"')
+    expect((await gateway.ask('POST', '/api/chat', { headers: [...bearer(text), json], body })).status).toBe(200)
+    expect((await chat(bearer(text))).status).toBe(403)
+    expect((await gateway.ask('GET', '/v1/models', { headers: bearer(text) })).body).toMatch(/"data":\[\{"id":"house"[^{]*\]/)
+  })
+
   test.each(['/api/tags', '/v1/models', '/api/ps'])('%s lists what the key allows', async (target) => {
     const some = await gateway.key({ scopes: ['models:read'], models: ['smal*'] })
     const none = await gateway.key({ scopes: ['models:read'], models: ['other'] })
