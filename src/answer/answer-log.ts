@@ -50,6 +50,18 @@ const feedbackRow = z
 
 const feedbackColumns = 'id, answer, subject, rating, comment, labels, created_at'
 const feedbackPerAnswerMax = 100
+
+export interface RatingsPage {
+  readonly limit: number
+  /** The last of the page before. */
+  readonly after?: Pick<Feedback, 'createdAtMs' | 'id'>
+}
+
+/** By milliseconds, as what is read of a time has no more. */
+const ratingsSql = `select ${feedbackColumns} from rag_feedback
+  where tenant = $1 and answer = $2 and ($3::timestamptz is null or (date_trunc('milliseconds', created_at), id) < ($3::timestamptz, $4::text))
+  order by date_trunc('milliseconds', created_at) desc, id desc limit $5`
+
 /** Writes that wait for the store; more are dropped, so that a slow store holds no memory. */
 const writesMax = 1_000
 
@@ -125,16 +137,16 @@ export class AnswerLog {
     )
   }
 
-  /** What was said of an answer, newest first. Throws `answer_not_found`. */
-  async ratings(place: { readonly tenant: string; readonly answer: string }): Promise<Feedback[]> {
+  /** A page of what was said of an answer, newest first. Throws `answer_not_found`. */
+  async ratings(place: { readonly tenant: string; readonly answer: string }, { after, limit }: RatingsPage): Promise<Feedback[]> {
     await this.idle()
     const { tenant, answer } = place
+    const ended = after === undefined ? [null, null] : [new Date(after.createdAtMs).toISOString(), after.id]
     return this.#deps.database.tx(
       { tenant },
       async (transaction) => {
         await this.#mustBe(transaction, place)
-        const text = `select ${feedbackColumns} from rag_feedback where tenant = $1 and answer = $2 order by created_at desc, id`
-        const { rows } = await transaction.query(text, [tenant, answer])
+        const { rows } = await transaction.query(ratingsSql, [tenant, answer, ...ended, limit])
         return rows.map((row) => feedbackRow.parse(row))
       },
       { name: 'read_ratings', readOnly: true },

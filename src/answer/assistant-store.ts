@@ -22,15 +22,15 @@ export class AssistantStore {
     this.#deps = deps
   }
 
-  /** All of a tenant, by name. */
-  list(tenant: string): Promise<readonly Assistant[]> {
+  /** A page of a tenant's by name, those after `after`; null: the first. */
+  list(tenant: string, { after, limit }: { readonly after: string | null; readonly limit: number }): Promise<readonly Assistant[]> {
     return this.#deps.database.tx(
       { tenant },
       async ({ last }) => {
-        const { rows } = await last(`select ${assistantColumns} from rag_assistants where tenant = $1 order by model_name limit $2`, [
-          tenant,
-          assistantLimits.perTenant,
-        ])
+        const { rows } = await last(
+          `select ${assistantColumns} from rag_assistants where tenant = $1 and ($2::text is null or model_name > $2) order by model_name limit $3`,
+          [tenant, after === null ? null : assistantKey(after), limit],
+        )
         return rows.map(decodeAssistant)
       },
       { name: 'list_assistants', readOnly: true },

@@ -134,7 +134,7 @@ export interface SearchRequest {
   readonly mode: SearchMode
   readonly limit: number
   readonly filter: readonly FilterCondition[]
-  /** Metadata fields whose values are counted over all that matches. */
+  /** Metadata fields whose values are counted over all documents that the filter lets through. */
   readonly facets: readonly string[]
   /** Chunks before and after each hit that are given with it. */
   readonly neighbours: number

@@ -5,10 +5,9 @@
  * A page ends with a cursor that is signed and bound to whose rows it was made over, so that none can be made up or carried into
  * another tenant. It says where the page ended, not what was asked for: the filters come with each request.
  */
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
-
 import { z } from 'zod'
 
+import { createCursors, type Cursors } from '../base/cursors.ts'
 import { CorralError } from '../core/errors.ts'
 import type { HistoryDetail, HistoryEntry, HistoryPage } from '../core/request-history.ts'
 import type { Database, Row } from '../store/database.ts'
@@ -17,7 +16,6 @@ import { conditionsOf, filterFields, formatField, parseParameters } from './usag
 const limitUsual = 100
 const limitMax = 1_000
 const name = z.string().min(1).max(256)
-const macBytes = 16
 
 const outcomes = ['ok', 'client_gone', 'truncated', 'node_error', 'client_error', 'rejected', 'internal'] as const
 
@@ -47,12 +45,12 @@ export function parseHistoryQuery(parameters: Readonly<Record<string, string>>):
 
 export class UsageHistory {
   readonly #database: Database
-  readonly #key: Buffer
+  readonly #cursors: Cursors
 
   /** `secret`: of the installation; replicas share it. */
   constructor(database: Database, secret: string) {
     this.#database = database
-    this.#key = Buffer.from(hkdfSync('sha256', secret, '', 'corral usage history cursor', 32))
+    this.#cursors = createCursors(secret, 'usage history')
   }
 
   /** A page. `within`: the tenant whose rows may be seen; null: all. Throws `invalid_request` for a cursor that is not from here. */
@@ -101,25 +99,14 @@ export class UsageHistory {
   }
 
   #makeCursor(row: Row, within: string | null): string {
-    const place = Buffer.from(JSON.stringify([iso.parse(row['at']), String(row['row_id'])])).toString('base64url')
-    return `${place}.${this.#sign(place, within).toString('base64url')}`
+    return this.#cursors.make([iso.parse(row['at']), String(row['row_id'])], [within])
   }
 
   #openCursor(text: string, within: string | null): { at: string; id: string } {
-    const [place = '', mac = ''] = text.split('.', 2)
-    const given = Buffer.from(mac, 'base64url')
-    if (given.length !== macBytes || !timingSafeEqual(given, this.#sign(place, within))) {
-      throw new CorralError('invalid_request', 'before: not a cursor of this list')
-    }
-    const [at, id] = cursorShape.parse(JSON.parse(Buffer.from(place, 'base64url').toString()))
+    const place = this.#cursors.open(text, [within])
+    if (place === null) throw new CorralError('invalid_request', 'before: not a cursor of this list')
+    const [at, id] = cursorShape.parse(place)
     return { at, id }
-  }
-
-  #sign(place: string, within: string | null): Buffer {
-    return createHmac('sha256', this.#key)
-      .update(JSON.stringify([within, place]))
-      .digest()
-      .subarray(0, macBytes)
   }
 }
 

@@ -14,6 +14,7 @@ import type { AnswerStream } from '../answer/answer-stream.ts'
 import type { SearchLimits } from '../answer/retrieval.ts'
 import { TokenBudgets } from '../answer/token-budget.ts'
 import type { Clock } from '../base/clock.ts'
+import { createCursors, type Cursors } from '../base/cursors.ts'
 import { Gate } from '../base/gate.ts'
 import type { Cache } from '../cache/layer.ts'
 import type { CacheOptions } from '../cache/options.ts'
@@ -102,6 +103,7 @@ class RagHalf implements Rag {
   readonly assistants: AssistantStore
   readonly answers: AnswerLog
   readonly purgeVectors = purgeVectors
+  readonly cursors: Cursors
   readonly layer: RelayLayer
   readonly #models: ModelFacts
   readonly database: Database
@@ -126,6 +128,7 @@ class RagHalf implements Rag {
     this.#reading = new PatientDatabase(database, { clock, waitMs: () => options().search.outageWaitMs })
     this.#versions = new CollectionVersions(this.#reading)
     this.database = database
+    this.cursors = createCursors(parts.secret, 'rag')
     const { digestOf } = parts.fleet
     this.#calls = createFleetCalls({ ...parts, digestOf, childTrace: parts.tracing.tracer.child })
     this.#models = new ModelFacts({ ...parts.fleet, show: (model) => this.#calls.show(model), onTrouble })

@@ -43,7 +43,7 @@ describeStores(['embedded', 'postgres'], (servers) => {
     const settings = { ...answerDefaults, filter: [{ field: 'team', op: 'range' as const, from: 1 }], passages: 4 }
     const replaced = await store.put('a', { ...wish, settings }, 1)
     expect(replaced).toMatchObject({ revision: 2, settings, createdAtMs: made.createdAtMs })
-    expect(await store.list('a')).toEqual([replaced])
+    expect(await store.list('a', { after: null, limit: 10 })).toEqual([replaced])
     expect(await store.remove('a', 'handbook', 2)).toBe(true)
     expect(await store.remove('a', 'handbook')).toBe(false)
     expect(changes()).toBe(3)
@@ -62,7 +62,7 @@ describeStores(['embedded', 'postgres'], (servers) => {
     const { store } = await open(servers)
     await store.put('a', wish)
     expect(await store.get('b', 'handbook')).toBeNull()
-    expect(await store.list('b')).toEqual([])
+    expect(await store.list('b', { after: null, limit: 10 })).toEqual([])
     expect(await store.remove('b', 'handbook')).toBe(false)
     expect((await store.all()).map(({ tenant }) => tenant)).toEqual(['a'])
   })

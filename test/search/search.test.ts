@@ -108,6 +108,12 @@ describeStores(kinds, (servers) => {
     const answer = await ask('the', { mode: 'vector', filter: [{ field: 'kind', op: 'eq', value: 'water' }], facets: ['kind'] })
     expect(idsOf(answer)).toEqual(['fish#0'])
     expect(answer.facets).toEqual({ kind: [{ value: 'water', count: 1 }] })
+    expect((await ask('kittens', { mode: 'keyword', facets: ['kind'] })).facets, 'whatever the query').toEqual({
+      kind: [
+        { value: 'land', count: 2 },
+        { value: 'water', count: 1 },
+      ],
+    })
     expect(idsOf(await ask('the cat', { filter: [{ field: 'kind', op: 'eq', value: 'air' }] }))).toEqual([])
   })
 

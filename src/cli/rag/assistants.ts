@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { CliError, exitCodes } from '../exit-code.ts'
 import { type Gateway, gatewayOf, type GatewayOptions, GatewayError } from '../gateway.ts'
 import { painter, printable, printData, printJson, printMessage, table } from '../output.ts'
-import { askRag, ragRequest } from './rag-api.ts'
+import { allPages, askRag, ragRequest } from './rag-api.ts'
 
 const assistantView = z.looseObject({
   name: z.string(),
@@ -18,6 +18,10 @@ const assistantView = z.looseObject({
 })
 type AssistantView = z.infer<typeof assistantView>
 
+const assistantPage = z
+  .object({ assistants: z.array(assistantView), next: z.string().nullable() })
+  .transform(({ assistants: rows, next }) => ({ rows, next }))
+
 export interface PutOptions extends GatewayOptions {
   readonly collection?: readonly string[]
   readonly model?: string
@@ -28,10 +32,7 @@ export interface PutOptions extends GatewayOptions {
 }
 
 export async function assistantsLsCommand(options: GatewayOptions): Promise<void> {
-  const { assistants } = await askRag(await gatewayOf(options), z.object({ assistants: z.array(assistantView) }), [
-    'GET',
-    '/rag/assistants',
-  ])
+  const assistants = await allPages(await gatewayOf(options), '/rag/assistants', assistantPage)
   if (options.json === true) return printJson(assistants)
   if (assistants.length === 0) return printMessage('no assistant yet: "corral assistants put handbook --collection docs --model llama3.2"')
   const paint = painter(process.stdout)

@@ -103,17 +103,30 @@ export async function findCollection(gateway: Gateway, name: string): Promise<Co
 
 const pagesMax = 100
 
-/** All collections, by name. */
-export async function allCollections(gateway: Gateway): Promise<readonly CollectionView[]> {
-  const found: CollectionView[] = []
+/** All rows of a list that comes in pages, as `read` takes them from a page. */
+export async function allPages<Row>(
+  gateway: Gateway,
+  path: string,
+  read: z.ZodType<{ readonly rows: readonly Row[]; readonly next: string | null }>,
+): Promise<readonly Row[]> {
+  const found: Row[] = []
   let cursor = ''
   for (let page = 0; page < pagesMax; page += 1) {
-    const { collections, next: following } = await askRag(gateway, collectionPage, ['GET', `/rag/collections?limit=100${cursor}`])
-    found.push(...collections)
+    const { rows, next: following } = await askRag(gateway, read, ['GET', `${path}?limit=100${cursor}`])
+    found.push(...rows)
     if (following === null) break
     cursor = `&cursor=${encodeURIComponent(following)}`
   }
   return found
+}
+
+/** All collections, by name. */
+export function allCollections(gateway: Gateway): Promise<readonly CollectionView[]> {
+  return allPages(
+    gateway,
+    '/rag/collections',
+    collectionPage.transform(({ collections: rows, next: following }) => ({ rows, next: following })),
+  )
 }
 
 /** As many as the gateway searches at once. */

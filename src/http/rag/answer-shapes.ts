@@ -177,8 +177,8 @@ export const pages = {
   documents: z.strictObject({ documents: z.array(documentView), next }),
   jobs: z.strictObject({ jobs: z.array(jobView), counts: z.record(text, z.int()), next }),
   accepted: z.strictObject({ jobs: z.array(jobView) }),
-  assistants: z.strictObject({ assistants: z.array(assistantView) }),
-  feedback: z.strictObject({ feedback: z.array(feedbackView) }),
+  assistants: z.strictObject({ assistants: z.array(assistantView), next }),
+  feedback: z.strictObject({ feedback: z.array(feedbackView), next }),
   retried: z.strictObject({ retried: z.int() }),
   reingested: z.strictObject({ jobs: z.int(), withoutBytes: z.int() }),
 } as const

@@ -8,7 +8,7 @@ import { actOf, json, ownRoute, parameter, readJson } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { change } from './idempotency.ts'
 import type { RagDeps } from './rag-deps.ts'
-import { jsonBytesMax, noStore, type RagContext, tagged, tenantOf } from './rag-route.ts'
+import { jsonBytesMax, noStore, pageOf, type RagContext, tagged, tenantOf } from './rag-route.ts'
 import { getCollections } from '../../search/collections.ts'
 import { assistantWish } from './shapes.ts'
 
@@ -16,7 +16,12 @@ export function mountAssistants(app: Hono<NodeBindings>, deps: RagDeps): void {
   const { assistants } = deps.service
   app.get(
     '/rag/assistants',
-    ownRoute(deps, async (context) => json(context, { assistants: (await assistants.list(tenantOf(context, deps))).map(viewOf) })),
+    ownRoute(deps, async (context) => {
+      const asked = pageOf(context, deps)
+      const rows = await assistants.list(tenantOf(context, deps), { after: asked.after[0] ?? null, limit: asked.limit + 1 })
+      const { page, next } = asked.of(rows, ({ name }) => [name])
+      return json(context, { assistants: page.map(viewOf), next })
+    }),
   )
   app.post(
     '/rag/assistants',

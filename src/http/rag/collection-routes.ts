@@ -18,7 +18,6 @@ import {
   noCollection,
   noStore,
   pageOf,
-  pageWithNext,
   type RagContext,
   tagged,
   tenantOf,
@@ -78,10 +77,10 @@ async function create(context: RagContext, deps: RagDeps): Promise<Response> {
 
 async function list(context: RagContext, deps: RagDeps): Promise<Response> {
   const tenant = tenantOf(context, deps)
-  const { after, limit } = pageOf(context)
-  const wanted = { tenant, after: after[0] ?? '', limit: limit + 1 }
+  const asked = pageOf(context, deps)
+  const wanted = { tenant, after: asked.after[0] ?? '', limit: asked.limit + 1 }
   const rows = await read(deps.database, tenant, (transaction) => listCollections(transaction, wanted))
-  const { page, next } = pageWithNext(rows, limit, ({ name }) => [name])
+  const { page, next } = asked.of(rows, ({ name }) => [name])
   return json(context, { collections: page.map(viewOf), next })
 }
 

@@ -19,7 +19,6 @@ import {
   noDocument,
   noStore,
   pageOf,
-  pageWithNext,
   type RagContext,
   tagged,
   tenantOf,
@@ -101,11 +100,11 @@ function found(context: RagContext, deps: RagDeps): Promise<{ readonly place: Pl
 }
 
 async function list(context: RagContext, deps: RagDeps): Promise<Response> {
-  const { after, limit } = pageOf(context)
+  const asked = pageOf(context, deps)
   const rows = await inCollection(context, deps, (transaction, place) =>
-    listDocuments(transaction, { ...place, after: after[0] ?? '', limit: limit + 1 }),
+    listDocuments(transaction, { ...place, after: asked.after[0] ?? '', limit: asked.limit + 1 }),
   )
-  const { page, next } = pageWithNext(rows, limit, ({ id }) => [id])
+  const { page, next } = asked.of(rows, ({ id }) => [id])
   return json(context, { documents: page.map(viewOf), next })
 }
 

@@ -6,7 +6,7 @@ import { json, ownRoute, parameter, readJson } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { change } from './idempotency.ts'
 import type { RagDeps } from './rag-deps.ts'
-import { tenantOf } from './rag-route.ts'
+import { pageOf, tenantOf } from './rag-route.ts'
 import { feedbackWish } from './shapes.ts'
 
 const path = '/rag/answers/:id/feedback'
@@ -27,8 +27,17 @@ export function mountFeedback(app: Hono<NodeBindings>, deps: RagDeps): void {
   app.get(
     path,
     ownRoute(deps, async (context) => {
-      const feedback = await service.answers.ratings({ tenant: tenantOf(context, deps), answer: parameter(context, 'id') })
-      return json(context, { feedback: feedback.map(viewOf) })
+      const asked = pageOf(context, deps)
+      const [createdAt, id] = asked.after
+      const rows = await service.answers.ratings(
+        { tenant: tenantOf(context, deps), answer: parameter(context, 'id') },
+        {
+          limit: asked.limit + 1,
+          ...(createdAt === undefined || id === undefined ? {} : { after: { createdAtMs: Number(createdAt), id } }),
+        },
+      )
+      const { page, next } = asked.of(rows, (feedback) => [String(feedback.createdAtMs), feedback.id])
+      return json(context, { feedback: page.map(viewOf), next })
     }),
   )
 }

@@ -10,7 +10,7 @@ import { change } from './idempotency.ts'
 import { followJob } from './job-answer.ts'
 import { jobViews } from './job-view.ts'
 import type { RagDeps } from './rag-deps.ts'
-import { collectionOf, noCollection, pageOf, pageWithNext, type RagContext, tenantOf } from './rag-route.ts'
+import { collectionOf, noCollection, pageOf, type RagContext, tenantOf } from './rag-route.ts'
 import { getCollection } from '../../search/collections.ts'
 
 const controls = ['pause', 'resume', 'cancel', 'retry'] as const
@@ -55,29 +55,22 @@ export function mountJobs(app: Hono<NodeBindings>, deps: RagDeps): void {
 
 async function list(context: RagContext, deps: RagDeps): Promise<Response> {
   const tenant = tenantOf(context, deps)
-  const { after, limit } = pageOf(context, 2)
+  const asked = pageOf(context, deps)
   const { state, collection: name, document } = context.req.query()
   if (state !== undefined && !isState(state)) throw new CorralError('invalid_request', `state is one of ${[...states].join(', ')}`)
   const collection = name === undefined ? undefined : await idOf(deps, { tenant, name })
-  const [createdAt, id] = after
+  const [createdAt, id] = asked.after
   const rows = await deps.service.ingest.jobs({
     tenant,
-    limit: limit + 1,
+    limit: asked.limit + 1,
     ...(state === undefined ? {} : { state }),
     ...(collection === undefined ? {} : { collection }),
     ...(document === undefined ? {} : { document }),
-    ...(createdAt === undefined || id === undefined ? {} : { after: { createdAtMs: readMs(createdAt), id } }),
+    ...(createdAt === undefined || id === undefined ? {} : { after: { createdAtMs: Number(createdAt), id } }),
   })
-  const { page, next } = pageWithNext(rows, limit, (job) => [String(job.createdAtMs), job.id])
+  const { page, next } = asked.of(rows, (job) => [String(job.createdAtMs), job.id])
   const counts = await deps.service.ingest.counts({ tenant, collection: collection ?? null })
   return json(context, { jobs: await jobViews(deps.database, page), counts, next })
-}
-
-function readMs(text: string): number {
-  const atMs = Number(text)
-  if (!Number.isInteger(atMs) || Number.isNaN(new Date(atMs).getTime()))
-    throw new CorralError('invalid_request', 'cursor: give the "next" of the page before, as it was')
-  return atMs
 }
 
 function isState(text: string): text is Job['state'] {

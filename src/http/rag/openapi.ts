@@ -155,7 +155,7 @@ const described: readonly Described[] = [
     body: { [json]: chatBody },
     answers: { 200: answerView },
   },
-  { method: 'get', path: '/rag/assistants', summary: 'Lists assistants', answers: { 200: pages.assistants } },
+  { method: 'get', path: '/rag/assistants', summary: 'Lists assistants', parameters: paging, answers: { 200: pages.assistants } },
   {
     method: 'post',
     path: '/rag/assistants',
@@ -186,7 +186,13 @@ const described: readonly Described[] = [
     body: { [json]: feedbackWish },
     answers: { 201: feedbackView },
   },
-  { method: 'get', path: '/rag/answers/{id}/feedback', summary: 'What was said of an answer', answers: { 200: pages.feedback } },
+  {
+    method: 'get',
+    path: '/rag/answers/{id}/feedback',
+    summary: 'What was said of an answer',
+    parameters: paging,
+    answers: { 200: pages.feedback },
+  },
   { method: 'get', path: '/rag/openapi.json', summary: 'This description', answers: { 200: z.looseObject({ openapi: z.string() }) } },
 ]
 

@@ -5,6 +5,7 @@ import type { AnswerStream } from '../../answer/answer-stream.ts'
 import type { AssistantStore } from '../../answer/assistant-store.ts'
 import type { SearchLimits } from '../../answer/retrieval.ts'
 import type { Clock } from '../../base/clock.ts'
+import type { Cursors } from '../../base/cursors.ts'
 import type { Call } from '../../core/call.ts'
 import type { CollectionSettings, SearchAnswer, SearchRequest } from '../../core/corpus.ts'
 import type { Principal } from '../../core/principal.ts'
@@ -27,6 +28,8 @@ export interface RagService {
   readonly assistants: AssistantStore
   readonly answers: AnswerLog
   readonly purgeVectors: PurgeVectors
+  /** Of lists. */
+  readonly cursors: Cursors
   /** Bytes of an answer that wait for a slow client. */
   readonly queueBytes: () => number
   /** Throws `operation_disabled` or `url_not_allowed` for a page that will not be fetched, as far as its URL tells. */

@@ -22,38 +22,33 @@ export function tenantOf(context: RagContext, { guard }: RagDeps): string {
 const pageDefault = 50
 export const pageMax = 200
 
-/** The page a client asks for: rows after `after` (`places` texts, or none), at most `limit`. Throws `invalid_request`. */
-export function pageOf(context: RagContext, places = 1): { readonly after: readonly string[]; readonly limit: number } {
+export interface Page {
+  /** Where the page before ended; nothing for the first one. */
+  readonly after: readonly string[]
+  /** Rows of a page; one more is to be read, which tells whether there is another page. */
+  readonly limit: number
+  /** The page out of what was read, and the cursor of the one after it. */
+  of<Row>(rows: readonly Row[], placeOf: (last: Row) => readonly string[]): { readonly page: readonly Row[]; readonly next: string | null }
+}
+
+/** The page a client asks for of the list at this path. Throws `invalid_request`, also for a cursor of another list or tenant. */
+export function pageOf(context: RagContext, deps: RagDeps): Page {
   const { limit = String(pageDefault), cursor } = context.req.query()
-  const rows = Number(limit)
-  if (!Number.isInteger(rows) || rows < 1 || rows > pageMax) throw new CorralError('invalid_request', `limit is 1 to ${pageMax}`)
-  return { after: cursor === undefined ? [] : readCursor(cursor, places), limit: rows }
-}
-
-/** `rows` has one more than the page when there is another one. */
-export function pageWithNext<Row>(
-  rows: readonly Row[],
-  limit: number,
-  placeOf: (last: Row) => readonly string[],
-): { readonly page: readonly Row[]; readonly next: string | null } {
-  const page = rows.slice(0, limit)
-  const last = page.at(-1)
-  return { page, next: rows.length <= limit || last === undefined ? null : writeCursor(placeOf(last)) }
-}
-
-/** Opaque to clients. */
-function writeCursor(place: readonly string[]): string {
-  return Buffer.from(JSON.stringify(place)).toString('base64url')
-}
-
-function readCursor(cursor: string, places: number): readonly string[] {
-  try {
-    const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Array.isArray(place) && place.length === places && place.every((item) => typeof item === 'string')) return place
-  } catch {
-    // Told below.
+  const { cursors } = deps.service
+  const list = [tenantOf(context, deps), context.req.path]
+  const rowsMax = Number(limit)
+  if (!Number.isInteger(rowsMax) || rowsMax < 1 || rowsMax > pageMax) throw new CorralError('invalid_request', `limit is 1 to ${pageMax}`)
+  const after = cursor === undefined ? [] : cursors.open(cursor, list)
+  if (after === null) throw new CorralError('invalid_request', 'cursor: give the "next" of the page before of this very list, as it was')
+  return {
+    after,
+    limit: rowsMax,
+    of(rows, placeOf) {
+      const page = rows.slice(0, rowsMax)
+      const last = page.at(-1)
+      return { page, next: rows.length <= rowsMax || last === undefined ? null : cursors.make(placeOf(last), list) }
+    },
   }
-  throw new CorralError('invalid_request', 'cursor: give the "next" of the page before, as it was')
 }
 
 /** A strong tag of what `state` says. */
