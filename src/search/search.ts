@@ -76,7 +76,7 @@ export async function search(request: SearchRequest, deps: SearchDeps): Promise<
     },
     degraded: degradedBy([...legs.reasons, ...(note === null ? [] : [note])]),
     versions: Object.fromEntries(legs.collections.map(({ name, version }) => [name, version])),
-    ...(request.explain ? { explain: [...legs.why, fusionWhy(request, legs)] } : {}),
+    ...(request.explain ? { explain: [...legs.why, fusionWhy(request, legs), ...rerankWhy(request, hits, note)] } : {}),
   }
 }
 
@@ -120,6 +120,13 @@ function fuseLegs(request: SearchRequest, { collections, keyword, vector }: LegR
 function fusionWhy(request: SearchRequest, { collections, keyword, vector }: LegResults): string {
   const weights = collections.map(({ name, settings }) => `${name} ${request.fusionWeight ?? settings.fusionWeight}`)
   return `fused ${keyword.length} by words and ${vector.length} by vectors, convex sum of scaled scores, share of the vectors: ${weights.join(', ')}`
+}
+
+function rerankWhy({ reranker }: SearchRequest, { length }: readonly SearchHit[], note: string | null): readonly string[] {
+  if (reranker === null) return []
+  if (note !== null) return [note]
+  if (length < 2) return ['not reranked: fewer than two were found']
+  return [`the best ${Math.min(length, rerankPassagesMax)} ordered again by ${reranker}`]
 }
 
 function degradedBy(reasons: readonly string[]): { readonly reason: string } | null {
