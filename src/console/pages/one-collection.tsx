@@ -16,6 +16,7 @@ import { Link, navigate } from '../router.tsx'
 import { collectionsKey, passageAddress } from './collections.ts'
 import { Jobs } from './jobs.tsx'
 import { useMayWrite } from './may-write.ts'
+import { ReingestCollection } from './reingest-collection.tsx'
 import { Upload } from './upload.tsx'
 
 export function OneCollection({ name }: { readonly name: string }) {
@@ -36,6 +37,7 @@ export function OneCollection({ name }: { readonly name: string }) {
           <Link to={`search?in=${encodeURIComponent(name)}`} className="button">
             Search in it
           </Link>
+          {mayWrite ? <ReingestCollection name={name} /> : null}
           {mayWrite ? <DeleteCollection name={name} /> : null}
         </>
       }
