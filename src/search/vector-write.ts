@@ -39,6 +39,7 @@ type WithVector = NumberedChunk & { readonly vector: Float32Array }
 export async function writeVectors(transaction: Transaction, write: VectorsWrite): Promise<VectorsWritten> {
   const place = { tenant: write.tenant, collection: write.collection }
   const sets = await vectorSets(transaction, { tenant: place.tenant, collections: [place.collection] })
+  await carryOver(transaction, sets, write.chunks)
   const removed = await removeNumbers(transaction, sets, write.removed)
   const chunks = write.chunks.flatMap(({ chunk, ...rest }): WithVector[] =>
     chunk.vector === null ? [] : [{ ...rest, chunk, vector: chunk.vector }],
@@ -51,13 +52,29 @@ export async function writeVectors(transaction: Transaction, write: VectorsWrite
   if (set === null) return { added: 0, removed, isKept: false }
   // What an earlier embedder made of kept chunks is of no use any more.
   const others = sets.filter(({ name, isLive }) => isLive && name !== set.name)
-  const kept = chunks.filter(({ isKept }) => isKept).map(({ number }) => number)
+  const kept = chunks.filter(({ before }) => before !== null).map(({ number }) => number)
   const replaced = await removeNumbers(transaction, others, kept)
   await dropEmpty(transaction, others)
   const missing = await withoutThose(transaction, set, { chunks, kept })
   await insertVectors(transaction, set, missing)
   await countChange(transaction, set, missing.length)
   return { added: missing.length, removed: removed + replaced, isKept: true }
+}
+
+/** A chunk that got a new number, because its language is another or because it stands there once more, has the vector of the one before. */
+async function carryOver(transaction: Transaction, sets: readonly VectorSet[], chunks: readonly NumberedChunk[]): Promise<void> {
+  const moved = chunks.filter(({ isKept, before }) => !isKept && before !== null)
+  if (moved.length === 0) return
+  const [from, to] = [moved.map(({ before }) => before), moved.map(({ number }) => number)]
+  for (const set of sets.filter(({ isLive }) => isLive)) {
+    const { rowCount } = await transaction.query(
+      `insert into ${set.name} (tenant, collection, number, embedding)
+        select $1, $2, moved.new, old.embedding from unnest($3::int[], $4::int[]) as moved (old, new)
+        join ${set.name} old on old.tenant = $1 and old.collection = $2 and old.number = moved.old on conflict do nothing`,
+      [set.tenant, set.collection, from, to],
+    )
+    await countChange(transaction, set, rowCount)
+  }
 }
 
 function isOf(set: VectorSet, { digest, dimensions }: Pick<VectorSpace, 'digest' | 'dimensions'>): boolean {

@@ -38,6 +38,8 @@ export interface NumberedChunk {
   readonly chunk: EmbeddedChunk
   /** It had this number, and this hash, before. */
   readonly isKept: boolean
+  /** Of a chunk of the earlier revision with this hash, whose vector is this one's too; null: there was none. */
+  readonly before: number | null
 }
 
 const collectionRow = z.object({

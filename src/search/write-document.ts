@@ -89,21 +89,20 @@ interface Plan {
   readonly keptLengths: ReadonlyMap<number, number>
 }
 
-/** Which chunk has which number. In another language the stems are others, so no chunk is the same. */
+/** Which chunk has which number. In another language the stems are others, so every chunk gets a new one. */
 function numberChunks(
   chunks: readonly EmbeddedChunk[],
   { before, nextNumber, language }: { before: StoredChunks | null; nextNumber: number; language: string },
 ): Plan {
-  const free = new Map<string, StoredChunk[]>()
-  const isSameLanguage = before?.language === language
-  for (const chunk of isSameLanguage ? before.chunks : []) free.set(chunk.hash, [...(free.get(chunk.hash) ?? []), chunk])
+  const earlier = Map.groupBy(before?.chunks ?? [], ({ hash }) => hash)
+  const free = before?.language === language ? new Map([...earlier].map(([hash, same]) => [hash, same.values()])) : null
   const keptLengths = new Map<number, number>()
   let next = nextNumber
   const numbered = chunks.map((chunk): NumberedChunk => {
-    const same = free.get(chunk.hash)?.shift()
-    if (same === undefined) return { number: next++, chunk, isKept: false }
+    const same = free?.get(chunk.hash)?.next().value
+    if (same === undefined) return { number: next++, chunk, isKept: false, before: earlier.get(chunk.hash)?.[0]?.number ?? null }
     keptLengths.set(same.number, same.length)
-    return { number: same.number, chunk, isKept: true }
+    return { number: same.number, chunk, isKept: true, before: same.number }
   })
   return { chunks: numbered, removed: (before?.chunks ?? []).filter(({ number }) => !keptLengths.has(number)), keptLengths }
 }

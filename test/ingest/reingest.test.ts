@@ -133,6 +133,32 @@ describeStores(kinds, (servers) => {
     expect(rows).toEqual([{ metadata: { revision: 2 } }])
   })
 
+  test('chunks that stay as they are keep their vectors when the language of their document becomes another', async () => {
+    const played = await started()
+    const { ingest } = played
+    await finished(ingest, await submitted(ingest, 'a.md', sections(4)))
+    await store.tx({ tenant }, ({ query }) =>
+      query(`update rag_collections set settings = jsonb_set(settings, '{language}', '"de"') where tenant = $1`, [tenant]),
+    )
+    played.embedded.length = 0
+    await finished(ingest, await submitted(ingest, 'a.md', sections(4).replace('part 2 says', 'part 2 no longer says')))
+    expect(played.embedded).toHaveLength(1)
+    expect((await keptVectors(store)).size).toBe(4)
+    expect(await sets()).toEqual([['d1', 4]])
+  })
+
+  test('a chunk that stands in the next revision once more has the vector of the first', async () => {
+    const played = await started()
+    const { ingest } = played
+    const part = '# Note\n\nThe same words stand here.'
+    await finished(ingest, await submitted(ingest, 'a.md', [part, sections(2)].join('\n\n')))
+    played.embedded.length = 0
+    await finished(ingest, await submitted(ingest, 'a.md', [part, sections(2), part].join('\n\n')))
+    expect(played.embedded).toEqual([])
+    expect(await texts(store, 'a.md')).toHaveLength(4)
+    expect(await sets()).toEqual([['d1', 4]])
+  })
+
   test('a job that waits for an embedder goes on with another one that its collection is set to', async () => {
     const played = await started()
     const { ingest } = played
