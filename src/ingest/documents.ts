@@ -104,9 +104,12 @@ async function jobOfKey(
   throw new CorralError('conflict', `the idempotency key was used for another document or other contents (job ${String(row['id'])})`)
 }
 
+/** What becomes of a job whose document has a newer one. */
+export const superseded = `state = 'cancelled', finished_at = now(), run_at = null, prepared = null, error_code = 'superseded',
+    error_message = 'a newer job of the same document took its place'`
+
 /** Of jobs of a collection that have not begun or have failed. */
-export const supersedeSql = `update rag_jobs set state = 'cancelled', finished_at = now(), run_at = null, prepared = null,
-    error_code = 'superseded', error_message = 'a newer job of the same document took its place'
+export const supersedeSql = `update rag_jobs set ${superseded}
   where tenant = $1 and collection = $2 and state in ('queued', 'paused', 'failed')`
 
 /** Ends jobs of the same document that have not begun or have failed: done later, they would put back what this one replaces. */

@@ -15,6 +15,7 @@ import {
   bytesOf,
   collection,
   count,
+  embedderDown,
   emptyStore,
   file,
   finished,
@@ -238,6 +239,28 @@ describeStores(kinds, (servers) => {
     expect(await finished(ingest, second)).toMatchObject({ state: 'done' })
     expect(await finished(ingest, third)).toMatchObject({ state: 'done' })
     expect(await texts(store, 'a.md')).toEqual(['Third.'])
+  })
+
+  test('a job that has to wait is over when a newer one of its document was given while it ran', async () => {
+    const made = await played()
+    const { ingest } = made
+    const begun = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<void>()
+    made.onEmbed = async ([text = '']) => {
+      if (!text.includes('First')) return
+      begun.resolve()
+      await held.promise
+      throw embedderDown()
+    }
+    ingest.start()
+    const first = await submitted(ingest, 'a.md', 'First.')
+    await begun.promise
+    const second = await submitted(ingest, 'a.md', 'Second.')
+    held.resolve()
+    expect(await finished(ingest, first)).toMatchObject({ state: 'cancelled', error: { code: 'superseded' } })
+    expect(await finished(ingest, second)).toMatchObject({ state: 'done' })
+    expect(await texts(store, 'a.md')).toEqual(['Second.'])
+    expect([await count(store, 'rag_sources'), await count(store, 'rag_job_parts')]).toEqual([1, 0])
   })
 
   test('tells progress in this process and in another, with a rate and the time that is left', async () => {

@@ -4,8 +4,11 @@
  */
 import { CorralError, toCorralError } from '../../core/errors.ts'
 import type { AttemptResult, IngestDeps } from '../job-deps.ts'
+import type { Transaction } from '../../store/database.ts'
+import { superseded } from '../documents.ts'
 import type { Job } from '../job.ts'
 import { EmbedderMissing } from '../stage-embed.ts'
+import { clearMade } from './job-control.ts'
 import { type Lease, LeaseLost } from './lease.ts'
 
 interface Verdict {
@@ -24,31 +27,45 @@ const storeCodes: ReadonlySet<string> = new Set(['store_unavailable', 'store_tim
 const storeWaitsMax = 30
 
 /**
- * Notes how the attempt failed, and gives that; null when the job was taken away. Never rejects: what cannot be noted now is found when the
- * lease runs out.
+ * Notes how the attempt failed, and gives that; null when the job was taken away, or a newer one of the document took its place meanwhile.
+ * Never rejects: what cannot be noted now is found when the lease runs out.
  */
 export async function settleFailure(lease: Lease, error: unknown, deps: IngestDeps): Promise<AttemptResult | null> {
   if (error instanceof LeaseLost || lease.signal.aborted) return null
   const verdict = verdictOn(lease.job, error, deps)
   if (verdict.code === 'internal' || storeCodes.has(verdict.code)) deps.onTrouble(error)
   try {
-    await lease.tx(
-      (transaction) =>
-        transaction.query(
-          `update rag_jobs set state = $3, error_code = $4, error_message = $5, lease_owner = null, lease_until = null,
-           run_at = case when $6::float8 is null then null else now() + make_interval(secs => $6 / 1000.0) end,
-           finished_at = case when $3 = 'failed' then now() end,
-           attempts = case when $7 then attempts else attempts - 1 end, waits = case when $7 then waits else waits + 1 end
-         where tenant = $1 and id = $2`,
-          [lease.job.tenant, lease.job.id, verdict.state, verdict.code, verdict.message, verdict.delayMs, verdict.usesAttempt],
-        ),
-      { name: 'settle_failure' },
-    )
+    const isSuperseded = await lease.tx((transaction) => settle(transaction, lease.job, verdict), { name: 'settle_failure' })
+    return isSuperseded ? null : verdict
   } catch (failure) {
     if (!(failure instanceof LeaseLost)) deps.onTrouble(failure)
+    return verdict
   }
-  return verdict
 }
+
+/** Whether it ended because of a newer job: done later, it would put back what that one replaces. */
+async function settle(transaction: Transaction, job: Job, verdict: Verdict): Promise<boolean> {
+  const { rowCount } = await transaction.query(supersededSql, [job.tenant, job.id])
+  if (rowCount > 0) {
+    await clearMade(transaction, job)
+    return true
+  }
+  await transaction.query(
+    `update rag_jobs set state = $3, error_code = $4, error_message = $5, lease_owner = null, lease_until = null,
+     run_at = case when $6::float8 is null then null else now() + make_interval(secs => $6 / 1000.0) end,
+     finished_at = case when $3 = 'failed' then now() end,
+     attempts = case when $7 then attempts else attempts - 1 end, waits = case when $7 then waits else waits + 1 end
+   where tenant = $1 and id = $2`,
+    [job.tenant, job.id, verdict.state, verdict.code, verdict.message, verdict.delayMs, verdict.usesAttempt],
+  )
+  return false
+}
+
+/** A document made again is never newer than bytes that were given, only than the like of it. */
+const supersededSql = `update rag_jobs j set ${superseded}, lease_owner = null, lease_until = null
+  where j.tenant = $1 and j.id = $2 and exists (select 1 from rag_jobs n
+    where n.tenant = j.tenant and n.collection = j.collection and n.document = j.document and (n.created_at, n.id) > (j.created_at, j.id)
+      and n.state in ('queued', 'running', 'paused', 'done') and (n.kind <> 'reingest' or j.kind = 'reingest'))`
 
 function verdictOn(job: Job, error: unknown, { options, random }: IngestDeps): Verdict {
   const { attemptsMax, waitsMax, retryDelayMs, retryDelayMsMax } = options()
