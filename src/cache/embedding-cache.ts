@@ -23,6 +23,7 @@ import type { MemoryItem } from './memory-layer.ts'
 import type { CacheOptions } from './options.ts'
 import type { PlanDeps } from './plan.ts'
 import { type BypassReason, chooseMode } from './policy.ts'
+import type { FlightLease } from './second-layer.ts'
 import { type ResolvedSelector, selects, type Tags } from './tags.ts'
 
 export interface EmbeddingDeps extends PlanDeps {
@@ -30,6 +31,8 @@ export interface EmbeddingDeps extends PlanDeps {
   readonly clock: Clock
   readonly store: EntryStore
   readonly scopes: ScopeTable
+  /** Null: each replica asks upstream itself. */
+  readonly lease: FlightLease | null
 }
 
 export class EmbeddingCache implements EmbedWorks {
@@ -133,10 +136,11 @@ export class EmbeddingCache implements EmbedWorks {
     items: readonly EmbedItem[],
     { shared, looks }: { readonly shared: boolean; readonly looks: boolean },
   ): EmbedWork {
-    const { store, clock } = this.#deps
+    const { store, clock, lease } = this.#deps
     const deps = {
       store,
       clock,
+      lease,
       ttlMs: asker.options.ttlMs.embedding,
       holds: asker.holds,
       usable: looks ? (item: MemoryItem) => this.#usable(asker, item) : null,

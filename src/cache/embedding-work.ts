@@ -1,12 +1,14 @@
 /**
  * The texts of one batch that nobody else was getting: looked up in the slower layers, and what is nowhere asked from upstream in
- * one request. Other batches wait for single texts of it. The work owns its upstream call: whoever began it may leave, and
+ * one request, by one of all replicas that miss the same texts. Other batches wait for single texts of it. The work owns its upstream call: whoever began it may leave, and
  * only the last one leaving aborts it. What the node did is booked on one request alone: the first comer among those who stayed,
  * or the last who left when nobody did.
  *
  * Settles once and never rejects; vectors are in memory before anybody is told, but for those of batches that an ingest or another
  * request of priority `batch` began.
  */
+import { hash } from 'node:crypto'
+
 import { CallSignal } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
@@ -19,8 +21,10 @@ import { canTell, isIntactVector, tokensOf } from './embedding-entry.ts'
 import type { EmbedAsk, EmbedItem } from './embedding-request.ts'
 import type { EntryStore, Found } from './entry-store.ts'
 import type { MemoryItem } from './memory-layer.ts'
+import type { FlightLease } from './second-layer.ts'
 import { SharedProgress } from './shared-progress.ts'
 import type { Tags } from './tags.ts'
+import { TurnInLine } from './turn.ts'
 
 /** The body passed its limits already. */
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
@@ -47,6 +51,8 @@ export type WorkEnd =
 export interface WorkDeps {
   readonly store: EntryStore
   readonly clock: Clock
+  /** Null: each replica asks upstream itself. */
+  readonly lease: FlightLease | null
   readonly ttlMs: number
   /** Whether entries of these tags, keyed as they are, may still be found. */
   readonly holds: () => boolean
@@ -72,11 +78,14 @@ export class EmbedWork {
   readonly #asked: WorkAsk
   readonly #signal = new CallSignal()
   readonly #progress = new SharedProgress()
+  readonly #turn: TurnInLine
   /** Who waits, first comer first. */
   readonly #sharers = new Set<Call>()
   #payer: Call | null = null
   #over = false
   #disowned = false
+  /** Our turn ends when the vectors are where other replicas look. */
+  #stores = false
   /** There are vectors already which are not to be found any more. */
   #replaces: boolean
 
@@ -84,6 +93,8 @@ export class EmbedWork {
     this.#deps = deps
     this.#asked = asked
     this.#replaces = deps.usable === null
+    this.#turn = new TurnInLine(deps.lease)
+    this.#signal.on(this.#turn.end)
     this.#sharers.add(asked.call)
     this.#progress.add(asked.call.progress)
     this.settled = this.#settle()
@@ -139,6 +150,7 @@ export class EmbedWork {
     } catch (thrown) {
       return { kind: 'error', thrown }
     } finally {
+      if (!this.#stores) this.#turn.end()
       this.#over = true
       const [first = null] = this.#sharers
       this.#payer = first
@@ -152,7 +164,7 @@ export class EmbedWork {
 
   async #run(): Promise<WorkEnd> {
     const { items, ask } = this.#asked
-    const got = await this.#lookUp()
+    const got = await this.#find(items)
     const missing = items.filter(({ key }) => !got.has(key))
     if (missing.length === 0) return { kind: 'vectors', got, answer: null, isWhole: false }
     if (this.#signal.aborted) throw new CorralError('client_gone', 'everybody left the shared batch')
@@ -170,8 +182,19 @@ export class EmbedWork {
     return { kind: 'vectors', got, answer, isWhole: missing.length === ask.places.length }
   }
 
-  async #lookUp(): Promise<Map<string, Got>> {
-    const { items, tags, ask } = this.#asked
+  /** What the slower layers have, or will when another replica has got what it gets now. */
+  async #find(items: readonly EmbedItem[]): Promise<Map<string, Got>> {
+    const got = await this.#lookUp(items)
+    const missing = items.filter(({ key }) => !got.has(key))
+    if (missing.length === 0 || this.#deps.usable === null || this.#signal.aborted) return got
+    const keys = missing.map(({ key }) => key).toSorted()
+    if (!(await this.#turn.take(hash('sha256', keys.join('\n'), 'hex'))) || this.#signal.aborted) return got
+    for (const [key, one] of await this.#lookUp(missing)) got.set(key, one)
+    return got
+  }
+
+  async #lookUp(items: readonly EmbedItem[]): Promise<Map<string, Got>> {
+    const { tags, ask } = this.#asked
     const { usable, store } = this.#deps
     const got = new Map<string, Got>()
     const asked =
@@ -209,12 +232,20 @@ export class EmbedWork {
   #keep(items: readonly EmbedItem[], vectors: readonly Vector[], { provenance }: WholeAnswer): void {
     const { store, clock, ttlMs, holds } = this.#deps
     if (this.#disowned || !holds()) return
+    this.#stores = true
     const entries = items.flatMap(({ key }, index) => {
       const bytes = vectors[index]?.entry ?? null
       return bytes === null ? [] : [{ key, bytes }]
     })
     const originMs = clock.nowMs() - provenance.dispatchedAtMs
-    store.putMany(entries, { tags: this.#asked.tags, ttlMs, originMs, bulk: this.#isBulk, replaces: this.#replaces })
+    store.putMany(entries, {
+      tags: this.#asked.tags,
+      ttlMs,
+      originMs,
+      bulk: this.#isBulk,
+      replaces: this.#replaces,
+      onSettled: this.#turn.end,
+    })
   }
 }
 

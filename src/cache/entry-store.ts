@@ -196,9 +196,12 @@ export class EntryStore {
   }
 
   /** Keeps several entries that were made now, as one write per layer. */
-  putMany(entries: readonly KeyedBytes[], { tags, ttlMs, originMs, bulk = false, replaces = false }: PutFacts): void {
+  putMany(entries: readonly KeyedBytes[], { tags, ttlMs, originMs, bulk = false, replaces = false, onSettled }: PutFacts): void {
     const [first] = entries
-    if (first === undefined) return
+    if (first === undefined) {
+      onSettled?.()
+      return
+    }
     const nowMs = this.#deps.clock.nowMs()
     const freshForMs = ttlMs * (1 - ttlJitter + 2 * ttlJitter * this.#deps.random())
     const item = { bytes: first.bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags }
@@ -206,10 +209,8 @@ export class EntryStore {
     const keepers = this.#slower.filter(({ layer }) => layer.putMany !== undefined)
     if (!bulk || keepers.length === 0) for (const { key, bytes } of entries) this.#memory.set(key, { ...item, bytes })
     const size = entries.reduce((sum, { bytes }) => sum + bytes.length, 0)
-    for (const { layer, writes } of keepers) {
-      const run = this.#unlessPurged(() => layer.putMany?.(entries, { ...this.#timesOf(item), originMs, tags, replaces }) ?? null)
-      writes.add({ bytes: size, run })
-    }
+    const write = (layer: SecondLayer) => layer.putMany?.(entries, { ...this.#timesOf(item), originMs, tags, replaces }) ?? null
+    this.#writeBehind(keepers, write, { size, onSettled })
   }
 
   /** Keeps an entry that was made now: in memory at once, elsewhere soon. */
@@ -219,23 +220,27 @@ export class EntryStore {
     const item = { bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags }
     this.#stored += 1
     this.#memory.set(key, item)
-    let left = this.#slower.length
+    const write = (layer: SecondLayer) => layer.put(key, bytes, { ...this.#timesOf(item), originMs, tags, replaces })
+    this.#writeBehind(this.#slower, write, { size: bytes.length, onSettled })
+    return item
+  }
+
+  /** One write per layer, which a purge meanwhile drops: one meant by it must not come after it, and those of others are few. */
+  #writeBehind(
+    keepers: readonly Slower[],
+    write: (layer: SecondLayer) => Promise<boolean> | null,
+    { size, onSettled }: { readonly size: number; readonly onSettled: (() => void) | undefined },
+  ): void {
+    const purges = this.#purges
+    let left = keepers.length
+    if (left === 0) onSettled?.()
     const onEnd = (): void => {
       left -= 1
       if (left === 0) onSettled?.()
     }
-    for (const { layer, writes } of this.#slower) {
-      const run = this.#unlessPurged(() => layer.put(key, bytes, { ...this.#timesOf(item), originMs, tags, replaces }))
-      writes.add({ bytes: bytes.length, run, onEnd })
+    for (const { layer, writes } of keepers) {
+      writes.add({ bytes: size, run: () => (purges === this.#purges ? write(layer) : null), onEnd })
     }
-    if (left === 0 && this.#slower.length === 0) onSettled?.()
-    return item
-  }
-
-  /** A write that a purge meanwhile drops: one meant by it must not come after it, and those of others are few. */
-  #unlessPurged(write: () => Promise<boolean> | null): () => Promise<boolean> | null {
-    const purges = this.#purges
-    return () => (purges === this.#purges ? write() : null)
   }
 
   /** Deletes an entry from all layers, without waiting for it. */

@@ -112,7 +112,7 @@ class Caches implements Cache {
     this.#inference = new InferenceCache({ options, clock, random, store, planner: this.#planner, scopes, lease })
     const { epochs } = this
     const { digestOf, engineEpoch } = deps
-    this.#embedding = new EmbeddingCache({ secret, epochs, digestOf, engineEpoch, options, clock, store, scopes })
+    this.#embedding = new EmbeddingCache({ secret, epochs, digestOf, engineEpoch, options, clock, store, scopes, lease })
     this.layer = (next) => {
       const inference = this.#inference.layer(next)
       const embedding = this.#embedding.layer(next)

@@ -3,8 +3,8 @@
  * none, prolonged while the owner works and deleted by comparison, so that nobody ends a lease but its owner. Who waits hears of
  * the end by a message, and looks by itself now and then, because messages get lost.
  *
- * Never load-bearing: while Redis is left alone it is everybody's turn, an owner that died loses its lease by the TTL, and nobody
- * waits longer than a cap.
+ * Never load-bearing: while Redis is left alone it is everybody's turn, and an owner that died loses its lease by the TTL. While the
+ * owner lives who waits does so as long as its own requests have time; the owner's have a deadline, too.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { type RedisScript, type RedisStore, skipped } from '../store/redis-store.ts'
@@ -13,8 +13,6 @@ import type { FlightLease, Turn } from './second-layer.ts'
 const ttlMs = 3_000
 const renewEveryMs = 1_000
 const lookEveryMs = 250
-/** Beyond this an owner has to be stuck or long-winded: then the client's own call is the surer way. */
-const waitMsMax = 30_000
 const heldMax = 10_000
 const channel = 'cache:lease'
 
@@ -26,8 +24,6 @@ export interface LeaseDeps {
   readonly clock: Clock
   /** A text that no other replica has and none had. */
   readonly replica: string
-  /** In ms; default 30,000. */
-  readonly waitMsMax?: number
 }
 
 export interface RedisLease extends FlightLease {
@@ -77,7 +73,7 @@ class Leases implements RedisLease {
     return asked.then((answer) => {
       // Whether it was set is not known when the answer did not come: then the lease runs out by itself.
       if (answer === skipped) throw new Error('Redis did not say whose turn it is')
-      return answer === 'OK' ? this.#hold(key, name, token) : { isOurs: false, over: this.#wait(key, name) }
+      return answer === 'OK' ? this.#hold(key, name, token) : this.#wait(key, name)
     })
   }
 
@@ -100,30 +96,27 @@ class Leases implements RedisLease {
     return { isOurs: true, release }
   }
 
-  /** Resolves when the lease is over, Redis is away, or it took too long. */
-  #wait(key: string, name: string): Promise<void> {
+  /** Until the lease is over, Redis is away, or who waits leaves. */
+  #wait(key: string, name: string): Turn {
     this.#listen()
-    return new Promise((resolve) => {
-      const { clock } = this.#deps
-      let timer: Timer | null = null
-      const waiting: Waiting = {
-        done: () => {
-          timer?.cancel()
-          cap.cancel()
-          this.#remove(key, waiting)
-          resolve()
-        },
-      }
-      const cap = clock.after(this.#deps.waitMsMax ?? waitMsMax, waiting.done)
-      const look = (): void => {
-        timer = clock.after(lookEveryMs, () => {
-          this.#isHeld(name).then((isHeld) => (isHeld ? this.#isWaiting(key, waiting) && look() : waiting.done()), waiting.done)
-        })
-      }
-      const all = this.#waiting.get(key) ?? new Set()
-      this.#waiting.set(key, all.add(waiting))
-      look()
-    })
+    const { promise: over, resolve } = Promise.withResolvers<void>()
+    let timer: Timer | null = null
+    const waiting: Waiting = {
+      done: () => {
+        timer?.cancel()
+        this.#remove(key, waiting)
+        resolve()
+      },
+    }
+    const look = (): void => {
+      timer = this.#deps.clock.after(lookEveryMs, () => {
+        this.#isHeld(name).then((isHeld) => (isHeld ? this.#isWaiting(key, waiting) && look() : waiting.done()), waiting.done)
+      })
+    }
+    const all = this.#waiting.get(key) ?? new Set()
+    this.#waiting.set(key, all.add(waiting))
+    look()
+    return { isOurs: false, over, leave: waiting.done }
   }
 
   async #isHeld(name: string): Promise<boolean> {

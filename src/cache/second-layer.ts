@@ -30,9 +30,9 @@ export interface StoredFacts {
 /** Whose turn it is to ask upstream, among all replicas. */
 export type Turn =
   /** Ours. `release` when the answer is stored where the others look, or will never be; the lease ends by itself when we die. */
-  | { readonly isOurs: true; release(): void }
-  /** Another's. `over` resolves, never rejects, when that one released it or its lease ran out. */
-  | { readonly isOurs: false; readonly over: Promise<void> }
+  | { readonly isOurs: true; readonly release: () => void }
+  /** Another's. `over` resolves, never rejects, when that one released it or its lease ran out, or at `leave`. */
+  | { readonly isOurs: false; readonly over: Promise<void>; readonly leave: () => void }
 
 /** One upstream call per key over all replicas. Never load-bearing: where it cannot be asked, each replica asks upstream itself. */
 export interface FlightLease {

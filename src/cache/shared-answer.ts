@@ -18,8 +18,8 @@ import type { JoinView } from './joiner.ts'
 import type { Plan } from './plan.ts'
 import { findUsageFrame, without } from './restamp.ts'
 import { wantsUsage } from './route-shape.ts'
-import type { Turn } from './second-layer.ts'
 import { type Refusal, refusal } from './storable.ts'
+import { TurnInLine } from './turn.ts'
 
 /** The body passed its limits already. */
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
@@ -34,11 +34,12 @@ export class SharedAnswer implements FlightOwner {
   #disowned = false
   /** There is an answer already, which is not to be found any more. */
   #replaces = false
-  #release: (() => void) | null = null
+  readonly #turn: TurnInLine
 
   constructor(cache: AnswerHost, first: Asker) {
     this.#cache = cache
     this.#first = first
+    this.#turn = new TurnInLine(cache.deps.lease)
     const { graceMs, bytesMax, lagBytesMax } = first.options.flight
     const options = { clock: cache.deps.clock, graceMs, flightBytesMax: bytesMax, queueBytesMax: lagBytesMax }
     this.#flight = new Flight(options, this, withUsage(first))
@@ -63,14 +64,9 @@ export class SharedAnswer implements FlightOwner {
   async #lookThenFly(lookup: Promise<Found | null>, upstream: Relay, asker: Asker): Promise<void> {
     this.#looking = true
     let found = this.#fitting(await lookup, asker)
-    if (found === null && !this.#flight.over && !this.#overtakes) {
-      const turn = await this.#acquire(asker.slot)
-      if (turn !== null) {
-        if (turn.isOurs) this.#keepTurn(() => turn.release())
-        else await turn.over
-        // Another's answer may have come between the look and the turn, too.
-        found = this.#fitting(await (this.#cache.find(asker) ?? null), asker)
-      }
+    const mayWait = found === null && !this.#flight.over && !this.#overtakes
+    if (mayWait && (await this.#turn.take(asker.slot)) && !this.#flight.over) {
+      found = this.#fitting(await (this.#cache.find(asker) ?? null), asker)
     }
     this.#looking = false
     if (found === null) this.#fly(upstream, asker.call)
@@ -84,30 +80,11 @@ export class SharedAnswer implements FlightOwner {
     return null
   }
 
-  async #acquire(slot: string): Promise<Turn | null> {
-    try {
-      return await (this.#cache.deps.lease?.acquire(slot) ?? null)
-    } catch {
-      return null
-    }
-  }
-
-  /** Our turn lasts until the flight ended, which it may have while we were asking for it. */
-  #keepTurn(release: () => void): void {
-    if (this.#flight.over) release()
-    else this.#release = release
-  }
-
   /** A slower layer had it. */
   #land(found: Found, asker: Asker): void {
-    this.#endTurn()
+    this.#turn.end()
     this.#cache.forget(asker.slot, this)
     this.#flight.fulfil(({ view }) => this.#cache.hit({ ...asker, request: view.request }, found))
-  }
-
-  readonly #endTurn = (): void => {
-    this.#release?.()
-    this.#release = null
   }
 
   #fly(upstream: Relay, call: Call): void {
@@ -151,7 +128,7 @@ export class SharedAnswer implements FlightOwner {
     const reason = end === null ? null : this.#keep(end)
     if (reason !== null) count(counters.refusals, reason)
     // An answer that was stored ends the turn when the others can find it.
-    if (end === null || reason !== null) this.#endTurn()
+    if (end === null || reason !== null) this.#turn.end()
     this.#cache.forget(slot, this)
   }
 
@@ -181,7 +158,7 @@ export class SharedAnswer implements FlightOwner {
       chunks: recording ?? noChunks,
     })
     const replaces = this.#replaces
-    store.put(slot, entry, { tags: plan.tags, ttlMs: options.ttlMs.inference, originMs, replaces, onSettled: this.#endTurn })
+    store.put(slot, entry, { tags: plan.tags, ttlMs: options.ttlMs.inference, originMs, replaces, onSettled: this.#turn.end })
     if (this.#first.directives.noCache) this.#dropOtherForm()
     return null
   }

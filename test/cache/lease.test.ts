@@ -1,9 +1,10 @@
 // One upstream call over replicas that share a Redis; without it, one for each of them.
 import { expect, onTestFinished, test } from 'vitest'
 
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { createRedisLease, type RedisLease } from '../../src/cache/lease.ts'
 import type { Turn } from '../../src/cache/second-layer.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
 import { until } from '../support/gateway.ts'
 import { startRedis, type RedisServer } from '../support/redis.ts'
 import { newCall, requestOf, take, type Taken } from './ask.ts'
@@ -90,13 +91,8 @@ test('who waits asks itself when Redis dies meanwhile', async () => {
   for (const answer of answers) expect((await answer).text).toBe(lines.join(''))
 })
 
-async function leaseOn(url: string, replica: string, waitMsMax?: number): Promise<RedisLease> {
-  const lease = createRedisLease({
-    redis: await openRedis(url),
-    clock: systemClock,
-    replica,
-    ...(waitMsMax === undefined ? {} : { waitMsMax }),
-  })
+async function leaseOn(url: string, replica: string, clock: Clock = systemClock): Promise<RedisLease> {
+  const lease = createRedisLease({ redis: await openRedis(url), clock, replica })
   onTestFinished(() => lease.close())
   return lease
 }
@@ -140,13 +136,39 @@ test('a lease that ran out is not released by its former owner', async () => {
   expect((await turnOf(one, 'k')).isOurs).toBe(false)
 })
 
-test('nobody waits longer than the cap', async () => {
+test('who waits does so as long as the owner lives, and no longer than it wants to', async () => {
   const { url } = await startRedis()
-  const [one, two] = [await leaseOn(url, 'r1'), await leaseOn(url, 'r2', 50)]
+  const clock = manualClock()
+  const [one, two] = [await leaseOn(url, 'r1'), await leaseOn(url, 'r2', clock)]
   await turnOf(one, 'k')
   const turn = await turnOf(two, 'k')
   if (turn.isOurs) throw new Error('two owners')
+  for (let minute = 0; minute < 10; minute += 1) {
+    clock.advance(60_000)
+    await until(() => clock.pending > 0, 'it looked again')
+  }
+  expect(two.stats).toEqual({ held: 0, waiting: 1 })
+  turn.leave()
   await turn.over
-  expect(two.stats).toEqual({ held: 0, waiting: 0 })
-  expect(one.stats).toEqual({ held: 1, waiting: 0 })
+  expect([two.stats, one.stats]).toEqual([
+    { held: 0, waiting: 0 },
+    { held: 1, waiting: 0 },
+  ])
+})
+
+test('a request whose deadline passes while it waits for another replica leaves the line; upstream is not asked for it', async () => {
+  const fleet = await fourReplicas()
+  const [one, other] = fleet.replicas
+  if (one === undefined || other === undefined) throw new Error('no replicas')
+  const ask = ({ cache }: Replica, deadlineAtMs: number): Promise<Taken> =>
+    take(cache.layer(fleet.upstream.relay)(requestOf('/api/chat', chat('x')), newCall({ deadlineAtMs })))
+  const first = ask(one, Infinity)
+  await until(() => fleet.upstream.calls.length === 1, 'the first replica asks')
+  const hasty = ask(other, systemClock.nowMs() + 200).catch((error: unknown) => error)
+  await until(() => waiting(fleet) === 1, 'the other waits')
+  expect(await hasty).toMatchObject({ code: 'queue_timeout' })
+  await until(() => waiting(fleet) === 0, 'nobody waits')
+  fleet.upstream.at(0).begin(lines.join('')).end()
+  expect((await first).text).toBe(lines.join(''))
+  expect(fleet.upstream.calls).toHaveLength(1)
 })

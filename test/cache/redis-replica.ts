@@ -34,16 +34,15 @@ export interface ReplicaOptions {
   readonly clock?: Clock
   readonly redis?: Readonly<Record<string, unknown>>
   readonly cache?: Readonly<Record<string, unknown>>
-  readonly waitMsMax?: number
 }
 
 export async function replicaOn(
   url: string,
-  { name = 'r1', clock = systemClock, redis: redisSettings = {}, cache: settings = {}, ...lease }: ReplicaOptions = {},
+  { name = 'r1', clock = systemClock, redis: redisSettings = {}, cache: settings = {} }: ReplicaOptions = {},
 ): Promise<Replica> {
   const redis = await openRedis(url, redisSettings)
   const layer = createRedisLayer({ redis, clock, isCluster: url.startsWith('redis+cluster') })
-  const leases = createRedisLease({ redis, clock: systemClock, replica: name, ...lease })
+  const leases = createRedisLease({ redis, clock: systemClock, replica: name })
   const options = cacheOptions.parse({ replay: { fresh: false }, ...settings })
   const cache = createCache({
     options: () => options,

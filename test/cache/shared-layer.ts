@@ -92,7 +92,10 @@ export function sharedLease(): SharedLease {
       if (lease.mode === 'skip') return null
       if (lease.mode === 'reject') return Promise.reject(new Error('down'))
       const over = held.get(key)
-      if (over !== undefined) return Promise.resolve({ isOurs: false, over })
+      if (over !== undefined) {
+        const left = Promise.withResolvers<void>()
+        return Promise.resolve({ isOurs: false, over: Promise.race([over, left.promise]), leave: left.resolve })
+      }
       const released = Promise.withResolvers<void>()
       held.set(key, released.promise)
       return Promise.resolve({
