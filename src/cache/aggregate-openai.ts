@@ -85,12 +85,11 @@ class Completion {
 /** The whole answer; null when the stream lacks something of it or holds something unknown. */
 export function aggregateOpenAiChat(body: Buffer): Buffer | null {
   const completion = new Completion(body)
-  let known = true
+  let ended = false
   eachData(body, (start, end) => {
-    if (body.latin1Slice(start, end).trimEnd() === '[DONE]') return false
-    known = completion.add(start)
-    return known
+    ended = body.latin1Slice(start, end).trimEnd() === '[DONE]'
+    return !ended && completion.add(start)
   })
-  const text = known ? completion.text() : null
+  const text = ended ? completion.text() : null
   return text === null ? null : Buffer.from(text, 'latin1')
 }

@@ -118,8 +118,15 @@ describe('a gateway with its cache', () => {
 
   it('S6: a runner that dies in the middle shows as the same error to all', async () => {
     const gateway = await openGateway({ cache: {}, nodes: 1, speed: 4 })
-    gateway.sims[0]?.control.set('runner-death', { atFrame: 4, count: 1 })
+    const control = gateway.sims[0]?.control
+    // Nothing comes before all three wait for it.
+    control?.set('frozen-runner')
+    control?.set('runner-death', { atFrame: 4, count: 1 })
     const askings = [1, 2, 3].map(() => start(`${gateway.url}/api/chat`, chat))
+    const joined = async (): Promise<unknown> =>
+      JSON.parse((await ask(`${gateway.url}/admin/cache`, undefined, { method: 'GET' })).text).joined
+    await expect.poll(joined).toBe(2)
+    control?.clear('frozen-runner')
     const replies = await Promise.all(askings.map(({ reply }) => reply))
     expect(new Set(replies.map(({ text }) => text)).size).toBe(1)
     expect(replies[0]?.text).toMatch(/\{"error":/)

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { CorralError } from '../../src/core/errors.ts'
 import { type Body, newCall, readAll, take, type Taken } from './ask.ts'
 import { cached, type Cached, chat, settle } from './cached.ts'
+import { setup } from './embedding-setup.ts'
 import { chatLines, okOutcome } from './scripted.ts'
 
 const text = chatLines(['One', ' two']).join('')
@@ -125,6 +126,20 @@ describe('what comes back', () => {
     built.upstream.at(1).begin(text).end()
     await stream
     expect((await take(built.ask(chat('hi', { stream: false })))).text).toContain('"content":"One"}')
+  })
+
+  it.each([
+    [0, 544_320],
+    [0.25, 574_560],
+    [0.5, 604_800],
+    [0.999_999, 665_279],
+  ])('an entry stands for its time give or take a tenth: by %d it is %d s of 7 d', async (drawn, ttl) => {
+    const built = cached({ random: () => drawn })
+    await fill(built, chat('hi'))
+    expect((await take(built.ask(chat('hi')))).headers['cache-status']).toBe(`corral;hit;ttl=${ttl};detail=memory`)
+    const embeddings = setup([], {}, { random: () => drawn })
+    await embeddings.ask({ input: ['a', 'b'] })
+    expect((await embeddings.ask({ input: ['a', 'b'] })).headers['cache-status']).toBe(`corral;hit;ttl=${ttl};detail=memory`)
   })
 
   it('a paced replay keeps the rhythm, no gap over 5 ms', async () => {
