@@ -1,7 +1,7 @@
 // Documents read in processes of their own: what comes back, what ends a process, and that neither the gateway nor other documents notice.
 
 import { execFile } from 'node:child_process'
-import { readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm, truncate } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -115,6 +115,19 @@ test('a process without anything around it reads as well', async () => {
 const confinement = await parserConfinement()
 const holds = (tool: string): boolean => confinement.some((part) => part.endsWith(`/${tool}`))
 
+/** Ids of the processes of this test that read documents. */
+function parserProcesses(): string[] {
+  const procText = (id: string, file: string): string => {
+    try {
+      return readFileSync(`/proc/${id}/${file}`, 'utf8')
+    } catch {
+      return ''
+    }
+  }
+  const own = readdirSync('/proc').filter((id) => procText(id, 'status').includes(`\nPPid:\t${process.pid}\n`))
+  return own.filter((id) => procText(id, 'cmdline').includes('parser-child'))
+}
+
 /** What a program prints that runs as a parser does, but with all that Node itself would forbid. */
 async function printed(program: string): Promise<string> {
   const [file, ...args] = [...confinement, process.execPath, '--input-type=module', '--eval', program]
@@ -122,10 +135,9 @@ async function printed(program: string): Promise<string> {
 }
 
 test.runIf(holds('unshare'))('the system gives the process a network of its own, from which nothing can be reached', async () => {
-  const worker = new ParserProcess(systemClock, 512 * 1_048_576, confinement)
-  await worker.run({ chunks: [Buffer.from('One.\n')], name: 'a', declaredType: null, limits: defaultParseLimits, signal: null })
-  expect(readlinkSync(`/proc/${worker.pid}/ns/net`)).not.toBe(readlinkSync('/proc/self/ns/net'))
-  await worker.kill()
+  await parserWith().parse(sourceOf('One.\n'))
+  const [pid] = parserProcesses()
+  expect(readlinkSync(`/proc/${pid}/ns/net`)).not.toBe(readlinkSync('/proc/self/ns/net'))
   const server = createServer((socket) => socket.end())
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
