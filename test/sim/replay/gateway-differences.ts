@@ -24,13 +24,31 @@ function blankedError(line: string): string {
   return inErrors.reduce((text, [, pattern, by]) => text.replace(pattern, by), scrubbed)
 }
 
+/** Headers that are not compared, and why. */
+export const headerDifferences: Readonly<Record<string, string>> = {
+  date: 'the time of the answer',
+  'content-length': 'errors differ in length, and a body that is there whole has one where a node sends chunks',
+  'transfer-encoding': 'the same',
+  connection: 'of this connection, not of that to the node',
+  'keep-alive': 'the same',
+  'x-request-id': 'the gateway’s own',
+  'x-corral-node': 'the gateway’s own',
+  'x-corral-route': 'the gateway’s own',
+  'x-accel-buffering': 'keeps a proxy in front from holding a stream back',
+  'retry-after': 'a 503 says when to come again',
+  'access-control-expose-headers': 'scripts may read the gateway’s own headers',
+  'access-control-allow-headers': 'more are allowed: those of the Anthropic SDK and of the gateway',
+}
+
 /** What stands in place of the node's own status, content type or body. */
 export interface Difference {
   readonly why: string
   readonly status?: number
   readonly type?: string
-  /** Of the gateway's body. */
+  /** Of the gateway's body; headers are then not compared. */
   readonly body?: RegExp
+  /** Headers of the node that the gateway does not send. */
+  readonly lost?: readonly string[]
 }
 
 const duplicate: Difference = {
@@ -46,6 +64,8 @@ const brokenEvents = (name: string): Difference => ({
   why: 'a stream that breaks off ends in an error',
   body: new RegExp(`\\n\\nevent: ${name}\\ndata: [^\\n]*"error"[^\\n]*\\n\\n$`),
 })
+const preflight: Difference = { why: 'a preflight is answered before the route is known', lost: ['allow'] }
+const ownError: Difference = { why: 'an error that the gateway writes is never a stream', lost: ['cache-control'] }
 const lost: Difference = {
   why: 'a connection that breaks before the head is a 502',
   status: 502,
@@ -66,6 +86,11 @@ export const gatewayDifferences: ReadonlyMap<number, Difference> = new Map<numbe
   [123, duplicate],
   [124, duplicate],
   [134, duplicate],
+  [163, ownError],
+  [327, preflight],
+  [328, preflight],
+  [330, preflight],
+  [339, preflight],
   [401, brokenLines],
   [402, brokenLines],
   [403, brokenOpenAi],
@@ -80,6 +105,8 @@ export const gatewayDifferences: ReadonlyMap<number, Difference> = new Map<numbe
   [421, brokenLines],
   [422, brokenOpenAi],
   [423, lost],
+  [439, ownError],
+  [440, ownError],
   [442, { why: 'a load that fails is tried again', status: 200, type: 'application/x-ndjson', body: /"done":true/ }],
   [445, { why: 'a client that left is sent nothing more', body: /"done":false\}\n$/ }],
 ])

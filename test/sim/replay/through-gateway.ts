@@ -1,6 +1,6 @@
 /**
  * Plays recorded exchanges twice, against a simulated node and against a gateway whose only node is its twin, and compares
- * the two answers: status, content type and body. What the gateway answers otherwise on purpose is listed by exchange.
+ * the two answers: status, headers and body. What the gateway answers otherwise on purpose is listed by exchange.
  */
 import { createApp } from '../../../src/app.ts'
 import { systemClock } from '../../../src/base/clock.ts'
@@ -8,7 +8,7 @@ import { configSchema } from '../../../src/config/schema.ts'
 import type { SimNode } from '../../../src/sim/node.ts'
 import { until } from '../../support/gateway.ts'
 import { blankedFrame } from './compare.ts'
-import { blankedErrors, gatewayDifferences } from './gateway-differences.ts'
+import { blankedErrors, gatewayDifferences, headerDifferences } from './gateway-differences.ts'
 import { nodeKey, play, prepare, runs } from './play.ts'
 import { startStage } from './stage.ts'
 import type { Transcript } from './transcript.ts'
@@ -54,6 +54,13 @@ function typeOf({ headers }: Exchange): string {
   return headers.find(([name]) => name === 'content-type')?.[1] ?? 'none'
 }
 
+function comparedHeaders({ headers }: Exchange, lost: readonly string[]): string[] {
+  return headers
+    .filter(([name]) => !lost.includes(name) && !Object.hasOwn(headerDifferences, name))
+    .map(([name, value]) => `${name}: ${value}`)
+    .toSorted()
+}
+
 /** Why `relayed` is not the answer that the node gives, nor what is listed for it; null when it is. */
 function differenceOf(number: number, direct: Exchange, relayed: Exchange): string | null {
   const other = gatewayDifferences.get(number)
@@ -63,6 +70,8 @@ function differenceOf(number: number, direct: Exchange, relayed: Exchange): stri
   const type = other?.type ?? typeOf(direct)
   if (typeOf(relayed) !== type) return `content-type: wanted ${type}, got ${typeOf(relayed)}`
   if (other?.body !== undefined) return other.body.test(body) ? null : `body: wanted ${other.body}, got ${body.slice(-600)}`
+  const [sent, received] = [direct, relayed].map((exchange) => comparedHeaders(exchange, other?.lost ?? []).join('; '))
+  if (sent !== received) return `headers: wanted ${sent}, got ${received}`
   const [wanted, got] = [direct, relayed].map((exchange) => blankedFrame(blankedErrors(bodyOf(exchange))))
   return wanted === got ? null : `body:\n  direct  ${wanted?.slice(0, 600)}\n  relayed ${got?.slice(0, 600)}`
 }
