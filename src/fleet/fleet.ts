@@ -154,6 +154,7 @@ export class Fleet {
       breaker,
       up: null,
       downReason: null,
+      lastFailure: null,
       draining: false,
       version: null,
       lastSeenMs: -Infinity,

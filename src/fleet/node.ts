@@ -29,6 +29,13 @@ export interface LoadedModel {
   readonly raw: Readonly<Record<string, unknown>>
 }
 
+export interface NodeFailure {
+  /** One sentence. */
+  readonly reason: string
+  /** Monotonic ms. */
+  readonly atMs: number
+}
+
 export interface FleetNode {
   readonly name: string
   readonly options: NodeOptions
@@ -38,6 +45,8 @@ export interface FleetNode {
   up: boolean | null
   /** Why it is down, one sentence; null when up. */
   downReason: string | null
+  /** The last try that it failed, whatever became of the request. */
+  lastFailure: NodeFailure | null
   draining: boolean
   version: string | null
   /** Monotonic ms of the last answer of any kind. */

@@ -4,6 +4,7 @@
  * break count most.
  */
 import type { Clock } from '../base/clock.ts'
+import type { CorralError } from '../core/errors.ts'
 import type { Attempt } from './attempt.ts'
 import type { Failure, StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
@@ -19,12 +20,17 @@ export interface SettleDeps {
   readonly connectFailed: (node: FleetNode, reason: string) => void
 }
 
+const reasonLengthMax = 300
 /** An overloaded node is passed over for this long, doubled each time in a row. */
 const overloadMs = 250
 const overloadMsMax = 10_000
 
 /** After a stream, or a try that its client left. */
-export function settleStream(deps: SettleDeps, attempt: Attempt, end: Pick<StreamEnd, 'kind' | 'runnerDied'>): void {
+export function settleStream(
+  deps: SettleDeps,
+  attempt: Attempt,
+  end: Pick<StreamEnd, 'kind' | 'runnerDied'> & Partial<Pick<StreamEnd, 'error'>>,
+): void {
   const nowMs = deps.clock.nowMs()
   const { ticket, runner } = attempt.claim
   switch (end.kind) {
@@ -35,6 +41,7 @@ export function settleStream(deps: SettleDeps, attempt: Attempt, end: Pick<Strea
     case 'broken':
       ticket?.settle('broken_stream', nowMs)
       runner.noteFailure(nowMs)
+      noteReason(attempt, end.error ?? null, nowMs)
       if (end.runnerDied === true) runner.diedAtMs = nowMs
       return
     case 'client_gone':
@@ -128,6 +135,7 @@ export function settleFailure(deps: SettleDeps, attempt: Attempt, failure: Failu
       return
     case 'connect':
       ticket?.settle('fail', nowMs)
+      noteReason(attempt, failure.error, nowMs)
       deps.connectFailed(node, failure.error.message)
       return
     case 'reset':
@@ -140,10 +148,18 @@ export function settleFailure(deps: SettleDeps, attempt: Attempt, failure: Failu
     case 'out_of_memory':
     case 'other':
       ticket?.settle(failure.reusedSocket ? 'neutral' : 'fail', nowMs)
-      if (!failure.reusedSocket) runner.noteFailure(nowMs)
+      if (!failure.reusedSocket) {
+        runner.noteFailure(nowMs)
+        noteReason(attempt, failure.error, nowMs)
+      }
       if (failure.kind === 'out_of_memory') forgetResidency(attempt)
       if (failure.kind === 'runner_died') runner.diedAtMs = nowMs
   }
+}
+
+/** For whoever looks at the node: what it was that failed last. */
+function noteReason({ claim }: Attempt, error: CorralError | null, atMs: number): void {
+  if (error !== null) claim.runner.fleetNode.lastFailure = { reason: error.message.slice(0, reasonLengthMax), atMs }
 }
 
 /** A run-time out-of-memory expires every model of the node (ollama-contract.md §2.5). */

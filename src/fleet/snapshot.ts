@@ -38,6 +38,8 @@ export interface NodeSnapshot {
   readonly url: string
   readonly up: boolean | null
   readonly downReason: string | null
+  /** The last try that it failed, and milliseconds since. */
+  readonly lastFailure: { readonly reason: string; readonly agoMs: number } | null
   readonly version: string | null
   readonly draining: boolean
   readonly breaker: BreakerState
@@ -100,6 +102,7 @@ function snapshotNode(fleet: FleetView, node: FleetNode, nowMs: number): NodeSna
     url: maskUrl(node.options.url),
     up: node.up,
     downReason: node.downReason,
+    lastFailure: node.lastFailure === null ? null : { reason: node.lastFailure.reason, agoMs: Math.round(nowMs - node.lastFailure.atMs) },
     version: node.version,
     draining: node.draining,
     breaker: node.breaker.state(nowMs),

@@ -5,6 +5,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { firstTokenSeconds } from './buckets.ts'
+import { defaultServiceLevel } from './service-level.ts'
 import type { NodeTotals, OverviewTotals } from './overview-totals.ts'
 
 const sampleMs = 5_000
@@ -13,6 +14,8 @@ const pointsMax = 180
 /** Samples kept whole: what is shown as "now" looks back over a minute of them. */
 const samplesMax = 12
 const nowSamples = 2
+/** Of fewer, one failure would be more than may fail. */
+const budgetRequestsMin = 1_000
 
 export interface OverviewPoint {
   /** Epoch milliseconds. */
@@ -33,6 +36,12 @@ export interface NodeRates {
   readonly requestsPerSecond: number
   readonly errorShare: number | null
   readonly ttftP95Ms: number | null
+}
+
+/** The same now, and what is left of the error budget since the start. */
+export interface OverviewNow extends OverviewPoint {
+  /** 1: all of what may fail of so many requests by the service level; below 0: more failed. Null: too few requests to tell. */
+  readonly budgetLeft: number | null
 }
 
 export interface OverviewDeps {
@@ -74,8 +83,9 @@ export class Overview {
   }
 
   /** With the present totals: the last five to ten seconds. */
-  now(totals: OverviewTotals): OverviewPoint {
-    return this.#point(this.#samples.at(-nowSamples) ?? this.#samples[0], this.#sampleOf(totals))
+  now(totals: OverviewTotals): OverviewNow {
+    const point = this.#point(this.#samples.at(-nowSamples) ?? this.#samples[0], this.#sampleOf(totals))
+    return { ...point, budgetLeft: budgetLeftOf(totals) }
   }
 
   /** With the present totals: each node that was asked in the last minute. */
@@ -119,6 +129,10 @@ export class Overview {
       inFlight: after.inFlight,
     }
   }
+}
+
+function budgetLeftOf({ requests, failed }: OverviewTotals): number | null {
+  return requests < budgetRequestsMin ? null : 1 - failed / (requests * (1 - defaultServiceLevel.availability))
 }
 
 function ratesOf(

@@ -13,7 +13,7 @@ import { httpOptions } from '../../src/http/options.ts'
 import { createHttpServer, type NodeBindings } from '../../src/http/server.ts'
 import { Traffic } from '../../src/http/traffic.ts'
 
-import { type OverviewPoint, percentileMs } from '../../src/observe/overview.ts'
+import { Overview, type OverviewPoint, percentileMs } from '../../src/observe/overview.ts'
 import { readTotals } from '../../src/observe/overview-totals.ts'
 import { createTracer } from '../../src/observe/trace.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
@@ -134,7 +134,7 @@ test('a listener that does not read is dropped before much waits for it, and one
   const clock = manualClock()
   // Some 700 kB a second, each time new.
   const overview = {
-    now: () => point,
+    now: () => ({ ...point, budgetLeft: null }),
     nodes: () => [],
     points: () => Array.from({ length: 5_000 }, () => ({ ...point, atMs: clock.nowMs() })),
   }
@@ -162,7 +162,7 @@ test('a listener that does not read is dropped before much waits for it, and one
 
 test('after a minute a listener is asked to come again, so that who was refused meanwhile hears no more', async () => {
   const clock = manualClock()
-  const { feed, port } = await startFeed(clock, { now: () => point, nodes: () => [], points: () => [] })
+  const { feed, port } = await startFeed(clock, { now: () => ({ ...point, budgetLeft: null }), nodes: () => [], points: () => [] })
   const events = follow(`http://127.0.0.1:${port}`)
   await untilState(events, () => true)
   for (let seconds = 0; seconds < 59; seconds += 1) {
@@ -174,6 +174,16 @@ test('after a minute a listener is asked to come again, so that who was refused 
   const rest: string[] = []
   for await (const { name } of events) rest.push(name)
   expect([rest.at(-1), feed.listeners]).toEqual(['renew', 0])
+})
+
+test('the budget is what may still fail of the requests since the start, and nothing is said of a few', () => {
+  const { observer } = makeObserver()
+  const totals = readTotals(observer.metrics.families, { queued: 0, inFlight: 0 })
+  const overview = new Overview({ clock: manualClock(), read: async () => totals })
+  const leftAfter = (requests: number, failed: number) => overview.now({ ...totals, requests, failed }).budgetLeft
+  expect([leftAfter(999, 1), leftAfter(10_000, 0)]).toEqual([null, 1])
+  expect(leftAfter(10_000, 4)).toBeCloseTo(0.6)
+  expect(leftAfter(10_000, 30)).toBeCloseTo(-2)
 })
 
 test('a percentile lies where its bucket says', () => {

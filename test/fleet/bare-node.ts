@@ -39,6 +39,7 @@ export function bareNode(
     ),
     up: true,
     downReason: null,
+    lastFailure: null,
     draining: false,
     version: '0.33.0',
     lastSeenMs: 0,

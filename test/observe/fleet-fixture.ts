@@ -29,6 +29,7 @@ export function makeNode(given: NodeOptions): FleetNode {
     ),
     up: null,
     downReason: null,
+    lastFailure: null,
     draining: false,
     version: '0.30.0',
     lastSeenMs: -Infinity,

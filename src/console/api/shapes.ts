@@ -42,6 +42,7 @@ export interface FleetNode {
   readonly url: string
   readonly up: boolean | null
   readonly downReason: string | null
+  readonly lastFailure: { readonly reason: string; readonly agoMs: number } | null
   readonly version: string | null
   readonly draining: boolean
   readonly breaker: 'closed' | 'open' | 'half_open'
@@ -94,6 +95,10 @@ export interface OverviewPoint {
   readonly inFlight: number
 }
 
+export interface OverviewNow extends OverviewPoint {
+  readonly budgetLeft: number | null
+}
+
 export interface NodeRates {
   readonly node: string
   readonly requestsPerSecond: number
@@ -108,7 +113,7 @@ export interface LiveState {
   readonly nodeRates: readonly NodeRates[]
   readonly requests: readonly LiveRequest[]
   readonly requestsTotal: number
-  readonly overview: OverviewPoint
+  readonly overview: OverviewNow
 }
 
 export interface Limits {

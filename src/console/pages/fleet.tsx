@@ -74,6 +74,11 @@ function NodeCard({ node, rates }: { readonly node: FleetNode; readonly rates: N
         {node.version === null ? '' : ` · Ollama ${node.version}`}
       </p>
       {node.downReason === null ? null : <p className="mx-4 mt-2 text-sm break-words text-bad">{node.downReason}</p>}
+      {node.lastFailure === null ? null : (
+        <p className="mx-4 mt-2 text-sm break-words text-quiet">
+          Last failure {formatMs(node.lastFailure.agoMs)} ago: {node.lastFailure.reason}
+        </p>
+      )}
       <dl className="grid grid-cols-4 gap-2 px-4 py-3">
         <Figure label="Under way" value={slots === null ? String(node.inFlight) : `${node.inFlight}/${slots}`} />
         <Figure label="Requests/s" value={formatRate(rates?.requestsPerSecond ?? 0)} />

@@ -1,6 +1,6 @@
 /** How the gateway does now, and how it came to that: six figures with the last quarter of an hour, the nodes, the queues. */
 import { useLive } from '../api/live.ts'
-import type { LiveState, OverviewPoint } from '../api/shapes.ts'
+import type { LiveState, OverviewNow, OverviewPoint } from '../api/shapes.ts'
 import { dash, formatCount, formatMs, formatRate, formatShare } from '../format.ts'
 import { Loading } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
@@ -53,11 +53,17 @@ function errorTone(share: number | null): Tone {
   return share > 0.01 ? 'bad' : 'warn'
 }
 
+/** Failures that may still be, of 0.1 % of all requests since the start. */
+function budgetNote({ budgetLeft }: OverviewNow): string {
+  if (budgetLeft === null) return "not the client's fault"
+  return budgetLeft < 0 ? 'error budget used up' : `${formatShare(budgetLeft)} of the budget left`
+}
+
 interface Figure {
   readonly label: string
   readonly pick: (point: OverviewPoint) => number | null
   readonly format: (value: number) => string
-  readonly note: (now: OverviewPoint) => string
+  readonly note: (now: OverviewNow) => string
   readonly tone?: (value: number | null) => Tone
 }
 
@@ -68,7 +74,7 @@ const figures: readonly Figure[] = [
     format: formatRate,
     note: ({ inFlight }) => `${formatCount(inFlight)} under way`,
   },
-  { label: 'Failed', pick: ({ errorShare }) => errorShare, format: formatShare, note: () => "not the client's fault", tone: errorTone },
+  { label: 'Failed', pick: ({ errorShare }) => errorShare, format: formatShare, note: budgetNote, tone: errorTone },
   { label: 'First token, median', pick: ({ ttftP50Ms }) => ttftP50Ms, format: formatMs, note: () => 'over 15 minutes' },
   { label: 'First token, slowest 5 %', pick: ({ ttftP95Ms }) => ttftP95Ms, format: formatMs, note: () => 'over 15 minutes' },
   { label: 'Tokens per second', pick: ({ tokensPerSecond }) => tokensPerSecond, format: formatRate, note: () => 'output of all nodes' },
@@ -81,7 +87,7 @@ const figures: readonly Figure[] = [
   },
 ]
 
-function Figures({ now, points }: { readonly now: OverviewPoint; readonly points: readonly OverviewPoint[] }) {
+function Figures({ now, points }: { readonly now: OverviewNow; readonly points: readonly OverviewPoint[] }) {
   return (
     <dl className="grid grid-cols-2 gap-3 md:grid-cols-3 2xl:grid-cols-6" aria-label="Last 15 minutes">
       {figures.map(({ label, pick, format, note, tone }) => {
