@@ -2,6 +2,7 @@
 import { z } from 'zod'
 
 import { answerDefaults, type AnswerSettings, type Assistant, assistantLimits, type AssistantWish } from '../core/assistant.ts'
+import { searchedCollectionsMax } from '../search/search.ts'
 import type { Row } from '../store/database.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
 
@@ -45,7 +46,11 @@ export const assistantWish: z.ZodType<AssistantWish> = z.strictObject({
     'expected a model name such as handbook or handbook:v2',
   ),
   title: z.string().max(200).default(''),
-  collections: z.array(z.string().min(1).max(128)).min(1).max(assistantLimits.collections),
+  collections: z
+    .array(z.string().min(1).max(128))
+    .min(1)
+    .max(searchedCollectionsMax, `at most ${searchedCollectionsMax} collections are searched at once`)
+    .refine((names) => new Set(names).size === names.length, 'a collection is named twice'),
   model: modelName,
   prompt: z.string().max(assistantLimits.promptChars).default(''),
   settings: z.unknown().default({}).pipe(answerSettings),

@@ -50,7 +50,6 @@ export const answerDefaults: AnswerSettings = {
 export const assistantLimits = {
   nameChars: 128,
   promptChars: 16_384,
-  collections: 16,
   passages: 32,
   contextTokens: 262_144,
   perTenant: 200,

@@ -26,6 +26,8 @@ test('what is left out of an assistant is the default, and what is unknown is re
     { name: 'a/b' },
     { name: '' },
     { collections: [] },
+    { collections: ['docs', 'docs'] },
+    { collections: Array.from({ length: 11 }, (_, index) => `docs-${index}`) },
     { settings: { passages: 0 } },
     { setings: {} },
     { settings: { filter: [{ field: 'a', op: 'near' }] } },

@@ -71,6 +71,12 @@ test.each([
   ['a name that is no model name', { ...assistant, name: '../x y' }, [400]],
   ['a collection that is not there', { ...assistant, collections: ['none'] }, [404]],
   ['no collection', { ...assistant, collections: [] }, [400]],
+  ['a collection named twice', { ...assistant, collections: ['docs', 'docs'] }, [400]],
+  [
+    'more collections than are searched at once',
+    { ...assistant, collections: Array.from({ length: 11 }, (_, index) => `c${index}`) },
+    [400],
+  ],
   ['an unknown key', { ...assistant, modle: 'm' }, [400]],
   ['an unknown setting', { ...assistant, settings: { k: 3 } }, [400]],
 ])('an assistant with %s is refused', async (_, body, statuses) => {
