@@ -4,6 +4,7 @@
  */
 import type { Source } from '../core/citation.ts'
 import type { SearchHit } from '../core/corpus.ts'
+import { scoreInjection } from './injection-score.ts'
 import { type NormalText, normalise } from './normal-text.ts'
 import { contentWords, maskNumbers, numbersWithWords, type Sentence, sentencesOf } from './words.ts'
 
@@ -31,6 +32,7 @@ export class Passage {
       start: chunk.start,
       end: chunk.start + text.length,
       score,
+      injection: scoreInjection([document.title, ...chunk.headings, text].join('\n')).score,
     }
   }
 

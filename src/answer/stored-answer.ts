@@ -16,7 +16,15 @@ const place = {
 const summary = z.object({
   text: z.string(),
   sources: z.array(
-    z.object({ number: z.number(), ...place, headings: z.array(z.string()), start: z.number(), end: z.number(), score: z.number() }),
+    z.object({
+      number: z.number(),
+      ...place,
+      headings: z.array(z.string()),
+      start: z.number(),
+      end: z.number(),
+      score: z.number(),
+      injection: z.number(),
+    }),
   ),
   citations: z.array(
     z.object({

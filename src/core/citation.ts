@@ -27,6 +27,8 @@ export interface Source {
   readonly end: number
   /** Fused score of retrieval, 0–1. */
   readonly score: number
+  /** How much it looks as if it commanded the model, 0–1, by rules alone. */
+  readonly injection: number
 }
 
 /**

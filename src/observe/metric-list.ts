@@ -216,6 +216,12 @@ function ragFamilies() {
     ragAnswers: counter('corral_rag_answers_total', 'Grounded answers by how they came about.', ['result']),
     citations: counter('corral_citations_total', 'Citations that answers carry, by how they got their place.', ['origin']),
     citationsDropped: counter('corral_citations_dropped_total', 'Citations taken out of answers, by reason.', ['reason']),
+    ragPassages: counter(
+      'corral_rag_passages_total',
+      'Passages that answers were made from, by whether they look as if they commanded the model.',
+      ['injection'],
+    ),
+    promptWithheld: counter('corral_prompt_withheld_total', 'Places in answers at which words of the instructions were withheld.'),
     jobs: gauge('corral_jobs', 'Ingest jobs that are not over, or failed.', ['state']),
     jobOldestAge: gauge('corral_job_oldest_age_seconds', 'Age of the oldest of them.', ['state']),
   }

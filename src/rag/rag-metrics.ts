@@ -2,6 +2,7 @@
 import { extname } from 'node:path'
 
 import type { FinishedAnswer } from '../answer/answer-stream.ts'
+import { suspectedFrom } from '../answer/injection-score.ts'
 import type { SearchMode, SearchRequest } from '../core/corpus.ts'
 import { citationOrigins, dropReasons } from '../core/citation.ts'
 import { type AttemptResult, type IngestEvents } from '../ingest/job-deps.ts'
@@ -16,6 +17,7 @@ const msPerSecond = 1_000
 const embedOutcomes = ['ok', 'failed']
 const searchModes: readonly SearchMode[] = ['keyword', 'vector', 'hybrid']
 const searchResults = ['ok', 'empty', 'degraded', 'cached', 'failed']
+const injectionVerdicts = ['plain', 'suspected']
 const answerResults = ['generated', 'cached', 'refused', 'client_gone', 'failed']
 
 export class RagMetrics implements IngestEvents {
@@ -28,11 +30,12 @@ export class RagMetrics implements IngestEvents {
     this.#metrics = metrics
     this.#database = database
     metrics.addSource(() => this.#showJobs())
-    const { citations, citationsDropped, embeddings, ragAnswers, searches } = metrics.families
+    const { citations, citationsDropped, embeddings, ragAnswers, ragPassages, searches } = metrics.families
     for (const outcome of embedOutcomes) embeddings.at(outcome)
     for (const reason of dropReasons) citationsDropped.at(reason)
     for (const origin of citationOrigins) citations.at(origin)
     for (const result of answerResults) ragAnswers.at(result)
+    for (const verdict of injectionVerdicts) ragPassages.at(verdict)
     for (const mode of searchModes) for (const result of searchResults) searches.at(mode, result)
   }
 
@@ -56,11 +59,13 @@ export class RagMetrics implements IngestEvents {
   }
 
   answered({ outcome, summary }: FinishedAnswer): void {
-    const { ragAnswers, citations, citationsDropped } = this.#metrics.families
+    const { ragAnswers, citations, citationsDropped, ragPassages, promptWithheld } = this.#metrics.families
     const made = summary.refused ? 'refused' : outcome.cached === true ? 'cached' : 'generated'
     ragAnswers.at(outcome.kind === 'ok' ? made : outcome.kind === 'client_gone' ? 'client_gone' : 'failed').value += 1
     for (const { origin } of summary.citations) citations.at(origin).value += 1
     for (const [reason, count] of Object.entries(summary.gate.dropped)) citationsDropped.at(reason).value += count
+    for (const { injection } of summary.sources) ragPassages.at(injection < suspectedFrom ? 'plain' : 'suspected').value += 1
+    promptWithheld.child().value += summary.gate.withheld
   }
 
   stagePassed(stage: string, tookMs: number): void {

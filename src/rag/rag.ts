@@ -9,6 +9,7 @@ import { answer, type AnswerDeps, type AnswerRequest } from '../answer/answer.ts
 import { AssistantRegistry } from '../answer/assistant-registry.ts'
 import { AnswerLog } from '../answer/answer-log.ts'
 import { AssistantStore } from '../answer/assistant-store.ts'
+import { explainInjection } from '../answer/injection-score.ts'
 import { grounded, type GroundedDeps } from '../answer/grounded.ts'
 import type { AnswerStream } from '../answer/answer-stream.ts'
 import type { SearchLimits } from '../answer/retrieval.ts'
@@ -213,7 +214,7 @@ class RagHalf implements Rag {
     const limits = { ...asked, call }
     const told = { collections: request.collections, limit: request.limit, startedAtMs: clock.nowMs() }
     try {
-      const found = await this.#kept.through(request, limits, () => this.#look(request, limits))
+      const found = withInjection(await this.#kept.through(request, limits, () => this.#look(request, limits)))
       this.#metrics.searched(request, found)
       const { results, cached, degraded } = found
       end?.({ ...told, found: { results: results.length, cached, degraded: degraded !== null }, error: null })
@@ -329,6 +330,10 @@ class RagHalf implements Rag {
     await this.ingest.close()
     await Promise.all([this.#upkeep.close(), this.#registry.close(), this.#parser.close(), this.answers.idle()])
   }
+}
+
+function withInjection(found: FoundAnswer): FoundAnswer {
+  return found.explain === undefined ? found : { ...found, explain: [...found.explain, explainInjection(found.results)] }
 }
 
 function tooMany(code: 'queue_full' | 'queue_timeout', message: string): CorralError {

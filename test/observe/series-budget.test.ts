@@ -86,6 +86,7 @@ const closed: Readonly<Record<string, readonly string[]>> = {
   'jobFailures.reason': Object.keys(errorCatalogue).filter((code) => /^(document|url|parser|store|node|queue|no)_/.test(code)),
   'embeddings.outcome': ['ok', 'failed'],
   'ragAnswers.result': ['generated', 'cached', 'refused', 'client_gone', 'failed'],
+  'ragPassages.injection': ['plain', 'suspected'],
   'citations.origin': citationOrigins,
   'citationsDropped.reason': dropReasons,
   'jobs.state': ['queued', 'running', 'paused', 'failed'],

@@ -105,7 +105,7 @@ const placed = {
   end: z.int(),
 }
 
-const source = z.strictObject({ ...placed, headings: z.array(text), score: number })
+const source = z.strictObject({ ...placed, headings: z.array(text), score: number, injection: number })
 
 const span = z.strictObject({ start: z.int(), end: z.int() })
 

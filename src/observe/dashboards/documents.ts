@@ -174,5 +174,15 @@ function answers(): Panel[] {
       title: 'Citations taken out',
       description: 'Per second, by reason: what the model claimed and its sources do not.',
     }),
+    stack({
+      title: 'Passages that command',
+      description:
+        'Per second: passages given to a model that look as if they commanded it, and places where an answer would have told its instructions.',
+      queries: [
+        { expr: perSecond('', 'corral_rag_passages_total', 'injection="suspected"'), legend: 'suspected' },
+        { expr: perSecond('', 'corral_prompt_withheld_total'), legend: 'withheld' },
+      ],
+      unit: 'cps',
+    }),
   ]
 }
