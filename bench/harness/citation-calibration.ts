@@ -69,7 +69,7 @@ export async function calibrate({ set, corpus, others, models, log }: Calibratio
       const vector = asked[index] ?? new Float32Array(384)
       const cosine = (id: string): number => dot(byId.get(id) ?? new Float32Array(384), vector)
       const hits = corpus.search(text, hitsMax, { cosine: mode === 'keyword' ? null : cosine, words: mode !== 'vector' })
-      return { answerable, figures: strengthFigures(text, hits, (word) => corpus.idf(word)) }
+      return { answerable, figures: strengthFigures(text, hits) }
     })
   const judged = (mode: Mode): Fitted => {
     const examples = examplesBy(mode)

@@ -66,7 +66,7 @@ export class Corpus {
   }
 
   /** Weight of a word; of one that no document holds, the greatest. */
-  idf(word: string): number {
+  #idf(word: string): number {
     const count = this.#frequency.get(word) ?? 0
     return Math.log(1 + (this.#documents.length - count + 0.5) / (count + 0.5))
   }
@@ -105,7 +105,7 @@ export class Corpus {
   #score({ words, length }: { readonly words: ReadonlyMap<string, number>; readonly length: number }, query: readonly string[]): number {
     return query.reduce((sum, word) => {
       const count = words.get(word) ?? 0
-      return count === 0 ? sum : sum + (this.idf(word) * count * (k1 + 1)) / (count + k1 * (1 - b + (b * length) / this.#meanLength))
+      return count === 0 ? sum : sum + (this.#idf(word) * count * (k1 + 1)) / (count + k1 * (1 - b + (b * length) / this.#meanLength))
     }, 0)
   }
 }

@@ -21,7 +21,7 @@ import { PromptSecrets } from './prompt-secrets.ts'
 import { keptAnswer, refusal } from './ready-answer.ts'
 import { retrievalLimitMs, type Search, searchWithin } from './retrieval.ts'
 import { type Rewritten, rewriteQuestion } from './rewrite.ts'
-import { strengthOf, type WordWeights } from './strength.ts'
+import { strengthOf } from './strength.ts'
 import type { TokenBudgets } from './token-budget.ts'
 
 export interface AnswerRequest {
@@ -53,8 +53,6 @@ export interface AnswerDeps extends AnswerTierDeps {
   /** Largest context of a model in tokens; null: not known. */
   readonly contextOf: (model: string) => number | null
   readonly budgets: TokenBudgets
-  /** Weight of a question's words in these collections; left out: all weigh the same. */
-  readonly wordWeights?: (tenant: string, collections: readonly string[]) => WordWeights
   /** Changes when retrieval does for a reason that is not in a collection's version, e.g. an embedder's digest; asked after `versions`. Left out: ''. */
   readonly retrievalState?: (tenant: string, collections: readonly string[]) => string
   /** Hears of every answer at its end. */
@@ -140,8 +138,7 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
       limitMs: retrievalLimitMs(call, deps.clock.nowMs(), options),
     },
   )
-  const weights = deps.wordWeights?.(call.tenant, collections)
-  const strength = strengthOf(query, found, { strengthMin: settings.strengthMin, ...(weights === undefined ? {} : { weights }) })
+  const strength = strengthOf(query, found, { strengthMin: settings.strengthMin })
   return { answer: found, strength, facts: { query, strength, degraded: found.degraded?.reason ?? null }, spent }
 }
 

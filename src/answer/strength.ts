@@ -2,18 +2,15 @@
  * Whether what was found can carry an answer: a logistic model over three figures of the retrieval, calibrated on questions of a set against
  * questions that its documents cannot answer (`bench citations` prints the fit and its error; the constants below are its output).
  *
- * Figures: how much of the question stands in the best passage of the first (by weight of its words where the search knows their IDF, else
- * evenly), the best cosine, and how far the two legs agree. A missing leg has constants of its own.
+ * Figures: how many of the question's words stand in the best passage of the first, the best cosine, and how far the two legs agree. A missing leg
+ * has constants of its own.
  */
 import type { RetrievalStrength } from '../core/citation.ts'
 import type { SearchAnswer, SearchHit } from '../core/corpus.ts'
-import { contentWords } from './words.ts'
-
-/** Weight of a word, e.g. its IDF in the collections; null: not known. */
-export type WordWeights = (word: string) => number | null
+import { contentWords, shareOf } from './words.ts'
 
 export interface StrengthFigures {
-  /** Greatest share of the question's word weight that stands in one of the first passages, 0–1. */
+  /** Greatest share of the question's content words that stand in one of the first passages, 0–1. */
   readonly coverage: number
   /** Best cosine, −1–1; null without a vector leg. */
   readonly cosine: number | null
@@ -30,8 +27,8 @@ interface Fit {
 
 /** Output of `bench citations`, anthropic-docs against XQuAD, CACM and Cranfield. */
 export const strengthFits = {
-  both: { bias: -6.81, coverage: 5.58, cosine: 7.87, agreement: 1.97 },
-  keyword: { bias: -4.74, coverage: 10.86, cosine: 0, agreement: 0 },
+  both: { bias: -7.15, coverage: 5.31, cosine: 8.05, agreement: 1.89 },
+  keyword: { bias: -5.39, coverage: 10.53, cosine: 0, agreement: 0 },
   vector: { bias: -5.48, coverage: 0, cosine: 12.48, agreement: 0 },
 } as const satisfies Record<string, Fit>
 
@@ -40,19 +37,15 @@ const passagesMax = 3
 const agreementHits = 5
 
 /** The three figures of one retrieval. */
-export function strengthFigures(query: string, results: readonly SearchHit[], weights: WordWeights = () => null): StrengthFigures {
-  const words = [...contentWords(query)].map((word) => ({ word, weight: weights(word) ?? 1 }))
-  const total = words.reduce((sum, { weight }) => sum + weight, 0)
-  const coverages = results.slice(0, passagesMax).map((hit) => {
-    const known = contentWords(textOf(hit))
-    return words.reduce((sum, { word, weight }) => sum + (known.has(word) ? weight : 0), 0) / total
-  })
+export function strengthFigures(query: string, results: readonly SearchHit[]): StrengthFigures {
+  const words = contentWords(query)
+  const coverages = words.size === 0 ? [] : results.slice(0, passagesMax).map((hit) => shareOf(words, contentWords(textOf(hit))))
   const cosines = results.flatMap(({ scores }) => scores.vector ?? [])
   const hasKeyword = results.some(({ scores }) => scores.keyword !== null)
   const first = results.slice(0, agreementHits)
   const both = first.filter(({ scores }) => scores.keyword !== null && scores.vector !== null).length
   return {
-    coverage: total === 0 ? 0 : Math.max(0, ...coverages),
+    coverage: Math.max(0, ...coverages),
     cosine: cosines.length === 0 ? null : Math.max(...cosines),
     agreement: cosines.length === 0 || !hasKeyword ? null : both / Math.max(1, first.length),
   }
@@ -71,13 +64,9 @@ export function probabilityOf({ coverage, cosine, agreement }: StrengthFigures, 
 }
 
 /** Judges a search. Nothing found carries nothing. */
-export function strengthOf(
-  query: string,
-  { results }: Pick<SearchAnswer, 'results'>,
-  { strengthMin, weights }: StrengthOptions,
-): RetrievalStrength {
+export function strengthOf(query: string, { results }: Pick<SearchAnswer, 'results'>, { strengthMin }: StrengthOptions): RetrievalStrength {
   if (results.length === 0) return { probability: 0, sufficient: false }
-  const figures = strengthFigures(query, results, weights)
+  const figures = strengthFigures(query, results)
   const probability = probabilityOf(figures, results.every(({ scores }) => scores.keyword === null) ? 'vector' : 'any')
   return { probability, sufficient: probability >= strengthMin }
 }
@@ -85,5 +74,4 @@ export function strengthOf(
 export interface StrengthOptions {
   /** 0–1. */
   readonly strengthMin: number
-  readonly weights?: WordWeights
 }
