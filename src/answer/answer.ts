@@ -11,6 +11,7 @@ import type { RetrievalStrength } from '../core/citation.ts'
 import type { SearchAnswer } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Outcome, Relay, Usage } from '../core/relay.ts'
+import { passageCharacters } from '../search/widen.ts'
 import { type AnswerStream, type FinishedAnswer, generatedAnswer, type Grounds, type SummaryFacts } from './answer-stream.ts'
 import { type AnswerTierDeps, keep, placeOf, readKept, type TierPlace } from './answer-tier.ts'
 import { chatRequest, type SamplingValue } from './chat-request.ts'
@@ -123,8 +124,7 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
       limit: settings.passages,
       filter: settings.filter,
       facets: [],
-      neighbours: 0,
-      section: false,
+      ...widening(settings),
       perDocument: settings.perDocument,
       reranker: settings.reranker,
       explain: false,
@@ -140,6 +140,19 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
   )
   const strength = strengthOf(query, found, { strengthMin: settings.strengthMin })
   return { answer: found, strength, facts: { query, strength, degraded: found.degraded?.reason ?? null }, spent }
+}
+
+/** Characters that a token stands for at least, of languages with spaces; of others passages are cut where they do not fit. */
+const charactersPerToken = 3
+
+/** What is asked for around each hit: as much of it that all passages have room in the prompt. */
+function widening({ expand, passages, contextTokens, outputTokens }: AnswerSettings) {
+  const room = Math.floor((Math.max(0, contextTokens - outputTokens) * charactersPerToken) / passages)
+  return {
+    neighbours: typeof expand === 'number' ? expand : 0,
+    section: expand === 'section',
+    passageCharacters: Math.min(Math.max(1, room), passageCharacters.max),
+  }
 }
 
 function standalone(asked: AnswerRequest, call: Call, { deps, limitMs }: { deps: AnswerDeps; limitMs: number }): Promise<Rewritten> {

@@ -3,6 +3,7 @@ import { z } from 'zod'
 
 import { answerDefaults, type AnswerSettings, type Assistant, assistantLimits, type AssistantWish } from '../core/assistant.ts'
 import { searchedCollectionsMax } from '../search/search.ts'
+import { neighboursMax } from '../search/widen.ts'
 import type { Row } from '../store/database.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
 
@@ -26,6 +27,7 @@ const modelName = z.string().trim().min(1).max(assistantLimits.nameChars)
 export const answerSettings: z.ZodType<AnswerSettings> = z.strictObject({
   mode: z.enum(['keyword', 'vector', 'hybrid']).default(answerDefaults.mode),
   passages: z.int().min(1).max(assistantLimits.passages).default(answerDefaults.passages),
+  expand: z.union([z.enum(['none', 'section']), z.int().min(1).max(neighboursMax)]).default(answerDefaults.expand),
   perDocument: z.boolean().default(answerDefaults.perDocument),
   reranker: modelName.nullable().default(null),
   filter: z.array(condition).max(16).default([]),

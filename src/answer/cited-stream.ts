@@ -150,7 +150,7 @@ export class CitedStream {
   }
 
   #cite(parts: CitedPart[], { passage, place, origin, overlap }: Verified, answer: { start: number; end: number }): void {
-    const { number, collection, chunk, document, title, uri, page, start } = passage.source
+    const { number, collection, chunk, document, title, uri, start } = passage.source
     const markerStart = this.#text.length
     this.#show(parts, this.#shown.between(`[${number}]`))
     if (origin === 'corrected') this.#corrected += 1
@@ -163,7 +163,7 @@ export class CitedStream {
       document,
       title,
       uri,
-      page,
+      page: passage.pageOf(place),
       start: start + place.start,
       end: start + place.end,
       quote: passage.text.slice(place.start, place.end),

@@ -5,21 +5,26 @@
 import type { Source } from '../core/citation.ts'
 import type { SearchHit } from '../core/corpus.ts'
 import { scoreInjection } from './injection-score.ts'
-import { type NormalText, normalise } from './normal-text.ts'
+import { type NormalText, normalise, type Place } from './normal-text.ts'
+import { chunkReach, type Reach } from './reach.ts'
 import { contentWords, maskNumbers, numbersWithWords, type Sentence, sentencesOf } from './words.ts'
 
 export class Passage {
   readonly source: Source
   /** The document's own characters, `source.start` to `source.end`. */
   readonly text: string
+  readonly #chunk: Place
   #normal: NormalText | null = null
   #masked: string | null = null
   #words: Set<string> | null = null
   #numbers: Set<string> | null = null
   #sentences: readonly Sentence[] | null = null
 
-  constructor(number: number, { collection, document, chunk, score }: SearchHit, text = chunk.text) {
+  /** `reach`: what of the document it holds. */
+  constructor(number: number, hit: SearchHit, { start, text }: Reach = chunkReach(hit)) {
+    const { collection, document, chunk, score } = hit
     this.text = text
+    this.#chunk = { start: chunk.start - start, end: chunk.end - start }
     this.source = {
       number,
       collection,
@@ -29,11 +34,16 @@ export class Passage {
       uri: document.uri,
       page: chunk.page,
       headings: chunk.headings,
-      start: chunk.start,
-      end: chunk.start + text.length,
+      start,
+      end: start + text.length,
       score,
       injection: scoreInjection([document.title, ...chunk.headings, text].join('\n')).score,
     }
+  }
+
+  /** The page of a place in it; null where none is known: pages are known of chunks, not of what stands around them. */
+  pageOf({ start, end }: Place): number | null {
+    return start >= this.#chunk.start && end <= this.#chunk.end ? this.source.page : null
   }
 
   get normal(): NormalText {

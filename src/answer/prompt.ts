@@ -11,6 +11,7 @@ import { createHmac } from 'node:crypto'
 import type { SearchHit } from '../core/corpus.ts'
 import { oneLine, withoutInvisible } from './invisible.ts'
 import { Passage } from './passage.ts'
+import { chunkReach, type Reach, type Taken, wideReach } from './reach.ts'
 import type { TokenBudgets } from './token-budget.ts'
 import { roughTokens } from './token-budget.ts'
 
@@ -106,27 +107,35 @@ function latestTurns(history: readonly Turn[], room: number, tokens: (text: stri
 
 /** By rank as long as there is room, then in the order of documents. */
 function fitPassages(hits: readonly SearchHit[], room: number, tokens: (text: string) => number): Passage[] {
-  const kept: { readonly hit: SearchHit; readonly text: string }[] = []
+  const kept: Taken[] = []
   let left = room
   for (const hit of hits) {
-    const text = fitText(hit, left, tokens)
-    if (text === null) continue
-    left -= tokens(headOf(hit) + text)
-    kept.push({ hit, text })
+    const wide = wideReach(hit, kept)
+    const reach = wide === null ? null : fitReach(hit, wide, { left, tokens })
+    if (reach === null) continue
+    left -= tokens(headOf(hit) + reach.text)
+    kept.push({ hit, reach })
   }
   const ordered = kept.toSorted((a, b) => compareHits(a.hit, b.hit))
-  return ordered.map(({ hit, text }, index) => new Passage(index + 1, hit, text))
+  return ordered.map(({ hit, reach }, index) => new Passage(index + 1, hit, reach))
 }
 
-function fitText(hit: SearchHit, left: number, tokens: (text: string) => number): string | null {
-  const { text } = hit.chunk
-  const needed = tokens(headOf(hit) + text)
-  if (needed <= left) return text
-  const forText = left - tokens(headOf(hit))
+/** The chunk with what stands around it, else the chunk, else its beginning; null where nothing of use fits. */
+function fitReach(
+  hit: SearchHit,
+  wide: Reach,
+  { left, tokens }: { readonly left: number; readonly tokens: (text: string) => number },
+): Reach | null {
+  const head = headOf(hit)
+  if (tokens(head + wide.text) <= left) return wide
+  const chunk = chunkReach(hit)
+  const needed = tokens(head + chunk.text)
+  if (needed <= left) return chunk
+  const forText = left - tokens(head)
   if (forText < cutTokensMin) return null
-  const chars = Math.floor((text.length * forText) / needed)
-  const cut = text.slice(0, chars).replace(/\S*$/u, '').trimEnd()
-  return cut === '' ? null : cut
+  const chars = Math.floor((chunk.text.length * forText) / needed)
+  const text = chunk.text.slice(0, chars).replace(/\S*$/u, '').trimEnd()
+  return text === '' ? null : { start: chunk.start, text }
 }
 
 function compareHits(a: SearchHit, b: SearchHit): number {

@@ -9,6 +9,8 @@ export interface AnswerSettings {
   readonly mode: SearchMode
   /** Passages asked of the search. */
   readonly passages: number
+  /** What of a document is given to the model around each hit: nothing, the section, or so many chunks to each side. */
+  readonly expand: 'none' | 'section' | number
   readonly perDocument: boolean
   /** A chat model that orders the best passages again; null: none. */
   readonly reranker: string | null
@@ -34,6 +36,7 @@ export interface AnswerSettings {
 export const answerDefaults: AnswerSettings = {
   mode: 'hybrid',
   passages: 8,
+  expand: 'none',
   perDocument: false,
   reranker: null,
   filter: [],

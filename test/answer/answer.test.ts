@@ -9,7 +9,7 @@ import type { SearchRequest } from '../../src/core/corpus.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import { newCall } from '../cache/ask.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
-import { ask, bodyOf, FakeCorpus, nativeLines, okOutcome, questionOf, setup, streamOf, type SentBody } from './setup.ts'
+import { ask, bodyOf, FakeCorpus, hitOf, nativeLines, okOutcome, questionOf, setup, streamOf, type SentBody } from './setup.ts'
 
 const upload = { id: 'limits', text: 'Uploads may be up to 32 MB. Larger files are refused with error 413.', page: 3 }
 const retry = { id: 'retry', text: 'Failed uploads are retried after five seconds, at most three times.' }
@@ -269,4 +269,52 @@ test('an empty question, a long one and one without collections are refused', as
   for (const request of [questionOf(' \u200b '), questionOf('x'.repeat(8_001)), questionOf('x', { collections: [] })]) {
     await expect(ask(request, made)).rejects.toMatchObject({ code: 'invalid_request' })
   }
+})
+
+/** The hit of `text` in a document, with what the search gave around it. */
+function hitWithin(whole: string, text: string, [from, to]: readonly [number, number] = [0, whole.length]) {
+  const start = whole.indexOf(text)
+  const hit = hitOf({ id: 'long', text, page: 7, start })
+  return { ...hit, before: whole.slice(from, start), after: whole.slice(start + text.length, to), passage: { start: from, end: to } }
+}
+
+test('passages of one document hold no text twice, and a page is told only of the chunk that was found', async () => {
+  const whole = 'One is uploaded first. Two follows upload one. Three ends the upload line.'
+  const corpus = new FakeCorpus()
+  const [one, two, three] = [
+    [0, 22],
+    [23, 46],
+    [47, whole.length],
+  ].map(([from = 0, to = 0]) => whole.slice(from, to))
+  const results = [hitWithin(whole, two ?? '', [23, whole.length]), hitWithin(whole, three ?? ''), hitWithin(whole, one ?? '')]
+  const search = async (request: SearchRequest) => ({ ...(await corpus.search(request)), results })
+  const made = setup(corpus, citing('Three ends it', 'Three ends the upload line'), { search })
+  const { summary } = await ask(questionOf('upload', { settings: { ...settings, expand: 'section' } }), made)
+  expect(summary.sources.map(({ start, end }) => whole.slice(start, end))).toEqual([`${one} `, `${two} ${three}`])
+  expect(summary.citations).toMatchObject([{ quote: 'Three ends the upload line', start: 47, page: null }])
+})
+
+test('where a passage with what stands around it does not fit, the chunk alone is given', async () => {
+  const whole = `${'Much stands before it. '.repeat(400)}The upload limit is 32 MB. ${'Much stands behind it. '.repeat(400)}`
+  const corpus = new FakeCorpus()
+  const results = [hitWithin(whole, 'The upload limit is 32 MB.')]
+  const made = setup(corpus, citing('32 MB', 'upload limit is 32 MB'), {
+    search: async (request) => ({ ...(await corpus.search(request)), results }),
+    contextOf: () => 2_048,
+  })
+  const { summary } = await ask(questionOf('upload?', { settings: { ...settings, expand: 'section' } }), made)
+  expect(summary.sources.map(({ start, end }) => whole.slice(start, end))).toEqual(['The upload limit is 32 MB.'])
+  expect(summary.citations).toMatchObject([{ page: 7 }])
+})
+
+test.each([
+  ['none', { neighbours: 0, section: false, passageCharacters: 2_688 }],
+  ['section', { neighbours: 0, section: true, passageCharacters: 2_688 }],
+  [3, { neighbours: 3, section: false, passageCharacters: 2_688 }],
+] as const)('expand %s asks the search for as much around each hit as all of them have room for', async (expand, expected) => {
+  const requests: SearchRequest[] = []
+  const corpus = new FakeCorpus(upload)
+  const made = setup(corpus, () => 'x', { search: (request) => (requests.push(request), corpus.search(request)) })
+  await ask(questionOf('uploads?', { settings: { ...settings, expand } }), made)
+  expect(requests).toMatchObject([expected])
 })
