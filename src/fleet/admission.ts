@@ -100,7 +100,7 @@ export class Admission {
     wish: Wish,
     { ranking, attempt: { nowMs, waitedMs } }: { readonly ranking: readonly Ranked<Runner>[]; readonly attempt: ClaimTry },
   ): Claim | null {
-    const proven = wish.silentSinceMs === null ? undefined : ranking.find(({ candidate }) => isProven(candidate, wish))
+    const proven = wish.silentSinceMs === null ? undefined : findProven(ranking, wish, { silentSinceMs: wish.silentSinceMs, nowMs })
     if (proven !== undefined) return this.#take(proven, { nowMs, waitedMs, only: ranking.length === 1 })
     const [best] = ranking
     if (best !== undefined && !this.#deps.options().admission.enabled) return this.#take(best, { nowMs, waitedMs, only: false })
@@ -292,11 +292,21 @@ function isLeft({ lease }: Runner, { runner: { fingerprint } }: Wish): boolean {
   return lease === null || lease.allows(fingerprint)
 }
 
-/** A free place where somebody was answered since a node took this request and stayed silent. */
-function isProven(runner: Runner, wish: Wish): boolean {
-  const { silentSinceMs } = wish
-  if (silentSinceMs === null || runner.heardAtMs < silentSinceMs || runner.residency !== 'resident') return false
-  return runner.isFree(wish.runner) && isLeft(runner, wish)
+/**
+ * The best free place where somebody was answered since a node took this request and stayed silent. Nodes that froze together
+ * may have answered just after that: those count that were heard of about as late as any.
+ */
+function findProven(
+  ranking: readonly Ranked<Runner>[],
+  wish: Wish,
+  { silentSinceMs, nowMs }: { readonly silentSinceMs: number; readonly nowMs: number },
+): Ranked<Runner> | undefined {
+  const latestMs = ranking.reduce((latest, { candidate }) => Math.max(latest, candidate.heardAtMs), -Infinity)
+  const sinceMs = Math.max(silentSinceMs, latestMs - (nowMs - silentSinceMs) / 4)
+  return ranking.find(({ candidate: runner }) => {
+    if (runner.heardAtMs < sinceMs || runner.residency !== 'resident') return false
+    return runner.isFree(wish.runner) && isLeft(runner, wish)
+  })
 }
 
 /** Neither drained nor down. An ejected node is in use, for a panic may fill it. */

@@ -61,9 +61,12 @@ export class Eligibility {
   }
 }
 
-/** What a request that failed is told of a node: `sinceMs` is when it was given to one that stayed silent, if any. */
+/**
+ * Whether a request that failed elsewhere had better not come here. `sinceMs`: when it was given to a node that stayed silent,
+ * if any; what is silent for half as long may have frozen with it.
+ */
 function isDoubtful(runner: Runner, sinceMs: number | null, nowMs: number): boolean {
-  return runner.hasFailedLately(nowMs) || (sinceMs !== null && runner.isMuteSince(sinceMs))
+  return runner.hasFailedLately(nowMs) || (sinceMs !== null && runner.isMuteSince((sinceMs + nowMs) / 2))
 }
 
 export interface OtherNodes {
@@ -77,7 +80,7 @@ export function canServe({ runners }: Pool<Waiter>, wish: Wish, others: OtherNod
   return runners.some((runner) => isUntried(runner, wish, others))
 }
 
-/** The same, when in addition nobody failed there just now, nor waits there for as long as the request waits: since `silentSinceMs`. */
+/** The same, when in addition nobody failed there just now, nor waits there in silence as the request does since `silentSinceMs`. */
 export function canMove({ runners }: Pool<Waiter>, wish: Wish, others: OtherNodes & { readonly silentSinceMs: number }): boolean {
   return runners.some((runner) => isUntried(runner, wish, others) && !isDoubtful(runner, others.silentSinceMs, others.nowMs))
 }

@@ -2,9 +2,10 @@
 
 import { describe, expect, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import type { FaultKind } from '../../src/sim/faults.ts'
 import { ask, chatBody, isComplete } from './ask.ts'
-import { asked, chatInTurn, expectIdle, type Gateway, openGateway } from './gateway.ts'
+import { asked, chatInTurn, expectIdle, type Gateway, openGateway, until } from './gateway.ts'
 
 const chat = '/api/chat'
 
@@ -12,8 +13,8 @@ const chat = '/api/chat'
 const hasty = { deadlines: { firstFrameMsMin: 150, firstFrameMsMax: 3_000 } }
 
 /** Eight nodes of which the gateway knows how fast they are. */
-async function openKnown(): Promise<Gateway> {
-  const gateway = await openGateway({ nodes: 8, numParallel: 16, fleet: hasty })
+async function openKnown(fleet: Readonly<Record<string, unknown>> = hasty): Promise<Gateway> {
+  const gateway = await openGateway({ nodes: 8, numParallel: 16, fleet })
   await chatInTurn(gateway, 24)
   return gateway
 }
@@ -84,17 +85,26 @@ describe('a lone request', () => {
     },
   )
 
-  test('that must leave a hung node goes to one that answered somebody meanwhile', async () => {
-    const gateway = await openKnown()
-    const turns: (string | null)[] = []
-    for (let time = 0; time < 8; time += 1) turns.push((await ask(`${gateway.url}${chat}`, chatBody())).node)
-    const [first, heard] = [turns.slice(0, 4), turns[4] ?? null]
-    for (const node of first) gateway.sim(node).control.set('hang-before-head', { path: chat })
+  test('that must leave a hung node goes to the one that answered somebody last', async () => {
+    const gateway = await openKnown({ deadlines: { firstFrameMsMin: 800, firstFrameMsMax: 8_000 } })
+    const turns: string[] = []
+    for (let time = 0; time < 8; time += 1) turns.push((await ask(`${gateway.url}${chat}`, chatBody())).node ?? '')
+    const [first = '', froze = '', heard = ''] = turns
+    const hang = (node: string) => gateway.sim(node).control.set('hang-before-head', { path: chat })
+    const askOf = async (node: string): Promise<void> => {
+      for (const other of turns) gateway.app.fleet.setDraining(other, other !== node)
+      expect((await ask(`${gateway.url}${chat}`, chatBody())).node).toBe(node)
+    }
+    hang(first)
+    const before = asked(gateway, first, chat)
     const lone = ask(`${gateway.url}${chat}`, chatBody())
-    const others = turns.slice(1).filter((node) => node !== heard)
-    for (const node of others) gateway.app.fleet.setDraining(node ?? '', true)
-    expect((await ask(`${gateway.url}${chat}`, chatBody())).node).toBe(heard)
-    for (const node of others) gateway.app.fleet.setDraining(node ?? '', false)
+    await until(() => asked(gateway, first, chat) > before, 'the node has the request')
+    // It answers once more, and then hangs like the first.
+    await askOf(froze)
+    hang(froze)
+    await systemClock.sleep(400)
+    await askOf(heard)
+    for (const node of turns) gateway.app.fleet.setDraining(node, false)
     const reply = await lone
     expect([isComplete(reply), reply.node, reply.headers['x-corral-route']]).toEqual([true, heard, 'retry; attempts=2'])
     await expectIdle(gateway)
