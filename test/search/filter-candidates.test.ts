@@ -4,12 +4,12 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import type { FilterCondition, Metadata, MetadataValue } from '../../src/core/corpus.ts'
 import { migrations } from '../../src/migrations.ts'
-import { getCollection } from '../../src/search/collections.ts'
+import { deleteCollection, getCollection, purgeCollection } from '../../src/search/collections.ts'
 import { deleteDocument } from '../../src/search/delete-document.ts'
 import { allowedNumbers, FilterMemory } from '../../src/search/filter-allowed.ts'
 import { candidateIds } from '../../src/search/filter-candidates.ts'
 import { filterSql, SqlParameters } from '../../src/search/filter.ts'
-import type { Database, QueryResult } from '../../src/store/database.ts'
+import type { Database, QueryResult, Transaction } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
@@ -115,6 +115,18 @@ describeStores(kinds, (servers) => {
     expect(await candidates({ field: 'year', op: 'exists', present: true })).toEqual([])
     await database.tx({ tenant }, (transaction) => deleteDocument(transaction, { tenant, collection: 'c1', document: 'a' }))
     expect(await countFields(database)).toBe(1)
+  })
+
+  test('a collection that is emptied or removed leaves none', async () => {
+    const removals = {
+      emptied: (transaction: Transaction): Promise<unknown> => purgeCollection(transaction, { tenant, name: 'docs' }),
+      removed: (transaction: Transaction): Promise<unknown> => deleteCollection(transaction, { tenant, name: 'docs' }),
+    }
+    for (const [how, remove] of Object.entries(removals)) {
+      await write({ a: { team: 'north' }, b: { year: 1 } })
+      await database.tx({ tenant }, remove)
+      expect(await countFields(database), how).toBe(0)
+    }
   })
 
   test('a condition that most documents pass is left to a look at all of them', async () => {
