@@ -129,8 +129,7 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     const body: unknown = chunks.length === 0 ? {} : JSON.parse(Buffer.concat(chunks).toString())
     if (path === '/api/chat') await answerChat(outgoing, body)
     else if (path === '/v1/chat/completions') await answerCompletion(outgoing, chat.parse(body), fleet)
-    else if (path === '/api/generate')
-      sendJson(outgoing, 200, loaded(z.object({ model: z.string(), prompt: z.literal('').optional() }).parse(body).model))
+    else if (path === '/api/generate') answerLoad(outgoing, body)
     else if (path === '/api/embed') await answerEmbed(outgoing, body)
     else if (path === '/api/show') sendJson(outgoing, 200, shown(z.object({ model: z.string() }).parse(body).model))
     else {
@@ -140,6 +139,13 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
   }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return Object.assign(fleet, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+}
+
+/** Of `/api/generate` loading alone is known here. */
+function answerLoad(outgoing: ServerResponse, body: unknown): void {
+  const { data } = z.object({ model: z.string(), prompt: z.literal('').optional() }).safeParse(body)
+  if (data === undefined) sendJson(outgoing, 404, { error: 'not here' })
+  else sendJson(outgoing, 200, loaded(data.model))
 }
 
 /** OpenAI's stream of the same script; the second half of an answer waits for `atHalf`, as that of Ollama's own. */
