@@ -80,6 +80,7 @@ export async function answer(request: AnswerRequest, call: Call, deps: AnswerDep
 function checked(request: AnswerRequest, { questionChars }: AnswerOptions): AnswerRequest {
   const question = withoutInvisible(request.question).trim()
   if (question === '') throw new CorralError('invalid_request', 'the question is empty')
+  if (!question.isWellFormed()) throw new CorralError('invalid_request', 'the question holds half a character')
   if (question.length > questionChars)
     throw new CorralError('invalid_request', `the question has ${question.length} characters, more than ${questionChars}`)
   if (request.collections.length === 0) throw new CorralError('invalid_request', 'no collection to answer from')

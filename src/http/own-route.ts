@@ -32,6 +32,7 @@ export interface OwnRouteDeps {
 /** Bytes of a request body where nothing else is said; what people send is small. */
 const bodyBytesMax = 65_536
 const bodyPauseMsMax = 10_000
+const emptyObject = Buffer.from('{}')
 
 const noStore = { 'cache-control': 'no-store' }
 
@@ -96,7 +97,7 @@ export async function readJson<T>(
   { clock, what, shape, bytesMax = bodyBytesMax }: JsonReading<T>,
 ): Promise<T> {
   const body = await bodyOf(context, clock, bytesMax)
-  return decodeBody(body.length === 0 ? '{}' : body.toString(), what, shape)
+  return decodeBody(body.length === 0 ? emptyObject : body, what, shape)
 }
 
 /** Bodies that were read: whoever looks first reads, the others see the same bytes. */

@@ -25,7 +25,7 @@ interface Resolved {
 export function chatRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock'>, access: RelayLayer): Relay {
   return async (request, call) => {
     const startedAtMs = clock.nowMs()
-    const { asked, shownModel } = await resolve(decodeBody(request.body.toString(), 'chat', chatBody), { request, call, service })
+    const { asked, shownModel } = await resolve(decodeBody(request.body, 'chat', chatBody), { request, call, service })
     const facts = { wallMs: () => clock.wallMs(), nowMs: () => clock.nowMs(), startedAtMs, wantsUsage: true }
     const answering: Relay = async () => {
       const stream = await service.answer(asked, call)

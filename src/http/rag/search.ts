@@ -10,7 +10,7 @@ import { searchBody } from './shapes.ts'
 
 export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock'>): Relay {
   return async ({ body, headers, route }, call) => {
-    const { collection, collections, fusionWeight, ...wish } = decodeBody(body.toString(), 'search', searchBody)
+    const { collection, collections, fusionWeight, ...wish } = decodeBody(body, 'search', searchBody)
     checkModel(call.principal, wish.reranker)
     const request = {
       ...wish,
