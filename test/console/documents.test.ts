@@ -104,9 +104,13 @@ test('a collection is made, a file becomes searchable, and both go after a quest
   expect(await findFaults(page)).toEqual([])
   await page.getByRole('button', { name: 'Create', exact: true }).click()
   await page.getByText('There is no document yet').waitFor()
+  const asked: string[] = []
+  page.on('request', (request) => void (request.url().includes('/rag/jobs') && asked.push(request.resourceType())))
   await giveFile(page, 'chains.md', '# Chains\n\nA chain is oiled every two hundred kilometres.')
   await page.getByRole('link', { name: 'Chains' }).waitFor()
   await page.getByText('1 of 1 sent').waitFor()
+  // What becomes of it is pushed: the list is read again only for what was done here.
+  expect(asked.filter((kind) => kind === 'fetch').length).toBeLessThanOrEqual(1)
   const found = await gateway.ask('POST', '/rag/search', { body: { collection: 'bicycles', query: 'oiled' } })
   expect(found.json['results']).toMatchObject([{ document: { id: 'chains.md' } }])
   await page.getByRole('button', { name: 'Ingest again' }).click()

@@ -115,6 +115,38 @@ test('events that nobody reads leave no timer behind', async () => {
   expect((await post(`/rag/jobs/${id}/cancel`)).status).toBe(200)
 })
 
+test('the list is followed as events: what changed is pushed, and a minute later the stream is over', async () => {
+  const clock = new HandClock()
+  const { port } = await listenByHand(gateway, clock, mountJobs)
+  const client = await RawClient.open(port)
+  client.send(requestBytes('GET', '/rag/jobs?collection=desk&limit=1', { headers: ['Accept: text/event-stream'] }))
+  await client.until('event: jobs')
+  const { id } = await submit('fed')
+  await untilState(id, 'done')
+  // The look that finds it, and one that finds nothing new.
+  for (let look = 0; look < 2; look += 1) {
+    await expect.poll(() => clock.timers).toBe(1)
+    clock.pass(3_000)
+  }
+  await client.until('"document":"fed"')
+  await expect.poll(() => clock.timers).toBe(1)
+  expect(client.text.split('event: jobs').length - 1).toBe(2)
+  clock.pass(60_000)
+  await client.until('\r\n0\r\n')
+  expect(clock.timers).toBe(0)
+  client.destroy()
+})
+
+test('a list that nobody follows any more is looked at by nobody', async () => {
+  const clock = new HandClock()
+  const { port } = await listenByHand(gateway, clock, mountJobs)
+  const client = await RawClient.open(port)
+  client.send(requestBytes('GET', '/rag/jobs', { headers: ['Accept: text/event-stream'] }))
+  await client.until('event: jobs')
+  client.destroy()
+  await expect.poll(() => clock.timers).toBe(0)
+})
+
 test('a paused job stays, goes on when it is resumed, and only then is its document there', async () => {
   const { id } = await heldJob('paused')
   gateway.fleet.embeds = true

@@ -22,10 +22,6 @@ const tones: Readonly<Record<JobState, Tone>> = {
   done: 'ok',
   cancelled: 'quiet',
 }
-/** How often the list is read while something moves, and else. */
-const movingMs = 1_000
-const restingMs = 10_000
-
 interface JobsProps {
   readonly collection: string
   readonly mayWrite: boolean
@@ -33,15 +29,21 @@ interface JobsProps {
 
 const moving = ({ counts }: JobPage): number => (counts.running ?? 0) + (counts.queued ?? 0)
 
-/** The jobs, read again while they move; the documents are read again whenever one has come to its end. */
+/** The jobs, as the gateway pushes them; the documents are read again whenever one has come to its end. */
 function useJobs(collection: string, state: string) {
   const client = useQueryClient()
   const query = new URLSearchParams({ collection, limit: '100', ...(state === '' ? {} : { state }) })
-  const jobs = useQuery({
-    queryKey: ['jobs', collection, state],
-    queryFn: ({ signal }) => getJson<JobPage>(`/rag/jobs?${query.toString()}`, signal),
-    refetchInterval: ({ state: { data } }) => (data !== undefined && moving(data) > 0 ? movingMs : restingMs),
-  })
+  const path = `/rag/jobs?${query.toString()}`
+  const jobs = useQuery({ queryKey: ['jobs', collection, state], queryFn: ({ signal }) => getJson<JobPage>(path, signal) })
+  useEffect(() => {
+    const source = new EventSource(path)
+    source.addEventListener('jobs', ({ data }) => client.setQueryData<JobPage>(['jobs', collection, state], JSON.parse(String(data))))
+    // A link that broke is made again by the browser. One that was refused is not: the reason is read.
+    source.addEventListener('error', () => {
+      if (source.readyState === EventSource.CLOSED) void client.invalidateQueries({ queryKey: ['jobs', collection, state] })
+    })
+    return () => source.close()
+  }, [client, collection, path, state])
   const ended = jobs.data === undefined ? null : (jobs.data.counts.done ?? 0) + (jobs.data.counts.failed ?? 0)
   const before = useRef<number | null>(null)
   useEffect(() => {

@@ -8,6 +8,7 @@ import { json, ownRoute, parameter } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { change } from './idempotency.ts'
 import { followJob } from './job-answer.ts'
+import { followJobs, type JobsRead } from './job-feed.ts'
 import { jobViews } from './job-view.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { collectionOf, noCollection, pageOf, type RagContext, tenantOf } from './rag-route.ts'
@@ -25,7 +26,7 @@ export function mountJobs(app: Hono<NodeBindings>, deps: RagDeps): void {
     '/rag/jobs/:id',
     ownRoute(deps, async (context) => {
       const job = await found(context, deps)
-      if ((context.req.header('accept') ?? '').includes('text/event-stream')) return followJob(context, deps, job)
+      if (wantsEvents(context)) return followJob(context, deps, job)
       return json(context, (await jobViews(deps.database, [job]))[0] ?? {})
     }),
   )
@@ -53,7 +54,16 @@ export function mountJobs(app: Hono<NodeBindings>, deps: RagDeps): void {
   )
 }
 
+function wantsEvents(context: RagContext): boolean {
+  return (context.req.header('accept') ?? '').includes('text/event-stream')
+}
+
 async function list(context: RagContext, deps: RagDeps): Promise<Response> {
+  const read = (): Promise<JobsRead> => readJobs(context, deps)
+  return wantsEvents(context) ? followJobs(context, deps, read) : json(context, (await read()).page)
+}
+
+async function readJobs(context: RagContext, deps: RagDeps): Promise<JobsRead> {
   const tenant = tenantOf(context, deps)
   const asked = pageOf(context, deps)
   const { state, collection: name, document } = context.req.query()
@@ -70,7 +80,8 @@ async function list(context: RagContext, deps: RagDeps): Promise<Response> {
   })
   const { page, next } = asked.of(rows, (job) => [String(job.createdAtMs), job.id])
   const counts = await deps.service.ingest.counts({ tenant, collection: collection ?? null })
-  return json(context, { jobs: await jobViews(deps.database, page), counts, next })
+  const isMoving = (counts.running ?? 0) + (counts.queued ?? 0) > 0
+  return { page: { jobs: await jobViews(deps.database, page), counts, next }, isMoving }
 }
 
 function isState(text: string): text is Job['state'] {

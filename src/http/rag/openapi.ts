@@ -126,7 +126,7 @@ const described: readonly Described[] = [
   {
     method: 'get',
     path: '/rag/jobs',
-    summary: 'Lists jobs, newest first',
+    summary: 'Lists jobs, newest first; with Accept: text/event-stream as events jobs whenever the list changes',
     parameters: [
       query('collection', 'By name.'),
       query('document', 'By id.'),
