@@ -72,6 +72,25 @@ test('a hit tells the scores of both legs and why it stands there, and leads to 
   await leave(visited)
 })
 
+test('a hit is shown with the section around it when asked for', { timeout: 60_000 }, async () => {
+  const paragraphs = Array.from({ length: 12 }, (_, at) => `Paragraph ${at} of the rules ${'goes on about clocks and hours '.repeat(12)}.`)
+  await gateway.collection('rules', {})
+  await gateway.put('rules', 'rules.md', `# Rules\n\n${paragraphs.join('\n\n')}\n\n# Others\n\nElsewhere.`, { type: 'text/markdown' })
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.goto(`${gateway.url}/console/search?q=paragraph+5&in=rules&mode=keyword`)
+  const first = page.getByRole('list', { name: 'Results' }).getByRole('listitem').first()
+  await first.getByText('Paragraph 5 of').waitFor()
+  expect(await first.getByText('Paragraph 8 of').count()).toBe(0)
+  await page.getByLabel('With the section around').check()
+  await page.getByRole('button', { name: 'Search', exact: true }).click()
+  await first.getByText('Paragraph 8 of').waitFor()
+  expect(await first.locator('mark').allInnerTexts()).toContain('Paragraph')
+  expect([await first.getByText('Elsewhere').count(), page.url().includes('section=1')]).toEqual([0, true])
+  expect(await findFaults(page)).toEqual([])
+  await leave(visited)
+})
+
 test('a search again is answered from the cache and says so', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, wide)
   const { page } = visited

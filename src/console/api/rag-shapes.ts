@@ -75,6 +75,9 @@ export interface Hit {
   readonly score: number
   readonly scores: { readonly keyword: number | null; readonly vector: number | null; readonly rerank: number | null }
   readonly highlights: readonly Span[]
+  /** What stands around the chunk, when asked for. */
+  readonly before: string
+  readonly after: string
 }
 
 export interface Found {

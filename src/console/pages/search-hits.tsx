@@ -49,7 +49,7 @@ function unlessLeftOut(isLeftOut: boolean, text: string): string {
 }
 
 function HitView({ hit, place }: { readonly hit: Hit; readonly place: number }) {
-  const { collection, document, chunk, score, scores, highlights } = hit
+  const { collection, document, chunk, score, scores, highlights, before, after } = hit
   const address = passageAddress({ collection, document: document.id, start: chunk.start, end: chunk.end })
   const where = [collection, chunk.page === null ? '' : `page ${chunk.page}`, ...chunk.headings].filter((text) => text !== '')
   return (
@@ -62,8 +62,10 @@ function HitView({ hit, place }: { readonly hit: Hit; readonly place: number }) 
           </Link>
         </h3>
         <p className="text-xs text-quiet wrap-anywhere">{where.join(' › ')}</p>
-        <p className="mt-1 line-clamp-6 max-w-prose wrap-anywhere whitespace-pre-line">
+        <p className={`mt-1 max-w-prose wrap-anywhere whitespace-pre-line ${before + after === '' ? 'line-clamp-6' : ''}`}>
+          <span className="text-quiet">{before}</span>
           <MarkedText text={chunk.text} spans={highlights} />
+          <span className="text-quiet">{after}</span>
         </p>
       </div>
       <dl className="grid grid-cols-4 gap-x-3 self-start text-xs" aria-label={`Scores of result ${place}`}>

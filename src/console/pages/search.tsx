@@ -29,6 +29,7 @@ interface Wish {
   readonly mode: string
   readonly limit: string
   readonly perDocument: boolean
+  readonly section: boolean
   readonly explain: boolean
 }
 
@@ -39,16 +40,18 @@ function readWish(query: URLSearchParams): Wish {
     mode: query.get('mode') ?? 'hybrid',
     limit: query.get('limit') ?? '10',
     perDocument: query.has('per'),
+    section: query.has('section'),
     explain: !query.has('plain'),
   }
 }
 
-function addressOf({ query, collections, mode, limit, perDocument, explain }: Wish): string {
+function addressOf({ query, collections, mode, limit, perDocument, section, explain }: Wish): string {
   const parameters = new URLSearchParams({ q: query })
   for (const name of collections) parameters.append('in', name)
   if (mode !== 'hybrid') parameters.set('mode', mode)
   if (limit !== '10') parameters.set('limit', limit)
   if (perDocument) parameters.set('per', '1')
+  if (section) parameters.set('section', '1')
   if (!explain) parameters.set('plain', '1')
   return `search?${parameters.toString()}`
 }
@@ -132,6 +135,7 @@ function SearchForm({ wish, collections }: SearchFormProps) {
         <Select label="By" options={modes} value={draft.mode} onChange={({ target }) => change({ mode: target.value })} />
         <Select label="Results" options={limits} value={draft.limit} onChange={({ target }) => change({ limit: target.value })} />
         <Check label="One per document" checked={draft.perDocument} onChange={(perDocument) => change({ perDocument })} />
+        <Check label="With the section around" checked={draft.section} onChange={(section) => change({ section })} />
         <Check label="Explain (not from the cache)" checked={draft.explain} onChange={(explain) => change({ explain })} />
       </div>
     </form>
