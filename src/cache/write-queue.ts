@@ -31,7 +31,8 @@ export interface WriteQueueStats {
 }
 
 export class WriteQueue {
-  #writes: QueuedWrite[] = []
+  /** Those before the head are taken, and forgotten at once: each holds what it would write. */
+  #writes: (QueuedWrite | undefined)[] = []
   #head = 0
   #queuedBytes = 0
   #underWay = 0
@@ -63,6 +64,7 @@ export class WriteQueue {
   #take(): QueuedWrite | undefined {
     const write = this.#writes[this.#head]
     if (write === undefined) return undefined
+    this.#writes[this.#head] = undefined
     this.#head += 1
     this.#queuedBytes -= write.bytes
     if (this.#head > itemsMax) {

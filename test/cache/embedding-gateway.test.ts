@@ -1,8 +1,9 @@
 /** Embeddings in a whole gateway before simulated nodes: the cache takes a batch apart, the fleet spreads what is left of it. */
-import { describe, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
 import { ask } from '../fleet/ask.ts'
-import { expectIdle, type Gateway, openGateway } from '../fleet/gateway.ts'
+import { expectIdle, type Gateway } from '../fleet/gateway.ts'
+import { describeBacked } from './backed.ts'
 
 const model = 'nomic-embed-text'
 const texts = Array.from({ length: 64 }, (_, index) => `A sentence about herds, number ${index}.`)
@@ -13,7 +14,7 @@ function askedAll({ sims }: Gateway, path: string): number[] {
 
 const withoutTimes = (text: string): string => text.replace(/,"total_duration".*/, '')
 
-describe('a gateway with its cache of embeddings', () => {
+describeBacked((openGateway) => {
   it('E1 computes only the new texts of a batch, over several nodes, and answers as one node would', async () => {
     const gateway = await openGateway({ cache: {}, nodes: 3 })
     const url = `${gateway.url}/api/embed`

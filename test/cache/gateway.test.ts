@@ -1,9 +1,10 @@
 /** The cache in a whole gateway before simulated nodes: what clients see on the wire, and what nodes are asked. */
-import { describe, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
 import { ask, type Reply, start } from '../fleet/ask.ts'
 import { sample } from '../observe/fixtures.ts'
-import { expectIdle, type Gateway, openGateway, until } from '../fleet/gateway.ts'
+import { expectIdle, type Gateway, until } from '../fleet/gateway.ts'
+import { describeBacked } from './backed.ts'
 
 const model = 'llama3.2:3b'
 const pinned = { temperature: 0, num_predict: 400 }
@@ -13,6 +14,11 @@ const chat = { model, messages: question, options: pinned }
 /** Requests that all nodes got on a path. */
 function askedAll({ sims }: Gateway, path: string): number {
   return sims.reduce((sum, sim) => sum + (sim.stats().byPath[path] ?? 0), 0)
+}
+
+/** Requests that wait for what another had asked for. */
+async function joinedBy({ url }: Gateway): Promise<unknown> {
+  return JSON.parse((await ask(`${url}/admin/cache`, undefined, { method: 'GET' })).text).joined
 }
 
 type Case = readonly [path: string, body: object]
@@ -35,7 +41,7 @@ function withoutOwn(text: string): string {
     .replaceAll(/"(chatcmpl-|cmpl-|msg_|resp_|rs_)[\w-]+"/g, '"$1"')
 }
 
-describe('a gateway with its cache', () => {
+describeBacked((openGateway) => {
   it.each([...dialects, ...wholes])('S9: %s %o is answered twice and generated once', async (path, body) => {
     const gateway = await openGateway({ cache: {} })
     const before = askedAll(gateway, path)
@@ -89,8 +95,11 @@ describe('a gateway with its cache', () => {
   })
 
   it('S1: 100 clients at once and late ones share one generation, byte for byte', async () => {
-    const gateway = await openGateway({ cache: {}, speed: 2, answerTokens: [250, 300] })
+    const gateway = await openGateway({ cache: { replay: { fresh: false } }, speed: 2, answerTokens: [250, 300] })
+    for (const { control } of gateway.sims) control.set('frozen-runner')
     const askings = Array.from({ length: 100 }, () => start(`${gateway.url}/api/chat`, chat))
+    await expect.poll(() => joinedBy(gateway)).toBe(99)
+    for (const { control } of gateway.sims) control.clear('frozen-runner')
     await Promise.all(askings.map(({ head }) => head))
     for (let turn = 0; turn < 10; turn += 1) askings.push(start(`${gateway.url}/api/chat`, chat))
     const replies = await Promise.all(askings.map(({ reply }) => reply))
@@ -123,9 +132,7 @@ describe('a gateway with its cache', () => {
     control?.set('frozen-runner')
     control?.set('runner-death', { atFrame: 4, count: 1 })
     const askings = [1, 2, 3].map(() => start(`${gateway.url}/api/chat`, chat))
-    const joined = async (): Promise<unknown> =>
-      JSON.parse((await ask(`${gateway.url}/admin/cache`, undefined, { method: 'GET' })).text).joined
-    await expect.poll(joined).toBe(2)
+    await expect.poll(() => joinedBy(gateway)).toBe(2)
     control?.clear('frozen-runner')
     const replies = await Promise.all(askings.map(({ reply }) => reply))
     expect(new Set(replies.map(({ text }) => text)).size).toBe(1)

@@ -6,7 +6,7 @@ import { take, type Taken } from './ask.ts'
 import { type AskOptions, cached, type Cached, chat, settle } from './cached.ts'
 import { setup } from './embedding-setup.ts'
 import { chatLines } from './scripted.ts'
-import { sharedLayer, type SharedLayer } from './shared-layer.ts'
+import { sharedLayer, type SharedLayer, sharedLease } from './shared-layer.ts'
 
 /** Asks; a node that is asked says `word`. */
 async function served({ ask, upstream, cache }: Cached, word: string, { body = chat('hi'), ...how }: AskOptions & { body?: object } = {}) {
@@ -123,5 +123,25 @@ describe('an answer asked for anew', () => {
     clock.advance(20_000)
     await ask({ input: 'c' })
     expect(stored).toEqual([false, true, true, true])
+  })
+})
+
+describe('F6: an entry that many want and that ends', () => {
+  it('is made anew once over four replicas, however many ask', async () => {
+    const [shared, clock, lease] = [manualClock(), manualClock(), sharedLease()]
+    const layer = sharedLayer(shared)
+    const options = { ttlMs: { inference: 60_000 }, staleMs: 60_000 }
+    const four = Array.from({ length: 4 }, () => cached({ layers: [layer], clock, lease, options }))
+    const callsMade = (): number => four.reduce((sum, { upstream }) => sum + upstream.calls.length, 0)
+    for (const replica of four) await served(replica, 'old')
+    expect(callsMade()).toBe(1)
+    for (const each of [clock, shared]) each.advance(70_000)
+    const answers = four.flatMap(({ ask }) => Array.from({ length: 500 }, () => take(ask(chat('hi')))))
+    await settle()
+    expect(callsMade()).toBe(2)
+    for (const replica of four)
+      for (const call of replica.upstream.calls) if (call.call.progress.phase !== 'streaming') call.begin(chatLines(['new']).join('')).end()
+    expect(new Set((await Promise.all(answers)).map(wordOf))).toEqual(new Set(['new']))
+    expect(callsMade()).toBe(2)
   })
 })

@@ -12,6 +12,7 @@ type FleetSection = Readonly<Record<string, unknown>>
 interface Options extends Omit<GatewayOptions, 'config'> {
   readonly fleet?: FleetSection
   readonly http?: FleetSection
+  readonly features?: FleetSection
   /** Default: off, so that every answer is a node's own. */
   readonly cache?: FleetSection
   /** Load the chat model on every node first; default true. */
@@ -19,8 +20,19 @@ interface Options extends Omit<GatewayOptions, 'config'> {
 }
 
 /** A gateway whose nodes have the chat model in memory and known to be there. */
-export async function openGateway({ fleet, http, cache = { enabled: false }, warm = true, ...rest }: Options = {}): Promise<Gateway> {
-  const sections = { ...(fleet === undefined ? {} : { fleet }), ...(http === undefined ? {} : { http }) }
+export async function openGateway({
+  fleet,
+  http,
+  features,
+  cache = { enabled: false },
+  warm = true,
+  ...rest
+}: Options = {}): Promise<Gateway> {
+  const sections = {
+    ...(fleet === undefined ? {} : { fleet }),
+    ...(http === undefined ? {} : { http }),
+    ...(features === undefined ? {} : { features }),
+  }
   const gateway = await startGateway({ ...rest, config: { ...sections, cache } })
   if (!warm) return gateway
   await warmUp(gateway)
