@@ -42,7 +42,7 @@ export class UpstreamCall {
   }
 
   /** The head with the first frames. */
-  begin(first: string, headers: Answer['headers'] = { 'content-type': 'application/x-ndjson' }): this {
+  begin(first: string | Buffer, headers: Answer['headers'] = { 'content-type': 'application/x-ndjson' }): this {
     const frames = new ByteQueue(64 * 1_048_576)
     this.#frames = frames
     const outcome = new Promise<Outcome>((resolve) => {
@@ -54,7 +54,7 @@ export class UpstreamCall {
     return this
   }
 
-  send(frames: string): this {
+  send(frames: string | Buffer): this {
     this.#frames?.push(Buffer.from(frames))
     return this
   }
