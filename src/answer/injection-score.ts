@@ -94,7 +94,7 @@ const signs: readonly { readonly name: string; readonly weight: number; readonly
     name: 'sends_away',
     weight: 0.6,
     patterns: [
-      '!\\[[^\\]]*\\]\\(\\s*<?https?://[^)\\s]*(?:\\{|%7b|\\?[^)\\s]*=(?:\\)|<|\\[))',
+      '!\\[[^\\]\\n]{0,100}\\]\\(\\s{0,4}<?https?://[^)\\s?{]{0,200}(?:\\{|%7b|\\?[^)\\s]{0,200}=(?:\\)|<|\\[|\\{))',
       `(?:send|post|forward|upload|transmit|exfiltrate|submit)\\s+${few}(?:conversation|question|answer|history|prompt|instructions|secrets?|credentials?|passwords?|api keys?)\\s+${few}(?:to|at)\\s+(?:https?:|www\\.|[\\w.-]+@)`,
       `(?:append|add|include|insert|embed|render|put|place|load|show|display)\\s+${few}(?:image|link|url|pixel|picture|iframe)s?\\s+${few}(?:with|whose|containing|carrying|from|of)\\s+${few}(?:secret|prompt|instructions|conversation|question|answer|phrase)`,
     ],
@@ -107,7 +107,7 @@ const signs: readonly { readonly name: string; readonly weight: number; readonly
       '\\[/?INST\\]|<</?SYS>>|<(?:start|end)_of_turn>',
       '(?:^|\\n)\\W{0,4}(?:system|admin|operator|developer) (?:notice|message|override|prompt|update|note|alert)\\s*:\\s*\\S',
       '#{2,4} ?(?:instruction|human|user)s?:[^]{0,400}#{2,4} ?(?:response|assistant):',
-      '(?:^|\\n)\\s*(?:human|user)\\s*:[^\\n]*\\n+\\s*(?:assistant|ai)\\s*:',
+      '(?:^|\\n)[^\\S\\n]{0,8}(?:human|user)\\s{0,2}:[^\\n]{0,400}\\n{1,3}[^\\S\\n]{0,8}(?:assistant|ai)\\s{0,2}:',
     ],
   },
   {

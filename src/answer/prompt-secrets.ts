@@ -8,7 +8,7 @@ import { withoutInvisible } from './invisible.ts'
 import { isUnspaced } from './normal-text.ts'
 
 /** Instructions of assistants are shorter; of a client's system text behind them the rest is not compared. */
-const instructionsCharsMax = 65_536
+const instructionsCharsMax = 32_768
 /** So many words in a row are nobody's chance. */
 const runWordsMin = 8
 /** A character of a script without spaces says about half a word. */
@@ -113,7 +113,7 @@ const noWord = '\u0000'
 
 const saying =
   'say|says|answer|reply|respond|write|tell|state|greet|sage|antworte|schreibe|dis|réponds|écris|di|responde|escribe|rispondi|ответь|скажи|напиши|回答|说|答え'
-const saidQuote = new RegExp(`(?:${saying})[^"“«„「\\n]{0,60}["“«„「]([^"”»“」]{1,2000})["”»“」]`, 'giu')
+const saidQuote = new RegExp(`(?:${saying})[^"“«„「\\n]{0,60}["“«„「]([^"”»“」]{1,500})["”»“」]`, 'giu')
 
 /** Quoted sentences that the instructions want said. */
 function toBeSaid(instructions: string): string[] {
@@ -124,7 +124,7 @@ const label =
   'passwords?|passphrase|passcode|secret|token|api[- ]?key|access code|canary|pin|passwort|kennwort|geheimnis|schlüssel|mot de passe|contraseña|clave|пароль|ключ|секрет|密码|密钥|パスワード'
 /** A value behind the word for a secret: in quotes, or with something in it that plain words do not have. */
 const labelled = new RegExp(
-  `(?:${label})\\P{L}{0,3}(?:\\s*(?:is|are|ist|lautet|est|es|это|是|は)\\s+|\\s*[:=：]\\s*|\\s+)(?:["'“«\`]([^"'”»\`\\n]{4,64})["'”»\`]|((?=\\S*[\\p{N}\\p{Lu}_])\\S{4,64}))`,
+  `(?:${label})\\P{L}{0,3}(?:\\s*(?:is|are|ist|lautet|est|es|это|是|は)\\s+|\\s*[:=：]\\s*|\\s+)(?:["'“«\`]([^"'”»\`\\n]{4,64})["'”»\`]|((?=\\S{0,63}[\\p{N}\\p{Lu}_])\\S{4,64}))`,
   'giu',
 )
 
@@ -139,7 +139,10 @@ function secretTokens(instructions: string): string[] {
     const value = quoted ?? plain ?? ''
     if (formOf(value).length >= 4 && (quoted !== undefined || /\p{N}|\p{L}.*\p{Lu}/u.test(trimmed(value)))) add(value)
   }
-  for (const [written] of instructions.matchAll(/\S+/gu)) if (looksSecret(trimmed(written))) add(written)
+  for (const [written] of instructions.matchAll(/(?<!\S)\S{1,256}(?!\S)/gu)) {
+    // `key=value` tells the value, too.
+    for (const part of [written, ...written.split(/[=:"'`,;()<>{}[\]|/\\?&#]+/u)]) if (looksSecret(trimmed(part))) add(part)
+  }
   return [...found].toSorted((a, b) => b.length - a.length).slice(0, tokensMax)
 }
 

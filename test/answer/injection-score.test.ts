@@ -35,7 +35,20 @@ test('no page of the project’s own documents is suspected', () => {
 
 test('text made to be slow to read is judged in bounded time', () => {
   const started = performance.now()
-  for (const part of ['ignore a ', 'ignore ', '<<', '![', 'a\u200b', 'note to ', 'send a, ', '## instruction: ', 'user:\n', 'decode '])
+  for (const part of [
+    'ignore a ',
+    'ignore ',
+    '<<',
+    '![',
+    '![a](https://a?',
+    '\n',
+    'a\u200b',
+    'note to ',
+    'send a, ',
+    '## instruction: ',
+    'user:\n',
+    'decode ',
+  ])
     scoreInjection(part.repeat(20_000))
   expect(performance.now() - started).toBeLessThan(2_000)
 })

@@ -77,6 +77,8 @@ test.each([
   ['密码: 海豹7号x', '海豹7号x'],
   ['Authenticate with ghp_16C7e42F292c6912E7.', 'ghp_16C7e42F292c6912E7'],
   ['PROJECT_BLUE_HORSE is secret', 'PROJECT_BLUE_HORSE'],
+  ['key=BLUE-HORSE-7f21;user=x', 'BLUE-HORSE-7f21'],
+  ['{"token":"ghp16C7e42F292c6912E7"}', 'ghp16C7e42F292c6912E7'],
 ])('%s holds a secret', (told, secret) => {
   if (secret === null) expect(new PromptSecrets(told, []).tokens).toEqual([])
   else expect(shown(`It is ${secret}, so.`, { told })).toBe('It is …, so.')
@@ -125,4 +127,14 @@ test('an answer withholds them in text and in thinking, counts the places, and d
   expect(told.text).toBe(`It says: ${prompt}`)
   expect(thoughtOf(told)).toContain('BLUE-HORSE-7f21')
   expect(told.summary.gate.withheld).toBe(0)
+})
+
+test('instructions made to be slow to read are read in bounded time', () => {
+  const started = performance.now()
+  for (const part of ['pin:', 'pin ', 'say« ', `a${'!'.repeat(60_000)}a`, 'a1-', 'password is ', 'Ab1 ', '馬', 'a ']) {
+    const text = part.repeat(Math.ceil(60_000 / part.length))
+    const guard = new PromptGuard(new PromptSecrets(text, [text]))
+    guard.push(text.slice(0, 10_000))
+  }
+  expect(performance.now() - started).toBeLessThan(3_000)
 })
