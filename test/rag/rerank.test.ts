@@ -52,7 +52,7 @@ test('the order is the one that the model gives, and told as its doing', async (
   expect(ranked.results.map(({ scores }) => scores.rerank)).toEqual([1, 0.75, 0.5, 0.25])
   expect(ranked.results.map(({ score }) => score)).toEqual(plain.results.map(({ score }) => score).toReversed())
   expect(ranked).toMatchObject({ degraded: false, degradedReason: null })
-  expect(ranked.explain?.at(-1)).toBe(`the best 4 ordered again by ${chatModel}`)
+  expect(ranked.explain).toContain(`the best 4 ordered again by ${chatModel}`)
 })
 
 test('the model reads the question and every passage, in the order of the fused scores, at temperature 0', async () => {
@@ -94,7 +94,7 @@ test.each([
   expect(away.ids).toEqual(plain.ids)
   expect(away.results.every(({ scores }) => scores.rerank === null)).toBe(true)
   expect([away.degraded, away.degradedReason]).toEqual([true, expect.stringMatching(reason)])
-  expect(away.explain?.at(-1)).toMatch(reason)
+  expect(away.explain).toContainEqual(expect.stringMatching(reason))
   await search({ reranker })
   expect((await search({ reranker })).cache, 'what is degraded is not kept').toBe('miss')
 })
