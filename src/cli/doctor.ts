@@ -194,7 +194,7 @@ async function examine(options: DoctorOptions): Promise<{ findings: Finding[]; i
     ...warnings.map((detail): Finding => ({ check: 'config', status: 'warn', detail })),
     await portFinding(config),
     filesFinding(config),
-    ...(config.store.enabled && config.store.url === undefined ? [await diskFinding(dataFolder(config))] : []),
+    ...(config.store.enabled && config.store.url === null ? [await diskFinding(dataFolder(config))] : []),
     ...(await runningFindings(config, options.url)),
     ...reports.map(reachFinding),
     ...(await loopFindings(reports)),

@@ -59,6 +59,32 @@ test('doctor finds a node that is down, drift and a taken port, each with a hint
   )
 })
 
+test('doctor looks at clocks, at Node, at the open files and at the room for the store, and says what to do', async () => {
+  const ahead = await startOllama({ clockAheadSeconds: 600 })
+  const exact = await startOllama()
+  interface Found {
+    readonly check: string
+    readonly status: string
+    readonly detail: string
+    readonly hint?: string
+  }
+  const examine = async (...args: string[]): Promise<ReadonlyMap<string, Found>> => {
+    const findings: Found[] = JSON.parse((await corral(['doctor', '--port', '0', ...args, '--json'])).stdout)
+    return new Map(findings.map((finding) => [finding.check, finding]))
+  }
+  const well = await examine('--node', exact.url, '--set', 'http.connectionsMax=10')
+  expect(['node', 'clock', 'open files'].map((check) => well.get(check)?.status)).toEqual(['ok', 'ok', 'ok'])
+  // What /proc has is a file system without any room.
+  const ill = await examine('--node', ahead.url, '--set', 'http.connectionsMax=1000000', '--set', 'store.dataDir=/proc/corral')
+  expect(ill.get('clock')).toMatchObject({
+    status: 'warn',
+    detail: expect.stringMatching(/ (59\d|60\d) s ahead$/),
+    hint: expect.stringContaining('NTP'),
+  })
+  expect(ill.get('open files')).toMatchObject({ status: 'warn', hint: expect.stringMatching(/^raise it \(ulimit -n \d+\)/) })
+  expect(ill.get('disk')).toMatchObject({ status: 'warn', detail: '0.0 GiB free at /proc/corral', hint: expect.stringContaining('store.dataDir') })
+})
+
 test('doctor is 0 when all is well and 1 when a node fails', async () => {
   const { url } = await startOllama()
   expect((await corral(['doctor', '--port', '0', '--node', url])).code).toBe(0)

@@ -14,6 +14,8 @@ export interface FakeOllamaOptions {
   readonly version?: string
   /** Digest by model name. */
   readonly models?: Readonly<Record<string, string>>
+  /** How far its clock is ahead, seconds. */
+  readonly clockAheadSeconds?: number
   /** Lines that a pull answers. */
   readonly pull?: readonly object[]
 }
@@ -38,7 +40,8 @@ function tags(models: Readonly<Record<string, string>>): object {
 }
 
 function answer(incoming: IncomingMessage, outgoing: ServerResponse, options: FakeOllamaOptions): void {
-  const { version = '0.12.3', models = { 'llama3.2:latest': 'a'.repeat(64) }, pull = defaultPull } = options
+  const { version = '0.12.3', models = { 'llama3.2:latest': 'a'.repeat(64) }, pull = defaultPull, clockAheadSeconds = 0 } = options
+  outgoing.setHeader('date', new Date(Date.now() + clockAheadSeconds * 1_000).toUTCString())
   const json = (value: object): void => void outgoing.setHeader('content-type', 'application/json').end(JSON.stringify(value))
   if (incoming.url === '/api/version') json({ version })
   else if (incoming.url === '/api/tags') json(tags(models))
