@@ -11,7 +11,7 @@ const hints: { readonly [code in ErrorCode]?: string } = {
   cloud_model_blocked: 'set fleet.cloudModels to let prompts leave the house',
   operation_disabled: 'switch features.modelOperations on',
   collection_not_found: '"corral collections ls" lists those of this key',
-  document_not_found: 'GET /rag/collections/{name}/documents lists what is there',
+  document_not_found: '"corral documents ls NAME" lists what is there',
   job_not_found: '"corral jobs ls" lists those of this key; ended ones are kept for ingest.keepJobsMs',
   assistant_not_found: '"corral assistants ls" lists those of this key',
   precondition_failed: 'read it again and decide anew',

@@ -56,6 +56,20 @@ test('a folder is ingested, the broken file told, and a question answered with i
   const found = await corral(['search', 'wool shorn', '--limit', '1', ...at])
   expect([found.code, found.stdout]).toEqual([0, expect.stringMatching(/^\[1\] wool\.txt \d\.\d\d\n {4}Wool is shorn in May\.\s*\n$/)])
 
+  const listed = await corral(['documents', 'ls', 'farm', ...at])
+  expect(listed.stdout).toMatch(/^DOCUMENT +TITLE +TYPE +CHUNKS +CHANGED\nherding\.md +Herding +text\/markdown +1 .*\nwool\.txt /)
+  expect(JSON.parse((await corral(['documents', 'show', 'farm', 'wool.txt', '--json', ...at])).stdout)).toMatchObject({
+    id: 'wool.txt',
+    chunks: 1,
+  })
+  const removed = await corral(['documents', 'rm', 'farm', 'wool.txt', ...at])
+  expect([removed.code, removed.stderr]).toEqual([0, 'wool.txt removed from farm\n'])
+  expect(await corral(['documents', 'rm', 'farm', 'wool.txt', ...at])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('no document "wool.txt"'),
+  })
+  expect((await corral(['documents', 'ls', 'farm', ...at])).stdout).not.toContain('wool.txt')
+
   const jobs = await corral(['jobs', 'ls', '--state', 'failed', ...at])
   expect(jobs.stdout).toMatch(/failed +farm +broken\.pdf +.*\(document_broken\)/)
   expect(await corral(['jobs', 'retry', '--failed', ...at])).toMatchObject({ code: 0, stderr: '1 job tried again\n' })

@@ -101,8 +101,6 @@ export async function findCollection(gateway: Gateway, name: string): Promise<Co
   }
 }
 
-const pagesMax = 100
-
 /** All rows of a list that comes in pages, as `read` takes them from a page. */
 export async function allPages<Row>(
   gateway: Gateway,
@@ -111,13 +109,12 @@ export async function allPages<Row>(
 ): Promise<readonly Row[]> {
   const found: Row[] = []
   let cursor = ''
-  for (let page = 0; page < pagesMax; page += 1) {
+  for (;;) {
     const { rows, next: following } = await askRag(gateway, read, ['GET', `${path}?limit=100${cursor}`])
     found.push(...rows)
-    if (following === null) break
+    if (following === null) return found
     cursor = `&cursor=${encodeURIComponent(following)}`
   }
-  return found
 }
 
 /** All collections, by name. */

@@ -6,6 +6,7 @@ import { collect, withGateway } from '../gateway-flags.ts'
 import type { PutOptions } from './assistants.ts'
 import type { AskOptions } from './ask.ts'
 import type { SettingFlags } from './collections.ts'
+import type { RemoveDocumentsOptions } from './documents.ts'
 import type { IngestOptions } from './ingest.ts'
 import type { JobsLsOptions, RetryOptions } from './jobs.ts'
 import type { SearchOptions } from './search.ts'
@@ -80,6 +81,22 @@ function addCollections(program: Command): void {
     .action(async (name: string, options: GatewayOptions & { yes?: boolean }) => (await load()).collectionsPurgeCommand(name, options))
 }
 
+function addDocuments(program: Command): void {
+  const documents = program.command('documents').description('what a collection holds: ls, show, rm')
+  const load = () => import('./documents.ts')
+  withGateway(documents.command('ls').description('list its documents').argument('<collection>')).action(
+    async (collection: string, options: GatewayOptions) => (await load()).documentsLsCommand(collection, options),
+  )
+  withGateway(documents.command('show').description('one, with its metadata').argument('<collection>').argument('<id>')).action(
+    async (collection: string, id: string, options: GatewayOptions) => (await load()).documentsShowCommand(collection, id, options),
+  )
+  withGateway(documents.command('rm').description('remove documents').argument('<collection>').argument('<ids...>'))
+    .option('--purge', 'and all that is cached of them, and the texts of answers')
+    .action(async (collection: string, ids: readonly string[], options: RemoveDocumentsOptions) =>
+      (await load()).documentsRmCommand(collection, ids, options),
+    )
+}
+
 function addJobs(program: Command): void {
   const jobs = program.command('jobs').description('documents on their way in: ls, show, retry, cancel, pause, resume')
   const load = () => import('./jobs.ts')
@@ -125,11 +142,12 @@ function addAssistants(program: Command): void {
   )
 }
 
-/** Adds `ingest`, `ask`, `search`, `collections`, `jobs` and `assistants`. */
+/** Adds `ingest`, `ask`, `search`, `collections`, `documents`, `jobs` and `assistants`. */
 export function addRagCommands(program: Command): void {
   addIngest(program)
   addQuestions(program)
   addCollections(program)
+  addDocuments(program)
   addJobs(program)
   addAssistants(program)
 }
