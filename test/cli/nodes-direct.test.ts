@@ -82,7 +82,11 @@ test('doctor looks at clocks, at Node, at the open files and at the room for the
     hint: expect.stringContaining('NTP'),
   })
   expect(ill.get('open files')).toMatchObject({ status: 'warn', hint: expect.stringMatching(/^raise it \(ulimit -n \d+\)/) })
-  expect(ill.get('disk')).toMatchObject({ status: 'warn', detail: '0.0 GiB free at /proc/corral', hint: expect.stringContaining('store.dataDir') })
+  expect(ill.get('disk')).toMatchObject({
+    status: 'warn',
+    detail: '0.0 GiB free at /proc/corral',
+    hint: expect.stringContaining('store.dataDir'),
+  })
 })
 
 test('doctor is 0 when all is well and 1 when a node fails', async () => {
