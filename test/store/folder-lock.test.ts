@@ -1,12 +1,13 @@
 // One process per folder: a second is refused by name, a live owner is never robbed, a dead one is.
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { createEmbedded } from '../../src/store/embedded.ts'
-import { FolderInUseError } from '../../src/store/folder-lock.ts'
+import { FolderInUseError, lockFolder } from '../../src/store/folder-lock.ts'
+import { HandClock } from '../identity/fixture.ts'
 import { bareFolder } from '../support/postgres-embedded.ts'
 import { embeddedOn, optionsWith, storeDeps } from './stores.ts'
 import { opened, startWriter } from './writer.ts'
@@ -62,4 +63,48 @@ test('a lock from another machine is kept while it is fresh, and taken over once
   const late = createEmbedded({ ...optionsWith(), dataDir }, { ...storeDeps(), clock: { ...systemClock, wallMs: () => wallMs } })
   await late.open()
   await late.close()
+})
+
+/** A lock held in a folder of its own, with a clock moved by hand, and how often it was lost. */
+async function held() {
+  const folder = await bareFolder()
+  const clock = new HandClock()
+  const told = { lost: 0 }
+  const lock = lockFolder(folder, { clock, random: Math.random, onLost: () => void (told.lost += 1) })
+  return { file: join(folder, 'store.lock'), clock, told, lock }
+}
+
+test('its owner touches the lock every five seconds, so that another machine sees that he lives', async () => {
+  const { file, clock, told, lock } = await held()
+  for (let beat = 0; beat < 3; beat += 1) {
+    clock.pass(5_000)
+    expect(statSync(file).mtimeMs).toBe(clock.wallMs())
+  }
+  clock.pass(4_999)
+  expect(statSync(file).mtimeMs).toBe(clock.wallMs() - 4_999)
+  lock.release()
+  expect([told.lost, clock.timers]).toEqual([0, 0])
+})
+
+test('an owner whose lock was taken away hears of it once, and leaves the new one alone', async () => {
+  const { file, clock, told, lock } = await held()
+  const theirs = JSON.stringify({ pid: 1, startedAt: '', place: 'elsewhere', token: 'theirs' })
+  writeFileSync(file, theirs)
+  clock.pass(5_000)
+  clock.pass(60_000)
+  lock.release()
+  expect([told.lost, readFileSync(file, 'utf8')]).toEqual([1, theirs])
+})
+
+test('a store whose lock was taken away writes no more', async () => {
+  const dataDir = await bareFolder()
+  const clock = new HandClock()
+  const database = createEmbedded({ ...optionsWith(), dataDir }, { ...storeDeps(), clock })
+  await database.open()
+  const ask = () => database.tx('system', (transaction) => transaction.query('select 1 as one'))
+  expect((await ask()).rows).toEqual([{ one: 1 }])
+  rmSync(join(dataDir, 'store.lock'))
+  clock.pass(5_000)
+  await expect(ask()).rejects.toMatchObject({ code: 'store_unavailable' })
+  await database.close()
 })

@@ -43,6 +43,23 @@ describeStores(serverKinds, (servers) => {
       rows: [{ name: null }],
     })
   })
+
+  test('a move on which a row gets lost is told by the counts, and leaves the target empty', async () => {
+    const { database } = await filled()
+    const target = postgresOn(servers.urlOf(await servers.postgres.createDatabase()))
+    onTestFinished(() => target.close())
+    // Only at the server, and no trigger, for those sleep while rows are copied.
+    const losing = {
+      ...later,
+      sql: `do $$ begin if (select rolsuper from pg_roles where rolname = current_user) is false then
+        create rule lose as on insert to parents where new.key = 2000 do instead nothing; end if; end $$`,
+    }
+    const moved = moveTo(database, target, { clock: systemClock, migrations: [...migrations, losing] })
+    await expect(moved).rejects.toThrow(`table parents has ${parentCount} rows, but ${parentCount - 1} arrived: nothing was copied`)
+    expect(await target.tx('system', (transaction) => transaction.query(`select to_regclass('parents')::text as name`))).toMatchObject({
+      rows: [{ name: null }],
+    })
+  })
 })
 
 test('tables come after those they refer to, rings last', () => {
