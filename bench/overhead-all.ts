@@ -1,6 +1,6 @@
 /**
- * The bench `overhead` with everything on: keys from a Postgres store, limits of every kind decided in memory, caches, usage written
- * down. `corral` is asked what is never cached, as chat mostly is; `miss` what is looked up and stored each time and never found,
+ * The bench `overhead` with everything on: keys from a Postgres store, limits of every kind decided by Redis, caches in memory and in Redis, usage
+ * written down. `corral` is asked what is never cached, as chat mostly is; `miss` what is looked up and stored each time and never found,
  * the most that a request can cost. With `--portkey PATH` Portkey's gateway stands beside them, and `openai` is what is asked of it.
  */
 import { firstClosed, newKey } from './harness/closed-gateway.ts'
@@ -9,7 +9,7 @@ import type { AimedTarget, Rounds } from './harness/interleaved.ts'
 import { atLeast, atMost, benchResult } from './harness/result.ts'
 import type { Bar, BenchOptions, BenchResult } from './harness/result.ts'
 import { startPortkey } from './harness/portkey.ts'
-import { startPooledPostgres } from './harness/services.ts'
+import { startPooledPostgres, startRedis } from './harness/services.ts'
 import { onStage } from './harness/stage.ts'
 import type { Stage } from './harness/stage.ts'
 import { openAiChatPath, uniquePinnedChat } from './harness/bodies.ts'
@@ -22,7 +22,8 @@ const wide = { requestsPerMinute: 60_000_000, tokensPerMinute: 60_000_000, concu
 async function targets(stage: Stage, portkeyPath: string | undefined): Promise<AimedTarget[]> {
   const herd = await stage.mock(8)
   const postgres = await stage.service(startPooledPostgres({ poolSize: 10 }))
-  const { gateway, adminKey } = await firstClosed(stage, herd.ports, { postgres })
+  const { url: redisUrl } = await stage.service(startRedis())
+  const { gateway, adminKey } = await firstClosed(stage, herd.ports, { postgres, redisUrl })
   const headers = { authorization: `Bearer ${await newKey(gateway.port, adminKey, wide)}` }
   const openAi = { ...gateway, name: 'openai', load: { headers, path: openAiChatPath } }
   const portkey = portkeyPath === undefined ? [] : [openAi, await stage.service(startPortkey(portkeyPath, herd.ports))]
