@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 import { onTestFinished } from 'vitest'
 
+import { keepOutput } from '../support/kept-output.ts'
 import { createFolder } from '../config/folder.ts'
 
 export const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -38,6 +39,9 @@ export class Running {
 
   #hear(stream: 'stdout' | 'stderr', chunk: Buffer): void {
     this[stream] += chunk.toString()
+    // What a command prints was asked for, a new key too; what a gateway prints, and any process on its stderr, was not.
+    const { spawnargs, pid } = this.child
+    if (stream === 'stderr' || spawnargs.includes('serve')) keepOutput(`${stream}-of-${pid}`, chunk.toString())
     this.#wake()
   }
 

@@ -10,8 +10,9 @@ import { migrations } from '../../src/migrations.ts'
 import { identityOptions } from '../../src/identity/options.ts'
 import type { Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
+import { testSecrets } from '../support/test-secrets.ts'
 
-export const secret = 'a secret of this test, long enough'
+export const { secret } = testSecrets
 
 /** Time that passes only by `pass`. Both clocks move together unless `jump` moves the wall. */
 export class HandClock implements Clock {

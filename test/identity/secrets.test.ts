@@ -8,12 +8,10 @@ import { corral, type Running, serve } from '../cli/corral.ts'
 import { startOllama } from '../cli/ollama.ts'
 import { embeddedFolder } from '../support/postgres-embedded.ts'
 import { startRedis } from '../support/redis.ts'
+import { testSecrets } from '../support/test-secrets.ts'
 import { makeIssuer } from './issuer.ts'
 
-const password = 'swordfish-of-redis'
-const databasePassword = 'swordfish-of-postgres'
-const installation = 'the-secret-of-this-installation-is-long'
-const scraper = 'the-token-of-the-scraper'
+const { redisPassword: password, databasePassword, otherSecret: installation, otherMetricsToken: scraper } = testSecrets
 
 /** Everything that clients were answered, but for the one answer that a key is told in. */
 class Heard {
