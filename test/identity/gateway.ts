@@ -1,4 +1,4 @@
-/** A whole gateway in keys and jwt mode, on a real embedded store, before a scripted node; with all that it writes collected. */
+/** A whole gateway in keys and jwt mode, on real stores, before a scripted node; with all that it writes collected. */
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,19 +9,18 @@ import { configSchema } from '../../src/config/schema.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import { noLimits, openPrincipal } from '../../src/core/principal.ts'
 import type { Identity } from '../../src/identity/identity.ts'
-import { migrations } from '../../src/migrations.ts'
 import type { Database } from '../../src/store/database.ts'
-import { migrate } from '../../src/store/migrate.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import { type FakeNode, startFakeNode } from '../http/fake-node.ts'
 import { requestBytes, type AskOptions } from '../http/gateway.ts'
 import { exchange, type RawAnswer } from '../http/raw-client.ts'
-import { embeddedOn } from '../store/stores.ts'
-import { embeddedFolder } from '../support/postgres-embedded.ts'
+import { keepOutput } from '../support/kept-output.ts'
+import { testSecrets } from '../support/test-secrets.ts'
 import { operatorAct, secret, wish } from './fixture.ts'
 import { issuerSection, makeIssuer, type TestIssuer } from './issuer.ts'
+import { connectRedis, embeddedPlace, type Place } from './places.ts'
 
-export const metricsToken = 'the-scraper-of-this-test'
+export const { metricsToken } = testSecrets
 
 export interface ClosedGateway {
   readonly port: number
@@ -42,6 +41,8 @@ export interface ClosedGateway {
 }
 
 export interface ClosedGatewayOptions {
+  /** Default: embedded. */
+  readonly place?: Place
   /** Default: a free one. */
   readonly port?: number
   readonly issuer?: TestIssuer
@@ -52,13 +53,16 @@ export interface ClosedGatewayOptions {
 }
 
 export async function startClosedGateway({
+  place = embeddedPlace,
   port: wantedPort = 0,
   issuer = makeIssuer(),
   issuerFields = {},
   unauthenticatedPerMinute = 100_000,
 }: ClosedGatewayOptions = {}): Promise<ClosedGateway> {
   const node = await startFakeNode()
-  const inner = embeddedOn(await embeddedFolder())
+  const stored = await place.newStores()
+  const inner = await stored.connect()
+  const redis = await connectRedis(stored.redisUrl)
   const state = { outage: false }
   const database: OpenableDatabase = {
     kind: inner.kind,
@@ -71,13 +75,13 @@ export async function startClosedGateway({
   const stores: AppStores = {
     secret,
     database,
-    redis: null,
+    redis,
     fetchText: async () => issuer.keySet(),
-    async start() {
-      await inner.open()
-      await migrate(inner, migrations, systemClock)
+    start: () => Promise.resolve(),
+    async close() {
+      await redis?.close()
+      await inner.close()
     },
-    close: () => inner.close(),
   }
   const file = join(mkdtempSync(join(tmpdir(), 'corral-log-')), 'log.json')
   const config = configSchema.parse({
@@ -121,6 +125,7 @@ export async function startClosedGateway({
     async close() {
       await app.close(0)
       await node.close()
+      keepOutput(`log-${process.pid}-${port}`, readFileSync(file, 'utf8'))
     },
   }
 }

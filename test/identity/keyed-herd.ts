@@ -1,23 +1,19 @@
-/** Whole gateways in keys mode on one embedded store (as replicas on one Postgres), before simulated nodes; all ends with the test. */
+/** Whole gateways in keys mode on one store (embedded: the same for all of them), before simulated nodes; all ends with the test. */
 import { onTestFinished } from 'vitest'
 
 import { type App, type AppStores, createApp } from '../../src/app.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { openPrincipal } from '../../src/core/principal.ts'
-import { migrations } from '../../src/migrations.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 import type { SimNode, SimNodeOptions } from '../../src/sim/node.ts'
-import { migrate } from '../../src/store/migrate.ts'
-import { createRedis } from '../../src/store/redis.ts'
-import { redisOptions } from '../../src/store/redis-options.ts'
 import type { Identity } from '../../src/identity/identity.ts'
+import type { RedisStore } from '../../src/store/redis-store.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import { ask, type Reply } from '../fleet/ask.ts'
-import { embeddedOn } from '../store/stores.ts'
-import { embeddedFolder } from '../support/postgres-embedded.ts'
 import { until } from '../support/gateway.ts'
 import { operatorAct, secret, wish } from './fixture.ts'
+import { connectRedis, embeddedPlace, type Place, type Stores } from './places.ts'
 
 export interface KeyedGateway {
   readonly url: string
@@ -40,7 +36,10 @@ export interface KeyedHerdOptions {
   readonly nodes?: readonly (SimNodeOptions & { readonly group?: string })[]
   /** Gateways; default 1. */
   readonly replicas?: number
-  readonly redisUrl?: string
+  /** Default: embedded. */
+  readonly place?: Place
+  /** In place of the place's own; null: none. */
+  readonly redisUrl?: string | null
   /** What stands before the store of all gateways. */
   readonly before?: (store: OpenableDatabase) => OpenableDatabase
   /** What stands before the node of a URL: its own URL. */
@@ -49,15 +48,19 @@ export interface KeyedHerdOptions {
 }
 
 export async function startKeyedHerd(options: KeyedHerdOptions = {}): Promise<KeyedHerd> {
-  const { nodes = [{}], replicas = 1, redisUrl, before = (store) => store, beforeNode = async (url) => url, sections = {} } = options
+  const {
+    nodes = [{}],
+    replicas = 1,
+    place = embeddedPlace,
+    redisUrl,
+    before = (store) => store,
+    beforeNode = async (url) => url,
+    sections = {},
+  } = options
   const herd = await createHerd({ speed: 50, nodes })
-  const database = embeddedOn(await embeddedFolder())
-  await database.open()
-  await migrate(database, migrations, systemClock)
-  onTestFinished(async () => {
-    await database.close()
-    await herd.close()
-  })
+  const stores = await place.newStores()
+  const database = await connected(stores)
+  onTestFinished(() => herd.close())
   const urls = await Promise.all(herd.nodes.map(({ url }) => beforeNode(url)))
   const { fleet = {}, http = {}, identity = {}, limits = {}, ...rest } = sections
   const config = configSchema.parse({
@@ -70,8 +73,17 @@ export async function startKeyedHerd(options: KeyedHerdOptions = {}): Promise<Ke
     fleet: { ...fleet, nodes: herd.nodes.map(({ name }, index) => ({ url: urls[index], name, ...groupOf(nodes[index]?.group) })) },
   })
   const gateways: KeyedGateway[] = []
-  for (let index = 0; index < replicas; index += 1) gateways.push(await startReplica(config, before(database), redisUrl))
+  for (let index = 0; index < replicas; index += 1) {
+    const redis = await connectRedis(redisUrl === undefined ? stores.redisUrl : redisUrl)
+    gateways.push(await startReplica(config, before(await connected(stores)), redis))
+  }
   return { sims: herd.nodes, database, gateways }
+}
+
+async function connected(stores: Stores): Promise<OpenableDatabase> {
+  const database = await stores.connect()
+  onTestFinished(() => database.close())
+  return database
 }
 
 function groupOf(group: string | undefined): { group?: string } {
@@ -81,11 +93,9 @@ function groupOf(group: string | undefined): { group?: string } {
 async function startReplica(
   config: ReturnType<typeof configSchema.parse>,
   database: OpenableDatabase,
-  redisUrl: string | undefined,
+  redis: RedisStore | null,
 ): Promise<KeyedGateway> {
-  const redis =
-    redisUrl === undefined ? null : createRedis(redisOptions.parse({ url: redisUrl }), { clock: systemClock, random: Math.random })
-  const stores: AppStores = { secret, database, redis, start: async () => redis?.start(), close: async () => redis?.close() }
+  const stores: AppStores = { secret, database, redis, start: () => Promise.resolve(), close: async () => redis?.close() }
   const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()
   onTestFinished(() => app.close(0))
@@ -93,7 +103,6 @@ async function startReplica(
   const { identity } = app
   if (identity === null) throw new Error('no identity')
   await until(() => app.fleet.nodes.every(({ modelsKnown }) => modelsKnown), 'every node was probed')
-  if (redis !== null) await until(() => redis.state === 'up', 'Redis is there')
   const url = `http://127.0.0.1:${port}`
   return {
     url,

@@ -9,11 +9,12 @@ import { until } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
 import { operatorAct } from './fixture.ts'
 import { type KeyedGateway, type KeyedHerdOptions, startKeyedHerd } from './keyed-herd.ts'
+import { describePlaces, type Place } from './places.ts'
 
 const idOf = (text: string): string => text.slice(7, 19)
 
-async function twoReplicas(options: KeyedHerdOptions = {}): Promise<[KeyedGateway, KeyedGateway]> {
-  const { gateways } = await startKeyedHerd({ replicas: 2, ...options })
+async function twoReplicas(place: Place, options: KeyedHerdOptions = {}): Promise<[KeyedGateway, KeyedGateway]> {
+  const { gateways } = await startKeyedHerd({ replicas: 2, place, ...options })
   const [a, b] = gateways
   if (a === undefined || b === undefined) throw new Error('not two')
   return [a, b]
@@ -35,31 +36,33 @@ async function refusedAt([a, b]: readonly [KeyedGateway, KeyedGateway], onRevoke
   }
 }
 
-test('with Redis the other replica hears of a revoked key, and needs no look into the store to stop serving it', async () => {
-  const redis = await startRedis()
-  let isAway = false
-  const before = (store: OpenableDatabase): OpenableDatabase => ({
-    kind: store.kind,
-    open: () => store.open(),
-    connections: () => store.connections(),
-    tx: (...asked) => (isAway ? Promise.reject(new CorralError('store_unavailable', 'the store is away')) : store.tx(...asked)),
-    close: () => store.close(),
+describePlaces((place) => {
+  test('with Redis the other replica hears of a revoked key, and needs no look into the store to stop serving it', async () => {
+    const redis = await startRedis()
+    let isAway = false
+    const before = (store: OpenableDatabase): OpenableDatabase => ({
+      kind: store.kind,
+      open: () => store.open(),
+      connections: () => store.connections(),
+      tx: (...asked) => (isAway ? Promise.reject(new CorralError('store_unavailable', 'the store is away')) : store.tx(...asked)),
+      close: () => store.close(),
+    })
+    const replicas = await twoReplicas(place, { redisUrl: redis.url, before })
+    // What was known of the key counts no more, and what it is now cannot be asked.
+    expect(await refusedAt(replicas, () => (isAway = true))).toBe(503)
   })
-  const replicas = await twoReplicas({ redisUrl: redis.url, before })
-  // What was known of the key counts no more, and what it is now cannot be asked.
-  expect(await refusedAt(replicas, () => (isAway = true))).toBe(503)
-})
 
-test('with Redis stalled the look each second finds it, and a revocation waits for nothing', async () => {
-  const redis = await startRedis()
-  const replicas = await twoReplicas({ redisUrl: redis.url })
-  redis.freeze()
-  expect(await refusedAt(replicas)).toBe(401)
-  redis.thaw()
-  await until(() => replicas.every(({ redisState }) => redisState() === 'up'), 'Redis is back', 10_000)
-  expect(await refusedAt(replicas)).toBe(401)
-})
+  test('with Redis stalled the look each second finds it, and a revocation waits for nothing', async () => {
+    const redis = await startRedis()
+    const replicas = await twoReplicas(place, { redisUrl: redis.url })
+    redis.freeze()
+    expect(await refusedAt(replicas)).toBe(401)
+    redis.thaw()
+    await until(() => replicas.every(({ redisState }) => redisState() === 'up'), 'Redis is back', 10_000)
+    expect(await refusedAt(replicas)).toBe(401)
+  })
 
-test('without Redis too', async () => {
-  expect(await refusedAt(await twoReplicas())).toBe(401)
+  test('without Redis too', async () => {
+    expect(await refusedAt(await twoReplicas(place, { redisUrl: null }))).toBe(401)
+  })
 })

@@ -21,6 +21,7 @@ import { routes, unknownRouteFor } from '../../src/wire/routes.ts'
 import { makeFleet } from '../observe/fleet-fixture.ts'
 import { operatorAct } from './fixture.ts'
 import { type ClosedGateway, startClosedGateway } from './gateway.ts'
+import { describePlaces } from './places.ts'
 import { inventory } from './route-inventory.ts'
 
 interface Listed {
@@ -31,10 +32,6 @@ interface Listed {
 }
 
 let gateway: ClosedGateway
-beforeAll(async () => {
-  gateway = await startClosedGateway()
-})
-afterAll(() => gateway.close())
 
 function ollamaRoutes(): Listed[] {
   const known = [...routes, unknownRouteFor('/api/x'), unknownRouteFor('/v1/x')]
@@ -118,10 +115,6 @@ function lineOf({ method, pattern, asks }: Listed): string {
   return `${method} ${pattern}: ${asks}`
 }
 
-test('every route stands in the inventory with what it asks for, and nothing else does', () => {
-  expect([...ollamaRoutes(), ...ownRoutes(), ...askedRoutes()].map(lineOf).toSorted()).toEqual(inventory.toSorted())
-})
-
 test.each(['/admin', '/admin/', '/admin/anything', '/metrics/', '/livez/', '/Livez', '/admin/keys/../fleet', '/admin/keysx', '/'])(
   '%s, which is no route, asks for the operator',
   (path) => {
@@ -177,79 +170,90 @@ async function wasLetIn({ method, pattern }: Listed, key: string | null): Promis
   return !(answer.status === 403 && answer.headers['www-authenticate']?.includes('insufficient_scope') === true)
 }
 
-describe('the matrix', () => {
-  const keys = new Map<string, string | null>()
+describePlaces((place) => {
   beforeAll(async () => {
-    for (const tenant of ['acme', 'rival']) await gateway.identity.tenants.put(tenant, { title: `the house of ${tenant}` }, operatorAct)
-    for (const { name, tenant, scopes: granted } of callers) {
-      keys.set(name, tenant === '' ? null : await gateway.key({ tenant, scopes: [...granted], title: `marked ${tenant}` }))
-    }
+    gateway = await startClosedGateway({ place })
+  })
+  afterAll(() => gateway.close())
+
+  test('every route stands in the inventory with what it asks for, and nothing else does', () => {
+    expect([...ollamaRoutes(), ...ownRoutes(), ...askedRoutes()].map(lineOf).toSorted()).toEqual(inventory.toSorted())
   })
 
-  test.each(callers.map((caller) => [caller.name, caller] as const))(
-    '%s is let in where it may, and nowhere else',
-    async (name, caller) => {
-      const wrong: string[] = []
-      for (const route of [...ollamaRoutes(), ...ownRoutes(), ...askedRoutes()]) {
-        const letIn = await wasLetIn(route, keys.get(name) ?? null)
-        if (letIn !== isLetIn(route.asks, caller)) wrong.push(`${lineOf(route)} ${letIn ? 'let in' : 'kept out'}`)
+  describe('the matrix', () => {
+    const keys = new Map<string, string | null>()
+    beforeAll(async () => {
+      for (const tenant of ['acme', 'rival']) await gateway.identity.tenants.put(tenant, { title: `the house of ${tenant}` }, operatorAct)
+      for (const { name, tenant, scopes: granted } of callers) {
+        keys.set(name, tenant === '' ? null : await gateway.key({ tenant, scopes: [...granted], title: `marked ${tenant}` }))
       }
-      expect(wrong).toEqual([])
-    },
-  )
+    })
 
-  test.each([
-    ['acme', 'rival'],
-    ['rival', 'acme'],
-  ])('an admin of %s gets no byte of %s on any route, whatever id he names', async (own, other) => {
-    const key = keys.get(`everything of ${own}`) ?? ''
-    const foreign = (keys.get(`chat of ${other}`) ?? '').slice(7, 19)
-    const mine = (keys.get(`chat of ${own}`) ?? '').slice(7, 19)
-    const headers = ['Content-Type: application/json', `Authorization: Bearer ${key}`]
-    const tries = ownRoutes().flatMap(({ method, pattern }) =>
-      [foreign, mine, other].flatMap((id) =>
-        ['', `?tenant=${other}`].map((query) => ({
-          verb: method === 'ALL' ? 'GET' : method,
-          target: pattern.replace(/:\w+/g, id).replace('*', 'x') + query,
-        })),
-      ),
+    test.each(callers.map((caller) => [caller.name, caller] as const))(
+      '%s is let in where it may, and nowhere else',
+      async (name, caller) => {
+        const wrong: string[] = []
+        for (const route of [...ollamaRoutes(), ...ownRoutes(), ...askedRoutes()]) {
+          const letIn = await wasLetIn(route, keys.get(name) ?? null)
+          if (letIn !== isLetIn(route.asks, caller)) wrong.push(`${lineOf(route)} ${letIn ? 'let in' : 'kept out'}`)
+        }
+        expect(wrong).toEqual([])
+      },
     )
-    let seen = ''
-    for (const { verb, target } of tries) {
-      const answer = await gateway.ask(verb, target, { headers, ...(verb === 'GET' ? {} : { body: '{}' }) })
-      // What he wrote himself may come back in an error.
-      if (answer.status < 400) seen += answer.body
-    }
-    expect(seen).toContain(`marked ${own}`)
-    expect(seen).not.toContain(`marked ${other}`)
-    expect(seen).not.toContain(`"${other}"`)
-    expect(seen).not.toContain(foreign)
-    const after = await gateway.identity.keys.list({ ...operatorAct.by }, other)
-    expect(after.every(({ revokedAt }) => revokedAt === null)).toBe(true)
-  })
 
-  test('keys of two tenants keep their own through 100,000 requests in random order, with revocations in between', async () => {
-    const owned: { text: string; tenant: string; revoked: boolean }[] = []
-    for (let index = 0; index < 60; index += 1) {
-      const tenant = index % 2 === 0 ? 'acme' : 'rival'
-      owned.push({ text: await gateway.key({ tenant }), tenant, revoked: false })
-    }
-    let state = 42
-    const random = (below: number): number => {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-      return Math.floor((state / 2 ** 32) * below)
-    }
-    for (let turn = 0; turn < 100_000; turn += 1) {
-      const owner = owned[random(owned.length)]
-      if (owner === undefined) throw new Error('no owner')
-      if (turn % 2_500 === 2_499) {
-        await gateway.identity.keys.revoke(owner.text.slice(7, 19), 'random', operatorAct)
-        owner.revoked = true
+    test.each([
+      ['acme', 'rival'],
+      ['rival', 'acme'],
+    ])('an admin of %s gets no byte of %s on any route, whatever id he names', async (own, other) => {
+      const key = keys.get(`everything of ${own}`) ?? ''
+      const foreign = (keys.get(`chat of ${other}`) ?? '').slice(7, 19)
+      const mine = (keys.get(`chat of ${own}`) ?? '').slice(7, 19)
+      const headers = ['Content-Type: application/json', `Authorization: Bearer ${key}`]
+      const tries = ownRoutes().flatMap(({ method, pattern }) =>
+        [foreign, mine, other].flatMap((id) =>
+          ['', `?tenant=${other}`].map((query) => ({
+            verb: method === 'ALL' ? 'GET' : method,
+            target: pattern.replace(/:\w+/g, id).replace('*', 'x') + query,
+          })),
+        ),
+      )
+      let seen = ''
+      for (const { verb, target } of tries) {
+        const answer = await gateway.ask(verb, target, { headers, ...(verb === 'GET' ? {} : { body: '{}' }) })
+        // What he wrote himself may come back in an error.
+        if (answer.status < 400) seen += answer.body
       }
-      const verdict = await gateway.identity.authenticate({ kind: 'token', text: owner.text }, { method: 'GET', path: '/', query: '' })
-      const tenant = verdict.kind === 'granted' ? verdict.principal.tenant : null
-      if (tenant !== (owner.revoked ? null : owner.tenant)) throw new Error(`turn ${turn}: ${String(tenant)} for ${owner.tenant}`)
-    }
-    expect(owned.filter(({ revoked }) => revoked).length).toBeGreaterThan(10)
+      expect(seen).toContain(`marked ${own}`)
+      expect(seen).not.toContain(`marked ${other}`)
+      expect(seen).not.toContain(`"${other}"`)
+      expect(seen).not.toContain(foreign)
+      const after = await gateway.identity.keys.list({ ...operatorAct.by }, other)
+      expect(after.every(({ revokedAt }) => revokedAt === null)).toBe(true)
+    })
+
+    test('keys of two tenants keep their own through 100,000 requests in random order, with revocations in between', async () => {
+      const owned: { text: string; tenant: string; revoked: boolean }[] = []
+      for (let index = 0; index < 60; index += 1) {
+        const tenant = index % 2 === 0 ? 'acme' : 'rival'
+        owned.push({ text: await gateway.key({ tenant }), tenant, revoked: false })
+      }
+      let state = 42
+      const random = (below: number): number => {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+        return Math.floor((state / 2 ** 32) * below)
+      }
+      for (let turn = 0; turn < 100_000; turn += 1) {
+        const owner = owned[random(owned.length)]
+        if (owner === undefined) throw new Error('no owner')
+        if (turn % 2_500 === 2_499) {
+          await gateway.identity.keys.revoke(owner.text.slice(7, 19), 'random', operatorAct)
+          owner.revoked = true
+        }
+        const verdict = await gateway.identity.authenticate({ kind: 'token', text: owner.text }, { method: 'GET', path: '/', query: '' })
+        const tenant = verdict.kind === 'granted' ? verdict.principal.tenant : null
+        if (tenant !== (owner.revoked ? null : owner.tenant)) throw new Error(`turn ${turn}: ${String(tenant)} for ${owner.tenant}`)
+      }
+      expect(owned.filter(({ revoked }) => revoked).length).toBeGreaterThan(10)
+    })
   })
 })
