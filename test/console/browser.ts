@@ -52,6 +52,7 @@ interface Violation {
 
 export const wide: Look = { width: 1_280, scheme: 'light' }
 export const narrow: Look = { width: 375, scheme: 'dark' }
+const ultrawide: Look = { width: 2_560, scheme: 'light' }
 
 /** Both widths in both themes. What does not depend on colours is the same in both themes of a width, and looked at in one. */
 const looks: readonly (Look & { readonly rules: Rules })[] = [
@@ -70,6 +71,14 @@ export async function findFaultsInEveryLook(page: Page): Promise<string[]> {
     await takeLook(page, { width, scheme })
     for (const fault of await findFaults(page, rules)) faults.push(`${width} px, ${scheme}: ${fault}`)
   }
+  await takeLook(page, wide)
+  return faults
+}
+
+/** The same on the widest screen that the console is made for. It begins and ends in the look `wide`. */
+export async function findFaultsOnWidestScreen(page: Page): Promise<string[]> {
+  await takeLook(page, ultrawide)
+  const faults = await findFaults(page)
   await takeLook(page, wide)
   return faults
 }

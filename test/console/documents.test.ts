@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { type RagGateway, startRagGateway } from '../rag/rag-gateway.ts'
-import { findFaults, findFaultsInEveryLook, leave, narrow, startBrowser, visit, wide } from './browser.ts'
+import { findFaults, findFaultsInEveryLook, findFaultsOnWidestScreen, leave, narrow, startBrowser, visit, wide } from './browser.ts'
 import { documents, fillHandbook } from './handbook.ts'
 
 let gateway: RagGateway
@@ -47,6 +47,25 @@ test('search and documents show their data without a fault at both widths in bot
   await page.getByRole('link', { name: 'Travel' }).click()
   await page.getByText('Trains are booked').waitFor()
   faults.push(await findFaultsInEveryLook(page))
+  expect(faults.flat()).toEqual([])
+  await leave(visited)
+})
+
+test('on the widest screen none of them, nor the playground, has a fault', { timeout: 120_000 }, async () => {
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  const shown = {
+    'search?q=certificate&in=handbook': 'Why here',
+    documents: 'handbook',
+    'documents?in=handbook': 'Travel',
+    'playground?in=handbook': 'It answers from handbook',
+  }
+  const faults: string[][] = []
+  for (const [path, text] of Object.entries(shown)) {
+    await page.goto(`${gateway.url}/console/${path}`)
+    await page.getByText(text).first().waitFor()
+    faults.push(await findFaultsOnWidestScreen(page))
+  }
   expect(faults.flat()).toEqual([])
   await leave(visited)
 })

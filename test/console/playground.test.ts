@@ -1,5 +1,5 @@
 // The playground in a real browser before a gateway with documents: an answer as it streams, stopped, failed, and cited with its passage marked.
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 
 import { type RagGateway, startRagGateway } from '../rag/rag-gateway.ts'
@@ -77,6 +77,44 @@ test('what has come is shown while the rest is awaited, and stop ends it', { tim
   await page.getByText('stopped').waitFor()
   held.resolve(undefined)
   expect(await page.getByText('and the second half').count()).toBe(0)
+  await leave(visited)
+})
+
+/** Presses Tab until what has the focus is `wanted`, as a person without a mouse does. */
+async function tabTo(page: Page, wanted: Locator): Promise<void> {
+  await wanted.waitFor()
+  for (let presses = 0; presses < 40; presses += 1) {
+    await page.keyboard.press('Tab')
+    if (await wanted.evaluate((element) => element.matches(':focus'))) return
+  }
+  throw new Error(`the keyboard does not come to ${wanted.toString()}`)
+}
+
+test('by keyboard alone one comes to the playground, asks, and stops the answer', { timeout: 60_000 }, async () => {
+  const held = Promise.withResolvers<undefined>()
+  gateway.fleet.script = () => 'The first half, and the second half.'
+  gateway.fleet.atHalf = () => held.promise
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.goto(`${gateway.url}/console/`)
+  await page.getByRole('heading', { name: 'Overview' }).waitFor()
+  await tabTo(page, page.getByRole('navigation').getByRole('link', { name: 'Playground' }))
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Playground' }).waitFor()
+  await page.reload()
+  const skip = page.getByRole('link', { name: 'Skip to content' })
+  await tabTo(page, skip)
+  await page.keyboard.press('Enter')
+  await expect.poll(() => page.locator('main').evaluate((element) => element.matches(':focus'))).toBe(true)
+  await tabTo(page, page.getByLabel('Message'))
+  await page.keyboard.type('Tell me both halves.')
+  await page.keyboard.press('Enter')
+  await page.getByText('The first half').waitFor()
+  await tabTo(page, page.getByRole('button', { name: 'Stop' }))
+  await page.keyboard.press('Enter')
+  await page.getByText('stopped').waitFor()
+  held.resolve(undefined)
+  expect(gateway.fleet.prompted.at(-1)?.question).toBe('Tell me both halves.')
   await leave(visited)
 })
 

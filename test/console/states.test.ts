@@ -79,6 +79,31 @@ test('a request under way shows its model, and is ended from the page', { timeou
   await leave(visited)
 })
 
+test('a request that waits shows its place and when it may start, and is cancelled from the page', { timeout: 120_000 }, async () => {
+  node.script = holdChat
+  const over = new AbortController()
+  const first = await startChat(over.signal)
+  const text = Promise.allSettled([first.text])
+  const body = JSON.stringify({ model: 'small', messages: [{ role: 'user', content: 'and I?' }] })
+  const waiting = fetch(`${gateway.url}/api/chat`, { method: 'POST', body })
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await page.goto(`${gateway.url}/console/requests?phase=queued`)
+  const row = page.getByRole('row', { name: /small:latest/ })
+  await row.getByRole('cell', { name: '#1', exact: true }).waitFor()
+  const columns = await page.getByRole('columnheader').allInnerTexts()
+  expect(await row.getByRole('cell').nth(columns.indexOf('Starts in')).innerText()).toMatch(/^[\d.]+ m?s$/)
+  expect(await findFaultsInEveryLook(page)).toEqual([])
+  await row.getByRole('button', { name: /^Cancel/ }).click()
+  await page.getByText('No request is queued').waitFor()
+  const refused = await waiting
+  expect([refused.ok, await refused.json()]).toMatchObject([false, { error: expect.any(String) }])
+  await page.getByRole('button', { name: 'streaming 1' }).waitFor()
+  over.abort()
+  expect(await text).toMatchObject([{ status: 'rejected', reason: { name: 'AbortError' } }])
+  await leave(visited)
+})
+
 test('a full queue is told where one looks, and to who asks', { timeout: 120_000 }, async () => {
   node.script = holdChat
   const over = new AbortController()

@@ -27,6 +27,8 @@ export interface ScriptedFleet {
   script: (prompted: Prompted) => string
   /** Awaited when half of an answer is out. */
   atHalf: () => Promise<void> | void
+  /** Awaited before an embedding is answered. */
+  atEmbedding: () => Promise<void> | void
   /** Changed: the embedder was pulled anew, in another build. */
   embedBuild: string
   /** False: embedding fails. */
@@ -84,6 +86,7 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     embedded: [] as string[],
     script: quoteAll,
     atHalf: (): Promise<void> | void => undefined,
+    atEmbedding: (): Promise<void> | void => undefined,
     embedBuild: '',
     embeds: true,
     means: (text: string): string => text,
@@ -116,6 +119,7 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
   }
   const answerEmbed = async (outgoing: ServerResponse, body: unknown): Promise<void> => {
     const { input } = embed.parse(body)
+    await fleet.atEmbedding()
     if (!fleet.embeds) return sendJson(outgoing, 500, { error: 'the embedder is down' })
     fleet.embedded.push(...input)
     const embeddings = (await hashEmbedder(input.map(fleet.means), dimensions)).map((vector) => [...vector])

@@ -1,0 +1,145 @@
+// Documents on their way in, in a real browser before a gateway with documents: files and a folder dropped from outside, a job held and let go, and
+// all that failed tried again at once.
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, Locator, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+
+import { mustBe, type RagGateway, startRagGateway } from '../rag/rag-gateway.ts'
+import { findFaultsInEveryLook, leave, startBrowser, visit, type Visit, wide } from './browser.ts'
+
+let gateway: RagGateway
+let browser: Browser
+let visited: Visit
+let page: Page
+beforeAll(async () => {
+  gateway = await startRagGateway()
+  browser = await startBrowser()
+}, 180_000)
+afterAll(async () => {
+  await browser.close()
+  await gateway.close()
+})
+beforeEach(async () => {
+  visited = await visit(browser, wide)
+  page = visited.page
+})
+afterEach(async () => {
+  gateway.fleet.atEmbedding = () => undefined
+  await leave(visited)
+})
+
+/** A new collection, open on the page. */
+async function openCollection(name: string): Promise<void> {
+  mustBe(201, await gateway.ask('POST', '/rag/collections', { body: { name } }))
+  await page.goto(`${gateway.url}/console/documents?in=${name}`)
+  await page.getByText('There is no document yet').waitFor()
+}
+
+/** A folder with a file and a folder with another, and a file beside it; the paths of both. */
+function makeFiles(): readonly [folder: string, file: string] {
+  const place = mkdtempSync(join(tmpdir(), 'corral-drop-'))
+  const folder = join(place, 'notes')
+  mkdirSync(join(folder, 'deep'), { recursive: true })
+  writeFileSync(join(folder, 'bells.md'), '# Bells\n\nA bell is rung at noon.')
+  writeFileSync(join(folder, 'deep', 'lamps.md'), '# Lamps\n\nA lamp is lit at dusk.')
+  writeFileSync(join(place, 'gates.md'), '# Gates\n\nA gate is shut at night.')
+  return [folder, join(place, 'gates.md')]
+}
+
+/** Lets `files` fall on `target`, as a file manager does. */
+async function drop(target: Locator, files: readonly string[]): Promise<void> {
+  const { x = 0, y = 0 } = (await target.boundingBox()) ?? {}
+  const session = await page.context().newCDPSession(page)
+  const data = { items: [], files: [...files], dragOperationsMask: 1 }
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await session.send('Input.dispatchDragEvent', { type, x: x + 5, y: y + 5, data })
+  }
+  await session.detach()
+}
+
+async function documentsOf(collection: string): Promise<string[]> {
+  const { documents } = mustBe(200, await gateway.ask('GET', `/rag/collections/${collection}/documents`)).json as {
+    readonly documents: readonly { readonly id: string }[]
+  }
+  return documents.map(({ id }) => id).toSorted()
+}
+
+async function choose(files: Readonly<Record<string, string>>): Promise<void> {
+  const given = Object.entries(files).map(([name, text]) => ({ name, mimeType: 'text/markdown', buffer: Buffer.from(text) }))
+  await page.getByLabel('Choose files').last().setInputFiles(given)
+}
+
+test('a folder and a file that are dropped become documents under their paths', async () => {
+  await openCollection('dropped')
+  await drop(page.getByText('Drop files or a folder here.'), makeFiles())
+  await page.getByText('3 of 3 sent').waitFor()
+  for (const name of ['Bells', 'Lamps', 'Gates']) await page.getByRole('link', { name }).waitFor()
+  expect(await documentsOf('dropped')).toEqual(['gates.md', 'notes/bells.md', 'notes/deep/lamps.md'])
+  const found = await gateway.ask('POST', '/rag/search', { body: { collection: 'dropped', query: 'lamp dusk', limit: 1 } })
+  expect(found.json['results']).toMatchObject([{ document: { id: 'notes/deep/lamps.md' } }])
+})
+
+test('a folder that is chosen is sent as one that is dropped', async () => {
+  await openCollection('chosen')
+  await page.locator('input[type=file][webkitdirectory]').setInputFiles(makeFiles()[0])
+  await page.getByRole('link', { name: 'Lamps' }).waitFor()
+  await page.getByRole('link', { name: 'Bells' }).waitFor()
+  expect(await documentsOf('chosen')).toEqual(['notes/bells.md', 'notes/deep/lamps.md'])
+})
+
+test('a job under way is paused, stays so, and ends after it is resumed', async () => {
+  // What was embedded before is not asked for again: the words are new ones.
+  const held = Promise.withResolvers<undefined>()
+  gateway.fleet.atEmbedding = () => held.promise
+  await openCollection('held')
+  await choose({ 'bells.md': '# Bells\n\nA bell is held until noon.' })
+  const job = page.getByRole('list', { name: 'Jobs' }).getByRole('listitem').filter({ hasText: 'bells.md' })
+  await job.getByText('running').waitFor()
+  const asked = page.waitForResponse((response) => response.url().endsWith('/pause'))
+  await job.getByRole('button', { name: 'Pause bells.md' }).click()
+  expect((await asked).status()).toBe(200)
+  held.resolve(undefined)
+  await job.getByText('paused').waitFor()
+  await page.getByText('nothing is under way').waitFor()
+  expect(await job.getByRole('button', { name: 'Pause bells.md' }).count()).toBe(0)
+  expect(await findFaultsInEveryLook(page)).toEqual([])
+  expect(await documentsOf('held')).toEqual([])
+  await job.getByRole('button', { name: 'Resume bells.md' }).click()
+  await page.getByRole('link', { name: 'Bells' }).waitFor()
+  expect(await job.count()).toBe(0)
+})
+
+test('all that failed is tried again at once, and nothing else', async () => {
+  await openCollection('failed')
+  const program = '\u007fELF\u0000\u0001\u0002\u0000'
+  await choose({ 'bells.md': '# Bells\n\nA bell is rung at noon.', 'first.bin': program, 'second.bin': `${program}!` })
+  const jobs = page.getByRole('list', { name: 'Jobs' }).getByRole('listitem')
+  const untilFailed = async (): Promise<void> => {
+    for (const name of ['first.bin', 'second.bin']) await jobs.filter({ hasText: name }).getByText('document_unsupported').waitFor()
+  }
+  await untilFailed()
+  await page.getByRole('link', { name: 'Bells' }).waitFor()
+  const before = await endsOf('failed')
+  const retried = page.waitForResponse((response) => response.url().endsWith('/retry-failed'))
+  await page.getByRole('button', { name: 'Retry all failed' }).click()
+  expect(await (await retried).json()).toEqual({ retried: 2 })
+  await expect
+    .poll(async () => {
+      const after = await endsOf('failed')
+      return Object.keys(after)
+        .filter((name) => after[name] !== before[name] && after[name] !== null)
+        .toSorted()
+    })
+    .toEqual(['first.bin', 'second.bin'])
+  await untilFailed()
+})
+
+/** When each job of a collection came to its end, by its document. */
+async function endsOf(collection: string): Promise<Record<string, string | null>> {
+  const { jobs } = mustBe(200, await gateway.ask('GET', `/rag/jobs?collection=${collection}`)).json as {
+    readonly jobs: readonly { readonly document: string; readonly finishedAt: string | null }[]
+  }
+  return Object.fromEntries(jobs.map(({ document, finishedAt }) => [document, finishedAt]))
+}
