@@ -4,6 +4,7 @@ import { describe, expect, it, test } from 'vitest'
 import { defaultModels } from '../../src/sim/model.ts'
 import { chatBody } from '../fleet/ask.ts'
 import { type KeyedGateway, startKeyedHerd } from '../identity/keyed-herd.ts'
+import { describePlaces, type Place } from '../identity/places.ts'
 import { newCall, take, type Taken } from './ask.ts'
 import { cached, type Cached, chat, settle } from './cached.ts'
 import { setup } from './embedding-setup.ts'
@@ -82,48 +83,50 @@ describe('an answer of one group', () => {
   })
 })
 
-describe('two groups whose nodes hold one name at two digests', () => {
-  it('each get their own build’s answers, cached apart', async () => {
-    const { gateway, nodes } = await twoBuilds()
-    const scopes = ['chat'] as const
-    const keys = { red: await gateway.key({ nodeGroup: 'red', scopes }), blue: await gateway.key({ nodeGroup: 'blue', scopes }) }
-    const body = chatBody({ stream: false, options: { temperature: 0 } })
-    const seen: string[] = []
-    for (const key of [keys.red, keys.blue, keys.red, keys.blue]) {
-      const { headers, node } = await gateway.ask('/api/chat', key, body)
-      seen.push(`${String(headers['x-corral-cache'])} ${node ?? ''}`.trim())
-    }
-    expect(seen).toEqual([`miss ${nodes.red}`, `miss ${nodes.blue}`, 'hit', 'hit'])
+describePlaces((place) => {
+  describe('two groups whose nodes hold one name at two digests', () => {
+    it('each get their own build’s answers, cached apart', async () => {
+      const { gateway, nodes } = await twoBuilds(place)
+      const scopes = ['chat'] as const
+      const keys = { red: await gateway.key({ nodeGroup: 'red', scopes }), blue: await gateway.key({ nodeGroup: 'blue', scopes }) }
+      const body = chatBody({ stream: false, options: { temperature: 0 } })
+      const seen: string[] = []
+      for (const key of [keys.red, keys.blue, keys.red, keys.blue]) {
+        const { headers, node } = await gateway.ask('/api/chat', key, body)
+        seen.push(`${String(headers['x-corral-cache'])} ${node ?? ''}`.trim())
+      }
+      expect(seen).toEqual([`miss ${nodes.red}`, `miss ${nodes.blue}`, 'hit', 'hit'])
+    })
+
+    it('serve a key that is off nothing stored, over the wire too', async () => {
+      const { gateway } = await twoBuilds(place)
+      const scopes = ['chat'] as const
+      const usual = await gateway.key({ nodeGroup: 'red', scopes })
+      const off = await gateway.key({ nodeGroup: 'red', scopes, cache: 'off' })
+      const on = await gateway.key({ nodeGroup: 'red', scopes, cache: 'on' })
+      const pinned = chatBody({ stream: false, options: { temperature: 0 } })
+      const vague = chatBody({ stream: false, options: { num_predict: 400 } })
+      const role = async (key: string, body: unknown, headers = {}): Promise<unknown> =>
+        (await gateway.ask('/api/chat', key, body, headers)).headers['x-corral-cache']
+      expect(await role(usual, pinned)).toBe('miss')
+      expect(await role(off, pinned, { 'x-corral-cache': 'on' })).toBe('bypass')
+      expect(await role(usual, vague)).toBe('bypass')
+      expect([await role(on, vague), await role(on, vague)]).toEqual(['miss', 'hit'])
+    })
   })
 
-  it('serve a key that is off nothing stored, over the wire too', async () => {
-    const { gateway } = await twoBuilds()
-    const scopes = ['chat'] as const
-    const usual = await gateway.key({ nodeGroup: 'red', scopes })
-    const off = await gateway.key({ nodeGroup: 'red', scopes, cache: 'off' })
-    const on = await gateway.key({ nodeGroup: 'red', scopes, cache: 'on' })
-    const pinned = chatBody({ stream: false, options: { temperature: 0 } })
-    const vague = chatBody({ stream: false, options: { num_predict: 400 } })
-    const role = async (key: string, body: unknown, headers = {}): Promise<unknown> =>
-      (await gateway.ask('/api/chat', key, body, headers)).headers['x-corral-cache']
-    expect(await role(usual, pinned)).toBe('miss')
-    expect(await role(off, pinned, { 'x-corral-cache': 'on' })).toBe('bypass')
-    expect(await role(usual, vague)).toBe('bypass')
-    expect([await role(on, vague), await role(on, vague)]).toEqual(['miss', 'hit'])
+  test('a key gets its mode through the admin API, which takes no other word', async () => {
+    const { gateway } = await twoBuilds(place)
+    const admin = await gateway.key({ scopes: ['admin', 'chat'] })
+    const make = (cache: unknown) => gateway.ask('/admin/keys', admin, { scopes: ['chat'], cache })
+    const made = await make('off')
+    expect([made.status, JSON.parse(made.text).cache]).toEqual([201, 'off'])
+    const body = chatBody({ options: { temperature: 0 } })
+    const reply = await gateway.ask('/api/chat', JSON.parse(made.text).key, body)
+    expect(reply.headers['cache-status']).toBe('corral;fwd=bypass;detail=off')
+    expect(JSON.parse((await make(null)).text).cache).toBeNull()
+    expect((await make('sometimes')).status).toBe(400)
   })
-})
-
-test('a key gets its mode through the admin API, which takes no other word', async () => {
-  const { gateway } = await twoBuilds()
-  const admin = await gateway.key({ scopes: ['admin', 'chat'] })
-  const make = (cache: unknown) => gateway.ask('/admin/keys', admin, { scopes: ['chat'], cache })
-  const made = await make('off')
-  expect([made.status, JSON.parse(made.text).cache]).toEqual([201, 'off'])
-  const body = chatBody({ options: { temperature: 0 } })
-  const reply = await gateway.ask('/api/chat', JSON.parse(made.text).key, body)
-  expect(reply.headers['cache-status']).toBe('corral;fwd=bypass;detail=off')
-  expect(JSON.parse((await make(null)).text).cache).toBeNull()
-  expect((await make('sometimes')).status).toBe(400)
 })
 
 interface TwoBuilds {
@@ -131,7 +134,7 @@ interface TwoBuilds {
   readonly nodes: { readonly red: string; readonly blue: string }
 }
 
-async function twoBuilds(): Promise<TwoBuilds> {
+async function twoBuilds(place: Place): Promise<TwoBuilds> {
   const [model] = defaultModels
   if (model === undefined) throw new Error('no model')
   const { gateways, sims } = await startKeyedHerd({
@@ -139,6 +142,7 @@ async function twoBuilds(): Promise<TwoBuilds> {
       { group: 'red', models: [{ ...model, digest: 'a'.repeat(64) }] },
       { group: 'blue', models: [{ ...model, digest: 'b'.repeat(64) }] },
     ],
+    place,
     sections: { cache: {} },
   })
   const [gateway] = gateways
