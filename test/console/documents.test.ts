@@ -110,6 +110,41 @@ test('a hit is shown with the section around it when asked for', { timeout: 60_0
   await leave(visited)
 })
 
+test('what was found is narrowed down by its metadata, which stands in the address', { timeout: 60_000 }, async () => {
+  await gateway.collection('policies', {})
+  const metadata = {
+    'a.txt': { team: 'sales', year: 2025, tags: ['travel', 'cost'] },
+    'b.txt': { team: 'sales', year: 2024, tags: ['travel'] },
+    'c.txt': { team: 'support', year: 2025, tags: [] },
+  }
+  for (const [id, each] of Object.entries(metadata)) await gateway.put('policies', id, `A policy of ${id}.`, { metadata: each })
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  const found = page.getByRole('list', { name: 'Results' }).getByRole('listitem')
+  await page.goto(`${gateway.url}/console/search?q=policy&in=policies&mode=keyword`)
+  const facet = (field: string) => page.getByRole('group', { name: field, exact: true }).getByRole('button')
+  await facet('team').first().waitFor()
+  expect([await facet('team').allTextContents(), await facet('year').allTextContents(), await facet('tags').allTextContents()]).toEqual([
+    ['sales 2', 'support 1'],
+    ['2025 2', '2024 1'],
+    ['travel 2', 'cost 1'],
+  ])
+  expect(await findFaultsInEveryLook(page)).toEqual([])
+  await facet('year').filter({ hasText: '2025' }).click()
+  await expect.poll(() => found.count()).toBe(2)
+  await facet('tags').filter({ hasText: 'travel' }).click()
+  await expect.poll(() => found.count()).toBe(1)
+  await page.reload()
+  await found.getByRole('link', { name: 'a.txt' }).waitFor()
+  expect(await found.count()).toBe(1)
+  expect(await findFaults(page)).toEqual([])
+  await page.getByRole('button', { name: 'Without tags: travel' }).click()
+  await expect.poll(() => found.count()).toBe(2)
+  await page.goBack()
+  await expect.poll(() => found.count()).toBe(1)
+  await leave(visited)
+})
+
 test('a search again is answered from the cache and says so', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, wide)
   const { page } = visited

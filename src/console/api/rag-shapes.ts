@@ -63,9 +63,19 @@ export interface Span {
   readonly end: number
 }
 
+/** One condition on the metadata of documents; several are an AND. */
+export interface Condition {
+  readonly field: string
+  readonly op: 'eq' | 'contains'
+  readonly value: string | number | boolean
+}
+
+/** Fields of metadata with their values, most frequent first. */
+export type Facets = Readonly<Record<string, readonly { readonly value: string; readonly count: number }[]>>
+
 export interface Hit {
   readonly collection: string
-  readonly document: DocumentHead
+  readonly document: DocumentHead & { readonly metadata: Readonly<Record<string, unknown>> }
   readonly chunk: Span & {
     readonly id: string
     readonly text: string
@@ -82,6 +92,7 @@ export interface Hit {
 
 export interface Found {
   readonly results: readonly Hit[]
+  readonly facets: Facets
   readonly timings: Readonly<Record<'embedMs' | 'keywordMs' | 'vectorMs' | 'fuseMs' | 'rerankMs' | 'totalMs', number>>
   readonly explain?: readonly string[]
   readonly cached: boolean

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 
 import { ask } from '../api/client.ts'
-import type { Found } from '../api/rag-shapes.ts'
+import type { Condition, Found } from '../api/rag-shapes.ts'
 import { formatCount, formatMs } from '../format.ts'
 import { CollectionPicker } from '../parts/collection-picker.tsx'
 import { Fact } from '../parts/fact.tsx'
@@ -14,6 +14,7 @@ import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Link, navigate, useLocation } from '../router.tsx'
 import { useCollections } from './collections.ts'
+import { Narrowing } from './search-facets.tsx'
 import { HitList } from './search-hits.tsx'
 
 const modes = [
@@ -31,6 +32,19 @@ interface Wish {
   readonly perDocument: boolean
   readonly section: boolean
   readonly explain: boolean
+  readonly filter: readonly Condition[]
+}
+
+/** The conditions of an address, each as the API takes it; what was mistyped is none. */
+function readFilter(texts: readonly string[]): Condition[] {
+  return texts.flatMap((text) => {
+    try {
+      const condition: Condition = JSON.parse(text)
+      return [condition]
+    } catch {
+      return []
+    }
+  })
 }
 
 function readWish(query: URLSearchParams): Wish {
@@ -42,10 +56,11 @@ function readWish(query: URLSearchParams): Wish {
     perDocument: query.has('per'),
     section: query.has('section'),
     explain: !query.has('plain'),
+    filter: readFilter(query.getAll('filter')),
   }
 }
 
-function addressOf({ query, collections, mode, limit, perDocument, section, explain }: Wish): string {
+function addressOf({ query, collections, mode, limit, perDocument, section, explain, filter }: Wish): string {
   const parameters = new URLSearchParams({ q: query })
   for (const name of collections) parameters.append('in', name)
   if (mode !== 'hybrid') parameters.set('mode', mode)
@@ -53,6 +68,7 @@ function addressOf({ query, collections, mode, limit, perDocument, section, expl
   if (perDocument) parameters.set('per', '1')
   if (section) parameters.set('section', '1')
   if (!explain) parameters.set('plain', '1')
+  for (const condition of filter) parameters.append('filter', JSON.stringify(condition))
   return `search?${parameters.toString()}`
 }
 
@@ -79,6 +95,9 @@ export default function Search() {
       <Loaded read={collections} what="collections">
         {(all) => <SearchForm key={query.toString()} wish={wish} collections={all} />}
       </Loaded>
+      {isAsked ? (
+        <Narrowing {...wish} hits={search.data?.results ?? []} onFilter={(filter) => navigate(addressOf({ ...wish, filter }))} />
+      ) : null}
       {isAsked ? (
         <Loaded read={search} what="results">
           {(answer) => <Results answer={answer} wish={wish} />}
