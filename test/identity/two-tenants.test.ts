@@ -2,10 +2,13 @@
 // What the first one has carries marks that the second one never sends, so a mark in an answer is a leak.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import { scopes } from '../../src/core/principal.ts'
-import { type Api, mustBe, type RagGateway, startRagGateway } from '../rag/rag-gateway.ts'
+import { seeded } from '../cache/tenant-walk.ts'
+import { type Api, mustBe, type RagGateway, startRagApp } from '../rag/rag-app.ts'
 import { chatModel, embedModel, quoteAll } from '../rag/scripted-fleet.ts'
 import { operatorAct } from './fixture.ts'
+import { connectRedis, describePlaces, type Place } from './places.ts'
 import { inventory } from './route-inventory.ts'
 
 const owner = 'acme'
@@ -31,16 +34,21 @@ let cachedOfOwner: unknown
 
 const asOwner = (method: string, path: string, body?: unknown): Promise<Api> => gateway.ask(method, path, { body, key: ownerKey })
 
-beforeAll(async () => {
-  gateway = await startRagGateway({ identity: { mode: 'keys' }, config: { limits: { usage: { texts: { keep: 'all' } } } } })
+async function prepare(place: Place): Promise<void> {
+  const stores = await place.newStores()
+  gateway = await startRagApp({
+    database: await stores.connect(),
+    redis: await connectRedis(stores.redisUrl),
+    identity: { mode: 'keys' },
+    config: { limits: { usage: { texts: { keep: 'all' } } } },
+  })
   gateway.fleet.script = (prompted) => (prompted.passages.length === 0 ? 'An answer.' : quoteAll(prompted))
   const { identity } = gateway.app
   for (const tenant of [owner, stranger]) await identity?.tenants.put(tenant, { title: tenant === owner ? `${inTitle}` : '' }, operatorAct)
   ownerKey = await gateway.key({ tenant: owner, scopes: [...scopes], title: `${inTitle}` })
   strangerKey = await gateway.key({ tenant: stranger, scopes: [...scopes] })
   ids = [collection, document, assistant, owner, ownerKey.slice(7, 19), ...(await fillOwner())]
-})
-afterAll(() => gateway.close())
+}
 
 /** Gives the owner one of everything; the ids that were made on the way. */
 async function fillOwner(): Promise<string[]> {
@@ -124,47 +132,128 @@ async function countCached(): Promise<unknown> {
   return mustBe(200, await gateway.ask('POST', '/admin/cache/purge', { body: { tenant: owner }, key })).json['memory']
 }
 
-test('an equal request of the other tenant is no hit, and reaches a node', async () => {
-  const before = gateway.fleet.prompted.length
-  const body = { ...pinnedChat, messages: [{ role: 'user', content: 'asked by both' }] }
-  const mine = await asOwner('POST', '/api/chat', body)
-  const again = await asOwner('POST', '/api/chat', body)
-  const theirs = await gateway.ask('POST', '/api/chat', { body, key: strangerKey })
-  expect([mine, again, theirs].map(({ headers }) => headers.get('x-corral-cache'))).toEqual(['miss', 'hit', 'miss'])
-  expect(gateway.fleet.prompted.length - before).toBe(2)
-  cachedOfOwner = await countCached()
-  expect(cachedOfOwner).toBeGreaterThan(3)
-})
+/** How long the random requests go on: the machine decides how many fit, some thousands where it has nothing else to do. */
+const walkMs = 10_000
 
-test.each(inventory)('%s: nothing of the other tenant comes back, whatever it is called', async (line) => {
-  const tries = triesOf(line, ids)
-  const isNamed = /^\S+ \/(?:rag|admin)\/\S*\/:\w/.test(line) && !line.startsWith('PUT')
-  expect(tries.length).toBeGreaterThan(0)
-  for (const { method, path, body } of tries) {
-    for (const query of method === 'GET' ? ['', `?tenant=${owner}`, `?collection=${collection}`] : ['']) {
-      const answer = await gateway.ask(method, path + query, { body, key: strangerKey })
-      const words = wordsOf(answer)
-      expect([`${method} ${path}${query}`, marks.filter((mark) => words.includes(mark))]).toEqual([`${method} ${path}${query}`, []])
-      // A route that does not name the owner's things says nothing of them, not even that they are there.
-      const isBlind = body === undefined && query === '' && !path.includes(owner) && ids.every((id) => !path.includes(id))
-      if (isBlind) expect([path, ids.filter((id) => words.includes(id))]).toEqual([path, []])
-      if (isNamed) expect([`${method} ${path}`, answer.status >= 400]).toEqual([`${method} ${path}`, true])
+/** Requests in random order, eight at a time, whose answers carry a mark of whoever asked first. */
+async function walk(): Promise<{ readonly asked: number; readonly leaks: readonly string[] }> {
+  const random = seeded(7)
+  const callers = await Promise.all(
+    ['tulip', 'dahlia'].map(async (tenant) => ({ mark: `MARK-${tenant}`, key: await gateway.key({ tenant, scopes: [...scopes] }) })),
+  )
+  const leaks: string[] = []
+  let asked = 0
+  for (const { mark, key } of callers) await gateway.collection('shared-name', { one: `The plan of ${mark} begins in May.` }, { key })
+  const endMs = systemClock.nowMs() + walkMs
+  const wander = async (): Promise<void> => {
+    while (systemClock.nowMs() < endMs) {
+      const own = callers[Math.floor(random() * callers.length)]
+      const move = moves[Math.floor(random() * moves.length)]
+      if (own === undefined || move === undefined) throw new Error('nobody, or nothing')
+      const { method, path, body } = move(Math.floor(random() * 20), own.mark)
+      const words = wordsOf(await gateway.ask(method, path, { key: own.key, ...(body === undefined ? {} : { body }) }))
+      asked += 1
+      leaks.push(
+        ...callers.filter(({ mark }) => mark !== own.mark && words.includes(mark)).map(({ mark }) => `${mark} in ${method} ${path}`),
+      )
     }
   }
-})
+  await Promise.all(Array.from({ length: 8 }, wander))
+  return { asked, leaks }
+}
 
-test('afterwards the owner has everything, as it was', async () => {
-  const kept = mustBe(200, await asOwner('GET', `/rag/collections/${collection}/documents/${document}/text`))
-  expect(kept.text).toContain(inText)
-  expect(mustBe(200, await asOwner('GET', `/rag/collections/${collection}/documents/${document}`)).text).toContain(inMetadata)
-  expect(mustBe(200, await asOwner('GET', `/rag/assistants/${assistant}`)).text).toContain(inInstructions)
-  const { id } = { id: ids.find((one) => one.length > 20) ?? '' }
-  const { text } = mustBe(200, await asOwner('GET', `/rag/answers/${id}/feedback`))
-  expect(text).toContain(inComment)
-  expect(text).not.toContain('down')
-  const { keys } = mustBe(200, await asOwner('GET', '/admin/keys')).json
-  expect(keys).toEqual([expect.objectContaining({ title: inTitle, revokedAt: null })])
-  expect(mustBe(200, await asOwner('GET', '/admin/tenants')).text).toContain(inTitle)
-  expect(mustBe(200, await asOwner('GET', '/admin/requests/history')).text).toContain(ids.at(-2) ?? '')
-  expect(await countCached()).toBe(cachedOfOwner)
+/** What either may ask for: `number` picks one of twenty, so that both ask for the same again and again. */
+const moves: readonly ((number: number, mark: string) => Try)[] = [
+  (number) => ({ method: 'POST', path: '/api/chat', body: { ...pinnedChat, messages: [{ role: 'user', content: `question ${number}` }] } }),
+  (number, mark) => ({
+    method: 'POST',
+    path: '/api/chat',
+    body: { ...pinnedChat, messages: [{ role: 'user', content: `${mark} ${number}` }] },
+  }),
+  (number) => ({ method: 'POST', path: '/api/embed', body: { ...embedding, input: [`text ${number}`, 'a text that both embed'] } }),
+  () => ({ method: 'POST', path: '/rag/search', body: { collection: 'shared-name', query: question } }),
+  () => ({ method: 'POST', path: '/rag/chat', body: { ...ragChat, collection: 'shared-name' } }),
+  (number, mark) => ({
+    method: 'PUT',
+    path: `/rag/assistants/aide-${number}`,
+    body: { collections: ['shared-name'], model: chatModel, prompt: mark },
+  }),
+  (number) => ({ method: 'GET', path: `/rag/assistants/aide-${number}` }),
+  () => ({ method: 'GET', path: '/rag/collections/shared-name/documents/one/text' }),
+  () => ({ method: 'GET', path: '/rag/jobs' }),
+  () => ({ method: 'GET', path: '/admin/keys' }),
+  () => ({ method: 'GET', path: '/admin/requests/history?limit=20' }),
+  () => ({ method: 'GET', path: '/admin/usage?by=subject,model' }),
+  () => ({ method: 'GET', path: '/api/tags' }),
+]
+
+describePlaces((place) => {
+  beforeAll(() => prepare(place))
+  afterAll(() => gateway.close())
+
+  test(
+    'two tenants who ask at random for the same things by the same names never get a byte of each other',
+    { timeout: 2 * walkMs + 60_000 },
+    async () => {
+      const { asked, leaks } = await walk()
+      expect(leaks).toEqual([])
+      expect(asked).toBeGreaterThan(100)
+    },
+  )
+
+  test('an equal request of the other tenant is no hit, and reaches a node', async () => {
+    const before = gateway.fleet.prompted.length
+    const body = { ...pinnedChat, messages: [{ role: 'user', content: 'asked by both' }] }
+    const mine = await asOwner('POST', '/api/chat', body)
+    const again = await asOwner('POST', '/api/chat', body)
+    const theirs = await gateway.ask('POST', '/api/chat', { body, key: strangerKey })
+    expect([mine, again, theirs].map(({ headers }) => headers.get('x-corral-cache'))).toEqual(['miss', 'hit', 'miss'])
+    expect(gateway.fleet.prompted.length - before).toBe(2)
+    cachedOfOwner = await countCached()
+    expect(cachedOfOwner).toBeGreaterThan(3)
+  })
+
+  test.each(inventory)('%s: nothing of the other tenant comes back, whatever it is called', async (line) => {
+    const tries = triesOf(line, ids)
+    const isNamed = /^\S+ \/(?:rag|admin)\/\S*\/:\w/.test(line) && !line.startsWith('PUT')
+    expect(tries.length).toBeGreaterThan(0)
+    for (const { method, path, body } of tries) {
+      for (const query of method === 'GET' ? ['', `?tenant=${owner}`, `?collection=${collection}`] : ['']) {
+        const answer = await gateway.ask(method, path + query, { body, key: strangerKey })
+        const words = wordsOf(answer)
+        expect([`${method} ${path}${query}`, marks.filter((mark) => words.includes(mark))]).toEqual([`${method} ${path}${query}`, []])
+        // A route that does not name the owner's things says nothing of them, not even that they are there.
+        const isBlind = body === undefined && query === '' && !path.includes(owner) && ids.every((id) => !path.includes(id))
+        if (isBlind) expect([path, ids.filter((id) => words.includes(id))]).toEqual([path, []])
+        if (isNamed) expect([`${method} ${path}`, answer.status >= 400]).toEqual([`${method} ${path}`, true])
+      }
+    }
+  })
+
+  test.each(scopes.map((scope) => [scope] as const))(
+    'a stranger who has the scope %s alone gets nothing of it on any route',
+    async (scope) => {
+      const key = await gateway.key({ tenant: stranger, scopes: [scope] })
+      for (const [index, { method, path, body }] of inventory.flatMap((line) => triesOf(line, ids).slice(0, 2)).entries()) {
+        const words = wordsOf(await gateway.ask(method, path, { body, key }))
+        expect([index, `${method} ${path}`, marks.filter((mark) => words.includes(mark))]).toEqual([index, `${method} ${path}`, []])
+      }
+    },
+  )
+
+  test('afterwards the owner has everything, as it was', async () => {
+    const kept = mustBe(200, await asOwner('GET', `/rag/collections/${collection}/documents/${document}/text`))
+    expect(kept.text).toContain(inText)
+    expect(mustBe(200, await asOwner('GET', `/rag/collections/${collection}/documents/${document}`)).text).toContain(inMetadata)
+    expect(mustBe(200, await asOwner('GET', `/rag/assistants/${assistant}`)).text).toContain(inInstructions)
+    const { id } = { id: ids.find((one) => one.length > 20) ?? '' }
+    const { text } = mustBe(200, await asOwner('GET', `/rag/answers/${id}/feedback`))
+    expect(text).toContain(inComment)
+    expect(text).not.toContain('down')
+    const { keys } = mustBe(200, await asOwner('GET', '/admin/keys')).json
+    expect(keys).toEqual([expect.objectContaining({ title: inTitle, revokedAt: null })])
+    expect(mustBe(200, await asOwner('GET', '/admin/tenants')).text).toContain(inTitle)
+    expect(mustBe(200, await asOwner('GET', '/admin/requests/history')).text).toContain(ids.at(-2) ?? '')
+    expect(await countCached()).toBe(cachedOfOwner)
+  })
 })

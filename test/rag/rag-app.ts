@@ -8,6 +8,7 @@ import { noLimits, openPrincipal } from '../../src/core/principal.ts'
 import { migrations } from '../../src/migrations.ts'
 import type { Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
+import type { RedisStore } from '../../src/store/redis-store.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import { operatorAct, secret, wish } from '../identity/fixture.ts'
 import { type ScriptedFleet, startScriptedFleet } from './scripted-fleet.ts'
@@ -60,6 +61,8 @@ export interface RagAppOptions {
   readonly identity?: Readonly<Record<string, unknown>>
   readonly config?: Readonly<Record<string, unknown>>
   readonly database: OpenableDatabase
+  /** Closed with the gateway; default none. */
+  readonly redis?: RedisStore | null
   /** Of the nodes; the scripted fleet where there are none. */
   readonly nodeUrls?: readonly string[]
 }
@@ -68,18 +71,22 @@ export async function startRagApp({
   identity = { mode: 'open' },
   config = {},
   database: store,
+  redis = null,
   nodeUrls,
 }: RagAppOptions): Promise<RagGateway> {
   const fleet = await startScriptedFleet()
   const stores: AppStores = {
     secret,
     database: store,
-    redis: null,
+    redis,
     async start() {
       await store.open()
       await migrate(store, migrations, systemClock)
     },
-    close: () => store.close(),
+    async close() {
+      await redis?.close()
+      await store.close()
+    },
   }
   const parsed = configSchema.parse({
     http: { host: '127.0.0.1', port: 0 },
