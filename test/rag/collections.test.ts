@@ -44,7 +44,7 @@ test.each([
   ['no name', {}, 'name'],
   ['capitals', { name: 'Handbook' }, 'small letters'],
   ['a path', { name: '../x' }, 'small letters'],
-  ['a NUL', { name: 'a\0b' }, 'small letters'],
+  ['a NUL', { name: 'a\0b' }, 'U+0000'],
   ['an unknown key', { name: 'x1', setings: {} }, 'setings'],
   ['an unknown setting', { name: 'x1', settings: { embeder: 'x' } }, 'embeder'],
   ['a language there is not', { name: 'x1', settings: { language: 'klingon' } }, 'language'],
