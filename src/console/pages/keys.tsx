@@ -136,16 +136,21 @@ function limitsOf({ limits }: Key): string {
   return parts.length === 0 ? 'none' : parts.join(', ')
 }
 
+/** After a rotation two keys have one title. */
+function nameOf({ title, id }: Key): string {
+  return title === '' ? id : `${title} (${id})`
+}
+
 function Actions({ of: key, onRotate, onRevoke }: { readonly of: Key } & Omit<KeyListProps, 'keys'>) {
   if (isOver(key)) return null
   return (
     <span className="flex flex-wrap gap-2">
       {key.kind === 'secret' ? (
-        <button type="button" className="button button-small" onClick={() => onRotate(key)} aria-label={`Rotate ${key.title || key.id}`}>
+        <button type="button" className="button button-small" onClick={() => onRotate(key)} aria-label={`Rotate ${nameOf(key)}`}>
           Rotate
         </button>
       ) : null}
-      <button type="button" className="button button-small" onClick={() => onRevoke(key)} aria-label={`Revoke ${key.title || key.id}`}>
+      <button type="button" className="button button-small" onClick={() => onRevoke(key)} aria-label={`Revoke ${nameOf(key)}`}>
         Revoke
       </button>
     </span>
@@ -159,7 +164,7 @@ function Revoke({ target, onClose, onDone }: { readonly target: Key; readonly on
   })
   return (
     <Confirm
-      title={`Revoke ${target.title || target.id}?`}
+      title={`Revoke ${nameOf(target)}?`}
       action="Revoke"
       busy={revoking.isPending}
       onConfirm={() => revoking.mutate()}
@@ -175,7 +180,7 @@ function Rotate({ target, onClose, onDone }: { readonly target: Key; readonly on
   const rotating = useMutation({ mutationFn: () => change<Key>('POST', `/admin/keys/${target.id}/rotate`, {}), onSuccess: onDone })
   return (
     <Confirm
-      title={`Rotate ${target.title || target.id}?`}
+      title={`Rotate ${nameOf(target)}?`}
       action="Make a new one"
       busy={rotating.isPending}
       onConfirm={() => rotating.mutate()}
