@@ -7,6 +7,7 @@ import { isIP } from 'node:net'
 import type { z } from 'zod'
 
 import { type Applied, type Origin, placeOf } from './assignment.ts'
+import { canonicalModelName } from '../wire/model-name.ts'
 import { leafPaths, rootShape, shapeAt } from './key-tree.ts'
 import { type Path, pathText, type Step } from './path.ts'
 import { nearest, type Problem, problemAt } from './problem.ts'
@@ -116,6 +117,7 @@ function crossChecks(config: Config, originAt: OriginAt): Problem[] {
     ...identityProblems(config, originAt),
     ...workerProblems(config, originAt),
     ...nodeProblems(config, originAt),
+    ...aliasProblems(config, originAt),
     ...rangeProblems(config, originAt),
   ]
 }
@@ -173,6 +175,18 @@ function nodeProblems({ fleet }: Config, originAt: OriginAt): Problem[] {
     urls.set(url, index)
   }
   return problems
+}
+
+/** An alias is followed once: behind one that names another, requests would bear a name that is on no node. */
+function aliasProblems({ fleet }: Config, originAt: OriginAt): Problem[] {
+  const aliases = Object.entries(fleet.aliases)
+  const names = new Set(aliases.map(([name]) => canonicalModelName(name)))
+  return aliases
+    .filter(([, model]) => names.has(canonicalModelName(model)))
+    .map(([name, model]) => {
+      const path = ['fleet', 'aliases', name]
+      return problemAt(originAt(path), `${pathText(path)}: ${model} is an alias itself; name the model that nodes have`)
+    })
 }
 
 function rangeProblems({ fleet }: Config, originAt: OriginAt): Problem[] {

@@ -59,6 +59,14 @@ test.each([
     'fleet: { nodes: [{ url: "http://a:1", name: x }, { url: "http://b:1", name: x }] }',
     'corral.yaml:1:77: fleet.nodes[1]: the name x is that of fleet.nodes[0] again',
   ],
+  [
+    'fleet: { aliases: { gpt-4o: llama3, "Llama3:latest": qwen3 } }',
+    'corral.yaml:1:29: fleet.aliases.gpt-4o: llama3 is an alias itself; name the model that nodes have',
+  ],
+  [
+    'fleet: { aliases: { gpt-4.1: library/gpt-4.1 } }',
+    'corral.yaml:1:30: fleet.aliases["gpt-4.1"]: library/gpt-4.1 is an alias itself; name the model that nodes have',
+  ],
   ['- 1', 'corral.yaml:1:1: expected a map of sections such as fleet: and http:'],
   ['http: { port: 1 }\nhttp: {}', /corral\.yaml:2:1: no valid YAML: Map keys must be unique/],
   ['http: [', /corral\.yaml:1:8: no valid YAML: /],
@@ -66,6 +74,11 @@ test.each([
 ] as const)('refuses %s', async (yaml, message) => {
   const problems = await loadRefused({ yaml })
   expect(problems).toEqual([typeof message === 'string' ? message : expect.stringMatching(message)])
+})
+
+test('two aliases of one model are accepted', async () => {
+  const { config } = await loadOk({ yaml: 'fleet: { aliases: { gpt-4o: llama3, gpt-4: llama3 } }' })
+  expect(config.fleet.aliases).toEqual({ 'gpt-4o': 'llama3', 'gpt-4': 'llama3' })
 })
 
 test('unknown variables and flags are refused with the nearest name', async () => {
