@@ -58,10 +58,12 @@ export class RetryAccount {
     const nowMs = this.#deps.clock.nowMs()
     const { node } = attempt.claim.runner
     if (!retry.enabled || retry.retriesMax === 0 || nowMs >= this.#call.deadlineAtMs) return false
+    const idle = attempt.isRunnerSilent(nowMs)
+    const isFree = idle && this.#free < this.#freeMax()
     if (this.silences === 0 && this.#retries === 0) {
-      return admission.canServe(this.#wish, node) && (attempt.isRunnerSilent(nowMs) || budget.canTake())
+      return admission.canServe(this.#wish, node) && (isFree || (this.#hasTry(idle) && budget.canTake()))
     }
-    if (!attempt.isRunnerSilent(nowMs) || this.#free >= this.#freeMax()) return false
+    if (!isFree) return false
     return admission.canMove(this.#wish, { except: node, silentSinceMs: attempt.startedAtMs })
   }
 
@@ -96,13 +98,17 @@ export class RetryAccount {
   /** `idle`: no GPU is known to have worked for the try that failed. */
   #takeTry({ kind }: Failure, idle: boolean): boolean {
     if (idle && this.#takeFree()) return true
-    // A request that kills node after node must not have its free tries and the others, too.
-    if (this.#retries + (idle ? this.#free : 0) >= this.#deps.options().retry.retriesMax) return false
+    if (!this.#hasTry(idle)) return false
     const lostTogether = kind === 'reset' || kind === 'runner_died'
     const forgiven = lostTogether && this.#retries === 0 && this.#deps.admission.canServe(this.#wish)
     if (!forgiven && !this.#takeBudget()) return false
     this.#retries += 1
     return true
+  }
+
+  /** A request that kills node after node must not have its free tries and the others, too. */
+  #hasTry(idle: boolean): boolean {
+    return this.#retries + (idle ? this.#free : 0) < this.#deps.options().retry.retriesMax
   }
 
   /** While half of the pool is well a request finds it. Each costs its node one of the failures until ejection. */

@@ -187,6 +187,29 @@ describe('silence before the first frame', () => {
     await expectIdle(gateway)
   })
 
+  test('is waited for by a request that two resets left without a try', async () => {
+    const gateway = await learnedPair(60_000, 4)
+    const { fleet } = gateway.app
+    const resetting = ['node-1', 'node-2']
+    const busy = ['node-3', 'node-4']
+    // A stream that stands still on each of the other two: they are asked last, and their runners are silent.
+    for (const name of resetting) fleet.setDraining(name, true)
+    for (const name of busy) gateway.sim(name).control.set('hang-mid-stream', { path: chat, count: 1 })
+    const streams = busy.map(() => start(`${gateway.url}${chat}`, chatBody()))
+    await Promise.all(streams.map(({ head }) => head))
+    for (const name of busy) gateway.sim(name).control.set('slow-head', { path: chat, delayMs: 900, count: 1 })
+    for (const name of resetting) {
+      gateway.sim(name).control.set('rst-before-head', { path: chat })
+      fleet.setDraining(name, false)
+    }
+    const reply = await ask(`${gateway.url}${chat}`, chatBody())
+    expect(isComplete(reply), reply.text).toBe(true)
+    expect(reply.headMs).toBeGreaterThan(890)
+    expect(resetting.every((name) => asked(gateway, name, chat) > 0)).toBe(true)
+    for (const stream of streams) stream.leave()
+    await expectIdle(gateway)
+  })
+
   test('with retries switched off ends at the last deadline only', async () => {
     const gateway = await openGateway({ fleet: { ...learned, retry: { enabled: false } } })
     for (let time = 0; time < 4; time += 1) await Promise.all(Array.from({ length: 4 }, () => ask(`${gateway.url}${chat}`, chatBody())))
