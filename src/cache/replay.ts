@@ -6,7 +6,7 @@ import { ByteQueue } from '../base/byte-queue.ts'
 import type { Clock } from '../base/clock.ts'
 import type { ByteRange } from '../core/envelope.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance } from '../core/relay.ts'
-import { renameModel } from '../wire/model-in-answer.ts'
+import { createRenamer } from '../wire/model-in-answer.ts'
 import type { CachedAnswer } from './entry.ts'
 import { findTimes, type TimePlaces, writeTimes } from './restamp-times.ts'
 import { findIds, findUsageFrame, type IdPlaces, without, writeIds } from './restamp.ts'
@@ -86,7 +86,7 @@ function restamped(replayed: Replayed, { fresh, random, clock }: ReplayOptions):
   }
   if (usageFrame !== null && !wantsUsage(request)) body = without(body, usageFrame)
   const model = request.envelope.model ?? answer.model
-  return model === answer.model ? body : renameModel(body, { key: 'model', from: answer.model, to: model })
+  return model === answer.model ? body : createRenamer({ key: 'model', from: answer.model, to: model })(body)
 }
 
 function pacedFrames(

@@ -7,7 +7,7 @@ import { QueueView } from '../base/queue-view.ts'
 import type { Answer, InferenceRequest, RelayLayer } from '../core/relay.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
 import { findFormModel } from '../wire/form-model.ts'
-import { type Renaming, renameModel } from '../wire/model-in-answer.ts'
+import { createRenamer, type Renaming } from '../wire/model-in-answer.ts'
 import { headerIn } from '../wire/request-headers.ts'
 import { replaceField, splice } from '../wire/splice.ts'
 import type { Catalogue } from './catalogue.ts'
@@ -63,11 +63,12 @@ function renamePath(request: InferenceRequest, model: string): Asked {
 }
 
 function renameAnswer(answer: Answer, { request, renaming }: Asked): Answer {
+  const rename = createRenamer(renaming)
   if (answer.kind === 'stream') {
     // Chunks of a route without frames may end within the name.
     if (request.route.framing === 'none') return answer
-    return { ...answer, frames: new QueueView(answer.frames, { pass: (frames) => renameModel(frames, renaming) }) }
+    return { ...answer, frames: new QueueView(answer.frames, { pass: rename }) }
   }
-  const body = renameModel(answer.body, renaming)
+  const body = rename(answer.body)
   return { ...answer, body, outcome: { ...answer.outcome, bytes: body.length } }
 }

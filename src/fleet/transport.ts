@@ -289,7 +289,7 @@ export function createTransport(options: TransportOptions): Transport {
   function open(request: NodeRequest, handler: ResponseHandler): Exchange {
     const bridge = new Bridge(handler)
     const { headers } = request
-    dropNamed(headers, nodeNames)
+    if (nodeNames.size > 0) dropNamed(headers, nodeNames)
     for (const part of nodeHeaders) headers.push(part)
     pool.dispatch({ path: prefix + request.path, method: request.method, headers, body: request.body }, bridge)
     return bridge

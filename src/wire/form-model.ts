@@ -47,10 +47,10 @@ interface Part {
 /** The parts one after the other; null, and then none, at what parsers may read differently or is cut off. */
 function* partsOf(body: Buffer, dash: Buffer): Generator<Part | null> {
   const delimiter = Buffer.concat([crlf, dash])
-  let at = body.indexOf(dash) === 0 ? dash.length : -1
+  let at = standsAt(body, dash, 0) ? dash.length : -1
   for (let count = 0; at >= 0; count += 1) {
     if (body.toString('latin1', at, at + 2) === '--') return
-    const part = count < partsMax && body.indexOf(crlf, at) === at ? partAt(body, at + crlf.length, { dash, delimiter }) : null
+    const part = count < partsMax && standsAt(body, crlf, at) ? partAt(body, at + crlf.length, { dash, delimiter }) : null
     yield part
     if (part === null) return
     at = part.value.end + delimiter.length
@@ -65,8 +65,12 @@ function partAt(body: Buffer, start: number, { dash, delimiter }: { dash: Buffer
   const valueStart = end + headEnd.length
   const valueEnd = body.indexOf(delimiter, valueStart)
   // A boundary straight behind the head is one for Go, and none for others.
-  if (head === null || valueEnd < 0 || body.indexOf(dash, valueStart) === valueStart) return null
+  if (head === null || valueEnd < 0 || standsAt(body, dash, valueStart)) return null
   return { ...head, value: { start: valueStart, end: valueEnd } }
+}
+
+function standsAt(body: Buffer, bytes: Buffer, at: number): boolean {
+  return body.subarray(at, at + bytes.length).equals(bytes)
 }
 
 function readHead(head: string): Pick<Part, 'name' | 'isPlain'> | null {

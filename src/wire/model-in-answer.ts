@@ -12,10 +12,22 @@ export interface Renaming {
   readonly to: string
 }
 
-/** Whole frames, or a body without frames, with the name as `to`: the first one of each line, where it is `from`. */
-export function renameModel(frames: Buffer, { key, from, to }: Renaming): Buffer {
-  const wanted = Buffer.from(`${JSON.stringify(key)}:${JSON.stringify(from)}`)
-  const put = Buffer.from(`${JSON.stringify(key)}:${JSON.stringify(to)}`)
+interface Replacement {
+  readonly wanted: Buffer
+  readonly put: Buffer
+}
+
+/**
+ * A function of whole frames, or of a body without frames, that gives them with the name as `to`: the first one of each line,
+ * where it is `from`. Made once per answer, since a stream passes it frame by frame.
+ */
+export function createRenamer({ key, from, to }: Renaming): (frames: Buffer) => Buffer {
+  const field = (name: string): Buffer => Buffer.from(`${JSON.stringify(key)}:${JSON.stringify(name)}`)
+  const replacement = { wanted: field(from), put: field(to) }
+  return (frames) => replaceInLines(frames, replacement)
+}
+
+function replaceInLines(frames: Buffer, { wanted, put }: Replacement): Buffer {
   const pieces: Buffer[] = []
   let kept = 0
   for (let line = 0; line < frames.length;) {
