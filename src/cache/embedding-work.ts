@@ -93,7 +93,7 @@ export class EmbedWork {
     this.#deps = deps
     this.#asked = asked
     this.#replaces = deps.usable === null
-    this.#turn = new TurnInLine(deps.lease)
+    this.#turn = new TurnInLine({ ...deps, waitMsMax: null })
     this.#signal.on(this.#turn.end)
     this.#sharers.add(asked.call)
     this.#progress.add(asked.call.progress)

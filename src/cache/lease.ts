@@ -4,7 +4,7 @@
  * the end by a message, and looks by itself now and then, because messages get lost.
  *
  * Never load-bearing: while Redis is left alone it is everybody's turn, and an owner that died loses its lease by the TTL. While the
- * owner lives who waits does so as long as its own requests have time; the owner's have a deadline, too.
+ * owner lives who waits does so until it leaves, or its own requests have no more time; the owner's have a deadline, too.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { type RedisScript, type RedisStore, skipped } from '../store/redis-store.ts'

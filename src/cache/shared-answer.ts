@@ -6,7 +6,7 @@ import type { Call } from '../core/call.ts'
 import type { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../core/relay.ts'
 import { scanEnvelope } from '../wire/envelope.ts'
-import { renameModel } from '../wire/model-in-answer.ts'
+import { createRenamer } from '../wire/model-in-answer.ts'
 import { replaceField } from '../wire/splice.ts'
 import { type ForwardReason, forwardedHeaders, joinedHeaders } from './answer-headers.ts'
 import type { AnswerHost, Asker } from './asker.ts'
@@ -24,6 +24,12 @@ import { TurnInLine } from './turn.ts'
 /** The body passed its limits already. */
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
 
+/**
+ * A client that reads along sees nothing of what another replica gets before all of it is there. Beyond this it has a stream of
+ * its own, at the price of a second call; whole answers are there no sooner either way.
+ */
+const streamWaitMsMax = 30_000
+
 export class SharedAnswer implements FlightOwner {
   readonly #cache: AnswerHost
   /** Who asked first: key, form and options are the same for all who join. */
@@ -39,7 +45,7 @@ export class SharedAnswer implements FlightOwner {
   constructor(cache: AnswerHost, first: Asker) {
     this.#cache = cache
     this.#first = first
-    this.#turn = new TurnInLine(cache.deps.lease)
+    this.#turn = new TurnInLine({ ...cache.deps, waitMsMax: first.request.stream ? streamWaitMsMax : null })
     const { graceMs, bytesMax, lagBytesMax } = first.options.flight
     const options = { clock: cache.deps.clock, graceMs, flightBytesMax: bytesMax, queueBytesMax: lagBytesMax }
     this.#flight = new Flight(options, this, withUsage(first))
@@ -202,10 +208,10 @@ function transformFor({ request, shape }: Asker, first: Asker): JoinView['transf
   const trims = request.stream && shape.usage === 'frame' && !wantsUsage(request)
   const from = first.request.envelope.model
   const to = request.envelope.model
-  const renames = from !== null && to !== null && from !== to
-  if (!trims && !renames) return null
+  const rename = from !== null && to !== null && from !== to ? createRenamer({ key: 'model', from, to }) : null
+  if (!trims) return rename
   return (frames) => {
-    const trimmed = trims ? without(frames, findUsageFrame(frames)) : frames
-    return renames ? renameModel(trimmed, { key: 'model', from, to }) : trimmed
+    const trimmed = without(frames, findUsageFrame(frames))
+    return rename === null ? trimmed : rename(trimmed)
   }
 }

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { createRedisLease, type RedisLease } from '../../src/cache/lease.ts'
 import type { Turn } from '../../src/cache/second-layer.ts'
-import { manualClock } from '../fleet/manual-clock.ts'
+import { type ManualClock, manualClock } from '../fleet/manual-clock.ts'
 import { until } from '../support/gateway.ts'
 import { startRedis, type RedisServer } from '../support/redis.ts'
 import { newCall, requestOf, take, type Taken } from './ask.ts'
@@ -154,6 +154,53 @@ test('who waits does so as long as the owner lives, and no longer than it wants 
     { held: 0, waiting: 0 },
     { held: 1, waiting: 0 },
   ])
+})
+
+interface WaitingPair {
+  readonly answers: readonly [Promise<Taken>, Promise<Taken>]
+  readonly upstream: Upstream
+  readonly second: Replica
+  /** The time of the second replica. */
+  readonly clock: ManualClock
+}
+
+/** The first replica asks upstream, and the second waits for it. */
+async function waitingPair(stream: boolean): Promise<WaitingPair> {
+  const { url } = await startRedis()
+  const clock = manualClock()
+  const upstream = scriptedUpstream(systemClock)
+  const [first, second] = [await replicaOn(url, { name: 'r1' }), await replicaOn(url, { name: 'r2', clock })]
+  const ask = ({ cache }: Replica): Promise<Taken> =>
+    take(cache.layer(upstream.relay)(requestOf('/api/chat', chat('x', { stream })), newCall()))
+  const one = ask(first)
+  await until(() => upstream.calls.length === 1, 'the first replica asks')
+  const other = ask(second)
+  await until(() => second.lease.stats.waiting === 1, 'the second waits')
+  return { answers: [one, other], upstream, second, clock }
+}
+
+test('a stream waits 30 s for that of another replica, then it is asked for without a turn', async () => {
+  const { answers, upstream, second, clock } = await waitingPair(true)
+  upstream.at(0).begin(lines.slice(0, 1).join(''))
+  clock.advance(29_999)
+  expect(second.lease.stats.waiting).toBe(1)
+  clock.advance(1)
+  await until(() => upstream.calls.length === 2, 'the second asks, too')
+  expect(second.lease.stats).toEqual({ held: 0, waiting: 0 })
+  upstream.at(1).begin(lines.join('')).end()
+  expect((await answers[1]).text).toBe(lines.join(''))
+  upstream.at(0).send(lines.slice(1).join('')).end()
+  expect((await answers[0]).text).toBe(lines.join(''))
+  expect(clock.pending).toBe(0)
+})
+
+test('a whole answer is waited for beyond that', async () => {
+  const { answers, upstream, second, clock } = await waitingPair(false)
+  clock.advance(600_000)
+  expect(second.lease.stats.waiting).toBe(1)
+  upstream.at(0).whole(JSON.stringify({ ...JSON.parse(lines.at(-1) ?? ''), message: { role: 'assistant', content: 'x' } }))
+  const [one, other] = await Promise.all(answers)
+  expect([other.text, upstream.calls.length]).toEqual([one.text, 1])
 })
 
 test('a request whose deadline passes while it waits for another replica leaves the line; upstream is not asked for it', async () => {
