@@ -18,7 +18,19 @@ interface Unit {
 const mask = '…'
 /** A longer word is taken as it is so far. */
 const wordCharsMax = 2_048
-const openWord = /[\p{L}\p{N}\p{M}]+$/u
+const inWord = /^[\p{L}\p{N}\p{M}]$/u
+
+/** Length of the word at the end of `text`, which may go on; one longer than a word may be counts as more than that. */
+function openLength(text: string): number {
+  let from = text.length
+  while (from > 0 && text.length - from <= wordCharsMax) {
+    const isPair = from > 1 && /[\uDC00-\uDFFF]/.test(text.charAt(from - 1))
+    const before = from - (isPair ? 2 : 1)
+    if (!inWord.test(text.slice(before, from))) break
+    from = before
+  }
+  return text.length - from
+}
 
 export class PromptGuard {
   readonly #secrets: PromptSecrets | null
@@ -42,8 +54,8 @@ export class PromptGuard {
     const secrets = this.#secrets
     if (secrets === null) return text
     this.#open += text
-    const open = openWord.exec(this.#open)?.[0] ?? ''
-    const length = open.length > wordCharsMax ? this.#open.length : this.#open.length - open.length
+    const open = openLength(this.#open)
+    const length = open > wordCharsMax ? this.#open.length : this.#open.length - open
     const whole = this.#open.slice(0, length)
     this.#open = this.#open.slice(length)
     return this.#take(whole, secrets)

@@ -19,6 +19,11 @@ function shown(said: string, { told = prompt, known = [] as string[], size = sai
   return text + guard.flush()
 }
 
+test('a piece that is one long word is looked at once, not from each of its letters', { timeout: 5_000 }, () => {
+  const long = `${'a'.repeat(200_000)}!${'语'.repeat(200_000)}!`
+  expect(shown(long)).toBe(long)
+})
+
 test.each([
   ['an answer of its own', 'The handbook has 12 chapters, and you are welcome.', 'The handbook has 12 chapters, and you are welcome.'],
   ['seven words', 'I never mention prices to anyone outside of it.', 'I never mention prices to anyone outside of it.'],

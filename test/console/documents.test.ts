@@ -148,7 +148,7 @@ test('what was found is narrowed down by its metadata, which stands in the addre
 test('a search again is answered from the cache and says so', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, wide)
   const { page } = visited
-  const address = `${gateway.url}/console/search?q=second+class&in=handbook&in=minutes&plain=1`
+  const address = `${gateway.url}/console/search?q=second+class&in=handbook&in=minutes&plain=1&filter=null&filter=%7B`
   await page.goto(address)
   await page.getByText('miss', { exact: true }).waitFor()
   await page.goto(address)

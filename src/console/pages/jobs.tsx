@@ -22,6 +22,9 @@ const tones: Readonly<Record<JobState, Tone>> = {
   done: 'ok',
   cancelled: 'quiet',
 }
+/** From a link that was refused to the next try. */
+const againMs = 10_000
+
 interface JobsProps {
   readonly collection: string
   readonly mayWrite: boolean
@@ -36,13 +39,23 @@ function useJobs(collection: string, state: string) {
   const path = `/rag/jobs?${query.toString()}`
   const jobs = useQuery({ queryKey: ['jobs', collection, state], queryFn: ({ signal }) => getJson<JobPage>(path, signal) })
   useEffect(() => {
-    const source = new EventSource(path)
-    source.addEventListener('jobs', ({ data }) => client.setQueryData<JobPage>(['jobs', collection, state], JSON.parse(String(data))))
-    // A link that broke is made again by the browser. One that was refused is not: the reason is read.
-    source.addEventListener('error', () => {
-      if (source.readyState === EventSource.CLOSED) void client.invalidateQueries({ queryKey: ['jobs', collection, state] })
-    })
-    return () => source.close()
+    const follow = (): EventSource => {
+      const opened = new EventSource(path)
+      opened.addEventListener('jobs', ({ data }) => client.setQueryData<JobPage>(['jobs', collection, state], JSON.parse(String(data))))
+      // A link that broke is made again by the browser. One that was refused is not: the reason is read, and it is tried again.
+      opened.addEventListener('error', () => {
+        if (opened.readyState !== EventSource.CLOSED) return
+        void client.invalidateQueries({ queryKey: ['jobs', collection, state] })
+        again = setTimeout(() => (source = follow()), againMs)
+      })
+      return opened
+    }
+    let again: ReturnType<typeof setTimeout> | undefined
+    let source = follow()
+    return () => {
+      clearTimeout(again)
+      source.close()
+    }
   }, [client, collection, path, state])
   const ended = jobs.data === undefined ? null : (jobs.data.counts.done ?? 0) + (jobs.data.counts.failed ?? 0)
   const before = useRef<number | null>(null)

@@ -39,12 +39,16 @@ interface Wish {
 function readFilter(texts: readonly string[]): Condition[] {
   return texts.flatMap((text) => {
     try {
-      const condition: Condition = JSON.parse(text)
-      return [condition]
+      const condition: Condition | null = JSON.parse(text)
+      return isCondition(condition) ? [condition] : []
     } catch {
       return []
     }
   })
+}
+
+function isCondition(value: Condition | null): value is Condition {
+  return typeof value === 'object' && value !== null && typeof value.field === 'string' && typeof value.op === 'string'
 }
 
 function readWish(query: URLSearchParams): Wish {

@@ -8,6 +8,8 @@ import type { ExplainedRequest } from '../../observe/explained.ts'
 import type { RedisStore } from '../../store/redis-store.ts'
 
 const keptSeconds = 3_600
+/** Anybody may ask for explanations with every request: what one process keeps in Redis is bounded by this many, some kilobytes each. */
+const keptMax = 1_000
 
 /** Of what this or another version wrote, as far as it decides who may read it. */
 const shape = z.custom<ExplainedRequest>(
@@ -26,10 +28,16 @@ export interface ExplanationShelf {
 /** The shelf in `redis`; where there is none it keeps nothing. */
 export function createExplanationShelf(redis: Pick<RedisStore, 'prefix' | 'run'> | null): ExplanationShelf {
   if (redis === null) return { keep: () => undefined, find: () => Promise.resolve(null) }
+  const kept: string[] = []
   const keyOf = (id: string): string => `${redis.prefix}:explained:${id}`
   return {
     keep(explained) {
-      void redis.run(({ command }) => command('SET', keyOf(explained.id), JSON.stringify(explained), 'EX', keptSeconds))
+      kept.push(explained.id)
+      const oldest = kept.length > keptMax ? kept.shift() : undefined
+      void redis.run(async ({ command }) => {
+        await command('SET', keyOf(explained.id), JSON.stringify(explained), 'EX', keptSeconds)
+        if (oldest !== undefined) await command('DEL', keyOf(oldest))
+      })
     },
     async find(id) {
       const text = await redis.run(({ command }) => command('GET', keyOf(id)))

@@ -202,6 +202,11 @@ class ClosedGuard implements Guard {
   async #tryOut(arrival: Arrival, wanted: Wanted, presented: Presented): Promise<Passage> {
     const trial = await (this.#limit?.hold(this.addressOf(arrival.incoming)) ?? freeTrial)
     if (!trial.admitted) return this.#refuseAddress(arrival, wanted, trial.waitMs)
+    if (arrival.outgoing.destroyed) {
+      // Nobody is there any more to hear what the look-up says.
+      trial.end(false)
+      return { kind: 'refused', error: new CorralError('client_gone', 'the client left'), note: () => undefined }
+    }
     let isCharged = true
     try {
       const verdict = this.#identity.authenticate(presented, partsOf(arrival))

@@ -2,7 +2,8 @@
  * Jobs as events: `jobs` with the page that was asked for, at once and whenever it has changed. After a minute the stream is over, and the
  * browser asks for the next with a credential that is judged anew.
  */
-import type { Timer } from '../../base/clock.ts'
+import type { Clock, Timer } from '../../base/clock.ts'
+import { CorralError } from '../../core/errors.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { noStore, type RagContext } from './rag-route.ts'
 
@@ -19,33 +20,96 @@ export interface JobsRead {
 
 /** How often the store is asked while something moves, and else. */
 const everyMs = { moving: 1_000, resting: 3_000 } as const
+/** Streams of one tenant: each of them asks the store. */
+const followersMax = 32
+/** What a follower may leave unread; then it gets the next page that there is room for. */
+const unreadBytesMax = 1_048_576
 
-/** `read` gives the present page; a failure after the first ends the stream. */
-export async function followJobs({ env: { outgoing } }: RagContext, { clock }: RagDeps, read: () => Promise<JobsRead>): Promise<Response> {
-  const overAtMs = clock.nowMs() + lifeMs
-  const first = await read()
-  let sent = ''
-  let timer: Timer | null = null
-  const leave = (): void => timer?.cancel()
-  const body = new ReadableStream<Uint8Array>({
-    start(controller) {
-      const show = ({ page, isMoving }: JobsRead): void => {
-        const text = JSON.stringify(page)
-        if (text !== sent) controller.enqueue(Buffer.from(`event: jobs\ndata: ${text}\n\n`))
-        sent = text
-        timer = clock.after(isMoving ? everyMs.moving : everyMs.resting, look)
-      }
-      const look = (): void => {
-        if (outgoing.destroyed) return
-        if (clock.nowMs() >= overAtMs) controller.close()
-        else read().then(show, (error: unknown) => controller.error(error))
-      }
-      controller.enqueue(Buffer.from(`retry: ${againMs}\n\n`))
-      show(first)
-    },
-    cancel: leave,
-  })
-  // Nobody reads, nor cancels, the body of an answer to HEAD.
-  outgoing.on('close', leave)
-  return new Response(body, { headers: { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', ...noStore } })
+export class JobFeed {
+  readonly #deps: Pick<RagDeps, 'clock'>
+  /** Streams under way by tenant. */
+  readonly #followers = new Map<string, number>()
+
+  constructor(deps: Pick<RagDeps, 'clock'>) {
+    this.#deps = deps
+  }
+
+  /** `read` gives the present page; a failure after the first ends the stream. Throws `overloaded` when the tenant has too many. */
+  async follow({ env: { outgoing } }: RagContext, tenant: string, read: () => Promise<JobsRead>): Promise<Response> {
+    if ((this.#followers.get(tenant) ?? 0) >= followersMax)
+      throw new CorralError('overloaded', `${followersMax} streams follow jobs already`, { retryAfterMs: 10_000 })
+    const first = await read()
+    const stream = new JobStream(this.#deps.clock, read)
+    this.#count(tenant, 1)
+    const leave = (): void => {
+      if (stream.leave()) this.#count(tenant, -1)
+    }
+    // Nobody reads, nor cancels, the body of an answer to HEAD.
+    outgoing.on('close', leave)
+    if (outgoing.destroyed) leave()
+    const body = new ReadableStream<Uint8Array>(
+      { start: (controller) => stream.begin(controller, first), cancel: leave },
+      new ByteLengthQueuingStrategy({ highWaterMark: unreadBytesMax }),
+    )
+    return new Response(body, { headers: { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', ...noStore } })
+  }
+
+  #count(tenant: string, change: 1 | -1): void {
+    const count = (this.#followers.get(tenant) ?? 0) + change
+    if (count === 0) this.#followers.delete(tenant)
+    else this.#followers.set(tenant, count)
+  }
 }
+
+/** One stream. After `leave` nothing is read, sent or waited for. */
+class JobStream {
+  readonly #clock: Clock
+  readonly #read: () => Promise<JobsRead>
+  readonly #overAtMs: number
+  #sent = ''
+  #timer: Timer | null = null
+  #isLeft = false
+
+  constructor(clock: Clock, read: () => Promise<JobsRead>) {
+    this.#clock = clock
+    this.#read = read
+    this.#overAtMs = clock.nowMs() + lifeMs
+  }
+
+  begin(controller: Controller, first: JobsRead): void {
+    controller.enqueue(Buffer.from(`retry: ${againMs}\n\n`))
+    this.#show(controller, first)
+  }
+
+  /** False: it was left before. */
+  leave(): boolean {
+    if (this.#isLeft) return false
+    this.#isLeft = true
+    this.#timer?.cancel()
+    return true
+  }
+
+  #show(controller: Controller, { page, isMoving }: JobsRead): void {
+    if (this.#isLeft) return
+    const text = JSON.stringify(page)
+    if (text !== this.#sent && (controller.desiredSize ?? 0) > 0) {
+      controller.enqueue(Buffer.from(`event: jobs\ndata: ${text}\n\n`))
+      this.#sent = text
+    }
+    this.#timer = this.#clock.after(isMoving ? everyMs.moving : everyMs.resting, () => this.#look(controller))
+  }
+
+  #look(controller: Controller): void {
+    if (this.#clock.nowMs() >= this.#overAtMs) {
+      controller.close()
+      return
+    }
+    this.#read()
+      .then((read) => this.#show(controller, read))
+      .catch((error: unknown) => {
+        if (!this.#isLeft) controller.error(error)
+      })
+  }
+}
+
+type Controller = ReadableStreamDefaultController<Uint8Array>

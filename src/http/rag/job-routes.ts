@@ -8,7 +8,7 @@ import { json, ownRoute, parameter } from '../own-route.ts'
 import type { NodeBindings } from '../server.ts'
 import { change } from './idempotency.ts'
 import { followJob } from './job-answer.ts'
-import { followJobs, type JobsRead } from './job-feed.ts'
+import { JobFeed, type JobsRead } from './job-feed.ts'
 import { jobViews } from './job-view.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { collectionOf, noCollection, pageOf, type RagContext, tenantOf } from './rag-route.ts'
@@ -18,9 +18,10 @@ const controls = ['pause', 'resume', 'cancel', 'retry'] as const
 const states: ReadonlySet<string> = new Set<Job['state']>(['queued', 'running', 'paused', 'done', 'failed', 'cancelled'])
 
 export function mountJobs(app: Hono<NodeBindings>, deps: RagDeps): void {
+  const feed = new JobFeed(deps)
   app.get(
     '/rag/jobs',
-    ownRoute(deps, (context) => list(context, deps)),
+    ownRoute(deps, (context) => list(context, deps, feed)),
   )
   app.get(
     '/rag/jobs/:id',
@@ -58,9 +59,9 @@ function wantsEvents(context: RagContext): boolean {
   return (context.req.header('accept') ?? '').includes('text/event-stream')
 }
 
-async function list(context: RagContext, deps: RagDeps): Promise<Response> {
+async function list(context: RagContext, deps: RagDeps, feed: JobFeed): Promise<Response> {
   const read = (): Promise<JobsRead> => readJobs(context, deps)
-  return wantsEvents(context) ? followJobs(context, deps, read) : json(context, (await read()).page)
+  return wantsEvents(context) ? feed.follow(context, tenantOf(context, deps), read) : json(context, (await read()).page)
 }
 
 async function readJobs(context: RagContext, deps: RagDeps): Promise<JobsRead> {
