@@ -5,7 +5,7 @@
  * A refused connection, a keep-alive race, a model that a node lists and has not, a path that its version does not know, and a
  * 503 while others are well cost neither budget nor a try: no GPU worked for them. A reset within a second, and a node whose runner answers nobody, cost neither on
  * half of the pool, since it may be the request that kills its nodes or is read for so long; beyond that they count as tries.
- * The first lost connection or dead runner of a request costs no budget while others are well: what dies loses all of its
+ * The first lost connection, dead runner, malformed or cut answer of a request costs no budget while others are well: what dies loses all of its
  * requests at once, and only those, only once. A node that answers others meanwhile is slow, not frozen: leaving it is paid.
  */
 import type { Clock } from '../base/clock.ts'
@@ -24,6 +24,8 @@ export interface RetryAccountDeps {
   readonly options: () => FleetOptions
 }
 
+/** What befalls all requests of a node at once, and is no request's own doing. */
+const lostTogether: ReadonlySet<Failure['kind']> = new Set(['reset', 'runner_died', 'protocol', 'truncated'])
 /** Keep-alive races that cost nothing: a node that closes its idle connections may lose several, and each is used up by one. */
 const resendsMax = 3
 
@@ -99,8 +101,7 @@ export class RetryAccount {
   #takeTry({ kind }: Failure, idle: boolean): boolean {
     if (idle && this.#takeFree()) return true
     if (!this.#hasTry(idle)) return false
-    const lostTogether = kind === 'reset' || kind === 'runner_died'
-    const forgiven = lostTogether && this.#retries === 0 && this.#deps.admission.canServe(this.#wish)
+    const forgiven = lostTogether.has(kind) && this.#retries === 0 && this.#deps.admission.canServe(this.#wish)
     if (!forgiven && !this.#takeBudget()) return false
     this.#retries += 1
     return true

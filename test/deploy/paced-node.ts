@@ -5,6 +5,8 @@ import { listen } from '../cli/ollama.ts'
 
 export interface PacedNode {
   readonly url: string
+  /** Streams that wait. */
+  readonly held: number
   /** Bytes of model files that have come so far. */
   readonly uploadedBytes: number
   /** Lets the streams that wait come to their end. */
@@ -44,7 +46,8 @@ const streams: Readonly<Record<string, { readonly type: string; readonly parts: 
   },
 }
 
-export async function startPacedNode(): Promise<PacedNode> {
+/** `refuses`: a stream is answered with a server error that says nothing of the runner. */
+export async function startPacedNode({ refuses = false } = {}): Promise<PacedNode> {
   let waiting: (() => void)[] = []
   let uploadedBytes = 0
   const answer = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
@@ -60,6 +63,10 @@ export async function startPacedNode(): Promise<PacedNode> {
         .end(JSON.stringify(lists[path] ?? { error: 'not found' }))
       return
     }
+    if (refuses) {
+      outgoing.writeHead(500, { 'content-type': 'application/json' }).end('{"error":"boom"}')
+      return
+    }
     outgoing.writeHead(200, { 'content-type': stream.type }).write(stream.parts[0])
     waiting.push(() => outgoing.end(stream.parts[1]))
   }
@@ -71,6 +78,9 @@ export async function startPacedNode(): Promise<PacedNode> {
   )
   return {
     url,
+    get held() {
+      return waiting.length
+    },
     get uploadedBytes() {
       return uploadedBytes
     },

@@ -4,6 +4,8 @@ import { describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import type { FaultKind } from '../../src/sim/faults.ts'
+import { startPacedNode } from '../deploy/paced-node.ts'
+import { startApp } from '../support/gateway.ts'
 import { ask, chatBody, isComplete, start } from './ask.ts'
 import { asked, expectIdle, openGateway, until } from './gateway.ts'
 
@@ -100,21 +102,50 @@ describe('before the first frame', () => {
   })
 
   test('one budget bounds the retries of all requests', async () => {
-    const gateway = await openGateway({
-      nodes: 2,
-      fleet: { retry: { budgetFloor: 1, budgetRatio: 0 }, breaker: { enabled: false } },
-      numParallel: 8,
-    })
-    gateway.sim('node-1').control.set('malformed-json', { path: chat, atFrame: 0 })
-    gateway.sim('node-2').control.set('slow-head', { path: chat, delayMs: 300 })
-    const replies = await Promise.all(Array.from({ length: 8 }, () => ask(`${gateway.url}${chat}`, chatBody())))
-    const failed = replies.filter(({ status }) => status === 502)
+    const [bad, good] = [await startPacedNode({ refuses: true }), await startPacedNode()]
+    const fleet = {
+      retry: { budgetFloor: 1, budgetRatio: 0 },
+      breaker: { enabled: false },
+      admission: { slotsAssumed: 8 },
+      // What one of them is known by must not lead all to it.
+      policy: 'least-loaded',
+    }
+    const { url, app } = await startApp(
+      [
+        { name: 'bad', url: bad.url },
+        { name: 'good', url: good.url },
+      ],
+      { fleet },
+    )
+    await until(() => app.fleet.nodes.every(({ modelsKnown, loadedAtMs }) => modelsKnown && loadedAtMs > -Infinity), 'both are known')
+    const asking = Array.from({ length: 8 }, () => ask(`${url}${chat}`, chatBody({ model: 'm' })))
+    await until(() => app.calls.size > 0 && app.fleet.budget.taken === 1, 'one is tried again')
+    // Those that wait at the good node keep the budget taken until they end.
+    await until(() => good.held === app.calls.size, 'the rest waits or has failed')
+    good.release()
+    const replies = await Promise.all(asking)
+    const failed = replies.filter(({ status }) => status === 500)
     const retried = replies.filter(({ headers }) => String(headers['x-corral-route']).startsWith('retry'))
     expect(retried).toHaveLength(1)
     expect(failed.length).toBeGreaterThan(0)
-    expect(failed.length + retried.length).toBe(asked(gateway, 'node-1', chat))
-    await expectIdle(gateway)
+    await expectIdle({ app })
   })
+
+  test.each(['malformed-json', 'truncate'] as const)(
+    'the first answer that is %s is repeated elsewhere, however small the budget',
+    async (kind) => {
+      const gateway = await openGateway({
+        nodes: 2,
+        fleet: { retry: { budgetFloor: 0, budgetRatio: 0 }, breaker: { enabled: false } },
+        numParallel: 8,
+      })
+      gateway.sim('node-1').control.set(kind, { path: chat, atFrame: 0 })
+      const replies = await Promise.all(Array.from({ length: 8 }, () => ask(`${gateway.url}${chat}`, chatBody())))
+      expect(replies.filter((reply) => !isComplete(reply)).map(({ text }) => text)).toEqual([])
+      expect(asked(gateway, 'node-1', chat)).toBeGreaterThan(0)
+      await expectIdle(gateway)
+    },
+  )
 
   test('a node that hangs costs none of the requests that wait there, however small the budget', async () => {
     const gateway = await openGateway({
