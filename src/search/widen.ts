@@ -117,17 +117,28 @@ function rangeOf(middle: Middle, near: ReadonlyMap<number, Range>, charactersMax
 
 /** What takes two code units in JavaScript, where offsets are counted, and is one character to the database. */
 const wide = String.raw`[\U00010000-\U0010FFFF]`
+/** Stands behind each wide character, so that it takes two characters as well; half of one is stored as it too. */
+const filler = '\ufffd'
 
 /**
- * A text from where it holds `start` code units for sure, by characters, and how many code units stand before that: as many characters back from
- * `start` as there can be wide ones before it.
+ * Each document is read once, up to the end of its last passage, and all its passages are cut from that. Where it holds wide characters, which
+ * few documents do, fillers are put behind them first; `offset 0` keeps what is made of a document from being made again for each passage.
  */
-const textsSql = `select m.place::int as place, f.first + regexp_count(left(d.text, f.first), '${wide}') as units, substr(d.text, f.first + 1, m.end_at - f.first) as text
-  from unnest($3::text[], $4::int[], $5::int[]) with ordinality as m(document, start_at, end_at, place)
-  join rag_documents d on d.tenant = $1 and d.collection = $2 and d.id = m.document
-  cross join lateral (select m.start_at - regexp_count(left(d.text, m.start_at), '${wide}') as first offset 0) as f`
+const textsSql = `select cut.place, cut.text
+  from (
+    select document, array_agg(place::int) as places, array_agg(start_at) as starts, array_agg(end_at) as ends, max(end_at) as last
+    from unnest($3::text[], $4::int[], $5::int[]) with ordinality as m(document, start_at, end_at, place)
+    group by document) as p
+  join rag_documents d on d.tenant = $1 and d.collection = $2 and d.id = p.document
+  cross join lateral (select left(d.text, p.last) as text offset 0) as l
+  cross join lateral (
+    select case when l.text ~ '${wide}' then regexp_replace(l.text, '(${wide})', '\\1${filler}', 'g') else l.text end as text offset 0) as t
+  cross join lateral (
+    select m.place, substr(t.text, m.start_at + 1, m.end_at - m.start_at) as text
+    from unnest(p.places, p.starts, p.ends) as m(place, start_at, end_at) offset 0) as cut`
+const filled = new RegExp(String.raw`([\u{10000}-\u{10ffff}])${filler}`, 'gu')
 
-const textRow = z.object({ place: z.number(), units: z.number(), text: z.string() })
+const textRow = z.object({ place: z.number(), text: z.string() })
 
 async function readTexts(
   { last }: Transaction,
@@ -143,9 +154,8 @@ async function readTexts(
   ])
   const texts: (string | undefined)[] = middles.map(() => undefined)
   for (const row of rows) {
-    const { place, units, text } = textRow.parse(row)
-    const range = ranges[place - 1]
-    if (range !== undefined) texts[place - 1] = text.slice(range.start - units, range.end - units)
+    const { place, text } = textRow.parse(row)
+    texts[place - 1] = text.replaceAll(filled, '$1')
   }
   return texts
 }

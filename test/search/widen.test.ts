@@ -1,6 +1,7 @@
 // What is given around a hit on both stores: neighbours and sections, always the document's own text between its offsets.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import type { SearchHit, SearchRequest } from '../../src/core/corpus.ts'
 import { search } from '../../src/search/search.ts'
 import { widenHits } from '../../src/search/widen.ts'
@@ -100,6 +101,37 @@ describeStores(kinds, (servers) => {
     })
     const hit = await find('opal', { neighbours: 1 })
     expect([hit.before, hit.passage]).toEqual(['Onyx is ', { start: 0, end: 29 }])
+  })
+
+  test('signs that take two code units stay what they are, also before the sign for what could not be read', async () => {
+    const chunks = ['Signs 🐈\ufffd\ufffd🔧 \ufffd stay.', 'Agate 🚀🚀\ufffd lies here.', 'Beryl 🐈 ends.']
+    await put(database, { id: 'signs', chunks })
+    const hit = await find('agate', { neighbours: 1 })
+    expect([hit.before, hit.after]).toEqual([`${chunks[0]}\n`, `\n${chunks[2]}`])
+  })
+
+  test('twenty hits in one long text take less than six times what one takes', async () => {
+    const filling = '🚀 to 🐈. '.repeat(80_000)
+    const chunks = Array.from({ length: 20 }, (_, index) => `Line ${index} of the end.`)
+    const write = await writeOf({ id: 'long', chunks })
+    const middles = write.chunks.map(({ ordinal, start, end, text: own }) => {
+      return { document: 'long', ordinal, start: start + filling.length, end: end + filling.length, text: own }
+    })
+    await put(database, {
+      ...write,
+      document: { ...write.document, text: filling + write.document.text },
+      chunks: write.chunks.map((chunk, place) => ({ ...chunk, ...middles[place] })),
+    })
+    const msFor = async (count: number): Promise<number> => {
+      const wish = { tenant, collection: 'c1', by: 1, charactersMax: 1_000, middles: middles.slice(-count) }
+      const startedMs = systemClock.nowMs()
+      const around = await database.tx({ tenant }, (transaction) => widenHits(transaction, wish), { readOnly: true })
+      const tookMs = systemClock.nowMs() - startedMs
+      expect(around.at(-1)?.before).toBe(`${chunks[18]}\n`)
+      return tookMs
+    }
+    const best = async (count: number): Promise<number> => Math.min(await msFor(count), await msFor(count), await msFor(count))
+    expect(await best(20)).toBeLessThan(6 * (await best(1)))
   })
 
   test('a document that became another one meanwhile is not widened', async () => {
