@@ -221,6 +221,7 @@ export function createApp(deps: AppDeps): App {
         isLoaded: (model) => fleet.nodes.some(({ loaded }) => loaded.has(model)),
       },
       onTrouble: (message, cause) => observer.logger.warn({ err: cause }, message),
+      onParserHeld: observer.parserHeld,
     },
   })
   const layers = [phases.boundary('body'), ...recording, ...access, ...(rag === null ? [] : [rag.layer]), ...limiting]

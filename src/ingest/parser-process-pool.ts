@@ -8,7 +8,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { ParsedDocument } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import { defaultParseLimits, type ParseLimits } from './limits.ts'
-import { type Confinement, parserConfinement } from './parser-process-confinement.ts'
+import { type Confinement, createConfinement } from './parser-process-confinement.ts'
 import { ParserProcess, type ParseTask } from './parser-process.ts'
 
 export interface DocumentSource {
@@ -29,6 +29,8 @@ export interface DocumentParserOptions {
   readonly documentsPerProcess?: number
   /** How long an idle process is kept. */
   readonly idleMs?: number
+  /** What processes are started behind; left out: all that works here. */
+  readonly confinement?: () => Promise<Confinement>
 }
 
 const waitingMax = 1_000
@@ -43,19 +45,22 @@ export class DocumentParser {
   readonly #processes: number
   readonly #documentsPerProcess: number
   readonly #idleMs: number
+  readonly #confinement: () => Promise<Confinement>
   readonly #idle: { readonly process: ParserProcess; readonly timer: Timer }[] = []
   readonly #busy = new Set<ParserProcess>()
   readonly #waiting: (() => void)[] = []
   #running = 0
   #isClosed = false
 
-  constructor({ clock, limits = {}, sourceBytesMax, processes = 2, documentsPerProcess = 100, idleMs = 30_000 }: DocumentParserOptions) {
+  constructor(options: DocumentParserOptions) {
+    const { clock, limits = {}, sourceBytesMax, processes = 2, documentsPerProcess = 100, idleMs = 30_000 } = options
     this.limits = { ...defaultParseLimits, ...limits }
     this.#sourceBytesMax = sourceBytesMax ?? (() => this.limits.sourceBytes)
     this.#clock = clock
     this.#processes = processes
     this.#documentsPerProcess = documentsPerProcess
     this.#idleMs = idleMs
+    this.#confinement = options.confinement ?? createConfinement({ clock })
   }
 
   /**
@@ -107,7 +112,7 @@ export class DocumentParser {
   }
 
   async #parseNow(source: DocumentSource, signal: AbortSignal | null): Promise<ParsedDocument> {
-    const confinement = await parserConfinement()
+    const confinement = await this.#confinement()
     if (this.#isClosed) throw new CorralError('draining', 'Corral is shutting down')
     const limits = { ...this.limits, sourceBytes: this.#sourceBytesMax() }
     const { chunks, sizeBytes, close } = await openSource(source, limits)
@@ -127,7 +132,9 @@ export class DocumentParser {
   #takeProcess(confinement: Confinement): ParserProcess {
     for (let warm = this.#idle.pop(); warm !== undefined; warm = this.#idle.pop()) {
       warm.timer.cancel()
-      if (warm.process.isUsable) return warm.process
+      // More may hold than when it was started.
+      if (warm.process.isUsable && warm.process.confinement.length >= confinement.length) return warm.process
+      void warm.process.kill()
     }
     return new ParserProcess(this.#clock, this.limits.heapBytes, confinement)
   }

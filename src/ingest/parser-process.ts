@@ -40,6 +40,8 @@ interface Running {
 }
 
 export class ParserProcess {
+  /** What it was started behind. */
+  readonly confinement: Confinement
   readonly #child: ChildProcessWithoutNullStreams
   readonly #clock: Clock
   readonly #frames = new FrameReader()
@@ -52,6 +54,7 @@ export class ParserProcess {
   /** Starts the process. `heapBytes` and `confinement` hold for its life. */
   constructor(clock: Clock, heapBytes: number, confinement: Confinement) {
     this.#clock = clock
+    this.confinement = confinement
     const entry = fileURLToPath(parserEntry())
     const flags = [
       `--max-old-space-size=${Math.round(heapBytes / 1_048_576)}`,

@@ -103,6 +103,8 @@ export interface Observer {
   decided(method: 'key' | 'jwt' | 'signature' | 'none', result: string): void
   /** Upkeep of identity that failed and is tried again. */
   upkeepFailed(what: string, reason: string): void
+  /** By which of the system's tools the processes that read documents are held, besides Node's own permission model. */
+  parserHeld(tools: readonly string[]): void
   /** A request was turned away by a limit. */
   limited(dimension: string, scope: string, call: Call): void
   /** The collector takes no spans (`reason`), or takes them again (null). */

@@ -58,6 +58,10 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
     upkeepFailed: quiet((what: string, reason: string) => {
       logger.warn({ what, reason }, 'upkeep failed, it is tried again')
     }),
+    parserHeld: quiet((tools: readonly string[]) => {
+      if (tools.includes('unshare')) logger.info({ tools }, 'documents are read without a network')
+      else logger.warn({ tools }, 'only Node keeps the reader of documents off the network: unshare does not work here')
+    }),
     memoryStepChanged: quiet((...[step, level, { used, limit }]: Parameters<Observer['memoryStepChanged']>) => {
       memoryLevel.child().value = level
       const fields = { step, usedBytes: used, limitBytes: limit }

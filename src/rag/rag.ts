@@ -32,6 +32,7 @@ import { systemResolve } from '../ingest/fetch-url-address.ts'
 import { assertFetchable, fetchUrl } from '../ingest/fetch-url.ts'
 import { Ingest } from '../ingest/ingest.ts'
 import type { IngestOptions } from '../ingest/job-options.ts'
+import { createConfinement } from '../ingest/parser-process-confinement.ts'
 import { DocumentParser } from '../ingest/parser-process-pool.ts'
 import { TokenEstimates } from '../ingest/token-estimate.ts'
 import type { FolderWatch } from '../ingest/watch.ts'
@@ -83,6 +84,8 @@ export interface RagParts {
     readonly isLoaded: (model: string) => boolean
   }
   readonly onTrouble: (message: string, cause: unknown) => void
+  /** Hears by which of the system's tools the processes that read documents are held. */
+  readonly onParserHeld: (tools: readonly string[]) => void
   /** Left out: public ones only. Tests let the loopback in. */
   readonly isAllowedAddress?: (address: string) => boolean
 }
@@ -140,6 +143,7 @@ class RagHalf implements Rag {
       clock,
       processes: options().ingest.parsers,
       sourceBytesMax: () => options().ingest.sourceBytesMax,
+      confinement: createConfinement({ clock, onFound: parts.onParserHeld }),
     })
     this.#metrics = new RagMetrics(parts.metrics, database)
     this.ingest = this.#createIngest()

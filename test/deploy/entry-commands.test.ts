@@ -81,6 +81,10 @@ test(
   testMsMax,
 )
 
+test('the unit of systemd lets a parser have a network of its own, and no other namespace', () => {
+  expect(readSource('deploy/systemd/corral.service')).toMatch(/^RestrictNamespaces=user net$/m)
+})
+
 interface Manifest {
   readonly kind: string
   readonly data?: Readonly<Record<string, string>>

@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { DocumentParser, type DocumentParserOptions, type DocumentSource } from '../../src/ingest/parser-process-pool.ts'
-import { parserConfinement } from '../../src/ingest/parser-process-confinement.ts'
+import { createConfinement } from '../../src/ingest/parser-process-confinement.ts'
 import { ParserProcess } from '../../src/ingest/parser-process.ts'
 import { defaultParseLimits } from '../../src/ingest/limits.ts'
 import { flateBomb, makePdf, pdfOf, textBomb } from './parse-made-pdf.ts'
@@ -18,6 +18,7 @@ import { makeDocx } from './parse-made-zip.ts'
 import { assertPromises, codeOf, documentBytes, read } from './parse-support.ts'
 
 const MB = 1_000_000
+const confinement = await createConfinement({ clock: systemClock })()
 const open: DocumentParser[] = []
 let folder = ''
 
@@ -75,7 +76,7 @@ test('text of every script and many blocks survive the way', async () => {
 
 test('small documents share one process, a failure ends it', async () => {
   const pids: number[] = []
-  const first = new ParserProcess(systemClock, 512 * 1_048_576, await parserConfinement())
+  const first = new ParserProcess(systemClock, 512 * 1_048_576, confinement)
   const task = (text: string) => ({
     chunks: [Buffer.from(text)],
     name: 'a',
@@ -93,7 +94,7 @@ test('small documents share one process, a failure ends it', async () => {
 })
 
 test('the process has no environment, no network and no files but its code', async () => {
-  const worker = new ParserProcess(systemClock, 512 * 1_048_576, await parserConfinement())
+  const worker = new ParserProcess(systemClock, 512 * 1_048_576, confinement)
   const flags = readFileSync(`/proc/${worker.pid}/cmdline`, 'utf8').split('\0')
   expect(flags).toContain('--permission')
   expect(flags.filter((flag) => /allow-(?:fs-write|net|child-process|worker|addons)/.test(flag))).toEqual([])
@@ -112,7 +113,6 @@ test('a process without anything around it reads as well', async () => {
   await worker.kill()
 })
 
-const confinement = await parserConfinement()
 const holds = (tool: string): boolean => confinement.some((part) => part.endsWith(`/${tool}`))
 
 /** Ids of the processes of this test that read documents. */
@@ -241,7 +241,7 @@ test('a signal ends the process, or the waiting for one', async () => {
 })
 
 test('a process that is killed from outside is a failure that may be tried again', async () => {
-  const worker = new ParserProcess(systemClock, 512 * 1_048_576, await parserConfinement())
+  const worker = new ParserProcess(systemClock, 512 * 1_048_576, confinement)
   const task = { chunks: [textBomb(200_000)], name: 'a', declaredType: null, limits: defaultParseLimits, signal: null }
   const reading = codeOf(worker.run(task))
   process.kill(worker.pid ?? 0, 'SIGKILL')

@@ -153,6 +153,17 @@ test('hears everything that the fleet reports', () => {
   expect(() => events.queued('m', 1)).not.toThrow()
 })
 
+test('a reader of documents without a network of its own is a warning', () => {
+  const { observer, sink } = makeObserver()
+  observer.parserHeld(['prlimit', 'setpriv', 'unshare'])
+  observer.parserHeld(['prlimit'])
+  const lines = sink.lines.map((line) => JSON.parse(line))
+  expect(lines.map(({ level, tools }) => [level, tools])).toEqual([
+    ['info', ['prlimit', 'setpriv', 'unshare']],
+    ['warn', ['prlimit']],
+  ])
+})
+
 test('writes one line per change of a node, and none per request', () => {
   const { observer, sink } = makeObserver()
   observer.nodeDown('a', 'connection refused')
