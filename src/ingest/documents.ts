@@ -35,7 +35,7 @@ export interface Submitted {
   readonly isNew: boolean
 }
 
-/** Jobs of one tenant that are not finished. */
+/** Jobs of one tenant that are not finished; those that make a document again do not count, since `reingest.ts` bounds them. */
 export const openJobsMax = 200_000
 
 /**
@@ -76,9 +76,10 @@ async function submit(transaction: Transaction, given: GivenDocument): Promise<S
 }
 
 /** Throws `queue_full` when more jobs are open than may be, those of this transaction included. */
-export async function checkRoom(transaction: Transaction, tenant: string): Promise<void> {
+async function checkRoom(transaction: Transaction, tenant: string): Promise<void> {
   const { rows } = await transaction.query(
-    `select count(*)::int as open from (select 1 from rag_jobs where tenant = $1 and (state = 'queued' or state = 'paused') limit ${openJobsMax + 1}) o`,
+    `select count(*)::int as open from (
+       select 1 from rag_jobs where tenant = $1 and (state = 'queued' or state = 'paused') and kind <> 'reingest' limit ${openJobsMax + 1}) o`,
     [tenant],
   )
   if (Number(rows[0]?.['open']) > openJobsMax) throw new CorralError('queue_full', `${openJobsMax} documents wait to be ingested`)

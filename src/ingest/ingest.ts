@@ -64,14 +64,14 @@ export class Ingest {
     return this.#told(await submitDocument(this.#deps.database, { ...given, kind: 'url', source: null }))
   }
 
-  /** Makes a document again from its bytes; null when they are not kept. Throws `queue_full`. */
+  /** Makes a document again from its bytes; null when they are not kept. */
   async reingest(place: DocumentPlace): Promise<Job | null> {
     const job = await reingestDocument(this.#deps.database, place)
     if (job !== null) this.#workers.wake()
     return job
   }
 
-  /** The same for every document of a collection whose bytes are kept; gives how many jobs there are of it. Throws `queue_full`. */
+  /** The same for every document of a collection whose bytes are kept; gives how many jobs there are of it. */
   async reingestAll(place: Omit<DocumentPlace, 'document'>): Promise<number> {
     const jobs = await reingestCollection(this.#deps.database, place)
     if (jobs > 0) this.#workers.wake()

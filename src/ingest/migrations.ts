@@ -132,6 +132,7 @@ ${tenantTable('rag_job_turns')}`,
     sql: `
 -- The same bytes given again make no new source.
 alter table rag_sources add column given_at timestamptz not null default now();
+update rag_sources set given_at = created_at;
 drop index rag_sources_unfinished;`,
   },
 ]

@@ -26,7 +26,7 @@ export async function runJob(lease: Lease, context: EmbedContext): Promise<Writt
   const { deps, report, gates } = context
   const { job, source } = await ensureSource(lease, context)
   const settings = await settingsOf(job, deps)
-  const earlier = await earlierPrepared(job, { deps, settings, isSameSource: lease.job.source === source.id })
+  const earlier = await earlierPrepared(job, { deps, settings })
   const same = await whatIsThere(job, source, { deps, settings, isBegun: earlier !== null })
   if (same.isUnchanged) return finishWithout(lease, 'unchanged', { duplicateOf: null, sizeBytes: source.sizeBytes })
   if (same.duplicateOf !== null && job.skipsDuplicates)
@@ -58,15 +58,11 @@ async function embedOrShowWords(ready: Ready, lease: Lease, context: EmbedContex
   }
 }
 
-interface Earlier {
-  readonly deps: IngestDeps
-  readonly settings: IngestSettings
-  readonly isSameSource: boolean
-}
-
-/** What an earlier attempt prepared of the same bytes for the embedder that the collection has now. */
-async function earlierPrepared({ tenant, id }: Job, { deps, settings, isSameSource }: Earlier): Promise<Prepared | null> {
-  if (!isSameSource) return null
+/** What an earlier attempt prepared of the job's source for the embedder that the collection has now. */
+async function earlierPrepared(
+  { tenant, id }: Job,
+  { deps, settings }: { readonly deps: IngestDeps; readonly settings: IngestSettings },
+): Promise<Prepared | null> {
   const text = 'select prepared from rag_jobs where tenant = $1 and id = $2'
   const { rows } = await deps.database.tx({ tenant }, (transaction) => transaction.query(text, [tenant, id]), {
     name: 'earlier_prepared',

@@ -1,12 +1,12 @@
 /**
  * Documents made again from the bytes they were made of, by what their collection is set to now: another embedder or another build of it,
  * other chunks, another language. A job reads what is visible when it begins, so it takes back nothing that was given meanwhile; of jobs
- * that make the same document again only the newest is left.
+ * that make the same document again only the newest is left. So they are no more than there are documents, and no limit holds them back.
  */
 import { z } from 'zod'
 
 import type { Database, Transaction } from '../store/database.ts'
-import { checkRoom, supersedeSql } from './documents.ts'
+import { supersedeSql } from './documents.ts'
 import type { Job } from './job.ts'
 import type { DocumentPlace } from './job-deps.ts'
 import { wholeDocument } from './job-options.ts'
@@ -39,7 +39,7 @@ const insertSql = `with visible as (
 
 const madeRow = z.object({ jobs: z.number(), first: z.string().nullable() })
 
-/** Makes a job of a document; null when its bytes are not kept. Throws `queue_full` when too many jobs are open. */
+/** Makes a job of a document; null when its bytes are not kept. */
 export function reingestDocument(database: Database, { tenant, collection, document }: DocumentPlace): Promise<Job | null> {
   return inTransaction(database, tenant, async (transaction) => {
     const { first } = await reingest(transaction, [tenant, collection, document])
@@ -47,7 +47,7 @@ export function reingestDocument(database: Database, { tenant, collection, docum
   })
 }
 
-/** Makes a job of each document of a collection whose bytes are kept; gives how many. Throws `queue_full` like the above; then none is made. */
+/** Makes a job of each document of a collection whose bytes are kept; gives how many. */
 export function reingestCollection(database: Database, { tenant, collection }: Omit<DocumentPlace, 'document'>): Promise<number> {
   return inTransaction(database, tenant, async (transaction) => (await reingest(transaction, [tenant, collection, null])).jobs)
 }
@@ -59,6 +59,5 @@ function inTransaction<T>(database: Database, tenant: string, work: (transaction
 async function reingest(transaction: Transaction, place: readonly [string, string, string | null]): Promise<z.infer<typeof madeRow>> {
   await transaction.query(supersedeOlderSql, place)
   const { rows } = await transaction.query(insertSql, place)
-  await checkRoom(transaction, place[0])
   return madeRow.parse(rows[0])
 }

@@ -69,14 +69,13 @@ function visibleSource(lease: Lease): Promise<Begun> {
   )
 }
 
+/** What was prepared of another source does not count any more: its text would be published as that of this one. */
 async function noteSource(transaction: Transaction, { tenant, id }: Job, source: Source): Promise<void> {
-  await transaction.query('update rag_jobs set source = $3, content_hash = $4, name = $5 where tenant = $1 and id = $2', [
-    tenant,
-    id,
-    source.id,
-    source.sha256,
-    source.name,
-  ])
+  await transaction.query(
+    `update rag_jobs set source = $3, content_hash = $4, name = $5, prepared = case when source = $3 then prepared end
+      where tenant = $1 and id = $2`,
+    [tenant, id, source.id, source.sha256, source.name],
+  )
 }
 
 /** Parses and chunks the source and keeps the result. */

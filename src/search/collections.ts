@@ -205,7 +205,7 @@ async function removeContents(
   purgeVectors: PurgeVectors | undefined,
 ): Promise<void> {
   await purgeVectors?.(transaction, place)
-  for (const table of ['rag_postings', 'rag_segments', 'rag_chunks', 'rag_document_fields', 'rag_documents']) {
+  for (const table of ['rag_postings', 'rag_segments', 'rag_chunks', 'rag_documents']) {
     await transaction.query(`delete from ${table} where tenant = $1 and collection = $2`, [place.tenant, place.collection])
   }
 }

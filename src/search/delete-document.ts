@@ -33,9 +33,7 @@ export async function deleteDocument(
   const { chunks, language } = stored
   await removeFromIndex(transaction, owner, chunks)
   await deleteVectors?.(transaction, { ...owner, numbers: chunks.map(({ number }) => number) })
-  for (const table of ['rag_chunks', 'rag_document_fields']) {
-    await transaction.query(`delete from ${table} where tenant = $1 and collection = $2 and document = $3`, [tenant, collection, document])
-  }
+  await transaction.query('delete from rag_chunks where tenant = $1 and collection = $2 and document = $3', [tenant, collection, document])
   await transaction.query('delete from rag_documents where tenant = $1 and collection = $2 and id = $3', [tenant, collection, document])
   await raiseVersion(transaction, owner, {
     chunks: -chunks.length,

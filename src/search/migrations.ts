@@ -137,8 +137,9 @@ ${tenantTable('rag_postings')}`,
     name: 'fields of metadata',
     sql: `
 -- One row per field of a document's metadata that is not null, so that an index finds documents by it: operators of jsonb are not
--- leakproof, and row-level security lets an index be used by those alone that are. A list has a row without a value. No foreign key: it
--- would cost a look-up per row; write-document-rows.ts, delete-document.ts and collections.ts remove them.
+-- leakproof, and row-level security lets an index be used by those alone that are. A list has a row without a value. Triggers alone write
+-- here: replicas of before this migration, which know nothing of it, write documents while the others are being replaced. No foreign key:
+-- it would cost a look-up per row.
 create table rag_document_fields (
   tenant text not null,
   collection text not null,
@@ -150,11 +151,6 @@ create table rag_document_fields (
   -- Of a text that is a date, as filters read it.
   time_value timestamptz
 );
--- The document first: an index by tenant and collection would be taken for looking up a field where tables were never analysed.
-create index rag_document_fields_document on rag_document_fields (document, collection, tenant);
-create index rag_document_fields_text on rag_document_fields (tenant, collection, field, text_value);
-create index rag_document_fields_number on rag_document_fields (tenant, collection, field, number_value) where number_value is not null;
-create index rag_document_fields_time on rag_document_fields (tenant, collection, field, time_value) where time_value is not null;
 ${tenantTable('rag_document_fields')}
 
 create function rag_metadata_fields(metadata jsonb)
@@ -174,7 +170,32 @@ language sql stable as $$
   where jsonb_typeof(e.value) <> 'null'
 $$;
 
+-- As the owner of the tables: a replica of before has no right to this one where its user is another.
+create function rag_document_fields_follow() returns trigger
+language plpgsql security definer set search_path from current as $$
+begin
+  if tg_op <> 'INSERT' then
+    delete from rag_document_fields where tenant = old.tenant and collection = old.collection and document = old.id;
+  end if;
+  if tg_op <> 'DELETE' then
+    insert into rag_document_fields (tenant, collection, document, field, text_value, number_value, time_value)
+      select new.tenant, new.collection, new.id, f.* from rag_metadata_fields(new.metadata) as f;
+  end if;
+  return null;
+end $$;
+
+-- Until this transaction ends no document changes: each is either read below or written after the triggers are there.
+lock table rag_documents in share row exclusive mode;
+create trigger rag_documents_fields after insert or delete on rag_documents for each row execute function rag_document_fields_follow();
+create trigger rag_documents_fields_changed after update of metadata on rag_documents for each row
+  when (old.metadata is distinct from new.metadata) execute function rag_document_fields_follow();
 insert into rag_document_fields (tenant, collection, document, field, text_value, number_value, time_value)
-  select d.tenant, d.collection, d.id, f.* from rag_documents d cross join lateral rag_metadata_fields(d.metadata) as f;`,
+  select d.tenant, d.collection, d.id, f.* from rag_documents d cross join lateral rag_metadata_fields(d.metadata) as f;
+
+-- The document first: an index by tenant and collection would be taken for looking up a field where tables were never analysed.
+create index rag_document_fields_document on rag_document_fields (document, collection, tenant);
+create index rag_document_fields_text on rag_document_fields (tenant, collection, field, text_value);
+create index rag_document_fields_number on rag_document_fields (tenant, collection, field, number_value) where number_value is not null;
+create index rag_document_fields_time on rag_document_fields (tenant, collection, field, time_value) where time_value is not null;`,
   },
 ]

@@ -104,18 +104,14 @@ export function storable(text: string): string {
   return text.replaceAll('\0', '\ufffd').toWellFormed()
 }
 
-/** Writes the document's row and the fields of its metadata; gives its revision. */
+/** Writes the document's row; gives its revision. */
 export async function upsertDocument(
   transaction: Transaction,
   { tenant, collection, document, chunks }: DocumentWrite,
   language: string,
 ): Promise<number> {
   const { rows } = await transaction.query(
-    `with gone as (delete from rag_document_fields where tenant = $1 and collection = $2 and document = $3),
-      made as (
-        insert into rag_document_fields (tenant, collection, document, field, text_value, number_value, time_value)
-          select $1, $2, $3, f.* from rag_metadata_fields($6::jsonb) as f)
-      insert into rag_documents
+    `insert into rag_documents
         (tenant, collection, id, title, uri, metadata, content_type, content_hash, size_bytes, text, language, pages, warnings, chunks)
       values ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12, $13::jsonb, $14)
       on conflict (tenant, collection, id) do update set title = excluded.title, uri = excluded.uri, metadata = excluded.metadata,

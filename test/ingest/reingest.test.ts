@@ -2,6 +2,9 @@
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
+import { openJobsMax, submitDocument } from '../../src/ingest/documents.ts'
+import { wholeDocument } from '../../src/ingest/job-options.ts'
+import { reingestCollection } from '../../src/ingest/reingest.ts'
 import type { Database } from '../../src/store/database.ts'
 import { describeStores, serverKinds } from '../store/stores.ts'
 import {
@@ -131,6 +134,66 @@ describeStores(kinds, (servers) => {
     expect(await texts(store, 'a.md')).toEqual(['Second.'])
     const { rows } = await store.tx('system', ({ query }) => query('select metadata from rag_documents'))
     expect(rows).toEqual([{ metadata: { revision: 2 } }])
+  })
+
+  test('what a job prepared of bytes that were replaced meanwhile is not shown as the new ones', async () => {
+    const aborted = (signal: AbortSignal): Promise<never> =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(embedderDown()))
+      })
+    const first = await started()
+    await finished(first.ingest, await submitted(first.ingest, 'a.md', 'First.'))
+    // Its process ends when the job has prepared what is visible, and there is a newer revision to come.
+    first.digest = 'd2'
+    first.onEmbed = (_texts, { signal }) => aborted(signal)
+    const again = await first.ingest.reingest(place('a.md'))
+    if (again === null) throw new Error('no bytes')
+    await reached(first.ingest, again, ({ stage }) => stage === 'embed')
+    const newer = await submitted(first.ingest, 'a.md', 'Second.')
+    await first.ingest.close()
+    // The next one ends when the job has taken up the newer revision and has not read it.
+    const second = play(store)
+    const isReading = Promise.withResolvers<void>()
+    second.onParse = async (_source, signal) => {
+      if (second.parsed.length === 0) return
+      isReading.resolve()
+      await aborted(signal)
+    }
+    second.ingest.start()
+    expect(await finished(second.ingest, newer)).toMatchObject({ outcome: 'written' })
+    await isReading.promise
+    await second.ingest.close()
+    const third = play(store)
+    onTestFinished(() => third.ingest.close())
+    third.ingest.start()
+    expect(await finished(third.ingest, again)).toMatchObject({ outcome: 'written' })
+    expect(await texts(store, 'a.md')).toEqual(['Second.'])
+  })
+
+  test('however many documents wait to be made again, a collection can be made again and uploads are taken', async () => {
+    const { ingest } = await started()
+    await finished(ingest, await submitted(ingest, 'a.md', 'Text.'))
+    await store.tx(
+      { tenant },
+      async (transaction) => {
+        // Without indexes 200,000 rows take no time.
+        await transaction.query('create temp table rag_jobs (like rag_jobs including defaults) on commit drop')
+        const fill = (kind: string, jobs: number): Promise<unknown> =>
+          transaction.query(
+            `insert into rag_jobs (tenant, id, collection, document, kind, state, stage, priority, name, metadata, is_searchable_without_vectors, skips_duplicates)
+              select $1, gen_random_uuid()::text, 'c-other', n::text, $2, 'queued', 'extract', 1, '', '{}', false, false from generate_series(1, $3::int) n`,
+            [tenant, kind, jobs],
+          )
+        const database: Database = { ...store, tx: (_scope, work) => work(transaction) }
+        await fill('reingest', openJobsMax + 1)
+        expect(await reingestCollection(database, { tenant, collection })).toBe(1)
+        expect(await submitDocument(database, { ...file('b.md'), kind: 'url', source: null })).toMatchObject({ isNew: true })
+        await fill('upload', openJobsMax - 1)
+        const oneMore = submitDocument(database, { ...file('c.md'), kind: 'url', source: null })
+        await expect(oneMore).rejects.toMatchObject({ code: 'queue_full' })
+      },
+      wholeDocument,
+    )
   })
 
   test('chunks that stay as they are keep their vectors when the language of their document becomes another', async () => {

@@ -9,7 +9,9 @@ import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import { storeSource } from '../../src/ingest/sources.ts'
 import { watchInto } from '../../src/ingest/watch-collection.ts'
+import { migrations } from '../../src/migrations.ts'
 import type { Database } from '../../src/store/database.ts'
+import { migrate } from '../../src/store/migrate.ts'
 import { describeStores, serverKinds } from '../store/stores.ts'
 import {
   bytesOf,
@@ -88,6 +90,37 @@ describeStores(kinds, (servers) => {
     })
     expect(await ingest.sweep()).toBe(1)
     expect([await texts(database, 'old.md'), await texts(database, 'new.md')]).toEqual([[], ['New.']])
+  })
+
+  test('what was stored before given times were noted was given when it was made', async () => {
+    const database = await servers.openBareForTest()
+    await migrate(
+      database,
+      migrations.filter(({ number }) => number < 1101),
+      systemClock,
+    )
+    await database.tx('system', async ({ query }) => {
+      await query(`insert into rag_collections (tenant, id, name, settings) values ($1, $2, 'docs', '{"retentionDays": 7}')`, [
+        tenant,
+        collection,
+      ])
+      for (const [id, days] of Object.entries({ 'old.md': 8, 'new.md': 6 })) {
+        await query(
+          `insert into rag_documents (tenant, collection, id, title, content_type, content_hash, size_bytes, text, language, chunks, updated_at)
+            values ($1, $2, $3, '', '', $3, 0, '', 'en', 0, now() - interval '8 days')`,
+          [tenant, collection, id],
+        )
+        await query(
+          `insert into rag_sources (tenant, id, collection, document, name, sha256, created_at)
+            values ($1, $3, $2, $3, '', $3, now() - make_interval(days => $4))`,
+          [tenant, collection, id, days],
+        )
+      }
+    })
+    await migrate(database, migrations, systemClock)
+    expect(await play(database).ingest.sweep()).toBe(1)
+    const { rows } = await database.tx('system', ({ query }) => query('select id from rag_documents'))
+    expect(rows).toEqual([{ id: 'new.md' }])
   })
 
   test('a watched folder feeds a collection, and removes what was its own only', async () => {

@@ -1,5 +1,5 @@
 // Documents found by the index of metadata fields, on both stores: they hold all who pass a filter, whatever the values are.
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import type { FilterCondition, Metadata, MetadataValue } from '../../src/core/corpus.ts'
@@ -167,23 +167,72 @@ describeStores(kinds, (servers) => {
 })
 
 describeStores(kinds, (servers) => {
-  test('documents of before the index was made are in it', async () => {
+  /** A database as it was before the index was made. */
+  async function openOld(): Promise<OpenableDatabase> {
     const database = await servers.openBareForTest()
     await migrate(
       database,
       migrations.filter(({ number }) => number < 1060),
       systemClock,
     )
-    await database.tx('system', async ({ query }) => {
-      await query(`insert into rag_collections (tenant, id, name, settings) values ($1, 'c1', 'docs', '{}')`, [tenant])
-      await query(
-        `insert into rag_documents (tenant, collection, id, title, metadata, content_type, content_hash, size_bytes, text, language, chunks)
-          values ($1, 'c1', 'old', '', $2::jsonb, '', '', 0, '', 'en', 0)`,
-        [tenant, JSON.stringify({ team: 'north', year: 2024, tags: ['x'], gone: null })],
-      )
-    })
+    await database.tx('system', ({ query }) =>
+      query(`insert into rag_collections (tenant, id, name, settings) values ($1, 'c1', 'docs', '{}')`, [tenant]),
+    )
+    return database
+  }
+
+  /** As a Corral of before the index writes a document. */
+  function writeOld({ query }: Transaction, id: string, metadata: Metadata): Promise<unknown> {
+    return query(
+      `insert into rag_documents (tenant, collection, id, title, metadata, content_type, content_hash, size_bytes, text, language, chunks)
+        values ($1, 'c1', $2, '', $3::jsonb, '', '', 0, '', 'en', 0)
+        on conflict (tenant, collection, id) do update set metadata = excluded.metadata`,
+      [tenant, id, JSON.stringify(metadata)],
+    )
+  }
+
+  test('documents of before the index was made are in it', async () => {
+    const database = await openOld()
+    await database.tx({ tenant }, (transaction) => writeOld(transaction, 'old', { team: 'north', year: 2024, tags: ['x'], gone: null }))
     await migrate(database, migrations, systemClock)
     expect(await countFields(database)).toBe(3)
+  })
+
+  test('so are those that a Corral of before it writes, changes and deletes afterwards', async () => {
+    const database = await openOld()
+    await migrate(database, migrations, systemClock)
+    const fields = async (): Promise<unknown[]> => {
+      const text = 'select document, field, text_value, number_value from rag_document_fields order by document, field'
+      return (await database.tx({ tenant }, ({ query }) => query(text))).rows.map((row) => Object.values(row))
+    }
+    await database.tx({ tenant }, async (transaction) => {
+      await writeOld(transaction, 'a', { team: 'north', year: 2024 })
+      await writeOld(transaction, 'b', { team: 'north' })
+    })
+    await database.tx({ tenant }, (transaction) => writeOld(transaction, 'a', { team: 'south' }))
+    expect(await fields()).toEqual([
+      ['a', 'team', 'south', null],
+      ['b', 'team', 'north', null],
+    ])
+    await database.tx({ tenant }, ({ query }) => query(`delete from rag_documents where id = 'a'`))
+    expect(await fields()).toEqual([['b', 'team', 'north', null]])
+    await database.tx({ tenant }, ({ query }) => query('delete from rag_collections'))
+    expect(await fields()).toEqual([])
+  })
+
+  test.runIf(servers.kind === 'postgres')('a document that is being written while the index is made is in it', async () => {
+    const database = await openOld()
+    const migrated = await database.tx({ tenant }, async (transaction) => {
+      await writeOld(transaction, 'a', { team: 'north' })
+      const migrating = migrate(database, migrations, systemClock)
+      await vi.waitFor(async () => {
+        const { rows } = await transaction.query(`select from pg_locks where relation = 'rag_documents'::regclass and not granted`)
+        expect(rows).toHaveLength(1)
+      }, 10_000)
+      return { migrating }
+    })
+    await migrated.migrating
+    expect(await countFields(database)).toBe(1)
   })
 })
 

@@ -65,7 +65,6 @@ export async function emptyCollections(database: Database): Promise<void> {
   await migrate(database, migrations, systemClock)
   await database.tx('system', async ({ query }) => {
     await query('delete from rag_postings')
-    await query('delete from rag_document_fields')
     await query('delete from rag_collections')
     await query('select rag_vector_drop(name) from rag_vector_tables')
   })
