@@ -85,6 +85,8 @@ async function soak(stage: Stage, file: string, options: BenchOptions): Promise<
   const herd = await stage.mock(8, { frames: 20, frameIntervalMs: 20, serviceMs: 20, slowMs: 1_000 })
   const gateway = await stage.gateway(herd.ports, probeSettings(file))
   await finishAll(await startClients(stage, gateway.port))
+  // The connection by which the fleet is watched stays open: it belongs to what is there at rest.
+  await heldByFleet(gateway.port)
   const before = await readAtRest(file)
   const first = readingsOf(file).length
   const drivers = await startClients(stage, gateway.port)

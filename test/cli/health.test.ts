@@ -3,16 +3,13 @@ import { createServer } from 'node:http'
 
 import { describe, expect, test } from 'vitest'
 
+import { freePort } from '../support/free-port.ts'
 import { optionsOfCommandLine } from '../../src/cli/health.ts'
 import { createFolder } from '../config/folder.ts'
 import { corral, start } from './corral.ts'
 import { closedUrl, listen } from './ollama.ts'
 
 /** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  return Number(new URL(await closedUrl()).port)
-}
-
 describe('the gateway is found where', () => {
   test('the flags say', async () => {
     const port = String(await freePort())

@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 
+import { freePort } from '../support/free-port.ts'
 import { createHerd, type SimHerd } from '../../src/sim/herd.ts'
 import type { SimNodeOptions } from '../../src/sim/node.ts'
-import { freePort } from '../support/postgres.ts'
 import { until } from '../support/gateway.ts'
 import { corral, entry, type Running, runNode, start } from './corral.ts'
 

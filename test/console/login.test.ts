@@ -1,12 +1,12 @@
 // Signing in to the console at an OpenID provider, over real sockets: there, back, and every way in which that must not work.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 
+import { freePort } from '../support/free-port.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { Logins } from '../../src/http/auth/login.ts'
 import { identityOptions, issuerOptions } from '../../src/identity/options.ts'
 import { type ClosedGateway, startClosedGateway } from '../identity/gateway.ts'
 import { issuerSection } from '../identity/issuer.ts'
-import { freePort } from '../support/postgres.ts'
 import { startProvider, type TestProvider } from './oidc-provider.ts'
 
 const clientId = 'corral-console'

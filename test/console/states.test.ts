@@ -3,11 +3,11 @@
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 
+import { freePort } from '../support/free-port.ts'
 import { type App, createApp } from '../../src/app.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { answerChat, chatLine, type FakeNode, type Script, startFakeNode } from '../http/fake-node.ts'
-import { freePort } from '../support/postgres.ts'
 import { findFaultsInEveryLook, leave, startBrowser, visit, wide } from './browser.ts'
 
 interface Served {

@@ -16,19 +16,11 @@ import { histogram } from '../../src/observe/families.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 import { createFolder } from '../config/folder.ts'
 import { readSource } from '../source-tree.ts'
-import {
-  endServer,
-  freePort,
-  hasPostgres,
-  pgbouncerProgram,
-  postgresProgram,
-  serverUser,
-  startPostgres,
-  startServer,
-} from '../support/postgres.ts'
+import { endServer, hasPostgres, pgbouncerProgram, postgresProgram, serverUser, startPostgres, startServer } from '../support/postgres.ts'
 import { until } from '../support/gateway.ts'
 import { type ImageTree, makeImageTree, run } from './image-tree.ts'
 import { expectDrains, untilServing } from './served.ts'
+import { freePort } from '../support/free-port.ts'
 
 interface Service {
   readonly image: string

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 
+import { freePort } from '../support/free-port.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 import { readSource } from '../source-tree.ts'
-import { freePort } from '../support/postgres.ts'
 import { type ImageTree, imageUser, makeImageTree, run, userFolder } from './image-tree.ts'
 import { expectDrains, untilServing } from './served.ts'
 

@@ -7,12 +7,13 @@ import { type IncomingMessage, request } from 'node:http'
 
 import { describe, expect, onTestFinished, test } from 'vitest'
 
+import { freePort } from '../support/free-port.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 import { start } from '../cli/corral.ts'
 import { openBlackHole } from '../support/black-hole.ts'
 import { hasProxy, type ProxyName, startProxy } from '../support/front-proxies.ts'
-import { freePort, hasPostgres } from '../support/postgres.ts'
+import { hasPostgres } from '../support/postgres.ts'
 import { startPacedNode } from './paced-node.ts'
 import { startReplicas, startUsers } from './replicas.ts'
 

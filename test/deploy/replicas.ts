@@ -4,8 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { onTestFinished } from 'vitest'
 
+import { freePort } from '../support/free-port.ts'
 import { type Running, start } from '../cli/corral.ts'
-import { freePort, startPostgres } from '../support/postgres.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
 
 export interface Replica {

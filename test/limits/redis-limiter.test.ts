@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net'
 
 import { expect, onTestFinished, test } from 'vitest'
 
+import { freePort } from '../support/free-port.ts'
 import { systemClock, type Clock } from '../../src/base/clock.ts'
 import { createLimiter, type Decision, type Limiter } from '../../src/limits/limiter.ts'
 import type { Plan } from '../../src/limits/plan.ts'
@@ -10,7 +11,6 @@ import { createRedis } from '../../src/store/redis.ts'
 import type { RedisStore } from '../../src/store/redis-store.ts'
 import { redisOptions } from '../../src/store/redis-options.ts'
 import { until } from '../support/gateway.ts'
-import { freePort } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
 import { options, planOf } from './plans.ts'
 

@@ -1,10 +1,11 @@
 /** A real Prometheus on loopback, with its data in a folder of its own; it ends with the caller. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+
+import { freePort } from '../support/free-port.ts'
 
 const program = process.env['PROMETHEUS'] ?? 'prometheus'
 
@@ -105,13 +106,3 @@ async function close(child: ChildProcess, folder: string): Promise<void> {
 }
 
 /** A port that nobody listens on. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      const port = typeof address === 'object' && address !== null ? address.port : 0
-      probe.close(() => resolve(port))
-    })
-  })
-}

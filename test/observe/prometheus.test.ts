@@ -2,6 +2,7 @@
 // clear. Rules run sixty times as fast, so that an hour is a minute. Nothing here waits for a length of time: only for what must come.
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 
+import { freePort } from '../support/free-port.ts'
 import { runCorral } from '../../scripts/demo/command.ts'
 import { type DemoGateway, startGateway } from '../../scripts/demo/gateway.ts'
 import { chat, embed, warmUp } from '../../scripts/demo/requests.ts'
@@ -10,7 +11,7 @@ import { dashboardsFor } from '../../src/observe/dashboards/files.ts'
 import { createHerd, type SimHerd } from '../../src/sim/herd.ts'
 import { listFiles, readSource, root } from '../source-tree.ts'
 import { startRedis } from '../support/redis.ts'
-import { freePort, hasPrometheus, type Prometheus, startPrometheus } from './prometheus-server.ts'
+import { hasPrometheus, type Prometheus, startPrometheus } from './prometheus-server.ts'
 import { filledIn, labelsByName, parseExpression } from './promql.ts'
 
 const chatModel = 'llama3.2:3b'

@@ -1,11 +1,11 @@
 // A run of the tests fails when a secret stands in what it writes, or in what a gateway of a test said.
+import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { expect, onTestFinished, test } from 'vitest'
 
 import { SecretScan } from '../../scripts/secret-scan.ts'
-import { runNode } from '../cli/corral.ts'
 import { root } from '../source-tree.ts'
 import { testSecrets } from '../support/test-secrets.ts'
 
@@ -49,8 +49,12 @@ async function runOf(act: string): Promise<{ readonly code: number | null; reado
     join(folder, 'one.test.ts'),
     `import { writeFileSync } from 'node:fs'\nimport { test } from 'vitest'\ntest('one', () => { ${act} })\n`,
   )
-  const { code, stdout, stderr } = await runNode([join(root, 'scripts/test.ts'), '--root', folder]).ended
-  return { code, said: stdout + stderr }
+  // Not by `corral.ts`: that keeps what its processes say for the scan of this very run.
+  return new Promise((resolve) => {
+    execFile(process.execPath, [join(root, 'scripts/test.ts'), '--root', folder], (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), said: stdout + stderr })
+    })
+  })
 }
 
 const written = JSON.stringify([key.slice(0, 20), key.slice(20)])

@@ -8,9 +8,10 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { freePort } from './free-port.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { readSource } from '../source-tree.ts'
-import { endServer, freePort } from './postgres.ts'
+import { endServer } from './postgres.ts'
 
 export type ProxyName = 'nginx' | 'haproxy' | 'caddy'
 

@@ -3,7 +3,8 @@ import { type ChildProcess } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { endServer, freePort, pgbouncerProgram, serverFolder, startServer, type TestDatabase, type TestPostgres } from './postgres.ts'
+import { freePort } from './free-port.ts'
+import { endServer, pgbouncerProgram, serverFolder, startServer, type TestDatabase, type TestPostgres } from './postgres.ts'
 
 export const poolSize = 4
 

@@ -6,10 +6,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
+
+import { freePort } from './free-port.ts'
 
 /** Postgres and PgBouncer refuse to run as root. */
 export const serverUser = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
@@ -72,16 +73,6 @@ function readablePrograms(): string {
     }
   }
   return join(copy, folder.slice(tree.length))
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 /** A folder that `serverUser` may write. */

@@ -4,11 +4,13 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createConnection, createServer, type AddressInfo } from 'node:net'
+import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { onTestFinished } from 'vitest'
+
+import { freePort } from './free-port.ts'
 
 export interface RedisServer {
   readonly url: string
@@ -100,19 +102,6 @@ function launch(port: number, folder: string, extra: readonly string[]): ChildPr
     'warning',
   ]
   return spawn('redis-server', [...fixed, ...extra], { stdio: 'ignore' })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  const address: AddressInfo | string | null = server.address()
-  await new Promise((resolve) => {
-    server.close(resolve)
-  })
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 async function untilAnswers(port: number, child: ChildProcess): Promise<void> {
