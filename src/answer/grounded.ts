@@ -7,10 +7,9 @@ import type { Assistant } from '../core/assistant.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay, RelayLayer } from '../core/relay.ts'
-import { scanEnvelope } from '../wire/envelope.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
 import { routes } from '../wire/routes.ts'
-import { replaceField } from '../wire/splice.ts'
+import { withField } from '../wire/with-field.ts'
 import { answer, type AnswerDeps } from './answer.ts'
 import { modelObject, withAssistants } from './assistant-list.ts'
 import { readQuestion } from './dialect-request.ts'
@@ -26,7 +25,6 @@ export interface GroundedDeps extends Omit<AnswerDeps, 'relay'> {
   readonly accessOf?: (call: Call) => string
 }
 
-const unlimited = { depthMax: Infinity, keysMax: Infinity }
 const listPatterns = new Set(['/api/tags', '/v1/models'])
 
 /** Answers for assistants, lists them, and passes everything else on untouched. */
@@ -74,8 +72,7 @@ function notAnswered({ name }: Assistant, { route }: InferenceRequest): CorralEr
 /** The same request to another model; only the name's bytes change. */
 function forModel(request: InferenceRequest, model: string): InferenceRequest {
   const key = request.envelope.fields.has('model') ? 'model' : request.envelope.fields.has('name') ? 'name' : 'model'
-  const body = replaceField(request.body, request.envelope, key, JSON.stringify(model))
-  return { ...request, body, envelope: scanEnvelope(body, unlimited), model: canonicalModelName(model) }
+  return { ...withField(request, key, JSON.stringify(model)), model: canonicalModelName(model) }
 }
 
 async function ground(assistant: Assistant, { request, call }: Asked, deps: LayerDeps): Promise<Answer> {

@@ -1,7 +1,7 @@
 /**
  * The texts of one batch that nobody else was getting: looked up in the slower layers, and what is nowhere asked from upstream in
- * one request, by one of all replicas that miss the same texts. Other batches wait for single texts of it. The work owns its upstream call: whoever began it may leave, and
- * only the last one leaving aborts it. What the node did is booked on one request alone: the first comer among those who stayed,
+ * one request, by one of all replicas that miss the same texts. Other batches wait for single texts of it. The work owns its upstream
+ * call: whoever began it may leave, and only the last one leaving aborts it. What the node did is booked on one request alone: the first comer among those who stayed,
  * or the last who left when nobody did.
  *
  * Settles once and never rejects; vectors are in memory before anybody is told, but for those of batches that an ingest or another
@@ -14,8 +14,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay, WholeAnswer } from '../core/relay.ts'
-import { scanEnvelope } from '../wire/envelope.ts'
-import { replaceField } from '../wire/splice.ts'
+import { withField } from '../wire/with-field.ts'
 import { readVectors, type Vector } from './embedding-answer.ts'
 import { canTell, isIntactVector, tokensOf } from './embedding-entry.ts'
 import type { EmbedAsk, EmbedItem } from './embedding-request.ts'
@@ -25,9 +24,6 @@ import type { FlightLease } from './second-layer.ts'
 import { SharedProgress } from './shared-progress.ts'
 import type { Tags } from './tags.ts'
 import { TurnInLine } from './turn.ts'
-
-/** The body passed its limits already. */
-const unlimited = { depthMax: Infinity, keysMax: Infinity }
 
 /** A vector and where it came from; `item` and `layer` of one that was stored. */
 export interface Got {
@@ -218,8 +214,7 @@ export class EmbedWork {
   #requestFor(missing: readonly EmbedItem[]): InferenceRequest {
     const { request, ask } = this.#asked
     if (missing.length === ask.places.length) return request
-    const body = replaceField(request.body, request.envelope, 'input', `[${missing.map(({ json }) => json).join(',')}]`)
-    return { ...request, body, envelope: scanEnvelope(body, unlimited) }
+    return withField(request, 'input', `[${missing.map(({ json }) => json).join(',')}]`)
   }
 
   /** An answer of another shape than a node gives: passed on where it is one to the whole request. */

@@ -46,13 +46,13 @@ function timeAt(body: Buffer, start: number): string | null {
 
 /** Writes `wallMs` at all places of `body`, which nobody else has. */
 export function writeTimes(body: Buffer, { at, lengths }: TimePlaces, wallMs: number): void {
-  const time = Buffer.from(`${new Date(wallMs).toISOString().slice(0, -1)}000000`)
-  const seconds = Buffer.from(String(Math.floor(wallMs / 1_000)))
+  const time = `${new Date(wallMs).toISOString().slice(0, -1)}000000`
+  const seconds = String(Math.floor(wallMs / 1_000))
   for (let index = 0; index < at.length; index += 1) {
     const start = at[index] ?? 0
     const length = lengths[index] ?? 0
     // The `Z` stays.
-    const [text, count] = length === seconds.length ? [seconds, length] : [time, length - 1]
-    for (let digit = 0; digit < count; digit += 1) body[start + digit] = text[digit] ?? 0
+    if (length === seconds.length) body.write(seconds, start, length, 'latin1')
+    else body.write(time, start, length - 1, 'latin1')
   }
 }

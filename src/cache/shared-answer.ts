@@ -5,9 +5,8 @@
 import type { Call } from '../core/call.ts'
 import type { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../core/relay.ts'
-import { scanEnvelope } from '../wire/envelope.ts'
 import { createRenamer } from '../wire/model-in-answer.ts'
-import { replaceField } from '../wire/splice.ts'
+import { withField } from '../wire/with-field.ts'
 import { type ForwardReason, forwardedHeaders, joinedHeaders } from './answer-headers.ts'
 import type { AnswerHost, Asker } from './asker.ts'
 import { count } from './counters.ts'
@@ -17,12 +16,9 @@ import { Flight, type FlightEnd, type FlightOwner } from './flight.ts'
 import type { JoinView } from './joiner.ts'
 import type { Plan } from './plan.ts'
 import { findUsageFrame, without } from './restamp.ts'
-import { wantsUsage } from './route-shape.ts'
+import { slotOf, wantsUsage } from './route-shape.ts'
 import { type Refusal, refusal } from './storable.ts'
 import { TurnInLine } from './turn.ts'
-
-/** The body passed its limits already. */
-const unlimited = { depthMax: Infinity, keysMax: Infinity }
 
 /**
  * A client that reads along sees nothing of what another replica gets before all of it is there. Beyond this it has a stream of
@@ -171,9 +167,10 @@ export class SharedAnswer implements FlightOwner {
 
   /** A stream and the whole answer that it adds up to are one answer: a new one of the one form makes the other form an old one. */
   #dropOtherForm(): void {
-    const { slot, plan, shape } = this.#first
+    const { plan, shape, request } = this.#first
     if (shape.aggregate === null) return
-    this.#cache.deps.store.delete(plan.key + (slot.endsWith('s') ? 'w' : 's'), plan.tags)
+    const other = slotOf(shape, { ...request, stream: !request.stream })
+    this.#cache.deps.store.delete(plan.key + other, plan.tags)
   }
 }
 
@@ -185,8 +182,7 @@ function contentTypeOf({ headers }: Answer): string {
 /** The request as it goes upstream: usage is always asked for, so that the entry serves those who want it and those who do not. */
 function withUsage({ request, shape }: Asker): InferenceRequest {
   if (!request.stream || shape.usage !== 'frame' || wantsUsage(request)) return request
-  const body = replaceField(request.body, request.envelope, 'stream_options', '{"include_usage":true}')
-  return { ...request, body, envelope: scanEnvelope(body, unlimited) }
+  return withField(request, 'stream_options', '{"include_usage":true}')
 }
 
 interface Part {

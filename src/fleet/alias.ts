@@ -5,15 +5,12 @@
  */
 import { QueueView } from '../base/queue-view.ts'
 import type { Answer, InferenceRequest, RelayLayer } from '../core/relay.ts'
-import { scanEnvelope } from '../wire/envelope.ts'
 import { findFormModel } from '../wire/form-model.ts'
 import { createRenamer, type Renaming } from '../wire/model-in-answer.ts'
 import { headerIn } from '../wire/request-headers.ts'
-import { replaceField, splice } from '../wire/splice.ts'
+import { splice } from '../wire/splice.ts'
+import { withField } from '../wire/with-field.ts'
 import type { Catalogue } from './catalogue.ts'
-
-/** The body passed the door's limits already. */
-const unlimited = { depthMax: Infinity, keysMax: Infinity }
 
 /** The relay layer that stands between the names of clients and those of nodes. */
 export function answerAliases(catalogue: Catalogue): RelayLayer {
@@ -38,10 +35,12 @@ function renameRequest(request: InferenceRequest, model: string): Asked | null {
   if (spelled === null) return route.body === 'none' ? renamePath(request, model) : renameForm(request, model)
   const field = envelope.fields.get('model')
   const isNamed = field === undefined || field.kind !== 'string' || field.end - field.start <= '""'.length
-  const body = replaceField(request.body, envelope, isNamed ? 'name' : 'model', JSON.stringify(model))
   // What VS Code's client is shown of a model repeats the name it asked for.
   const key = route.operation === 'show' ? 'general.basename' : 'model'
-  return { request: { ...request, model, body, envelope: scanEnvelope(body, unlimited) }, renaming: { key, from: model, to: spelled } }
+  return {
+    request: { ...withField(request, isNamed ? 'name' : 'model', JSON.stringify(model)), model },
+    renaming: { key, from: model, to: spelled },
+  }
 }
 
 function renameForm(request: InferenceRequest, model: string): Asked | null {

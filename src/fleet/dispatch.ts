@@ -47,7 +47,7 @@ export interface DispatchDeps extends SettleDeps, RetryAccountDeps {
 }
 
 const unheld = { known: false, holders: [] } as const
-const clientGone = { kind: 'client_gone' } as const
+const clientGone = { kind: 'client_gone', error: null } as const
 
 /** The relay for everything that one node answers. */
 export function createDispatch(deps: DispatchDeps): Relay {

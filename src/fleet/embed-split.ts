@@ -15,8 +15,7 @@ import { type Call, newProgress } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance, Relay, WholeAnswer } from '../core/relay.ts'
 import { type EmbeddingPart, joinEmbeddings, readEmbeddingPart } from '../wire/embeddings.ts'
-import { scanEnvelope } from '../wire/envelope.ts'
-import { replaceField } from '../wire/splice.ts'
+import { withField } from '../wire/with-field.ts'
 import type { FleetOptions } from './options.ts'
 import type { Pool, PoolTable } from './pool.ts'
 import type { Waiter } from './waiting-line.ts'
@@ -302,11 +301,6 @@ class Batch {
 function splitOutcome(bytes: number, promptTokens: number, times: { loadMs: number; totalMs: number }): Outcome {
   const unknown = { cachedPromptTokens: null, outputTokens: null, promptMs: null, outputMs: null }
   return { kind: 'ok', usage: { promptTokens, ...unknown, ...times }, frames: 0, bytes, error: null }
-}
-
-function withField(request: InferenceRequest, name: string, json: string): InferenceRequest {
-  const body = replaceField(request.body, request.envelope, name, json)
-  return { ...request, body, envelope: scanEnvelope(body, { depthMax: Infinity, keysMax: Infinity }) }
 }
 
 /** A call of its own, so that a shard can be dropped alone; batches wait behind single requests. */

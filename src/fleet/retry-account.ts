@@ -3,10 +3,11 @@
  * not yet tried, inside the deadline, at most `retriesMax`, from one budget for the whole process.
  *
  * A refused connection, a keep-alive race, a model that a node lists and has not, a path that its version does not know, and a
- * 503 while others are well cost neither budget nor a try: no GPU worked for them. A reset within a second, and a node whose runner answers nobody, cost neither on
- * half of the pool, since it may be the request that kills its nodes or is read for so long; beyond that they count as tries.
- * The first lost connection, dead runner, malformed or cut answer of a request costs no budget while others are well: what dies loses all of its
- * requests at once, and only those, only once. A node that answers others meanwhile is slow, not frozen: leaving it is paid.
+ * 503 while others are well cost neither budget nor a try: no GPU worked for them. A reset within a second, and a node whose
+ * runner answers nobody, cost neither on half of the pool, since it may be the request that kills its nodes or is read for so
+ * long; beyond that they count as tries. The first lost connection, dead runner, malformed or cut answer of a request costs no
+ * budget while others are well: what dies loses all of its requests at once, and only those, only once. A node that answers
+ * others meanwhile is slow, not frozen: leaving it is paid.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'

@@ -26,11 +26,7 @@ const overloadMs = 250
 const overloadMsMax = 10_000
 
 /** After a stream, or a try that its client left. */
-export function settleStream(
-  deps: SettleDeps,
-  attempt: Attempt,
-  end: Pick<StreamEnd, 'kind' | 'runnerDied'> & Partial<Pick<StreamEnd, 'error'>>,
-): void {
+export function settleStream(deps: SettleDeps, attempt: Attempt, end: StreamEnd): void {
   const nowMs = deps.clock.nowMs()
   const { ticket, runner } = attempt.claim
   switch (end.kind) {
@@ -41,7 +37,7 @@ export function settleStream(
     case 'broken':
       ticket?.settle('broken_stream', nowMs)
       runner.noteFailure(nowMs)
-      noteReason(attempt, end.error ?? null, nowMs)
+      noteReason(attempt, end.error, nowMs)
       if (end.runnerDied === true) runner.diedAtMs = nowMs
       return
     case 'client_gone':

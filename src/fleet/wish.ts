@@ -5,9 +5,10 @@
 import type { InferenceRequest } from '../core/relay.ts'
 import type { RunnerOptions } from '../core/envelope.ts'
 import type { Operation, RouteFacts } from '../core/route.ts'
-import { noOptions, scanEnvelope } from '../wire/envelope.ts'
+import { noOptions } from '../wire/envelope.ts'
 import { runnerFingerprint } from '../wire/fingerprint.ts'
 import { removeOption, replaceOption } from '../wire/splice.ts'
+import { withBody } from '../wire/with-field.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { NumCtxPolicy } from './num-ctx.ts'
 import type { RouteRequest } from './policy/policy.ts'
@@ -45,9 +46,6 @@ function needsRunner({ operation, placement }: RouteFacts): boolean {
 
 const noNames: readonly string[] = []
 
-/** The body passed the door's limits already. */
-const respliceLimits = { depthMax: Infinity, keysMax: Infinity }
-
 export interface PreparedRequest {
   readonly request: InferenceRequest
   readonly wish: Wish
@@ -68,11 +66,6 @@ export function prepareRequest(deps: WishDeps, original: InferenceRequest, nodeG
   // The policy remembers models: not those that clients make up.
   const request = resolved?.known === true ? withNumCtx(deps.numCtx, original, resolved.name) : original
   return { request, wish: toWish(deps, request, { model: resolved?.name ?? null, nodeGroup }), contextChanged: request !== original }
-}
-
-/** The same request with other body bytes; the envelope follows, since its ranges moved. */
-function withBody(request: InferenceRequest, body: Buffer): InferenceRequest {
-  return { ...request, body, envelope: scanEnvelope(body, respliceLimits) }
 }
 
 function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: string): InferenceRequest {

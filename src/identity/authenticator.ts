@@ -12,7 +12,7 @@ import type { StoredKey } from './key-rows.ts'
 import { keyPrefix } from './key.ts'
 import { checkToken, isToken, type JwtCheckDeps } from './jwt.ts'
 import type { IdentityOptions } from './options.ts'
-import type { Presented } from './presented.ts'
+import type { Presented, PresentedToken } from './presented.ts'
 import { isSignedBy, readSignature, ReplayGuard, type SignedParts, type SignedRequest } from './signature.ts'
 import { toKeyObject } from './signing-key.ts'
 import type { Touched } from './touched.ts'
@@ -42,6 +42,8 @@ export class Authenticator {
   readonly #takesKeys: boolean
   readonly #takesTokens: boolean
   #used = new Map<string, number>()
+  /** What was hashed last: whether it was good and what is said of it are asked one after the other. */
+  #hashed: { readonly of: PresentedToken; readonly hash: string } | null = null
 
   constructor(deps: AuthenticatorDeps) {
     const { mode, keys, signatures } = deps.options
@@ -55,8 +57,8 @@ export class Authenticator {
   }
 
   /** The verdict on a key or a signed token. */
-  token(text: string): Verdict | Promise<Verdict> {
-    const verdict = text.startsWith(keyPrefix) ? this.#key(text) : this.#jwt(text)
+  token(presented: PresentedToken): Verdict | Promise<Verdict> {
+    const verdict = presented.text.startsWith(keyPrefix) ? this.#key(presented) : this.#jwt(presented)
     if (verdict instanceof Promise) return verdict.then(this.#noteUse)
     return this.#noteUse(verdict)
   }
@@ -74,7 +76,7 @@ export class Authenticator {
 
   /** Whether this is a credential that was good before, so that judging it costs what its owner may cost. Reads no store. */
   wasGood(presented: Presented, parts: SignedParts): boolean {
-    if (presented.kind === 'token') return this.#cache.wasGood(hash('sha256', presented.text, 'base64'))
+    if (presented.kind === 'token') return this.#cache.wasGood(this.#hashOf(presented))
     if (presented.kind !== 'signature') return false
     const signed = readSignature(presented.text, parts)
     return !('kind' in signed) && this.#signers.wasGood(signed.fingerprint)
@@ -95,9 +97,14 @@ export class Authenticator {
     return used
   }
 
-  #key(text: string): Verdict | Promise<Verdict> {
+  #hashOf(presented: PresentedToken): string {
+    if (this.#hashed?.of !== presented) this.#hashed = { of: presented, hash: hash('sha256', presented.text, 'base64') }
+    return this.#hashed.hash
+  }
+
+  #key(presented: PresentedToken): Verdict | Promise<Verdict> {
     if (!this.#takesKeys) return denied('method_off')
-    return this.#cache.resolve(hash('sha256', text, 'base64'), () => this.#checkKey(text))
+    return this.#cache.resolve(this.#hashOf(presented), () => this.#checkKey(presented.text))
   }
 
   async #checkKey(text: string): Promise<Checked> {
@@ -105,11 +112,12 @@ export class Authenticator {
     return 'kind' in key ? key : checkKey(key, this.#deps.keys)
   }
 
-  #jwt(text: string): Verdict | Promise<Verdict> {
+  #jwt(presented: PresentedToken): Verdict | Promise<Verdict> {
+    const { text } = presented
     if (!isToken(text)) return denied('malformed')
     if (!this.#takesTokens) return denied('method_off')
     if (!this.#deps.tokens.isReady()) return { kind: 'undecided', error: notReady() }
-    return this.#cache.resolve(hash('sha256', text, 'base64'), () => checkToken(text, this.#deps.tokens))
+    return this.#cache.resolve(this.#hashOf(presented), () => checkToken(text, this.#deps.tokens))
   }
 
   async #findSigner(fingerprint: string): Promise<Checked> {

@@ -204,7 +204,7 @@ const firstAct: Act = { by: openPrincipal, requestId: '-', address: 'first start
 function decide(authenticator: Authenticator, presented: Presented, parts: SignedParts): Verdict | Promise<Verdict> {
   switch (presented.kind) {
     case 'token':
-      return authenticator.token(presented.text)
+      return authenticator.token(presented)
     case 'signature':
       return authenticator.signature(presented.text, parts)
     case 'none':

@@ -7,12 +7,18 @@ import { isSignature } from './signature.ts'
 /** A credential as it came. */
 export type Presented =
   | { readonly kind: 'none' }
-  | { readonly kind: 'token'; readonly text: string }
+  | PresentedToken
   | { readonly kind: 'signature'; readonly text: string }
   /** Something that is no credential of a known kind. */
   | { readonly kind: 'malformed' }
   /** Two that differ: which one counts could be read in two ways. */
   | { readonly kind: 'ambiguous' }
+
+/** A key or a signed token. */
+export interface PresentedToken {
+  readonly kind: 'token'
+  readonly text: string
+}
 
 const none: Presented = { kind: 'none' }
 const malformed: Presented = { kind: 'malformed' }

@@ -75,3 +75,15 @@ test('a tenant has so many streams, and one that ends makes room', async () => {
   first.end()
   expect((await follow('acme')).status).toBe(200)
 })
+
+test('many that come at once do not all find room, and a first look that fails gives its place back', async () => {
+  const feed = new JobFeed({ clock: new HandClock() })
+  const first = Promise.withResolvers<JobsRead>()
+  const asking = Array.from({ length: 40 }, () => feed.follow(contextOf(new Outgoing()), 'acme', () => first.promise))
+  first.reject(new Error('the store is away'))
+  const ends = await Promise.allSettled(asking)
+  const reasons = ends.map((end) => (end.status === 'rejected' && end.reason instanceof Error ? end.reason.message : end.status))
+  expect(reasons.filter((reason) => reason === 'the store is away')).toHaveLength(32)
+  expect(reasons.filter((reason) => reason.startsWith('32 streams'))).toHaveLength(8)
+  expect((await feed.follow(contextOf(new Outgoing()), 'acme', () => Promise.resolve(page(0)))).status).toBe(200)
+})

@@ -150,13 +150,14 @@ class ClosedGuard implements Guard {
     if (wanted.scope === null) return anonymous
     const presented = this.#presentedBy(arrival)
     if (presented.kind === 'forged') return this.#refuse(arrival, wanted, { error: forgedChange(), action: 'refuse forged change' })
-    const wasGood = this.#identity.wasGood(presented, partsOf(arrival))
+    const parts = partsOf(arrival)
+    const wasGood = this.#identity.wasGood(presented, parts)
     const waitMs = wasGood ? 0 : this.waitMs(arrival.incoming)
     if (waitMs > 0) return this.#refuseAddress(arrival, wanted, waitMs)
     if (presented.kind === 'ambiguous') return this.#refuse(arrival, wanted, { error: twoCredentials(), action: 'refuse two credentials' })
     if (wanted.scope === 'metrics' && presented.kind === 'token' && this.#identity.isMetricsToken(presented.text)) return scraper
-    if (!wasGood && isLookedUp(presented)) return this.#tryOut(arrival, wanted, presented)
-    const verdict = this.#identity.authenticate(presented, partsOf(arrival))
+    if (!wasGood && isLookedUp(presented)) return this.#tryOut(arrival, wanted, { presented, parts })
+    const verdict = this.#identity.authenticate(presented, parts)
     if (verdict instanceof Promise) return verdict.then((settled) => this.#decideCharging(arrival, wanted, settled))
     return this.#decideCharging(arrival, wanted, verdict)
   }
@@ -199,7 +200,7 @@ class ClosedGuard implements Guard {
   }
 
   /** Judges a credential that nobody knows, within what its address may have looked up. */
-  async #tryOut(arrival: Arrival, wanted: Wanted, presented: Presented): Promise<Passage> {
+  async #tryOut(arrival: Arrival, wanted: Wanted, { presented, parts }: Tried): Promise<Passage> {
     const trial = await (this.#limit?.hold(this.addressOf(arrival.incoming)) ?? freeTrial)
     if (!trial.admitted) return this.#refuseAddress(arrival, wanted, trial.waitMs)
     if (arrival.outgoing.destroyed) {
@@ -209,7 +210,7 @@ class ClosedGuard implements Guard {
     }
     let isCharged = true
     try {
-      const verdict = this.#identity.authenticate(presented, partsOf(arrival))
+      const verdict = this.#identity.authenticate(presented, parts)
       const settled = await verdict
       // What cannot be told at once was not even tried.
       isCharged = settled.kind === 'denied' || (settled.kind === 'undecided' && verdict instanceof Promise)
@@ -256,6 +257,12 @@ class ClosedGuard implements Guard {
     const address = this.addressOf(incoming)
     this.#identity.audit.deny({ tenant, actor: subject ?? 'anonymous', action, target, address, decision: 'denied', requestId })
   }
+}
+
+/** A credential, and what it may have signed. */
+interface Tried {
+  readonly presented: Presented
+  readonly parts: SignedParts
 }
 
 /** A row of the audit log; without `by` nobody knows whose. */

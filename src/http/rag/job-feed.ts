@@ -38,14 +38,18 @@ export class JobFeed {
   async follow({ env: { outgoing } }: RagContext, tenant: string, read: () => Promise<JobsRead>): Promise<Response> {
     if ((this.#followers.get(tenant) ?? 0) >= followersMax)
       throw new CorralError('overloaded', `${followersMax} streams follow jobs already`, { retryAfterMs: 10_000 })
-    const first = await read()
-    const stream = new JobStream(this.#deps.clock, read)
+    // Counted before the first look: many that come at once must not all find room.
     this.#count(tenant, 1)
+    const stream = new JobStream(this.#deps.clock, read)
     const leave = (): void => {
       if (stream.leave()) this.#count(tenant, -1)
     }
     // Nobody reads, nor cancels, the body of an answer to HEAD.
     outgoing.on('close', leave)
+    const first = await read().catch((error: unknown) => {
+      leave()
+      throw error
+    })
     if (outgoing.destroyed) leave()
     const body = new ReadableStream<Uint8Array>(
       { start: (controller) => stream.begin(controller, first), cancel: leave },
