@@ -34,6 +34,13 @@ export interface CachedOptions extends Partial<Omit<CacheDeps, 'options' | 'cloc
 
 export const secret = Buffer.alloc(32, 7)
 
+/** A fleet with one build of every model. */
+export const oneBuild = {
+  digestOf: () => 'd1',
+  digestsOf: () => ['d1'],
+  engineEpoch: () => '0.33',
+}
+
 /** Replays are the first answer byte for byte unless `options` say otherwise. */
 export function cached({ options = {}, clock = manualClock(), onCall, ...deps }: CachedOptions = {}): Cached {
   const parsed = cacheOptions.parse({ replay: { fresh: false }, ...options })

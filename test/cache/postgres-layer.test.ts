@@ -15,7 +15,7 @@ import { migrate } from '../../src/store/migrate.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { describeStores, type Servers, storeKinds } from '../store/stores.ts'
 import { newCall, requestOf, take, type Taken } from './ask.ts'
-import { secret } from './cached.ts'
+import { oneBuild, secret } from './cached.ts'
 import { embeds } from './embedding-upstream.ts'
 
 const tags: Tags = { tenant: 'a', kind: 'inference', digest: 'd1' }
@@ -157,9 +157,7 @@ describeStores(storeKinds, (servers) => {
         clock: systemClock,
         random: () => 0.5,
         secret,
-        digestOf: () => 'd1',
-        digestsOf: () => ['d1'],
-        engineEpoch: () => '0.33',
+        ...oneBuild,
         layers: [layer],
       })
     }

@@ -11,7 +11,7 @@ import { createRedis } from '../../src/store/redis.ts'
 import type { RedisStore } from '../../src/store/redis-store.ts'
 import { redisOptions } from '../../src/store/redis-options.ts'
 import { until } from '../support/gateway.ts'
-import { secret } from './cached.ts'
+import { oneBuild, secret } from './cached.ts'
 
 /** A connected store. Its timeout is wide where a test is not about time, because the machine may be busy. */
 export async function openRedis(url: string, options: Readonly<Record<string, unknown>> = {}): Promise<RedisStore> {
@@ -49,9 +49,7 @@ export async function replicaOn(
     clock,
     random: () => 0.5,
     secret,
-    digestOf: () => 'd1',
-    digestsOf: () => ['d1'],
-    engineEpoch: () => '0.33',
+    ...oneBuild,
     layers: [layer],
     lease: leases,
   })

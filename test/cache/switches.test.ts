@@ -1,36 +1,18 @@
 /** Each layer and kind switched off: no byte of an answer or a vector comes to rest where it may not, and all else stays as it was. */
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 
 import { cacheStores } from '../../src/cache/cache-stores.ts'
 import { createCache } from '../../src/cache/layer.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
-import { migrations } from '../../src/migrations.ts'
-import { systemClock } from '../../src/base/clock.ts'
-import { migrate } from '../../src/store/migrate.ts'
-import type { OpenableDatabase } from '../../src/store/store.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
-import { Servers } from '../store/stores.ts'
-import { startRedis, type RedisServer } from '../support/redis.ts'
 import { newCall, requestOf, take } from './ask.ts'
-import { chat, secret } from './cached.ts'
+import { chat, oneBuild, secret } from './cached.ts'
 import { embeds } from './embedding-upstream.ts'
 import { openRedis } from './redis-replica.ts'
+import { secondStores } from './second-stores.ts'
 import { chatLines, scriptedUpstream } from './scripted.ts'
 
-const servers = new Servers('embedded')
-let database: OpenableDatabase
-let server: RedisServer
-
-beforeAll(async () => {
-  database = await servers.open()
-  await migrate(database, migrations, systemClock)
-  server = await startRedis({ keepOpen: true })
-})
-
-afterAll(async () => {
-  await database.close()
-  await server.stop()
-})
+const kept = secondStores()
 
 interface Rest {
   readonly memory: Readonly<Record<string, number>>
@@ -43,20 +25,18 @@ interface Rest {
 
 /** Asks for one answer, which takes 2.5 s, and for one vector, twice each; where their bytes are then. */
 async function playWith(settings: Readonly<Record<string, unknown>>): Promise<Rest> {
-  await server.send('FLUSHALL')
-  await database.tx('system', (transaction) => transaction.query('delete from cache_entries'))
+  await kept.server.send('FLUSHALL')
+  await kept.database.tx('system', (transaction) => transaction.query('delete from cache_entries'))
   const clock = manualClock()
   const options = cacheOptions.parse(settings)
-  const stores = { database, redis: await openRedis(server.url) }
+  const stores = { database: kept.database, redis: await openRedis(kept.server.url) }
   const cache = createCache({
     options: () => options,
     clock,
     random: () => 0.5,
     secret,
-    digestOf: () => 'd1',
-    digestsOf: () => ['d1'],
-    engineEpoch: () => '0.33',
-    ...cacheStores({ options, redisUrl: server.url, stores, clock, random: () => 0.5, replica: 'r1' }),
+    ...oneBuild,
+    ...cacheStores({ options, redisUrl: kept.server.url, stores, clock, random: () => 0.5, replica: 'r1' }),
   })
   onTestFinished(() => cache.close())
   await cache.start()
@@ -73,10 +53,10 @@ async function playWith(settings: Readonly<Record<string, unknown>>): Promise<Re
     roles.push((await take(cache.layer(node.relay)(embedding, newCall()))).cache)
     await cache.idle()
   }
-  const names = (await server.send('KEYS *:cache:{*')).match(/:[\da-f]{64}[suw]?/g) ?? []
+  const names = (await kept.server.send('KEYS *:cache:{*')).match(/:[\da-f]{64}[suw]?/g) ?? []
   const answers = names.filter((name) => name.length > 65).length
   const text = 'select kind, count(*)::int as count from cache_entries group by kind'
-  const { rows } = await database.tx('system', (transaction) => transaction.query(text))
+  const { rows } = await kept.database.tx('system', (transaction) => transaction.query(text))
   return {
     memory: Object.fromEntries(Object.entries(cache.stats().memory.bytesByKind).map(([kind, bytes]) => [kind, bytes > 0 ? 1 : 0])),
     redis: [answers, names.length - answers],

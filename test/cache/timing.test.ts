@@ -1,18 +1,14 @@
 /** caching.md §11 I4: from how long an answer takes nobody learns what another tenant asked. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { createPostgresLayer } from '../../src/cache/postgres-layer.ts'
 import { createRedisLayer } from '../../src/cache/redis-layer.ts'
 import type { SecondLayer } from '../../src/cache/second-layer.ts'
-import { migrations } from '../../src/migrations.ts'
-import { migrate } from '../../src/store/migrate.ts'
-import type { OpenableDatabase } from '../../src/store/store.ts'
-import { Servers } from '../store/stores.ts'
-import { startRedis, type RedisServer } from '../support/redis.ts'
 import { take } from './ask.ts'
 import { cached, type Cached, chat } from './cached.ts'
 import { openRedis } from './redis-replica.ts'
+import { secondStores } from './second-stores.ts'
 import { chatLines } from './scripted.ts'
 import { seeded } from './tenant-walk.ts'
 
@@ -77,31 +73,18 @@ test('I4: the same probes tell a tenant what it asked itself', async () => {
   expect(await likeness('a', 4)).toBeLessThan(1e-6)
 })
 
-const servers = new Servers('embedded')
-let database: OpenableDatabase
-let server: RedisServer
-
-beforeAll(async () => {
-  database = await servers.open()
-  await migrate(database, migrations, systemClock)
-  server = await startRedis({ keepOpen: true })
-})
-
-afterAll(async () => {
-  await database.close()
-  await server.stop()
-})
+const kept = secondStores()
 
 /** Redis and a database that keep every answer. */
 async function layersBehind(): Promise<readonly SecondLayer[]> {
-  const redis = createRedisLayer({ redis: await openRedis(server.url), clock: systemClock, isCluster: false })
-  const postgres = createPostgresLayer({ database, clock: systemClock, random: () => 0.5, originMsMin: 0, readMsMax: 5_000 })
+  const redis = createRedisLayer({ redis: await openRedis(kept.server.url), clock: systemClock, isCluster: false })
+  const postgres = createPostgresLayer({ database: kept.database, clock: systemClock, random: () => 0.5, originMsMin: 0, readMsMax: 5_000 })
   return [redis, postgres]
 }
 
 test('I4: so they do with Redis and a database behind memory, where the other tenant’s answers lie', async () => {
   const layers = await layersBehind()
   expect(await bestLikeness(layers)).toBeGreaterThan(0.01)
-  const { rows } = await database.tx('system', (transaction) => transaction.query('select count(*)::int as count from cache_entries'))
+  const { rows } = await kept.database.tx('system', (transaction) => transaction.query('select count(*)::int as count from cache_entries'))
   expect(Number(rows[0]?.['count'])).toBeGreaterThan(slowProbes)
 })

@@ -1,26 +1,23 @@
 // Jobs under many hands: fairness, priorities, leases, take-over, pause and cancel, idempotency, progress, several processes.
 
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 
 import { CorralError } from '../../src/core/errors.ts'
 import type { Job } from '../../src/ingest/job.ts'
-import type { IngestOptions } from '../../src/ingest/job-options.ts'
 import { claimJob, reclaimJobs } from '../../src/ingest/jobs/claim.ts'
 import { stageViews } from '../../src/ingest/progress.ts'
 import type { Database } from '../../src/store/database.ts'
-import { describeStores, serverKinds } from '../store/stores.ts'
 import { until } from '../support/gateway.ts'
+import { describeIngest, played } from './ingest-block.ts'
 import {
   bytesOf,
   collection,
   count,
   embedderDown,
-  emptyStore,
   file,
   finished,
   play,
-  type Played,
   prepareStore,
   reached,
   sections,
@@ -29,62 +26,44 @@ import {
   texts,
 } from './pipeline-play.ts'
 
-const kinds = ['embedded', ...(serverKinds.length > 0 ? (['pgbouncer'] as const) : [])] as const
-
 const claim = (database: Database, owner = randomUUID()): Promise<Job | null> =>
   claimJob(database, { owner, leaseMs: 60_000, attemptsMax: 3 })
 
-describeStores(kinds, (servers) => {
-  let store: Database
-  beforeAll(async () => {
-    store = await servers.open()
-    await prepareStore(store, [])
-  })
-  afterAll(() => store.close())
-
-  /** Ingest on the block's store, emptied, with these collections; not at work yet. */
-  async function played(overrides: Partial<IngestOptions> = {}, ids: readonly string[] = [collection]): Promise<Played> {
-    await emptyStore(store)
-    await prepareStore(store, ids)
-    const made = play(store, overrides)
-    onTestFinished(() => made.ingest.close())
-    return made
-  }
-
+describeIngest((block) => {
   test('serves collections by turns and tenants by what they have running, and what somebody waits for first', async () => {
-    const { ingest } = await played({}, ['c-many', 'c-few'])
-    await prepareStore(store, ['c-other'], 'other')
+    const { ingest } = await played(block.store, {}, ['c-many', 'c-few'])
+    await prepareStore(block.store, ['c-other'], 'other')
     for (const name of ['m1', 'm2', 'm3', 'm4']) await submitted(ingest, name, name, { collection: 'c-many', priority: 1 })
     for (const name of ['f1', 'f2']) await submitted(ingest, name, name, { collection: 'c-few', priority: 1 })
     await submitted(ingest, 'o1', 'o1', { tenant: 'other', collection: 'c-other', priority: 1 })
     await submitted(ingest, 'urgent', 'urgent', { collection: 'c-many', priority: 0 })
     const order: string[] = []
-    for (let turn = 0; turn < 8; turn += 1) order.push((await claim(store))?.document ?? 'none')
+    for (let turn = 0; turn < 8; turn += 1) order.push((await claim(block.store))?.document ?? 'none')
     expect(order[0]).toBe('urgent')
     expect(order[1]).toBe('o1')
     expect(order.slice(2, 6).filter((name) => name.startsWith('f'))).toEqual(['f1', 'f2'])
     expect(order.slice(2).filter((name) => name.startsWith('m'))).toEqual(['m1', 'm2', 'm3', 'm4'])
-    expect(await claim(store)).toBeNull()
+    expect(await claim(block.store)).toBeNull()
   })
 
   test('gives a job to one worker only, and two jobs of one document never at the same time', async () => {
-    const { ingest } = await played()
+    const { ingest } = await played(block.store)
     for (let index = 0; index < 6; index += 1) await submitted(ingest, `d${index}`, 'text')
     const claims: (Job | null)[] = []
     // A claim that meets another may come back without a job.
-    for (let round = 0; round < 6; round += 1) claims.push(...(await Promise.all(Array.from({ length: 4 }, () => claim(store)))))
+    for (let round = 0; round < 6; round += 1) claims.push(...(await Promise.all(Array.from({ length: 4 }, () => claim(block.store)))))
     const taken = claims.filter((job) => job !== null).map(({ document }) => document)
     expect(taken.toSorted()).toEqual(['d0', 'd1', 'd2', 'd3', 'd4', 'd5'])
     await submitted(ingest, 'd0', 'other text')
-    expect(await claim(store)).toBeNull()
+    expect(await claim(block.store)).toBeNull()
   })
 
   test('takes a job over when its worker is silent, and fails the one that takes all its workers with it', async () => {
-    const { ingest } = await played()
+    const { ingest } = await played(block.store)
     const { id } = await submitted(ingest, 'a.md', 'text')
     for (let attempt = 1; attempt <= 3; attempt += 1) {
-      expect(await claimJob(store, { owner: `w${attempt}`, leaseMs: 1, attemptsMax: 3 })).toMatchObject({ id, attempts: attempt })
-      await expect.poll(() => reclaimJobs(store, 3)).toBe(1)
+      expect(await claimJob(block.store, { owner: `w${attempt}`, leaseMs: 1, attemptsMax: 3 })).toMatchObject({ id, attempts: attempt })
+      await expect.poll(() => reclaimJobs(block.store, 3)).toBe(1)
     }
     expect(await ingest.job({ tenant, id })).toMatchObject({
       state: 'failed',
@@ -93,7 +72,7 @@ describeStores(kinds, (servers) => {
   })
 
   test('a worker that was taken for dead and comes back writes nothing', async () => {
-    const made = await played()
+    const made = await played(block.store)
     const { ingest } = made
     const held = Promise.withResolvers<void>()
     const begun = Promise.withResolvers<AbortSignal>()
@@ -104,22 +83,22 @@ describeStores(kinds, (servers) => {
     ingest.start()
     const job = await submitted(ingest, 'a.md', sections(3))
     await begun.promise
-    await store.tx('system', (transaction) =>
+    await block.store.tx('system', (transaction) =>
       transaction.query(`update rag_jobs set lease_owner = 'another worker', lease_until = now() + interval '1 hour'`),
     )
     held.resolve()
     await ingest.close()
     expect(await ingest.job(job)).toMatchObject({ state: 'running', leaseOwner: 'another worker', error: null })
-    expect([await count(store, 'rag_documents'), await count(store, 'rag_job_vectors')]).toEqual([0, 0])
+    expect([await count(block.store, 'rag_documents'), await count(block.store, 'rag_job_vectors')]).toEqual([0, 0])
   })
 
-  test('a store that fails for a while uses up no attempt', async () => {
-    const made = await played()
+  test('a block.store that fails for a while uses up no attempt', async () => {
+    const made = await played(block.store)
     const { ingest } = made
     let failures = 0
     made.onParse = async () => {
       failures += 1
-      if (failures <= 6) throw new CorralError('store_timeout', 'the database did not answer in time')
+      if (failures <= 6) throw new CorralError('store_timeout', 'the block.store did not answer in time')
     }
     ingest.start()
     expect(await finished(ingest, await submitted(ingest, 'a.md', 'Text.'))).toMatchObject({ state: 'done', attempts: 1 })
@@ -129,7 +108,7 @@ describeStores(kinds, (servers) => {
   test('cancel ends the parser and the embedding at once and removes what was made', async () => {
     const aborted: string[] = []
     const parsing = Promise.withResolvers<void>()
-    const made = await played()
+    const made = await played(block.store)
     made.ingest.start()
     made.onParse = (_, signal) =>
       new Promise((_resolve, reject) => {
@@ -160,14 +139,14 @@ describeStores(kinds, (servers) => {
     await made.ingest.close()
     expect(await made.ingest.job(second)).toMatchObject({ state: 'cancelled', attempts: 1 })
     const tables = ['rag_documents', 'rag_sources', 'rag_job_parts', 'rag_job_vectors']
-    for (const table of tables) expect([table, await count(store, table)]).toEqual([table, 0])
+    for (const table of tables) expect([table, await count(block.store, table)]).toEqual([table, 0])
     expect(await made.ingest.cancel(second)).toMatchObject({ isChanged: false })
     expect(await made.ingest.cancel({ tenant, id: 'none' })).toBeNull()
     expect(await made.ingest.cancel({ tenant: 'other', id: second.id })).toBeNull()
   })
 
   test('pause keeps what was made, resume goes on with the rest', async () => {
-    const made = await played({ embedInFlight: 1 })
+    const made = await played(block.store, { embedInFlight: 1 })
     const { ingest } = made
     ingest.start()
     const paused = Promise.withResolvers<void>()
@@ -181,8 +160,8 @@ describeStores(kinds, (servers) => {
     const job = await submitted(ingest, 'a.md', sections(8))
     await paused.promise
     expect(await ingest.pause(job)).toMatchObject({ isChanged: true, job: { state: 'paused', runAtMs: null } })
-    expect(await count(store, 'rag_job_vectors')).toBe(4)
-    expect(await claim(store)).toBeNull()
+    expect(await count(block.store, 'rag_job_vectors')).toBe(4)
+    expect(await claim(block.store)).toBeNull()
     await ingest.resume(job)
     expect(await finished(ingest, job)).toMatchObject({ state: 'done' })
     expect(made.embedded).toHaveLength(8)
@@ -190,7 +169,7 @@ describeStores(kinds, (servers) => {
   })
 
   test('a process that closes gives its jobs back, and another goes on with them at once', async () => {
-    const made = await played()
+    const made = await played(block.store)
     made.ingest.start()
     const embedding = Promise.withResolvers<void>()
     made.onEmbed = (_texts, { signal }) =>
@@ -202,7 +181,7 @@ describeStores(kinds, (servers) => {
     await embedding.promise
     await made.ingest.close()
     expect(await made.ingest.job(job)).toMatchObject({ state: 'queued', attempts: 0 })
-    const next = play(store)
+    const next = play(block.store)
     onTestFinished(() => next.ingest.close())
     next.ingest.start()
     expect(await finished(next.ingest, job)).toMatchObject({ state: 'done', attempts: 1 })
@@ -210,18 +189,18 @@ describeStores(kinds, (servers) => {
   })
 
   test('an idempotency key gives the first job again for the same, and a conflict for something else', async () => {
-    const { ingest } = await played()
+    const { ingest } = await played(block.store)
     const given = file('a.md', { idempotencyKey: 'k1' })
     const [first, second] = await Promise.all([ingest.submitFile(given, bytesOf('text')), ingest.submitFile(given, bytesOf('text'))])
     expect(second.job.id).toBe(first.job.id)
     expect(first.isNew).toBe(!second.isNew)
-    expect(await count(store, 'rag_sources')).toBe(1)
+    expect(await count(block.store, 'rag_sources')).toBe(1)
     await expect(ingest.submitFile(given, bytesOf('other'))).rejects.toMatchObject({ code: 'conflict' })
-    expect(await count(store, 'rag_sources')).toBe(1)
+    expect(await count(block.store, 'rag_sources')).toBe(1)
   })
 
   test('the newest of several jobs of a document wins, whatever state the others are in', async () => {
-    const made = await played()
+    const made = await played(block.store)
     const { ingest } = made
     const first = await submitted(ingest, 'a.md', 'First.')
     const second = await submitted(ingest, 'a.md', 'Second.')
@@ -238,11 +217,11 @@ describeStores(kinds, (servers) => {
     held.resolve()
     expect(await finished(ingest, second)).toMatchObject({ state: 'done' })
     expect(await finished(ingest, third)).toMatchObject({ state: 'done' })
-    expect(await texts(store, 'a.md')).toEqual(['Third.'])
+    expect(await texts(block.store, 'a.md')).toEqual(['Third.'])
   })
 
   test('a job that has to wait is over when a newer one of its document was given while it ran', async () => {
-    const made = await played()
+    const made = await played(block.store)
     const { ingest } = made
     const begun = Promise.withResolvers<void>()
     const held = Promise.withResolvers<void>()
@@ -259,18 +238,18 @@ describeStores(kinds, (servers) => {
     held.resolve()
     expect(await finished(ingest, first)).toMatchObject({ state: 'cancelled', error: { code: 'superseded' } })
     expect(await finished(ingest, second)).toMatchObject({ state: 'done' })
-    expect(await texts(store, 'a.md')).toEqual(['Second.'])
-    expect([await count(store, 'rag_sources'), await count(store, 'rag_job_parts')]).toEqual([1, 0])
+    expect(await texts(block.store, 'a.md')).toEqual(['Second.'])
+    expect([await count(block.store, 'rag_sources'), await count(block.store, 'rag_job_parts')]).toEqual([1, 0])
   })
 
   test('tells progress in this process and in another, with a rate and the time that is left', async () => {
-    const made = await played({ embedInFlight: 1, embedBatchTexts: 2 })
+    const made = await played(block.store, { embedInFlight: 1, embedBatchTexts: 2 })
     const { ingest } = made
     made.onEmbed = async () => {
       await new Promise((resolve) => setTimeout(resolve, 150))
     }
     const job = await submitted(ingest, 'a.md', sections(16))
-    const other = play(store).ingest
+    const other = play(block.store).ingest
     const seen: Job[] = []
     const elsewhere = (async () => {
       for await (const state of other.watch(job, AbortSignal.timeout(20_000))) if (state !== null) seen.push(state)
@@ -290,7 +269,7 @@ describeStores(kinds, (servers) => {
   })
 
   test('lists jobs newest first in pages, and counts them by state', async () => {
-    const { ingest } = await played()
+    const { ingest } = await played(block.store)
     for (const name of ['a', 'b', 'c']) await submitted(ingest, name, name)
     const [newest, next] = await ingest.jobs({ tenant, collection, limit: 2 })
     expect([newest?.document, next?.document]).toEqual(['c', 'b'])
@@ -300,16 +279,16 @@ describeStores(kinds, (servers) => {
     expect(await ingest.jobs({ tenant: 'other' })).toEqual([])
   })
 
-  test('several processes on one store share the work and write each document once', async () => {
-    const first = await played({ workers: 3 })
-    const others = [play(store, { workers: 3 }), play(store, { workers: 3 })]
+  test('several processes on one block.store share the work and write each document once', async () => {
+    const first = await played(block.store, { workers: 3 })
+    const others = [play(block.store, { workers: 3 }), play(block.store, { workers: 3 })]
     for (const { ingest } of others) onTestFinished(() => ingest.close())
     const jobs: Job[] = []
     for (let index = 0; index < 20; index += 1) jobs.push(await submitted(first.ingest, `d${index}`, sections(3, ` of ${index}`)))
     for (const { ingest } of [first, ...others]) ingest.start()
     for (const job of jobs) expect(await finished(first.ingest, job)).toMatchObject({ state: 'done', attempts: 1 })
-    expect(await count(store, 'rag_documents')).toBe(20)
-    expect(await count(store, 'rag_chunks')).toBe(60)
+    expect(await count(block.store, 'rag_documents')).toBe(20)
+    expect(await count(block.store, 'rag_chunks')).toBe(60)
     const embedded = [first, ...others].flatMap((one) => one.embedded)
     expect(embedded).toHaveLength(new Set(embedded).size)
     for (const { troubles } of [first, ...others]) expect(troubles).toEqual([])

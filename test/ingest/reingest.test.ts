@@ -1,23 +1,21 @@
 // What is there already and a new embedder: given again or made again, every chunk ends with a vector of the embedder as it is now.
 
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 
 import { openJobsMax, submitDocument } from '../../src/ingest/documents.ts'
 import { wholeDocument } from '../../src/ingest/job-options.ts'
 import { reingestCollection } from '../../src/ingest/reingest.ts'
 import type { Database } from '../../src/store/database.ts'
-import { describeStores, serverKinds } from '../store/stores.ts'
+import { describeIngest, started } from './ingest-block.ts'
 import {
   bytesOf,
   collection,
   embedderDown,
-  emptyStore,
   file,
   finished,
   keptVectors,
   play,
   type Played,
-  prepareStore,
   reached,
   sections,
   submitted,
@@ -25,35 +23,18 @@ import {
   texts,
 } from './pipeline-play.ts'
 
-const kinds = ['embedded', ...(serverKinds.length > 0 ? (['pgbouncer'] as const) : [])] as const
 const place = (document: string) => ({ tenant, collection, document })
 const shown = { isSearchableWithoutVectors: true }
 
-describeStores(kinds, (servers) => {
-  let store: Database
-  beforeAll(async () => {
-    store = await servers.open()
-    await prepareStore(store, [])
-  })
-  afterAll(() => store.close())
-
-  async function started(): Promise<Played> {
-    await emptyStore(store)
-    await prepareStore(store)
-    const played = play(store)
-    onTestFinished(() => played.ingest.close())
-    played.ingest.start()
-    return played
-  }
-
+describeIngest((block) => {
   async function setEmbedder(embedder: string | null): Promise<void> {
     const text = `update rag_collections set settings = jsonb_set(settings, '{embedder}', $1::jsonb) where tenant = $2`
-    await store.tx({ tenant }, (transaction) => transaction.query(text, [JSON.stringify(embedder), tenant]))
+    await block.store.tx({ tenant }, (transaction) => transaction.query(text, [JSON.stringify(embedder), tenant]))
   }
 
   /** Digest and vectors of each set. */
   async function sets(): Promise<unknown[][]> {
-    const { rows } = await store.tx('system', ({ query }) => query('select digest, vectors from rag_vector_sets order by digest'))
+    const { rows } = await block.store.tx('system', ({ query }) => query('select digest, vectors from rag_vector_sets order by digest'))
     return rows.map(({ digest, vectors }) => [digest, Number(vectors)])
   }
 
@@ -67,18 +48,18 @@ describeStores(kinds, (servers) => {
   }
 
   test('the same bytes given after a collection has got an embedder get their vectors', async () => {
-    const { ingest } = await started()
+    const { ingest } = await started(block.store)
     await setEmbedder(null)
     await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
     expect(await finished(ingest, await submitted(ingest, 'a.md', sections(3)))).toMatchObject({ outcome: 'unchanged' })
     await setEmbedder('all-minilm')
     expect(await finished(ingest, await submitted(ingest, 'a.md', sections(3)))).toMatchObject({ outcome: 'written' })
-    expect((await keptVectors(store)).size).toBe(3)
+    expect((await keptVectors(block.store)).size).toBe(3)
     expect(await finished(ingest, await submitted(ingest, 'a.md', sections(3)))).toMatchObject({ outcome: 'unchanged' })
   })
 
   test('the same bytes given after the embedder was pulled anew get vectors of the new build, and the old set is gone', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
     played.digest = 'd2'
@@ -87,7 +68,7 @@ describeStores(kinds, (servers) => {
   })
 
   test('of a document that changes after the embedder was pulled anew every chunk is embedded again', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
     played.digest = 'd2'
@@ -96,7 +77,7 @@ describeStores(kinds, (servers) => {
   })
 
   test('a whole collection made again has all vectors of the new build, the old set is gone, and what was given of a document stays', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     await finished(
       ingest,
@@ -109,14 +90,16 @@ describeStores(kinds, (servers) => {
       expect(await finished(ingest, job)).toMatchObject({ kind: 'reingest', state: 'done', outcome: 'written' })
     }
     expect(await sets()).toEqual([['d2', 5]])
-    const { rows } = await store.tx('system', ({ query }) => query(`select title, uri, metadata from rag_documents where id = 'a.md'`))
+    const { rows } = await block.store.tx('system', ({ query }) =>
+      query(`select title, uri, metadata from rag_documents where id = 'a.md'`),
+    )
     expect(rows).toEqual([{ title: 'Kept', uri: 'https://example.org/a', metadata: { team: 'ops' } }])
     expect(await ingest.reingestAll({ tenant, collection: 'none' })).toBe(0)
     expect(await ingest.reingestAll({ tenant: 'other', collection })).toBe(0)
   })
 
   test('making a collection again takes back no revision that was given before or meanwhile', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     await finished(ingest, await submitted(ingest, 'a.md', 'First.'))
     const held = Promise.withResolvers<void>()
@@ -131,8 +114,8 @@ describeStores(kinds, (servers) => {
     const [again] = await ingest.jobs({ tenant, collection, state: 'queued' })
     expect(await finished(ingest, second)).toMatchObject({ outcome: 'written' })
     expect(await finished(ingest, again ?? second)).toMatchObject({ kind: 'reingest', outcome: 'written' })
-    expect(await texts(store, 'a.md')).toEqual(['Second.'])
-    const { rows } = await store.tx('system', ({ query }) => query('select metadata from rag_documents'))
+    expect(await texts(block.store, 'a.md')).toEqual(['Second.'])
+    const { rows } = await block.store.tx('system', ({ query }) => query('select metadata from rag_documents'))
     expect(rows).toEqual([{ metadata: { revision: 2 } }])
   })
 
@@ -141,7 +124,7 @@ describeStores(kinds, (servers) => {
       new Promise((_, reject) => {
         signal.addEventListener('abort', () => reject(embedderDown()))
       })
-    const first = await started()
+    const first = await started(block.store)
     await finished(first.ingest, await submitted(first.ingest, 'a.md', 'First.'))
     // Its process ends when the job has prepared what is visible, and there is a newer revision to come.
     first.digest = 'd2'
@@ -152,7 +135,7 @@ describeStores(kinds, (servers) => {
     const newer = await submitted(first.ingest, 'a.md', 'Second.')
     await first.ingest.close()
     // The next one ends when the job has taken up the newer revision and has not read it.
-    const second = play(store)
+    const second = play(block.store)
     const isReading = Promise.withResolvers<void>()
     second.onParse = async (_source, signal) => {
       if (second.parsed.length === 0) return
@@ -163,17 +146,17 @@ describeStores(kinds, (servers) => {
     expect(await finished(second.ingest, newer)).toMatchObject({ outcome: 'written' })
     await isReading.promise
     await second.ingest.close()
-    const third = play(store)
+    const third = play(block.store)
     onTestFinished(() => third.ingest.close())
     third.ingest.start()
     expect(await finished(third.ingest, again)).toMatchObject({ outcome: 'written' })
-    expect(await texts(store, 'a.md')).toEqual(['Second.'])
+    expect(await texts(block.store, 'a.md')).toEqual(['Second.'])
   })
 
   test('however many documents wait to be made again, a collection can be made again and uploads are taken', async () => {
-    const { ingest } = await started()
+    const { ingest } = await started(block.store)
     await finished(ingest, await submitted(ingest, 'a.md', 'Text.'))
-    await store.tx(
+    await block.store.tx(
       { tenant },
       async (transaction) => {
         // Without indexes 200,000 rows take no time.
@@ -184,7 +167,7 @@ describeStores(kinds, (servers) => {
               select $1, gen_random_uuid()::text, 'c-other', n::text, $2, 'queued', 'extract', 1, '', '{}', false, false from generate_series(1, $3::int) n`,
             [tenant, kind, jobs],
           )
-        const database: Database = { ...store, tx: (_scope, work) => work(transaction) }
+        const database: Database = { ...block.store, tx: (_scope, work) => work(transaction) }
         await fill('reingest', openJobsMax + 1)
         expect(await reingestCollection(database, { tenant, collection })).toBe(1)
         expect(await submitDocument(database, { ...file('b.md'), kind: 'url', source: null })).toMatchObject({ isNew: true })
@@ -197,43 +180,43 @@ describeStores(kinds, (servers) => {
   })
 
   test('chunks that stay as they are keep their vectors when the language of their document becomes another', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(4)))
-    await store.tx({ tenant }, ({ query }) =>
+    await block.store.tx({ tenant }, ({ query }) =>
       query(`update rag_collections set settings = jsonb_set(settings, '{language}', '"de"') where tenant = $1`, [tenant]),
     )
     played.embedded.length = 0
     await finished(ingest, await submitted(ingest, 'a.md', sections(4).replace('part 2 says', 'part 2 no longer says')))
     expect(played.embedded).toHaveLength(1)
-    expect((await keptVectors(store)).size).toBe(4)
+    expect((await keptVectors(block.store)).size).toBe(4)
     expect(await sets()).toEqual([['d1', 4]])
   })
 
   test('a chunk that stands in the next revision once more has the vector of the first', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     const part = '# Note\n\nThe same words stand here.'
     await finished(ingest, await submitted(ingest, 'a.md', [part, sections(2)].join('\n\n')))
     played.embedded.length = 0
     await finished(ingest, await submitted(ingest, 'a.md', [part, sections(2), part].join('\n\n')))
     expect(played.embedded).toEqual([])
-    expect(await texts(store, 'a.md')).toHaveLength(4)
+    expect(await texts(block.store, 'a.md')).toHaveLength(4)
     expect(await sets()).toEqual([['d1', 4]])
   })
 
   test('a job that waits for an embedder goes on with another one that its collection is set to', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     played.onEmbed = (_texts, { model }) => (model === 'all-minilm' ? Promise.reject(embedderDown()) : Promise.resolve())
     const waiting = await shownByWords(played, 'a.md', sections(3))
     await setEmbedder('other-minilm')
     expect(await finished(ingest, waiting)).toMatchObject({ state: 'done', outcome: 'written' })
-    expect((await keptVectors(store)).size).toBe(3)
+    expect((await keptVectors(block.store)).size).toBe(3)
   })
 
   test('a revision that is shown by its words is not finished when it is given again', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(10)))
     away(played)
@@ -248,11 +231,11 @@ describeStores(kinds, (servers) => {
     played.embedded.length = 0
     expect(await finished(ingest, third)).toMatchObject({ state: 'done', outcome: 'written' })
     expect(played.embedded).toEqual(['a.md › Part 3\nThis is what part 3 no longer says.'])
-    expect((await keptVectors(store)).size).toBe(10)
+    expect((await keptVectors(block.store)).size).toBe(10)
   })
 
   test('nor is an earlier revision that was whole once', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
     away(played)
@@ -261,11 +244,11 @@ describeStores(kinds, (servers) => {
     const last = await shownByWords(played, 'a.md', sections(3))
     played.onEmbed = async () => {}
     expect(await finished(ingest, last)).toMatchObject({ state: 'done', outcome: 'written' })
-    expect((await keptVectors(store)).size).toBe(3)
+    expect((await keptVectors(block.store)).size).toBe(3)
   })
 
   test('what failed to take a document’s place changes neither its bytes nor what it is made of again', async () => {
-    const played = await started()
+    const played = await started(block.store)
     const { ingest } = played
     await finished(ingest, await submitted(ingest, 'a.md', 'Readable.'))
     played.onParse = ({ name }) => (name === 'locked.pdf' ? Promise.reject(embedderDown()) : Promise.resolve())
@@ -274,7 +257,7 @@ describeStores(kinds, (servers) => {
     expect((await ingest.source(place('a.md')))?.source).toMatchObject({ name: 'a.md', sizeBytes: 9 })
     const again = await ingest.reingest(place('a.md'))
     expect(await finished(ingest, again ?? job)).toMatchObject({ outcome: 'written', name: 'a.md' })
-    expect(await texts(store, 'a.md')).toEqual(['Readable.'])
+    expect(await texts(block.store, 'a.md')).toEqual(['Readable.'])
     // The failed one can still be tried again.
     expect(await ingest.retry(job)).toMatchObject({ isChanged: true })
   })

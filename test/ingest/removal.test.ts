@@ -3,27 +3,23 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import { storeSource } from '../../src/ingest/sources.ts'
-import { watchInto } from '../../src/ingest/watch-collection.ts'
+import { type WatchedCollection, watchInto } from '../../src/ingest/watch-collection.ts'
 import { migrations } from '../../src/migrations.ts'
-import type { Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
-import { describeStores, serverKinds } from '../store/stores.ts'
+import { describeIngest, started } from './ingest-block.ts'
 import {
   bytesOf,
   collection,
   count,
-  emptyStore,
   file,
   finished,
   keptVectors,
   play,
-  type Played,
-  prepareStore,
   reached,
   sections,
   submitted,
@@ -31,36 +27,32 @@ import {
   texts,
 } from './pipeline-play.ts'
 
-const kinds = ['embedded', ...(serverKinds.length > 0 ? (['pgbouncer'] as const) : [])] as const
-
-interface Started extends Played {
-  readonly database: Database
-}
-
 const place = (document: string) => ({ tenant, collection, document })
 
-describeStores(kinds, (servers) => {
-  let store: Database
-  beforeAll(async () => {
-    store = await servers.open()
-    await prepareStore(store, [])
-  })
-  afterAll(() => store.close())
-
-  async function startedOn(database: Database): Promise<Started> {
-    await emptyStore(database)
-    await prepareStore(database)
-    const played = play(database)
-    onTestFinished(() => played.ingest.close())
-    played.ingest.start()
-    return Object.assign(played, { database })
+/** A watched folder with `a.md` in it, of which a collection also loses what is deleted. */
+function watchedFolder(): WatchedCollection {
+  const folder = mkdtempSync(join(tmpdir(), 'corral-watched-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  writeFileSync(join(folder, 'a.md'), 'From the folder.')
+  return {
+    folder,
+    include: ['*.md'],
+    exclude: [],
+    bytesMax: 1_000,
+    removesDeleted: true,
+    everyMs: 60_000,
+    name: 'docs',
+    tenant,
+    collection,
   }
+}
 
-  const age = (change: string): Promise<unknown> => store.tx('system', ({ query }) => query(change))
+describeIngest((block) => {
+  const age = (change: string): Promise<unknown> => block.store.tx('system', ({ query }) => query(change))
 
   test('removes a document with its bytes and jobs, and leaves no row of it in any table', async () => {
-    const played = await startedOn(store)
-    const { ingest, database } = played
+    const played = await started(block.store)
+    const { ingest } = played
     await finished(ingest, await submitted(ingest, 'a.md', sections(3)))
     const held = Promise.withResolvers<void>()
     played.onEmbed = () => held.promise
@@ -73,27 +65,27 @@ describeStores(kinds, (servers) => {
     held.resolve()
     await ingest.close()
     const tables = ['rag_documents', 'rag_chunks', 'rag_sources', 'rag_source_parts', 'rag_jobs', 'rag_job_parts', 'rag_job_vectors']
-    for (const table of tables) expect([table, await count(database, table)]).toEqual([table, 0])
-    expect((await keptVectors(database)).size).toBe(0)
+    for (const table of tables) expect([table, await count(block.store, table)]).toEqual([table, 0])
+    expect((await keptVectors(block.store)).size).toBe(0)
     expect(await ingest.job(running)).toBeNull()
     expect(await ingest.remove(place('a.md'))).toBe(false)
   })
 
   test('removes documents that are older than their collection keeps them', async () => {
-    const { ingest, database } = await startedOn(store)
+    const { ingest } = await started(block.store)
     await finished(ingest, await submitted(ingest, 'old.md', 'Old.'))
     await finished(ingest, await submitted(ingest, 'new.md', 'New.'))
-    await database.tx('system', async (transaction) => {
+    await block.store.tx('system', async (transaction) => {
       await transaction.query(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
       await transaction.query(`update rag_documents set updated_at = now() - interval '8 days'`)
       await transaction.query(`update rag_sources set given_at = now() - interval '8 days' where document = 'old.md'`)
     })
     expect(await ingest.sweep()).toBe(1)
-    expect([await texts(database, 'old.md'), await texts(database, 'new.md')]).toEqual([[], ['New.']])
+    expect([await texts(block.store, 'old.md'), await texts(block.store, 'new.md')]).toEqual([[], ['New.']])
   })
 
   test('what was stored before given times were noted was given when it was made', async () => {
-    const database = await servers.openBareForTest()
+    const database = await block.servers.openBareForTest()
     await migrate(
       database,
       migrations.filter(({ number }) => number < 1101),
@@ -124,47 +116,34 @@ describeStores(kinds, (servers) => {
   })
 
   test('a watched folder feeds a collection, and removes what was its own only', async () => {
-    const { ingest, database } = await startedOn(store)
-    const folder = mkdtempSync(join(tmpdir(), 'corral-watched-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    writeFileSync(join(folder, 'a.md'), 'From the folder.')
+    const { ingest } = await started(block.store)
+    const watched = watchedFolder()
     await finished(ingest, await submitted(ingest, 'uploaded.md', 'Uploaded.'))
-    const watched = {
-      folder,
-      include: ['*.md'],
-      exclude: [],
-      bytesMax: 1_000,
-      removesDeleted: true,
-      everyMs: 60_000,
-      name: 'docs',
-      tenant,
-      collection,
-    }
     const skipped: string[] = []
-    const deps = { ingest, database, clock: systemClock, onSkipped: (document: string) => skipped.push(document) }
+    const deps = { ingest, database: block.store, clock: systemClock, onSkipped: (document: string) => skipped.push(document) }
     const { given } = await watchInto(watched, deps).pass()
     for (const { job } of given) await finished(ingest, job)
-    expect(await texts(database, 'a.md')).toEqual(['From the folder.'])
-    rmSync(join(folder, 'a.md'))
+    expect(await texts(block.store, 'a.md')).toEqual(['From the folder.'])
+    rmSync(join(watched.folder, 'a.md'))
     expect(await watchInto(watched, deps).pass()).toMatchObject({ removed: 1 })
-    expect([await texts(database, 'a.md'), await texts(database, 'uploaded.md'), skipped]).toEqual([[], ['Uploaded.'], []])
+    expect([await texts(block.store, 'a.md'), await texts(block.store, 'uploaded.md'), skipped]).toEqual([[], ['Uploaded.'], []])
   })
 
   test('a document that is given again as it is has its time anew, and only the first of its bytes are kept', async () => {
-    const { ingest } = await startedOn(store)
+    const { ingest } = await started(block.store)
     await finished(ingest, await submitted(ingest, 'daily.md', 'Daily.'))
     await finished(ingest, await submitted(ingest, 'once.md', 'Once.'))
     await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
     await age(`update rag_documents set updated_at = now() - interval '8 days'`)
     await age(`update rag_sources set given_at = now() - interval '8 days'`)
     expect(await finished(ingest, await submitted(ingest, 'daily.md', 'Daily.'))).toMatchObject({ outcome: 'unchanged' })
-    expect(await count(store, 'rag_sources')).toBe(2)
+    expect(await count(block.store, 'rag_sources')).toBe(2)
     expect(await ingest.sweep()).toBe(1)
-    expect([await texts(store, 'once.md'), await texts(store, 'daily.md')]).toEqual([[], ['Daily.']])
+    expect([await texts(block.store, 'once.md'), await texts(block.store, 'daily.md')]).toEqual([[], ['Daily.']])
   })
 
   test('time forgets the kept answers of a tenant once, whatever it removes, and those of no other', async () => {
-    const { ingest, forgotten } = await startedOn(store)
+    const { ingest, forgotten } = await started(block.store)
     for (const id of ['a.md', 'b.md', 'c.md']) await finished(ingest, await submitted(ingest, id, `Of ${id}.`))
     await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
     await age(`update rag_documents set updated_at = now() - interval '8 days'`)
@@ -176,22 +155,9 @@ describeStores(kinds, (servers) => {
   })
 
   test('time does not remove what lies in a watched folder', async () => {
-    const { ingest } = await startedOn(store)
-    const folder = mkdtempSync(join(tmpdir(), 'corral-watched-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    writeFileSync(join(folder, 'a.md'), 'From the folder.')
-    const watched = {
-      folder,
-      include: ['*.md'],
-      exclude: [],
-      bytesMax: 1_000,
-      removesDeleted: true,
-      everyMs: 60_000,
-      name: 'docs',
-      tenant,
-      collection,
-    }
-    const deps = { ingest, database: store, clock: systemClock, onSkipped: () => {} }
+    const { ingest } = await started(block.store)
+    const watched = watchedFolder()
+    const deps = { ingest, database: block.store, clock: systemClock, onSkipped: () => {} }
     const { given } = await watchInto(watched, deps).pass()
     for (const { job } of given) await finished(ingest, job)
     await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
@@ -199,46 +165,46 @@ describeStores(kinds, (servers) => {
     await age(`update rag_sources set given_at = now() - interval '8 days'`)
     expect(await watchInto(watched, deps).pass()).toMatchObject({ given: [], unchanged: 1 })
     expect(await ingest.sweep()).toBe(0)
-    expect(await texts(store, 'a.md')).toEqual(['From the folder.'])
+    expect(await texts(block.store, 'a.md')).toEqual(['From the folder.'])
   })
 
   test('a document that only failed can be removed, and nothing of it stays', async () => {
-    const played = await startedOn(store)
+    const played = await started(block.store)
     const { ingest } = played
     played.onParse = () => Promise.reject(new CorralError('invalid_request', 'the document is encrypted'))
     await finished(ingest, await submitted(ingest, 'locked.pdf', '%PDF'))
-    expect(await count(store, 'rag_sources')).toBe(1)
+    expect(await count(block.store, 'rag_sources')).toBe(1)
     expect(await ingest.remove(place('locked.pdf'))).toBe(true)
-    expect([await count(store, 'rag_sources'), await count(store, 'rag_jobs')]).toEqual([0, 0])
+    expect([await count(block.store, 'rag_sources'), await count(block.store, 'rag_jobs')]).toEqual([0, 0])
     expect(await ingest.remove(place('locked.pdf'))).toBe(false)
   })
 
   test('the bytes of a job that failed go when it is listed no more', async () => {
-    const played = await startedOn(store)
+    const played = await started(block.store)
     const { ingest } = played
     played.onParse = () => Promise.reject(new CorralError('invalid_request', 'the document is encrypted'))
     await finished(ingest, await submitted(ingest, 'locked.pdf', '%PDF'))
     await age(`update rag_sources set created_at = now() - interval '2 hours'`)
     await ingest.sweep()
-    expect([await count(store, 'rag_sources'), await count(store, 'rag_jobs')]).toEqual([1, 1])
+    expect([await count(block.store, 'rag_sources'), await count(block.store, 'rag_jobs')]).toEqual([1, 1])
     await age(`update rag_jobs set finished_at = now() - interval '31 days'`)
     await ingest.sweep()
-    expect([await count(store, 'rag_sources'), await count(store, 'rag_jobs')]).toEqual([0, 0])
+    expect([await count(block.store, 'rag_sources'), await count(block.store, 'rag_jobs')]).toEqual([0, 0])
   })
 
   test('bytes that a process left when it was killed are swept, and no others', async () => {
-    const { ingest } = await startedOn(store)
-    const stored = (document: string, text: string) => storeSource(store, file(document), { bytes: bytesOf(text), bytesMax: 1_000 })
+    const { ingest } = await started(block.store)
+    const stored = (document: string, text: string) => storeSource(block.store, file(document), { bytes: bytesOf(text), bytesMax: 1_000 })
     await finished(ingest, await submitted(ingest, 'kept.md', 'Kept.'))
     await stored('kept.md', 'Never a job.')
     await stored('kept.md', 'Kept.')
     await stored('new.md', 'Never a document.')
     await ingest.sweep()
-    expect(await count(store, 'rag_sources')).toBe(4)
+    expect(await count(block.store, 'rag_sources')).toBe(4)
     await age(`update rag_sources set created_at = created_at - interval '2 hours'`)
     await stored('new.md', 'A moment ago.')
     await ingest.sweep()
-    const { rows } = await store.tx('system', ({ query }) => query('select document, size_bytes from rag_sources order by document'))
+    const { rows } = await block.store.tx('system', ({ query }) => query('select document, size_bytes from rag_sources order by document'))
     expect(rows.map(({ document, size_bytes: bytes }) => [document, Number(bytes)])).toEqual([
       ['kept.md', 5],
       ['new.md', 13],
