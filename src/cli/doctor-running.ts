@@ -88,24 +88,26 @@ function pgvectorFinding(version: string | number | null | undefined): Finding {
   return { check, status: 'warn', detail: `${version} is old`, hint }
 }
 
-/** `/admin/live` sends a state a second. */
+/** `/admin/live` sends a state at once, and then one a second at times that all who follow it share: only the first may be close to the next. */
 const stateMark = 'event: state\n'
-/** Two states that come closer than this were kept and let go together. */
+const statesLookedAt = 4
+/** Two later states that come closer than this were kept and let go together. */
 const apartMsMin = 300
 
-/** Milliseconds between the first two states of a stream; null: it ended before. */
-async function msBetweenStates(body: ReadableStream<Uint8Array>): Promise<number | null> {
+/** Whether the states of a stream come one by one. */
+async function comesAsSent(body: ReadableStream<Uint8Array>): Promise<boolean> {
   const decoder = new TextDecoder()
   let text = ''
-  let firstAtMs: number | null = null
+  const cameAtMs: number[] = []
   for await (const chunk of body) {
     text += decoder.decode(chunk, { stream: true })
     const states = text.split(stateMark).length - 1
-    if (states === 0) continue
-    firstAtMs ??= systemClock.nowMs()
-    if (states > 1) return systemClock.nowMs() - firstAtMs
+    const nowMs = systemClock.nowMs()
+    while (cameAtMs.length < states) cameAtMs.push(nowMs)
+    if (cameAtMs.length >= statesLookedAt) break
   }
-  return null
+  const later = cameAtMs.slice(1, statesLookedAt)
+  return later.length === statesLookedAt - 1 && later.every((atMs, index) => index === 0 || atMs - (later[index - 1] ?? 0) >= apartMsMin)
 }
 
 /** Whether a stream reaches a client of `url` while it is still being sent. A proxy may let a first large piece through and keep small ones. */
@@ -123,8 +125,7 @@ export async function streamFinding(url: string): Promise<Finding> {
       await response.body?.cancel()
       return unasked(check, response.status)
     }
-    const apartMs = await msBetweenStates(response.body)
-    return apartMs === null || apartMs < apartMsMin ? held : { check, status: 'ok', detail: `come through ${url} as they are sent` }
+    return (await comesAsSent(response.body)) ? { check, status: 'ok', detail: `come through ${url} as they are sent` } : held
   } catch (error) {
     if (error instanceof Error && error.name === 'TimeoutError') return held
     const detail = `${url} cannot be reached: ${printable(error instanceof Error ? error.message : String(error))}`

@@ -3,6 +3,7 @@
  * what to do; an answer that is an error is exit code 1 with the gateway's own words, 4 where a credential would help.
  */
 import { apiKey } from '../config/environment.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import { urlOf } from './banner.ts'
 import { CliError, type ExitCode, exitCodes } from './exit-code.ts'
 import { type FleetView, fleetView } from './fleet-view.ts'
@@ -133,6 +134,14 @@ function unreachable(url: string, error: unknown): CliError {
   )
 }
 
+const keyErrors: readonly string[] = ['insufficient_scope', 'model_not_allowed'] satisfies readonly ErrorCode[]
+
+/** Whether a key with more rights mends it: what else is forbidden is so for everybody. An error in Ollama's shape has no code. */
+function wantsAnotherKey({ headers }: Response, code: string | null): boolean {
+  if (code !== null) return keyErrors.includes(code)
+  return (headers.get('www-authenticate') ?? '').includes('error="insufficient_scope"')
+}
+
 async function answeredError(response: Response, path: string): Promise<CliError> {
   const text = await response.text().catch(() => '')
   const words = wordsOf(text)
@@ -146,7 +155,7 @@ async function answeredError(response: Response, path: string): Promise<CliError
     const advice = apiKey() === null ? `set CORRAL_API_KEY to a key with the ${scopes}` : 'the key in CORRAL_API_KEY is not valid there'
     return new GatewayError(exitCodes.unauthorized, { text: `the gateway wants a credential: ${advice}`, code, hint: null }, answered)
   }
-  const exitCode = response.status === 403 ? exitCodes.unauthorized : exitCodes.failure
+  const exitCode = wantsAnotherKey(response, code) ? exitCodes.unauthorized : exitCodes.failure
   const hint = stringOf(text, 'hint')
   return new GatewayError(exitCode, { text: words ?? `the gateway answered ${response.status}`, code, hint }, answered)
 }

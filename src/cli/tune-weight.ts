@@ -7,7 +7,7 @@ import { z } from 'zod'
 
 import { systemClock } from '../base/clock.ts'
 import { type JudgedQuery, type LearnedWeight, learnWeight } from '../search/fuse-learn.ts'
-import type { LegHit } from '../search/fuse.ts'
+import { legDepth, type LegHit } from '../search/fuse.ts'
 import { waitAfter } from './busy-wait.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 import { type Gateway, GatewayError, gatewayOf, type GatewayOptions } from './gateway.ts'
@@ -21,8 +21,6 @@ export interface TuneWeightOptions extends GatewayOptions {
   readonly apply?: boolean
 }
 
-/** Hits of a leg that a search for ten results fuses. */
-const legDepth = 100
 /** Below this a weight is little more than chance. */
 const queriesWanted = 20
 /** nDCG@10 that a learned weight may lose against the better leg. */
@@ -35,7 +33,7 @@ interface Learned extends LearnedWeight {
   readonly present: number
 }
 
-/** Asks both legs, prints the grid, and sets the weight when asked. */
+/** Asks both legs, as deep as a search for ten results does, prints the grid, and sets the weight when asked. */
 export async function tuneWeightCommand(name: string, options: TuneWeightOptions & { readonly judged: string }): Promise<void> {
   if (options.tenant !== undefined) {
     throw new CliError(exitCodes.usage, '--tenant: with --judged the key in CORRAL_API_KEY tells whose collection it is; leave it out')
@@ -45,7 +43,7 @@ export async function tuneWeightCommand(name: string, options: TuneWeightOptions
   const { settings } = await askRag(gateway, collectionView, ['GET', collectionPath(name)])
   if (settings.embedder === null) {
     throw new CliError(exitCodes.failure, `collection ${printable(name)} is found by words only: it has no weight to learn`, [
-      `give it an embedder with "corral collections set ${printable(name)} --embedder MODEL", and its documents again`,
+      `give it an embedder with "corral collections set ${printable(name)} --embedder MODEL", then "corral collections reingest ${printable(name)}"`,
     ])
   }
   await checkDocuments(gateway, { name, lines, file: options.judged })
@@ -120,7 +118,7 @@ const legAnswer = z.object({
 async function askLegs(gateway: Gateway, name: string, { place, query, documents: relevant }: JudgedLine): Promise<JudgedQuery> {
   const documents = new Map<string, string>()
   const leg = async (mode: 'keyword' | 'vector'): Promise<LegHit[]> => {
-    const body = { collection: name, query, mode, limit: legDepth }
+    const body = { collection: name, query, mode, limit: legDepth.min }
     const found = await patiently(() => askRag(gateway, legAnswer, ['POST', '/rag/search', body]))
     if (found.degraded) {
       throw new CliError(exitCodes.failure, `${place}: ${printable(found.degradedReason ?? 'the search was degraded')}`, [

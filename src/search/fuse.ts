@@ -14,6 +14,9 @@ const rankConstant = 60
  */
 export const defaultFusionWeight = 0.5
 
+/** Hits asked of each leg: enough that what is best in one leg has its score in the other. */
+export const legDepth = { min: 100, perResult: 5, max: 300 } as const
+
 export interface LegHit {
   /** Of the chunk, over all collections that are searched. */
   readonly key: string

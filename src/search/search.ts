@@ -7,7 +7,7 @@ import type { Embed, SearchAnswer, SearchHit, SearchRequest } from '../core/corp
 import { CorralError } from '../core/errors.ts'
 import type { Database } from '../store/database.ts'
 import { FilterMemory } from './filter-allowed.ts'
-import { fuse, type FusedHit } from './fuse.ts'
+import { fuse, type FusedHit, legDepth } from './fuse.ts'
 import { MeasuredCost } from './measured-cost.ts'
 import { type AskModel, rerank, rerankPassagesMax } from './rerank.ts'
 import { type LegResults, readKey, runLegs } from './search-legs.ts'
@@ -17,8 +17,6 @@ import { neighboursMax, passageCharacters } from './widen.ts'
 export const searchLimitMax = 100
 export const searchedCollectionsMax = 10
 export const queryCharactersMax = 4_000
-/** Hits asked of each leg: enough that what is best in one leg has its score in the other. */
-const legDepth = { min: 100, perResult: 5, max: 300 } as const
 /** Cosines lie in a leg's own order: by vectors alone the fused score is the scaled cosine. */
 const vectorsOnly = 1
 

@@ -4,7 +4,7 @@ import { createServer, get, type Server } from 'node:http'
 import { expect, test } from 'vitest'
 
 import { vectorFindings } from '../../src/cli/doctor-collections.ts'
-import { cutFinding, dependencyFinding } from '../../src/cli/doctor-running.ts'
+import { cutFinding, dependencyFinding, streamFinding } from '../../src/cli/doctor-running.ts'
 import { corral, serve } from './corral.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { listen, startOllama } from './ollama.ts'
@@ -64,6 +64,23 @@ test('doctor tells a proxy that holds streams back from a way that lets them thr
   expect(proxied.of.get('streams')).toMatchObject({ status: 'fail', hint: expect.stringContaining('buffering') })
   const inLumps = await examine(node, await listen(buffering(url)))
   expect(inLumps.of.get('streams')).toMatchObject({ status: 'fail', hint: expect.stringContaining('buffering') })
+})
+
+/** A gateway whose states come at these times, by the clock of the machine. */
+function statesAt(timesMs: readonly number[]): Server {
+  return createServer((_, outgoing) => {
+    outgoing.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
+    const timers = timesMs.map((atMs) => setTimeout(() => outgoing.write('event: state\ndata: {}\n\n'), atMs))
+    outgoing.on('close', () => timers.forEach(clearTimeout))
+  })
+}
+
+test.each([
+  ['that begins just before the tick which all who follow share', [0, 50, 1_050, 2_050], 'ok'],
+  ['held back two by two', [0, 1_000, 1_000, 3_000, 3_000], 'fail'],
+  ['that ends too early', [0, 1_000], 'fail'],
+] as const)('a stream %s is judged by what comes after its first state', async (_, timesMs, status) => {
+  expect(await streamFinding(await listen(statesAt(timesMs)))).toMatchObject({ check: 'streams', status })
 })
 
 test('doctor takes no other server on the port for a Corral', async () => {

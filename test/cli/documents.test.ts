@@ -62,6 +62,10 @@ test('a folder is ingested, the broken file told, and a question answered with i
     id: 'wool.txt',
     chunks: 1,
   })
+  expect(await corral(['documents', 'rm', 'farm', 'wool.txt', '--purge', ...at])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('all that is cached for the tenant, and the texts of its answers: with --yes it does'),
+  })
   const removed = await corral(['documents', 'rm', 'farm', 'wool.txt', ...at])
   expect([removed.code, removed.stderr]).toEqual([0, 'wool.txt removed from farm\n'])
   expect(await corral(['documents', 'rm', 'farm', 'wool.txt', ...at])).toMatchObject({
@@ -97,6 +101,8 @@ test('a folder is ingested, the broken file told, and a question answered with i
     return findings.find(({ check }) => check === 'vectors of farm')
   }
   expect(await vectorsNow()).toMatchObject({ status: 'ok' })
+  const half = await corral(['documents', 'rm', 'farm', 'herding.md', 'wool.txt', '--purge', '--yes', '--json', ...at])
+  expect([half.code, JSON.parse(half.stdout)]).toEqual([1, { collection: 'farm', removed: ['herding.md'] }])
   expect((await corral(['collections', 'rm', 'farm', '--yes', ...at])).code).toBe(0)
   expect((await corral(['collections', 'ls', '--json', ...at])).stdout).toBe('[]\n')
 }, 180_000)

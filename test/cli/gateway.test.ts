@@ -118,6 +118,16 @@ test('no gateway is exit code 3 and says what to do', async () => {
   }
 })
 
+test.each([
+  ['a right that the key does not have', 4, { 'content-type': 'application/problem+json' }, { code: 'insufficient_scope' }],
+  ['the same in Ollama’s shape', 4, { 'www-authenticate': 'Bearer realm="corral", error="insufficient_scope"' }, { error: 'no' }],
+  ['what is switched off for everybody', 1, { 'content-type': 'application/problem+json' }, { code: 'operation_disabled' }],
+  ['the same in Ollama’s shape', 1, {}, { error: 'model operations are switched off' }],
+] as const)('a 403 for %s is exit code %i', async (_, code, headers, body) => {
+  const url = await listen(createServer((_request, outgoing) => outgoing.writeHead(403, headers).end(JSON.stringify(body))))
+  expect((await corral(['nodes', 'ls', '--url', url])).code).toBe(code)
+})
+
 test('something else than a gateway at the URL is said so', async () => {
   const other = await listen(createServer((_, outgoing) => void outgoing.writeHead(404).end('no')))
   const { code, stderr } = await corral(['nodes', 'ls', '--url', other])

@@ -25,6 +25,11 @@ test.each([
   ['an API key', `GET /k/${key}/api/tags\n`, 'an API key: GET /k/corral_a[…]/api/tags'],
   ['a signed token', `{"auth":"Bearer ${token}"}`, 'a signed token: {"auth":"Bearer eyJhhhhh[…]"}'],
   ['a password of a test', `redis://:${redisPassword}@127.0.0.1\n`, 'a password: redis://:[password]@127.0.0.1'],
+  [
+    'one beside what is allowed',
+    `CORRAL_API_KEY=${key} corral keys create --url http://127.0.0.1:1 ${token}\n`,
+    `a signed token: http://127.0.0.1:1 eyJhhhhh[…]`,
+  ],
   ['colours within', `\u001b[31mcorral_${'a'.repeat(12)}\u001b[0m_${'b'.repeat(39)}\n`, 'an API key: corral_a[…]'],
 ])('%s is found', (_, text, finding) => {
   expect(findingsIn(text)).toEqual([finding])

@@ -1,6 +1,7 @@
 /** `corral documents ls|show|rm`: what a collection holds, one by one. */
 import { z } from 'zod'
 
+import { CliError, exitCodes } from '../exit-code.ts'
 import { gatewayOf, type GatewayOptions } from '../gateway.ts'
 import { painter, printable, printData, printJson, printMessage, table } from '../output.ts'
 import { countText, numberText } from './ingest-progress.ts'
@@ -23,6 +24,7 @@ const documentPath = (collection: string, id: string): string => collectionPath(
 
 export interface RemoveDocumentsOptions extends GatewayOptions {
   readonly purge?: boolean
+  readonly yes?: boolean
 }
 
 export async function documentsLsCommand(collection: string, options: GatewayOptions): Promise<void> {
@@ -50,14 +52,23 @@ export async function documentsShowCommand(collection: string, id: string, optio
   )
 }
 
-/** Those before one that is not there are removed. */
+/** Those before one that is not there are removed, and named. Exit code 2 for `--purge` unless `--yes` is said: it reaches further than the ids. */
 export async function documentsRmCommand(collection: string, ids: readonly string[], options: RemoveDocumentsOptions): Promise<void> {
+  if (options.purge === true && options.yes !== true) {
+    const reach = 'all that is cached for the tenant, and the texts of its answers'
+    throw new CliError(exitCodes.usage, `--purge removes, besides the documents, ${reach}: with --yes it does`)
+  }
   const gateway = await gatewayOf(options)
   const query = options.purge === true ? '?purge=true' : ''
-  for (const id of ids) {
-    await ragRequest(gateway, ['DELETE', `${documentPath(collection, id)}${query}`])
-    if (options.json !== true) printMessage(`${printable(id)} removed from ${printable(collection)}`)
+  const removed: string[] = []
+  try {
+    for (const id of ids) {
+      await ragRequest(gateway, ['DELETE', `${documentPath(collection, id)}${query}`])
+      removed.push(id)
+      if (options.json !== true) printMessage(`${printable(id)} removed from ${printable(collection)}`)
+    }
+  } finally {
+    if (options.json === true) printJson({ collection, removed })
+    else if (removed.length > 1) printMessage(`${countText(removed.length, 'document')} removed`)
   }
-  if (options.json === true) printJson({ collection, removed: ids })
-  else if (ids.length > 1) printMessage(`${countText(ids.length, 'document')} removed`)
 }

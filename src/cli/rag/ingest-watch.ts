@@ -10,14 +10,16 @@ import { printable, printData, printMessage } from '../output.ts'
 import { lookUpJobs } from './ingest-follow.ts'
 import type { GivenSource } from './ingest-sources.ts'
 import { bytesRequest, pause, upload } from './ingest-upload.ts'
-import { collectionPath, decodeRag, isOver, type JobView, ragRequest } from './rag-api.ts'
+import { allPages, collectionPath, isOver, type JobView, ragRequest } from './rag-api.ts'
 import { z } from 'zod'
 
 const everyMs = 10_000
 const pollMs = 500
 /** Above what any gateway takes: that one says what its limit is. */
 const bytesMax = 1_000_000_000
-const documentPage = z.object({ documents: z.array(z.object({ id: z.string(), contentHash: z.string() })), next: z.string().nullable() })
+const documentPage = z
+  .object({ documents: z.array(z.object({ id: z.string(), contentHash: z.string() })), next: z.string().nullable() })
+  .transform(({ documents: rows, next }) => ({ rows, next }))
 
 export interface WatchWishes {
   readonly gateway: Gateway
@@ -104,12 +106,6 @@ async function removeDocument(gateway: Gateway, collection: string, document: st
 
 /** Hashes of those of `documents` that the gateway has. */
 async function knownHashes(gateway: Gateway, collection: string, documents: ReadonlySet<string>): Promise<Map<string, string>> {
-  const known = new Map<string, string>()
-  for (let cursor: string | null = ''; cursor !== null;) {
-    const after: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`
-    const page = decodeRag(documentPage, await ragRequest(gateway, ['GET', collectionPath(collection, `/documents?limit=200${after}`)]))
-    for (const { id, contentHash } of page.documents) if (documents.has(id)) known.set(id, contentHash)
-    cursor = page.next
-  }
-  return known
+  const there = await allPages(gateway, collectionPath(collection, '/documents'), documentPage)
+  return new Map(there.filter(({ id }) => documents.has(id)).map(({ id, contentHash }) => [id, contentHash]))
 }

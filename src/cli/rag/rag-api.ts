@@ -101,6 +101,9 @@ export async function findCollection(gateway: Gateway, name: string): Promise<Co
   }
 }
 
+/** Ten million rows: a list that is longer than this has no end. */
+const pagesMax = 100_000
+
 /** All rows of a list that comes in pages, as `read` takes them from a page. */
 export async function allPages<Row>(
   gateway: Gateway,
@@ -109,12 +112,13 @@ export async function allPages<Row>(
 ): Promise<readonly Row[]> {
   const found: Row[] = []
   let cursor = ''
-  for (;;) {
+  for (let page = 0; page < pagesMax; page += 1) {
     const { rows, next: following } = await askRag(gateway, read, ['GET', `${path}?limit=100${cursor}`])
     found.push(...rows)
     if (following === null) return found
     cursor = `&cursor=${encodeURIComponent(following)}`
   }
+  throw new CliError(exitCodes.failure, `the list at ${gateway.url}${path} does not end`)
 }
 
 /** All collections, by name. */

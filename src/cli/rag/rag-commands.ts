@@ -91,7 +91,8 @@ function addDocuments(program: Command): void {
     async (collection: string, id: string, options: GatewayOptions) => (await load()).documentsShowCommand(collection, id, options),
   )
   withGateway(documents.command('rm').description('remove documents').argument('<collection>').argument('<ids...>'))
-    .option('--purge', 'and all that is cached of them, and the texts of answers')
+    .option('--purge', 'and all that is cached for the tenant, and the texts of its answers')
+    .option('--yes', 'do it, with --purge')
     .action(async (collection: string, ids: readonly string[], options: RemoveDocumentsOptions) =>
       (await load()).documentsRmCommand(collection, ids, options),
     )
