@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 
 import { z } from 'zod'
 
+import { isLoopback } from '../base/loopback.ts'
 import { dataFolder } from '../config/data-folder.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { urlOf } from './banner.ts'
@@ -91,7 +92,7 @@ export function reachHint(url: string, reason: string): string {
   if (/answered (401|403)/.test(reason))
     return 'it wants a credential: headers of the node under fleet.nodes, best from a file (authorizationFile)'
   if (/answered|not as an Ollama/.test(reason)) return 'something else listens there: check host, port and path prefix of the URL'
-  if (/\/\/(127\.|localhost|\[::1\])/.test(url))
+  if (isLoopback(new URL(url).hostname))
     return 'start it with "ollama serve"; in a container this address is the container itself, and the host is http://host.docker.internal:11434'
   return 'on that machine Ollama has to listen on its network address (OLLAMA_HOST=0.0.0.0 ollama serve), and a firewall has to let it through'
 }

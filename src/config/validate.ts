@@ -2,10 +2,10 @@
  * From the raw tree to a checked, frozen configuration, or to all problems at once, each with its place. What one schema
  * cannot see (two nodes with one name, a bind that needs a decision) is checked here after the shapes are right.
  */
-import { isIP } from 'node:net'
 
 import type { z } from 'zod'
 
+import { isLoopback } from '../base/loopback.ts'
 import { type Applied, type Origin, placeOf } from './assignment.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
 import { leafPaths, rootShape, shapeAt } from './key-tree.ts'
@@ -100,13 +100,6 @@ function typeName(expected: string): string {
     record: 'a map',
   }
   return names[expected] ?? expected
-}
-
-/** True for an address that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
-  if (bare === 'localhost' || bare.endsWith('.localhost') || bare === '::1') return true
-  return (isIP(bare) === 4 && bare.startsWith('127.')) || bare.startsWith('::ffff:127.')
 }
 
 type OriginAt = (path: Path) => Origin

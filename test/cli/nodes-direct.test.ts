@@ -106,6 +106,7 @@ test.each([
   ['http://a', 'GET /api/version answered 404', /something else listens there/],
   ['http://127.0.0.1:1', 'connection refused', /ollama serve/],
   ['http://10.0.0.1:1', 'connection refused', /OLLAMA_HOST=0\.0\.0\.0/],
+  ['http://localhost.lan:1', 'connection refused', /OLLAMA_HOST=0\.0\.0\.0/],
 ])('the hint for %s failing with %j fits', (url, reason, hint) => {
   expect(reachHint(url, reason)).toMatch(hint)
 })

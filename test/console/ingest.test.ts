@@ -111,6 +111,38 @@ test('a job under way is paused, stays so, and ends after it is resumed', async 
   expect(await job.count()).toBe(0)
 })
 
+/** As a browser does with a tab behind another. */
+async function show(isShown: boolean): Promise<void> {
+  await page.evaluate(`{
+    Object.defineProperty(document, 'hidden', { value: ${!isShown}, configurable: true })
+    document.dispatchEvent(new Event('visibilitychange'))
+  }`)
+}
+
+test('jobs are followed while they are seen; a gateway that goes away is told, and asked ever less often until it is back', async () => {
+  let isAway = false
+  const asked: string[] = []
+  await page.route('**/rag/jobs?*', (route) => {
+    if (route.request().headers()['accept'] === 'text/event-stream') asked.push(isAway ? 'in vain' : 'followed')
+    return isAway ? route.abort() : route.continue()
+  })
+  await openCollection('seen')
+  await expect.poll(() => asked).toEqual(['followed'])
+  const left = page.waitForEvent('requestfailed', (request) => request.url().includes('/rag/jobs?'))
+  await show(false)
+  await left
+  isAway = true
+  await show(true)
+  await page.getByRole('alert').getByText('The gateway does not answer').waitFor()
+  await page.waitForTimeout(3_000)
+  const inVain = asked.filter((what) => what === 'in vain').length
+  expect(inVain).toBeGreaterThan(1)
+  expect(inVain).toBeLessThan(6)
+  isAway = false
+  await expect.poll(() => asked.at(-1), { timeout: 20_000 }).toBe('followed')
+  await page.getByRole('alert').getByText('The gateway does not answer').waitFor({ state: 'hidden' })
+})
+
 test('all that failed is tried again at once, and nothing else', async () => {
   await openCollection('failed')
   const program = '\u007fELF\u0000\u0001\u0002\u0000'

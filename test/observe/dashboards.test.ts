@@ -63,10 +63,16 @@ test('every metric is shown by a panel or watched by an alert, or there is a rea
 
 test('nodes, models and pools can be chosen where a panel has such a label', () => {
   for (const text of renderDashboards().values()) {
-    const board: { templating: { list: { name: string }[] }; panels: { targets?: { expr: string }[] }[] } = JSON.parse(text)
+    const board: {
+      templating: { list: { name: string; includeAll?: boolean; allValue?: string }[] }
+      panels: { targets?: { expr: string }[] }[]
+    } = JSON.parse(text)
     const exprs = board.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)).join(' ')
     const used = ['node', 'model', 'pool'].filter((label) => exprs.includes(`${label}=~"$${label}"`))
     expect(board.templating.list.map(({ name }) => name)).toEqual(['datasource', 'job', 'instance', ...used])
+    // All is all there is, not all that the variable found.
+    for (const { name, includeAll, allValue } of board.templating.list)
+      expect([name, allValue]).toEqual([name, includeAll ? '.*' : undefined])
   }
 })
 

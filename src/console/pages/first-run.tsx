@@ -1,4 +1,5 @@
 /** Instead of the overview while no node has ever answered: which URLs were tried, why each failed, and what to do about it. */
+import { isLoopback } from '../../base/loopback.ts'
 import type { FleetNode, LiveState } from '../api/shapes.ts'
 import { Snippet } from '../parts/copy.tsx'
 import { Page, Panel } from '../parts/page.tsx'
@@ -49,7 +50,7 @@ function adviceFor({ downReason, url }: FleetNode): string {
   const reason = downReason ?? ''
   if (/refused/i.test(reason)) {
     const advice = 'Nothing listens there: start Ollama, or check the port.'
-    return /127\.\d|localhost|\[::1\]/.test(url)
+    return isLoopback(new URL(url).hostname)
       ? `${advice} In a container this address is the container itself: use http://host.docker.internal:11434.`
       : advice
   }

@@ -3,6 +3,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef } from 'react'
 
 import { change, getJson } from '../api/client.ts'
+import { follow } from '../api/follow.ts'
 import type { Job, JobPage, JobStage, JobState } from '../api/rag-shapes.ts'
 import { formatCount, formatDateTime, formatMs } from '../format.ts'
 import { Choice } from '../parts/choice.tsx'
@@ -22,8 +23,8 @@ const tones: Readonly<Record<JobState, Tone>> = {
   done: 'ok',
   cancelled: 'quiet',
 }
-/** From a link that was refused to the next try. */
-const againMs = 10_000
+/** The gateway sends nothing while nothing changes, and after a minute asks to be asked again. */
+const silentMsMax = 75_000
 
 interface JobsProps {
   readonly collection: string
@@ -39,23 +40,14 @@ function useJobs(collection: string, state: string) {
   const path = `/rag/jobs?${query.toString()}`
   const jobs = useQuery({ queryKey: ['jobs', collection, state], queryFn: ({ signal }) => getJson<JobPage>(path, signal) })
   useEffect(() => {
-    const follow = (): EventSource => {
-      const opened = new EventSource(path)
-      opened.addEventListener('jobs', ({ data }) => client.setQueryData<JobPage>(['jobs', collection, state], JSON.parse(String(data))))
-      // A link that broke is made again by the browser. One that was refused is not: the reason is read, and it is tried again.
-      opened.addEventListener('error', () => {
-        if (opened.readyState !== EventSource.CLOSED) return
-        void client.invalidateQueries({ queryKey: ['jobs', collection, state] })
-        again = setTimeout(() => (source = follow()), againMs)
-      })
-      return opened
-    }
-    let again: ReturnType<typeof setTimeout> | undefined
-    let source = follow()
-    return () => {
-      clearTimeout(again)
-      source.close()
-    }
+    const queryKey = ['jobs', collection, state]
+    return follow({
+      path,
+      silentMsMax,
+      events: { jobs: (data) => client.setQueryData<JobPage>(queryKey, JSON.parse(data)) },
+      // Read once by itself, so that the page says why.
+      onBroken: () => void client.invalidateQueries({ queryKey }),
+    })
   }, [client, collection, path, state])
   const ended = jobs.data === undefined ? null : (jobs.data.counts.done ?? 0) + (jobs.data.counts.failed ?? 0)
   const before = useRef<number | null>(null)

@@ -32,7 +32,7 @@ function carriedBy(hits: readonly Hit[]): Carried {
 function conditionFor(field: string, text: string, carried: readonly unknown[]): Condition {
   const op = carried.some((value) => Array.isArray(value)) ? 'contains' : 'eq'
   const known = carried.flat().find((value) => String(value) === text) ?? carried.flat()[0]
-  if (typeof known === 'number') return { field, op, value: Number(text) }
+  if (typeof known === 'number' && text.trim() !== '' && Number.isFinite(Number(text))) return { field, op, value: Number(text) }
   if (typeof known === 'boolean') return { field, op, value: text === 'true' }
   return { field, op, value: text }
 }

@@ -1,6 +1,6 @@
 /**
- * Jobs as events: `jobs` with the page that was asked for, at once and whenever it has changed. After a minute the stream is over, and the
- * browser asks for the next with a credential that is judged anew.
+ * Jobs as events: `jobs` with the page that was asked for, at once and whenever it has changed. After a minute the stream ends with `renew`, and
+ * is asked for again with a credential that is judged anew.
  */
 import type { Clock, Timer } from '../../base/clock.ts'
 import { CorralError } from '../../core/errors.ts'
@@ -8,8 +8,6 @@ import type { RagDeps } from './rag-deps.ts'
 import { noStore, type RagContext } from './rag-route.ts'
 
 const lifeMs = 60_000
-/** From the end of one stream to the request for the next. */
-const againMs = 250
 
 export interface JobsRead {
   /** What is sent. */
@@ -81,7 +79,6 @@ class JobStream {
   }
 
   begin(controller: Controller, first: JobsRead): void {
-    controller.enqueue(Buffer.from(`retry: ${againMs}\n\n`))
     this.#show(controller, first)
   }
 
@@ -105,6 +102,7 @@ class JobStream {
 
   #look(controller: Controller): void {
     if (this.#clock.nowMs() >= this.#overAtMs) {
+      controller.enqueue(Buffer.from('event: renew\ndata: {}\n\n'))
       controller.close()
       return
     }

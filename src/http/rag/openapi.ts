@@ -126,7 +126,8 @@ const described: readonly Described[] = [
   {
     method: 'get',
     path: '/rag/jobs',
-    summary: 'Lists jobs, newest first; with Accept: text/event-stream as events jobs whenever the list changes',
+    summary:
+      'Lists jobs, newest first; with Accept: text/event-stream as events jobs whenever the list changes, and renew when a minute is over',
     parameters: [
       query('collection', 'By name.'),
       query('document', 'By id.'),

@@ -1,7 +1,7 @@
 /**
  * A dashboard of Grafana (classic model) from its panels: places from left to right, the variables `datasource`, `job` and
- * `instance`, those of nodes, models and pools where a panel has such a label, links to the other dashboards, and marks where the configuration was reloaded. The data source is a variable, so
- * that the file can be provisioned as it is; `__inputs` work in the import dialogue only.
+ * `instance`, those of nodes, models and pools where a panel has such a label, links to the other dashboards, and marks where the configuration
+ * was reloaded. The data source is a variable, so that the file can be provisioned as it is; `__inputs` work in the import dialogue only.
  */
 import type { Panel } from './panel.ts'
 import { narrowed, pick } from './promql.ts'
@@ -68,6 +68,8 @@ function labelVariable(label: string, series: string): object {
     sort: 1,
     multi: true,
     includeAll: true,
+    // Not the values in the list: a model may be loaded that nobody has asked for.
+    allValue: '.*',
     current: { text: ['All'], value: ['$__all'] },
   }
 }
