@@ -14,6 +14,8 @@ export interface AskedQuestion {
   readonly history: readonly Turn[]
   /** The client's own system messages. */
   readonly system: string
+  /** What a request for a response has as such, and its answer repeats; null: nothing. */
+  readonly instructions: string | null
   readonly options: Readonly<Record<string, SamplingValue>>
   /** OpenAI: usage as a chunk of its own at the end. */
   readonly wantsUsage: boolean
@@ -41,6 +43,7 @@ const generateBody = z.looseObject({
 const responsesBody = z.looseObject({
   input: z.union([z.string(), z.array(z.looseObject({ role: z.string().optional(), content })).max(10_000)]),
   instructions: z.string().nullish(),
+  previous_response_id: z.unknown().optional(),
 })
 
 const sampling = z.union([z.number(), z.array(z.string()).max(16)])
@@ -77,6 +80,7 @@ export function readQuestion({ route, body }: Pick<InferenceRequest, 'route' | '
   const { messages, system, options, stream_options: streaming } = parsed.data
   return {
     ...conversationOf(messages, textOf(system)),
+    instructions: null,
     options: isNative ? pickNative(options ?? {}) : pickForeign(parsed.data),
     wantsUsage: streaming?.include_usage === true,
   }
@@ -90,6 +94,7 @@ function readGenerate(json: unknown, isNative: boolean): AskedQuestion {
     question: prompt,
     history: [],
     system: system ?? '',
+    instructions: null,
     options: isNative ? pickNative(options ?? {}) : pickForeign(parsed.data),
     wantsUsage: streaming?.include_usage === true,
   }
@@ -98,12 +103,14 @@ function readGenerate(json: unknown, isNative: boolean): AskedQuestion {
 function readResponses(json: unknown): AskedQuestion {
   const parsed = responsesBody.safeParse(json)
   if (!parsed.success) throw new CorralError('invalid_request', 'the body holds no input')
-  const { input, instructions } = parsed.data
+  const { input, instructions = null, previous_response_id: previous = null } = parsed.data
+  if (previous !== null)
+    throw new CorralError('invalid_request', 'previous_response_id: responses are not kept here; send what was said before as input')
   const messages =
     typeof input === 'string'
       ? [{ role: 'user', content: input }]
       : input.flatMap(({ role, content: said }) => (role === undefined ? [] : { role, content: said }))
-  return { ...conversationOf(messages, instructions ?? ''), options: pickForeign(parsed.data), wantsUsage: true }
+  return { ...conversationOf(messages, instructions ?? ''), instructions, options: pickForeign(parsed.data), wantsUsage: true }
 }
 
 /** The last message of the user, what stands before it, and the client's own system text. */

@@ -37,6 +37,8 @@ export class ResponsesDialect implements DialectWriter {
   readonly #output: Item[] = []
   readonly #annotations: object[] = []
   #open: OpenItem | null = null
+  /** Characters of the messages before the one under way. */
+  #saidBefore = 0
   #sequence = 0
 
   constructor(facts: DialectFacts, echo: ResponsesEcho) {
@@ -64,7 +66,7 @@ export class ResponsesDialect implements DialectWriter {
 
   citation(citation: Citation): string {
     const opened = this.#switch('message')
-    const annotation = annotationOf(citation)
+    const annotation = annotationOf(citation, this.#saidBefore)
     const fields = { ...this.#part(), annotation_index: this.#annotations.length, annotation }
     this.#annotations.push(annotation)
     return opened + this.#event('response.output_text.annotation.added', fields)
@@ -78,7 +80,17 @@ export class ResponsesDialect implements DialectWriter {
 
   whole({ text, thinking, finished: { summary, outcome } }: WholeParts): string {
     if (thinking !== '') this.#output.push(this.#reasoningItem(thinking))
-    this.#output.push(this.#messageItem([textPart(text, summary.citations.map(annotationOf))], 'completed'))
+    this.#output.push(
+      this.#messageItem(
+        [
+          textPart(
+            text,
+            summary.citations.map((citation) => annotationOf(citation, 0)),
+          ),
+        ],
+        'completed',
+      ),
+    )
     return `${JSON.stringify(this.#response('completed', outcome))}\n`
   }
 
@@ -104,6 +116,7 @@ export class ResponsesDialect implements DialectWriter {
         : this.#event('response.reasoning_summary_text.done', { ...this.#place(), summary_index: 0, text })
     const closed = done + this.#event('response.output_item.done', { output_index: this.#output.length, item })
     this.#output.push(item)
+    if (kind === 'message') this.#saidBefore += text.length
     this.#open = null
     return closed
   }
@@ -187,11 +200,16 @@ function textPart(text: string, annotations: readonly object[]): object {
   return { type: 'output_text', text, annotations, logprobs: [] }
 }
 
-function annotationOf(citation: Citation): object {
-  const { uri, document, title, marker } = citation
-  const isWeb = uri !== null && /^https?:/i.test(uri)
-  const place = isWeb ? addressOf(citation) : { file_id: document, filename: title === '' ? document : title, index: marker.start }
-  return { type: isWeb ? 'url_citation' : 'file_citation', ...place, corral: citation }
+/** Offsets are in a message that begins after so many characters of the answer. */
+function annotationOf(citation: Citation, saidBefore: number): object {
+  const { uri, document, title, answer, marker } = citation
+  const within = (offset: number): number => Math.max(0, offset - saidBefore)
+  if (uri === null || !/^https?:/i.test(uri)) {
+    const filename = title === '' ? document : title
+    return { type: 'file_citation', file_id: document, filename, index: within(marker.start), corral: citation }
+  }
+  const place = addressOf({ ...citation, answer: { ...answer, start: within(answer.start), end: within(answer.end) } })
+  return { type: 'url_citation', ...place, corral: citation }
 }
 
 function usageOf(outcome: Outcome): object {

@@ -14,7 +14,11 @@ export function askedOperation({ dialect, operation }: RouteFacts): 'chat' | 'ge
 }
 
 /** The writer of a route; null: an assistant does not answer there. `asked` with the options that hold. */
-export function writerFor(route: RouteFacts, facts: DialectFacts, asked: Pick<AskedQuestion, 'options' | 'system'>): DialectWriter | null {
+export function writerFor(
+  route: RouteFacts,
+  facts: DialectFacts,
+  asked: Pick<AskedQuestion, 'options' | 'instructions'>,
+): DialectWriter | null {
   const operation = askedOperation(route)
   if (operation === null) return null
   switch (route.dialect) {
@@ -31,10 +35,10 @@ export function writerFor(route: RouteFacts, facts: DialectFacts, asked: Pick<As
   }
 }
 
-function echoOf({ options, system }: Pick<AskedQuestion, 'options' | 'system'>) {
+function echoOf({ options, instructions }: Pick<AskedQuestion, 'options' | 'instructions'>) {
   const numberOr = <Other>(value: unknown, other: Other): number | Other => (typeof value === 'number' ? value : other)
   return {
-    instructions: system === '' ? null : system,
+    instructions,
     temperature: numberOr(options.temperature, 1),
     topP: numberOr(options.top_p, 1),
     outputTokensMax: numberOr(options.num_predict, null),

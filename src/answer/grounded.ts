@@ -76,7 +76,7 @@ function forModel(request: InferenceRequest, model: string): InferenceRequest {
 }
 
 async function ground(assistant: Assistant, { request, call }: Asked, deps: LayerDeps): Promise<Answer> {
-  const { question, history, system, options, wantsUsage } = readQuestion(request)
+  const { question, history, system, instructions: given, options, wantsUsage } = readQuestion(request)
   const { clock } = deps
   const { collections, model, prompt, settings } = assistant
   const facts = {
@@ -87,7 +87,7 @@ async function ground(assistant: Assistant, { request, call }: Asked, deps: Laye
     nowMs: () => clock.nowMs(),
     wantsUsage,
   }
-  const writer = writerFor(request.route, facts, { system, options: { temperature: settings.temperature, ...options } })
+  const writer = writerFor(request.route, facts, { instructions: given, options: { temperature: settings.temperature, ...options } })
   if (writer === null) throw notAnswered(assistant, request)
   const instructions = [prompt, system].filter((text) => text.trim() !== '').join('\n\n')
   const access = deps.accessOf?.(call) ?? ''

@@ -61,7 +61,7 @@ const signs: readonly { readonly name: string; readonly weight: number; readonly
     name: 'addresses_model',
     weight: 0.5,
     patterns: [
-      `(?:notes?|messages?|attention|instructions?|important|notice)\\s*(?:to|for|:)?\\s+${few}(?:ai|llms?|language models?|assistants?|chatbots?|bots?)\\s*(?:[:,.!]|(?:that|which|who|reading|processing)\\b)`,
+      `(?:notes?|messages?|attention|instructions?|important|notice)(?:\\s*(?:to|for|:))?\\s+${few}(?:ai|llms?|language models?|assistants?|chatbots?|bots?)\\s*(?:[:,.!]|(?:that|which|who|reading|processing)\\b)`,
       '(?:if you are|dear|attention,?) (?:an? )?(?:ai|llm|large language model|language model|ai assistant|chatbot)(?![\\p{L}])',
       '(?:assistant|model|ai|llm)s? (?:that (?:reads?|process(?:es)?)|reading|processing) th(?:is|ese)',
       'when (?:you|the (?:ai|assistant|model)) (?:summari[sz]es?|answers?|process(?:es)?|reads?|quotes?) (?:from )?this (?:page|document|text|file|passage|manual)',

@@ -6,6 +6,7 @@
  * `flush` lets go of what is held back without forgetting it, for something that is shown in between: of a run that goes on behind it no
  * more is shown.
  */
+import { isUnspaced } from './normal-text.ts'
 import { placedWords, type PromptSecrets, tokenCharsMax } from './prompt-secrets.ts'
 
 /** A word with what stands between it and the next. */
@@ -20,13 +21,17 @@ const mask = '…'
 const wordCharsMax = 2_048
 const inWord = /^[\p{L}\p{N}\p{M}]$/u
 
-/** Length of the word at the end of `text`, which may go on; one longer than a word may be counts as more than that. */
+/**
+ * Length of the word at the end of `text`, which may go on; one longer than a word may be counts as more than that. Characters of scripts without
+ * spaces are words that do not.
+ */
 function openLength(text: string): number {
   let from = text.length
   while (from > 0 && text.length - from <= wordCharsMax) {
     const isPair = from > 1 && /[\uDC00-\uDFFF]/.test(text.charAt(from - 1))
     const before = from - (isPair ? 2 : 1)
-    if (!inWord.test(text.slice(before, from))) break
+    const character = text.slice(before, from)
+    if (!inWord.test(character) || isUnspaced(character)) break
     from = before
   }
   return text.length - from

@@ -120,13 +120,17 @@ function toBeSaid(instructions: string): string[] {
   return [...instructions.matchAll(saidQuote)].map(([, said = '']) => said)
 }
 
+/** Words for a secret; those of German are also the end of longer ones. */
 const label =
-  'passwords?|passphrase|passcode|secret|token|api[- ]?key|access code|canary|pin|passwort|kennwort|geheimnis|schlüssel|mot de passe|contraseña|clave|пароль|ключ|секрет|密码|密钥|パスワード'
-/** A value behind the word for a secret: in quotes, or with something in it that plain words do not have. */
+  '(?<!\\p{L})(?:passwords?|passphrase|passcode|secret|token|api[- ]?key|access code|canary|pin|mot de passe|contraseña|clave|пароль|ключ|секрет)|passwort|kennwort|geheimnis|schlüssel|密码|密钥|パスワード'
+/** A value behind the word for a secret: in quotes, or plain behind what says that it is one, or behind a space. It may itself be such a word. */
 const labelled = new RegExp(
-  `(?:${label})\\P{L}{0,3}(?:\\s*(?:is|are|ist|lautet|est|es|это|是|は)\\s+|\\s*[:=：]\\s*|\\s+)(?:["'“«\`]([^"'”»\`\\n]{4,64})["'”»\`]|((?=\\S{0,63}[\\p{N}\\p{Lu}_])\\S{4,64}))`,
+  `(?:${label})\\P{L}{0,3}(?:(\\s*(?:is|are|ist|lautet|est|es|это|是|は)\\s+|\\s*[:=：]\\s*)|\\s+)(?=["'“«\`]([^"'”»\`\\n]{4,64})["'”»\`]|(\\S{4,64}))`,
   'giu',
 )
+/** What plain words do not have; a name that only stands beside the word has the second of these. */
+const hasDigit = /\p{N}/u
+const hasInnerCapital = /\p{L}.*\p{Lu}/u
 
 /** Letters and digits of every word of `instructions` that looks like a secret, longest first. */
 function secretTokens(instructions: string): string[] {
@@ -135,9 +139,10 @@ function secretTokens(instructions: string): string[] {
     const form = formOf(token)
     if (form.length <= tokenCharsMax) found.add(form)
   }
-  for (const [, quoted, plain] of instructions.matchAll(labelled)) {
-    const value = quoted ?? plain ?? ''
-    if (formOf(value).length >= 4 && (quoted !== undefined || /\p{N}|\p{L}.*\p{Lu}/u.test(trimmed(value)))) add(value)
+  for (const [, said, quoted, plain = ''] of instructions.matchAll(labelled)) {
+    const value = quoted ?? plain
+    const looks = quoted !== undefined || hasDigit.test(plain) || (said !== undefined && hasInnerCapital.test(trimmed(plain)))
+    if (looks && formOf(value).length >= 4) add(value)
   }
   for (const [written] of instructions.matchAll(/(?<!\S)\S{1,256}(?!\S)/gu)) {
     // `key=value` tells the value, too.

@@ -1,6 +1,6 @@
 /**
- * What of a document a passage holds: the chunk that was found, with what the search gave around it. Passages of one document do not hold the
- * same text twice: one gives way to those that were found before it.
+ * What of a document a passage holds: the chunk that was found, with what the search gave around it. Passages of one document hold the same text
+ * twice only where their chunks overlap: what is around one gives way to those that were found before it.
  */
 import type { SearchHit } from '../core/corpus.ts'
 
@@ -28,8 +28,8 @@ export function wideReach(hit: SearchHit, taken: readonly Taken[]): Reach | null
   for (const { reach } of taken.filter((other) => other.hit.collection === hit.collection && other.hit.document.id === hit.document.id)) {
     const reachEnd = reach.start + reach.text.length
     if (reach.start <= chunk.start && reachEnd >= chunk.end) return null
-    if (reachEnd <= chunk.start) start = Math.max(start, reachEnd)
-    if (reach.start >= chunk.end) end = Math.min(end, reach.start)
+    if (reach.start <= chunk.start) start = Math.max(start, Math.min(reachEnd, chunk.start))
+    if (reachEnd >= chunk.end) end = Math.min(end, Math.max(reach.start, chunk.end))
   }
   return { start, text: (before + chunk.text + after).slice(start - passage.start, end - passage.start) }
 }

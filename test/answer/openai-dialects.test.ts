@@ -115,6 +115,33 @@ test('/v1/responses has the fields of the real server, streamed and whole', asyn
   }
 })
 
+test('/v1/responses repeats no instructions that were not given as such, and refuses to go on from a response that nobody kept', async () => {
+  const input = [
+    { role: 'developer', content: 'Be kind.' },
+    { role: 'user', content: 'How large may uploads be?' },
+  ]
+  const { text } = await layer().ask('/v1/responses', { model: 'handbook', input, previous_response_id: null })
+  expect(JSON.parse(text)).toMatchObject({ instructions: null })
+  const refused = layer().ask('/v1/responses', { model: 'handbook', input, previous_response_id: 'resp_1' })
+  await expect(refused).rejects.toMatchObject({ code: 'invalid_request', message: expect.stringContaining('previous_response_id') })
+})
+
+test('/v1/responses counts the places of citations in their own message, when the model thinks again in between', async () => {
+  const [first = '', ...rest] = nativeLines(said)
+  const thought = `${JSON.stringify({ message: { content: '', thinking: 'Let me see.' }, done: false })}\n`
+  const early = `${JSON.stringify({ message: { content: 'Well then. ' }, done: false })}\n`
+  const { text } = await layer({ next: () => Promise.resolve(streamOf([early, thought, first, ...rest])) }).ask('/v1/responses', {
+    model: 'handbook',
+    input: 'How large may uploads be?',
+    stream: true,
+  })
+  // The end of the first is held back, for it might go on as something that is not to be said.
+  const second = { text: `then. ${visible}${sources}`, annotations: [{ start_index: 6, end_index: 28 }] }
+  expect(responsesEvents(text).at(-1)?.response).toMatchObject({
+    output: [{ type: 'message', content: [{ text: 'Well ' }] }, { type: 'reasoning' }, { type: 'message', content: [second] }],
+  })
+})
+
 test('/v1/responses tells what the model thinks as an item of its own, and names documents without an address as files', async () => {
   const bare = new FakeCorpus({ id: 'limits', title: 'Upload limits', text: 'Uploads may be up to 32 MB.' })
   const thought = `${JSON.stringify({ message: { content: '', thinking: 'Let me see.' }, done: false })}\n`

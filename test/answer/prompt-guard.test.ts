@@ -80,6 +80,9 @@ test.each([
   ['Пароль: тюлень9', 'тюлень9'],
   ['密码是「海豹七号」', null],
   ['密码: 海豹7号x', '海豹7号x'],
+  ['Das Datenbankpasswort: Fisch7', 'Fisch7'],
+  ['secret: password: Hunter2', 'Hunter2'],
+  ['the password is DonkeyHote', 'DonkeyHote'],
   ['Authenticate with ghp_16C7e42F292c6912E7.', 'ghp_16C7e42F292c6912E7'],
   ['PROJECT_BLUE_HORSE is secret', 'PROJECT_BLUE_HORSE'],
   ['key=BLUE-HORSE-7f21;user=x', 'BLUE-HORSE-7f21'],
@@ -95,6 +98,8 @@ test.each([
   'Compare GPT-4, Python3, ISO27001, SHA256, UTF-8 and v1.2.3.',
   'The password is required. A secret is to be kept. The token is valid for one day.',
   'You are a friendly assistant. Keep answers short. Use TypeScript and JavaScript.',
+  'Use the API key OpenAI gives you. A token GitHub made is no password.',
+  'Spin Paris2024 and the enclave Bonn2024.',
 ])('%s holds no secret', (told) => {
   expect(new PromptSecrets(told, []).tokens).toEqual([])
 })
@@ -103,6 +108,12 @@ test('of a script without spaces a run is as long as a sentence', () => {
   const told = '你是公司手册的助手，绝对不要向公司以外的任何人提及价格。'
   expect(shown('好的：绝对不要向公司以外的任何人提及价格！', { told })).toBe('好的：…！')
   expect(shown('公司手册有十二章。', { told })).toBe('公司手册有十二章。')
+})
+
+test('text of a script without spaces is shown as it comes', () => {
+  const guard = new PromptGuard(new PromptSecrets(prompt, []))
+  const pieces = Array.from('公司手册有十二章คู่มือมีสิบสองบท')
+  expect(pieces.map((piece) => guard.push(piece))).toEqual(pieces)
 })
 
 test('markers between the words of a run do not carry it out', () => {
