@@ -8,7 +8,7 @@
  */
 import { formatDuration } from '../base/units.ts'
 import type { InferenceRequest } from '../core/relay.ts'
-import { firstFrameBudgetMs, firstFramePatienceMs, holdsBack, idleBudgetMs } from './deadlines.ts'
+import { firstFrameBudgetMs, firstFramePatienceMs, holdsBack, idleBudgetMs, standstill } from './deadlines.ts'
 import type { FleetOptions } from './options.ts'
 import type { Runner } from './runner.ts'
 
@@ -164,6 +164,11 @@ export class AttemptWatch {
     if (bytes > streamBytesMax) return { kind: 'endless', what: `streamed ${bytes} bytes, more than is allowed` }
     if (streamedMs <= streamMsMax) return null
     return { kind: 'endless', what: `streamed for ${formatDuration(streamedMs)}, longer than is allowed` }
+  }
+
+  /** How sure it is, from 0 to 1, that a stream stands still. */
+  standstill(nowMs: number): number {
+    return standstill(this.silentMs(nowMs), this.#longestPauseMs, this.#holdsBack)
   }
 
   /** True once: when a stream of `frames` frames has proved itself. */

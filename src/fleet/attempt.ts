@@ -293,7 +293,12 @@ export class Attempt implements ResponseHandler, Listed {
   #checkStream(nowMs: number): void {
     const { firstFrameAtMs, frameCount } = this
     const overdue = this.#watch.checkStream(nowMs, { firstFrameAtMs, terminated: this.#terminated, bytes: this.bytes })
-    if (overdue !== null) this.#onOverdue(overdue)
+    if (overdue !== null) {
+      this.#onOverdue(overdue)
+      return
+    }
+    const standstill = this.#terminated ? 0 : this.#watch.standstill(nowMs)
+    if (standstill > 0) this.claim.runner.noteStandstill(standstill, nowMs)
     else if (this.#watch.hasJustProven(nowMs, { firstFrameAtMs, frames: frameCount })) this.#deps.sink.onProven(this)
   }
 

@@ -18,6 +18,10 @@ const unknownFactor = 4
 const sizeFactor = 2
 /** A pause between frames may be this many times the longest pause seen in the same stream (F10). */
 const idleFactor = 10
+/** A stream's pause of up to this is nothing strange, however fast it was before. */
+const strangeMsMin = 100
+/** A pause of so many times a strange one has no other cause any more: reading other prompts in between takes less. */
+const certainFactor = 3
 /** Tokens of a tool call or structured answer that a node may hold back before it sends a frame. */
 const heldBackTokens = 2_048
 /** Tokens of a common tool call, which comes as one frame when it is complete (verified notes §k). */
@@ -116,6 +120,15 @@ function wholeAnswerMs(stats: ModelStats, request: InferenceRequest): number {
 /** Whether frames of the stream may stay out while a whole call or document is made (verified notes §k). */
 export function holdsBack({ stream, envelope: { fields } }: InferenceRequest): boolean {
   return stream && (fields.has('tools') || fields.has('format') || fields.has('response_format'))
+}
+
+/**
+ * How sure it is, from 0 to 1, that a stream stands still: not at all until it is silent for far longer than it ever was, and as good as certain
+ * at some times that. Where frames may be held back it is never known.
+ */
+export function standstill(silentMs: number, longestPauseMs: number, heldBack: boolean): number {
+  const strangeMs = Math.max(strangeMsMin, idleFactor * longestPauseMs)
+  return heldBack || silentMs <= strangeMs ? 0 : Math.min(1, silentMs / (certainFactor * strangeMs))
 }
 
 /** Between two frames. */

@@ -167,7 +167,8 @@ class Dispatch implements AttemptSink<Attempt> {
   onFirstFrame(attempt: Attempt, frames: ByteQueue): void {
     const { runner } = attempt.claim
     runner.noteStreaming()
-    if (runner.bounded) runner.stats.observeStreaming(runner.streaming, attempt.firstFrameAtMs)
+    const { firstFrameAtMs } = attempt
+    if (runner.bounded) runner.stats.observeStreaming(runner.streaming - runner.standingAt(firstFrameAtMs), firstFrameAtMs)
     this.#frames = frames
     attempt.gaps = this.#deps.events.streamStarted(attempt)
     this.#call.progress.phase = 'streaming'

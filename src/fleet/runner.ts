@@ -57,6 +57,9 @@ const overdueFactor = 3
 /** The same where no load was seen yet: a large model from a slow disk. */
 const overdueUnknownMs = 60_000
 
+/** What one look at the streams saw is known until the looks after it should have said so again. */
+const standstillKnownMs = 200
+
 /** Milliseconds after which half of a failure's penalty is forgotten. */
 const penaltyHalfLifeMs = 5_000
 
@@ -95,6 +98,10 @@ export class Runner implements Candidate {
   overloads = 0
   #failures = 0
   #failuresAtMs = 0
+  #standing = 0
+  /** Sum over them of how sure that is. */
+  #standstill = 0
+  #standstillAtMs = -Infinity
 
   lastChosen = 0
   residency: Candidate['residency'] = 'resident'
@@ -239,9 +246,35 @@ export class Runner implements Candidate {
   #penalty(nowMs: number, slowStartMs: number): number {
     const sinceUpMs = nowMs - this.fleetNode.upSinceMs
     const slowStart = sinceUpMs < slowStartMs ? 1 - sinceUpMs / slowStartMs : 0
-    if (this.#failures === 0) return slowStart
+    const doubt = slowStart + this.#standstillPenalty(nowMs)
+    if (this.#failures === 0) return doubt
     const failures = this.#failures * 0.5 ** ((nowMs - this.#failuresAtMs) / penaltyHalfLifeMs)
-    return slowStart + (failures < 0.01 ? 0 : failures)
+    return doubt + (failures < 0.01 ? 0 : failures)
+  }
+
+  /**
+   * A runner gives all its streams a token at each step, so that one whose streams stand still may hang, long before a deadline can say so. It
+   * looks full when that is certain of all of them: what comes meanwhile goes to others, and a model that nobody else holds is loaded.
+   */
+  #standstillPenalty(nowMs: number): number {
+    if (!this.bounded || this.standingAt(nowMs) === 0) return 0
+    return this.slots * Math.min(1, this.#standstill / this.streaming)
+  }
+
+  /** A look at the streams, which are all looked at with the same `nowMs`, saw one that stands still with this certainty. */
+  noteStandstill(certainty: number, nowMs: number): void {
+    if (nowMs !== this.#standstillAtMs) {
+      this.#standstillAtMs = nowMs
+      this.#standing = 0
+      this.#standstill = 0
+    }
+    this.#standing += 1
+    this.#standstill += certainty
+  }
+
+  /** Streams that stood still at the last look. */
+  standingAt(nowMs: number): number {
+    return nowMs - this.#standstillAtMs < standstillKnownMs ? Math.min(this.#standing, this.streaming) : 0
   }
 
   /** A request failed here by the node's fault: the node looks busier for a while. */

@@ -94,7 +94,8 @@ function learn(deps: SettleDeps, attempt: Attempt, nowMs: number): void {
   if (!runner.bounded || envelope.empty || request.route.operation === 'other') return
   runner.stats.observe(usage, {
     nowMs,
-    inFlightAtDispatch: claim.inFlightAtDispatch,
+    // What stands still takes no slot from others.
+    inFlightAtDispatch: Math.max(1, claim.inFlightAtDispatch - runner.standingAt(nowMs)),
     durationMs: nowMs - attempt.startedAtMs,
     promptTokensEstimated: envelope.promptTokens,
   })

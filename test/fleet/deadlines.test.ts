@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { AttemptWatch } from '../../src/fleet/attempt-watch.ts'
-import { blamedSilenceMs, firstFrameBudgetMs, firstFramePatienceMs, idleBudgetMs } from '../../src/fleet/deadlines.ts'
+import { blamedSilenceMs, firstFrameBudgetMs, firstFramePatienceMs, idleBudgetMs, standstill } from '../../src/fleet/deadlines.ts'
 import { ModelStats } from '../../src/fleet/learning.ts'
 import { fleetOptions } from '../../src/fleet/options.ts'
 import { NodeUse, Runner } from '../../src/fleet/runner.ts'
@@ -211,4 +211,10 @@ describe('between frames', () => {
   test('a stream that may hold back a whole tool call gets its time', () => {
     expect(idleBudgetMs(runner(), 20, true, deadlines)).toBeGreaterThanOrEqual(deadlines.idleMsMax)
   })
+})
+
+test('a stream stands still after a pause far longer than its others, and never while a tool call may be under way', () => {
+  expect([90, 250, 500, 900].map((silentMs) => standstill(silentMs, 20, false))).toEqual([0, 250 / 600, 500 / 600, 1])
+  expect(standstill(110, 0, false)).toBeCloseTo(110 / 300)
+  expect(standstill(60_000, 20, true)).toBe(0)
 })

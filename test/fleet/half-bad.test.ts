@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import type { FaultKind } from '../../src/sim/faults.ts'
-import { ask, chatBody, isComplete } from './ask.ts'
+import { ask, type Asking, chatBody, isComplete, start } from './ask.ts'
 import { asked, chatInTurn, expectIdle, type Gateway, openGateway, until } from './gateway.ts'
 
 const chat = '/api/chat'
@@ -109,4 +109,28 @@ describe('a lone request', () => {
     expect([isComplete(reply), reply.node, reply.headers['x-corral-route']]).toEqual([true, heard, 'retry; attempts=2'])
     await expectIdle(gateway)
   })
+})
+
+test('streams that all stand still on the only node with the model are left to it, long before their deadline', async () => {
+  const gateway = await openGateway({
+    nodes: 4,
+    numParallel: 16,
+    warm: false,
+    fleet: { probe: { intervalMs: 200 }, deadlines: { idleMsMin: 30_000 } },
+  })
+  await chatInTurn(gateway, 4)
+  const [holder = '', ...others] = gateway.sims.filter(({ name }) => asked(gateway, name, chat) > 0).map(({ name }) => name)
+  expect(others).toEqual([])
+  gateway.sim(holder).control.set('hang-mid-stream', { path: chat })
+  const streams: Asking[] = []
+  for (let turn = 0; turn < 30; turn += 1) {
+    streams.push(start(`${gateway.url}${chat}`, chatBody()))
+    // Answers that come whole do not hang, and tell of as many slots as one likes.
+    if (turn % 2 === 0) await ask(`${gateway.url}${chat}`, chatBody({ stream: false }))
+    await systemClock.sleep(100)
+  }
+  const heads = await Promise.all(streams.map(({ head }) => head))
+  expect(heads.filter(({ node }) => node === holder).length).toBeLessThan(8)
+  for (const stream of streams) stream.leave()
+  await expectIdle(gateway)
 })

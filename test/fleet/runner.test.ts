@@ -159,3 +159,28 @@ test('a node that returned looks busier by less and less until its slow start is
   })
   expect(penalties).toEqual([1, 0.5, 0])
 })
+
+describe('streams that stand still', () => {
+  const busyAt = (one: Runner, nowMs: number): number => {
+    one.view(plain, { nowMs, slowStartMs: 0, cachedTokens: 0 })
+    return one.penalty
+  }
+
+  test('make their runner look as full as they are many and certain, until a look sees none', () => {
+    const one = runner({ slots: 4 })
+    for (let count = 0; count < 2; count += 1) one.noteStreaming()
+    one.noteStandstill(0.5, 1_000)
+    expect([one.standingAt(1_050), busyAt(one, 1_050)]).toEqual([1, 1])
+    for (let count = 0; count < 2; count += 1) one.noteStandstill(1, 1_050)
+    expect([one.standingAt(1_060), busyAt(one, 1_060)]).toEqual([2, 4])
+    expect([one.standingAt(1_300), busyAt(one, 1_300)]).toEqual([0, 0])
+  })
+
+  test('and have ended since the last look count no more', () => {
+    const one = runner({ slots: 4 })
+    one.noteStreaming()
+    one.noteStandstill(1, 1_000)
+    one.streaming -= 1
+    expect([one.standingAt(1_010), busyAt(one, 1_010)]).toEqual([0, 0])
+  })
+})
