@@ -15,7 +15,7 @@ import { LiveSettings, type Sources } from './config/live-settings.ts'
 import { configHash } from './config/show.ts'
 import { share, type WorkerPlace } from './config/worker-share.ts'
 import { Fleet } from './fleet/fleet.ts'
-import { RunnerLeases, type RunnerLeasesDeps } from './fleet/leases.ts'
+import { createLeases } from './fleet/leases.ts'
 import { manageable } from './fleet/operations/operations.ts'
 import { createTransport } from './fleet/transport.ts'
 import { addFleetGauges, countQueued } from './fleet/snapshot.ts'
@@ -29,7 +29,6 @@ import { createSignIn } from './http/auth/sign-in.ts'
 import { watchStores } from './http/health/watched-stores.ts'
 import { createPeerAnswers, followPeers, type RenderMetrics, wholeScrape, wholeTotals } from './http/peer-answers.ts'
 import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './http/peers.ts'
-import { ragRoutes } from './http/rag/asked-routes.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
 import { Traffic } from './http/traffic.ts'
@@ -48,7 +47,7 @@ import { readTotals } from './observe/overview-totals.ts'
 import { Phases } from './observe/phases.ts'
 import { recorded } from './observe/recorded.ts'
 import { createTracing } from './observe/tracing.ts'
-import { createRag, type Rag, type RagParts } from './rag/rag.ts'
+import type { Rag, RagParts } from './rag/rag.ts'
 import type { OpenableDatabase } from './store/store.ts'
 import type { RedisStore } from './store/redis-store.ts'
 import { hopHeaders } from './wire/request-headers.ts'
@@ -113,8 +112,8 @@ const flushMsMax = 500
 /** How long the last spans may take to be delivered. */
 const spansMsMax = 2_000
 
-/** Builds the gateway. Throws when a file that the configuration names cannot be opened. */
-export function createApp(deps: AppDeps): App {
+/** Builds the gateway. Rejects when a file that the configuration names cannot be opened. */
+export async function createApp(deps: AppDeps): Promise<App> {
   const { config: initial, clock, version, terminal = false, random = Math.random, peers = noPeers, place = alone } = deps
   let config = initial
   const ids = createIdSource()
@@ -202,7 +201,7 @@ export function createApp(deps: AppDeps): App {
   const managing = manageable(() => config.features.modelOperations)
   const caching: readonly RelayLayer[] = [cache.layer, phases.boundary('cache')]
   const limiting: readonly RelayLayer[] = [phases.begin, managing, limits.limiting, phases.boundary('limits'), ...caching]
-  const rag = createAppRag(initial, {
+  const rag = await createAppRag(initial, {
     stores,
     parts: {
       options: () => config,
@@ -297,7 +296,7 @@ export function createApp(deps: AppDeps): App {
     rag:
       rag === null
         ? null
-        : ragRoutes(
+        : (await import('./http/rag/rag-routes.ts')).ragRoutes(
             { service: rag, database: rag.database, clock, newId, guard, onChange, onBug },
             { recording: (next) => through(recording, next), access: (next) => through(access, next), limiting: limits.limiting },
           ),
@@ -382,19 +381,19 @@ export function createApp(deps: AppDeps): App {
 
 const unknownSources: Omit<Sources, 'config'> = { origins: new Map(), file: null }
 
-/** Documents need a database, and a key for what is made of them that outlives this process with it. */
-function createAppRag(
+/**
+ * Documents need a database, and a key for what is made of them that outlives this process with it. A gateway without them does not load what
+ * they are made with: 7 MB of memory.
+ */
+async function createAppRag(
   { features }: Config,
   { stores, parts }: { readonly stores: AppStores | undefined; readonly parts: Omit<RagParts, 'database' | 'secret'> },
-): Rag | null {
+): Promise<Rag | null> {
   if (stores === undefined || stores.database === null || !features.rag) return null
+  const { createRag } = await import('./rag/rag.ts')
   return createRag({ ...parts, database: stores.database, secret: Buffer.from(stores.secret) })
 }
 
 function withDatabase(stores: AppStores, database: OpenableDatabase | null): AppStores {
   return { ...stores, database, start: () => stores.start(), close: () => stores.close() }
-}
-
-function createLeases(redis: RedisStore | null, deps: Omit<RunnerLeasesDeps, 'redis'>): RunnerLeases | null {
-  return redis === null ? null : new RunnerLeases({ redis, ...deps })
 }

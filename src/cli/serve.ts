@@ -18,6 +18,7 @@ import { firstKeyLines, listeningLines, nodeLines, type NodeSight, noNodeText, u
 import { CliError, type ExitCode, exitCodes } from './exit-code.ts'
 import { goOnWithoutReaders, printMessage } from './output.ts'
 import { type ConfigOptions, type Settings, settingsOf, tryLoad } from './settings.ts'
+import { releaseStartMemory } from './start-memory.ts'
 import { corralVersion } from './version.ts'
 import { joinWorkers, type WorkerChannel } from './worker.ts'
 
@@ -99,7 +100,7 @@ async function createServedApp(
   const report = (message: string, cause: unknown): void => app?.observer.logger.warn(cause === null ? {} : { err: cause }, message)
   try {
     const stores = await createDurable({ config, clock: systemClock, random: Math.random, report })
-    app = createApp({
+    app = await createApp({
       config,
       clock: systemClock,
       version: corralVersion,
@@ -303,6 +304,7 @@ async function serveHere(
   const { app, trouble } = await createServedApp(settings, channel)
   channel?.open((question) => app.answerPeer(question))
   await app.followPeers()
+  releaseStartMemory()
   let address: Address
   try {
     address = await app.listen()

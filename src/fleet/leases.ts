@@ -13,7 +13,7 @@ import { skipped, type RedisScript, type RedisStore } from '../store/redis-store
 import { leaseArguments, leaseScript, type LeaseStatement, type LeaseTimes, readReplies } from './lease-script.ts'
 import { type LeaseDesk, type LeasedRunner, leaseTtlMs, refusedForMs, RunnerLease } from './runner-lease.ts'
 
-export interface RunnerLeasesDeps {
+interface RunnerLeasesDeps {
   readonly redis: RedisStore
   readonly clock: Clock
   /** Unique among replicas; without line breaks. */
@@ -151,4 +151,9 @@ export class RunnerLeases implements LeaseDesk {
     const all = this.#outgoing.splice(0, batchMax)
     if (all.length > 0) await this.#call(all)
   }
+}
+
+/** Null without a Redis: then every replica leaves the others out of account. */
+export function createLeases(redis: RedisStore | null, deps: Omit<RunnerLeasesDeps, 'redis'>): RunnerLeases | null {
+  return redis === null ? null : new RunnerLeases({ redis, ...deps })
 }

@@ -27,8 +27,8 @@ import { type HealthDeps, mountHealth } from './health/health.ts'
 import { type BlobDeps, handleBlobUpload } from './inference/blob.ts'
 import type { Exchange as InferenceExchange, InferenceDeps } from './inference/exchange.ts'
 import { handleInference, refuseInference } from './inference/handler.ts'
-import type { RagRoutes } from './rag/asked-routes.ts'
 import { mountRag } from './rag/mount.ts'
+import type { RagRoutes } from './rag/rag-routes.ts'
 import type { NodeBindings } from './server.ts'
 import { noteRoute, toldOf } from './traffic.ts'
 
@@ -66,7 +66,7 @@ export function createOwnRoutes(deps: Omit<SurfaceDeps, 'inference' | 'blobs' | 
   if (deps.usage !== null) mountUsage(app, { ...deps.admin, ...deps.usage })
   mountExplain(app, { ...deps.admin, ...deps.explain })
   mountCache(app, { ...deps.admin, cache: deps.cache })
-  mountRag(app, deps.rag?.deps ?? null, deps.admin)
+  mountRag(app, deps.rag, deps.admin)
   mountLive(app, { ...deps.admin, live: deps.live })
   mountSettings(app, { ...deps.admin, ...deps.settings })
   mountAdmin(app, deps.admin)

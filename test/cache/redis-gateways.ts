@@ -57,7 +57,7 @@ async function openGateway(config: ReturnType<typeof configSchema.parse>, redisU
     start: () => Promise.resolve(redis.start()),
     close: () => redis.close(),
   }
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()
   onTestFinished(() => app.close(0))
   await app.openStores()

@@ -27,7 +27,7 @@ async function serve(nodes: readonly object[], port = 0): Promise<Served> {
     fleet: { nodes, admission: { slotsAssumed: 1, queueMax: 1 }, deadlines: { idleMsMin: '10m', idleMsMax: '10m' } },
     observe: { log: { level: 'silent', access: false } },
   })
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test' })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test' })
   const listening = await app.listen()
   return { url: `http://127.0.0.1:${listening.port}`, app }
 }

@@ -25,7 +25,7 @@ export async function openFront(nodes: readonly NodeAt[], fleet: Section = {}): 
     fleet: { ...fleet, nodes },
     observe: { log: { level: 'silent', access: false } },
   })
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test' })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test' })
   const { port } = await app.listen()
   const close = (): Promise<void> => app.close(0)
   onTestFinished(close)

@@ -66,7 +66,7 @@ async function openReplica(
     start: () => Promise.resolve(redis?.start()),
     close: () => redis?.close() ?? Promise.resolve(),
   }
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()
   onTestFinished(() => app.close(0))
   await app.openStores()

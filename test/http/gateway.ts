@@ -48,7 +48,7 @@ export async function startGateway({ http = {}, fleet = {}, features = {}, rando
     observe: { log: { level: 'silent', access: false } },
     features,
   })
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test', ...(random === undefined ? {} : { random }) })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test', ...(random === undefined ? {} : { random }) })
   const { port } = await app.listen()
   const ask: Gateway['ask'] = (method, target, options) =>
     exchange(port, requestBytes(method, target, options), { head: method === 'HEAD' })

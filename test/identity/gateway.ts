@@ -92,7 +92,7 @@ export async function startClosedGateway({
     cache: { enabled: false },
     limits: { address: { unauthenticatedPerMinute } },
   })
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()
   await app.openStores()
   const { identity } = app

@@ -96,7 +96,7 @@ async function startReplica(
   redis: RedisStore | null,
 ): Promise<KeyedGateway> {
   const stores: AppStores = { secret, database, redis, start: () => Promise.resolve(), close: async () => redis?.close() }
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()
   onTestFinished(() => app.close(0))
   await app.openStores()

@@ -24,7 +24,7 @@ async function start(limits: Readonly<Record<string, unknown>>, speed = 50): Pro
     cache: { enabled: false },
     limits,
   })
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test' })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test' })
   const { port } = await app.listen()
   onTestFinished(async () => {
     await app.close(0)

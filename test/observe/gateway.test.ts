@@ -49,7 +49,7 @@ beforeAll(async () => {
     http: { port: 0 },
     observe: { log: { file: logFile } },
   })
-  app = createApp({ config, clock: systemClock, version: '0.1.0' })
+  app = await createApp({ config, clock: systemClock, version: '0.1.0' })
   const address = await app.listen()
   origin = `http://${address.host}:${address.port}`
   await vi.waitFor(async () => {

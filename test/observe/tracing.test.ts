@@ -93,7 +93,7 @@ async function start(trace: Readonly<Record<string, unknown>> = {}): Promise<voi
     cache: { enabled: false },
     observe: { log: { file: logFile }, trace: { endpoint: collector.url, everyMs: 1, ...trace } },
   })
-  app = createApp({ config, clock: systemClock, version: '0.1.0' })
+  app = await createApp({ config, clock: systemClock, version: '0.1.0' })
   const address = await app.listen()
   origin = `http://${address.host}:${address.port}`
   await vi.waitFor(() => expect(app?.fleet.nodes.every(({ modelsKnown }) => modelsKnown)).toBe(true), patient)

@@ -96,7 +96,7 @@ export async function startRagApp({
     identity,
     fleet: { nodes: (nodeUrls ?? [fleet.url]).map((url, index) => ({ url, name: `n${index + 1}` })) },
   })
-  const app = createApp({ config: parsed, clock: systemClock, version: '0.0.0-test', stores })
+  const app = await createApp({ config: parsed, clock: systemClock, version: '0.0.0-test', stores })
   const { port } = await app.listen()
   await app.openStores()
   while (!app.fleet.nodes.every(({ modelsKnown }) => modelsKnown)) await systemClock.sleep(5)

@@ -68,7 +68,7 @@ type Listening = Pick<Gateway, 'app' | 'url' | 'port'>
 
 async function listen(nodes: readonly ListedNode[], config: ConfigSections, stores?: AppStores): Promise<Listening> {
   const kept = stores === undefined ? {} : { stores }
-  const app = createApp({ config: configOf(config, nodes), clock: systemClock, version: '0.0.0-test', ...kept })
+  const app = await createApp({ config: configOf(config, nodes), clock: systemClock, version: '0.0.0-test', ...kept })
   const { port } = await app.listen()
   if (stores !== undefined) await app.openStores()
   return { app, port, url: `http://127.0.0.1:${port}` }

@@ -69,7 +69,7 @@ export async function openStage({ config, clock, signal }: Staging): Promise<Sta
   while (own.length < nodesMin) own.push({ name: `extra-${own.length}`, numParallel: own[0]?.numParallel ?? slotsUsual })
   const herd = await createHerd({ speed, keepAliveMs: 600_000, nodes: own })
   const nodes = herd.nodes.map(({ url, name }, index) => ({ url, name, slots: own[index]?.numParallel ?? slotsUsual }))
-  const app = createApp({ config: stagedConfig(config, nodes), clock, version: 'chaos' })
+  const app = await createApp({ config: stagedConfig(config, nodes), clock, version: 'chaos' })
   const close = async (): Promise<void> => {
     await app.close(0)
     await herd.close()

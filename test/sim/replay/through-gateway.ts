@@ -30,7 +30,7 @@ async function startFront(url: string, variant: string): Promise<Front> {
     observe: { log: { level: 'silent', access: false } },
     cache: { enabled: false },
   })
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-test' })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test' })
   const { port } = await app.listen()
   await until(() => app.fleet.nodes.every(({ modelsKnown }) => modelsKnown), 'the node was probed')
   const [node] = app.fleet.nodes

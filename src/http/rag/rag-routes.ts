@@ -1,10 +1,18 @@
 /**
- * `POST /rag/search` and `POST /rag/chat`: they are inferences to everything around them, so that the way of a call (its id, its client's leaving,
- * limits, usage, keep-alive bytes, errors in mid-stream) is the same as that of any other.
+ * The routes below `/rag`. `POST /rag/search` and `POST /rag/chat` are inferences to everything around them, so that the way of a call (its id,
+ * its client's leaving, limits, usage, keep-alive bytes, errors in mid-stream) is the same as that of any other.
  */
+import type { Hono } from 'hono'
+
 import type { RouteFacts } from '../../core/route.ts'
 import type { Relay, RelayLayer } from '../../core/relay.ts'
+import type { NodeBindings } from '../server.ts'
+import { mountAssistants } from './assistant-routes.ts'
 import { chatRelay } from './chat.ts'
+import { mountCollections } from './collection-routes.ts'
+import { mountDocuments } from './document-routes.ts'
+import { mountFeedback } from './feedback-routes.ts'
+import { mountJobs } from './job-routes.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { searchRelay } from './search.ts'
 
@@ -50,10 +58,12 @@ export interface AskedLayers {
   readonly access: RelayLayer
 }
 
-/** What the surface needs of `/rag`: what the routes stand on, and the two that are asked, by their paths. */
+/** What the surface needs of `/rag`. */
 export interface RagRoutes {
-  readonly deps: RagDeps
+  /** The two that are asked, by their paths. */
   readonly asked: ReadonlyMap<string, AskedRoute>
+  /** Mounts all others. */
+  mount(app: Hono<NodeBindings>): void
 }
 
 export function ragRoutes(deps: RagDeps, { recording, limiting, access }: AskedLayers): RagRoutes {
@@ -61,5 +71,14 @@ export function ragRoutes(deps: RagDeps, { recording, limiting, access }: AskedL
     [searchFacts.pattern, { facts: searchFacts, relay: recording(limiting(searchRelay(deps))) }],
     [chatFacts.pattern, { facts: chatFacts, relay: recording(chatRelay(deps, access)) }],
   ])
-  return { deps, asked }
+  return {
+    asked,
+    mount(app) {
+      mountCollections(app, deps)
+      mountDocuments(app, deps)
+      mountJobs(app, deps)
+      mountAssistants(app, deps)
+      mountFeedback(app, deps)
+    },
+  }
 }
