@@ -176,7 +176,7 @@ function answerGuarded(deps: SurfaceDeps, arrival: Arrival, { isUpload = false, 
     else if (isUpload) handleBlobUpload(deps.blobs, exchange)
     else handleInference(deps.inference, exchange, relay)
   }
-  const passage = deps.guard.admit(arrival, { pattern, scope, operatorOnly: false, dialect })
+  const passage = deps.guard.admit(arrival, { pattern, scope, operatorOnly: scope === 'admin', dialect })
   if (!(passage instanceof Promise)) {
     passed(passage)
     return

@@ -13,6 +13,8 @@ interface RouteRow {
   /** How a streamed answer ends; absent where the route never streams. */
   readonly stream?: Terminator
   readonly body?: RouteFacts['body']
+  /** Where it is another than that of the operation. */
+  readonly scope?: Scope
 }
 
 const get = ['GET'] as const
@@ -43,7 +45,7 @@ function toFacts(pattern: string, row: RouteRow): RouteFacts {
     streamsByDefault: streams && dialect === 'ollama',
     streams,
     body,
-    scope: row.placement === 'local' ? null : scopeOf[row.operation],
+    scope: row.placement === 'local' ? null : (row.scope ?? scopeOf[row.operation]),
     acceptsZstd: zstdRoutes.has(pattern),
   }
 }
@@ -86,9 +88,10 @@ const table: Readonly<Record<string, RouteRow>> = {
   '/api/copy': { operation: 'manage', placement: 'broadcast' },
   '/api/delete': { methods: ['DELETE'], operation: 'manage', placement: 'broadcast' },
   '/api/blobs/:digest': { methods: ['HEAD', 'POST'], operation: 'manage', placement: 'blob', body: 'bytes' },
-  '/api/me': { operation: 'other', placement: 'pinned' },
-  '/api/signout': { operation: 'other', placement: 'pinned' },
-  '/api/user/keys/:encodedKey': { methods: ['DELETE'], operation: 'other', placement: 'pinned' },
+  // The account of a node at ollama.com is its operator's.
+  '/api/me': { operation: 'other', placement: 'pinned', scope: 'admin' },
+  '/api/signout': { operation: 'other', placement: 'pinned', scope: 'admin' },
+  '/api/user/keys/:encodedKey': { methods: ['DELETE'], operation: 'other', placement: 'pinned', scope: 'admin' },
   '/api/experimental/web_search': { operation: 'other', placement: 'pinned' },
   '/api/experimental/web_fetch': { operation: 'other', placement: 'pinned' },
   '/api/experimental/model-recommendations': { methods: get, operation: 'other', placement: 'relay' },

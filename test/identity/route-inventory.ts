@@ -10,7 +10,7 @@ DELETE /admin/nodes/:name: admin, operator
 DELETE /admin/requests/:id: admin, operator
 DELETE /api/*: relay
 DELETE /api/delete: models:write
-DELETE /api/user/keys/:encodedKey: relay
+DELETE /api/user/keys/:encodedKey: admin, operator
 DELETE /console/session: open
 DELETE /rag/assistants/:name: rag:write
 DELETE /rag/collections/:name/documents/:id: rag:write
@@ -91,11 +91,11 @@ POST /api/embeddings: embed
 POST /api/experimental/web_fetch: relay
 POST /api/experimental/web_search: relay
 POST /api/generate: chat
-POST /api/me: relay
+POST /api/me: admin, operator
 POST /api/pull: models:write
 POST /api/push: models:write
 POST /api/show: models:read
-POST /api/signout: relay
+POST /api/signout: admin, operator
 POST /console/session: any
 POST /rag/answers/:id/feedback: rag:read
 POST /rag/assistants: rag:write

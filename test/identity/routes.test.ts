@@ -35,7 +35,8 @@ let gateway: ClosedGateway
 
 function ollamaRoutes(): Listed[] {
   const known = [...routes, unknownRouteFor('/api/x'), unknownRouteFor('/v1/x')]
-  return known.flatMap(({ pattern, methods, scope }) => methods.map((method) => ({ method, pattern, asks: scope ?? 'open' })))
+  const asksOf = (scope: Scope | null): string => (scope === 'admin' ? 'admin, operator' : (scope ?? 'open'))
+  return known.flatMap(({ pattern, methods, scope }) => methods.map((method) => ({ method, pattern, asks: asksOf(scope) })))
 }
 
 const cache = createCache({
