@@ -148,13 +148,13 @@ const compiled = signs.map(({ name, weight, patterns }) => {
   return { name, weight, pattern: new RegExp(patterns.map((pattern) => `${start}(?:${pattern})`).join('|'), 'iu') }
 })
 
-/** Characters of a passage that are looked at. */
+/** Characters of each that are looked at. */
 const charsMax = 20_000
 
-/** Judges the text of a passage with what stands over it. */
-export function scoreInjection(text: string): Injection {
-  const looked = text.slice(0, charsMax)
-  const found = compiled.filter(({ pattern }) => pattern.test(looked))
+/** Judges the text of a passage, and each of the lines that stand over it: none of them goes on in the next. */
+export function scoreInjection(text: string, over: readonly string[] = []): Injection {
+  const looked = [...over, text].map((part) => part.slice(0, charsMax))
+  const found = compiled.filter(({ pattern }) => looked.some((part) => pattern.test(part)))
   const plain = found.reduce((left, { weight }) => left * (1 - weight), 1)
   return { score: Math.round((1 - plain) * 100) / 100, signs: found.map(({ name }) => name) }
 }

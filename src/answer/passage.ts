@@ -37,7 +37,7 @@ export class Passage {
       start,
       end: start + text.length,
       score,
-      injection: scoreInjection([document.title, ...chunk.headings, text].join('\n')).score,
+      injection: scoreInjection(text, [document.title, ...chunk.headings]).score,
     }
   }
 
