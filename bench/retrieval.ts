@@ -3,7 +3,7 @@
  * chunk in a collection that is set to `auto`, nDCG@10 and R@100 over judged queries by words; with `--vectors FILE` (see
  * `harness/retrieval-legs.ts`) also of the vectors, of both fused at the default weight and at weights learned on half of the queries, and of
  * reciprocal ranks beside. Exact terms (test/data/exact-terms): the one passage with an identifier comes first, before its next of kin.
- * `--only` takes a store's name or a set's.
+ * Injection: no passage of the public sets is suspected to command a model. `--only` takes a store's name, a set's, `exact-terms` or `injection`.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,6 +13,7 @@ import { hasPostgres } from '../test/support/postgres.ts'
 import { exactTermFiles, exactTermsFolder } from './harness/retrieval-exact-terms.ts'
 import { agreementBars, byDefault, type Figures, hybridFigures, idsOf, keywordFigures, setNames } from './harness/retrieval-figures.ts'
 import { BenchCollection, type BenchStore, openBenchStore } from './harness/retrieval-index.ts'
+import { measureInjection } from './harness/retrieval-injection.ts'
 import { askSet } from './harness/retrieval-legs.ts'
 import { readLines, readSet } from './harness/retrieval-sets.ts'
 import { atLeast, type Bar, benchResult, type BenchOptions, type BenchResult } from './harness/result.ts'
@@ -104,7 +105,13 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   for (const kind of kinds) outcomes.push(await measureStore(kind, options))
   const bars = outcomes.flatMap((outcome) => outcome.bars)
   const [first, second] = outcomes
-  if (first !== undefined && second !== undefined) bars.push(...agreementBars(first.rankings, second.rankings))
+  if (first !== undefined && second !== undefined && first.rankings.size > 0) bars.push(...agreementBars(first.rankings, second.rankings))
   if (dataPath !== undefined && 'exact-terms'.includes(only)) bars.push(await heldBar(dataPath))
-  return benchResult('retrieval', options, { bars, data: Object.fromEntries(kinds.map((kind, at) => [kind, outcomes[at]?.data])) })
+  const data: Record<string, unknown> = Object.fromEntries(kinds.map((kind, at) => [kind, outcomes[at]?.data]))
+  if (dataPath !== undefined && 'injection'.includes(only)) {
+    const injection = await measureInjection(dataPath)
+    bars.push(...injection.bars)
+    data['injection'] = injection.data
+  }
+  return benchResult('retrieval', options, { bars, data })
 }
