@@ -5,6 +5,8 @@ import { listen } from '../cli/ollama.ts'
 
 export interface PacedNode {
   readonly url: string
+  /** Streams asked for so far. */
+  readonly asked: number
   /** Streams that wait. */
   readonly held: number
   /** Bytes of model files that have come so far. */
@@ -49,6 +51,7 @@ const streams: Readonly<Record<string, { readonly type: string; readonly parts: 
 /** `refuses`: a stream is answered with a server error that says nothing of the runner. */
 export async function startPacedNode({ refuses = false } = {}): Promise<PacedNode> {
   let waiting: (() => void)[] = []
+  let asked = 0
   let uploadedBytes = 0
   const answer = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const path = incoming.url ?? ''
@@ -63,6 +66,7 @@ export async function startPacedNode({ refuses = false } = {}): Promise<PacedNod
         .end(JSON.stringify(lists[path] ?? { error: 'not found' }))
       return
     }
+    asked += 1
     if (refuses) {
       outgoing.writeHead(500, { 'content-type': 'application/json' }).end('{"error":"boom"}')
       return
@@ -78,6 +82,9 @@ export async function startPacedNode({ refuses = false } = {}): Promise<PacedNod
   )
   return {
     url,
+    get asked() {
+      return asked
+    },
     get held() {
       return waiting.length
     },

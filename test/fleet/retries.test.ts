@@ -128,6 +128,9 @@ describe('before the first frame', () => {
     const retried = replies.filter(({ headers }) => String(headers['x-corral-route']).startsWith('retry'))
     expect(retried).toHaveLength(1)
     expect(failed.length).toBeGreaterThan(0)
+    // Nothing was asked of the bad node twice, and nothing failed elsewhere.
+    expect(failed.length + retried.length).toBe(bad.asked)
+    expect(bad.asked + good.asked).toBe(8 + retried.length)
     await expectIdle({ app })
   })
 
