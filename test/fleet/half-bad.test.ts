@@ -2,10 +2,11 @@
 
 import { describe, expect, test } from 'vitest'
 
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { FaultKind } from '../../src/sim/faults.ts'
 import { ask, type Asking, chatBody, isComplete, start } from './ask.ts'
 import { asked, chatInTurn, expectIdle, type Gateway, openGateway, until } from './gateway.ts'
+import { manualClock } from './manual-clock.ts'
 
 const chat = '/api/chat'
 
@@ -13,8 +14,11 @@ const chat = '/api/chat'
 const hasty = { deadlines: { firstFrameMsMin: 150, firstFrameMsMax: 3_000 } }
 
 /** Eight nodes of which the gateway knows how fast they are. */
-async function openKnown(fleet: Readonly<Record<string, unknown>> = hasty): Promise<Gateway> {
-  const gateway = await openGateway({ nodes: 8, numParallel: 16, fleet })
+async function openKnown({
+  fleet = hasty,
+  clock = systemClock,
+}: { fleet?: Readonly<Record<string, unknown>>; clock?: Clock } = {}): Promise<Gateway> {
+  const gateway = await openGateway({ nodes: 8, numParallel: 16, fleet, gatewayClock: clock })
   await chatInTurn(gateway, 24)
   return gateway
 }
@@ -86,7 +90,8 @@ describe('a lone request', () => {
   )
 
   test('that must leave a hung node goes to the one that answered somebody last', async () => {
-    const gateway = await openKnown({ deadlines: { firstFrameMsMin: 800, firstFrameMsMax: 8_000 } })
+    const clock = manualClock()
+    const gateway = await openKnown({ fleet: { deadlines: { firstFrameMsMin: 800, firstFrameMsMax: 8_000 } }, clock })
     const turns: string[] = []
     for (let time = 0; time < 8; time += 1) turns.push((await ask(`${gateway.url}${chat}`, chatBody())).node ?? '')
     const [first = '', froze = '', heard = ''] = turns
@@ -102,9 +107,13 @@ describe('a lone request', () => {
     // It answers once more, and then hangs like the first.
     await askOf(froze)
     hang(froze)
-    await systemClock.sleep(400)
+    clock.advance(400)
     await askOf(heard)
     for (const node of turns) gateway.app.fleet.setDraining(node, false)
+    const askedBefore = asked(gateway, heard, chat)
+    // Past the 800 ms, after which the first node is suspect.
+    clock.advance(500)
+    await until(() => asked(gateway, heard, chat) > askedBefore, 'the request goes to the node that was heard last')
     const reply = await lone
     expect([isComplete(reply), reply.node, reply.headers['x-corral-route']]).toEqual([true, heard, 'retry; attempts=2'])
     await expectIdle(gateway)

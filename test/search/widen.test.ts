@@ -130,8 +130,15 @@ describeStores(kinds, (servers) => {
       expect(around.at(-1)?.before).toBe(`${chunks[18]}\n`)
       return tookMs
     }
-    const best = async (count: number): Promise<number> => Math.min(await msFor(count), await msFor(count), await msFor(count))
-    expect(await best(20)).toBeLessThan(9 * (await best(1)))
+    // By turns, so that what else the machine does meets both; the least of each is what it takes by itself.
+    const least = { twenty: Infinity, one: Infinity }
+    const ratioSoFar = async (): Promise<number> => {
+      least.twenty = Math.min(least.twenty, await msFor(20))
+      least.one = Math.min(least.one, await msFor(1))
+      return least.twenty / least.one
+    }
+    for (let turn = 0; turn < 3; turn += 1) await ratioSoFar()
+    await expect.poll(ratioSoFar).toBeLessThan(9)
   })
 
   test('a document that became another one meanwhile is not widened', async () => {

@@ -1,9 +1,9 @@
 /** Each fault ends by its count or by its time, or says that it cannot. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
 import { type FaultKind, faultKinds, type FaultOptions } from '../../src/sim/faults.ts'
 import { createSimNode, type SimNode, type SimNodeOptions } from '../../src/sim/node.ts'
+import { type ManualClock, manualClock } from '../fleet/manual-clock.ts'
 
 const chat = { model: 'llama3.2:3b', messages: [{ role: 'user', content: 'Hello' }], options: { num_predict: 6 } }
 /** An answer that takes longer is struck: healthy ones take a few ms. */
@@ -14,6 +14,14 @@ async function start(options: SimNodeOptions = {}): Promise<SimNode> {
   onTestFinished(() => node.close())
   await send(node, { ...chat, messages: [] })
   return node
+}
+
+/** A node whose time the test moves; its models stay where they are, for a load takes time. */
+async function startWithClock(): Promise<{ node: SimNode; clock: ManualClock }> {
+  const clock = manualClock()
+  const node = await createSimNode({ clock })
+  onTestFinished(() => node.close())
+  return { node, clock }
 }
 
 async function send({ url }: SimNode, body: object): Promise<string> {
@@ -58,11 +66,12 @@ describe('a fault of answers', () => {
 
 describe('drifting digests', () => {
   it.each<FaultOptions>([{ count: 1 }, { forMs: 200 }])('end after %j', async (until) => {
-    const node = await start()
+    const { node, clock } = await startWithClock()
     const before = await tags(node)
     node.control.set('digest-drift', until)
     expect(await tags(node)).not.toBe(before)
-    await expect.poll(() => tags(node)).toBe(before)
+    clock.advance(until.forMs ?? 0)
+    expect(await tags(node)).toBe(before)
   })
 })
 
@@ -74,28 +83,23 @@ const up = ({ url }: SimNode): Promise<boolean> =>
 
 describe('a fault of the node', () => {
   it('refuses connections for as long as it is told', async () => {
-    const node = await start()
+    const { node, clock } = await startWithClock()
     node.control.set('refuse', { forMs: 200 })
+    clock.advance(199)
     expect(await up(node)).toBe(false)
+    clock.advance(1)
     await expect.poll(() => up(node)).toBe(true)
   })
 
-  it.each<readonly [FaultOptions, downs: number]>([
-    [{ count: 2, delayMs: 100 }, 2],
-    [{ forMs: 250, delayMs: 100 }, 2],
-  ])('goes away %j', async (options, downs) => {
-    const node = await start()
+  it.each<readonly [FaultOptions]>([[{ count: 2, delayMs: 100 }], [{ forMs: 250, delayMs: 100 }]])('goes away %j', async (options) => {
+    const { node, clock } = await startWithClock()
     node.control.set('flap', options)
-    let seen = 0
-    let before = true
-    const endMs = performance.now() + 1_200
-    while (performance.now() < endMs) {
-      const now = await up(node)
-      if (before && !now) seen += 1
-      before = now
-      await sleep(5)
+    for (const [turn, isUp] of [false, true, false, true, true, true, true].entries()) {
+      // A port is opened again a moment after it is time.
+      await expect.poll(() => up(node), { message: `after ${turn * 100} ms` }).toBe(isUp)
+      clock.advance(100)
     }
-    expect([seen, before]).toEqual([downs, true])
+    expect(clock.pending).toBe(0)
   })
 
   it('freezes a runner for as long as it is told', async () => {

@@ -5,7 +5,7 @@
 import { onTestFinished } from 'vitest'
 
 import { createApp, type App, type AppStores } from '../../src/app.ts'
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { createHerd, type HerdOptions } from '../../src/sim/herd.ts'
 import type { SimNode, SimNodeOptions } from '../../src/sim/node.ts'
@@ -15,6 +15,8 @@ export interface GatewayOptions extends Omit<HerdOptions, 'nodes'> {
   readonly nodes?: number | readonly SimNodeOptions[]
   /** Sections of the configuration, as in the file; `fleet.nodes` comes from the herd. */
   readonly config?: ConfigSections
+  /** The gateway's own, where a test moves its time; the nodes' is `clock`. */
+  readonly gatewayClock?: Clock
   /** What it keeps things in; left out: nothing. Whoever made them closes the database. */
   readonly stores?: AppStores
   /** Whether the test itself calls `close`, e.g. because the gateway serves all tests of a file; default false. */
@@ -43,10 +45,17 @@ export interface Gateway {
 /** How much faster than a mid-size GPU the nodes are unless the test says otherwise. */
 const defaultSpeed = 20
 
-export async function startGateway({ nodes = 2, config = {}, stores, keepOpen = false, ...common }: GatewayOptions = {}): Promise<Gateway> {
+export async function startGateway({
+  nodes = 2,
+  config = {},
+  gatewayClock = systemClock,
+  stores,
+  keepOpen = false,
+  ...common
+}: GatewayOptions = {}): Promise<Gateway> {
   const herd = await createHerd({ speed: defaultSpeed, nodes, ...common })
   const listed = herd.nodes.map(({ url, name }) => ({ url, name }))
-  const { app, ...rest } = await listen(listed, config, stores)
+  const { app, ...rest } = await listen(listed, config, { clock: gatewayClock, stores })
   const close = async (): Promise<void> => {
     await app.close(0)
     await herd.close()
@@ -66,9 +75,13 @@ export interface ListedNode {
 
 type Listening = Pick<Gateway, 'app' | 'url' | 'port'>
 
-async function listen(nodes: readonly ListedNode[], config: ConfigSections, stores?: AppStores): Promise<Listening> {
+async function listen(
+  nodes: readonly ListedNode[],
+  config: ConfigSections,
+  { clock = systemClock, stores }: { readonly clock?: Clock; readonly stores?: AppStores | undefined } = {},
+): Promise<Listening> {
   const kept = stores === undefined ? {} : { stores }
-  const app = await createApp({ config: configOf(config, nodes), clock: systemClock, version: '0.0.0-test', ...kept })
+  const app = await createApp({ config: configOf(config, nodes), clock, version: '0.0.0-test', ...kept })
   const { port } = await app.listen()
   if (stores !== undefined) await app.openStores()
   return { app, port, url: `http://127.0.0.1:${port}` }
