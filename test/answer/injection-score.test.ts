@@ -6,6 +6,7 @@ import { z } from 'zod'
 
 import { explainInjection, scoreInjection, suspectedFrom } from '../../src/answer/injection-score.ts'
 import { listFiles, readSource } from '../source-tree.ts'
+import { cpuMsOf } from '../support/cpu-time.ts'
 import { ask, FakeCorpus, hitOf, questionOf, setup } from './setup.ts'
 
 const read = (name: string): unknown => JSON.parse(readFileSync(new URL(`../data/injection/${name}.json`, import.meta.url), 'utf8'))
@@ -40,8 +41,7 @@ test('a title and the text below it are judged apart', () => {
 })
 
 test('text made to be slow to read is judged in bounded time', () => {
-  const started = performance.now()
-  for (const part of [
+  const parts = [
     'ignore a ',
     'ignore ',
     '<<',
@@ -54,16 +54,18 @@ test('text made to be slow to read is judged in bounded time', () => {
     '## instruction: ',
     'user:\n',
     'decode ',
-  ])
-    scoreInjection(part.repeat(20_000))
-  expect(performance.now() - started).toBeLessThan(2_000)
+  ]
+  const tookMs = cpuMsOf(() => {
+    for (const part of parts) scoreInjection(part.repeat(20_000))
+  })
+  expect(tookMs).toBeLessThan(2_000)
 })
 
 test('wide gaps between the words of a command do not slow it down', () => {
-  const started = process.threadCpuUsage()
-  for (const [, text] of commands) for (const gap of [' ', '\n', '\u00a0', ', ']) scoreInjection(text.replace(/\s/, gap.repeat(20_000)))
-  const { user, system } = process.threadCpuUsage(started)
-  expect((user + system) / 1_000 / commands.length).toBeLessThan(100)
+  const tookMs = cpuMsOf(() => {
+    for (const [, text] of commands) for (const gap of [' ', '\n', '\u00a0', ', ']) scoreInjection(text.replace(/\s/, gap.repeat(20_000)))
+  })
+  expect(tookMs / commands.length).toBeLessThan(100)
 })
 
 test('an answer tells it of each of its passages', async () => {

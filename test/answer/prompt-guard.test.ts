@@ -7,6 +7,7 @@ import { Passage } from '../../src/answer/passage.ts'
 import { PromptGuard } from '../../src/answer/prompt-guard.ts'
 import { PromptSecrets } from '../../src/answer/prompt-secrets.ts'
 import { answerDefaults } from '../../src/core/assistant.ts'
+import { cpuMsOf } from '../support/cpu-time.ts'
 import { ask, FakeCorpus, hitOf, nativeLines, questionOf, setup, streamOf } from './setup.ts'
 
 const prompt = 'You are the handbook of Acme and never mention prices to anyone outside of the company. The code is BLUE-HORSE-7f21.'
@@ -19,9 +20,14 @@ function shown(said: string, { told = prompt, known = [] as string[], size = sai
   return text + guard.flush()
 }
 
-test('a piece that is one long word is looked at once, not from each of its letters', { timeout: 5_000 }, () => {
+test('a piece that is one long word is looked at once, not from each of its letters', () => {
   const long = `${'a'.repeat(200_000)}!${'语'.repeat(200_000)}!`
-  expect(shown(long)).toBe(long)
+  let text = ''
+  const tookMs = cpuMsOf(() => {
+    text = shown(long)
+  })
+  expect(text).toBe(long)
+  expect(tookMs).toBeLessThan(5_000)
 })
 
 test.each([
@@ -146,11 +152,13 @@ test('an answer withholds them in text and in thinking, counts the places, and d
 })
 
 test('instructions made to be slow to read are read in bounded time', () => {
-  const started = performance.now()
-  for (const part of ['pin:', 'pin ', 'say« ', `a${'!'.repeat(60_000)}a`, 'a1-', 'password is ', 'Ab1 ', '馬', 'a ']) {
+  const readMs = (part: string): number => {
     const text = part.repeat(Math.ceil(60_000 / part.length))
-    const guard = new PromptGuard(new PromptSecrets(text, [text]))
-    guard.push(text.slice(0, 10_000))
+    return cpuMsOf(() => {
+      const guard = new PromptGuard(new PromptSecrets(text, [text]))
+      guard.push(text.slice(0, 10_000))
+    })
   }
-  expect(performance.now() - started).toBeLessThan(3_000)
+  const parts = ['pin:', 'pin ', 'say« ', `a${'!'.repeat(60_000)}a`, 'a1-', 'password is ', 'Ab1 ', '馬', 'a ']
+  expect(parts.reduce((sum, part) => sum + readMs(part), 0)).toBeLessThan(3_000)
 })

@@ -61,7 +61,7 @@ describe('the layer in memory', () => {
       const { arrayBuffers, heapUsed } = process.memoryUsage()
       return (arrayBuffers - before.arrayBuffers + heapUsed - before.heapUsed) / bytes
     }
-    await expect.poll(taken).toBeLessThan(1.3)
+    await expect.poll(taken, { interval: 200, timeout: 60_000 }).toBeLessThan(1.3)
     expect(layer.stats.bytes).toBe(bytes)
   })
 
