@@ -54,12 +54,16 @@ export async function removeDocuments<T>(
 /** Documents looked at in one go. */
 const expiredMax = 500
 
+/** Given anew: what is yet to be fetched from its URL has no source. A job that makes a document again from its old bytes gives nothing. */
+const onItsWay = `kind <> 'reingest' and state in ('queued', 'running', 'paused')`
+
 /** Neither written nor given again for as long as their collection keeps them. */
 const expiredSql = `select d.tenant, d.collection, d.id from rag_documents d
   join rag_collections c on c.tenant = d.tenant and c.id = d.collection
   cross join lateral (select now() - make_interval(secs => (c.settings ->> 'retentionDays')::float8 * 86400) as at) cut
   where jsonb_typeof(c.settings -> 'retentionDays') = 'number' and d.updated_at < cut.at and not exists (
-    select 1 from rag_sources s where s.tenant = d.tenant and s.collection = d.collection and s.document = d.id and s.given_at >= cut.at)`
+    select 1 from rag_sources s where s.tenant = d.tenant and s.collection = d.collection and s.document = d.id and s.given_at >= cut.at)
+  and not exists (select 1 from rag_jobs j where j.tenant = d.tenant and j.collection = d.collection and j.document = d.id and ${onItsWay})`
 
 class GivenAgain extends Error {}
 
@@ -77,7 +81,8 @@ export async function removeExpired(deps: RemovalDeps): Promise<number> {
 /** False when it was given again, or removed, since it was found to be over its time. */
 async function removeWhenExpired(deps: RemovalDeps, place: DocumentPlace): Promise<boolean> {
   try {
-    return (await removeQuietly(deps, place, (transaction) => checkExpired(transaction, place))).wasVisible
+    const check: RemovalCheck = (transaction, wasOnItsWay) => checkExpired(transaction, place, wasOnItsWay)
+    return (await removeQuietly(deps, place, check)).wasVisible
   } catch (error) {
     if (error instanceof GivenAgain) return false
     throw error
@@ -92,16 +97,24 @@ async function findExpired(database: Database): Promise<DocumentPlace[]> {
   return rows.map(({ tenant, collection, id }) => ({ tenant: String(tenant), collection: String(collection), document: String(id) }))
 }
 
-async function checkExpired(transaction: Transaction, { tenant, collection, document }: DocumentPlace): Promise<void> {
+async function checkExpired(
+  transaction: Transaction,
+  { tenant, collection, document }: DocumentPlace,
+  wasOnItsWay: boolean,
+): Promise<void> {
+  if (wasOnItsWay) throw new GivenAgain()
   const text = `${expiredSql} and d.tenant = $1 and d.collection = $2 and d.id = $3`
   const { rows } = await transaction.query(text, [tenant, collection, document])
   if (rows.length === 0) throw new GivenAgain()
 }
 
+/** A `DocumentCheck` that hears whether one of the document's jobs, which are gone by then, was about to give it anew. */
+type RemovalCheck = (transaction: Transaction, wasOnItsWay: boolean) => Promise<void>
+
 function removeQuietly(
   { database, deleteDocument }: RemovalDeps,
   place: DocumentPlace,
-  check?: DocumentCheck,
+  check?: RemovalCheck,
 ): Promise<Removed & { readonly wasVisible: boolean }> {
   const { tenant, collection, document } = place
   return database.tx(
@@ -110,10 +123,11 @@ function removeQuietly(
       const values = [tenant, collection, document]
       // Jobs first: their workers hold these rows before they hold the collection's.
       const jobs = await transaction.query(
-        'delete from rag_jobs where tenant = $1 and collection = $2 and document = $3 returning id',
+        `delete from rag_jobs where tenant = $1 and collection = $2 and document = $3 returning id, ${onItsWay} as on_its_way`,
         values,
       )
-      await check?.(transaction)
+      const wasOnItsWay = jobs.rows.some((job) => job['on_its_way'] === true)
+      await check?.(transaction, wasOnItsWay)
       const wasVisible = await deleteDocument(transaction, place)
       const sources = await transaction.query('delete from rag_sources where tenant = $1 and collection = $2 and document = $3', values)
       const wasThere = wasVisible || jobs.rowCount + sources.rowCount > 0

@@ -7,9 +7,15 @@ import { expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
+import type { Job } from '../../src/ingest/job.ts'
+import type { DeleteDocument } from '../../src/ingest/job-deps.ts'
+import { removeExpired } from '../../src/ingest/removal.ts'
 import { storeSource } from '../../src/ingest/sources.ts'
 import { type WatchedCollection, watchInto } from '../../src/ingest/watch-collection.ts'
 import { migrations } from '../../src/migrations.ts'
+import { deleteDocument } from '../../src/search/delete-document.ts'
+import { deleteVectors } from '../../src/search/vector-write.ts'
+import type { Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { describeIngest, started } from './ingest-block.ts'
 import {
@@ -20,6 +26,7 @@ import {
   finished,
   keptVectors,
   play,
+  type Played,
   reached,
   sections,
   submitted,
@@ -28,6 +35,7 @@ import {
 } from './pipeline-play.ts'
 
 const place = (document: string) => ({ tenant, collection, document })
+const deleteSearched: DeleteDocument = (transaction, one) => deleteDocument(transaction, one, deleteVectors)
 
 /** A watched folder with `a.md` in it, of which a collection also loses what is deleted. */
 function watchedFolder(): WatchedCollection {
@@ -82,6 +90,56 @@ describeIngest((block) => {
     })
     expect(await ingest.sweep()).toBe(1)
     expect([await texts(block.store, 'old.md'), await texts(block.store, 'new.md')]).toEqual([[], ['New.']])
+  })
+
+  /** Ingest that is not at work, over two documents whose time is over in a collection that keeps them for a week. */
+  async function overTime(): Promise<Played> {
+    const { ingest } = await started(block.store)
+    for (const id of ['a.md', 'b.md']) await finished(ingest, await submitted(ingest, id, `Of ${id}.`))
+    await ingest.close()
+    await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
+    await age(`update rag_documents set updated_at = now() - interval '8 days'`)
+    await age(`update rag_sources set given_at = now() - interval '8 days'`)
+    return play(block.store)
+  }
+
+  const byUrl = (document: string) => ({ ...file(document), uri: `https://example.com/${document}` })
+
+  test('time does not remove a document that was given again by its URL, nor the job that has yet to fetch it', async () => {
+    const { ingest } = await overTime()
+    const { job } = await ingest.submitUrl(byUrl('a.md'))
+    for (const state of ['queued', 'paused']) {
+      await age(`update rag_jobs set state = '${state}' where id = '${job.id}'`)
+      await ingest.sweep()
+      expect([await ingest.job(job), await texts(block.store, 'a.md')]).toMatchObject([{ state }, ['Of a.md.']])
+    }
+    expect(await texts(block.store, 'b.md')).toEqual([])
+    await age(`update rag_jobs set state = 'cancelled' where id = '${job.id}'`)
+    expect(await ingest.sweep()).toBe(1)
+  })
+
+  test('time removes a document that only waits to be made again from its old bytes', async () => {
+    const { ingest } = await overTime()
+    expect(await ingest.reingest(place('a.md'))).not.toBeNull()
+    expect(await ingest.sweep()).toBe(2)
+    expect(await count(block.store, 'rag_jobs')).toBe(0)
+  })
+
+  test('a job that is accepted while time removes keeps its document', async () => {
+    const { ingest } = await overTime()
+    let job: Job | null = null
+    const database: Database = {
+      kind: block.store.kind,
+      close: () => block.store.close(),
+      tx: async (scope, work, options) => {
+        const found = await block.store.tx(scope, work, options)
+        if (options?.name === 'find_expired') ({ job } = await ingest.submitUrl(byUrl('a.md')))
+        return found
+      },
+    }
+    expect(await removeExpired({ database, deleteDocument: deleteSearched, forgetAnswers: async () => {} })).toBe(1)
+    expect([job, await texts(block.store, 'a.md'), await texts(block.store, 'b.md')]).toMatchObject([{ state: 'queued' }, ['Of a.md.'], []])
+    expect(await ingest.job(job ?? { tenant, id: '' })).toMatchObject({ state: 'queued' })
   })
 
   test('what was stored before given times were noted was given when it was made', async () => {
