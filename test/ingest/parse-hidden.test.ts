@@ -129,6 +129,11 @@ describe('Markdown', () => {
     ['a comment over lines', 'A word.\n\n<!-- canary\n\ncanary -->'],
     ['a comment that never ends', 'A word.\n\n<!-- canary\n\ncanary'],
     ['a comment in a quote', '> A <!-- can\n> canary --> word.'],
+    ['a hidden element in a quote, over lines', '> A <b\n> hidden>canary</b> word.'],
+    ['an open tag that names another', '<div hidden a<b>canary</div>\n\nA word.'],
+    ['a hidden element behind one that is escaped', 'A \\<b hidden>\\</b> word. <b hidden>canary</b>'],
+    ['a hidden element behind code over lines', '> A `<b hidden>\n> </b>` word. <b\n> hidden>canary</b>'],
+    ['a hidden element in a cell behind bars', '| A |\n|---|\n| `\\|<b hidden></b>` word. <b title="\\|" hidden>canary</b> |'],
     ['a hidden element in a line', 'A <span hidden>canary</span> word.'],
     ['a hidden element that is left open', 'A word. <span style="font-size:0">canary'],
     [
@@ -152,6 +157,15 @@ describe('Markdown', () => {
     const document = await read('# Title <!-- canary --> <b>here</b>\n\nWords.\n', { name: 'a.md' })
     expect(document.title).toBe('Title here')
     expect(document.blocks.at(-1)?.headings).toEqual(['Title here'])
+  })
+
+  test.for([
+    ['over lines', 'See `<b hidden>\nx</b>` of <b hidden></b>it.'],
+    ['over lines of a quote', '> See `<b hidden>\n> x</b>` of <b hidden></b>it.'],
+    ['in a cell', '| See |\n|---|\n| `\\|<b hidden>x</b>` of <b hidden></b>it. |'],
+  ])('code %s is read as written', async ([, source = '']) => {
+    const { text } = await read(source, { name: 'a.md' })
+    expect(text).toBe(source.replace('<b hidden></b>', ' '.repeat(14)))
   })
 
   test('code, tags of nothing and definitions of links stay as written', async () => {
