@@ -154,6 +154,27 @@ describe('HTML and SVG', () => {
   })
 })
 
+/** Each took many seconds where a pattern began again at every tag, name, comment or word. */
+describe('what is hidden is looked for in little time', () => {
+  const sheet = (css: string): string => `<html><head><style>${css}</style></head><body><p>Seen.</p></body></html>`
+
+  test.for([
+    ['tags that are left open', 'a.md', `<div>\n${'<a '.repeat(100_000)}\n\nSeen.`],
+    ['a name without an end', 'a.md', `<div>\n<${'a'.repeat(300_000)}"\n\nSeen.`],
+    ['quotes that are left open', 'a.md', `<div>\n${`<a "' `.repeat(70_000)}\n\nSeen.`],
+    ['code over lines', 'a.md', `${'`a\nb` '.repeat(60_000)}<b>Seen.</b>`],
+    ['code over lines of a quote', 'a.md', `${'> `a\n> b` c\n'.repeat(40_000)}> <b>Seen.</b>`],
+    ['a sheet of rules that never begin', 'a.html', sheet('@'.repeat(300_000))],
+    ['a sheet of comments that never end', 'a.html', sheet('/* a '.repeat(60_000))],
+    ['a sheet of one word', 'a.html', sheet('a'.repeat(500_000))],
+  ])('%s', async ([, name = '', source = '']) => {
+    const began = process.threadCpuUsage()
+    expect((await read(source, { name })).text).toContain('Seen.')
+    const { user, system } = process.threadCpuUsage(began)
+    expect((user + system) / 1_000).toBeLessThan(1_000)
+  })
+})
+
 describe('e-mail', () => {
   /** Parts in parts, the text in the innermost. */
   function nested(levels: number): string {

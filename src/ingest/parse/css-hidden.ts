@@ -32,14 +32,17 @@ export function hidesByStyle(declarations: string): boolean {
   return hidingStyle.test(declarations) || (flatBox.test(declarations) && clippedBox.test(declarations))
 }
 
-/** Selectors that a style sheet hides outside of media queries: `.name`, `#name`, each also behind an element's name. Others are passed over. */
+/**
+ * Selectors that a style sheet hides outside of media queries: `.name`, `#name`, each also behind an element's name. Others are passed over.
+ * No pattern begins again within what it has looked at in vain: that would take the square of the sheet's length.
+ */
 export function hiddenSelectors(css: string): ReadonlySet<string> {
   const selected = new Set<string>()
   const plain = css
     .slice(0, styleCharsMax)
-    .replace(/\/\*[^*]*\*+(?:[^/*][^*]*\*+)*\//g, '')
-    .replace(/@[^{;]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}/g, '')
-  for (const [, selectors = '', body = ''] of plain.matchAll(/([^{}]{1,2000})\{([^{}]*)\}/g)) {
+    .replace(/\/\*[\s\S]*?(?:\*\/|$)/g, '')
+    .replace(/@[^{};@]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}/g, '')
+  for (const [, selectors = '', body = ''] of plain.matchAll(/(?<![^{}])([^{}]+)\{([^{}]*)\}/g)) {
     if (selected.size >= rulesMax || !hidesByStyle(body)) continue
     for (const selector of selectors.split(',')) if (/^\s*[a-z]*[.#][\w-]+\s*$/i.test(selector)) selected.add(selector.trim())
   }
