@@ -10,6 +10,7 @@ import { describeIngest, started } from './ingest-block.ts'
 import {
   bytesOf,
   collection,
+  count,
   embedderDown,
   file,
   finished,
@@ -46,6 +47,15 @@ describeIngest((block) => {
   async function shownByWords({ ingest }: Played, document: string, text: string) {
     return reached(ingest, await submitted(ingest, document, text, shown), ({ error }) => error !== null)
   }
+
+  test('a document with more fields of metadata than may be given now is made again with all of them', async () => {
+    const { ingest } = await started(block.store)
+    const metadata = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`f${index}`, index]))
+    await finished(ingest, await submitted(ingest, 'a.md', sections(2), { metadata }))
+    const job = await ingest.reingest(place('a.md'))
+    expect(await finished(ingest, job ?? { tenant, id: '' })).toMatchObject({ outcome: 'written', metadata })
+    expect(await count(block.store, 'rag_document_fields')).toBe(300)
+  })
 
   test('the same bytes given after a collection has got an embedder get their vectors', async () => {
     const { ingest } = await started(block.store)

@@ -191,6 +191,37 @@ test.each([
   expect((await get('/rag/jobs?document=refused')).json['jobs']).toEqual([])
 })
 
+test('metadata of 256 fields is taken in every way, and of more in none', async () => {
+  const fields = (length: number): Record<string, number> => Object.fromEntries(Array.from({ length }, (_, index) => [`f${index}`, index]))
+  const ways = {
+    raw: (metadata: object) => raw(`id=wide-raw&wait=true&metadata=${encodeURIComponent(JSON.stringify(metadata))}`, 'x'),
+    form: (metadata: object) =>
+      form(
+        [
+          ['id', 'wide-form'],
+          ['metadata', JSON.stringify(metadata)],
+          ['file', new File(['x'], 'x.txt')],
+        ],
+        '?wait=true',
+      ),
+    // Taken in; its job then finds that it may not fetch from there.
+    url: (metadata: object) => byUrl({ url: 'http://10.0.0.1/', id: 'wide-url', metadata }),
+  }
+  for (const [way, give] of Object.entries(ways)) {
+    const refused = await give(fields(257))
+    expect([refused.status, refused.json['code'], refused.json['detail']]).toEqual([
+      400,
+      'invalid_request',
+      expect.stringMatching(/metadata.*: more than 256 fields/),
+    ])
+    expect((await get(`/rag/jobs?document=wide-${way}`)).json['jobs']).toEqual([])
+    expect([200, 202]).toContain((await give(fields(256))).status)
+  }
+  expect((await get(`${base}/wide-raw`)).json['metadata']).toEqual(fields(256))
+  const { json } = await gateway.ask('GET', '/rag/openapi.json')
+  expect(JSON.stringify(json)).toContain('"maxProperties":256')
+})
+
 test('documents are listed by id, a page at a time', async () => {
   await gateway.collection('listed', Object.fromEntries(['b', 'a', 'ä', 'B', 'a/1'].map((id) => [id, `Of ${id}.`])), { key })
   const seen: string[] = []

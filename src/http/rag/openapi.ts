@@ -103,7 +103,7 @@ const described: readonly Described[] = [
       query('id', "The document's id; left out: the name of the file."),
       query('title', 'Shown instead of its own.'),
       query('uri', 'Where it can be read.'),
-      query('metadata', 'A flat JSON object.'),
+      query('metadata', 'A flat JSON object of at most 256 fields.'),
       query('skipDuplicates', 'true: what is there under another id is not taken.'),
       wait,
       idempotency,

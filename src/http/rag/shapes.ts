@@ -24,8 +24,14 @@ const metadataValue = z.union([
   z.array(z.union([metadataText, z.number(), z.boolean()])).max(256),
 ])
 
-/** Flat; dates are ISO 8601 strings. */
-export const metadataShape = z.record(z.string().min(1).max(128).refine(isText, 'holds U+0000 or half a character'), metadataValue)
+/** Of one document: each is a row with up to four entries in indexes, written anew with every change of any. */
+const metadataFieldsMax = 256
+
+/** Flat; dates are ISO 8601 strings. What was stored before there was a limit is made again as it is. */
+export const metadataShape = z
+  .record(z.string().min(1).max(128).refine(isText, 'holds U+0000 or half a character'), metadataValue)
+  .refine((fields) => Object.keys(fields).length <= metadataFieldsMax, `more than ${metadataFieldsMax} fields`)
+  .meta({ maxProperties: metadataFieldsMax })
 
 export const newCollection = z.strictObject({ name: collectionName, settings: settings.partial().default({}) })
 
