@@ -132,7 +132,7 @@ async function finishWithout(
        where tenant = $1 and id = $2`,
         [job.tenant, job.id, outcome, duplicateOf],
       )
-      if (outcome === 'unchanged') await noteGiven(transaction, { ...job, documents: [job.document] })
+      if (outcome === 'unchanged') await noteGiven(transaction, job)
       await transaction.query(
         `delete from rag_sources s where tenant = $1 and id = $2 and exists (
          select 1 from rag_sources other where other.tenant = s.tenant and other.collection = s.collection and other.document = s.document

@@ -149,13 +149,29 @@ export async function* sourceBytes(database: Database, { tenant, id }: { tenant:
   }
 }
 
+/** Of the bytes that the visible documents were made of: others of the same documents are of jobs that failed or are not done. */
+const noteSql = `update rag_sources s set given_at = now() from rag_documents d join rag_collections c on c.tenant = d.tenant and c.id = d.collection
+  where d.tenant = $1 and d.collection = $2 and d.id = any($3::text[])
+    and s.tenant = d.tenant and s.collection = d.collection and s.document = d.id and s.sha256 = d.content_hash`
+
+/** Notes that a document was given again as it is, which is what retention goes by. */
+export async function noteGiven(transaction: Transaction, { tenant, collection, document }: DocumentPlace): Promise<void> {
+  await transaction.query(noteSql, [tenant, collection, [document]])
+}
+
+/**
+ * The same for what is looked at again and again, only where the last note is old: none is a write for nothing. Where nothing is removed
+ * by time it may be older, but well under the shortest retention, a day: when one is set it holds at once, before the next look.
+ */
+const noteOldSql = `${noteSql} and s.given_at < now() - case when jsonb_typeof(c.settings -> 'retentionDays') = 'number'
+  then interval '30 minutes' else interval '12 hours' end`
+
 /** Notes that these documents are given still, which is what retention goes by. */
-export async function noteGiven(
+export async function noteStillGiven(
   transaction: Transaction,
   { tenant, collection, documents }: Omit<DocumentPlace, 'document'> & { readonly documents: readonly string[] },
 ): Promise<void> {
-  const text = 'update rag_sources set given_at = now() where tenant = $1 and collection = $2 and document = any($3::text[])'
-  await transaction.query(text, [tenant, collection, documents])
+  await transaction.query(noteOldSql, [tenant, collection, documents])
 }
 
 /** Of the last source that was looked at. */

@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Database } from '../store/database.ts'
 import type { Ingest } from './ingest.ts'
-import { noteGiven } from './sources.ts'
+import { noteStillGiven } from './sources.ts'
 import { FolderWatch, type WatchedFolder } from './watch.ts'
 
 export interface WatchedCollection extends WatchedFolder {
@@ -85,7 +85,7 @@ async function keepFiles(
     const { rows } = await database.tx(
       { tenant },
       async (transaction) => {
-        await noteGiven(transaction, { tenant, collection, documents: some })
+        await noteStillGiven(transaction, { tenant, collection, documents: some })
         return transaction.query(goneSql, [tenant, collection, some])
       },
       { name: 'keep_files' },

@@ -226,6 +226,28 @@ describeIngest((block) => {
     expect(await texts(block.store, 'a.md')).toEqual(['From the folder.'])
   })
 
+  test('a folder that is looked at each hour writes only what retention will ask, and that twice a day where there is none', async () => {
+    const { ingest } = await started(block.store)
+    const watched = watchedFolder()
+    const deps = { ingest, database: block.store, clock: systemClock, onSkipped: () => {} }
+    for (const { job } of (await watchInto(watched, deps).pass()).given) await finished(ingest, job)
+    const other = await storeSource(block.store, file('a.md'), { bytes: bytesOf('Never a job.'), bytesMax: 1_000 })
+    /** Whether the source of the document and the other one were noted anew. */
+    const noted = async (minutes: number, retention: string): Promise<boolean[]> => {
+      await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '${retention}')`)
+      await age(`update rag_sources set given_at = now() - interval '${minutes} minutes'`)
+      await watchInto(watched, deps).pass()
+      const { rows } = await block.store.tx('system', ({ query }) =>
+        query(`select id = $1 as other, given_at > now() - interval '5 minutes' as noted from rag_sources order by other`, [other.id]),
+      )
+      return rows.map((row) => row['noted'] === true)
+    }
+    expect(await noted(20, '7')).toEqual([false, false])
+    expect(await noted(60, '7')).toEqual([true, false])
+    expect(await noted(660, 'null')).toEqual([false, false])
+    expect(await noted(780, 'null')).toEqual([true, false])
+  })
+
   test('a document that only failed can be removed, and nothing of it stays', async () => {
     const played = await started(block.store)
     const { ingest } = played
