@@ -8,7 +8,7 @@ import type { ChunkingSettings, Metadata } from '../core/corpus.ts'
 import type { Transaction } from '../store/database.ts'
 import { chunkingDefaults } from './chunk.ts'
 import { metadataShape } from './job.ts'
-import type { DocumentPlace, HeldVectors } from './job-deps.ts'
+import type { DocumentPlace } from './job-deps.ts'
 
 const settingsRow = z.object({
   settings: z.object({
@@ -69,31 +69,4 @@ export async function documentWithHash(
   const text = `select id from rag_documents where tenant = $1 and collection = $2 and content_hash = $3 and id <> $4 order by created_at, id limit 1`
   const { rows } = await transaction.query(text, [tenant, collection, contentHash, document])
   return rows[0] === undefined ? null : z.object({ id: z.string() }).parse(rows[0]).id
-}
-
-const setRow = z.object({ name: z.string().regex(/^[a-z0-9_]{1,63}$/), digest: z.string() })
-const chunkRow = z.object({ hash: z.string(), held: z.boolean() })
-
-/** The `ReadHeldVectors` that reads search's tables. */
-export async function heldVectors(
-  transaction: Transaction,
-  { tenant, collection, document }: DocumentPlace,
-  digest: string | null,
-): Promise<HeldVectors> {
-  const sets = await transaction.query(
-    `select name, digest from rag_vector_sets where tenant = $1 and collection = $2 and state = 'live' and ($3::text is null or digest = $3)
-     order by changed_at desc limit 1`,
-    [tenant, collection, digest],
-  )
-  const set = sets.rows[0] === undefined ? null : setRow.parse(sets.rows[0])
-  const held =
-    set === null ? 'false' : `exists (select from ${set.name} v where v.tenant = $1 and v.collection = $2 and v.number = c.number)`
-  const { rows } = await transaction.query(
-    `select c.hash, ${held} as held from rag_chunks c
-     where c.tenant = $1 and c.collection = $2 and c.document = $3 and to_regtype('vector') is not null`,
-    [tenant, collection, document],
-  )
-  const chunks = rows.map((row) => chunkRow.parse(row))
-  const hashes = new Set(chunks.filter((chunk) => chunk.held).map(({ hash }) => hash))
-  return { digest: set?.digest ?? null, hashes, missing: chunks.filter((chunk) => !chunk.held).length }
 }

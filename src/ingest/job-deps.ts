@@ -70,17 +70,18 @@ export interface DocumentPlace {
 export type DeleteDocument = (transaction: Transaction, place: DocumentPlace) => Promise<boolean>
 
 /** What one set of vectors holds of the chunks of a visible document. */
-export interface HeldVectors {
+interface HeldVectors {
   /** Of the set; null: there is none. */
   readonly digest: string | null
   /** Of chunks that have a vector in it. */
   readonly hashes: ReadonlySet<string>
-  /** Chunks that have none; 0 where the store can keep no vectors. */
-  readonly missing: number
 }
 
 /** Of the live set of the embedder's `digest`; null: nobody knows its digest now, so of the newest set. */
 export type ReadHeldVectors = (transaction: Transaction, place: DocumentPlace, digest: string | null) => Promise<HeldVectors>
+
+/** Whether a chunk of the visible document has no vector in that set; false where the store can keep no vectors. */
+export type LacksVectors = (transaction: Transaction, place: DocumentPlace, digest: string | null) => Promise<boolean>
 
 /** What an attempt at a job did to its document. */
 export interface WrittenDocument {
@@ -122,6 +123,7 @@ export interface IngestDeps {
   /** Removes the tenant's answers that are kept, since one may quote a document that was removed a moment ago. */
   readonly forgetAnswers: (tenant: string) => Promise<void>
   readonly heldVectors: ReadHeldVectors
+  readonly lacksVectors: LacksVectors
   /** Of the build of `model` that the nodes have now; null while none has it. */
   readonly embedderDigest: (model: string) => string | null
   /** Longest input of the embedder in tokens; null when nobody knows. */

@@ -113,7 +113,7 @@ async function isEmbedded(
   { deps, embedder }: { readonly deps: IngestDeps; readonly embedder: string | null },
 ): Promise<boolean> {
   if (embedder === null) return true
-  return (await deps.heldVectors(transaction, place, deps.embedderDigest(embedder))).missing === 0
+  return !(await deps.lacksVectors(transaction, place, deps.embedderDigest(embedder)))
 }
 
 /** Ends the job without writing the document. */

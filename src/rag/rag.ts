@@ -27,7 +27,6 @@ import type { Relay, RelayLayer } from '../core/relay.ts'
 import { sweepIdempotency } from '../http/rag/idempotency.ts'
 import type { RagService } from '../http/rag/rag-deps.ts'
 import { mayUseModel } from '../identity/grants.ts'
-import { heldVectors } from '../ingest/documents-stored.ts'
 import { systemResolve } from '../ingest/fetch-url-address.ts'
 import { assertFetchable, fetchUrl } from '../ingest/fetch-url.ts'
 import { Ingest } from '../ingest/ingest.ts'
@@ -39,6 +38,7 @@ import type { FolderWatch } from '../ingest/watch.ts'
 import { deleteDocument } from '../search/delete-document.ts'
 import { autoEmbedder, newCollectionSettings, type SearchOptions } from '../search/options.ts'
 import { createSearchMemory, search } from '../search/search.ts'
+import { heldVectors, lacksVectors } from '../search/vector/held-vectors.ts'
 import { deleteVectors, purgeVectors, writeVectors } from '../search/vector-write.ts'
 import { writeDocument } from '../search/write-document.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -205,6 +205,7 @@ class RagHalf implements Rag {
       deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
       forgetAnswers: (tenant) => this.#forgetAnswers(tenant),
       heldVectors,
+      lacksVectors,
       embedderDigest: (model) => this.#parts.fleet.digestOf(model, null),
       contextTokens: (model) => this.#models.inputTokens(model),
       events: this.#metrics,

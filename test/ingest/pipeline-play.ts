@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto'
 import { systemClock } from '../../src/base/clock.ts'
 import type { Block, CollectionSettings, EmbedOptions, Embedded, ParsedDocument } from '../../src/core/corpus.ts'
 import { CorralError } from '../../src/core/errors.ts'
-import { heldVectors } from '../../src/ingest/documents-stored.ts'
 import { type GivenFile, Ingest, type IngestDeps, type SourceBytes } from '../../src/ingest/ingest.ts'
 import { isFinished, type Job } from '../../src/ingest/job.ts'
 import { ingestOptions, type IngestOptions } from '../../src/ingest/job-options.ts'
@@ -12,6 +11,7 @@ import { TokenEstimates } from '../../src/ingest/token-estimate.ts'
 import { migrations } from '../../src/migrations.ts'
 import { createCollection, deleteCollection } from '../../src/search/collections.ts'
 import { deleteDocument } from '../../src/search/delete-document.ts'
+import { heldVectors, lacksVectors } from '../../src/search/vector/held-vectors.ts'
 import { deleteVectors, purgeVectors, writeVectors } from '../../src/search/vector-write.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
 import type { Database } from '../../src/store/database.ts'
@@ -106,6 +106,7 @@ export function play(database: Database, overrides: Partial<IngestOptions> = {},
       deleteDocument: (transaction, place) => deleteDocument(transaction, place, deleteVectors),
       forgetAnswers: async (owner) => void played.forgotten.push(owner),
       heldVectors,
+      lacksVectors,
       embedderDigest: () => played.digest,
       contextTokens: async () => 256,
       onTrouble: (error) => played.troubles.push(error),

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { openJobsMax, submitDocument } from '../../src/ingest/documents.ts'
 import { wholeDocument } from '../../src/ingest/job-options.ts'
 import { reingestCollection } from '../../src/ingest/reingest.ts'
-import type { Database } from '../../src/store/database.ts'
+import { type Database, goingOn } from '../../src/store/database.ts'
 import { describeIngest, started } from './ingest-block.ts'
 import {
   bytesOf,
@@ -47,6 +47,34 @@ describeIngest((block) => {
   async function shownByWords({ ingest }: Played, document: string, text: string) {
     return reached(ingest, await submitted(ingest, document, text, shown), ({ error }) => error !== null)
   }
+
+  test('that all chunks of a document have their vectors is learned without reading the chunks', async () => {
+    const counts = { rows: 0 }
+    const database: Database = {
+      kind: block.store.kind,
+      close: () => block.store.close(),
+      tx: (scope, work, options) =>
+        block.store.tx(
+          scope,
+          (transaction) => {
+            if (options?.name !== 'what_is_there') return work(transaction)
+            const query: typeof transaction.query = async (text, values) => {
+              const result = await transaction.query(text, values)
+              counts.rows += result.rows.length
+              return result
+            }
+            return work(goingOn({ query }))
+          },
+          options,
+        ),
+    }
+    const { ingest } = await started(database)
+    await finished(ingest, await submitted(ingest, 'a.md', sections(20)))
+    counts.rows = 0
+    expect(await finished(ingest, await submitted(ingest, 'a.md', sections(20)))).toMatchObject({ outcome: 'unchanged' })
+    expect(counts.rows).toBeGreaterThan(0)
+    expect(counts.rows).toBeLessThan(5)
+  })
 
   test('a document with more fields of metadata than may be given now is made again with all of them', async () => {
     const { ingest } = await started(block.store)

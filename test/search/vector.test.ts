@@ -9,6 +9,7 @@ import { MeasuredCost } from '../../src/search/measured-cost.ts'
 import { deleteVectors, purgeVectors, writeVectors } from '../../src/search/vector-write.ts'
 import { maintainVectors } from '../../src/search/vector-index.ts'
 import { scanAll, scanIndex, searchVectors, type VectorAnswer } from '../../src/search/vector.ts'
+import { heldVectors, lacksVectors } from '../../src/search/vector/held-vectors.ts'
 import { type VectorSet, vectorSets, vectorText } from '../../src/search/vector/tables.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
 import { type Database, goingOn } from '../../src/store/database.ts'
@@ -115,6 +116,26 @@ describeStores(kinds, (servers) => {
     expect(await setsOf(database)).toEqual([])
     await put(database, { id: 'a', chunks: ['alpha beta', 'gamma delta'] })
     expect((await liveSet(database)).vectors).toBe(2)
+  })
+
+  test('tells which chunks of a document have vectors of a digest, and whether one has none', async () => {
+    await withVectors(database)
+    const held = (document: string, by: string | null) =>
+      database.tx({ tenant }, async (transaction) => {
+        const place = { tenant, collection: 'c1', document }
+        const { digest: of, hashes } = await heldVectors(transaction, place, by)
+        return [of, hashes.size, await lacksVectors(transaction, place, by)]
+      })
+    await put(database, { id: 'words', chunks: ['one two'], isEmbedded: false })
+    expect(await held('words', digest)).toEqual([null, 0, true])
+    await put(database, { id: 'a', chunks: ['alpha beta', 'gamma delta'] })
+    expect(await held('a', digest)).toEqual([digest, 2, false])
+    expect(await held('a', null)).toEqual([digest, 2, false])
+    expect(await held('a', 'sha256:two')).toEqual([null, 0, true])
+    expect(await held('words', digest)).toEqual([digest, 0, true])
+    expect(await held('nobody', digest)).toEqual([digest, 0, false])
+    await put(database, { id: 'a', chunks: ['alpha beta', 'iota kappa'], isEmbedded: false })
+    expect(await held('a', digest)).toEqual([digest, 1, true])
   })
 
   test('never compares vectors of two digests and forgets the old one of a document that is embedded again', async () => {
