@@ -1,7 +1,7 @@
 /**
  * The audit log: every act of an operator, in the transaction of the act itself, and every denial, gathered for a second (one by a limit
- * for a minute) so that a flood of them costs one row per kind and pushes out no act. Rows are never changed; each holds the hash of the one before, so a row that
- * was altered or taken out behind the database's back is found by `verify`. Never credentials, bodies or paths.
+ * for a minute) so that a flood of them costs one row per kind and pushes out no act. Rows are never changed; each holds the hash of the
+ * one before, so a row that was altered or taken out behind the database's back is found by `verify`. Never credentials, bodies or paths.
  */
 import { hash } from 'node:crypto'
 

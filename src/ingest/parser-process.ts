@@ -1,6 +1,7 @@
 /**
- * One parser process seen from the gateway: started without environment, files or network (by Node, and by the system where it can), given one document at a time, watched, and ended
- * with SIGKILL when it takes too long, too much or sends what it may not. After any failure it is not used again.
+ * One parser process seen from the gateway: started without environment, files or network (by Node, and by the system where it can), given
+ * one document at a time, watched, and ended with SIGKILL when it takes too long, too much or sends what it may not. After any failure it
+ * is not used again.
  *
  * Wall time is held everywhere, V8's heap too; processor time and resident memory where /proc exists (Linux).
  */

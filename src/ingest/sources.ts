@@ -199,7 +199,10 @@ const sweepSql = `with looked as (
             and o.sha256 = l.sha256 and (o.created_at, o.id) > (l.created_at, l.id))))
   select tenant, id from looked order by tenant, id offset ${sweptMax - 1}`
 
-/** Looks at the next sources after a mark and deletes those older than a time (ISO 8601) that nothing needs; gives the mark for the next sweep, null after the last of them. */
+/**
+ * Looks at the next sources after a mark and deletes those older than a time (ISO 8601) that nothing needs; gives the mark for the next
+ * sweep, null after the last of them.
+ */
 export async function sweepSources(
   database: Database,
   { olderThan, after }: { readonly olderThan: string; readonly after: SourceMark | null },

@@ -1,6 +1,7 @@
 /**
- * Learns the share of the vector leg from queries whose right answers are known (`corral tune --judged`). Every weight of the grid is tried, 0 and 1 among them, so
- * that a leg which only does harm can be left out. What the choice is worth on other queries is estimated by cross-validation.
+ * Learns the share of the vector leg from queries whose right answers are known (`corral tune --judged`). Every weight of the grid is tried,
+ * 0 and 1 among them, so that a leg which only does harm can be left out. What the choice is worth on other queries is estimated by
+ * cross-validation.
  */
 import { fuse, type Legs } from './fuse.ts'
 
