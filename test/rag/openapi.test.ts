@@ -7,9 +7,11 @@ import { inventory } from '../identity/route-inventory.ts'
 import { mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
 import { chatModel, otherModel } from './scripted-fleet.ts'
 
+const content = z.record(z.string(), z.looseObject({ schema: z.unknown().optional(), example: z.unknown().optional() }))
 const operation = z.looseObject({
   operationId: z.string(),
   parameters: z.array(z.looseObject({ name: z.string(), in: z.string() })),
+  requestBody: z.looseObject({ content }).optional(),
   responses: z.record(z.string(), z.looseObject({ description: z.string() })),
 })
 const description = z.object({ openapi: z.string(), paths: z.record(z.string(), z.record(z.string(), operation)) })
@@ -156,6 +158,26 @@ test('feedback needs a known answer of the own tenant and a rating', async () =>
     codes.push(problemView.parse((await gateway.ask('POST', path, { key: by, body })).json).code)
   }
   expect(codes).toEqual(['answer_not_found', 'answer_not_found', 'invalid_request', 'invalid_request', 'invalid_request'])
+})
+
+test('every JSON body has an example, which its route takes', async () => {
+  const { paths } = await described()
+  const examples = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).flatMap(([method, { requestBody }]) =>
+      Object.entries(requestBody?.content ?? {}).flatMap(([type, { schema, example }]) =>
+        schema === undefined ? [] : [{ method, path, type, example }],
+      ),
+    ),
+  )
+  expect(examples).toHaveLength(8)
+  const refused: unknown[] = []
+  for (const { method, path, type, example } of examples) {
+    const target = path.replace('{name}', path.includes('assistants') ? 'librarian' : 'handbook').replace('{id}', 'any')
+    const answer = await call(method.toUpperCase(), target, example, { 'content-type': type })
+    if (![200, 201, 202].includes(answer.status)) refused.push([method, path, problemView.parse(answer.json).code])
+  }
+  // What an example names may be missing; it is never put wrongly.
+  expect(refused).toEqual([['post', '/rag/answers/{id}/feedback', 'answer_not_found']])
 })
 
 test('every mounted route is described, and every described one is there', async () => {

@@ -35,11 +35,19 @@ interface Described {
   readonly path: string
   readonly summary: string
   readonly parameters?: readonly Parameter[]
-  /** By content type; a null shape is bytes. */
-  readonly body?: Readonly<Record<string, z.ZodType | null>>
+  /** By content type; null is bytes. */
+  readonly body?: Readonly<Record<string, Taken | null>>
   /** By status; a null shape has no body, a text is a content type of bytes. */
   readonly answers: Readonly<Record<number, z.ZodType | string | null>>
 }
+
+/** What a body is parsed by, and one that can be sent as it stands once its names are there. */
+interface Taken {
+  readonly shape: z.ZodType
+  readonly example: unknown
+}
+
+const taken = <T extends z.ZodType>(shape: T, example: z.input<T>): Taken => ({ shape, example })
 
 const query = (name: string, description: string): Parameter => ({ name, in: 'query', description })
 const header = (name: string, description: string): Parameter => ({ name, in: 'header', description })
@@ -56,12 +64,19 @@ const collection = '/rag/collections/{name}'
 const documents = `${collection}/documents`
 const document = `${documents}/{id}`
 
+const searchExample = taken(searchBody, { collection: 'handbook', query: 'days off', limit: 5 })
+const chatExample = taken(chatBody, { collection: 'handbook', model: 'llama3.2:3b', question: 'How many days off are there?' })
+const assistantExample: Taken = {
+  shape: assistantWish,
+  example: { name: 'librarian', collections: ['handbook'], model: 'llama3.2:3b', prompt: 'Answer in one sentence.' },
+}
+
 const described: readonly Described[] = [
   {
     method: 'post',
     path: '/rag/collections',
     summary: 'Makes a collection',
-    body: { [json]: newCollection },
+    body: { [json]: taken(newCollection, { name: 'handbook' }) },
     answers: { 201: collectionView },
   },
   { method: 'get', path: '/rag/collections', summary: 'Lists collections', parameters: paging, answers: { 200: pages.collections } },
@@ -71,7 +86,7 @@ const described: readonly Described[] = [
     path: collection,
     summary: 'Changes settings',
     parameters: [ifMatch],
-    body: { [json]: changedCollection },
+    body: { [json]: taken(changedCollection, { settings: { fusionWeight: 0.6 } }) },
     answers: { 200: collectionView },
   },
   {
@@ -108,7 +123,11 @@ const described: readonly Described[] = [
       wait,
       idempotency,
     ],
-    body: { 'multipart/form-data': null, [any]: null, [urlDocumentType]: urlDocument },
+    body: {
+      'multipart/form-data': null,
+      [any]: null,
+      [urlDocumentType]: taken(urlDocument, { url: 'https://example.com/', title: 'An example' }),
+    },
     answers: { 200: pages.accepted, 202: pages.accepted },
   },
   { method: 'get', path: documents, summary: 'Lists documents', parameters: paging, answers: { 200: pages.documents } },
@@ -148,12 +167,12 @@ const described: readonly Described[] = [
     summary: `Asks a job to ${action}`,
     answers: { 200: jobView },
   })),
-  { method: 'post', path: '/rag/search', summary: 'Searches', body: { [json]: searchBody }, answers: { 200: searchView } },
+  { method: 'post', path: '/rag/search', summary: 'Searches', body: { [json]: searchExample }, answers: { 200: searchView } },
   {
     method: 'post',
     path: '/rag/chat',
     summary: 'A cited answer: events sources, text, thinking, citation, done, error; with "stream": false one object',
-    body: { [json]: chatBody },
+    body: { [json]: chatExample },
     answers: { 200: answerView },
   },
   { method: 'get', path: '/rag/assistants', summary: 'Lists assistants', parameters: paging, answers: { 200: pages.assistants } },
@@ -161,7 +180,7 @@ const described: readonly Described[] = [
     method: 'post',
     path: '/rag/assistants',
     summary: 'Makes an assistant',
-    body: { [json]: assistantWish },
+    body: { [json]: assistantExample },
     answers: { 201: assistantView },
   },
   {
@@ -176,7 +195,7 @@ const described: readonly Described[] = [
     path: '/rag/assistants/{name}',
     summary: 'Makes or replaces an assistant',
     parameters: [ifMatch, ifNoneMatch],
-    body: { [json]: assistantWish },
+    body: { [json]: assistantExample },
     answers: { 200: assistantView, 201: assistantView },
   },
   { method: 'delete', path: '/rag/assistants/{name}', summary: 'Removes an assistant', parameters: [ifMatch], answers: { 204: null } },
@@ -184,7 +203,7 @@ const described: readonly Described[] = [
     method: 'post',
     path: '/rag/answers/{id}/feedback',
     summary: 'Rates an answer',
-    body: { [json]: feedbackWish },
+    body: { [json]: taken(feedbackWish, { rating: 'up', comment: 'It names the right page.' }) },
     answers: { 201: feedbackView },
   },
   {
@@ -210,12 +229,15 @@ export function describeApi(): object {
   }
 }
 
-function operationOf({ method, path, summary, parameters: own = [], body, answers }: Described): object {
+function operationOf({ method, path, summary, parameters: own = [], body: bodies = {}, answers }: Described): object {
   const isAsked = path === '/rag/search' || path === '/rag/chat'
   const parameters = method === 'get' || isAsked || own.includes(idempotency) ? own : [...own, idempotency]
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: { type: 'string' } }))
   const others = parameters.map((parameter) => ({ ...parameter, required: false, schema: { type: 'string' } }))
-  const content = Object.entries(body ?? {}).map(([type, shape]) => [type, shape === null ? {} : { schema: schemaOf(shape, 'input') }])
+  const content = Object.entries(bodies).map(([type, body]) => [
+    type,
+    body === null ? {} : { schema: schemaOf(body.shape, 'input'), example: body.example },
+  ])
   return {
     operationId: `${method}${path.replaceAll(/[{}]/g, '').replaceAll(/[/.-](\w)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary,
