@@ -1,4 +1,5 @@
 /** The request of the playground in other people's tools: exactly what the page itself sends. */
+import { quoted } from './api/shell.ts'
 import { type ChatWish, requestFor } from './chat-stream.ts'
 
 export interface SnippetPlace {
@@ -19,9 +20,6 @@ export function snippetsFor(wish: ChatWish, place: SnippetPlace): readonly Named
     { name: 'ollama', text: ollama(wish, place) },
   ]
 }
-
-/** For a POSIX shell, whatever stands in the text. */
-const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
 
 function curl(wish: ChatWish, { origin, needsKey }: SnippetPlace): string {
   const { path, body } = requestFor(wish)

@@ -2,6 +2,8 @@
 
 const sessionPath = '/console/session'
 const changeHeaders = { 'x-corral-console': '1', 'content-type': 'application/json' }
+/** Tells the gateway that no form of another page sent a body that is no JSON. */
+const uploadHeaders = { 'x-requested-with': 'corral-console' }
 
 let onSessionEnd: () => void = () => undefined
 
@@ -24,17 +26,22 @@ export class ApiError extends Error {
   }
 }
 
-async function send(path: string, init: RequestInit): Promise<Response> {
-  let response: Response
+/** The answer, whatever its status. */
+async function reach(path: string, init: RequestInit): Promise<Response> {
   try {
-    response = await fetch(path, { ...init, credentials: 'same-origin' })
+    const response = await fetch(path, { ...init, credentials: 'same-origin' })
+    // To sign in with a wrong key ends nothing.
+    if (response.status === 401 && path !== sessionPath) onSessionEnd()
+    return response
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error
     throw new ApiError('The gateway does not answer. Is it running?', { status: 0, code: 'unreachable', requestId: null })
   }
+}
+
+async function send(path: string, init: RequestInit): Promise<Response> {
+  const response = await reach(path, init)
   if (response.ok) return response
-  // To sign in with a wrong key ends nothing.
-  if (response.status === 401 && path !== sessionPath) onSessionEnd()
   throw await failureOf(response)
 }
 
@@ -88,10 +95,22 @@ export async function ask(path: string, body: object, signal: AbortSignal): Prom
   return send(path, { method: 'POST', headers, body: JSON.stringify(body), signal })
 }
 
+export interface Attempt {
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | Blob | null
+  readonly signal: AbortSignal
+}
+
+/** Sends what a person has put together; a refusal is an answer here too. Throws `ApiError` where none comes. */
+export async function attempt(path: string, { method, headers: own, ...rest }: Attempt): Promise<Response> {
+  const headers = method === 'GET' ? own : { ...changeHeaders, ...uploadHeaders, ...own }
+  return reach(path, { method, headers, cache: 'no-store', ...rest })
+}
+
 /** Sends one file as it is. Throws `ApiError`. */
 export async function upload<T>(path: string, bytes: Blob, type: string): Promise<T> {
-  // The header tells the gateway that no form of another page sent this.
-  const headers = { ...changeHeaders, 'content-type': type, 'x-requested-with': 'corral-console' }
+  const headers = { ...changeHeaders, ...uploadHeaders, 'content-type': type }
   return (await send(path, { method: 'POST', headers, body: bytes })).json()
 }
 

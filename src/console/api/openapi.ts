@@ -16,7 +16,7 @@ export interface Schema {
   readonly maxLength?: number
 }
 
-type Content = Readonly<Record<string, { readonly schema?: Schema }>>
+type Content = Readonly<Record<string, { readonly schema?: Schema; readonly example?: unknown }>>
 
 export interface Operation {
   readonly summary: string

@@ -25,8 +25,8 @@ async function readCollections(signal: AbortSignal): Promise<readonly Collection
   return all
 }
 
-export function useCollections() {
-  return useQuery({ queryKey: collectionsKey, queryFn: ({ signal }) => readCollections(signal) })
+export function useCollections({ enabled = true }: { readonly enabled?: boolean } = {}) {
+  return useQuery({ queryKey: collectionsKey, queryFn: ({ signal }) => readCollections(signal), enabled })
 }
 
 /** The address of a passage in its document, below `/console/`. */

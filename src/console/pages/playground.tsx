@@ -1,9 +1,7 @@
 /** A chat with any model of the fleet, with documents or without. Model, collections and parameters are in the address; the talk is not. */
-import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, type KeyboardEvent, useState } from 'react'
 
 import type { ChatWish } from '../chat-stream.ts'
-import { getJson } from '../api/client.ts'
 import { CollectionPicker } from '../parts/collection-picker.tsx'
 import { CopyButton, Snippet } from '../parts/copy.tsx'
 import { Dialog } from '../parts/dialog.tsx'
@@ -15,26 +13,9 @@ import { Link, navigate, setQuery, useLocation } from '../router.tsx'
 import { useSession } from '../session.ts'
 import { snippetsFor } from '../snippets.ts'
 import { useCollections } from './collections.ts'
+import { useModels } from './models.ts'
 import { AnswerView } from './playground-answer.tsx'
 import { type Exchange, useConversation } from './use-conversation.ts'
-
-interface Tags {
-  readonly models: readonly { readonly name: string; readonly details?: { readonly family?: string } }[]
-}
-
-/** Families that make vectors and cannot talk. */
-const silent = /bert/i
-
-function useModels() {
-  return useQuery({
-    queryKey: ['models'],
-    queryFn: async ({ signal }) => {
-      const { models } = await getJson<Tags>('/api/tags', signal)
-      const talking = models.filter(({ name, details }) => !silent.test(details?.family ?? '') && !/embed/i.test(name))
-      return (talking.length === 0 ? models : talking).map(({ name }) => name).toSorted((a, b) => a.localeCompare(b))
-    },
-  })
-}
 
 type Settings = Omit<ChatWish, 'turns'>
 

@@ -1,18 +1,18 @@
-/** The reference of the API: the routes of `/rag` as the gateway describes them, those of Ollama and the operator from our own list. */
+/** The reference of the API, where each route can be tried: those of `/rag` as the gateway describes them, the others from our own list. */
 import { useQuery } from '@tanstack/react-query'
-import { memo, useDeferredValue, useState } from 'react'
+import { memo, type ReactNode, useDeferredValue, useEffect, useRef, useState } from 'react'
 
 import { getJson } from '../api/client.ts'
 import { type ApiDescription, type Operation, operationsOf, type OperationOf } from '../api/openapi.ts'
 import { type RouteGroup, routeGroups } from '../api/own-routes.ts'
-import { Snippet } from '../parts/copy.tsx'
+import { triedOperation, triedOwnRoute } from '../api/tried-request.ts'
 import { Field } from '../parts/field.tsx'
 import { Loaded } from '../parts/loaded.tsx'
 import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
-import { Table } from '../parts/table.tsx'
 import { setQuery, useLocation } from '../router.tsx'
 import { SchemaView } from './schema-view.tsx'
+import { TryRoute } from './try-route.tsx'
 
 export default function Reference() {
   const { query } = useLocation()
@@ -25,7 +25,7 @@ export default function Reference() {
   return (
     <Page
       title="API"
-      lead="Every route of this gateway. With keys, each asks for the scope named here."
+      lead="Every route of this gateway, with the scope it asks for. Open one for its fields, and to try it with your session."
       actions={
         <a className="button" href="/rag/openapi.json" download="corral-openapi.json">
           OpenAPI file
@@ -78,73 +78,98 @@ function has(words: readonly string[], text: string): boolean {
 
 function DescribedRoutes({ operations }: { readonly operations: readonly OperationOf[] }) {
   return (
-    <Panel title="Documents, search, answers" note="Reading asks for rag:read, changing for rag:write. Open a route for its fields.">
+    <Panel title="Documents, search, answers" note="Reading asks for rag:read, changing for rag:write.">
       <ul>
-        {operations.map(({ method, path, operation }) => (
-          <li key={`${method} ${path}`} className="border-b border-line last:border-b-0">
-            <DescribedRoute method={method} path={path} operation={operation} />
-          </li>
+        {operations.map((described) => (
+          <Entry key={`${described.method} ${described.path}`} {...described} effect={described.operation.summary} scope="">
+            {() => (
+              <>
+                <TryRoute route={triedOperation(described)} />
+                <Fields operation={described.operation} />
+              </>
+            )}
+          </Entry>
         ))}
       </ul>
     </Panel>
   )
 }
 
-/** What a route takes and answers is made when it is opened: all of them together are most of the page. */
-function DescribedRoute({ method, path, operation }: OperationOf) {
-  const [open, setOpen] = useState(false)
+function Group({ group: { title, note, routes } }: { readonly group: RouteGroup }) {
   return (
-    <details open={open} onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
-      <summary className="flex flex-wrap items-baseline gap-x-3 px-4 py-2 hover:bg-raised/50">
-        <RouteName method={method} path={path} />
-        <span className="text-sm text-quiet">{operation.summary}</span>
-      </summary>
-      {open ? <Details method={method} path={path} operation={operation} /> : null}
-    </details>
+    <Panel title={title} note={note}>
+      <ul>
+        {routes.map(([route, effect, scope]) => {
+          const [method = '', path = ''] = route.split(' ')
+          return (
+            <Entry key={route} method={method} path={path} effect={effect} scope={scope}>
+              {() => <TryRoute route={triedOwnRoute(route, scope)} />}
+            </Entry>
+          )
+        })}
+      </ul>
+    </Panel>
   )
 }
 
-function RouteName({ method, path }: { readonly method: string; readonly path: string }) {
+interface EntryProps {
+  readonly method: string
+  readonly path: string
+  readonly effect: string
+  readonly scope: string
+  /** What is shown of it when it is open; made only then: all of them together are most of the page. */
+  readonly children: () => ReactNode
+}
+
+/** A route, which opens. The one opened last is in the address. */
+function Entry({ method, path, effect, scope, children }: EntryProps) {
+  const name = `${method} ${path}`
+  const element = useRef<HTMLLIElement>(null)
+  const [isOpen, setIsOpen] = useState(() => routeInAddress() === name)
+  const wasOpen = useRef(isOpen)
+  useEffect(() => {
+    if (wasOpen.current) element.current?.scrollIntoView({ block: 'start' })
+  }, [])
+  const toggle = (now: boolean): void => {
+    if (now === isOpen) return
+    setIsOpen(now)
+    if (now || routeInAddress() === name) setQuery({ route: now ? name : '' })
+  }
   return (
-    <code className="text-sm wrap-anywhere">
-      <span className="inline-block min-w-14 font-semibold">{method}</span> {path}
-    </code>
+    <li ref={element} className="border-b border-line last:border-b-0">
+      <details className="group" open={isOpen} onToggle={({ currentTarget }) => toggle(currentTarget.open)}>
+        <summary className="flex flex-wrap items-baseline gap-x-3 px-4 py-2 hover:bg-raised/50 xl:grid xl:grid-cols-[26rem_1fr_auto]">
+          <code className="text-sm wrap-anywhere">
+            <span aria-hidden="true" className="mr-2 inline-block text-quiet group-open:rotate-90">
+              ›
+            </span>
+            <span className="inline-block min-w-14 font-semibold">{method}</span> {path}
+          </code>
+          <span className="text-sm text-quiet">{effect}</span>
+          {scope === '' ? null : <span className="ml-auto text-xs whitespace-nowrap text-quiet">{scope}</span>}
+        </summary>
+        {isOpen ? <div className="flex flex-col gap-5 px-4 pt-2 pb-5">{children()}</div> : null}
+      </details>
+    </li>
   )
 }
 
-function curlOf(method: string, path: string, operation: Operation): string {
-  const content = Object.keys(operation.requestBody?.content ?? {})
-  const verb = method === 'GET' ? '' : `-X ${method} `
-  const body = content.includes('application/json') ? " \\\n  -H 'Content-Type: application/json' -d '{}'" : ''
-  return `curl ${verb}'${window.location.origin}${path}' -H 'Authorization: Bearer corral_…'${body}`
+function routeInAddress(): string | null {
+  return new URLSearchParams(window.location.search).get('route')
 }
 
-function Details({ method, path, operation }: OperationOf) {
-  const { parameters = [], requestBody, responses } = operation
+/** What it takes beside what it answers. */
+function Fields({ operation: { requestBody, responses } }: { readonly operation: Operation }) {
+  const answers = Object.entries(responses).filter(([status]) => status !== 'default')
   return (
-    <div className="flex flex-col gap-4 px-4 pt-1 pb-4">
-      <Snippet title="Request" text={curlOf(method, path, operation)} />
-      {parameters.length === 0 ? null : (
-        <div>
-          <h3 className="text-sm font-medium">Parameters</h3>
-          <dl className="grid gap-x-4 gap-y-1 text-sm sm:grid-cols-[max-content_1fr]">
-            {parameters.map(({ name, in: place, description }) => (
-              <div key={`${place} ${name}`} className="contents">
-                <dt>
-                  <code>{name}</code> <span className="text-quiet">{place}</span>
-                </dt>
-                <dd className="text-quiet">{description ?? 'Part of the path.'}</dd>
-              </div>
-            ))}
-          </dl>
-        </div>
-      )}
-      {Object.entries(requestBody?.content ?? {}).map(([type, { schema }]) => (
-        <SchemaView key={type} title="Body" type={type} schema={schema} />
-      ))}
-      {Object.entries(responses)
-        .filter(([status]) => status !== 'default')
-        .map(([status, { description, content = {} }]) =>
+    <div className="grid items-start gap-x-6 gap-y-4 border-t border-line pt-4 xl:grid-cols-2">
+      <div className="flex min-w-0 flex-col gap-4">
+        {Object.entries(requestBody?.content ?? {}).map(([type, { schema }]) => (
+          <SchemaView key={type} title="Body" type={type} schema={schema} />
+        ))}
+      </div>
+      <div className="flex min-w-0 flex-col gap-4">
+        {answers.map(([status, { description, content = {} }]) =>
           Object.keys(content).length === 0 ? (
             <p key={status} className="text-sm">
               <span className="font-medium">Answer {status}</span> <span className="text-quiet">{description}</span>
@@ -155,23 +180,7 @@ function Details({ method, path, operation }: OperationOf) {
             ))
           ),
         )}
+      </div>
     </div>
-  )
-}
-
-function Group({ group: { title, note, routes } }: { readonly group: RouteGroup }) {
-  return (
-    <Panel title={title} note={note}>
-      <Table
-        label={title}
-        rows={routes}
-        rowKey={([route]) => route}
-        columns={[
-          { name: 'Route', cell: ([route]) => <RouteName method={route.split(' ')[0] ?? ''} path={route.split(' ')[1] ?? ''} /> },
-          { name: 'What it does', cell: ([, effect]) => effect },
-          { name: 'Scope', cell: ([, , scope]) => <span className="whitespace-nowrap text-quiet">{scope}</span> },
-        ]}
-      />
-    </Panel>
   )
 }

@@ -33,20 +33,22 @@ export function Dialog({ title, onClose, children }: DialogProps) {
 export interface ConfirmProps {
   readonly title: string
   readonly action: string
+  /** What the other button says. */
+  readonly keep?: string
   readonly onConfirm: () => void
   readonly onClose: () => void
   readonly busy?: boolean
   readonly children: ReactNode
 }
 
-/** Asks once more before what cannot be undone. */
-export function Confirm({ title, action, onConfirm, onClose, busy = false, children }: ConfirmProps) {
+/** Asks once more before a change. */
+export function Confirm({ title, action, keep = 'Keep it', onConfirm, onClose, busy = false, children }: ConfirmProps) {
   return (
     <Dialog title={title} onClose={onClose}>
       <div>{children}</div>
       <div className="flex justify-end gap-2">
         <button type="button" className="button" onClick={onClose}>
-          Keep it
+          {keep}
         </button>
         <button type="button" className="button button-bad" onClick={onConfirm} disabled={busy}>
           {action}

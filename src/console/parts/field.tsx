@@ -1,5 +1,5 @@
 /** A labelled input of a form, with its hint and what is wrong with it. */
-import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from 'react'
+import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes, useId } from 'react'
 
 export interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
   readonly label: string
@@ -48,6 +48,20 @@ export function Select({ label, options, ...select }: SelectProps) {
           </option>
         ))}
       </select>
+    </Labelled>
+  )
+}
+
+export interface TextAreaProps extends TextareaHTMLAttributes<HTMLTextAreaElement> {
+  readonly label: string
+}
+
+/** For text that a program reads. */
+export function CodeArea({ label, ...area }: TextAreaProps) {
+  const id = useId()
+  return (
+    <Labelled id={id} label={label}>
+      <textarea {...area} id={id} className="input block font-mono text-sm" spellCheck={false} autoCapitalize="off" autoComplete="off" />
     </Labelled>
   )
 }
