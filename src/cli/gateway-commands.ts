@@ -45,7 +45,7 @@ function addModels(program: Command): void {
 function addKeys(program: Command): void {
   const keys = program
     .command('keys')
-    .description('API keys of a running gateway: create, ls, rotate, revoke (as the key in CORRAL_API_KEY)')
+    .description('API keys of a running gateway: create, ls, rotate, revoke, restore (as the key in CORRAL_API_KEY)')
   const load = () => import('./keys.ts')
   withLimits(withGateway(keys.command('create').description('make a key and print it, this once')))
     .option('--title <text>', 'what it is for')
@@ -68,6 +68,9 @@ function addKeys(program: Command): void {
   withGateway(keys.command('revoke').description('refuse a key from now on').argument('<id>'))
     .requiredOption('--reason <text>', 'kept with the key and in the audit log')
     .action(async (id: string, options: GatewayOptions & { reason: string }) => (await load()).keysRevokeCommand(id, options))
+  withGateway(keys.command('restore').description('take a revocation back, shortly after it').argument('<id>')).action(
+    async (id: string, options: GatewayOptions) => (await load()).keysRestoreCommand(id, options),
+  )
 }
 
 function addTenants(program: Command): void {

@@ -1,4 +1,4 @@
-/** `corral keys create|ls|rotate|revoke`: API keys of a running gateway. A key's text goes to stdout, alone, so that a script can take it. */
+/** `corral keys create|ls|rotate|revoke|restore`: API keys of a running gateway. A key's text goes to stdout, alone, so that a script can take it. */
 import { readFile } from 'node:fs/promises'
 
 import { z } from 'zod'
@@ -20,6 +20,8 @@ const keyView = z.object({
   lastUsedAt: z.string().nullable(),
   revokedAt: z.string().nullable(),
   revokedReason: z.string().nullable(),
+  /** Null from a gateway that knows of none, too. */
+  restorableUntil: z.string().nullable().default(null),
 })
 const keyList = z.object({ keys: z.array(keyView) })
 const madeKey = keyView.extend({ key: z.string().nullable() })
@@ -93,6 +95,16 @@ export async function keysRevokeCommand(id: string, options: GatewayOptions & { 
   const revoked = await gateway.request('POST', `/admin/keys/${encodeURIComponent(id)}/revoke`, { reason: options.reason })
   if (options.json === true) printJson(revoked)
   printMessage(`revoked ${printable(id)}: it is refused from now on, by other replicas within about a second`)
+  const { restorableUntil } = decode(keyView, revoked)
+  if (restorableUntil !== null) printMessage(`a slip? "corral keys restore ${printable(id)}" takes it back until ${restorableUntil}`)
+}
+
+/** Takes a revocation back, shortly after it. */
+export async function keysRestoreCommand(id: string, options: GatewayOptions): Promise<void> {
+  const gateway = await gatewayOf(options)
+  const restored = await gateway.request('POST', `/admin/keys/${encodeURIComponent(id)}/restore`, {})
+  if (options.json === true) printJson(restored)
+  printMessage(`restored ${printable(id)}: it is let in as before, by other replicas within about a second`)
 }
 
 async function printMade(answer: unknown, { json }: GatewayOptions): Promise<void> {

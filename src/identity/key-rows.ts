@@ -21,7 +21,12 @@ export interface KeyView extends Grants {
   readonly rotatedFrom: string | null
   readonly revokedAt: string | null
   readonly revokedReason: string | null
+  /** Until when the revocation can be taken back. */
+  readonly restorableUntil: string | null
 }
+
+/** For a slip of the hand, which is noticed at once; later a key that was given up stays so. */
+export const restoreMsMax = 600_000
 
 export interface TenantView {
   readonly tenant: string
@@ -89,6 +94,7 @@ export function decodeKey(row: Row): KeyView {
     rotatedFrom: key.rotated_from,
     revokedAt: key.revoked_at,
     revokedReason: key.revoked_reason,
+    restorableUntil: key.revoked_at === null ? null : new Date(Date.parse(key.revoked_at) + restoreMsMax).toISOString(),
   }
 }
 

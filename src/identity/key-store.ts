@@ -1,5 +1,5 @@
 /**
- * Keys in the database: make, list, rotate, revoke, find. A key's whole text exists only in the answer that makes it. Every change
+ * Keys in the database: make, list, rotate, revoke, restore, find. A key's whole text exists only in the answer that makes it. Every change
  * writes its audit entry and moves the version on in the same transaction; replicas that see another version forget what they
  * cached. An operator acts on all tenants, any other admin on its own, held by the transaction's scope besides the checks here.
  */
@@ -146,6 +146,29 @@ export class KeyStore {
     return revoked
   }
 
+  /**
+   * Takes a revocation back, within `restoreMsMax` of it: the key is what it was, to the end it had. Of a key in use it changes nothing. As with a
+   * new key, nobody but the operator gives more, or for longer, than he has himself (`insufficient_scope`). Throws `conflict` when it is
+   * too late, the key is over by now, or its public key was registered anew.
+   */
+  async restore(id: string, act: Act): Promise<KeyView> {
+    await this.get(id, act.by)
+    const { view: restored, version } = await this.#deps.database.tx(
+      'system',
+      async (transaction) => {
+        const key = await findView(transaction, id, 'for update')
+        checkGrant(key, act.by)
+        await this.#refuseRestoring(transaction, key, act.by)
+        await transaction.query('update api_keys set revoked_at = null, revoked_reason = null where id = $1', [id])
+        const view = await findView(transaction, id)
+        return { view, version: await this.#record(transaction, act, { tenant: view.tenant, action: 'restore key', target: id }) }
+      },
+      { name: 'restore_key' },
+    )
+    this.#deps.onChanged({ version, touched: { kind: 'key', id } })
+    return restored
+  }
+
   /** The key of this id that has a secret; null when there is none. */
   findSecret(id: string): Promise<StoredKey | null> {
     return this.#secrets.find(id)
@@ -240,6 +263,16 @@ export class KeyStore {
     if (key.revokedAt !== null || over) throw new CorralError('conflict', `key ${key.id} is no longer in use: make a new one`)
     if (key.kind === 'ed25519') throw new CorralError('conflict', `key ${key.id} signs: register the new public key and revoke this one`)
   }
+
+  async #refuseRestoring(transaction: Transaction, { id, kind, expiresAt, restorableUntil }: KeyView, by: Principal): Promise<void> {
+    const nowMs = this.#deps.clock.wallMs()
+    if (restorableUntil !== null && nowMs > Date.parse(restorableUntil))
+      throw new CorralError('conflict', `key ${id} could be restored until ${restorableUntil}: make a new one`)
+    const leftMs = expiresAt === null ? 'never' : Date.parse(expiresAt) - nowMs
+    if (leftMs !== 'never' && leftMs <= 0) throw new CorralError('conflict', `key ${id} has expired: make a new one`)
+    if (!isOperator(by)) this.#lifeOf(leftMs, by)
+    if (kind === 'ed25519') await requireFree(transaction, await fingerprintIn(transaction, id), id)
+  }
 }
 
 const noKey = Buffer.alloc(0)
@@ -296,8 +329,14 @@ async function requireTenant(transaction: Transaction, tenant: string): Promise<
   throw new CorralError('conflict', `no tenant ${tenant.slice(0, 63)}: make it first`)
 }
 
-async function requireFree(transaction: Transaction, fingerprintHex: string): Promise<void> {
-  const text = `select id from api_keys where kind = 'ed25519' and revoked_at is null and digest = decode($1, 'hex')`
-  const { rows } = await transaction.query(text, [fingerprintHex])
+/** `except`: the key that it may be registered for. */
+async function requireFree(transaction: Transaction, fingerprintHex: string, except = ''): Promise<void> {
+  const text = `select id from api_keys where kind = 'ed25519' and revoked_at is null and digest = decode($1, 'hex') and id <> $2`
+  const { rows } = await transaction.query(text, [fingerprintHex, except])
   if (rows.length > 0) throw new CorralError('conflict', 'this public key is registered already')
+}
+
+async function fingerprintIn(transaction: Transaction, id: string): Promise<string> {
+  const { rows } = await transaction.query(`select encode(digest, 'hex') as digest_hex from api_keys where id = $1`, [id])
+  return String(rows[0]?.['digest_hex'])
 }

@@ -71,6 +71,17 @@ test('a revoked key is refused by the other replica at once, and no other key is
   expect(await isLookedUp(here, kept)).toBe(false)
 })
 
+test('a restored key is let in by the other replica at once, though it has just refused it', async () => {
+  const { here, there } = await twoReplicas()
+  const [kept, back] = [await newKey(here), await newKey(here)]
+  for (const key of [kept, back]) await judge(there, key)
+  await here.identity.keys.revoke(idOf(back), 'a slip', operatorAct)
+  expect([await judge(here, back), await judge(there, back)]).toEqual(['revoked', 'revoked'])
+  await here.identity.keys.restore(idOf(back), operatorAct)
+  expect([await judge(here, back), await judge(there, back)]).toEqual(['granted', 'granted'])
+  expect(await isLookedUp(there, kept)).toBe(false)
+})
+
 test('a rotation and a new key cost no other key a look-up', async () => {
   const { here, there } = await twoReplicas()
   const [kept, old] = [await newKey(here), await newKey(here)]

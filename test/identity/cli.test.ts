@@ -48,6 +48,10 @@ test('a first start in keys mode says an admin key once; with it keys are made, 
   const revoked = await corral(['keys', 'revoke', id, '--reason', 'left the house', '--url', url], as(first))
   expect([revoked.code, revoked.stdout]).toEqual([0, ''])
   expect((await tags(key)).status).toBe(401)
+  expect(revoked.stderr).toContain(`"corral keys restore ${id}" takes it back until 20`)
+  const restored = await corral(['keys', 'restore', id, '--url', url], as(first))
+  expect([restored.code, restored.stdout, (await tags(key)).status]).toEqual([0, '', 200])
+  await corral(['keys', 'revoke', id, '--reason', 'left the house', '--url', url], as(first))
   const all = await corral(['keys', 'ls', '--all', '--url', url], as(first))
   expect(all.stdout).toMatch(new RegExp(`${id} +revoked .*ci {2}left the house`))
 

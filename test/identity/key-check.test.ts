@@ -31,6 +31,7 @@ const stored: StoredKey = {
     rotatedFrom: null,
     revokedAt: null,
     revokedReason: null,
+    restorableUntil: null,
   },
   pepper: peppers.current,
   digestHex: peppers.digest(known.secret).bytes.toString('hex'),

@@ -1,7 +1,8 @@
-// The life of a key, on each kind of store: made, used, rotated, revoked, expired; and who may do what to whose.
+// The life of a key, on each kind of store: made, used, rotated, revoked, restored, expired; and who may do what to whose.
 import { beforeAll, afterAll, describe, expect, test } from 'vitest'
 
 import { noLimits, openPrincipal, type Principal, type Scope } from '../../src/core/principal.ts'
+import { restoreMsMax } from '../../src/identity/key-rows.ts'
 import { keyPrefix } from '../../src/identity/key.ts'
 import { lookEveryMs } from '../../src/store/database.ts'
 import { describeStores, storeKinds } from '../store/stores.ts'
@@ -144,6 +145,79 @@ describeStores(storeKinds, (servers) => {
       await expect(stand.identity.keys.rotate(old.slice(7, 19), { overlapMs: 0, lifeMs: null }, operatorAct)).rejects.toMatchObject({
         code: 'conflict',
       })
+    })
+  })
+
+  describe('a restoration', () => {
+    async function revoked(fields: Parameters<typeof newKey>[1] = {}): Promise<{ text: string; id: string }> {
+      const text = await newKey(stand, fields)
+      const id = text.slice(7, 19)
+      await stand.identity.keys.revoke(id, 'a slip', operatorAct)
+      expect(await judge(stand, text)).toBe('revoked')
+      return { text, id }
+    }
+
+    test('lets the key in at once as it was, and is in the audit log', async () => {
+      const { text, id } = await revoked({ scopes: ['embed'], lifeMs: dayMs })
+      const before = await stand.identity.keys.get(id, openPrincipal)
+      expect(before.restorableUntil).toBe(new Date(stand.clock.wallMs() + restoreMsMax).toISOString())
+      const view = await stand.identity.keys.restore(id, operatorAct)
+      expect(view).toEqual({ ...before, revokedAt: null, revokedReason: null, restorableUntil: null })
+      expect(await judge(stand, text)).toBe('granted')
+      const actions: unknown[] = []
+      for await (const page of stand.identity.audit.read('system', 0))
+        for (const { action, target } of page) if (target === id) actions.push(action)
+      expect(actions).toEqual(['create key', 'revoke key', 'restore key'])
+    })
+
+    test('is possible to the last millisecond of its time, which another revocation does not lengthen', async () => {
+      const { text, id } = await revoked()
+      stand.clock.pass(restoreMsMax)
+      await stand.identity.keys.revoke(id, 'once more', operatorAct)
+      await stand.identity.keys.restore(id, operatorAct)
+      expect(await judge(stand, text)).toBe('granted')
+      await stand.identity.keys.revoke(id, 'for good', operatorAct)
+      const until = new Date(stand.clock.wallMs() + restoreMsMax).toISOString()
+      stand.clock.pass(restoreMsMax + 1)
+      await expect(stand.identity.keys.restore(id, operatorAct)).rejects.toMatchObject({
+        code: 'conflict',
+        message: expect.stringContaining(`could be restored until ${until}`),
+      })
+      expect(await judge(stand, text)).toBe('revoked')
+    })
+
+    test('of a key in use changes nothing, and of one that is over is refused', async () => {
+      const text = await newKey(stand)
+      const id = text.slice(7, 19)
+      expect(await stand.identity.keys.restore(id, operatorAct)).toEqual(await stand.identity.keys.get(id, openPrincipal))
+      expect(await judge(stand, text)).toBe('granted')
+      const short = await revoked({ lifeMs: 5_000 })
+      stand.clock.pass(5_000)
+      await expect(stand.identity.keys.restore(short.id, operatorAct)).rejects.toMatchObject({ code: 'conflict' })
+    })
+
+    test('gives nobody more than he has: neither rights, nor life, nor keys of another tenant', async () => {
+      const restoring = (id: string, by: Partial<Principal> = {}) => stand.identity.keys.restore(id, actBy(admin(by)))
+      const plain = await revoked({ tenant: 'acme' })
+      const strong = await revoked({ tenant: 'acme', scopes: ['models:write'] })
+      const foreign = await revoked({ tenant: 'rival' })
+      await expect(restoring(strong.id)).rejects.toMatchObject({ code: 'insufficient_scope' })
+      await expect(restoring(foreign.id)).rejects.toMatchObject({ code: 'key_not_found' })
+      const soon = stand.clock.wallMs() + dayMs / 2
+      await expect(restoring(plain.id, { expiresAtWallMs: soon })).rejects.toMatchObject({ code: 'insufficient_scope' })
+      for (const { text } of [plain, strong, foreign]) expect(await judge(stand, text)).toBe('revoked')
+      await restoring(plain.id)
+      expect(await judge(stand, plain.text)).toBe('granted')
+    })
+
+    test('reaches another replica as a revocation does', async () => {
+      const { text, id } = await revoked()
+      const other = await standOn(stand.database)
+      expect(await judge(other, text)).toBe('revoked')
+      await stand.identity.keys.restore(id, operatorAct)
+      other.clock.pass(lookEveryMs(other.database))
+      await expect.poll(() => judge(other, text)).toBe('granted')
+      await other.identity.close()
     })
   })
 

@@ -292,7 +292,7 @@ describe('the admin API', () => {
     return { status: answer.status, value: JSON.parse(answer.body) as Record<string, unknown> }
   }
 
-  test('makes, shows, rotates and revokes a key', async () => {
+  test('makes, shows, rotates, revokes and restores a key', async () => {
     const made = await ask('POST', '/admin/keys', { title: 'ci', scopes: ['chat'], expiresIn: '30d', models: ['Small'] })
     expect(made.status).toBe(201)
     const { id, key } = made.value
@@ -303,9 +303,10 @@ describe('the admin API', () => {
     const rotated = await ask('POST', `/admin/keys/${String(id)}/rotate`, { overlap: '1h' })
     expect(rotated.status).toBe(201)
     secrets.push(String(key), String(rotated.value['key']))
-    const revoked = await ask('POST', `/admin/keys/${String(id)}/revoke`, { reason: 'rotated' })
-    expect(revoked.value['revokedReason']).toBe('rotated')
+    expect((await ask('POST', `/admin/keys/${String(id)}/revoke`, { reason: 'rotated' })).value['revokedReason']).toBe('rotated')
     expect((await chat(bearer(String(key)))).status).toBe(401)
+    expect((await ask('POST', `/admin/keys/${String(id)}/restore`)).value['revokedAt']).toBeNull()
+    expect((await chat(bearer(String(key)))).status).toBe(200)
     expect((await chat(bearer(String(rotated.value['key'])))).status).toBe(200)
   })
 

@@ -74,6 +74,7 @@ PATCH /api/*: relay
 PATCH /rag/collections/:name: rag:write
 PATCH /v1/*: relay
 POST /admin/cache/purge: admin, operator
+POST /admin/keys/:id/restore: admin
 POST /admin/keys/:id/revoke: admin
 POST /admin/keys/:id/rotate: admin
 POST /admin/keys: admin

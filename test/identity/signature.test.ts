@@ -117,6 +117,20 @@ describe('a signed request', () => {
     expect(await judge(...signed('/api/b', { by: other }))).toBe('unknown_signer')
   })
 
+  test('of a key that was restored is taken again, unless its public key was registered anew', async () => {
+    const other = makeSigner()
+    const registering = { publicKey: parsePublicKey(other.line) }
+    const { view } = await stand.identity.keys.create(wish(registering), operatorAct)
+    await stand.identity.keys.revoke(view.id, 'a slip', operatorAct)
+    expect(await judge(...signed('/api/a', { by: other }))).toBe('unknown_signer')
+    await stand.identity.keys.restore(view.id, operatorAct)
+    expect(await judge(...signed('/api/a', { by: other }))).toBe('granted')
+    await stand.identity.keys.restore(view.id, operatorAct)
+    await stand.identity.keys.revoke(view.id, 'registered anew', operatorAct)
+    await stand.identity.keys.create(wish(registering), operatorAct)
+    await expect(stand.identity.keys.restore(view.id, operatorAct)).rejects.toMatchObject({ code: 'conflict' })
+  })
+
   test('is not made by sending the public key as a token', async () => {
     const [text, parts] = signed('/api/c')
     expect(await judge(text, parts)).toBe('granted')

@@ -110,7 +110,7 @@ function bodiesFor(path: string): unknown[] {
   if (path === '/admin/cache/purge') return [{ tenant: owner, dryRun: false }]
   if (path === '/admin/tokens/revoke') return [{ tenant: owner }]
   if (path.startsWith('/admin/tenants/')) return [{ title: 'taken over' }]
-  if (/\/(rotate|revoke)$/.test(path)) return [{ reason: 'mine now' }]
+  if (/\/(rotate|revoke|restore)$/.test(path)) return [{ reason: 'mine now' }]
   if (path.startsWith('/api/embed') || path === '/v1/embeddings')
     return [
       { ...embedding, prompt: embedding.input[0] },

@@ -82,6 +82,7 @@ const admin: RouteGroup = {
     ['GET /admin/keys/:id', 'One key', 'admin'],
     ['POST /admin/keys/:id/rotate', 'A successor; the old one lives for the overlap', 'admin'],
     ['POST /admin/keys/:id/revoke', 'Refused from now on', 'admin'],
+    ['POST /admin/keys/:id/restore', 'Takes a revocation back, within 10 minutes', 'admin'],
     ['POST /admin/tokens/revoke', 'Refuses tokens of an issuer', 'admin, operator'],
     ['GET /admin/tenants', 'Tenants', 'admin'],
     ['PUT /admin/tenants/:tenant', 'Makes or changes one', 'admin'],

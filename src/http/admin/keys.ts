@@ -91,6 +91,9 @@ export function mountKeys(app: Hono<NodeBindings>, deps: KeyRoutesDeps): void {
     const { reason } = await readJson(context, { clock, what: 'revocation', shape: revokeShape })
     return json(context, await identity.keys.revoke(parameter(context, 'id'), reason, actOf(context, deps)))
   })
+  on('POST', '/admin/keys/:id/restore', async (context) =>
+    json(context, await identity.keys.restore(parameter(context, 'id'), actOf(context, deps))),
+  )
   on('POST', '/admin/tokens/revoke', async (context) => {
     const { issuer, subject = null, jti = null, until = null } = await readJson(context, { clock, what: 'tokens', shape: tokensShape })
     return json(context, await identity.tokens.revoke({ issuer, subject, tokenId: jti, untilWallMs: until }, actOf(context, deps)))
