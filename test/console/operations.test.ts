@@ -8,7 +8,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { scopes } from '../../src/core/principal.ts'
 import { type ClosedGateway, startClosedGateway } from '../identity/gateway.ts'
 import { answerChat, sendJson, startFakeNode } from '../http/fake-node.ts'
-import { findFaults, findFaultsOnWidestScreen, leave, startBrowser, visit, type Visit, wide } from './browser.ts'
+import { findFaults, findFaultsInEveryLook, findFaultsOnWidestScreen, leave, startBrowser, visit, type Visit, wide } from './browser.ts'
 
 let gateway: ClosedGateway
 let browser: Browser
@@ -86,8 +86,63 @@ test('a key is rotated: the new one is shown and works, the old one ends by itse
   await row(old).getByRole('button', { name: 'Revoke notebook' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
   await row(old).getByText('revoked').waitFor()
-  expect(await row(old).getByRole('button').count()).toBe(0)
+  expect(await row(old).getByRole('button').allInnerTexts()).toEqual(['Restore'])
   expect([(await chat('small', old)).status, (await chat('small', fresh)).status]).toEqual([401, 200])
+})
+
+test('a revocation holds at once and is undone by the notice of it, or later in the row', async () => {
+  const text = await gateway.key({ tenant: 'local', scopes: ['chat'], title: 'of a slip', lifeMs: 'never' })
+  const row = page.getByRole('row').filter({ hasText: idOf(text) })
+  const revoke = async (): Promise<void> => {
+    await row.getByRole('button', { name: 'Revoke of a slip' }).click()
+    await page.getByRole('dialog').getByText('For ten minutes').waitFor()
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
+    await row.getByText('revoked').waitFor()
+    expect((await chat('small', text)).status).toBe(401)
+  }
+  await goTo('keys')
+  await revoke()
+  await page.getByText('This can be undone until').waitFor()
+  expect(await findFaultsInEveryLook(page)).toEqual([])
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.getByText('works again').waitFor()
+  await row.getByText('valid').waitFor()
+  expect((await chat('small', text)).status).toBe(200)
+  await revoke()
+  await page.reload()
+  await row.getByRole('button', { name: 'Restore of a slip' }).click()
+  await row.getByText('valid').waitFor()
+  expect((await chat('small', text)).status).toBe(200)
+})
+
+test('an undo that comes too late is told why, and leaves with its time', async () => {
+  const text = await gateway.key({ tenant: 'local', scopes: ['chat'], title: 'gone', lifeMs: 'never' })
+  const row = page.getByRole('row').filter({ hasText: idOf(text) })
+  await page.clock.install()
+  await goTo('keys')
+  await row.getByRole('button', { name: 'Revoke gone' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
+  await page.getByText('This can be undone until').waitFor()
+  const aged = "update api_keys set revoked_at = revoked_at - interval '11 minutes' where id = $1"
+  await gateway.database.tx('system', (transaction) => transaction.query(aged, [idOf(text)]))
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.getByRole('alert').getByText('could be restored until').waitFor()
+  expect((await chat('small', text)).status).toBe(401)
+  await page.clock.fastForward(11 * 60_000)
+  await page.getByRole('button', { name: 'Undo' }).waitFor({ state: 'detached' })
+  expect(await row.getByRole('button').count()).toBe(0)
+  await page.clock.resume()
+})
+
+test('whoever would revoke the key of the own session is told so', async () => {
+  await goTo('keys')
+  await page
+    .getByRole('row')
+    .filter({ hasText: idOf(key) })
+    .getByRole('button', { name: /^Revoke/ })
+    .click()
+  await page.getByRole('dialog').getByText('It is the key of your session').waitFor()
+  await page.getByRole('dialog').getByRole('button', { name: 'Keep it' }).click()
 })
 
 const idOf = (text: string): string => text.split('_')[1] ?? ''

@@ -1,16 +1,18 @@
-/** Keys: who may do what, until when, used when last; made, rotated and revoked here. A key's text is shown once. */
+/** Keys: who may do what, until when, used when last; made, rotated, revoked and for a while restored here. A key's text is shown once. */
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 
 import { change, getJson } from '../api/client.ts'
 import type { Key } from '../api/shapes.ts'
-import { formatDateTime, formatDistance } from '../format.ts'
+import { formatClock, formatDateTime, formatDistance } from '../format.ts'
 import { Confirm } from '../parts/dialog.tsx'
 import { Loaded } from '../parts/loaded.tsx'
 import { EmptyState, ErrorState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
+import { useIsPast } from '../parts/past.ts'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Table } from '../parts/table.tsx'
+import { useSession } from '../session.ts'
 import { CreateKey } from './create-key.tsx'
 import { KeyShown } from './key-shown.tsx'
 
@@ -23,6 +25,8 @@ export default function Keys() {
   const client = useQueryClient()
   const [open, setOpen] = useState<Open | null>(null)
   const read = useQuery({ queryKey, queryFn: ({ signal }) => getJson<{ readonly keys: readonly Key[] }>('/admin/keys', signal) })
+  /** Revoked a moment ago. */
+  const [gone, setGone] = useState<Key | null>(null)
   const changed = (next: Open | null): void => {
     setOpen(next)
     void client.invalidateQueries({ queryKey })
@@ -37,6 +41,7 @@ export default function Keys() {
         </button>
       }
     >
+      {gone === null ? null : <JustRevoked key={gone.id} target={gone} onClose={() => setGone(null)} />}
       <Loaded read={read} what="keys">
         {({ keys }) => (
           <KeyList keys={keys} onRotate={(key) => setOpen({ kind: 'rotate', key })} onRevoke={(key) => setOpen({ kind: 'revoke', key })} />
@@ -44,7 +49,16 @@ export default function Keys() {
       </Loaded>
       {open?.kind === 'create' ? <CreateKey onClose={() => setOpen(null)} onMade={(key) => changed({ kind: 'shown', key })} /> : null}
       {open?.kind === 'shown' ? <KeyShown made={open.key} onClose={() => setOpen(null)} /> : null}
-      {open?.kind === 'revoke' ? <Revoke target={open.key} onClose={() => setOpen(null)} onDone={() => changed(null)} /> : null}
+      {open?.kind === 'revoke' ? (
+        <Revoke
+          target={open.key}
+          onClose={() => setOpen(null)}
+          onDone={(key) => {
+            setGone(key)
+            changed(null)
+          }}
+        />
+      ) : null}
       {open?.kind === 'rotate' ? (
         <Rotate target={open.key} onClose={() => setOpen(null)} onDone={(key) => changed({ kind: 'shown', key })} />
       ) : null}
@@ -142,6 +156,7 @@ function nameOf({ title, id }: Key): string {
 }
 
 function Actions({ of: key, onRotate, onRevoke }: { readonly of: Key } & Omit<KeyListProps, 'keys'>) {
+  if (key.revokedAt !== null) return <Restore target={key} />
   if (isOver(key)) return null
   return (
     <span className="flex flex-wrap gap-2">
@@ -157,7 +172,81 @@ function Actions({ of: key, onRotate, onRevoke }: { readonly of: Key } & Omit<Ke
   )
 }
 
-function Revoke({ target, onClose, onDone }: { readonly target: Key; readonly onClose: () => void; readonly onDone: () => void }) {
+function useRestoring(target: Key) {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn: () => change<Key>('POST', `/admin/keys/${target.id}/restore`, {}),
+    onSettled: () => client.invalidateQueries({ queryKey }),
+  })
+}
+
+/** In the row of a key, while its revocation can still be taken back. */
+function Restore({ target }: { readonly target: Key }) {
+  const restoring = useRestoring(target)
+  const isLate = useIsPast(target.restorableUntil)
+  if (isLate) return null
+  return (
+    <>
+      <button
+        type="button"
+        className="button button-small"
+        disabled={restoring.isPending}
+        aria-label={`Restore ${nameOf(target)}`}
+        onClick={() => restoring.mutate()}
+      >
+        Restore
+      </button>
+      {restoring.error === null ? null : <ErrorState error={restoring.error} />}
+    </>
+  )
+}
+
+/** What was done a moment ago, and the way back while there is one. */
+function JustRevoked({ target, onClose }: { readonly target: Key; readonly onClose: () => void }) {
+  const restoring = useRestoring(target)
+  const isLate = useIsPast(target.restorableUntil)
+  const { restorableUntil } = target
+  return (
+    <div className="panel flex flex-wrap items-center gap-x-4 gap-y-2 px-4 py-2.5">
+      <p role="status" className="min-w-0 grow wrap-anywhere">
+        {restoring.isSuccess ? (
+          <>
+            <strong>{nameOf(target)}</strong> works again.
+          </>
+        ) : (
+          <>
+            <strong>{nameOf(target)}</strong> is revoked: whoever uses it is refused.{' '}
+            {isLate || restorableUntil === null ? null : (
+              <span className="text-quiet">This can be undone until {formatClock(restorableUntil)}.</span>
+            )}
+          </>
+        )}
+      </p>
+      {isLate || restoring.isSuccess ? null : (
+        <button type="button" className="button button-strong" disabled={restoring.isPending} onClick={() => restoring.mutate()}>
+          Undo
+        </button>
+      )}
+      <button type="button" className="button" onClick={onClose}>
+        Dismiss
+      </button>
+      {restoring.error === null ? null : (
+        <div className="w-full">
+          <ErrorState error={restoring.error} />
+        </div>
+      )}
+    </div>
+  )
+}
+
+interface RevokeProps {
+  readonly target: Key
+  readonly onClose: () => void
+  readonly onDone: (revoked: Key) => void
+}
+
+function Revoke({ target, onClose, onDone }: RevokeProps) {
+  const isOwn = useSession().data?.caller?.subject === target.id
   const revoking = useMutation({
     mutationFn: () => change<Key>('POST', `/admin/keys/${target.id}/revoke`, { reason: 'revoked in the console' }),
     onSuccess: onDone,
@@ -170,7 +259,11 @@ function Revoke({ target, onClose, onDone }: { readonly target: Key; readonly on
       onConfirm={() => revoking.mutate()}
       onClose={onClose}
     >
-      <p>Whoever uses it is refused from now on. This cannot be undone; a new key is needed then.</p>
+      <p>
+        {isOwn
+          ? 'It is the key of your session: you are signed out with it, and only another admin key can take that back.'
+          : 'Whoever uses it is refused from now on. For ten minutes that can be undone here; afterwards a new key is needed.'}
+      </p>
       {revoking.error === null ? null : <ErrorState error={revoking.error} />}
     </Confirm>
   )
