@@ -175,3 +175,49 @@ async function endsOf(collection: string): Promise<Record<string, string | null>
   }
   return Object.fromEntries(jobs.map(({ document, finishedAt }) => [document, finishedAt]))
 }
+
+/** Lets the page send this many bytes a second; null: as many as it can. */
+async function slowDown(bytesPerSecond: number | null): Promise<void> {
+  const session = await page.context().newCDPSession(page)
+  await session.send('Network.enable')
+  const unlimited = { offline: false, latency: 0, downloadThroughput: -1 }
+  await session.send('Network.emulateNetworkConditions', { ...unlimited, uploadThroughput: bytesPerSecond ?? -1 })
+}
+
+const megabyte = (name: string): Record<string, string> => ({ [name]: `# ${name}\n\n${'A long line about bells. '.repeat(42_000)}` })
+
+test('uploads show their bytes while they go out, and one of them is cancelled', async () => {
+  await openCollection('bytes')
+  await slowDown(250_000)
+  await choose({ ...megabyte('kept.md'), ...megabyte('dropped.md') })
+  const row = (name: string): Locator => page.getByRole('list', { name: 'Uploads' }).getByRole('listitem').filter({ hasText: name })
+  const sent = async (): Promise<number> => Number(await page.getByLabel('Bytes sent', { exact: true }).getAttribute('value'))
+  await row('kept.md').getByText('KiB of 1.0 MiB').waitFor()
+  await page.getByText('of 2.0 MiB').waitFor()
+  expect(await findFaultsInEveryLook(page)).toEqual([])
+  const first = await sent()
+  await expect.poll(sent).toBeGreaterThan(first)
+  await row('dropped.md').getByRole('button', { name: 'Cancel dropped.md' }).click()
+  await page.getByText('0 of 2 sent, 1 cancelled').waitFor()
+  await page.getByText('of 1.0 MiB').first().waitFor()
+  await slowDown(null)
+  await page.getByText('1 of 2 sent, 1 cancelled').waitFor()
+  await page.getByRole('link', { name: 'kept.md' }).waitFor()
+  expect(await documentsOf('bytes')).toEqual(['kept.md'])
+})
+
+test('a single upload is cancelled, and nothing of it stays; a file that is refused says why', async () => {
+  await openCollection('nothing')
+  await slowDown(250_000)
+  await choose(megabyte('long.md'))
+  await page.getByText('of 1.0 MiB').waitFor()
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+  await page.getByText('0 of 1 sent, 1 cancelled').waitFor()
+  await slowDown(null)
+  expect((await gateway.ask('GET', '/rag/jobs?collection=nothing')).json['jobs']).toEqual([])
+  expect(await documentsOf('nothing')).toEqual([])
+  mustBe(204, await gateway.ask('DELETE', '/rag/collections/nothing'))
+  await choose({ 'late.md': 'Too late.' })
+  await page.getByRole('alert').filter({ hasText: 'collection_not_found' }).first().waitFor()
+  await page.getByText('1 of 1 sent, 1 refused').waitFor()
+})

@@ -29,20 +29,31 @@ export class ApiError extends Error {
 /** The answer, whatever its status. */
 async function reach(path: string, init: RequestInit): Promise<Response> {
   try {
-    const response = await fetch(path, { ...init, credentials: 'same-origin' })
-    // To sign in with a wrong key ends nothing.
-    if (response.status === 401 && path !== sessionPath) onSessionEnd()
-    return response
+    return await fetch(path, { ...init, credentials: 'same-origin' })
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error
-    throw new ApiError('The gateway does not answer. Is it running?', { status: 0, code: 'unreachable', requestId: null })
+    throw unreachable()
   }
 }
 
+function unreachable(): ApiError {
+  return new ApiError('The gateway does not answer. Is it running?', { status: 0, code: 'unreachable', requestId: null })
+}
+
 async function send(path: string, init: RequestInit): Promise<Response> {
-  const response = await reach(path, init)
+  return checked(path, await reach(path, init))
+}
+
+/** The answer, where it is no refusal. */
+async function checked(path: string, response: Response): Promise<Response> {
+  noteRefusal(path, response)
   if (response.ok) return response
   throw await failureOf(response)
+}
+
+function noteRefusal(path: string, { status }: Response): void {
+  // To sign in with a wrong key ends nothing.
+  if (status === 401 && path !== sessionPath) onSessionEnd()
 }
 
 async function failureOf(response: Response): Promise<ApiError> {
@@ -105,13 +116,44 @@ export interface Attempt {
 /** Sends what a person has put together; a refusal is an answer here too. Throws `ApiError` where none comes. */
 export async function attempt(path: string, { method, headers: own, ...rest }: Attempt): Promise<Response> {
   const headers = method === 'GET' ? own : { ...changeHeaders, ...uploadHeaders, ...own }
-  return reach(path, { method, headers, cache: 'no-store', ...rest })
+  const response = await reach(path, { method, headers, cache: 'no-store', ...rest })
+  noteRefusal(path, response)
+  return response
 }
 
-/** Sends one file as it is. Throws `ApiError`. */
-export async function upload<T>(path: string, bytes: Blob, type: string): Promise<T> {
-  const headers = { ...changeHeaders, ...uploadHeaders, 'content-type': type }
-  return (await send(path, { method: 'POST', headers, body: bytes })).json()
+export interface Upload {
+  readonly type: string
+  /** Hears how many bytes have gone out. */
+  readonly onSent?: (bytes: number) => void
+  readonly signal?: AbortSignal
+}
+
+/** Sends one file as it is. Throws `ApiError`, or the `AbortError` of its signal. */
+export async function upload<T>(path: string, bytes: Blob, { type, onSent, signal }: Upload): Promise<T> {
+  const request = new XMLHttpRequest()
+  const stop = (): void => request.abort()
+  signal?.addEventListener('abort', stop)
+  const answer = answerTo(request).finally(() => signal?.removeEventListener('abort', stop))
+  request.open('POST', path)
+  for (const [name, value] of Object.entries({ ...changeHeaders, ...uploadHeaders, 'content-type': type })) {
+    request.setRequestHeader(name, value)
+  }
+  if (onSent !== undefined) request.upload.addEventListener('progress', ({ loaded }) => onSent(loaded))
+  request.send(bytes)
+  return (await checked(path, await answer)).json()
+}
+
+/** As `fetch` would give it, which itself says nothing of a body that is on its way. */
+function answerTo(request: XMLHttpRequest): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    request.addEventListener('load', () => {
+      const requestId = request.getResponseHeader('x-request-id')
+      const headers = requestId === null ? {} : { 'x-request-id': requestId }
+      resolve(new Response(request.responseText, { status: request.status, headers }))
+    })
+    request.addEventListener('abort', () => reject(new DOMException('It was stopped.', 'AbortError')))
+    request.addEventListener('error', () => reject(unreachable()))
+  })
 }
 
 /** Opens a session with a key. Throws `ApiError`. */

@@ -42,7 +42,7 @@ export function OneCollection({ name }: { readonly name: string }) {
         </>
       }
     >
-      {mayWrite ? <Upload collection={name} /> : null}
+      {mayWrite ? <Upload key={name} collection={name} /> : null}
       <Jobs collection={name} mayWrite={mayWrite} />
       <DocumentList collection={name} mayWrite={mayWrite} />
     </Page>

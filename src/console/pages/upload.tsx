@@ -7,61 +7,47 @@ import { formatCount } from '../format.ts'
 import { Field } from '../parts/field.tsx'
 import { ErrorState } from '../parts/notices.tsx'
 import { Panel } from '../parts/page.tsx'
+import { type Progress, UploadQueue } from '../upload-queue.ts'
 import { chosenFiles, droppedFiles, filesMax, type GivenFile } from './given-files.ts'
+import { UploadProgress } from './upload-progress.tsx'
 
 const urlType = 'application/vnd.corral.url+json'
-/** Files on their way at once. */
-const atOnceMax = 3
-
-interface Sending {
-  readonly sent: number
-  readonly total: number
-  readonly refused: readonly { readonly path: string; readonly error: unknown }[]
-}
 
 /** Types that would be read as a form are sent as bytes: the gateway looks into the file anyway. */
-const typeOf = ({ type }: File): string =>
+const typeOf = ({ type }: Blob): string =>
   type === '' || type.startsWith('multipart/') || type === urlType ? 'application/octet-stream' : type
 
-/** Sends files, a few at a time; one that is refused does not stop the others. */
-function useSending(collection: string) {
+/** The uploads of one collection. They go on when the page is left: what was given is to come in. */
+function useUploads(collection: string) {
   const client = useQueryClient()
-  const [sending, setSending] = useState<Sending | null>(null)
-  const base = `/rag/collections/${encodeURIComponent(collection)}/documents`
-  const refuse = (error: unknown): void => setSending({ sent: 0, total: 0, refused: [{ path: '', error }] })
-  const send = async (files: readonly GivenFile[]): Promise<void> => {
-    if (files.length === 0) return
-    if (files.length > filesMax) {
-      const error = new Error(`At most ${formatCount(filesMax)} files at once. For more: corral ingest --collection ${collection} FOLDER`)
-      return refuse(error)
-    }
-    setSending({ sent: 0, total: files.length, refused: [] })
-    const waiting = [...files]
-    const sendNext = async (): Promise<void> => {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        const { path, file } = next
-        const refusal = await upload(`${base}?id=${encodeURIComponent(path)}`, file, typeOf(file)).then(
-          () => [],
-          (error: unknown) => [{ path, error }],
-        )
-        setSending((now) => (now === null ? now : { ...now, sent: now.sent + 1, refused: [...now.refused, ...refusal] }))
-        void client.invalidateQueries({ queryKey: ['jobs', collection] })
-      }
-    }
-    await Promise.all(Array.from({ length: atOnceMax }, sendNext))
+  const [progress, setProgress] = useState<Progress | null>(null)
+  const [fault, setFault] = useState<unknown>(null)
+  const [queue] = useState(() => {
+    const base = `/rag/collections/${encodeURIComponent(collection)}/documents`
+    return new UploadQueue({
+      upload: ({ path, file }, way) => upload(`${base}?id=${encodeURIComponent(path)}`, file, { type: typeOf(file), ...way }),
+      onChange: setProgress,
+      onEnded: () => void client.invalidateQueries({ queryKey: ['jobs', collection] }),
+    })
+  })
+  const send = (files: readonly GivenFile[]): void => {
+    const isMany = queue.waiting + files.length > filesMax
+    const advice = `At most ${formatCount(filesMax)} files at once. For more: corral ingest --collection ${collection} FOLDER`
+    setFault(isMany ? new Error(advice) : null)
+    if (files.length > 0 && !isMany) queue.add(files)
   }
-  return { sending, send, refuse }
+  return { progress, fault, send, refuse: setFault, queue }
 }
 
+/** For one collection as long as it is shown. */
 export function Upload({ collection }: { readonly collection: string }) {
-  const { sending, send, refuse } = useSending(collection)
+  const { progress, fault, send, refuse, queue } = useUploads(collection)
   const [isOver, setIsOver] = useState(false)
   const drop = (event: DragEvent): void => {
     event.preventDefault()
     setIsOver(false)
     void droppedFiles(event.dataTransfer).then(send, refuse)
   }
-  const isBusy = sending !== null && sending.sent < sending.total
   return (
     <Panel title="Add documents">
       <div
@@ -81,13 +67,20 @@ export function Upload({ collection }: { readonly collection: string }) {
             </span>
           </p>
           <div className="flex flex-wrap gap-2">
-            <Chooser label="Choose files" onFiles={send} disabled={isBusy} />
-            <Chooser label="Choose a folder" isFolder onFiles={send} disabled={isBusy} />
+            <Chooser label="Choose files" onFiles={send} />
+            <Chooser label="Choose a folder" isFolder onFiles={send} />
           </div>
         </div>
         <ByUrl collection={collection} />
       </div>
-      {sending === null ? null : <Progress {...sending} />}
+      {fault === null ? null : (
+        <div className="border-t border-line px-4 py-3">
+          <ErrorState error={fault} />
+        </div>
+      )}
+      {progress === null ? null : (
+        <UploadProgress progress={progress} onCancel={(id) => queue.cancel(id)} onCancelAll={() => queue.cancelAll()} />
+      )}
     </Panel>
   )
 }
@@ -95,16 +88,15 @@ export function Upload({ collection }: { readonly collection: string }) {
 interface ChooserProps {
   readonly label: string
   readonly isFolder?: boolean
-  readonly disabled: boolean
-  readonly onFiles: (files: readonly GivenFile[]) => Promise<void>
+  readonly onFiles: (files: readonly GivenFile[]) => void
 }
 
-function Chooser({ label, isFolder = false, disabled, onFiles }: ChooserProps) {
+function Chooser({ label, isFolder = false, onFiles }: ChooserProps) {
   const input: RefObject<HTMLInputElement | null> = useRef(null)
   const folder = isFolder ? { webkitdirectory: '' } : {}
   return (
     <>
-      <button type="button" className="button" disabled={disabled} onClick={() => input.current?.click()}>
+      <button type="button" className="button" onClick={() => input.current?.click()}>
         {label}
       </button>
       <input
@@ -118,31 +110,10 @@ function Chooser({ label, isFolder = false, disabled, onFiles }: ChooserProps) {
           const files = chosenFiles(target.files)
           // The same file can be chosen again.
           target.value = ''
-          void onFiles(files)
+          onFiles(files)
         }}
       />
     </>
-  )
-}
-
-function Progress({ sent, total, refused }: Sending) {
-  return (
-    <div className="flex flex-col gap-2 border-t border-line px-4 py-3">
-      {total === 0 ? null : (
-        <>
-          <progress value={sent} max={total} aria-label="Files sent" />
-          <p role="status" className="text-sm">
-            {formatCount(sent)} of {formatCount(total)} sent{refused.length === 0 ? '' : `, ${formatCount(refused.length)} refused`}
-          </p>
-        </>
-      )}
-      {refused.map(({ path, error }) => (
-        <div key={path}>
-          {path === '' ? null : <p className="text-sm font-medium wrap-anywhere">{path}</p>}
-          <ErrorState error={error} />
-        </div>
-      ))}
-    </div>
   )
 }
 
@@ -154,7 +125,7 @@ function ByUrl({ collection }: { readonly collection: string }) {
       upload(
         `/rag/collections/${encodeURIComponent(collection)}/documents`,
         new Blob([JSON.stringify({ url: url.trim() })], { type: urlType }),
-        urlType,
+        { type: urlType },
       ),
     onSuccess: async () => {
       setUrl('')

@@ -1,0 +1,79 @@
+/** How far files are on their way to the gateway: all together, each that is going out with its bytes and a way to stop it, and what was refused. */
+import { formatBytes, formatCount } from '../format.ts'
+import { ErrorState } from '../parts/notices.tsx'
+import type { Going, Progress } from '../upload-queue.ts'
+
+export interface UploadProgressProps {
+  readonly progress: Progress
+  readonly onCancel: (id: number) => void
+  readonly onCancelAll: () => void
+}
+
+export function UploadProgress({ progress: { going, refused, ...sums }, onCancel, onCancelAll }: UploadProgressProps) {
+  const isBusy = going.length > 0
+  return (
+    <div className="flex flex-col gap-3 border-t border-line px-4 py-3">
+      {sums.files === 0 ? null : (
+        <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
+          <div className="min-w-0 grow basis-64">
+            <progress value={sums.sentBytes} max={Math.max(1, sums.bytes)} aria-label="Bytes sent" />
+            <p className="mt-1 flex flex-wrap gap-x-3 text-sm">
+              <span role="status">{wordsOf(sums, refused.length)}</span>
+              <span className="text-quiet tabular-nums">
+                {formatBytes(sums.sentBytes)} of {formatBytes(sums.bytes)}
+              </span>
+            </p>
+          </div>
+          {isBusy ? (
+            <button type="button" className="button" onClick={onCancelAll}>
+              {sums.files === 1 ? 'Cancel' : 'Cancel all'}
+            </button>
+          ) : null}
+        </div>
+      )}
+      {isBusy && sums.files > 1 ? (
+        <ul aria-label="Uploads" className="flex flex-col gap-2">
+          {going.map((each) => (
+            <OneUpload key={each.id} {...each} onCancel={() => onCancel(each.id)} />
+          ))}
+        </ul>
+      ) : null}
+      {refused.map(({ path, error }, index) => (
+        <div key={`${index} ${path}`}>
+          {path === '' ? null : <p className="text-sm font-medium wrap-anywhere">{path}</p>}
+          <ErrorState error={error} />
+        </div>
+      ))}
+    </div>
+  )
+}
+
+function wordsOf({ files, endedFiles, cancelled }: Omit<Progress, 'going' | 'refused'>, refused: number): string {
+  const parts = [
+    `${formatCount(endedFiles - cancelled)} of ${formatCount(files)} sent`,
+    ...(cancelled === 0 ? [] : [`${formatCount(cancelled)} cancelled`]),
+    ...(refused === 0 ? [] : [`${formatCount(refused)} refused`]),
+  ]
+  return parts.join(', ')
+}
+
+function OneUpload({ path, sentBytes, sizeBytes, onCancel }: Going & { readonly onCancel: () => void }) {
+  return (
+    <li className="flex items-center gap-3">
+      <div className="min-w-0 grow">
+        <p className="flex items-baseline justify-between gap-3 text-sm">
+          <span className="truncate" title={path}>
+            {path}
+          </span>
+          <span className="text-xs whitespace-nowrap text-quiet tabular-nums">
+            {sentBytes < sizeBytes ? `${formatBytes(sentBytes)} of ${formatBytes(sizeBytes)}` : 'sent, being taken in'}
+          </span>
+        </p>
+        <progress className="mt-1" value={sentBytes} max={Math.max(1, sizeBytes)} aria-label={`${path}: bytes sent`} />
+      </div>
+      <button type="button" className="button button-small" aria-label={`Cancel ${path}`} onClick={onCancel}>
+        Cancel
+      </button>
+    </li>
+  )
+}

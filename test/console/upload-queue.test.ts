@@ -1,0 +1,98 @@
+// Files on their way from the console: a few at a time, each with its bytes; refused and cancelled ones stop no other.
+import { expect, test } from 'vitest'
+
+import { type Progress, UploadQueue } from '../../src/console/upload-queue.ts'
+
+interface Call {
+  readonly path: string
+  readonly onSent: (bytes: number) => void
+  readonly signal: AbortSignal
+  end(error?: Error): Promise<void>
+}
+
+/** A queue whose uploads end when the test says so. */
+function startQueue() {
+  const calls: Call[] = []
+  const shown: Progress[] = []
+  let ended = 0
+  const queue = new UploadQueue({
+    upload: ({ path }, { onSent, signal }) =>
+      new Promise<void>((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new DOMException('stopped', 'AbortError')))
+        const end = async (error?: Error): Promise<void> => {
+          if (error === undefined) resolve()
+          else reject(error)
+          await settled()
+        }
+        calls.push({ path, onSent, signal, end })
+      }),
+    onChange: (progress) => void shown.push(progress),
+    onEnded: () => void (ended += 1),
+  })
+  return { queue, calls, now: () => shown.at(-1), ended: () => ended }
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve))
+const fileOf = (path: string, bytes = 10) => ({ path, file: new Blob(['x'.repeat(bytes)]) })
+const pathsOf = (progress: Progress | undefined) => progress?.going.map(({ path }) => path)
+
+test('three go at once, the others in their order, and bytes count what has gone out', async () => {
+  const { queue, calls, now, ended } = startQueue()
+  queue.add(['a', 'b', 'c', 'd'].map((path) => fileOf(path)))
+  expect(pathsOf(now())).toEqual(['a', 'b', 'c'])
+  calls[0]?.onSent(4)
+  calls[1]?.onSent(10)
+  expect(now()).toMatchObject({ files: 4, bytes: 40, sentBytes: 14, endedFiles: 0 })
+  await calls[1]?.end()
+  expect([pathsOf(now()), now()?.sentBytes, now()?.endedFiles, ended()]).toEqual([['a', 'c', 'd'], 14, 1, 1])
+  for (const call of calls) await call.end()
+  expect(now()).toMatchObject({ files: 4, bytes: 40, sentBytes: 40, endedFiles: 4, cancelled: 0, going: [], refused: [] })
+})
+
+test('a refused file is kept with why, and a cancelled one leaves the sums', async () => {
+  const { queue, calls, now } = startQueue()
+  queue.add([fileOf('a'), fileOf('b', 1_000), fileOf('c')])
+  const refusal = new Error('too large')
+  await calls[0]?.end(refusal)
+  calls[1]?.onSent(400)
+  queue.cancel(now()?.going[0]?.id ?? 0)
+  await settled()
+  expect(calls[1]?.signal.aborted).toBe(true)
+  await calls[2]?.end()
+  expect(now()).toEqual({
+    files: 3,
+    bytes: 20,
+    sentBytes: 20,
+    endedFiles: 3,
+    cancelled: 1,
+    going: [],
+    refused: [{ path: 'a', error: refusal }],
+  })
+})
+
+test('all can be cancelled, those that wait too', async () => {
+  const { queue, calls, now } = startQueue()
+  queue.add(['a', 'b', 'c', 'd', 'e'].map((path) => fileOf(path)))
+  await calls[0]?.end()
+  queue.cancelAll()
+  await settled()
+  expect(calls.map(({ path }) => path)).toEqual(['a', 'b', 'c', 'd'])
+  expect(now()).toMatchObject({ files: 5, endedFiles: 5, cancelled: 4, bytes: 10, sentBytes: 10, going: [] })
+})
+
+test('what is given meanwhile is added, and what is given afterwards counts anew', async () => {
+  const { queue, calls, now } = startQueue()
+  queue.add([fileOf('a')])
+  queue.add([fileOf('b')])
+  expect(now()).toMatchObject({ files: 2, bytes: 20 })
+  for (const call of calls) await call.end()
+  queue.add([fileOf('c', 5)])
+  expect(now()).toMatchObject({ files: 1, bytes: 5, endedFiles: 0, sentBytes: 0 })
+})
+
+test('more than the size of the file, as a browser counts it, is no more than the file', () => {
+  const { queue, calls, now } = startQueue()
+  queue.add([fileOf('a')])
+  calls[0]?.onSent(15)
+  expect(now()).toMatchObject({ bytes: 10, sentBytes: 10 })
+})
