@@ -158,3 +158,17 @@ test('the route that was opened last is in the address', async () => {
   await page.getByRole('form', { name: 'Try GET /admin/fleet' }).waitFor({ state: 'detached' })
   await expect.poll(() => new URL(page.url()).searchParams.get('route')).toBe(null)
 })
+
+test('a session whose key was revoked meanwhile is told at the door, as everywhere', async () => {
+  const passing = await gateway.key({ tenant: 'local', scopes: [...scopes], title: 'of a day' })
+  const other = await visit(browser, wide)
+  await other.page.goto(`${gateway.url}/console/api?route=GET+%2Fadmin%2Ffleet`)
+  await other.page.getByLabel('API key').fill(passing)
+  await other.page.getByRole('button', { name: 'Sign in' }).click()
+  const form = other.page.getByRole('form', { name: 'Try GET /admin/fleet' })
+  await form.getByText(`key ${passing.split('_')[1]} of local`).waitFor()
+  await gateway.identity.keys.revoke(passing.split('_')[1] ?? '', 'lost', operatorAct)
+  await form.getByRole('button', { name: 'Send', exact: true }).click()
+  await other.page.getByLabel('API key').waitFor()
+  await leave(other)
+})
