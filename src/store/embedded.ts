@@ -73,6 +73,11 @@ class EmbeddedDatabase implements Embedded {
     return { used: taken ? 1 : 0, idle: taken ? 0 : 1, waiting }
   }
 
+  /** It is in this process. */
+  tlsPeers(): readonly [] {
+    return []
+  }
+
   open(): Promise<void> {
     this.#opening ??= this.#open()
     return this.#opening

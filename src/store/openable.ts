@@ -1,4 +1,5 @@
 /** What both makers of a database are given, and what they add to `Database`: an opening, for whoever puts the application together. */
+import { type TlsPeer } from '../base/certificate.ts'
 import { type Clock } from '../base/clock.ts'
 import { type Database } from './database.ts'
 
@@ -11,6 +12,8 @@ export interface OpenableDatabase extends Database {
   open(): Promise<void>
   /** Those of this process at this moment, and transactions that wait for one. */
   connections(): Connections
+  /** Where its server speaks TLS; empty: it does not, or there is none. Throws when a file that the URL names cannot be read. */
+  tlsPeers(): readonly TlsPeer[]
 }
 
 export interface Connections {

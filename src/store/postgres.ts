@@ -7,11 +7,13 @@
  */
 import pg, { type PoolClient } from 'pg'
 
+import { type TlsPeer } from '../base/certificate.ts'
 import { type Transaction, type TransactionOptions, type TransactionScope } from './database.ts'
 import { type StoreOptions } from './options.ts'
 import { limitsOf, type TransactSettings } from './open-transaction.ts'
 import { abandon, OneWriteClient } from './one-write.ts'
 import { OutageLog } from './outage-log.ts'
+import { tlsPeersOf } from './postgres-peer.ts'
 import { retried } from './retried.ts'
 import { unavailable } from './sql-errors.ts'
 import { type Connections, type OpenableDatabase, type StoreDeps } from './openable.ts'
@@ -75,6 +77,10 @@ class Postgres implements OpenableDatabase {
   connections(): Connections {
     const { totalCount, idleCount, waitingCount } = this.#pool
     return { used: totalCount - idleCount, idle: idleCount, waiting: waitingCount }
+  }
+
+  tlsPeers(): readonly TlsPeer[] {
+    return tlsPeersOf(this.#options.url)
   }
 
   tx<T>(scope: TransactionScope, work: (transaction: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {

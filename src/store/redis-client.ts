@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 
 import { Cluster, Redis } from 'ioredis'
 
+import type { TlsPeer } from '../base/certificate.ts'
 import type { Clock } from '../base/clock.ts'
 import type { RedisAddress } from './redis-address.ts'
 import type { RedisOptions } from './redis-options.ts'
@@ -23,6 +24,8 @@ export interface RedisClient {
   /** Drops the connection, and what is unanswered on it, and makes a new one. */
   reconnect(): void
   close(): void
+  /** Where the servers speak TLS, as far as they are known; empty: they do not. */
+  tlsPeers(): readonly TlsPeer[]
   onReady(listener: () => void): void
   /** The connection is gone, or did not come about. */
   onLost(listener: (cause: string | null) => void): void
@@ -81,7 +84,8 @@ export function createRedisClient(address: RedisAddress, options: RedisOptions, 
       retryDelayOnTryAgain: 0,
       redisOptions: common,
     })
-    return wrap(cluster, () => null)
+    const nodesOf = (): Place[] => cluster.nodes().map(({ options: { host, port } }) => ({ host, port }))
+    return wrap(cluster, { unanswered: () => null, places: address.encrypted ? nodesOf : nowhere })
   }
   const [first] = address.hosts
   const place =
@@ -96,7 +100,23 @@ export function createRedisClient(address: RedisAddress, options: RedisOptions, 
         }
       : (first ?? {})
   const single = new Redis({ ...common, ...place, db: address.database, retryStrategy })
-  return wrap(single, () => queueLength(single))
+  // Sentinels are asked without TLS; the primary that they name is known once it is connected.
+  const primary = (): Place[] => [{ host: single.stream?.remoteAddress, port: single.stream?.remotePort }]
+  const places = address.kind === 'sentinel' ? primary : (): readonly Place[] => address.hosts
+  return wrap(single, { unanswered: () => queueLength(single), places: address.encrypted ? places : nowhere })
+}
+
+/** Where a server is, as far as it is known. */
+interface Place {
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+}
+
+const nowhere = (): readonly Place[] => []
+
+/** ioredis asks for no name. */
+function toTlsPeer({ host, port }: Place): TlsPeer[] {
+  return host === undefined || port === undefined ? [] : [{ host, port, serverName: null, opening: 'tls' }]
 }
 
 /** Tells a primary that became a replica, once per second: each of the commands under way gets the same answer. */
@@ -117,7 +137,13 @@ function queueLength(client: object): number | null {
   return typeof queue === 'object' && queue !== null && 'length' in queue && typeof queue.length === 'number' ? queue.length : null
 }
 
-function wrap(client: Redis | Cluster, unanswered: () => number | null): RedisClient {
+interface Looks {
+  readonly unanswered: () => number | null
+  /** The servers that are spoken to by TLS. */
+  readonly places: () => readonly Place[]
+}
+
+function wrap(client: Redis | Cluster, { unanswered, places }: Looks): RedisClient {
   let lastError: string | null = null
   client.on('error', (error: Error) => {
     lastError = error.message
@@ -139,6 +165,7 @@ function wrap(client: Redis | Cluster, unanswered: () => number | null): RedisCl
     close() {
       client.disconnect()
     },
+    tlsPeers: () => places().flatMap(toTlsPeer),
     onReady(listener) {
       client.on('ready', () => {
         lastError = null

@@ -1,4 +1,5 @@
 /** Redis as its users see it. What it stands on, client and breaker, is `redis.ts`, which is loaded only where there is a Redis. */
+import type { TlsPeer } from '../base/certificate.ts'
 import type { RedisState } from './redis-breaker.ts'
 import type { RedisListener } from './redis-subscriber.ts'
 
@@ -53,6 +54,8 @@ export interface RedisStore {
   publish(channel: string, message: string): Promise<number | Skipped> | Skipped
   /** Listens on a connection of its own, opened by the first listener; returns the way to stop. Messages can be lost: see `onGap`. */
   subscribe(channel: string, listener: RedisListener): () => void
+  /** Where its servers speak TLS, as far as they are known; empty: they do not. */
+  tlsPeers(): readonly TlsPeer[]
   /** Connects. Never waits: until the connection is ready every call is skipped. */
   start(): void
   close(): Promise<void>

@@ -10,6 +10,7 @@
  */
 import { createHash } from 'node:crypto'
 
+import type { TlsPeer } from '../base/certificate.ts'
 import type { Clock } from '../base/clock.ts'
 import { parseRedisAddress } from './redis-address.ts'
 import { createRedisBreaker, type RedisBreaker, type RedisState } from './redis-breaker.ts'
@@ -132,6 +133,10 @@ class BoundedRedis implements RedisStore {
 
   subscribe(channel: string, listener: RedisListener): () => void {
     return this.#subscriber.subscribe(`${this.prefix}:${channel}`, listener)
+  }
+
+  tlsPeers(): readonly TlsPeer[] {
+    return this.#client.tlsPeers()
   }
 
   start(): void {

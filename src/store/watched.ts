@@ -16,6 +16,7 @@ export function watched(database: OpenableDatabase, watch: TransactionWatch, clo
   return {
     kind: database.kind,
     connections: () => database.connections(),
+    tlsPeers: () => database.tlsPeers(),
     open: () => database.open(),
     close: () => database.close(),
     async tx<T>(scope: TransactionScope, work: (transaction: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T> {

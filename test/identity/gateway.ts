@@ -67,6 +67,7 @@ export async function startClosedGateway({
   const database: OpenableDatabase = {
     kind: inner.kind,
     connections: () => ({ used: 0, idle: 1, waiting: 0 }),
+    tlsPeers: () => [],
     open: () => inner.open(),
     tx: (scope, work, options) =>
       state.outage ? Promise.reject(new CorralError('store_unavailable', 'the store is down')) : inner.tx(scope, work, options),

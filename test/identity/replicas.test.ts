@@ -44,6 +44,7 @@ describePlaces((place) => {
       kind: store.kind,
       open: () => store.open(),
       connections: () => store.connections(),
+      tlsPeers: () => [],
       tx: (...asked) => (isAway ? Promise.reject(new CorralError('store_unavailable', 'the store is away')) : store.tx(...asked)),
       close: () => store.close(),
     })

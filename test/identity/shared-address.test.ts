@@ -34,6 +34,7 @@ class WatchedStore {
     kind: store.kind,
     open: () => store.open(),
     connections: () => store.connections(),
+    tlsPeers: () => [],
     tx: (scope, work, options) => (options?.name === 'look_up_keys' ? this.#lookUp(store, work) : store.tx(scope, work, options)),
     close: () => store.close(),
   })

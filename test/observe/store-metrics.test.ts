@@ -18,6 +18,7 @@ function standing() {
     open: () => Promise.resolve(),
     close: () => Promise.resolve(),
     connections: () => ({ used: 3, idle: 2, waiting: 1 }),
+    tlsPeers: () => [],
     tx: async (_scope, work) => {
       state.asked += 1
       if (!state.isThere) throw new CorralError('store_unavailable', 'nobody there')
