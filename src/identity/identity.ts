@@ -15,6 +15,7 @@ import { operatorTenant } from './grants.ts'
 import { fetchText } from './jwks-fetch.ts'
 import { type FetchText, Jwks, type KeySetState } from './jwks.ts'
 import type { TrustedIssuer } from './jwt.ts'
+import { type EndsOfKind, KeyEndsWatch } from './key-ends.ts'
 import { type Act, KeyStore } from './key-store.ts'
 import type { IdentityOptions } from './options.ts'
 import { Peppers } from './pepper.ts'
@@ -77,6 +78,8 @@ export interface Identity {
   isMetricsToken(text: string): boolean
   /** The issuers whose tokens are taken. */
   issuers(): readonly IssuerState[]
+  /** How many keys end soon, by kind; null until the store was asked, and in a mode without keys. */
+  keyEnds(): readonly EndsOfKind[] | null
   /** Another replica revoked or changed something: nothing known counts, and the store is read at once. */
   forget(): void
   /** Reads tenants, fetches the issuers' keys, begins the upkeep. Rejects when the store cannot be reached. */
@@ -115,6 +118,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
       isReady: () => upkeep.isReady,
     },
   })
+  const ends = new KeyEndsWatch({ database, clock, onFailure: failed('ends of keys') })
   const upkeep: Upkeep = new Upkeep({ keys, tenants, revocations, authenticator, clock, events, lookEveryMs: lookEveryMs(database) })
 
   return {
@@ -128,23 +132,26 @@ export function createIdentity(deps: IdentityDeps): Identity {
     wasGood: (presented, parts) => authenticator.wasGood(presented, parts),
     isMetricsToken: tokenCheck(options.metricsToken),
     issuers: () => [...keySets].map(([issuer, keySet]) => ({ issuer, ...keySet.state })),
+    keyEnds: () => ends.ends,
     forget: () => upkeep.forget(),
     async start() {
       await tenants.ensureOperator()
       await Promise.all([upkeep.start(), ...[...keySets.values()].map((keySet) => keySet.start())])
       news.hear(upkeep)
+      if (takesKeys(options)) ends.start()
     },
-    async makeFirstKey() {
-      if ((options.mode !== 'keys' && options.mode !== 'both') || (await keys.hasAdmin())) return null
-      return (await keys.create(firstKey(options), firstAct)).text
-    },
+    makeFirstKey: () => makeFirstKey(options, keys),
     async close() {
       news.close()
       for (const keySet of keySets.values()) keySet.close()
-      await upkeep.close()
+      await Promise.all([ends.close(), upkeep.close()])
       await audit.close()
     },
   }
+}
+
+function takesKeys({ mode }: IdentityOptions): boolean {
+  return mode === 'keys' || mode === 'both'
 }
 
 /** Compares in a time that tells nothing. */
@@ -192,6 +199,11 @@ function trustedIssuers({ options, clock, events, ...deps }: IdentityDeps, onKey
     issuers.set(issuer.issuer, { options: issuer, keys: keySet })
   }
   return { issuers, keySets }
+}
+
+async function makeFirstKey(options: IdentityOptions, keys: KeyStore): Promise<string | null> {
+  if (!takesKeys(options) || (await keys.hasAdmin())) return null
+  return (await keys.create(firstKey(options), firstAct)).text
 }
 
 function firstKey({ keys }: IdentityOptions) {
