@@ -24,7 +24,8 @@ import { Affinity } from './learning.ts'
 import { Loader, type LoaderEvents } from './loader.ts'
 import type { RunnerLeases } from './leases.ts'
 import { LoadPricing } from './load-pricing.ts'
-import type { FleetNode } from './node.ts'
+import { type FleetNode, unprobed } from './node.ts'
+import { watchCertificate } from './node-certificate.ts'
 import { NumCtxPolicy } from './num-ctx.ts'
 import { createOperations, type Operations, refuseCloud } from './operations/operations.ts'
 import type { FleetOptions, NodeOptions } from './options.ts'
@@ -152,19 +153,8 @@ export class Fleet {
       options,
       transport,
       breaker,
-      up: null,
-      downReason: null,
-      lastFailure: null,
-      draining: false,
-      version: null,
-      lastSeenMs: -Infinity,
-      probeMs: null,
-      upSinceMs: -Infinity,
-      models: new Map(),
-      modelsKnown: false,
-      loaded: new Map(),
-      loadedAtMs: -Infinity,
-      overloadedUntilMs: -Infinity,
+      certificate: watchCertificate(options, { clock, random }),
+      ...unprobed(),
     }
   }
 
@@ -274,6 +264,8 @@ export class Fleet {
     // A probe of a node that was taken out may still end.
     if (!this.#nodes.includes(node)) return
     const nowMs = this.#deps.clock.nowMs()
+    // It may be down because its certificate has ended, and back with another one.
+    if (change === 'up' || change === 'down') node.certificate?.look()
     if (change !== 'loaded') this.catalogue.invalidate()
     if (change === 'down' || change === 'replaced') {
       this.pools.forgetResidency(node)
@@ -312,6 +304,7 @@ export class Fleet {
     this.#nodes.splice(this.#nodes.indexOf(node), 1)
     this.catalogue.invalidate()
     this.pools.drop(node)
+    node.certificate?.stop()
     void node.transport.closeWhenIdle()
     this.#admission.wake()
   }
@@ -375,6 +368,7 @@ export class Fleet {
   async close(): Promise<void> {
     this.#sweep.stop()
     this.prober.stop()
+    for (const { certificate } of this.#nodes) certificate?.stop()
     await this.#deps.leases?.close()
     await Promise.all(this.#nodes.map((node) => node.transport.close()))
   }

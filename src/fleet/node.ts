@@ -3,6 +3,7 @@
  * else changes it. Health has three independent parts: reachability (`up`, by probes and refused connects), the breaker
  * (answers that failed), and the operator's will (`draining`).
  */
+import type { CertificateWatch } from '../base/certificate-watch.ts'
 import type { Breaker } from './breaker.ts'
 import type { NodeOptions } from './options.ts'
 import type { Transport } from './transport.ts'
@@ -41,6 +42,8 @@ export interface FleetNode {
   readonly options: NodeOptions
   readonly transport: Transport
   readonly breaker: Breaker
+  /** How long the certificate holds that it shows; null for one that is reached without TLS. */
+  readonly certificate: Pick<CertificateWatch, 'validity' | 'look' | 'stop'> | null
   /** Null until the first probe ends. */
   up: boolean | null
   /** Why it is down, one sentence; null when up. */
@@ -65,4 +68,23 @@ export interface FleetNode {
   loadedAtMs: number
   /** Monotonic ms until which an overloaded node (503 busy) is passed over while others can serve. */
   overloadedUntilMs: number
+}
+
+/** What is known of a node before its first probe. */
+export function unprobed(): Omit<FleetNode, 'name' | 'options' | 'transport' | 'breaker' | 'certificate'> {
+  return {
+    up: null,
+    downReason: null,
+    lastFailure: null,
+    draining: false,
+    version: null,
+    lastSeenMs: -Infinity,
+    probeMs: null,
+    upSinceMs: -Infinity,
+    models: new Map(),
+    modelsKnown: false,
+    loaded: new Map(),
+    loadedAtMs: -Infinity,
+    overloadedUntilMs: -Infinity,
+  }
 }

@@ -37,6 +37,7 @@ export function bareNode(
       () => breaker,
       () => 0.5,
     ),
+    certificate: null,
     up: true,
     downReason: null,
     lastFailure: null,

@@ -4,7 +4,7 @@ import { CorralError } from '../../src/core/errors.ts'
 import type { Waiter } from '../../src/fleet/waiting-line.ts'
 import { createBreaker } from '../../src/fleet/breaker.ts'
 import { type Catalogue, createCatalogue } from '../../src/fleet/catalogue.ts'
-import type { FleetNode } from '../../src/fleet/node.ts'
+import { type FleetNode, unprobed } from '../../src/fleet/node.ts'
 import { fleetOptions, type NodeOptions } from '../../src/fleet/options.ts'
 import { PoolTable } from '../../src/fleet/pool.ts'
 import { createTransport } from '../../src/fleet/transport.ts'
@@ -27,19 +27,9 @@ export function makeNode(given: NodeOptions): FleetNode {
       () => options.breaker,
       () => 0.5,
     ),
-    up: null,
-    downReason: null,
-    lastFailure: null,
-    draining: false,
+    certificate: null,
+    ...unprobed(),
     version: '0.30.0',
-    lastSeenMs: -Infinity,
-    probeMs: null,
-    upSinceMs: -Infinity,
-    models: new Map(),
-    modelsKnown: false,
-    loaded: new Map(),
-    loadedAtMs: -Infinity,
-    overloadedUntilMs: -Infinity,
   }
 }
 
