@@ -140,11 +140,11 @@ export async function createApp(deps: AppDeps): Promise<App> {
   })
   tracing.addMetrics(observer.metrics)
   const { database, watch } = watchStores({
-    database: deps.stores?.database ?? null,
-    redis: deps.stores?.redis ?? null,
-    issuers: () => identity?.issuers() ?? [],
+    stores: deps.stores ?? { database: null, redis: null },
+    identity: () => identity,
     metrics: observer.metrics,
     clock,
+    random,
   })
   const stores = deps.stores === undefined ? undefined : withDatabase(deps.stores, database)
   const fleet = new Fleet({

@@ -214,6 +214,13 @@ function showZeros({ families }: Metrics, node: string): void {
   wedges.at(node)
 }
 
+function fillCertificate({ families }: Metrics, name: string, { certificate }: FleetNode): void {
+  const validity = certificate?.validity ?? null
+  if (validity === null) return
+  families.nodeCertificateExpiry.at(name).value = validity.untilWallMs / 1_000
+  families.nodeCertificateLifetime.at(name).value = (validity.untilWallMs - validity.fromWallMs) / 1_000
+}
+
 /** Tells of each name that was there at one look and is not at the next. */
 class Removed {
   readonly #onRemoved: (name: string) => void
@@ -234,7 +241,7 @@ class Removed {
 export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock): void {
   const gauges = metrics.families
   const { nodeUp, nodeInFlight, nodeSlots, nodeDraining, circuitState, nodeSeen, queueDepth, slots } = gauges
-  const { modelLoaded, modelVram, modelExpiry, drift } = gauges
+  const { modelLoaded, modelVram, modelExpiry, drift, nodeCertificateExpiry, nodeCertificateLifetime } = gauges
   const all = [
     nodeUp,
     nodeInFlight,
@@ -248,6 +255,8 @@ export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock)
     modelVram,
     modelExpiry,
     drift,
+    nodeCertificateExpiry,
+    nodeCertificateLifetime,
   ]
   const fillNode = (node: FleetNode, nowMs: number): void => {
     const name = metrics.node.admit(node.name)
@@ -260,6 +269,7 @@ export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock)
     const state = node.breaker.state(nowMs)
     for (const each of breakerStates) circuitState.at(name, each).value = each === state ? 1 : 0
     if (node.lastSeenMs !== -Infinity) nodeSeen.at(name).value = (clock.wallMs() - (nowMs - node.lastSeenMs)) / 1_000
+    fillCertificate(metrics, name, node)
     for (const loaded of node.loaded.values()) {
       const model = metrics.model.admit(loaded.name)
       modelLoaded.at(name, model).value = 1

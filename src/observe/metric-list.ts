@@ -135,6 +135,8 @@ function stateFamilies() {
     modelLoaded: gauge('corral_node_model_loaded', 'Models in memory.', ['node', 'model']),
     modelVram: gauge('corral_node_model_vram_bytes', 'Graphics memory of a loaded model.', ['node', 'model']),
     modelExpiry: gauge('corral_node_model_expiry_timestamp_seconds', 'When a loaded model may be unloaded.', ['node', 'model']),
+    nodeCertificateExpiry: gauge('corral_node_certificate_expiry_timestamp_seconds', 'When the certificate of an https node ends.', node),
+    nodeCertificateLifetime: gauge('corral_node_certificate_lifetime_seconds', 'From the beginning of that certificate to its end.', node),
   }
 }
 
@@ -142,6 +144,12 @@ function stateFamilies() {
 function guardFamilies() {
   return {
     authentications: counter('corral_authentications_total', 'Decisions on credentials.', ['method', 'result']),
+    keysExpiring: gauge(
+      'corral_keys_expiring',
+      'API keys in use that end within 7 days and have no successor; those made for 14 days or less do not count.',
+      ['kind'],
+    ),
+    keyExpiry: gauge('corral_key_earliest_expiry_timestamp_seconds', 'When the first of such keys ends, however far away.', ['kind']),
     limited: counter('corral_limited_total', 'Requests turned away by a limit.', ['limit', 'scope']),
     usageDropped: counter('corral_usage_dropped_total', 'Usage records that were lost because the store was away for too long.'),
     cacheRequests: counter('corral_cache_requests_total', 'Requests by what the cache had to do with them.', ['kind', 'result']),
@@ -174,6 +182,14 @@ function storeFamilies() {
       bounds: bounds.overheadSeconds,
     }),
     queryFailures: counter('corral_db_failures_total', 'Transactions that failed because of the database.', ['reason']),
+    certificateExpiry: gauge(
+      'corral_dependency_certificate_expiry_timestamp_seconds',
+      'When the certificate of a database or Redis ends that is reached by TLS.',
+      ['dependency'],
+    ),
+    certificateLifetime: gauge('corral_dependency_certificate_lifetime_seconds', 'From the beginning of that certificate to its end.', [
+      'dependency',
+    ]),
     redisSeconds: histogram('corral_redis_command_seconds', 'Commands to Redis, those that came to nothing too.', {
       labels: ['command'],
       bounds: bounds.overheadSeconds,

@@ -1,25 +1,31 @@
-// Nodes behind https: an authority of their own, a header of their own, and why one is down whose certificate does not hold.
+// Nodes behind https: an authority of their own, a header of their own, why one is down whose certificate does not hold, and until when it does.
 
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 
 import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { createHerd } from '../../src/sim/herd.ts'
+import { nodeOptions } from '../../src/fleet/options.ts'
+import { tlsPeerOf } from '../../src/fleet/node-certificate.ts'
+import { sample, scrapeOf } from '../observe/fixtures.ts'
+import { certificate as shown, certificateFile, ended, long } from '../support/certificates.ts'
 import { type ListedNode, startApp, until } from '../support/gateway.ts'
 import { ask, chatBody, isComplete } from './ask.ts'
 
-const fileOf = (name: string): string => fileURLToPath(new URL(`../data/tls/${name}`, import.meta.url))
-const caFile = fileOf('ca.pem')
+const caFile = certificateFile('ca.pem')
 
 interface SecureNode {
   readonly url: string
   /** Requests as `method path`, each with the values of `X-Node-Key` that came with it. */
   readonly seen: { readonly what: string; readonly keys: readonly string[] }[]
+  /** From now on it shows this certificate to whoever connects. */
+  renew(certificate: string): void
 }
 
 /** A simulated node behind a server that shows `certificate`. */
@@ -37,7 +43,7 @@ async function startSecureNode(certificate: string): Promise<SecureNode> {
     inner.on('error', () => outgoing.destroy())
     incoming.pipe(inner)
   }
-  const server = createServer({ cert: readFileSync(fileOf(certificate)), key: readFileSync(fileOf('node-key.pem')) }, pass)
+  const server = createServer(shown(certificate), pass)
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
@@ -46,7 +52,8 @@ async function startSecureNode(certificate: string): Promise<SecureNode> {
     server.close()
     await herd.close()
   })
-  return { url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, seen }
+  const renew = (name: string): void => server.setSecureContext(shown(name))
+  return { url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, seen, renew }
 }
 
 async function openBefore(certificate: string, options: Omit<ListedNode, 'url' | 'name'>) {
@@ -55,7 +62,7 @@ async function openBefore(certificate: string, options: Omit<ListedNode, 'url' |
   const [seenByFleet] = app.fleet.nodes
   if (seenByFleet === undefined) throw new Error('one node')
   await until(() => seenByFleet.up === false || seenByFleet.modelsKnown, 'the node was probed')
-  return { node: seenByFleet, seen: node.seen, url }
+  return { app, node: seenByFleet, seen: node.seen, renew: node.renew, url }
 }
 
 describe('a node behind https', () => {
@@ -84,4 +91,52 @@ describe('a node behind https', () => {
     expect([reply.status, reply.text]).toEqual([503, expect.stringMatching(reason)])
     expect(seen).toEqual([])
   })
+
+  test('is measured by when its certificate ends and how long it lives', async () => {
+    const { app, node } = await openBefore('node.pem', { caFile })
+    const label = `{node="${node.name}"}`
+    const measured = async (): Promise<(number | null)[]> => {
+      const text = await scrapeOf(app.observer)
+      return ['expiry_timestamp_seconds', 'lifetime_seconds'].map((what) => sample(text, `corral_node_certificate_${what}${label}`))
+    }
+    await expect.poll(measured).toEqual([long.untilWallMs / 1_000, (long.untilWallMs - long.fromWallMs) / 1_000])
+    app.fleet.removeNode(node.name)
+    expect(await measured()).toEqual([null, null])
+  })
+
+  test('is down once its certificate has ended, which is measured, and back by itself with a renewed one', async () => {
+    const both = join(mkdtempSync(join(tmpdir(), 'corral-ca-')), 'both.pem')
+    writeFileSync(both, ['ca.pem', 'ended.pem'].map((name) => readFileSync(certificateFile(name), 'utf8')).join(''))
+    onTestFinished(() => rmSync(dirname(both), { recursive: true }))
+    const { app, node, renew } = await openBefore('ended.pem', { caFile: both })
+    expect([node.up, node.downReason]).toEqual([false, expect.stringContaining('CERT_HAS_EXPIRED')])
+    const ends = async () => sample(await scrapeOf(app.observer), `corral_node_certificate_expiry_timestamp_seconds{node="secure"}`)
+    await expect.poll(ends).toBe(ended.untilWallMs / 1_000)
+    renew('node.pem')
+    await until(() => node.up === true, 'the node is back')
+    await expect.poll(ends).toBe(long.untilWallMs / 1_000)
+  })
+})
+
+test('a node reached without TLS has no certificate', async () => {
+  const { app } = await startApp([{ url: 'http://127.0.0.1:1', name: 'plain' }])
+  expect(app.fleet.nodes[0]?.certificate).toBe(null)
+})
+
+test.each([
+  [{ url: 'http://10.0.0.1:11434' }, null],
+  [{ url: 'https://node.test' }, { host: 'node.test', port: 443, serverName: 'node.test' }],
+  [{ url: 'https://node.test:8443/ollama' }, { host: 'node.test', port: 8_443, serverName: 'node.test' }],
+  [{ url: 'https://10.0.0.1' }, { host: '10.0.0.1', port: 443, serverName: null }],
+  [{ url: 'https://[fd00::1]:8443' }, { host: 'fd00::1', port: 8_443, serverName: null }],
+  [
+    { url: 'https://10.0.0.1', headers: { Host: 'node.test:8443' } },
+    { host: '10.0.0.1', port: 443, serverName: 'node.test' },
+  ],
+  [
+    { url: 'https://node.test', headers: { host: 'not a host' } },
+    { host: 'node.test', port: 443, serverName: 'node.test' },
+  ],
+])('the certificate of %j is looked at where its requests go', (options, expected) => {
+  expect(tlsPeerOf(nodeOptions.parse(options))).toEqual(expected === null ? null : { ...expected, opening: 'tls' })
 })

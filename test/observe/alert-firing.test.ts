@@ -67,6 +67,19 @@ const flapping = (metric: string, labels: Readonly<Record<string, string>>): Ser
 /** Decisions on keys per minute. */
 const decided = (result: string, perMinute: number) => rising('corral_authentications_total', perMinute, { method: 'key', result })
 
+const day = 86_400
+/** The time that `cases` are looked at, seconds. */
+const lookedAt = 7_200
+
+/** A certificate that lives for `lifeDays` and ends `leftDays` after the look. */
+const certificate = (of: 'node' | 'dependency', { lifeDays, leftDays }: { lifeDays: number; leftDays: number }): Series[] => {
+  const labels = of === 'node' ? node : { dependency: 'redis' }
+  return [
+    steady(`corral_${of}_certificate_expiry_timestamp_seconds`, lookedAt + leftDays * day, labels),
+    steady(`corral_${of}_certificate_lifetime_seconds`, lifeDays * day, labels),
+  ]
+}
+
 const cases: Readonly<Record<string, Case>> = {
   CorralErrorBudgetBurnFast: {
     fires: requests({ ok: 90, node_error: 10 }),
@@ -162,6 +175,18 @@ const cases: Readonly<Record<string, Case>> = {
     fires: [steady('corral_build_info', 1, { version: '1' }), steady('corral_build_info', 1, { instance: 'b', version: '2' })],
     quiet: [steady('corral_build_info', 1, { version: '1' }), steady('corral_build_info', 1, { instance: 'b', version: '1' })],
   },
+  CorralCertificateExpiring: {
+    fires: certificate('node', { lifeDays: 90, leftDays: 6 }),
+    quiet: [...certificate('node', { lifeDays: 90, leftDays: 8 }), ...certificate('dependency', { lifeDays: 6, leftDays: 2 })],
+  },
+  CorralCertificateExpiringSoon: {
+    fires: certificate('dependency', { lifeDays: 365, leftDays: -1 }),
+    quiet: [...certificate('dependency', { lifeDays: 365, leftDays: 2 }), ...certificate('node', { lifeDays: 0.5, leftDays: 0.25 })],
+  },
+  CorralKeyExpiring: {
+    fires: [steady('corral_keys_expiring', 0, { kind: 'ed25519' }), steady('corral_keys_expiring', 2, { kind: 'secret' })],
+    quiet: [steady('corral_keys_expiring', 0, { kind: 'ed25519' }), steady('corral_keys_expiring', 0, { kind: 'secret' })],
+  },
   CorralUsageLost: { fires: [rising('corral_usage_dropped_total', 1)], quiet: [steady('corral_usage_dropped_total', 1)] },
   CorralLogLost: { fires: [rising('corral_log_dropped_total', 1)], quiet: [steady('corral_log_dropped_total', 1)] },
   CorralLabelOverflow: {
@@ -191,6 +216,11 @@ function disagreements(given: Readonly<Record<string, Case>>): string {
       ],
     })),
   )
+  return promtoolSays(tests)
+}
+
+/** What promtool says to these tests of the rules; empty when all hold. */
+function promtoolSays(tests: readonly object[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'corral-alerts-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   writeFileSync(join(folder, 'alerts.yaml'), renderRules())
@@ -217,6 +247,31 @@ test.runIf(hasPromtool)('each alert fires for its cause, and not for what is nea
 test.runIf(hasPromtool)('a case can fail', () => {
   const [name = '', given = { fires: [], quiet: [] }] = Object.entries(cases)[0] ?? []
   expect(disagreements({ [name]: { ...given, quiet: given.fires } })).toMatch(/exp: nil\s+got: \{\} 1/)
+})
+
+test.runIf(hasPromtool)('a summary says whose certificate ends, and how much of it is left', () => {
+  const summaryOf = (of: 'node' | 'dependency', summary: string) => ({
+    interval: '1m',
+    input_series: certificate(of, { lifeDays: 90, leftDays: 1.5 }),
+    alert_rule_test: [
+      {
+        eval_time: '2h',
+        alertname: 'CorralCertificateExpiring',
+        exp_alerts: [
+          {
+            exp_labels: { severity: 'ticket', job: 'corral', ...(of === 'node' ? node : { dependency: 'redis' }) },
+            exp_annotations: {
+              summary,
+              runbook_url: 'docs/runbooks/CorralCertificateExpiring.md',
+              dashboard: '/d/corral-runtime',
+            },
+          },
+        ],
+      },
+    ],
+  })
+  const say = (name: string): string => `the certificate of ${name} holds for 1d 12h 0m 0s more`
+  expect(promtoolSays([summaryOf('node', say('n1')), summaryOf('dependency', say('redis'))])).toBe('')
 })
 
 test('every expression names metrics and labels that there are', () => {

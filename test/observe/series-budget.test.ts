@@ -16,6 +16,7 @@ import { outcomeLabels } from '../../src/observe/outcome.ts'
 import { routes } from '../../src/wire/routes.ts'
 import { inventory } from '../identity/route-inventory.ts'
 import { listFiles, readSource } from '../source-tree.ts'
+import { long } from '../support/certificates.ts'
 import { ended, facts, makeObserver, sample, scrapeOf, triedOn } from './fixtures.ts'
 import { giveModel, makeFleet, makeNode } from './fleet-fixture.ts'
 import { parseScrape } from './scrape.ts'
@@ -71,6 +72,10 @@ const closed: Readonly<Record<string, readonly string[]>> = {
   'redisCalls.result': ['answered', 'skipped', 'data-error'],
   'redisSeconds.command': ['get', 'set', 'del', 'mget', 'evalsha', 'script', 'publish', 'ping'],
   'dependencyUp.dependency': ['database', 'redis', 'issuers'],
+  'certificateExpiry.dependency': ['database', 'redis'],
+  'certificateLifetime.dependency': ['database', 'redis'],
+  'keysExpiring.kind': ['secret', 'ed25519'],
+  'keyExpiry.kind': ['secret', 'ed25519'],
   'poolConnections.state': ['used', 'idle', 'waiting'],
   'querySeconds.query': [...transactions, 'other'],
   'queryFailures.reason': ['store_unavailable', 'store_timeout'],
@@ -159,13 +164,14 @@ function useNode(observer: Observer, node: string): void {
 // prettier-ignore
 const filledAtScrape = new Set([
   'nodeUp', 'nodeInFlight', 'nodeSlots', 'nodeDraining', 'circuitState', 'nodeSeen', 'queueDepth', 'slots',
-  'drift', 'modelLoaded', 'modelVram', 'modelExpiry', 'overflow',
+  'drift', 'modelLoaded', 'modelVram', 'modelExpiry', 'nodeCertificateExpiry', 'nodeCertificateLifetime', 'overflow',
 ])
 
 /** An observer to which everything happened, over a fleet whose nodes hold these models. */
 function afterEverything(options: unknown = {}): Observer {
   const { observer } = makeObserver(options, true)
-  const fleetNodes = nodes.map((name) => makeNode({ url: `http://${name}`, headers: {} }))
+  const certificate = { validity: long, look: () => undefined, stop: () => undefined }
+  const fleetNodes = nodes.map((name) => ({ ...makeNode({ url: `http://${name}`, headers: {} }), certificate }))
   addFleetGauges(observer.metrics, makeFleet(fleetNodes), systemClock)
   for (const [index, model] of models.entries()) {
     const at = index % nodes.length

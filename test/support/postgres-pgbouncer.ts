@@ -15,7 +15,8 @@ export interface TestPgbouncer {
   remove(): Promise<void>
 }
 
-export async function startPgbouncer(postgres: TestPostgres): Promise<TestPgbouncer> {
+/** `settings`: further lines of its file. */
+export async function startPgbouncer(postgres: TestPostgres, settings: Readonly<Record<string, string>> = {}): Promise<TestPgbouncer> {
   const folder = serverFolder('pgbouncer')
   const port = await freePort()
   const users = join(folder, 'users.txt')
@@ -36,7 +37,9 @@ pool_mode = transaction
 default_pool_size = ${poolSize}
 max_client_conn = 2000
 server_login_retry = 0.1
-`,
+${Object.entries(settings)
+  .map(([key, value]) => `${key} = ${value}\n`)
+  .join('')}`,
   )
   let child: ChildProcess | null = null
   const start = async (): Promise<void> => {

@@ -1,6 +1,7 @@
 /** Alerts on causes: what an operator must mend, whether or not users feel it yet. */
 import { failedAttempts, validAttempts } from '../service-level.ts'
 import { type Alert, hour, minute, type Span } from './alert.ts'
+import { expiryAlerts } from './expiry.ts'
 
 /** All of them. */
 export function causeAlerts(span: Span): Alert[] {
@@ -11,6 +12,7 @@ export function causeAlerts(span: Span): Alert[] {
     ...documentAlerts(span),
     ...processAlerts(span),
     ...dependencyAlerts(span),
+    ...expiryAlerts(),
     ...lossAlerts(span),
   ]
 }

@@ -11,12 +11,14 @@ const authentications = 'corral_authentications_total'
 export const runtime: DashboardHead = {
   uid: 'corral-runtime',
   title: 'Corral / Runtime and dependencies',
-  description: 'Processor, memory, event loop, Redis, logs and scrapes of every replica.',
+  description: 'Processor, memory, event loop, Redis, what ends, logs and scrapes of every replica.',
   panels: [
     row('Process'),
     ...processPanels(),
     row('Dependencies'),
     ...dependencies(),
+    row('What ends'),
+    ...endings(),
     row('Caches and refusals'),
     ...refusals(),
     row('Watching itself'),
@@ -104,6 +106,32 @@ function dependencies(): Panel[] {
     p95('command', 'corral_redis_command_seconds', {
       title: 'Commands to Redis p95',
       description: 'By command. Past `redis.commandTimeoutMs` Corral goes on without it.',
+    }),
+  ]
+}
+
+function endings(): Panel[] {
+  const left = (label: string, metric: string) => ({ expr: `min by (${label}) (${pick(metric)}) - time()`, legend: `{{${label}}}` })
+  return [
+    lines({
+      title: 'Certificates, time left',
+      description: 'Of https nodes, and of a database and Redis behind TLS. It rises when one is renewed; at 0 it has ended.',
+      queries: [
+        left('node', 'corral_node_certificate_expiry_timestamp_seconds'),
+        left('dependency', 'corral_dependency_certificate_expiry_timestamp_seconds'),
+      ],
+      unit: 's',
+    }),
+    lines({
+      title: 'API keys that end within 7 days',
+      description: 'By kind, of all tenants: those in use without a successor, made for more than 14 days. `corral keys ls` names them.',
+      queries: [{ expr: `max by (kind) (${pick('corral_keys_expiring')})`, legend: '{{kind}}' }],
+    }),
+    lines({
+      title: 'The next API key to end, time left',
+      description: 'By kind, of the same keys, however far away.',
+      queries: [left('kind', 'corral_key_earliest_expiry_timestamp_seconds')],
+      unit: 's',
     }),
   ]
 }
