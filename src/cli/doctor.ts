@@ -3,10 +3,12 @@ import { createServer } from 'node:net'
 
 import { z } from 'zod'
 
+import { systemClock } from '../base/clock.ts'
 import { isLoopback } from '../base/loopback.ts'
 import { dataFolder } from '../config/data-folder.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { urlOf } from './banner.ts'
+import { certificateFinding, renewHint } from './doctor-certificates.ts'
 import { vectorFindings } from './doctor-collections.ts'
 import { contextFinding, dependencyFindings, diskFinding, streamFinding } from './doctor-running.ts'
 import { exitCodes } from './exit-code.ts'
@@ -88,6 +90,7 @@ function filesFinding({ http }: Config): Finding {
 
 /** What to try for a node that does not answer, by how it fails. */
 export function reachHint(url: string, reason: string): string {
+  if (reason.includes('CERT_HAS_EXPIRED')) return renewHint
   if (/certificate|CERT_/.test(reason)) return 'name the authority that signed its certificate: caFile of the node under fleet.nodes'
   if (/answered (401|403)/.test(reason))
     return 'it wants a credential: headers of the node under fleet.nodes, best from a file (authorizationFile)'
@@ -199,6 +202,7 @@ async function examine(options: DoctorOptions): Promise<{ findings: Finding[]; i
     ...(await runningFindings(config, options.url)),
     ...reports.map(reachFinding),
     ...(await loopFindings(reports)),
+    ...reports.flatMap((report) => certificateFinding(report, systemClock.wallMs())),
     ...clockFindings(reports),
     ...driftFindings(reports),
   ]

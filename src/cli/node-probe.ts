@@ -1,7 +1,9 @@
 /** Looks at one node directly, without a gateway: for `check` and `doctor`. Uses the same transport as the gateway. */
 import { z } from 'zod'
 
+import { readValidity, type Validity } from '../base/certificate.ts'
 import { systemClock } from '../base/clock.ts'
+import { tlsPeerOf } from '../fleet/node-certificate.ts'
 import type { FleetOptions, NodeOptions } from '../fleet/options.ts'
 import { createTransport, type Transport, type WholeResponse } from '../fleet/transport.ts'
 import { maskUrl } from '../config/show.ts'
@@ -18,6 +20,8 @@ export interface NodeReport {
   readonly tookMs: number
   /** The node's clock minus ours, from its Date header; null when it sends none. */
   readonly clockAheadMs: number | null
+  /** How long its certificate holds, also one that cannot be trusted; null without TLS. */
+  readonly certificate: Validity | null
 }
 
 const versionAnswer = z.object({ version: z.string() })
@@ -27,7 +31,8 @@ const modelsBytesMax = 16 * 1_048_576
 /** Asks a node for its version and its models. */
 export async function probeNode(node: NodeOptions, fleet: FleetOptions): Promise<NodeReport> {
   const name = node.name ?? new URL(node.url).host
-  const base = { name, url: maskUrl(node.url), version: null, models: {}, clockAheadMs: null }
+  const certificate = await certificateOf(node, fleet)
+  const base = { name, url: maskUrl(node.url), version: null, models: {}, clockAheadMs: null, certificate }
   const startedMs = systemClock.nowMs()
   let transport: Transport | null = null
   try {
@@ -45,6 +50,12 @@ export async function probeNode(node: NodeOptions, fleet: FleetOptions): Promise
   } finally {
     await transport?.close()
   }
+}
+
+/** Null without TLS, and where there is no handshake: why not is found by what is asked after it. */
+async function certificateOf(node: NodeOptions, { connectTimeoutMs }: FleetOptions): Promise<Validity | null> {
+  const peer = tlsPeerOf(node)
+  return peer === null ? null : readValidity(peer, { clock: systemClock, timeoutMs: connectTimeoutMs }).catch(() => null)
 }
 
 async function get(transport: Transport, path: string, timeoutMs: number): Promise<WholeResponse> {

@@ -1,10 +1,13 @@
 /** `check` and `doctor`: the nodes looked at without a gateway. */
+import { createServer as createSecureServer } from 'node:https'
 import { createServer } from 'node:net'
 
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 
 import { driftFindings, loopFindings, reachHint } from '../../src/cli/doctor.ts'
+import { certificateFinding } from '../../src/cli/doctor-certificates.ts'
 import type { NodeReport } from '../../src/cli/node-probe.ts'
+import { certificate, certificateFile } from '../support/certificates.ts'
 import { startGateway } from '../support/gateway.ts'
 import { corral } from './corral.ts'
 import { closedUrl, portOf, startOllama } from './ollama.ts'
@@ -102,6 +105,7 @@ test('doctor reports every problem of a configuration and is 2', async () => {
 
 test.each([
   ['https://a', 'self-signed certificate (DEPTH_ZERO_SELF_SIGNED_CERT)', /caFile/],
+  ['https://a', 'certificate has expired (CERT_HAS_EXPIRED)', /^renew it/],
   ['https://a', 'GET /api/version answered 401', /authorizationFile/],
   ['http://a', 'GET /api/version answered 404', /something else listens there/],
   ['http://127.0.0.1:1', 'connection refused', /ollama serve/],
@@ -113,7 +117,17 @@ test.each([
 
 test('equal digests are no drift', () => {
   const report = (name: string, digest: string): NodeReport => {
-    return { name, url: '', reachable: true, reason: null, version: '1', models: { m: digest }, tookMs: 1, clockAheadMs: 0 }
+    return {
+      name,
+      url: '',
+      reachable: true,
+      reason: null,
+      version: '1',
+      models: { m: digest },
+      tookMs: 1,
+      clockAheadMs: 0,
+      certificate: null,
+    }
   }
   expect(driftFindings([report('a', '1'), report('b', '1')])).toEqual([])
   expect(driftFindings([report('a', '1'), report('b', '2')]).map(({ check }) => check)).toEqual(['drift'])
@@ -128,4 +142,53 @@ test('doctor finds a node that is a Corral itself, and none where Ollama answers
     { name: 'away', url: gateway.url, reachable: false },
   ])
   expect(found).toEqual([expect.objectContaining({ check: 'loop self', status: 'fail', hint: expect.stringContaining('OLLAMA_HOST') })])
+})
+
+/** A simulated node's answers over TLS; its URL. */
+async function secureNode(certificateName: string): Promise<string> {
+  const server = createSecureServer(certificate(certificateName), (incoming, outgoing) => {
+    outgoing.end(JSON.stringify(incoming.url === '/api/version' ? { version: '0.33.0' } : { models: [] }))
+  })
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  onTestFinished(() => void server.close())
+  return `https://127.0.0.1:${portOf(server)}`
+}
+
+test('doctor tells of https nodes until when their certificates hold', async () => {
+  const [good, bad] = [await secureNode('node.pem'), await secureNode('ended.pem')]
+  const nodes = [
+    { url: good, name: 'good', caFile: certificateFile('ca.pem') },
+    { url: bad, name: 'bad', caFile: certificateFile('ended.pem') },
+    { url: (await startOllama()).url, name: 'plain' },
+  ]
+  const { code, stdout } = await corral(['doctor', '--port', '0', '--set', `fleet.nodes=${JSON.stringify(nodes)}`, '--json'])
+  expect(code).toBe(1)
+  const findings: { check: string }[] = JSON.parse(stdout)
+  expect(findings.filter(({ check }) => check.startsWith('certificate'))).toEqual([
+    { check: 'certificate good', status: 'ok', detail: expect.stringMatching(/^holds until 2120-01-01 00:00 UTC, \d+ d more$/) },
+    {
+      check: 'certificate bad',
+      status: 'fail',
+      detail: expect.stringMatching(/^ended at 2021-01-01 00:00 UTC, \d+ d ago$/),
+      hint: expect.stringContaining('renew it'),
+    },
+  ])
+  expect(findings.find(({ check }) => check === 'node bad')).toMatchObject({ status: 'fail', hint: expect.stringContaining('renew it') })
+})
+
+test.each([
+  [90, 8 * 24, 'ok', 'holds until 2026-12-01 00:00 UTC, 8 d more'],
+  [90, 6 * 24, 'warn', 'holds until 2026-12-01 00:00 UTC, 6 d more'],
+  [0.5, 5, 'ok', 'holds until 2026-12-01 00:00 UTC, 5 h more'],
+  [0.5, 2, 'warn', 'holds until 2026-12-01 00:00 UTC, 2 h more'],
+  [90, 0, 'fail', 'ended at 2026-12-01 00:00 UTC, 0 h ago'],
+])('a certificate made for %d days with %d hours left is %s', (lifeDays, leftHours, status, detail) => {
+  const untilWallMs = Date.UTC(2026, 11, 1)
+  const report = { name: 'a', certificate: { fromWallMs: untilWallMs - lifeDays * 86_400_000, untilWallMs } }
+  const found = certificateFinding(report, untilWallMs - leftHours * 3_600_000)
+  expect(found).toEqual([
+    { check: 'certificate a', status, detail, ...(status === 'ok' ? {} : { hint: expect.stringContaining('renew it') }) },
+  ])
 })
