@@ -1,15 +1,17 @@
 /**
  * How well searches find, on the embedded store and on Postgres: public sets (`--data PATH`, read in `PATH/retrieval`), every document one
- * chunk in a collection that is set to `auto`, nDCG@10 and R@100 over judged queries by words; with `--vectors FILE` (see
- * `harness/retrieval-legs.ts`) also of the vectors, of both fused at the default weight and at weights learned on half of the queries, and of
- * reciprocal ranks beside. Exact terms (test/data/exact-terms): the one passage with an identifier comes first, before its next of kin.
- * Injection: no passage of the public sets is suspected to command a model. `--only` takes a store's name, a set's, `exact-terms` or `injection`.
+ * chunk in a collection that is set to `auto`, nDCG@10 and R@100 over judged queries by words; with `--vectors FILE` or `--ollama URL
+ * --embed-model NAME` (see `harness/bench-vectors.ts`) also of the vectors, of both fused at the default weight and at weights learned on half
+ * of the queries, and of reciprocal ranks beside. Exact terms (test/data/exact-terms): the one passage with an identifier comes first, before
+ * its next of kin. Injection: no passage of the public sets is suspected to command a model. `--only` takes a store's name, a set's,
+ * `exact-terms` or `injection`.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 
 import { hasPostgres } from '../test/support/postgres.ts'
+import { type BenchVectors, hasVectors, setForMiniLm, withVectors } from './harness/bench-vectors.ts'
 import { exactTermFiles, exactTermsFolder } from './harness/retrieval-exact-terms.ts'
 import { agreementBars, byDefault, type Figures, hybridFigures, idsOf, keywordFigures, setNames } from './harness/retrieval-figures.ts'
 import { BenchCollection, type BenchStore, openBenchStore } from './harness/retrieval-index.ts'
@@ -21,6 +23,11 @@ import { atLeast, type Bar, benchResult, type BenchOptions, type BenchResult } f
 const stores: readonly BenchStore[] = ['embedded', 'postgres']
 const quickQueries = 50
 
+interface StoreOptions extends BenchOptions {
+  /** Null: words only. */
+  readonly vectors: BenchVectors | null
+}
+
 /** Rankings found so far are added to `rankings`. */
 interface Measurement {
   readonly collection: BenchCollection
@@ -30,18 +37,18 @@ interface Measurement {
 
 async function measureSet(
   { collection, name, rankings }: Measurement,
-  { isQuick, vectorsPath, dataPath }: BenchOptions & { readonly dataPath: string },
+  { dataPath, vectors, ...options }: StoreOptions & { readonly dataPath: string },
 ): Promise<Figures> {
-  const queriesMax = isQuick ? quickQueries : Number.POSITIVE_INFINITY
-  const queries = await askSet(collection, await readSet(dataPath, name), { dataPath, vectorsPath, queriesMax })
+  const queriesMax = options.isQuick ? quickQueries : Number.POSITIVE_INFINITY
+  const queries = await askSet(collection, await readSet(dataPath, name), { vectors, queriesMax })
   for (const query of queries) {
     rankings.set(`${name} words ${query.id}`, idsOf(query.legs.keyword))
-    if (vectorsPath !== undefined) rankings.set(`${name} hybrid ${query.id}`, idsOf(byDefault(query)))
+    if (vectors !== null) rankings.set(`${name} hybrid ${query.id}`, idsOf(byDefault(query)))
   }
   const words = keywordFigures(name, queries)
-  if (vectorsPath === undefined) return words
+  if (vectors === null) return words
   const hybrid = hybridFigures(name, queries)
-  return { bars: [...words.bars, ...hybrid.bars], data: { ...words.data, ...hybrid.data } }
+  return { bars: [...words.bars, ...setForMiniLm(hybrid.bars, options)], data: { ...words.data, ...hybrid.data } }
 }
 
 const exactQuery = z.object({ id: z.string(), text: z.string(), answer: z.string() })
@@ -66,7 +73,7 @@ interface StoreOutcome {
   readonly rankings: ReadonlyMap<string, readonly string[]>
 }
 
-async function measureStore(kind: BenchStore, options: BenchOptions): Promise<StoreOutcome> {
+async function measureStore(kind: BenchStore, options: StoreOptions): Promise<StoreOutcome> {
   const { dataPath, only, log } = options
   const store = await openBenchStore(kind)
   const bars: Bar[] = []
@@ -101,13 +108,20 @@ async function heldBar(dataPath: string): Promise<Bar> {
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const { dataPath, only } = options
   const kinds = stores.filter((kind) => (stores.some((one) => one === only) ? kind === only : kind === 'embedded' || hasPostgres()))
-  const outcomes: StoreOutcome[] = []
-  for (const kind of kinds) outcomes.push(await measureStore(kind, options))
+  const data: Record<string, unknown> = {}
+  const measureAll = async (vectors: BenchVectors | null): Promise<StoreOutcome[]> => {
+    if (vectors !== null) data['embedder'] = vectors.embedder.model
+    const outcomes: StoreOutcome[] = []
+    for (const kind of kinds) outcomes.push(await measureStore(kind, { ...options, vectors }))
+    return outcomes
+  }
+  const needsVectors = dataPath !== undefined && hasVectors(options)
+  const outcomes = await (needsVectors ? withVectors(options, measureAll) : measureAll(null))
   const bars = outcomes.flatMap((outcome) => outcome.bars)
   const [first, second] = outcomes
   if (first !== undefined && second !== undefined && first.rankings.size > 0) bars.push(...agreementBars(first.rankings, second.rankings))
   if (dataPath !== undefined && 'exact-terms'.includes(only)) bars.push(await heldBar(dataPath))
-  const data: Record<string, unknown> = Object.fromEntries(kinds.map((kind, at) => [kind, outcomes[at]?.data]))
+  for (const [at, kind] of kinds.entries()) data[kind] = outcomes[at]?.data
   if (dataPath !== undefined && 'injection'.includes(only)) {
     const injection = await measureInjection(dataPath)
     bars.push(...injection.bars)

@@ -1,14 +1,21 @@
 /**
- * `npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target bare] [--only TEXT] [--minutes N] [--data PATH] [--vectors FILE] [--portkey PATH]`: runs benches one after another. Standard output holds
- * the result alone (a table, or one JSON document per run under `--json`); progress goes to standard error. Exit
- * code 1 when a bar does not hold, unless `--no-fail`; 2 for a wrong call.
+ * `npm run bench -- NAME... [options]`: runs benches one after another; `usage` below says what may be given. Standard output holds the result
+ * alone (a table, or one JSON document per run under `--json`); progress goes to standard error. Exit code 1 when a bar does not hold, unless
+ * `--no-fail`; 2 for a wrong call; 3 when what it names is not there or not what it must be (a server, a model, a file of vectors).
  */
 import { parseArgs } from 'node:util'
+import { z } from 'zod'
 
+import { CannotRun } from './harness/cannot-run.ts'
+import type { OllamaChoice } from './harness/embedding-source.ts'
 import type { BenchOptions, BenchResult } from './harness/result.ts'
 import { renderResult } from './harness/render.ts'
 
 type Bench = (options: BenchOptions) => Promise<BenchResult>
+
+/** Those that measure with real vectors, and those of them that keep them. */
+const withVectors = ['retrieval', 'search-speed', 'tune', 'citations', 'chunking']
+const keepVectors = withVectors.slice(0, 3)
 
 /** Each bench is loaded when it is asked for. */
 const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
@@ -48,6 +55,25 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   uptime: () => import('./uptime.ts'),
 }
 
+const usage = `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N] [--data PATH]
+       [--vectors FILE] [--ollama URL --embed-model NAME] [--portkey PATH]
+
+  --quick        shorter and smaller: shows that the bench works, not that a bar holds
+  --json         the figures as JSON
+  --no-fail      ends with 0 also where a bar does not hold
+  --target bare  measures the plain proxy in the gateway's place
+  --only TEXT    scenarios, stores or sets whose name holds TEXT
+  --minutes N    length of a run that has one
+  --data PATH    the folder of public test data
+  --vectors FILE keeps real vectors in files whose names begin so: ${keepVectors.join(', ')}
+  --ollama URL --embed-model NAME
+                 a real Ollama makes the vectors of ${withVectors.join(', ')}
+                 with this model; else MiniLM does, from PATH/../models, behind a simulated node. Bars that were set with
+                 MiniLM then print their figure and hold nothing
+  --portkey PATH where @portkey-ai/gateway is installed, to compare with it
+
+benches: ${Object.keys(benches).join(' ')}, or all`
+
 interface Call {
   readonly names: readonly string[]
   readonly isQuick: boolean
@@ -58,7 +84,13 @@ interface Call {
   readonly minutes: number | undefined
   readonly dataPath: string | undefined
   readonly vectorsPath: string | undefined
+  readonly ollama: OllamaChoice | undefined
   readonly portkeyPath: string | undefined
+}
+
+/** Undefined for one without the other, or no address. */
+function readOllama(url: string, model: string): OllamaChoice | undefined {
+  return model !== '' && z.url({ protocol: /^https?$/ }).safeParse(url).success ? { url, model } : undefined
 }
 
 function readCall(): Call | undefined {
@@ -73,6 +105,8 @@ function readCall(): Call | undefined {
       minutes: { type: 'string' },
       data: { type: 'string' },
       vectors: { type: 'string' },
+      ollama: { type: 'string', default: '' },
+      'embed-model': { type: 'string', default: '' },
       portkey: { type: 'string' },
     },
   })
@@ -82,6 +116,9 @@ function readCall(): Call | undefined {
   if (target !== 'corral' && target !== 'bare') return undefined
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
   if (minutes !== undefined && !(minutes > 0)) return undefined
+  const { ollama: url, 'embed-model': model } = values
+  const ollama = readOllama(url, model)
+  if (ollama === undefined && url + model !== '') return undefined
   const { data: dataPath, vectors: vectorsPath, portkey: portkeyPath } = values
   return {
     names,
@@ -90,6 +127,7 @@ function readCall(): Call | undefined {
     minutes,
     dataPath,
     vectorsPath,
+    ollama,
     portkeyPath,
     isQuick: values.quick ?? false,
     isJson: values.json ?? false,
@@ -111,9 +149,7 @@ async function runBench(name: string, call: Call): Promise<BenchResult> {
 async function main(): Promise<number> {
   const call = readCall()
   if (call === undefined) {
-    say(
-      `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N] [--data PATH] [--vectors FILE] [--portkey PATH]\nbenches: ${Object.keys(benches).join(' ')}, or all`,
-    )
+    say(usage)
     return 2
   }
   const results: BenchResult[] = []
@@ -127,4 +163,10 @@ async function main(): Promise<number> {
   return isGood || call.mayFail ? 0 : 1
 }
 
-process.exitCode = await main()
+try {
+  process.exitCode = await main()
+} catch (error) {
+  if (!(error instanceof CannotRun)) throw error
+  say(error.message)
+  process.exitCode = 3
+}

@@ -1,8 +1,8 @@
 /**
  * How fast and how exact searches are in a large collection: 100,000 chunks of 384 dimensions on Postgres, 20,000 on the embedded store, one
  * search after another in this process, warm, with the query's vector at hand as from the cache. Texts and vectors are real
- * (`harness/search-vectors.ts`); `--vectors FILE` names the file of vectors, made beforehand, and fewer chunks are measured where it holds
- * fewer. Recall is against comparing with every vector by hand, exactness of the keyword leg against scoring every text by hand.
+ * (`harness/search-vectors.ts`): of MiniLM, from `--vectors FILE`, made beforehand, and fewer chunks are measured where it holds fewer; or of a
+ * model of a real Ollama (`--ollama URL --embed-model NAME`), with its own dimension. Recall is against comparing with every vector by hand, exactness of the keyword leg against scoring every text by hand.
  */
 import { systemClock } from '../src/base/clock.ts'
 import { MeasuredCost } from '../src/search/measured-cost.ts'
@@ -11,6 +11,7 @@ import { searchVectors } from '../src/search/vector.ts'
 import type { Database } from '../src/store/database.ts'
 import { scoredByHand } from '../test/search/keyword-corpus.ts'
 import { hasPostgres } from '../test/support/postgres.ts'
+import { hasVectors, setForMiniLm } from './harness/bench-vectors.ts'
 import { type BenchStore, openBenchStore } from './harness/retrieval-index.ts'
 import { mean } from './harness/retrieval-sets.ts'
 import { atLeast, atMost, type Bar, benchResult, type BenchOptions, type BenchResult, rounded } from './harness/result.ts'
@@ -27,7 +28,7 @@ import {
   sharedShare,
   tenant,
 } from './harness/search-corpus.ts'
-import { readVectors, searchQueries, searchTexts } from './harness/search-vectors.ts'
+import { type Asked, readSearchVectors } from './harness/search-vectors.ts'
 
 const sizes = { postgres: 100_000, embedded: 20_000 } as const
 const quickSize = 2_000
@@ -35,11 +36,6 @@ const queryCount = 300
 const warmUps = 60
 const recallQueries = 60
 const handQueries = 4
-
-interface Asked {
-  readonly text: string
-  readonly vector: Float32Array
-}
 
 function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b)
@@ -51,8 +47,14 @@ interface Part {
   readonly data: Record<string, unknown>
 }
 
-async function measureSpeed(database: Database, kind: BenchStore, asked: readonly Asked[]): Promise<Part> {
-  const find = searcher(database, new Map(asked.map(({ text, vector }) => [text, vector])))
+interface Measured {
+  readonly asked: readonly Asked[]
+  readonly corpus: SearchCorpus
+}
+
+async function measureSpeed(database: Database, kind: BenchStore, { asked, corpus }: Measured): Promise<Part> {
+  const vectorOf = new Map(asked.map(({ text, vector }) => [text, vector]))
+  const find = searcher(database, { vectorOf, digest: corpus.embedder.digest })
   for (const { text } of asked.slice(0, warmUps)) await find(text)
   const times: Record<string, number[]> = { total: [], keyword: [], vector: [], fuse: [], filtered: [] }
   for (const [at, { text }] of asked.entries()) {
@@ -77,21 +79,13 @@ async function measureSpeed(database: Database, kind: BenchStore, asked: readonl
 }
 
 /** Told at once: what follows compares by hand and takes minutes. */
-async function speedTold(
-  database: Database,
-  kind: BenchStore,
-  { asked, log }: { asked: readonly Asked[]; log: BenchOptions['log'] },
-): Promise<Part> {
-  const part = await measureSpeed(database, kind, asked)
+async function speedTold(database: Database, kind: BenchStore, { log, ...measured }: Measured & Pick<BenchOptions, 'log'>): Promise<Part> {
+  const part = await measureSpeed(database, kind, measured)
   log(`${kind}: ${JSON.stringify(part.data)}`)
   return part
 }
 
-async function measureRecall(
-  database: Database,
-  kind: BenchStore,
-  { asked, corpus }: { asked: readonly Asked[]; corpus: SearchCorpus },
-): Promise<Part> {
+async function measureRecall(database: Database, kind: BenchStore, { asked, corpus }: Measured): Promise<Part> {
   const set = await liveSet(database)
   const deps = { store: database.kind, costs: new MeasuredCost(), clock: systemClock }
   const whole: number[] = []
@@ -116,11 +110,7 @@ async function measureRecall(
   }
 }
 
-async function measureExactness(
-  database: Database,
-  kind: BenchStore,
-  { asked, corpus }: { asked: readonly Asked[]; corpus: SearchCorpus },
-): Promise<Part> {
+async function measureExactness(database: Database, kind: BenchStore, { asked, corpus }: Measured): Promise<Part> {
   const texts = new Map(corpus.texts.map((text, number) => [number, text]))
   const shares: number[] = []
   for (const { text } of asked.slice(0, handQueries)) {
@@ -134,11 +124,8 @@ async function measureExactness(
   return { bars: [atLeast(`${kind}: words, exactness of the first ten`, rounded(mean(shares)), 0.99)], data: {} }
 }
 
-async function measureStore(
-  kind: BenchStore,
-  corpus: SearchCorpus,
-  { asked, log }: { asked: readonly Asked[]; log: BenchOptions['log'] },
-): Promise<Part> {
+async function measureStore(kind: BenchStore, { asked, corpus, ...options }: Measured & BenchOptions): Promise<Part> {
+  const { log } = options
   const store = await openBenchStore(kind)
   try {
     const { database } = store
@@ -149,39 +136,38 @@ async function measureStore(
     await buildDueIndex(database)
     const indexMs = systemClock.nowMs() - filledMs
     log(`${kind}: index in ${Math.round(indexMs / 1_000)} s`)
-    const parts = [
-      await speedTold(database, kind, { asked, log }),
-      await measureRecall(database, kind, { asked, corpus }),
-      await measureExactness(database, kind, { asked, corpus }),
-    ]
+    const speed = await speedTold(database, kind, { asked, corpus, log })
+    const recall = await measureRecall(database, kind, { asked, corpus })
+    const exactness = await measureExactness(database, kind, { asked, corpus })
     const data = {
+      embedder: corpus.embedder.model,
+      dimensions: corpus.vectors[0]?.length ?? 0,
       chunks: corpus.vectors.length,
       writeMs: Math.round(filledMs - startedMs),
       indexMs: Math.round(indexMs),
-      ...parts[0]?.data,
+      ...speed.data,
     }
-    return { bars: parts.flatMap(({ bars }) => bars), data: { [kind]: data } }
+    return { bars: [...setForMiniLm([...speed.bars, ...recall.bars], options), ...exactness.bars], data: { [kind]: data } }
   } finally {
     await store.close()
   }
 }
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
-  const { dataPath, vectorsPath, only, isQuick, log } = options
-  if (dataPath === undefined || vectorsPath === undefined) {
-    log('needs --data PATH and --vectors FILE (made by bench/harness/search-vectors.ts): nothing measured')
+  const { dataPath, only, isQuick, log } = options
+  const kinds = (['postgres', 'embedded'] as const).filter((kind) => kind.includes(only) && (kind === 'embedded' || hasPostgres()))
+  if (dataPath === undefined || !hasVectors(options) || kinds.length === 0) {
+    log('needs --data PATH, and --vectors FILE (made by bench/harness/search-vectors.ts) or --ollama URL: nothing measured')
     return benchResult('search-speed', options, { bars: [], data: {} })
   }
-  const queries = await searchQueries(dataPath, queryCount)
-  const queryVectors = await readVectors(`${vectorsPath}.queries`, queryCount)
-  const asked = queryVectors.map((vector, at) => ({ text: queries[at] ?? '', vector })).slice(0, isQuick ? warmUps : queryCount)
+  const sizeOf = (kind: BenchStore): number => (isQuick ? quickSize : sizes[kind])
+  const counts = { texts: Math.max(...kinds.map(sizeOf)), questions: isQuick ? warmUps : queryCount }
+  const { corpus, questions: asked } = await readSearchVectors({ ...options, dataPath }, counts)
   const bars: Bar[] = []
   const data: Record<string, unknown> = {}
-  for (const kind of ['postgres', 'embedded'] as const) {
-    if (!kind.includes(only) || (kind === 'postgres' && !hasPostgres())) continue
-    const vectors = await readVectors(vectorsPath, isQuick ? quickSize : sizes[kind])
-    const texts = await searchTexts(dataPath, vectors.length)
-    const part = await measureStore(kind, { texts, vectors }, { asked, log })
+  for (const kind of kinds) {
+    const [texts, vectors] = [corpus.texts.slice(0, sizeOf(kind)), corpus.vectors.slice(0, sizeOf(kind))]
+    const part = await measureStore(kind, { ...options, asked, corpus: { ...corpus, texts, vectors } })
     bars.push(...part.bars)
     Object.assign(data, part.data)
   }

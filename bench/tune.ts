@@ -1,7 +1,8 @@
 /**
- * What `corral tune` finds on 20,000 real vectors (`harness/search-vectors.ts`, `--vectors FILE`) on Postgres: every way of the grid with its
- * recall, latency, build time and size, asked with real questions for ten results. The bar is the choice against pgvector's defaults
- * (HNSW 16, 64, 40): 10 % faster at no less recall, or the grid shows that nothing is.
+ * What `corral tune` finds on 20,000 real vectors (`harness/search-vectors.ts`) on Postgres, of MiniLM from `--vectors FILE` or of a model of a
+ * real Ollama (`--ollama URL --embed-model NAME`): every way of the grid with its recall, latency, build time and size, asked with real questions
+ * for ten results. The bar is the choice against pgvector's defaults (HNSW 16, 64, 40): 10 % faster at no less recall, or the grid shows that
+ * nothing is. It holds for any model.
  */
 import { randomBytes } from 'node:crypto'
 
@@ -9,10 +10,11 @@ import { systemClock } from '../src/base/clock.ts'
 import { describeIndex } from '../src/search/plan.ts'
 import { tuneVectors, type TuneResult } from '../src/search/tune.ts'
 import { hasPostgres } from '../test/support/postgres.ts'
+import { hasVectors } from './harness/bench-vectors.ts'
 import { openBenchStore } from './harness/retrieval-index.ts'
 import { atLeast, type Bar, benchResult, type BenchOptions, type BenchResult, rounded } from './harness/result.ts'
 import { fillCollection, liveSet } from './harness/search-corpus.ts'
-import { readVectors, searchTexts } from './harness/search-vectors.ts'
+import { readSearchVectors } from './harness/search-vectors.ts'
 
 const size = 20_000
 const quickSize = 2_000
@@ -49,21 +51,24 @@ function shown({ rows }: TuneResult): Record<string, unknown> {
 }
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
-  const { dataPath, vectorsPath, isQuick, log } = options
-  if (dataPath === undefined || vectorsPath === undefined || !hasPostgres()) {
-    log('needs --data PATH, --vectors FILE (made by bench/harness/search-vectors.ts) and Postgres: nothing measured')
+  const { dataPath, isQuick, log } = options
+  if (dataPath === undefined || !hasVectors(options) || !hasPostgres()) {
+    log('needs --data PATH, --vectors FILE (made by bench/harness/search-vectors.ts) or --ollama URL, and Postgres: nothing measured')
     return benchResult('tune', options, { bars: [], data: {} })
   }
+  const counts = { texts: isQuick ? quickSize : size, questions: questionCount }
+  const { corpus, questions: asked } = await readSearchVectors({ ...options, dataPath }, counts)
   const store = await openBenchStore('postgres')
   try {
-    const vectors = await readVectors(vectorsPath, isQuick ? quickSize : size)
-    await fillCollection(store.database, { vectors, texts: await searchTexts(dataPath, vectors.length) })
-    log(`${vectors.length} vectors written`)
-    const questions = await readVectors(`${vectorsPath}.queries`, questionCount)
+    await fillCollection(store.database, corpus)
+    log(`${corpus.vectors.length} vectors written`)
+    const questions = asked.map(({ vector }) => vector)
     const deps = { database: store.database, clock: systemClock, newSuffix: () => randomBytes(4).toString('hex') }
     const result = await tuneVectors({ set: await liveSet(store.database), questions, depth, report: log }, deps)
     const data = {
-      vectors: vectors.length,
+      embedder: corpus.embedder.model,
+      dimensions: corpus.vectors[0]?.length ?? 0,
+      vectors: corpus.vectors.length,
       questions: result.questions,
       choice: describeIndex(result.choice.index),
       why: result.why,

@@ -22,10 +22,10 @@ import { storeOptions } from '../../src/store/options.ts'
 import { createPostgres } from '../../src/store/postgres.ts'
 import { chunkOf, documentOf, plainSettings, tenant } from '../../test/search/keyword-corpus.ts'
 import { startPostgres } from '../../test/support/postgres.ts'
+import type { EmbedderIdentity } from './embedding-source.ts'
 import type { SetDocument } from './retrieval-sets.ts'
 
 const documentsPerTransaction = 50
-const embedding = { model: 'all-minilm', digest: 'sha256:minilm-int8' }
 
 export type BenchStore = 'embedded' | 'postgres'
 
@@ -65,6 +65,12 @@ export async function openBenchStore(kind: BenchStore): Promise<OpenBenchStore> 
   return opened(createPostgres({ ...options(), url }, storeDeps), () => server.remove())
 }
 
+/** Vectors of documents in their order, and what made them. */
+export interface EmbeddedDocuments {
+  readonly embedder: EmbedderIdentity
+  readonly vectors: readonly Float32Array[]
+}
+
 export class BenchCollection {
   readonly #database: Database
   readonly #id: string
@@ -83,14 +89,14 @@ export class BenchCollection {
     await this.#database.tx({ tenant }, (transaction) => createCollection(transaction, { tenant, id: this.#id, name: this.#id, settings }))
   }
 
-  /** Each document is one chunk, with its vector where there is one. */
-  async addDocuments(documents: readonly SetDocument[], vectors: readonly Float32Array[] = []): Promise<void> {
+  /** Each document is one chunk, with its vector where there are vectors. */
+  async addDocuments(documents: readonly SetDocument[], embedded: EmbeddedDocuments | null = null): Promise<void> {
     for (let from = 0; from < documents.length; from += documentsPerTransaction) {
       await this.#database.tx({ tenant }, async (transaction) => {
         for (const [place, { id, text }] of documents.slice(from, from + documentsPerTransaction).entries()) {
           const plain = documentOf(this.#id, id, text === '' ? [] : [text])
-          const chunks = plain.chunks.map((chunk) => ({ ...chunk, vector: vectors[from + place] ?? null }))
-          await writeDocument(transaction, { ...plain, chunks, embedding }, writeVectors)
+          const chunks = plain.chunks.map((chunk) => ({ ...chunk, vector: embedded?.vectors[from + place] ?? null }))
+          await writeDocument(transaction, { ...plain, chunks, embedding: embedded?.embedder ?? null }, writeVectors)
         }
       })
     }

@@ -1,22 +1,18 @@
-/**
- * What both legs find for the judged queries of a public set, in a collection of its documents. Vectors are MiniLM's (int8), of each set in two
- * files whose names begin with `--vectors FILE`; they are made at the first run, from the model in `PATH/../models`.
- */
-import { join } from 'node:path'
-
+/** What both legs find for the judged queries of a public set, in a collection of its documents. */
 import type { JudgedQuery } from '../../src/search/fuse-learn.ts'
 import type { LegHit } from '../../src/search/fuse.ts'
+import type { BenchVectors } from './bench-vectors.ts'
+import type { TextRole } from './embedding-source.ts'
 import type { BenchCollection } from './retrieval-index.ts'
-import type { RetrievalSet } from './retrieval-sets.ts'
-import { continueVectors, openEmbedder, readVectors } from './search-vectors.ts'
+import type { RetrievalSet, SetDocument } from './retrieval-sets.ts'
 
 /** Hits asked of each leg, as a search for ten results asks. */
 const depth = 100
 
-export interface SetPaths {
-  readonly dataPath: string
-  /** Undefined: words only. */
-  readonly vectorsPath: string | undefined
+export interface AskOptions {
+  readonly queriesMax: number
+  /** Null: words only. */
+  readonly vectors: BenchVectors | null
 }
 
 export interface AskedQuery extends JudgedQuery {
@@ -24,15 +20,13 @@ export interface AskedQuery extends JudgedQuery {
 }
 
 /** Fills the collection with the set and asks its queries, at most `queriesMax`. */
-export async function askSet(
-  collection: BenchCollection,
-  set: RetrievalSet,
-  { queriesMax, ...paths }: SetPaths & { readonly queriesMax: number },
-): Promise<AskedQuery[]> {
-  const documents = await vectorsOf(set.documents, { ...paths, part: `${set.name}.documents` })
-  const questions = await vectorsOf(set.queries, { ...paths, part: `${set.name}.queries` })
+export async function askSet(collection: BenchCollection, set: RetrievalSet, { queriesMax, vectors }: AskOptions): Promise<AskedQuery[]> {
+  const vectorsOf = async (name: string, role: TextRole, rows: readonly SetDocument[]): Promise<readonly Float32Array[]> =>
+    (await vectors?.of({ name, role, texts: rows.map(({ text }) => text) }, `.${name}`)) ?? []
+  const documents = await vectorsOf(`${set.name}.documents`, 'document', set.documents)
+  const questions = await vectorsOf(`${set.name}.queries`, 'query', set.queries)
   await collection.create('auto')
-  await collection.addDocuments(set.documents, documents)
+  await collection.addDocuments(set.documents, vectors === null ? null : { embedder: vectors.embedder, vectors: documents })
   const asked: AskedQuery[] = []
   for (const [at, { id, text }] of set.queries.slice(0, queriesMax).entries()) {
     const keyword = await collection.findScored(text, { language: 'auto', limit: depth })
@@ -44,17 +38,4 @@ export async function askSet(
 
 function asHit({ id, score }: { readonly id: string; readonly score: number }): LegHit {
   return { key: id, score }
-}
-
-async function vectorsOf(
-  texts: readonly { readonly text: string }[],
-  { dataPath, vectorsPath, part }: SetPaths & { readonly part: string },
-): Promise<Float32Array[]> {
-  if (vectorsPath === undefined) return []
-  const path = `${vectorsPath}.${part}`
-  const held = await readVectors(path, texts.length)
-  if (held.length === texts.length) return held
-  const whole = texts.map(({ text }) => text)
-  await continueVectors(path, whole, { embedder: await openEmbedder(join(dataPath, '../models')), untilMs: Number.POSITIVE_INFINITY })
-  return readVectors(path, texts.length)
 }

@@ -15,6 +15,7 @@ import { type VectorSet, vectorSets } from '../../src/search/vector/tables.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
 import type { Database } from '../../src/store/database.ts'
 import { chunkOf, documentOf, plainSettings, tenant } from '../../test/search/keyword-corpus.ts'
+import type { EmbedderIdentity } from './embedding-source.ts'
 
 export { tenant } from '../../test/search/keyword-corpus.ts'
 
@@ -22,11 +23,12 @@ export const collectionId = 'bench'
 export const buckets = 100
 const chunksPerDocument = 50
 const documentsPerTransaction = 10
-const embedding = { model: 'all-minilm', digest: 'sha256:minilm-int8' }
 
 export interface SearchCorpus {
   readonly texts: readonly string[]
   readonly vectors: readonly Float32Array[]
+  /** What made the vectors. */
+  readonly embedder: EmbedderIdentity
 }
 
 /** Number of a chunk is its place in the corpus: documents are written in order to an empty collection. */
@@ -36,10 +38,10 @@ export function bucketOf(number: number): number {
 
 export async function fillCollection(
   database: Database,
-  { texts, vectors }: SearchCorpus,
+  { texts, vectors, embedder }: SearchCorpus,
   settings: Partial<CollectionSettings> = {},
 ): Promise<void> {
-  const all = { ...plainSettings, embedder: embedding.model, ...settings }
+  const all = { ...plainSettings, embedder: embedder.model, ...settings }
   await database.tx({ tenant }, (transaction) =>
     createCollection(transaction, { tenant, id: collectionId, name: collectionId, settings: all }),
   )
@@ -53,7 +55,7 @@ export async function fillCollection(
         const chunks = own.map((text, at) => ({ ...chunkOf(text, at), vector: vectors[first + at] ?? null }))
         await writeDocument(
           transaction,
-          { ...plain, document: { ...plain.document, metadata: { bucket: document % buckets } }, chunks, embedding },
+          { ...plain, document: { ...plain.document, metadata: { bucket: document % buckets } }, chunks, embedding: embedder },
           writeVectors,
         )
       }
@@ -77,14 +79,14 @@ export async function liveSet(database: Database): Promise<VectorSet> {
 /** Searches as the gateway does, with query vectors that are already known. */
 export function searcher(
   database: Database,
-  vectorOf: ReadonlyMap<string, Float32Array>,
+  { vectorOf, digest }: { readonly vectorOf: ReadonlyMap<string, Float32Array>; readonly digest: string },
 ): (query: string, overrides?: Partial<SearchRequest>) => Promise<SearchAnswer> {
   const memory = createSearchMemory()
   const { signal } = new AbortController()
   const embed: Embed = async ([query = '']) => {
     const vector = vectorOf.get(query)
     if (vector === undefined) throw new Error('a query without a vector')
-    return { vectors: [vector], digest: embedding.digest }
+    return { vectors: [vector], digest }
   }
   const plain = {
     tenant,
