@@ -1,5 +1,6 @@
 /**
- * Chunk sizes by what a search gets back: the 132 questions with character spans of the set in `PATH/chunking`, real MiniLM vectors.
+ * Chunk sizes by what a search gets back: the 132 questions with character spans of the set in `PATH/chunking`, real vectors of MiniLM, or of a
+ * model of a real Ollama (`--ollama URL --embed-model NAME`).
  * For each setting the best chunks are taken until they fill the same room of context, and recall, precision and IoU of their
  * characters against the spans are printed. The default of the chunker must be within a little of the best of the grid.
  */
@@ -11,14 +12,13 @@ import { z } from 'zod'
 import type { Block, ChunkingSettings, ParsedDocument } from '../src/core/corpus.ts'
 import { chunkDocument, chunkingDefaults } from '../src/ingest/chunk.ts'
 import { TokenEstimates } from '../src/ingest/token-estimate.ts'
-import type { Embedder } from '../src/sim/embedder.ts'
-import { createOnnxEmbedder } from '../src/sim/onnx-embedder.ts'
+import { setForMiniLm, sourceOf } from './harness/bench-vectors.ts'
+import type { EmbeddingSource, EmbedTexts } from './harness/embedding-source.ts'
 import { atLeast, benchResult, rounded } from './harness/result.ts'
 import type { BenchOptions, BenchResult } from './harness/result.ts'
 
 /** Characters of context a search may fill: about 1,000 tokens. */
 const roomChars = 4_000
-const batchTexts = 16
 
 const questionRow = z.object({ question: z.string(), references: z.string(), corpus_id: z.string() })
 const referenceList = z.array(z.object({ start_index: z.number(), end_index: z.number() }))
@@ -43,12 +43,6 @@ export function paragraphs(text: string): ParsedDocument {
     blocks.push({ kind: 'paragraph', start: match.index, end: match.index + match[0].length, page: null, headings: [], level: null })
   }
   return { title: null, text, blocks, contentType: 'text/plain', pages: null, warnings: [] }
-}
-
-async function vectorsOf(embedder: Embedder, texts: readonly string[]): Promise<Float32Array[]> {
-  const vectors: Float32Array[] = []
-  for (let at = 0; at < texts.length; at += batchTexts) vectors.push(...(await embedder(texts.slice(at, at + batchTexts), 384)))
-  return vectors
 }
 
 function dot(a: Float32Array, b: Float32Array): number {
@@ -87,11 +81,11 @@ function mean(scores: readonly Score[]): Score {
   return { recall: of('recall'), precision: of('precision'), iou: of('iou') }
 }
 
-async function readQuestions(folder: string, embedder: Embedder): Promise<Question[]> {
+async function readQuestions(folder: string, embed: EmbedTexts): Promise<Question[]> {
   const rows = z.array(questionRow).parse(parse(await readFile(join(folder, 'questions_df.csv'), 'utf8'), { columns: true }))
-  const vectors = await vectorsOf(
-    embedder,
+  const vectors = await embed(
     rows.map((row) => row.question),
+    'query',
   )
   return rows.map((row, index) => ({
     text: row.question,
@@ -103,7 +97,7 @@ async function readQuestions(folder: string, embedder: Embedder): Promise<Questi
 
 async function scoreSetting(
   settings: ChunkingSettings,
-  { texts, questions, embedder }: Corpus,
+  { texts, questions, embed }: Corpus,
 ): Promise<Score & { chunks: number; chars: number }> {
   const scores: Score[] = []
   let chunkCount = 0
@@ -111,9 +105,9 @@ async function scoreSetting(
   const estimate = new TokenEstimates().of(null)
   for (const [name, text] of texts) {
     const chunks = [...chunkDocument(paragraphs(text), { name, settings, estimate })]
-    const vectors = await vectorsOf(
-      embedder,
+    const vectors = await embed(
       chunks.map((chunk) => chunk.embedText),
+      'document',
     )
     chunkCount += chunks.length
     chars += chunks.reduce((sum, chunk) => sum + chunk.text.length, 0)
@@ -129,7 +123,7 @@ async function scoreSetting(
 interface Corpus {
   readonly texts: ReadonlyMap<string, string>
   readonly questions: readonly Question[]
-  readonly embedder: Embedder
+  readonly embed: EmbedTexts
 }
 
 const grid: readonly ChunkingSettings[] = [
@@ -145,20 +139,13 @@ const grid: readonly ChunkingSettings[] = [
   })),
 ]
 
-export async function run(options: BenchOptions): Promise<BenchResult> {
-  const dataPath = options.dataPath
-  if (dataPath === undefined) throw new Error('chunking needs --data PATH: the folder that holds chunking/')
-  const models = join(dataPath, '../models')
-  const embedder = await createOnnxEmbedder({
-    modelPath: join(models, 'all-minilm-l6-v2.int8.onnx'),
-    vocabularyPath: join(models, 'all-minilm-l6-v2.vocab.txt'),
-  })
-  const folder = join(dataPath, 'chunking')
-  const questions = await readQuestions(folder, embedder)
+async function measure(options: BenchOptions & { readonly dataPath: string }, { embed, identity }: EmbeddingSource): Promise<BenchResult> {
+  const folder = join(options.dataPath, 'chunking')
+  const questions = await readQuestions(folder, embed)
   const texts = new Map<string, string>()
   for (const name of new Set(questions.map(({ corpus }) => corpus))) texts.set(name, await readFile(join(folder, `${name}.md`), 'utf8'))
-  const corpus = { texts, questions, embedder }
-  const data: Record<string, unknown> = {}
+  const corpus = { texts, questions, embed }
+  const data: Record<string, unknown> = { embedder: (await identity()).model }
   const scored: Score[] = []
   for (const settings of options.isQuick ? [] : grid) {
     const score = await scoreSetting(settings, corpus)
@@ -175,5 +162,19 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     atLeast('recall of the default, share of the best of the grid', rounded(chosen.recall / best), 0.97),
     atLeast('recall in 4,000 characters', rounded(chosen.recall), 0.75),
   ]
-  return benchResult('chunking', options, { bars, data: { ...data, default: { ...chunkingDefaults, ...chosen } } })
+  return benchResult('chunking', options, {
+    bars: setForMiniLm(bars, options),
+    data: { ...data, default: { ...chunkingDefaults, ...chosen } },
+  })
+}
+
+export async function run(options: BenchOptions): Promise<BenchResult> {
+  const { dataPath } = options
+  if (dataPath === undefined) throw new Error('chunking needs --data PATH: the folder that holds chunking/')
+  const source = sourceOf(options)
+  try {
+    return await measure({ ...options, dataPath }, source)
+  } finally {
+    await source.close()
+  }
 }

@@ -2,17 +2,16 @@
  * Fits the threshold of "not in the documents": questions that a set's documents answer against questions of other sets, by logistic regression on
  * one half, judged on the other. Prints constants as `answer/strength.ts` holds them.
  */
-import { join } from 'node:path'
-
 import { probabilityOf, strengthFigures, type StrengthFigures } from '../../src/answer/strength.ts'
-import { createOnnxEmbedder } from '../../src/sim/onnx-embedder.ts'
 import type { Corpus, RetrievalSet } from './citation-corpus.ts'
+import type { EmbedTexts } from './embedding-source.ts'
 import { rounded } from './result.ts'
 
 /** Questions of each other set. */
 const othersMax = 60
 const textChars = 1_200
 const hitsMax = 8
+const none = new Float32Array(0)
 
 interface Example {
   readonly answerable: boolean
@@ -42,32 +41,28 @@ export interface CalibrationInput {
   readonly set: RetrievalSet
   readonly corpus: Corpus
   readonly others: readonly RetrievalSet[]
-  /** Folder of the ONNX model. */
-  readonly models: string
+  readonly embed: EmbedTexts
   readonly log: (line: string) => void
 }
 
-export async function calibrate({ set, corpus, others, models, log }: CalibrationInput): Promise<Calibration> {
-  const embedder = await createOnnxEmbedder({
-    modelPath: join(models, 'all-minilm-l6-v2.int8.onnx'),
-    vocabularyPath: join(models, 'all-minilm-l6-v2.vocab.txt'),
-  })
-  const embed = async (texts: readonly string[]): Promise<Float32Array[]> => {
-    const vectors: Float32Array[] = []
-    for (let at = 0; at < texts.length; at += 16) vectors.push(...(await embedder(texts.slice(at, at + 16), 384)))
-    return vectors
-  }
+export async function calibrate({ set, corpus, others, embed, log }: CalibrationInput): Promise<Calibration> {
   const questions = [
     ...set.queries.map(({ text }) => ({ text, answerable: true })),
     ...others.flatMap(({ queries }) => spread(queries, othersMax).map(({ text }) => ({ text, answerable: false }))),
   ]
-  const documents = await embed(set.documents.map(({ title, text }) => `${title}\n${text}`.slice(0, textChars)))
-  const asked = await embed(questions.map(({ text }) => text))
-  const byId = new Map(set.documents.map(({ id }, index) => [id, documents[index] ?? new Float32Array(384)]))
+  const documents = await embed(
+    set.documents.map(({ title, text }) => `${title}\n${text}`.slice(0, textChars)),
+    'document',
+  )
+  const asked = await embed(
+    questions.map(({ text }) => text),
+    'query',
+  )
+  const byId = new Map(set.documents.map(({ id }, index) => [id, documents[index] ?? none]))
   const examplesBy = (mode: Mode): Example[] =>
     questions.map(({ text, answerable }, index) => {
-      const vector = asked[index] ?? new Float32Array(384)
-      const cosine = (id: string): number => dot(byId.get(id) ?? new Float32Array(384), vector)
+      const vector = asked[index] ?? none
+      const cosine = (id: string): number => dot(byId.get(id) ?? none, vector)
       const hits = corpus.search(text, hitsMax, { cosine: mode === 'keyword' ? null : cosine, words: mode !== 'vector' })
       return { answerable, figures: strengthFigures(text, hits) }
     })
