@@ -28,7 +28,7 @@ export async function openEmbeddingGateway(url: string, closeNode: () => Promise
     observe: { log: { level: 'silent', access: false } },
     cache: { enabled: false },
   })
-  const app = createApp({ config, clock: systemClock, version: '0.0.0-bench' })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-bench' })
   await app.listen()
   const { fleet } = app
   const calls = createFleetCalls({
