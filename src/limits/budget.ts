@@ -1,24 +1,39 @@
 /**
  * GPU time used per day and month, in UTC, by tenant, credential and model class: what nodes report as prompt and output
  * evaluation, the honest unit for hardware that one owns. Kept in memory for a synchronous answer; `ledger-writer.ts` adds it to the store
- * in the same transaction as the usage rows, and brings back totals that include other replicas'.
+ * in the same transaction as the usage rows, and brings back totals that include other replicas'; `shared-budgets.ts` tells the other
+ * replicas at once, where there is a Redis.
  *
- * Invariant: a counter is what the store said last plus what this process has not written yet, in whole microseconds.
+ * Invariant: a counter is what the store said last plus what it does not have of this process, in whole microseconds. Both are told
+ * apart, because the sum of all replicas is what the store has, once, plus what each has not written. Where Redis told that sum it counts,
+ * if it is more.
  * A budget stops the next request, not one under way: its cost is known only at its end.
  */
 import type { Clock } from '../base/clock.ts'
+import { type Calendar, calendarAt, dayNumberOf } from './budget-calendar.ts'
 import { scopeKey, type BudgetLine, type Scope } from './plan.ts'
 
 export type Period = 'day' | 'month'
 
-/** A counter as the store holds it. */
-export interface StoredCounter {
+export interface CounterId {
   readonly tenant: string
   /** `t`, `c:<subject>` or `m:<class>`. */
   readonly place: string
   /** `2026-11-25` or `2026-11`. */
   readonly period: string
+}
+
+/** A counter as the store holds it. */
+export interface StoredCounter extends CounterId {
   readonly gpuUs: number
+}
+
+/** A counter as this process knows it. */
+export interface KnownCounter extends CounterId {
+  /** The highest total that the store told. */
+  readonly storedUs: number
+  /** What this process used and that total does not hold. */
+  readonly unwrittenUs: number
 }
 
 export interface Spent {
@@ -29,28 +44,36 @@ export interface Spent {
   readonly resetMs: number
 }
 
+/** A budget in the period that counts now. */
+export interface PeriodBudget {
+  readonly counter: KnownCounter
+  readonly limitUs: number
+  /** What is said when it is used up. */
+  readonly spent: Spent
+}
+
 interface Counter {
   readonly period: string
   storedUs: number
+  /** To be written. */
   pendingUs: number
+  /** Never to be written. */
+  keptUs: number
+  /** What all used when Redis was asked last, and what this process used since. */
+  sharedUs: number
+  /** Whether a budget counts it, so that others want to know. */
+  watched: boolean
 }
 
 const usPerSecond = 1_000_000
-const msPerDay = 86_400_000
-
-interface Calendar {
-  readonly dayNumber: number
-  readonly day: string
-  readonly month: string
-  readonly dayEndsAtMs: number
-  readonly monthEndsAtMs: number
-}
 
 export class Budgets {
   readonly #clock: Clock
   readonly #countersMax: () => number
   readonly #counters = new Map<string, Counter>()
   #calendar: Calendar
+  /** Hears which of the watched counters have changed; null: nobody does. */
+  onChange: ((changed: readonly CounterId[]) => void) | null = null
 
   constructor(clock: Clock, countersMax: () => number) {
     this.#clock = clock
@@ -73,13 +96,41 @@ export class Budgets {
     return null
   }
 
+  /** The budgets of `lines` in the periods that count now, in the order of `findSpent`. Changes of their counters are told from now on. */
+  watch(tenant: string, lines: readonly BudgetLine[]): readonly PeriodBudget[] {
+    const wallMs = this.#clock.wallMs()
+    const { day, month, dayEndsAtMs, monthEndsAtMs } = this.#today(wallMs)
+    const budgets: PeriodBudget[] = []
+    const add = ({ scope, name }: BudgetLine, limitSeconds: number, counts: Omit<Spent, 'scope' | 'limitSeconds'>): void => {
+      const id = { tenant, place: name, period: counts.period === 'day' ? day : month }
+      this.#counter(id).watched = true
+      budgets.push({ counter: this.read(id), limitUs: limitSeconds * usPerSecond, spent: { scope, limitSeconds, ...counts } })
+    }
+    for (const line of lines) {
+      if (line.secondsPerMonth !== null) add(line, line.secondsPerMonth, { period: 'month', resetMs: monthEndsAtMs - wallMs })
+      if (line.secondsPerDay !== null) add(line, line.secondsPerDay, { period: 'day', resetMs: dayEndsAtMs - wallMs })
+    }
+    return budgets
+  }
+
+  /** What is known of a counter now. */
+  read({ tenant, place, period }: CounterId): KnownCounter {
+    const { storedUs = 0, pendingUs = 0, keptUs = 0 } = this.#counters.get(counterKey(tenant, place, period)) ?? {}
+    return { tenant, place, period, storedUs, unwrittenUs: pendingUs + keptUs }
+  }
+
   /** Counts GPU time of a request that ended now. Gives the counters it went to, for the store. */
   spend(tenant: string, places: readonly string[], gpuUs: number): readonly StoredCounter[] {
     if (gpuUs === 0) return []
     const { day, month } = this.#today(this.#clock.wallMs())
     const spent: StoredCounter[] = []
     for (const place of places) spent.push({ tenant, place, period: day, gpuUs }, { tenant, place, period: month, gpuUs })
-    for (const counter of spent) this.#counter(counter).pendingUs += gpuUs
+    for (const id of spent) {
+      const counter = this.#counter(id)
+      counter.pendingUs += gpuUs
+      counter.sharedUs += gpuUs
+    }
+    this.#tell(spent)
     return spent
   }
 
@@ -90,14 +141,21 @@ export class Budgets {
       const counter = this.#counter(total)
       counter.storedUs = Math.max(counter.storedUs, total.gpuUs)
     }
+    // Until the others hear that it was written, it counts twice for who reads the new total.
+    this.#tell(written)
   }
 
-  /** Nobody will write `spent`: it counts here alone, until the process ends. */
+  /** What all replicas used, as Redis said just now, one total for each counter. */
+  learn(counters: readonly CounterId[], totalsUs: readonly number[]): void {
+    for (const [index, counter] of counters.entries()) this.#counter(counter).sharedUs = totalsUs[index] ?? 0
+  }
+
+  /** Nobody will write `spent`: it counts in this process, and where it was told, alone. */
   keep(spent: readonly StoredCounter[]): void {
     for (const counter of spent) {
       const kept = this.#counter(counter)
       kept.pendingUs -= counter.gpuUs
-      kept.storedUs += counter.gpuUs
+      kept.keptUs += counter.gpuUs
     }
   }
 
@@ -114,15 +172,21 @@ export class Budgets {
 
   #usedUs(key: string, period: string): number {
     const counter = this.#counters.get(scopeKey(key, period))
-    return counter === undefined ? 0 : counter.storedUs + counter.pendingUs
+    return counter === undefined ? 0 : Math.max(counter.storedUs + counter.pendingUs + counter.keptUs, counter.sharedUs)
   }
 
-  #counter({ tenant, place, period }: StoredCounter): Counter {
+  #tell(changed: readonly CounterId[]): void {
+    if (this.onChange === null) return
+    const watched = changed.filter(({ tenant, place, period }) => this.#counters.get(counterKey(tenant, place, period))?.watched === true)
+    if (watched.length > 0) this.onChange(watched)
+  }
+
+  #counter({ tenant, place, period }: CounterId): Counter {
     const key = counterKey(tenant, place, period)
     const known = this.#counters.get(key)
     if (known !== undefined) return known
     if (this.#counters.size >= this.#countersMax()) this.#forgetOne()
-    const counter: Counter = { period, storedUs: 0, pendingUs: 0 }
+    const counter: Counter = { period, storedUs: 0, pendingUs: 0, keptUs: 0, sharedUs: 0, watched: false }
     this.#counters.set(key, counter)
     return counter
   }
@@ -137,7 +201,7 @@ export class Budgets {
   }
 
   #today(wallMs: number): Calendar {
-    if (Math.floor(wallMs / msPerDay) === this.#calendar.dayNumber) return this.#calendar
+    if (dayNumberOf(wallMs) === this.#calendar.dayNumber) return this.#calendar
     this.#calendar = calendarAt(wallMs)
     const { day, month } = this.#calendar
     for (const [key, { period, pendingUs }] of this.#counters) {
@@ -161,17 +225,4 @@ export function summed(spent: readonly (readonly StoredCounter[])[]): StoredCoun
 
 function counterKey(tenant: string, place: string, period: string): string {
   return scopeKey(scopeKey(tenant, place), period)
-}
-
-function calendarAt(wallMs: number): Calendar {
-  const date = new Date(wallMs)
-  const day = date.toISOString().slice(0, 10)
-  const dayNumber = Math.floor(wallMs / msPerDay)
-  return {
-    dayNumber,
-    day,
-    month: day.slice(0, 7),
-    dayEndsAtMs: (dayNumber + 1) * msPerDay,
-    monthEndsAtMs: Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1),
-  }
 }

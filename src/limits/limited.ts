@@ -1,30 +1,27 @@
 /**
- * The relay layer that limits. It asks the budgets (in memory) and the limiter before anything goes to a node, and settles what
+ * The relay layer that limits. It asks the limiter before anything goes to a node, and settles what
  * was reserved exactly once, at the true end of the answer. A denial is a `CorralError` with `Retry-After`, spread by jitter
  * so that denied clients do not come back together (F64). A caller without limits costs one look-up.
  */
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Relay, RelayLayer } from '../core/relay.ts'
-import type { Budgets } from './budget.ts'
 import { addLimitHeaders } from './headers.ts'
 import type { Decision, Limiter, Reservation } from './limiter.ts'
 import type { LimitsOptions } from './options.ts'
 import type { Plan, PlanBook, Scope } from './plan.ts'
 import { tokensToReserve, tokensUsed } from './token-cost.ts'
-import type { Denied, Dimension, Standings } from './verdict.ts'
+import type { Denied, OverBudget, OverLimit, Standings } from './verdict.ts'
 
 export interface LimitedDeps {
   readonly options: () => LimitsOptions
   /** The plans of the options in force. */
   readonly book: () => PlanBook
   readonly limiter: Limiter
-  /** Null: budgets are not kept. */
-  readonly budgets: Budgets | null
   /** In [0, 1). */
   readonly random: () => number
   /** Told of every denial, for metrics and the audit log. */
-  readonly onDenied?: (call: Call, denial: { readonly dimension: Dimension | 'gpu'; readonly scope: Scope }) => void
+  readonly onDenied?: (call: Call, denial: { readonly dimension: Denied['dimension']; readonly scope: Scope }) => void
 }
 
 interface Admission {
@@ -57,8 +54,6 @@ class Gate {
   }
 
   async pass(next: Relay, request: InferenceRequest, { call, plan }: { call: Call; plan: Plan }): Promise<Answer> {
-    this.#checkBudgets(plan, call)
-    if (plan.meters.length === 0) return next(request, call)
     const tokens = plan.countsTokens ? tokensToReserve(request, this.#deps.options().outputTokensAssumed) : 0
     const admission: Admission = { request, call, next, plan, tokens: this.#fitting(request, plan, tokens) }
     const decided = this.#deps.limiter.admit(plan, call.id, admission.tokens)
@@ -71,16 +66,6 @@ class Gate {
     let least = tokens
     for (const { tokensPerMinute } of meters) if (tokensPerMinute !== null) least = Math.min(least, tokensPerMinute)
     return Math.max(least, Math.min(tokens, envelope.promptTokens))
-  }
-
-  #checkBudgets(plan: Plan, call: Call): void {
-    const spent = plan.budgets.length === 0 ? null : (this.#deps.budgets?.findSpent(plan.budgets) ?? null)
-    if (spent === null) return
-    this.#deps.onDenied?.(call, { dimension: 'gpu', scope: spent.scope })
-    const { scope, period, limitSeconds, resetMs } = spent
-    throw new CorralError('budget_exhausted', `the ${scope}'s budget of ${limitSeconds} GPU seconds per ${period} is used up`, {
-      retryAfterMs: resetMs + this.#deps.random() * budgetSpreadMs,
-    })
   }
 
   async #run({ request, call, next, tokens }: Admission, { verdict, reservation }: Decision): Promise<Answer> {
@@ -97,8 +82,19 @@ class Gate {
   }
 
   #denial(denied: Denied, call: Call, tokens: number): CorralError {
-    const { meter, dimension, waitMs, standings } = denied
-    this.#deps.onDenied?.(call, { dimension, scope: meter.scope })
+    const scope = denied.dimension === 'gpu' ? denied.spent.scope : denied.meter.scope
+    this.#deps.onDenied?.(call, { dimension: denied.dimension, scope })
+    return denied.dimension === 'gpu' ? this.#overBudget(denied) : this.#overLimit(denied, tokens)
+  }
+
+  #overBudget({ spent: { scope, period, limitSeconds, resetMs } }: OverBudget): CorralError {
+    return new CorralError('budget_exhausted', `the ${scope}'s budget of ${limitSeconds} GPU seconds per ${period} is used up`, {
+      retryAfterMs: resetMs + this.#deps.random() * budgetSpreadMs,
+    })
+  }
+
+  #overLimit(denied: OverLimit, tokens: number): CorralError {
+    const { waitMs, standings } = denied
     const headers: Record<string, string> = {}
     addLimitHeaders(headers, standings)
     const retryAfterMs = Number.isFinite(waitMs) ? waitMs + this.#deps.random() * spreadMs(waitMs) : undefined
@@ -113,7 +109,7 @@ function spreadMs(waitMs: number): number {
   return Math.max(2_000, waitMs / 4)
 }
 
-function denialText({ meter, dimension, waitMs }: Denied, tokens: number): string {
+function denialText({ meter, dimension, waitMs }: OverLimit, tokens: number): string {
   const { scope, requestsPerMinute, tokensPerMinute, concurrency } = meter
   if (dimension === 'requests') return `the ${scope}'s limit of ${requestsPerMinute} requests per minute is reached`
   if (dimension === 'concurrency') return `the ${scope}'s limit of ${concurrency} requests at once is reached`

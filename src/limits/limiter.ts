@@ -1,19 +1,20 @@
 /**
  * The one limiter that the relay layer asks. With Redis its verdict counts for all replicas, and the process's own table is kept
  * informed; without, or while Redis is away, the own table decides over this replica's share. It is never off, and what was used
- * meanwhile is charged in Redis with the next request of the same plan.
+ * meanwhile is charged in Redis with the next request of the same plan. GPU budgets go by the store meanwhile, and by this process's own use.
  *
  * An answer that was lost may have been a charge or a refusal. Where the request holds something, settling tells: what Redis turns out
  * not to know is charged then. Where it does not, and for what was owed, the charge is repeated: a limit is rather met early than passed.
  */
 import type { Clock } from '../base/clock.ts'
 import { skipped, type RedisStore } from '../store/redis-store.ts'
+import type { Budgets } from './budget.ts'
 import { MemoryLimiter, type Hold, type MemoryLimiterStats } from './memory-limiter.ts'
 import type { LimitsOptions } from './options.ts'
 import type { Plan } from './plan.ts'
 import { RedisLimiter, type SharedHold } from './redis-limiter.ts'
 import { Replicas } from './replicas.ts'
-import type { Verdict } from './verdict.ts'
+import { overBudget, type Verdict } from './verdict.ts'
 
 export interface Decision {
   readonly verdict: Verdict
@@ -35,7 +36,7 @@ export interface LimiterStats extends MemoryLimiterStats {
 
 export interface Limiter {
   readonly stats: LimiterStats
-  /** Takes one request and `tokens` of every meter of the plan, or nothing. A promise only when Redis is asked. */
+  /** Takes one request and `tokens` of every meter of the plan, or nothing; a budget that is used up denies. A promise only when Redis is asked. */
   admit(plan: Plan, id: string, tokens: number): Decision | Promise<Decision>
   start(): void
   close(): Promise<void>
@@ -44,6 +45,7 @@ export interface Limiter {
 export interface LimiterDeps {
   readonly clock: Clock
   readonly options: () => LimitsOptions
+  readonly budgets: Budgets
   /** Null: this process counts alone. */
   readonly redis: RedisStore | null
   /** Unique to this process; also makes reservation ids unique across replicas. */
@@ -55,15 +57,23 @@ export interface LimiterDeps {
 /** A limiter for all meters of this process, shared by Redis where there is one. */
 export function createLimiter(deps: LimiterDeps): Limiter {
   const memory = new MemoryLimiter(deps.clock, () => deps.options().placesMax)
-  return deps.redis === null ? new LocalLimiter(memory, deps.workers ?? 1) : new SharedLimiter(memory, deps.redis, deps)
+  return deps.redis === null ? new LocalLimiter(memory, deps.budgets, deps.workers ?? 1) : new SharedLimiter(memory, deps.redis, deps)
+}
+
+/** The denial by the first budget that this process knows to be used up, or null. */
+function denyByBudget(budgets: Budgets, plan: Plan): Decision | null {
+  const spent = plan.budgets.length === 0 ? null : budgets.findSpent(plan.budgets)
+  return spent === null ? null : { verdict: overBudget(spent), reservation: null }
 }
 
 class LocalLimiter implements Limiter {
   readonly #memory: MemoryLimiter
+  readonly #budgets: Budgets
   readonly #workers: number
 
-  constructor(memory: MemoryLimiter, workers: number) {
+  constructor(memory: MemoryLimiter, budgets: Budgets, workers: number) {
     this.#memory = memory
+    this.#budgets = budgets
     this.#workers = workers
   }
 
@@ -72,6 +82,8 @@ class LocalLimiter implements Limiter {
   }
 
   admit(plan: Plan, _id: string, tokens: number): Decision {
+    const denied = denyByBudget(this.#budgets, plan)
+    if (denied !== null) return denied
     const { verdict, hold } = this.#memory.admit(plan, tokens, this.#workers)
     const reservation = hold !== null && plan.holds ? new HeldReservation(this.#memory, hold, null) : null
     return { verdict, reservation }
@@ -86,14 +98,16 @@ class LocalLimiter implements Limiter {
 
 class SharedLimiter implements Limiter {
   readonly #memory: MemoryLimiter
+  readonly #budgets: Budgets
   readonly #shared: RedisLimiter
   readonly #replicas: Replicas
   readonly #replica: string
   #decidedAlone = 0
 
-  constructor(memory: MemoryLimiter, redis: RedisStore, { clock, options, replica, workers = 1 }: LimiterDeps) {
+  constructor(memory: MemoryLimiter, redis: RedisStore, { clock, options, budgets, replica, workers = 1 }: LimiterDeps) {
     this.#memory = memory
-    this.#shared = new RedisLimiter({ redis, clock, leaseMs: () => options().reservationMs })
+    this.#budgets = budgets
+    this.#shared = new RedisLimiter({ redis, clock, budgets, replica, leaseMs: () => options().reservationMs })
     this.#replicas = new Replicas(redis, clock, { name: replica, workers })
     this.#replica = replica
   }
@@ -130,13 +144,18 @@ class SharedLimiter implements Limiter {
   }
 
   async close(): Promise<void> {
-    this.#shared.close()
+    await this.#shared.close()
     await this.#replicas.close()
   }
 
   /** `sent`: what Redis may have taken although its answer did not come; it is settled like the rest. */
   #decideAlone(plan: Plan, tokens: number, sent: SharedHold | null): Decision {
     this.#decidedAlone += 1
+    const denied = denyByBudget(this.#budgets, plan)
+    if (denied !== null) {
+      if (sent !== null && plan.holds) this.#shared.settle(sent, 0, null)
+      return denied
+    }
     const alive = this.#replicas.alive
     const owes = sent === null || !plan.holds
     const { verdict, hold } = owes ? this.#memory.admitOwing(plan, tokens, alive) : this.#memory.admit(plan, tokens, alive)

@@ -13,7 +13,7 @@ import { Budgets } from './budget.ts'
 import { limited } from './limited.ts'
 import { createLimiter, type LimiterStats } from './limiter.ts'
 import type { LimitsOptions } from './options.ts'
-import { PlanBook } from './plan.ts'
+import { type BudgetLine, PlanBook } from './plan.ts'
 import { createUsageLedger, type LedgerStats } from './usage-ledger.ts'
 import { UsageSweep } from './usage-sweep.ts'
 
@@ -74,11 +74,11 @@ export function createLimits(deps: LimitsDeps): Limits {
   const { options, clock, random, database, redis, replica, workers = 1, events, audit } = deps
   const book = latest(options, (current) => new PlanBook(current))
   const budgets = new Budgets(clock, () => options().placesMax)
-  const limiter = createLimiter({ clock, options, redis, replica, workers })
+  const limiter = createLimiter({ clock, options, budgets, redis, replica, workers })
   const addresses = new AddressLimiter(() => options().address)
   const classOf = (model: string | null): string => book().classOf(model)
-  const isBudgeted = (principal: Principal, model: string | null): boolean => (book().planFor(principal, model)?.budgets.length ?? 0) > 0
-  const ledger = createUsageLedger({ database, clock, options, classOf, isBudgeted, budgets, replica, onTrouble: events.usageTrouble })
+  const budgetsOf = (principal: Principal, model: string | null): readonly BudgetLine[] => book().planFor(principal, model)?.budgets ?? []
+  const ledger = createUsageLedger({ database, clock, options, classOf, budgetsOf, budgets, replica, onTrouble: events.usageTrouble })
   const keepMs = () => ({ usage_records: options().usage.keepMs, usage_texts: options().usage.texts.keepMs })
   const onSweepTrouble = (error: unknown): void => events.usageTrouble(error, 0)
   const sweep = database === null ? null : new UsageSweep({ database, clock, keepMs, onTrouble: onSweepTrouble })
@@ -88,7 +88,6 @@ export function createLimits(deps: LimitsDeps): Limits {
       options,
       book,
       limiter,
-      budgets,
       random,
       onDenied(call, { dimension, scope }) {
         events.limited(dimension, scope, call)

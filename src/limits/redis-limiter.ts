@@ -5,12 +5,14 @@
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { skipped, type RedisScript, type RedisStore, type Skipped } from '../store/redis-store.ts'
+import type { Budgets, PeriodBudget } from './budget.ts'
 import { standing, type Standing } from './gcra.ts'
 import type { Owed } from './memory-limiter.ts'
 import { concurrencyWaitMs, tokenWaitMs } from './place.ts'
 import type { Meter, Plan } from './plan.ts'
-import { admitScript, renewScript, settleScript } from './scripts.ts'
-import { isTighter, type Dimension, type Standings, type Verdict } from './verdict.ts'
+import { admitScript, isNumbers, renewScript, settleScript } from './scripts.ts'
+import { SharedBudgets } from './shared-budgets.ts'
+import { isTighter, overBudget, type Dimension, type Standings, type Verdict } from './verdict.ts'
 
 /** A reservation as Redis knows it. */
 export interface SharedHold {
@@ -32,6 +34,9 @@ interface Unsettled {
 interface RedisLimiterDeps {
   readonly redis: RedisStore
   readonly clock: Clock
+  readonly budgets: Budgets
+  /** Unique to this process. */
+  readonly replica: string
   readonly leaseMs: () => number
 }
 
@@ -44,6 +49,7 @@ export class RedisLimiter {
   readonly #admit: RedisScript
   readonly #settle: RedisScript
   readonly #renew: RedisScript
+  readonly #budgets: SharedBudgets
   readonly #live = new Map<string, LiveHold>()
   readonly #unsettled: Unsettled[] = []
   #upkeep: Timer | null = null
@@ -54,6 +60,7 @@ export class RedisLimiter {
     this.#admit = deps.redis.script(admitScript)
     this.#settle = deps.redis.script(settleScript)
     this.#renew = deps.redis.script(renewScript)
+    this.#budgets = new SharedBudgets(deps)
   }
 
   /** Starts renewing. */
@@ -61,21 +68,28 @@ export class RedisLimiter {
     this.#schedule()
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true
     this.#upkeep?.cancel()
+    await this.#budgets.close()
   }
 
-  /** Takes every meter of the plan or none. `owed`, per meter, is charged in any case. */
+  /** Takes every meter of the plan or none; a budget that is used up denies. `owed`, per meter, is charged in any case. */
   admit(hold: SharedHold, owed: readonly Owed[] | null): Promise<Verdict | Skipped> | Skipped {
     const { plan, tokens } = hold
-    const values: (string | number)[] = [member(hold), tokens, this.#deps.leaseMs()]
+    const keys = this.#keys(plan)
+    const values: (string | number)[] = [member(hold), tokens, this.#deps.leaseMs(), plan.meters.length, this.#budgets.field]
     for (const [index, { requestsPerMinute, tokensPerMinute, concurrency }] of plan.meters.entries()) {
       const { requestParts = 0, tokenParts = 0 } = owed?.[index] ?? {}
       values.push(requestsPerMinute ?? -1, tokensPerMinute ?? -1, concurrency ?? -1, requestParts, tokenParts)
     }
-    const answer = this.#admit.run(this.#keys(plan), values)
-    return answer === skipped ? skipped : answer.then((reply) => this.#understand(hold, reply))
+    const budgets = this.#budgets.inForce(plan)
+    for (const { counter, limitUs } of budgets) {
+      keys.push(this.#budgets.keyOf(counter))
+      values.push(limitUs, counter.storedUs, counter.unwrittenUs)
+    }
+    const answer = this.#admit.run(keys, values)
+    return answer === skipped ? skipped : answer.then((reply) => this.#understand(hold, budgets, reply))
   }
 
   /** Gives back what was reserved and charges what was used; safe to repeat. `onUnknown`: called when Redis held nothing of it. */
@@ -85,9 +99,10 @@ export class RedisLimiter {
     void this.#trySettle({ hold, usedTokens, onUnknown })
   }
 
-  #understand(hold: SharedHold, reply: unknown): Verdict | Skipped {
+  #understand(hold: SharedHold, budgets: readonly PeriodBudget[], reply: unknown): Verdict | Skipped {
     if (reply === skipped || !isNumbers(reply)) return skipped
-    const verdict = verdictOf(hold, reply)
+    this.#budgets.learn(budgets, reply.slice(reply.length - budgets.length))
+    const verdict = verdictOf(hold, budgets, reply)
     if (verdict.admitted && hold.plan.holds) this.#live.set(hold.id, { ...hold, renewedAtMs: this.#deps.clock.nowMs() })
     return verdict
   }
@@ -120,6 +135,7 @@ export class RedisLimiter {
   async #keepUp(): Promise<void> {
     if (this.#deps.redis.state === 'up') {
       await this.#settleLate()
+      await this.#budgets.tellLate()
       await this.#renewLive()
     }
     if (!this.#closed) this.#schedule()
@@ -149,11 +165,12 @@ function member({ id, tokens }: SharedHold): string {
   return `${id}|${tokens}`
 }
 
-function isNumbers(reply: unknown): reply is readonly number[] {
-  return Array.isArray(reply) && reply.every((each) => typeof each === 'number')
-}
+const gpuDimension = 4
 
-function verdictOf({ plan, tokens }: SharedHold, [denier = 0, dimension = 0, waitUs = 0, ...parts]: readonly number[]): Verdict {
+function verdictOf({ plan, tokens }: SharedHold, budgets: readonly PeriodBudget[], reply: readonly number[]): Verdict {
+  const [denier = 0, dimension = 0, waitUs = 0, ...parts] = reply
+  const budget = dimension === gpuDimension ? budgets[denier - 1] : undefined
+  if (budget !== undefined) return overBudget(budget.spent)
   const standings = standingsOf(plan, parts)
   const meter = plan.meters[denier - 1]
   const which = dimensions[dimension - 1]

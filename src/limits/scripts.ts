@@ -5,6 +5,10 @@
  * A meter is a hash `r` request parts, `t` token parts, `a` when both were brought up to date, `h` tokens held; and a sorted set of
  * the reservations under way, member `id|tokens`, score when it lapses. A reservation that nobody renews (its replica died)
  * lapses with the next run and what it held is free again. Settling removes the member first: who finds none changes nothing.
+ *
+ * A GPU budget's counter is a hash for one place and period: `s`, the highest total that any replica read from the store, and for each
+ * replica what it used and has not written yet. Their sum is what all used. A replica says both as they are, never what to add, so
+ * whatever is lost, repeated or flushed is right again when it speaks next.
  */
 
 const prelude = `
@@ -26,22 +30,41 @@ local function write(hash, r, t, h, lease)
 end
 `
 
+/** A counter that nobody changes for two days is read from the store again. */
+const counterPrelude = `
+local KEEP = 172800000
+local function total(hash, replica, stored, unwritten)
+  local held = redis.call('HGETALL', hash)
+  local s, own, others = 0, 0, 0
+  for i = 1, #held, 2 do
+    local value = tonumber(held[i + 1]) or 0
+    if held[i] == 's' then s = value elseif held[i] == replica then own = value else others = others + value end
+  end
+  if stored > s then redis.call('HSET', hash, 's', whole(stored)) end
+  if unwritten == 0 and own ~= 0 then redis.call('HDEL', hash, replica) end
+  if unwritten ~= 0 and own ~= unwritten then redis.call('HSET', hash, replica, whole(unwritten)) end
+  if stored > s or own ~= unwritten then redis.call('PEXPIRE', hash, whole(KEEP)) end
+  return math.max(s, stored) + unwritten + others
+end
+`
+
 /**
- * KEYS: hash and set of each meter. ARGV: member, tokens, lease ms, then per meter the limits of requests, tokens and concurrency (-1: none),
- * and the request and token parts that the replica owes since Redis was away: they are charged whatever the verdict.
- * Gives [0 or the meter (from 1) that denies, dimension (1 requests, 2 tokens, 3 concurrency), wait in µs (-1: unknown),
- * then per meter: request parts, token parts, held tokens].
+ * KEYS: hash and set of each meter, then the counter of each budget. ARGV: member, tokens, lease ms, meters, the replica's field in counters;
+ * per meter the limits of requests, tokens and concurrency (-1: none), and the request and token parts that the replica owes since Redis
+ * was away, charged whatever the verdict; per budget its µs, and what the replica knows: µs stored, µs unwritten.
+ * Gives [0 or the meter or budget (from 1) that denies, dimension (1 requests, 2 tokens, 3 concurrency, 4 GPU time), wait in µs
+ * (-1: unknown), then per meter: request parts, token parts, held tokens, then per budget: µs that all used].
  */
-export const admitScript = `${prelude}
-local member, tokens, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local meters, count = {}, #KEYS / 2
+export const admitScript = `${prelude}${counterPrelude}
+local member, tokens, lease, count, replica = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local meters = {}
 local denier, dimension, longest = 0, 0, 0
 local function deny(index, which, wait)
   if denier == 0 or wait > longest then denier, dimension, longest = index, which, wait end
 end
 for i = 1, count do
   local hash, set = KEYS[2 * i - 1], KEYS[2 * i]
-  local first = 5 * i - 1
+  local first = 5 * i + 1
   local rl, tl, cl = tonumber(ARGV[first]), tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
   local r, t, h = read(hash, rl, tl)
   local owedR, owedT = tonumber(ARGV[first + 3]), tonumber(ARGV[first + 4])
@@ -69,6 +92,13 @@ for i = 1, count do
   if cl > 0 and active >= cl then deny(i, 3, -1) end
   meters[i] = { r, t, h, rl, tl, cl }
 end
+local spent, totals = 0, {}
+for i = 1, #KEYS - 2 * count do
+  local first = 5 * count + 3 * i + 3
+  totals[i] = total(KEYS[2 * count + i], replica, tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]))
+  if spent == 0 and totals[i] >= tonumber(ARGV[first]) then spent = i end
+end
+if spent > 0 then denier, dimension, longest = spent, 4, -1 end
 if denier == 0 then
   for i = 1, count do
     local m = meters[i]
@@ -86,10 +116,14 @@ for i = 1, count do
   local m = meters[i]
   reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = m[1], m[2], m[3]
 end
+for _, used in ipairs(totals) do reply[#reply + 1] = used end
 return reply
 `
 
-/** KEYS as above. ARGV: member, tokens reserved, tokens used, lease ms, then per meter the limits of requests and tokens. Gives how many meters still knew it. */
+/**
+ * KEYS: hash and set of each meter. ARGV: member, tokens reserved, tokens used, lease ms, then per meter the limits of requests and tokens.
+ * Gives how many meters still knew it.
+ */
 export const settleScript = `${prelude}
 local member, reserved, used, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local settled = 0
@@ -105,6 +139,13 @@ for i = 1, #KEYS / 2 do
   end
 end
 return settled
+`
+
+/** KEYS: counters. ARGV: the replica's field in them, then per counter what it knows: µs stored, µs unwritten. Gives the total of each. */
+export const tellScript = `${prelude}${counterPrelude}
+local totals = {}
+for i = 1, #KEYS do totals[i] = total(KEYS[i], ARGV[1], tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])) end
+return totals
 `
 
 /** KEYS: sets. ARGV: member, lease ms. Only what has not lapsed is prolonged. */
@@ -125,3 +166,8 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(now))
 redis.call('PEXPIRE', KEYS[1], whole(life * 2))
 return redis.call('ZCARD', KEYS[1])
 `
+
+/** What `admitScript` and `tellScript` give. */
+export function isNumbers(reply: unknown): reply is readonly number[] {
+  return Array.isArray(reply) && reply.every((each) => typeof each === 'number')
+}

@@ -14,6 +14,7 @@ import { type Budgets, type StoredCounter, summed } from './budget.ts'
 import { captureOf, type KeptText, sizeOf, type TextCapture, waitingTextBytesMax } from './kept-text.ts'
 import { forgetBatches, readCounters, type RecordText, writeBatch, type UsageBatch } from './ledger-writer.ts'
 import type { LimitsOptions } from './options.ts'
+import type { BudgetLine } from './plan.ts'
 import { type AnswerEnd, failureRecordOf, recordOf, type UsageRecord } from './usage-record.ts'
 
 export interface LedgerStats {
@@ -43,8 +44,8 @@ export interface LedgerDeps {
   readonly options: () => LimitsOptions
   /** The model class of a canonical name; '' for none. */
   readonly classOf: (model: string | null) => string
-  /** Whether a GPU budget may stop this caller with this model. Asked for every request. */
-  readonly isBudgeted: (principal: Principal, model: string | null) => boolean
+  /** The GPU budgets that may stop this caller with this model. Asked for every request. */
+  readonly budgetsOf: (principal: Principal, model: string | null) => readonly BudgetLine[]
   readonly budgets: Budgets
   /** Unique to this process and start: part of every batch's id. */
   readonly replica: string
@@ -133,8 +134,8 @@ class BatchedLedger implements UsageLedger {
 
   /** Whether anything of the request would be kept: a row, or time in a budget. */
   #keeps({ model }: InferenceRequest, { principal }: Call): boolean {
-    const { database, options, isBudgeted } = this.#deps
-    return (database !== null && options().usage.enabled) || isBudgeted(principal, model)
+    const { database, options, budgetsOf } = this.#deps
+    return (database !== null && options().usage.enabled) || budgetsOf(principal, model).length > 0
   }
 
   async start(): Promise<void> {
@@ -162,21 +163,25 @@ class BatchedLedger implements UsageLedger {
   }
 
   #ended(request: InferenceRequest, answer: Answer, { capture, ...end }: Ended): void {
-    const { clock } = this.#deps
-    this.#add(recordOf(request, answer, { ...end, wallMs: clock.wallMs(), nowMs: clock.nowMs() }), capture)
+    const { clock, budgetsOf } = this.#deps
+    const record = recordOf(request, answer, { ...end, wallMs: clock.wallMs(), nowMs: clock.nowMs() })
+    this.#add(record, capture, budgetsOf(end.call.principal, request.model))
   }
 
   #failed(request: InferenceRequest, call: Call, { thrown, capture }: { thrown: unknown; capture: TextCapture | null }): void {
-    const { clock } = this.#deps
+    const { clock, budgetsOf } = this.#deps
     const error = toCorralError(thrown)
     if (error.fault === 'client' && call.progress.attempts === 0) return
-    this.#add(failureRecordOf(request, error, { call, wallMs: clock.wallMs(), nowMs: clock.nowMs() }), capture)
+    const record = failureRecordOf(request, error, { call, wallMs: clock.wallMs(), nowMs: clock.nowMs() })
+    this.#add(record, capture, budgetsOf(call.principal, request.model))
   }
 
-  #add(record: UsageRecord, capture: TextCapture | null): void {
+  #add(record: UsageRecord, capture: TextCapture | null, lines: readonly BudgetLine[]): void {
+    const { budgets } = this.#deps
     const { enabled, rowsBufferedMax, rowsPerFlush } = this.#deps.options().usage
-    const spent = this.#deps.budgets.spend(record.tenant, this.#placesOf(record), record.gpu_us)
-    if (this.#deps.database === null) return this.#deps.budgets.keep(spent)
+    if (record.gpu_us > 0 && lines.length > 0) budgets.watch(record.tenant, lines)
+    const spent = budgets.spend(record.tenant, this.#placesOf(record), record.gpu_us)
+    if (this.#deps.database === null) return budgets.keep(spent)
     if (!enabled && spent.length === 0) return
     if (this.#entries.length >= rowsBufferedMax) this.#dropOldest(rowsPerFlush)
     this.#entries.push({ record: enabled ? record : null, spent, text: capture === null ? null : this.#roomFor(capture.text) })

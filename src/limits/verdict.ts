@@ -1,4 +1,5 @@
 /** What a limiter says of a request: a value, never an exception. */
+import type { Spent } from './budget.ts'
 import type { Standing } from './gcra.ts'
 import type { Meter } from './plan.ts'
 
@@ -15,7 +16,7 @@ export interface Admitted {
   readonly standings: Standings
 }
 
-export interface Denied {
+export interface OverLimit {
   readonly admitted: false
   readonly meter: Meter
   readonly dimension: Dimension
@@ -23,6 +24,21 @@ export interface Denied {
   readonly waitMs: number
   readonly standings: Standings
 }
+
+export interface OverBudget {
+  readonly admitted: false
+  readonly dimension: 'gpu'
+  readonly spent: Spent
+  /** None: how the meters stand is of no use to who has to wait for the budget. */
+  readonly standings: Standings
+}
+
+/** The denial by a budget that is used up. */
+export function overBudget(spent: Spent): OverBudget {
+  return { admitted: false, dimension: 'gpu', spent, standings: { requests: null, tokens: null } }
+}
+
+export type Denied = OverLimit | OverBudget
 
 export type Verdict = Admitted | Denied
 

@@ -44,10 +44,10 @@ function bench(next: Relay = () => Promise.resolve(whole()), given: Readonly<Rec
   const clock = manualClock(1_700_000_000_000)
   const parsed = options(given)
   const book = new PlanBook(parsed)
-  const limiter = createLimiter({ clock, options: () => parsed, redis: null, replica: 'r' })
   const budgets = new Budgets(clock, () => 1_000)
+  const limiter = createLimiter({ clock, options: () => parsed, budgets, redis: null, replica: 'r' })
   let asked = 0
-  const relay = limited({ options: () => parsed, book: () => book, limiter, budgets, random: () => 0.5 })((request, call) => {
+  const relay = limited({ options: () => parsed, book: () => book, limiter, random: () => 0.5 })((request, call) => {
     asked += 1
     return next(request, call)
   })
@@ -78,8 +78,8 @@ test('without limits the very promise of the next layer is handed on', () => {
   const parsed = options()
   const clock = manualClock()
   const book = new PlanBook(parsed)
-  const limiter = createLimiter({ clock, options: () => parsed, redis: null, replica: 'r' })
-  const relay = limited({ options: () => parsed, book: () => book, limiter, budgets: null, random: () => 0 })(() => answered)
+  const limiter = createLimiter({ clock, options: () => parsed, budgets: new Budgets(clock, () => 10), redis: null, replica: 'r' })
+  const relay = limited({ options: () => parsed, book: () => book, limiter, random: () => 0 })(() => answered)
   expect(relay(makeRequest('/api/chat', { model: 'm', messages: [] }), makeCall())).toBe(answered)
 })
 
@@ -213,14 +213,14 @@ test('clients that retry when told do not come back together (F64)', async () =>
   const parsed = options({ tenant: { requestsPerMinute: 10 } })
   const clock = manualClock()
   const book = new PlanBook(parsed)
-  const limiter = createLimiter({ clock, options: () => parsed, redis: null, replica: 'r' })
+  const limiter = createLimiter({ clock, options: () => parsed, budgets: new Budgets(clock, () => 10), redis: null, replica: 'r' })
   let seed = 1
   const random = (): number => {
     seed = (seed * 16_807) % 2_147_483_647
     return seed / 2_147_483_647
   }
   let passed = 0
-  const relay = limited({ options: () => parsed, book: () => book, limiter, budgets: null, random })(() => {
+  const relay = limited({ options: () => parsed, book: () => book, limiter, random })(() => {
     passed += 1
     return Promise.resolve(whole())
   })

@@ -1,10 +1,9 @@
 // Limits of several replicas over one real Redis, and what each does when that Redis fails.
-import { connect, createServer, type Socket } from 'node:net'
-
 import { expect, onTestFinished, test } from 'vitest'
 
 import { freePort } from '../support/free-port.ts'
 import { systemClock, type Clock } from '../../src/base/clock.ts'
+import { Budgets } from '../../src/limits/budget.ts'
 import { createLimiter, type Decision, type Limiter } from '../../src/limits/limiter.ts'
 import type { Plan } from '../../src/limits/plan.ts'
 import { createRedis } from '../../src/store/redis.ts'
@@ -13,6 +12,7 @@ import { redisOptions } from '../../src/store/redis-options.ts'
 import { until } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
 import { options, planOf } from './plans.ts'
+import { startRedisFront } from './redis-front.ts'
 
 interface Replica {
   readonly limiter: Limiter
@@ -35,7 +35,8 @@ async function replica(
   replicasMade += 1
   const store = createRedis(redisOptions.parse({ url, flappingHoldMs: 0, ...redis }), { clock: systemClock, random: () => 0.5 })
   const parsed = options(given)
-  const limiter = createLimiter({ clock, options: () => parsed, redis: store, replica: `r${replicasMade}` })
+  const budgets = new Budgets(clock, () => 10)
+  const limiter = createLimiter({ clock, options: () => parsed, budgets, redis: store, replica: `r${replicasMade}` })
   onTestFinished(async () => {
     await limiter.close()
     await store.close()
@@ -88,7 +89,8 @@ test('workers that never saw Redis share a limit among them', async () => {
   for (let index = 0; index < 4; index += 1) {
     const store = createRedis(redisOptions.parse({ url: `redis://127.0.0.1:${port}` }), { clock: systemClock, random: () => 0.5 })
     const clock = { ...systemClock, nowMs: () => 0 }
-    const limiter = createLimiter({ clock, options: () => parsed, redis: store, replica: `lone${index}`, workers: 4 })
+    const budgets = new Budgets(clock, () => 10)
+    const limiter = createLimiter({ clock, options: () => parsed, budgets, redis: store, replica: `lone${index}`, workers: 4 })
     onTestFinished(async () => {
       await limiter.close()
       await store.close()
@@ -259,7 +261,7 @@ test.each([
 
 test('a slow Redis costs a request its timeout at most, and then nothing', async () => {
   const server = await startRedis()
-  const front = await startSlowFront(server.port)
+  const front = await startRedisFront(server.port)
   const one = await replica(`redis://127.0.0.1:${front.port}`, { redis: { commandTimeoutMs: 25 } })
   front.delayMs = 200
   const plan = planOf({ own: { requestsPerMinute: 1_000 } })
@@ -277,7 +279,7 @@ test('a slow Redis costs a request its timeout at most, and then nothing', async
 
 test('a charge whose answer is lost is charged once', async () => {
   const server = await startRedis()
-  const front = await startSlowFront(server.port)
+  const front = await startRedisFront(server.port)
   const lossy = await replica(`redis://127.0.0.1:${front.port}`)
   const watching = await replica(server.url)
   const plan = planOf({ own: { requestsPerMinute: 10, tokensPerMinute: 1_000 } })
@@ -295,7 +297,7 @@ test('a charge whose answer is lost is charged once', async () => {
 
 test('what was admitted alone because a refusal was lost is charged as soon as Redis says that it knows nothing of it', async () => {
   const server = await startRedis()
-  const front = await startSlowFront(server.port)
+  const front = await startRedisFront(server.port)
   const lossy = await replica(`redis://127.0.0.1:${front.port}`)
   const watching = await replica(server.url)
   await admit(lossy, planOf({ subject: 'first', own: { requestsPerMinute: 10 } }))
@@ -315,7 +317,7 @@ test('what was admitted alone because a refusal was lost is charged as soon as R
 
 test('a request that holds nothing is charged again when its answer was lost: a limit is met early rather than passed', async () => {
   const server = await startRedis()
-  const front = await startSlowFront(server.port)
+  const front = await startRedisFront(server.port)
   const lossy = await replica(`redis://127.0.0.1:${front.port}`)
   const watching = await replica(server.url)
   const plan = planOf({ own: { requestsPerMinute: 6 } })
@@ -330,7 +332,7 @@ test('a request that holds nothing is charged again when its answer was lost: a 
 
 test('a settlement that Redis missed is made up when it is back', async () => {
   const server = await startRedis()
-  const front = await startSlowFront(server.port)
+  const front = await startRedisFront(server.port)
   const one = await replica(`redis://127.0.0.1:${front.port}`, { given: { reservationMs: 3_000 } })
   const watching = await replica(server.url)
   const plan = planOf({ own: { tokensPerMinute: 1_000 } })
@@ -356,45 +358,3 @@ test('a value of the wrong type is replaced and the request counted', async () =
   expect(one.store.state).toBe('up')
   expect(one.store.stats.dataErrors).toBe(1)
 })
-
-interface Front {
-  readonly port: number
-  delayMs: number
-  /** What Redis answers is dropped and the connection cut. */
-  losing: boolean
-  cut(): void
-}
-
-async function startSlowFront(port: number): Promise<Front> {
-  const sockets = new Set<Socket>()
-  const cut = (): void => {
-    for (const socket of sockets) socket.destroy()
-    sockets.clear()
-  }
-  const server = createServer((client) => {
-    const upstream = connect({ port, host: '127.0.0.1' })
-    for (const socket of [client, upstream]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-    }
-    client.on('close', () => upstream.destroy())
-    client.pipe(upstream)
-    upstream.on('close', () => client.destroy())
-    upstream.on('data', (data) => {
-      if (front.losing) client.destroy()
-      else if (front.delayMs === 0) client.write(data)
-      else systemClock.after(front.delayMs, () => client.write(data))
-    })
-  })
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  onTestFinished(() => {
-    cut()
-    server.close()
-  })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  const front: Front = { port: address.port, delayMs: 0, losing: false, cut }
-  return front
-}

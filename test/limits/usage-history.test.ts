@@ -51,7 +51,7 @@ describeStores(storeKinds, (servers) => {
   ): Promise<void> {
     const budgets = new Budgets(systemClock, () => 100)
     const replica = `replica-${Math.random()}`
-    const kept = { classOf: () => '', isBudgeted: () => true, budgets }
+    const kept = { classOf: () => '', budgetsOf: () => [], budgets }
     const ledger = createUsageLedger({ database, clock, options: () => options({}), replica, ...kept })
     const relay = ledger.layer(() => (end instanceof CorralError ? Promise.reject(end) : Promise.resolve(end)))
     const request: InferenceRequest = makeRequest(path, { model: 'small', messages: [] })
@@ -76,7 +76,7 @@ describeStores(storeKinds, (servers) => {
       clock,
       options: () => options({}),
       classOf: () => '',
-      isBudgeted: () => true,
+      budgetsOf: () => [],
       budgets: new Budgets(systemClock, () => 100),
       replica: 'replica-of-stream',
     })

@@ -13,7 +13,7 @@ import { goingOn, type Database } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { makeCall, makeRequest } from '../fleet/requests.ts'
 import { describeStores, storeKinds } from '../store/stores.ts'
-import { options, principal } from './plans.ts'
+import { options, planOf, principal } from './plans.ts'
 
 interface Ledger {
   readonly ledger: UsageLedger
@@ -43,7 +43,7 @@ function ledgerOn(database: Database | null, given: Readonly<Record<string, unkn
     clock: systemClock,
     options: () => parsed,
     classOf: (model) => (model?.startsWith('big') === true ? 'large' : ''),
-    isBudgeted: ({ tenant }) => tenant !== 'free',
+    budgetsOf: ({ tenant }) => (tenant === 'free' ? [] : planOf({ tenant, own: { gpuSecondsPerDay: 1e6 } }).budgets),
     budgets,
     replica: `replica-${replicas}-${systemClock.nowMs()}`,
   })

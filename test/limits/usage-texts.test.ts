@@ -66,7 +66,7 @@ describeStores(storeKinds, (servers) => {
       clock,
       options: () => options({ usage: { texts } }),
       classOf: () => '',
-      isBudgeted: () => false,
+      budgetsOf: () => [],
       budgets: new Budgets(systemClock, () => 100),
       replica: `replica-${Math.random()}`,
     })
