@@ -1,7 +1,8 @@
 /**
  * What limits cost and whether they hold. Cost: CPU of a verdict and its settling in memory, time of a verdict by Redis, whole requests with
  * and without limits. Overshoot: 10^5 requests through four replicas with one Redis against limits of requests, of tokens
- * (each request with its maximum) and of requests at once; nothing over a limit may reach a node. They come at a rate that the machine
+ * (each request with its maximum) and of requests at once, and against a GPU budget; nothing over a limit may reach a node, and of GPU
+ * time over its budget no more than was under way. They come at a rate that the machine
  * serves with ease, and then as fast as it can: with every core taken, answers of Redis are late through no fault of its own.
  */
 import { firstClosed, newKey, nextClosed } from './harness/closed-gateway.ts'
@@ -24,10 +25,18 @@ const replicaCount = 4
 const requestsPerMinute = 6_000
 const tokensPerMinute = 200_000
 const concurrency = 8
+const gpuSecondsPerDay = 50
 /** What the mock reports for an instant answer: 30 of the prompt, 16 written. */
 const tokensPerAnswer = 46
+const gpuSecondsPerAnswer = 0.05
 /** Never reached. */
-const wide = { requestsPerMinute: 60_000_000, tokensPerMinute: 60_000_000, concurrency: 100_000 }
+const wide: KeyLimits = {
+  requestsPerMinute: 60_000_000,
+  tokensPerMinute: 60_000_000,
+  concurrency: 100_000,
+  gpuSecondsPerDay: 1e9,
+  gpuSecondsPerMonth: 1e9,
+}
 const cappedChat = JSON.stringify({
   model: 'm:latest',
   messages: [{ role: 'user', content: '######## How many head of cattle stand in the north pasture tonight?' }],
@@ -109,6 +118,11 @@ function soundBars(name: string, { arrived, ok, denied, other }: Overrun): Bar[]
 /** Requests per second over all replicas; 0: as fast as answers come. */
 const paces = { paced: 1_600, flooded: 0 } as const
 
+/** Per replica. */
+function connectionsAt(pace: keyof typeof paces): number {
+  return pace === 'paced' ? 64 : 16
+}
+
 interface Siege {
   readonly replicas: readonly Replica[]
   readonly herd: MockHerd
@@ -121,21 +135,29 @@ async function besiege(siege: Siege, pace: keyof typeof paces): Promise<Part> {
   const { replicas, herd, redis, requests } = siege
   const ordersOf = async (limits: KeyLimits): Promise<Attack> => {
     const key = await newKey(replicas[0]?.port ?? 0, siege.adminKey, limits)
-    return { key, body: cappedChat, requests, connections: pace === 'paced' ? 64 : 16, rate: paces[pace] }
+    return { key, body: cappedChat, requests, connections: connectionsAt(pace), rate: paces[pace] }
   }
   await herd.set({ serviceMs: 0 })
   const before = await redis.scriptsRun()
   const byRequests = await attack(replicas, herd, await ordersOf({ requestsPerMinute }))
   const decidedByRedis = (await redis.scriptsRun()) - before
   const byTokens = await attack(replicas, herd, { ...(await ordersOf({ tokensPerMinute })), requests: requests / 2 })
+  const byGpu = await attack(replicas, herd, { ...(await ordersOf({ gpuSecondsPerDay })), requests: requests / 2 })
   await herd.set({ serviceMs: 20 })
   const atOnce = await attack(replicas, herd, { ...(await ordersOf({ concurrency })), requests: requests / 10 })
+  const gpuAllowed = gpuSecondsPerDay + replicas.length * connectionsAt(pace) * gpuSecondsPerAnswer
   const over = (used: number, perMinute: number, { tookMs }: Overrun): number => Math.max(0, used - allowedIn(perMinute, tookMs))
   const bars = [
     atMost(`${pace}: requests over the limit`, over(byRequests.arrived, requestsPerMinute, byRequests), 0),
     ...soundBars(`${pace}, requests`, byRequests),
     atMost(`${pace}: tokens over the limit`, over(byTokens.ok * tokensPerAnswer, tokensPerMinute, byTokens), 0),
     ...soundBars(`${pace}, tokens`, byTokens),
+    atMost(
+      `${pace}: GPU seconds over the budget and what was under way`,
+      rounded(Math.max(0, byGpu.ok * gpuSecondsPerAnswer - gpuAllowed)),
+      0,
+    ),
+    ...soundBars(`${pace}, GPU time`, byGpu),
     atMost(`${pace}: most requests at once`, atOnce.inFlightPeak, concurrency),
     ...soundBars(`${pace}, at once`, atOnce),
   ]
@@ -147,8 +169,9 @@ async function besiege(siege: Siege, pace: keyof typeof paces): Promise<Part> {
       decidedByRedis,
     },
     tokens: { limit: tokensPerMinute, allowed: allowedIn(tokensPerMinute, byTokens.tookMs), used: byTokens.ok * tokensPerAnswer },
+    gpuSeconds: { limit: gpuSecondsPerDay, allowed: gpuAllowed, used: rounded(byGpu.ok * gpuSecondsPerAnswer) },
     atOnce: { limit: concurrency, peak: atOnce.inFlightPeak },
-    runs: { byRequests, byTokens, atOnce },
+    runs: { byRequests, byTokens, byGpu, atOnce },
   }
   return { bars, data }
 }

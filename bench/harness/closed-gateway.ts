@@ -74,6 +74,8 @@ export interface KeyLimits {
   readonly requestsPerMinute?: number
   readonly tokensPerMinute?: number
   readonly concurrency?: number
+  readonly gpuSecondsPerDay?: number
+  readonly gpuSecondsPerMonth?: number
 }
 
 const madeKey = z.object({ key: z.string() })
