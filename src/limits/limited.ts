@@ -1,7 +1,7 @@
 /**
- * The relay layer that limits. It asks the limiter before anything goes to a node, and settles what
- * was reserved exactly once, at the true end of the answer. A denial is a `CorralError` with `Retry-After`, spread by jitter
- * so that denied clients do not come back together (F64). A caller without limits costs one look-up.
+ * The relay layer that limits. It asks the limiter before anything goes to a node, and settles what was reserved exactly once, at
+ * the true end of the answer. A denial is a `CorralError` with `Retry-After`, spread by jitter so that denied clients do not come
+ * back together (F64). A caller without limits costs one look-up.
  */
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
