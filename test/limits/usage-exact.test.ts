@@ -5,7 +5,7 @@ import { createServer, request as httpRequest } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
 
 import { scopes } from '../../src/core/principal.ts'
-import type { SimNodeOptions } from '../../src/sim/node.ts'
+import type { SimNode, SimNodeOptions } from '../../src/sim/node.ts'
 import { start } from '../fleet/ask.ts'
 import { type KeyedGateway, startKeyedHerd } from '../identity/keyed-herd.ts'
 import { until } from '../support/gateway.ts'
@@ -92,16 +92,16 @@ const asked: readonly (readonly [string, object])[] = [
 
 async function listened(
   node: SimNodeOptions = { answerTokens: [10, 30] },
-): Promise<{ gateway: KeyedGateway; listener: Listener; key: string }> {
+): Promise<{ gateway: KeyedGateway; listener: Listener; key: string; sims: readonly SimNode[] }> {
   const listener = new Listener()
-  const { gateways } = await startKeyedHerd({
+  const { gateways, sims } = await startKeyedHerd({
     nodes: [node, node],
     beforeNode: listener.before,
     sections: { cache: { enabled: true } },
   })
   const [gateway] = gateways
   if (gateway === undefined) throw new Error('no gateway')
-  return { gateway, listener, key: await gateway.key({ scopes }) }
+  return { gateway, listener, key: await gateway.key({ scopes }), sims }
 }
 
 async function usageOf(
@@ -144,9 +144,11 @@ test('one generation that many share is counted once', async () => {
 })
 
 test('a stream that its client cuts counts the frames that the node sent, and says that this is an estimate', async () => {
-  const { gateway, listener, key } = await listened({})
+  const { gateway, listener, key, sims } = await listened({})
   for (const [path, body] of asked.slice(0, 4)) await gateway.ask(path, key, body)
   const whole = listener.reported
+  // However late it is that the client leaves, the answer has not ended.
+  for (const { control } of sims) control.set('hang-mid-stream', { path: '/api/chat', atFrame: 30 })
   const long = { model: chatModel, messages: prompt('a long one'), options: { num_predict: 5_000 } }
   const going = start(`${gateway.url}/api/chat`, long, { headers: { authorization: `Bearer ${key}` } })
   await going.head
