@@ -168,7 +168,7 @@ export class AttemptWatch {
 
   /** How sure it is, from 0 to 1, that a stream stands still. */
   standstill(nowMs: number): number {
-    return standstill(this.silentMs(nowMs), this.#longestPauseMs, this.#holdsBack)
+    return standstill(this.#runner, { silentMs: this.silentMs(nowMs), longestPauseMs: this.#longestPauseMs, heldBack: this.#holdsBack })
   }
 
   /** True once: when a stream of `frames` frames has proved itself. */

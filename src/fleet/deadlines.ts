@@ -20,8 +20,12 @@ const sizeFactor = 2
 const idleFactor = 10
 /** A stream's pause of up to this is nothing strange, however fast it was before. */
 const strangeMsMin = 100
-/** A pause of so many times a strange one has no other cause any more: reading other prompts in between takes less. */
+/** A pause of so many times a strange one has no other cause any more. */
 const certainFactor = 3
+/** Tokens of prompts that a runner reads in one step, in which its streams get no token each: Ollama's `num_batch`. */
+const batchTokens = 512
+/** Milliseconds a prompt's token takes where nothing is known: on a consumer GPU, a mid-size model. */
+const prefillMsAssumed = 1
 /** Tokens of a tool call or structured answer that a node may hold back before it sends a frame. */
 const heldBackTokens = 2_048
 /** Tokens of a common tool call, which comes as one frame when it is complete (verified notes §k). */
@@ -122,12 +126,21 @@ export function holdsBack({ stream, envelope: { fields } }: InferenceRequest): b
   return stream && (fields.has('tools') || fields.has('format') || fields.has('response_format'))
 }
 
+/** Of a stream that has begun. */
+interface Silence {
+  readonly silentMs: number
+  /** The longest before this one. */
+  readonly longestPauseMs: number
+  readonly heldBack: boolean
+}
+
 /**
- * How sure it is, from 0 to 1, that a stream stands still: not at all until it is silent for far longer than it ever was, and as good as certain
- * at some times that. Where frames may be held back it is never known.
+ * How sure it is, from 0 to 1, that a stream stands still: not at all until it is silent for far longer than it ever was and than a step of
+ * reading other prompts takes, as good as certain at some times that. Where frames may be held back it is never known.
  */
-export function standstill(silentMs: number, longestPauseMs: number, heldBack: boolean): number {
-  const strangeMs = Math.max(strangeMsMin, idleFactor * longestPauseMs)
+export function standstill({ stats }: Runner, { silentMs, longestPauseMs, heldBack }: Silence): number {
+  const stepMs = batchTokens * (stats.prefillMsPerToken ?? prefillMsAssumed)
+  const strangeMs = Math.max(strangeMsMin, stepMs, idleFactor * longestPauseMs)
   return heldBack || silentMs <= strangeMs ? 0 : Math.min(1, silentMs / (certainFactor * strangeMs))
 }
 

@@ -214,7 +214,23 @@ describe('between frames', () => {
 })
 
 test('a stream stands still after a pause far longer than its others, and never while a tool call may be under way', () => {
-  expect([90, 250, 500, 900].map((silentMs) => standstill(silentMs, 20, false))).toEqual([0, 250 / 600, 500 / 600, 1])
-  expect(standstill(110, 0, false)).toBeCloseTo(110 / 300)
-  expect(standstill(60_000, 20, true)).toBe(0)
+  const fast = runner()
+  fast.stats.prefillMsPerToken = 0.1
+  expect([90, 250, 500, 900].map((silentMs) => standstill(fast, { silentMs, longestPauseMs: 20, heldBack: false }))).toEqual([
+    0,
+    250 / 600,
+    500 / 600,
+    1,
+  ])
+  expect(standstill(fast, { silentMs: 110, longestPauseMs: 0, heldBack: false })).toBeCloseTo(110 / 300)
+  expect(standstill(fast, { silentMs: 60_000, longestPauseMs: 20, heldBack: true })).toBe(0)
+})
+
+test('a pause in which the runner may read a batch of another prompt is none', () => {
+  const slow = runner()
+  slow.stats.prefillMsPerToken = 4
+  expect(standstill(slow, { silentMs: 2_000, longestPauseMs: 50, heldBack: false })).toBe(0)
+  expect(standstill(slow, { silentMs: 2_500, longestPauseMs: 50, heldBack: false })).toBeGreaterThan(0)
+  // As long as nothing is known, a millisecond a token.
+  expect([500, 530].map((silentMs) => standstill(runner(0), { silentMs, longestPauseMs: 20, heldBack: false }) > 0)).toEqual([false, true])
 })
