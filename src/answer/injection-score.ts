@@ -46,7 +46,8 @@ const signs: readonly { readonly name: string; readonly weight: number; readonly
     name: 'asks_for_prompt',
     weight: 0.7,
     patterns: [
-      `(?:reveal|print|repeat|show|output|dump|disclose|display|recite|leak|quote|return|say|write)\\s+${few}(?:system prompt|(?:hidden|secret|initial|original) (?:instructions?|prompts?|text|message)|secret phrase|first message|(?:instructions?|prompt|phrase) (?:that )?you (?:were|have been|got)|your (?:${few})(?:instructions|prompt|configuration)|words of the operator)`,
+      // A line that ends in `leak` is a title about prompts, not a command that goes on below.
+      `(?:(?:reveal|print|repeat|show|output|dump|disclose|display|recite|quote|return|say|write)\\s+|leak[^\\S\\n]+)${few}(?:system prompt|(?:hidden|secret|initial|original) (?:instructions?|prompts?|text|message)|secret phrase|first message|(?:instructions?|prompt|phrase) (?:that )?you (?:were|have been|got)|your (?:${few})(?:instructions|prompt|configuration)|words of the operator)`,
       '(?:secret|hidden) (?:phrase|text|word|instructions?) (?:that )?you (?:were|have been|are) (?:told|given)|words of the (?:operator|system prompt)|(?:answer|reply|respond|start|begin) (?:only |just )?with your (?:configuration|instructions|prompt)',
       'system ?prompt\\s+(?:verbatim|in full|word for word|unchanged)',
       `(?:gib|nenne|zeige|verrate|drucke|wiederhole)\\s+${few}(?:systemprompt|geheim\\p{L}*|versteckt\\p{L}*|anweisung\\p{L}*)`,
@@ -151,18 +152,18 @@ const compiled = signs.map(({ name, weight, patterns }) => {
 /** Characters of each that are looked at. */
 const charsMax = 20_000
 
-/** Judges the text of a passage, and each of the lines that stand over it: none of them goes on in the next. */
+/** Judges the text of a passage with the lines that stand over it: the model reads on from one to the next, so a command may begin in a heading. */
 export function scoreInjection(text: string, over: readonly string[] = []): Injection {
-  const looked = [...over, text].map((part) => part.slice(0, charsMax))
-  const found = compiled.filter(({ pattern }) => looked.some((part) => pattern.test(part)))
+  const looked = [...over, text].map((part) => part.slice(0, charsMax)).join('\n')
+  const found = compiled.filter(({ pattern }) => pattern.test(looked))
   const plain = found.reduce((left, { weight }) => left * (1 - weight), 1)
   return { score: Math.round((1 - plain) * 100) / 100, signs: found.map(({ name }) => name) }
 }
 
 /** What a search tells of its hits when it is asked to explain itself. */
-export function explainInjection(results: readonly Pick<SearchHit, 'collection' | 'chunk'>[]): string {
-  const found = results.flatMap(({ collection, chunk }) => {
-    const { score, signs: why } = scoreInjection(chunk.text)
+export function explainInjection(results: readonly Pick<SearchHit, 'collection' | 'document' | 'chunk'>[]): string {
+  const found = results.flatMap(({ collection, document, chunk }) => {
+    const { score, signs: why } = scoreInjection(chunk.text, [document.title, ...chunk.headings])
     return score === 0 ? [] : [`${collection}/${chunk.id} ${score} (${why.join(', ')})`]
   })
   return `injection: ${found.length === 0 ? 'no hit has a sign of it' : found.join(' · ')}`
