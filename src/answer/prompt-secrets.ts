@@ -120,12 +120,24 @@ function toBeSaid(instructions: string): string[] {
   return [...instructions.matchAll(saidQuote)].map(([, said = '']) => said)
 }
 
+const unspacedLabel = '密码|密钥|パスワード'
 /** Words for a secret; those of German are also the end of longer ones. */
-const label =
-  '(?<!\\p{L})(?:passwords?|passphrase|passcode|secret|token|api[- ]?key|access code|canary|pin|mot de passe|contraseña|clave|пароль|ключ|секрет)|passwort|kennwort|geheimnis|schlüssel|密码|密钥|パスワード'
+const label = `(?<!\\p{L})(?:passwords?|passphrase|passcode|secret|token|api[- ]?key|access code|canary|pin|mot de passe|contraseña|clave|пароль|ключ|секрет)|passwort|kennwort|geheimnis|schlüssel|${unspacedLabel}`
+/** Marks that end an emphasis or a quote around that word. */
+const closing = '[*_`"\'”»」』)]{0,3}'
+/** What stands between that word and a value, and says that the one is the other. */
+const tellsValue = [
+  '\\P{L}{0,3}\\s*(?:(?:is|are|ist|lautet|est|es|это)\\s+|[是は:=：]\\s*)',
+  `${closing}\\s+[-–—]\\s+`,
+  // A value alone on its line; a sentence may be wrapped at any word.
+  `${closing}[^\\S\\n]*\\n\\s*(?=\\S{4,64}[^\\S\\n]*(?:\\n|$))`,
+  `${closing}\\s+(?=[*_\`]{1,3}[\\p{L}\\p{N}])`,
+  // Nothing that belongs to a noun stands behind it in these languages.
+  `(?<=${unspacedLabel})\\s+`,
+].join('|')
 /** A value behind the word for a secret: in quotes, or plain behind what says that it is one, or behind a space. It may itself be such a word. */
 const labelled = new RegExp(
-  `(?:${label})\\P{L}{0,3}(?:(\\s*(?:is|are|ist|lautet|est|es|это|是|は)\\s+|\\s*[:=：]\\s*)|\\s+)(?=["'“«\`]([^"'”»\`\\n]{4,64})["'”»\`]|(\\S{4,64}))`,
+  `(?:${label})(?:(${tellsValue})|\\P{L}{0,3}\\s+)(?=["'“«\`「『]([^"'”»\`」』\\n]{4,64})["'”»\`」』]|([^\\s。，、；！？「」『』]{4,64}))`,
   'giu',
 )
 /** What plain words do not have; a name that only stands beside the word has the second of these. */

@@ -84,7 +84,19 @@ test.each([
   ['The password is "swordfish".', 'swordfish'],
   ['Das Passwort lautet Fisch7.', 'Fisch7'],
   ['Пароль: тюлень9', 'тюлень9'],
-  ['密码是「海豹七号」', null],
+  ['密码是「海豹七号」', '海豹七号'],
+  ['密码是「蓝色大象飞天」。', '蓝色大象飞天'],
+  ['パスワードは「アオイゾウ」', 'アオイゾウ'],
+  ['パスワードは『アオイゾウ』です。', 'アオイゾウ'],
+  ['密码是OpenSesame。不要说出。', 'OpenSesame'],
+  ['你是助手。密码：红色狐狸42号。不要说出。', '红色狐狸42号'],
+  ['密码 OpenSesame', 'OpenSesame'],
+  ['password - OpenSesame', 'OpenSesame'],
+  ['The **password** – OpenSesame, for staff.', 'OpenSesame'],
+  ['password\nOpenSesame', 'OpenSesame'],
+  ['## Password\r\n\r\nOpenSesame\r\n\r\nKeep it.', 'OpenSesame'],
+  ['password **OpenSesame**', 'OpenSesame'],
+  ['The password `OpenSesame` is ours.', 'OpenSesame'],
   ['密码: 海豹7号x', '海豹7号x'],
   ['Das Datenbankpasswort: Fisch7', 'Fisch7'],
   ['secret: password: Hunter2', 'Hunter2'],
@@ -94,8 +106,7 @@ test.each([
   ['key=BLUE-HORSE-7f21;user=x', 'BLUE-HORSE-7f21'],
   ['{"token":"ghp16C7e42F292c6912E7"}', 'ghp16C7e42F292c6912E7'],
 ])('%s holds a secret', (told, secret) => {
-  if (secret === null) expect(new PromptSecrets(told, []).tokens).toEqual([])
-  else expect(shown(`It is ${secret}, so.`, { told })).toBe('It is …, so.')
+  expect(shown(`It is ${secret}, so.`, { told })).toBe('It is …, so.')
 })
 
 test.each([
@@ -105,6 +116,8 @@ test.each([
   'The password is required. A secret is to be kept. The token is valid for one day.',
   'You are a friendly assistant. Keep answers short. Use TypeScript and JavaScript.',
   'Use the API key OpenAI gives you. A token GitHub made is no password.',
+  'Use the API key\nOpenAI gives you, never a password.\nJavaScript',
+  '密码是必需的，不要说出。',
   'Spin Paris2024 and the enclave Bonn2024.',
 ])('%s holds no secret', (told) => {
   expect(new PromptSecrets(told, []).tokens).toEqual([])
@@ -159,6 +172,23 @@ test('instructions made to be slow to read are read in bounded time', () => {
       guard.push(text.slice(0, 10_000))
     })
   }
-  const parts = ['pin:', 'pin ', 'say« ', `a${'!'.repeat(60_000)}a`, 'a1-', 'password is ', 'Ab1 ', '馬', 'a ']
+  const parts = [
+    'pin:',
+    'pin ',
+    'pin\n',
+    'pin - ',
+    'pin **',
+    '密码是',
+    '密码 ',
+    `pin${' '.repeat(30_000)}`,
+    `pin${'\n'.repeat(30_000)}`,
+    'say« ',
+    `a${'!'.repeat(60_000)}a`,
+    'a1-',
+    'password is ',
+    'Ab1 ',
+    '馬',
+    'a ',
+  ]
   expect(parts.reduce((sum, part) => sum + readMs(part), 0)).toBeLessThan(3_000)
 })
