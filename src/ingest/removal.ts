@@ -54,7 +54,10 @@ export async function removeDocuments<T>(
 /** Documents looked at in one go. */
 const expiredMax = 500
 
-/** Given anew: what is yet to be fetched from its URL has no source. A job that makes a document again from its old bytes gives nothing. */
+/**
+ * Gives anew with the time that its job was accepted: what is yet to be fetched from its URL has no source. How long the job has waited since,
+ * for an embedder or whoever paused it, does not count. A job that makes a document again from its old bytes gives nothing.
+ */
 const onItsWay = `kind <> 'reingest' and state in ('queued', 'running', 'paused')`
 
 /** Neither written nor given again for as long as their collection keeps them. */
@@ -63,7 +66,8 @@ const expiredSql = `select d.tenant, d.collection, d.id from rag_documents d
   cross join lateral (select now() - make_interval(secs => (c.settings ->> 'retentionDays')::float8 * 86400) as at) cut
   where jsonb_typeof(c.settings -> 'retentionDays') = 'number' and d.updated_at < cut.at and not exists (
     select 1 from rag_sources s where s.tenant = d.tenant and s.collection = d.collection and s.document = d.id and s.given_at >= cut.at)
-  and not exists (select 1 from rag_jobs j where j.tenant = d.tenant and j.collection = d.collection and j.document = d.id and ${onItsWay})`
+  and not exists (select 1 from rag_jobs j where j.tenant = d.tenant and j.collection = d.collection and j.document = d.id
+    and ${onItsWay} and j.created_at >= cut.at)`
 
 class GivenAgain extends Error {}
 
@@ -81,7 +85,7 @@ export async function removeExpired(deps: RemovalDeps): Promise<number> {
 /** False when it was given again, or removed, since it was found to be over its time. */
 async function removeWhenExpired(deps: RemovalDeps, place: DocumentPlace): Promise<boolean> {
   try {
-    const check: RemovalCheck = (transaction, wasOnItsWay) => checkExpired(transaction, place, wasOnItsWay)
+    const check: RemovalCheck = (transaction, acceptedAt) => checkExpired(transaction, place, acceptedAt)
     return (await removeQuietly(deps, place, check)).wasVisible
   } catch (error) {
     if (error instanceof GivenAgain) return false
@@ -100,16 +104,15 @@ async function findExpired(database: Database): Promise<DocumentPlace[]> {
 async function checkExpired(
   transaction: Transaction,
   { tenant, collection, document }: DocumentPlace,
-  wasOnItsWay: boolean,
+  acceptedAt: readonly string[],
 ): Promise<void> {
-  if (wasOnItsWay) throw new GivenAgain()
-  const text = `${expiredSql} and d.tenant = $1 and d.collection = $2 and d.id = $3`
-  const { rows } = await transaction.query(text, [tenant, collection, document])
+  const text = `${expiredSql} and d.tenant = $1 and d.collection = $2 and d.id = $3 and not (cut.at <= any($4::timestamptz[]))`
+  const { rows } = await transaction.query(text, [tenant, collection, document, acceptedAt])
   if (rows.length === 0) throw new GivenAgain()
 }
 
-/** A `DocumentCheck` that hears whether one of the document's jobs, which are gone by then, was about to give it anew. */
-type RemovalCheck = (transaction: Transaction, wasOnItsWay: boolean) => Promise<void>
+/** A `DocumentCheck` that hears when those of the document's jobs, which are gone by then, were accepted that were about to give it anew. */
+type RemovalCheck = (transaction: Transaction, acceptedAt: readonly string[]) => Promise<void>
 
 function removeQuietly(
   { database, deleteDocument }: RemovalDeps,
@@ -123,11 +126,15 @@ function removeQuietly(
       const values = [tenant, collection, document]
       // Jobs first: their workers hold these rows before they hold the collection's.
       const jobs = await transaction.query(
-        `delete from rag_jobs where tenant = $1 and collection = $2 and document = $3 returning id, ${onItsWay} as on_its_way`,
+        `delete from rag_jobs where tenant = $1 and collection = $2 and document = $3
+          returning id, ${onItsWay} as on_its_way, created_at::text as accepted_at`,
         values,
       )
-      const wasOnItsWay = jobs.rows.some((job) => job['on_its_way'] === true)
-      await check?.(transaction, wasOnItsWay)
+      const onTheirWay = jobs.rows.filter((job) => job['on_its_way'] === true)
+      await check?.(
+        transaction,
+        onTheirWay.map((job) => String(job['accepted_at'])),
+      )
       const wasVisible = await deleteDocument(transaction, place)
       const sources = await transaction.query('delete from rag_sources where tenant = $1 and collection = $2 and document = $3', values)
       const wasThere = wasVisible || jobs.rowCount + sources.rowCount > 0

@@ -118,6 +118,21 @@ describeIngest((block) => {
     expect(await ingest.sweep()).toBe(1)
   })
 
+  test('time removes a document whose job was accepted before the time began and waits still, with that job', async () => {
+    const { ingest } = await overTime()
+    await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '1')`)
+    const jobs = [await submitted(ingest, 'a.md', 'Changed.'), (await ingest.submitUrl(byUrl('b.md'))).job]
+    await age(`update rag_jobs set state = 'paused' where document = 'a.md' and state = 'queued'`)
+    await age(`update rag_jobs set created_at = now() - interval '23 hours'`)
+    await age(`update rag_sources set given_at = now() - interval '400 days'`)
+    expect(await ingest.sweep()).toBe(0)
+    expect([await texts(block.store, 'a.md'), await texts(block.store, 'b.md')]).toEqual([['Of a.md.'], ['Of b.md.']])
+    await age(`update rag_jobs set created_at = now() - interval '400 days'`)
+    expect(await ingest.sweep()).toBe(2)
+    expect([await count(block.store, 'rag_documents'), await count(block.store, 'rag_sources')]).toEqual([0, 0])
+    expect(await Promise.all(jobs.map((job) => ingest.job(job)))).toEqual([null, null])
+  })
+
   test('time removes a document that only waits to be made again from its old bytes', async () => {
     const { ingest } = await overTime()
     expect(await ingest.reingest(place('a.md'))).not.toBeNull()
