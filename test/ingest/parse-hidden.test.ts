@@ -134,6 +134,13 @@ describe('Markdown', () => {
     ['a hidden element behind one that is escaped', 'A \\<b hidden>\\</b> word. <b hidden>canary</b>'],
     ['a hidden element behind code over lines', '> A `<b hidden>\n> </b>` word. <b\n> hidden>canary</b>'],
     ['a hidden element in a cell behind bars', '| A |\n|---|\n| `\\|<b hidden></b>` word. <b title="\\|" hidden>canary</b> |'],
+    ['a hidden element around an end tag in the words for a picture', 'A <b hidden>one ![</b>](/u) canary</b> word.'],
+    ['a hidden element around an end tag in the title of a link', 'A <b hidden>one [x](/u "</b>") canary</b> word.'],
+    ['a hidden element around an end tag in the target of a link', 'A <b hidden>one [x](</b\\>) canary</b> word.'],
+    ['a hidden element around an end tag in the title of a picture', '> A <b hidden>one ![x](/u\n> "</b>") canary</b> word.'],
+    ['a hidden element in a cell behind a title with a tag', '| A |\n|---|\n| \\|[x](/u "\\|<b hidden>") word. <b hidden>canary</b> |'],
+    ['a hidden element around backticks', 'A <b hidden>``x` canary</b> word.'],
+    ['a hidden element in the words of a link', 'A [<b hidden>canary</b> word.](/u "</b>")'],
     ['a hidden element in a line', 'A <span hidden>canary</span> word.'],
     ['a hidden element that is left open', 'A word. <span style="font-size:0">canary'],
     [
@@ -157,6 +164,16 @@ describe('Markdown', () => {
     const document = await read('# Title <!-- canary --> <b>here</b>\n\nWords.\n', { name: 'a.md' })
     expect(document.title).toBe('Title here')
     expect(document.blocks.at(-1)?.headings).toEqual(['Title here'])
+  })
+
+  test.for([
+    ['in the title of a link', 'see [x](/u "<b hidden>") words <b hidden></b>end'],
+    ['in the words for a picture', 'see ![<b hidden>](/u) words <b hidden></b>end'],
+    ['in the title of a picture in a cell', '| See |\n|---|\n| ![\\|](/u "<b hidden>") words <b hidden></b>end |'],
+    ['behind backticks that are longer', 'see ``` x ``<b hidden>`` words <b hidden></b>end'],
+  ])('a tag %s hides nothing', async ([, source = '']) => {
+    const { text } = await read(source, { name: 'a.md' })
+    expect(text).toBe(source.replace('<b hidden></b>', ' '.repeat(14)))
   })
 
   test.for([

@@ -1,6 +1,6 @@
 /** Tags and comments of HTML in Markdown, where they stand in the source, with what each says of being seen. */
 import { isUnseenElement } from './html-hidden.ts'
-import { type PlacedToken, placeCell, placeLines, placesOf, type Placing, type Span } from './markdown-places.ts'
+import { type PlacedToken, placeCell, placeLines, type Placing, type Span, tagStart } from './markdown-places.ts'
 
 export interface Mark extends Span {
   /** Of the block of HTML or the paragraph that it is in. */
@@ -22,7 +22,7 @@ const mark =
   /<!--[\s\S]*?(?:-->|$)|<[?!][^>]*(?:>|$)|<(\/?)([a-z][a-z0-9-]*)(?![a-z0-9-])([^'"<>]*(?:(?:"[^"]*"|'[^']*')[^'"<>]*)*)(?:>|(?=<)|$)/gi
 const attribute = /([a-z][\w:-]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?/gi
 
-/** In the order of `tokens`, which were parsed of `text`; `starts` are those of its lines. */
+/** In the order of `tokens`, which were parsed of `text` by a parser with `noteTagPlaces`; `starts` are those of its lines. */
 export function* marksOf(text: string, tokens: readonly PlacedToken[], starts: readonly number[]): Generator<Mark> {
   let block: Span = { start: 0, end: 0 }
   let cellsEnd = 0
@@ -37,10 +37,10 @@ export function* marksOf(text: string, tokens: readonly PlacedToken[], starts: r
     if (type === 'html_block' && from !== null) {
       yield* marksIn(content, { place: placeLines(text, content, { starts, from }), blockEnd, isInline: false })
     } else if (type === 'inline' && from !== null) {
-      if (hasTag(token)) yield* marksInLines(content, children ?? [], { place: placeLines(text, content, { starts, from }), blockEnd })
+      if (hasTag(token)) yield* marksInLines(children ?? [], { place: placeLines(text, content, { starts, from }), blockEnd })
     } else if (type === 'inline') {
-      const cell = placeCell(text, token, { start: cellsEnd, end: blockEnd })
-      if (hasTag(token)) yield* marksInLines(cell.written, cell.parts, { place: cell.place, blockEnd })
+      const cell = placeCell(text, content, { start: cellsEnd, end: blockEnd })
+      yield* marksInLines(children ?? [], { place: cell.place, blockEnd })
       cellsEnd = cell.end
     }
   }
@@ -53,12 +53,13 @@ interface Block {
 }
 
 function hasTag({ children }: PlacedToken): boolean {
-  return children?.some(({ type }) => type === 'html_inline') ?? false
+  return children?.some((part) => tagStart(part) !== null) ?? false
 }
 
-function* marksInLines(content: string, parts: readonly PlacedToken[], { place, blockEnd }: Block): Generator<Mark> {
-  for (const { start, part } of placesOf(content, parts)) {
-    if (part.type === 'html_inline') yield* marksIn(part.content, { place: (offset) => place(start + offset), blockEnd, isInline: true })
+function* marksInLines(parts: readonly PlacedToken[], { place, blockEnd }: Block): Generator<Mark> {
+  for (const part of parts) {
+    const start = tagStart(part)
+    if (start !== null) yield* marksIn(part.content, { place: (offset) => place(start + offset), blockEnd, isInline: true })
   }
 }
 

@@ -3,17 +3,20 @@
  * the marks of quotes and lists it is in, and of a cell the escapes of its bars. All of it takes time in proportion to the text: whoever
  * writes a document must not decide how long it is looked at.
  */
+import assert from 'node:assert/strict'
+
+import MarkdownIt from 'markdown-it'
 
 /** Of the Markdown parser, as far as it is looked at. */
 export interface PlacedToken {
   readonly type: string
   readonly content: string
-  /** What begins and ends it: of code in a line its backticks. */
-  readonly markup: string
   readonly level: number
   /** First line and the line behind the last; null inside of a line. */
   readonly map: readonly [number, number] | null
   readonly children: readonly PlacedToken[] | null
+  /** Notes of the parser's rules: see `tagStart`. */
+  readonly meta: Readonly<Record<string, unknown>> | null
 }
 
 export interface Span {
@@ -23,6 +26,34 @@ export interface Span {
 
 /** Gives the place in the source of an offset in content; it is asked for them in order. */
 export type Placing = (offset: number) => number
+
+type Parser = InstanceType<typeof MarkdownIt>
+
+const tagRule = 'html_inline'
+
+/**
+ * Has the parser note at each tag in a line where it found it. Who looks for it afterwards has to know all that the parser steps over: escapes,
+ * code, titles and targets of links, words for pictures.
+ */
+export function noteTagPlaces(markdown: Parser): void {
+  const parser = new MarkdownIt()
+  parser.inline.ruler.enableOnly(tagRule)
+  const [readTag] = parser.inline.ruler.getRules('')
+  assert(readTag !== undefined, `the Markdown parser has no rule ${tagRule}`)
+  markdown.inline.ruler.at(tagRule, (state, silent) => {
+    const start = state.pos
+    const isTag = readTag(state, silent)
+    const token = state.tokens.at(-1)
+    if (isTag && !silent && token !== undefined) token.meta = { start }
+    return isTag
+  })
+}
+
+/** Where a tag stands in the content of the line or paragraph that it is a part of; null for parts that are no tag. */
+export function tagStart({ type, meta }: PlacedToken): number | null {
+  const start = type === tagRule ? meta?.['start'] : null
+  return typeof start === 'number' ? start : null
+}
 
 export function lineStarts(text: string): readonly number[] {
   const starts = [0]
@@ -57,55 +88,15 @@ function columnOf(line: string, source: string): number {
 }
 
 /** A cell of a table, which follows those before it in its row: `start` is behind the last of them, `end` that of the row. */
-export function placeCell(
-  text: string,
-  { content, children }: PlacedToken,
-  { start, end }: Span,
-): { readonly written: string; readonly parts: readonly PlacedToken[]; readonly place: Placing; readonly end: number } {
-  const written = escapeBars(content)
+export function placeCell(text: string, content: string, { start, end }: Span): { readonly place: Placing; readonly end: number } {
+  // Any bar in a cell was written with a backslash: a bare one ends it.
+  const written = content.replaceAll('|', '\\|')
   const at = Math.max(start, start + text.slice(start, end).indexOf(written))
-  const parts = (children ?? []).map((part) => ({ ...part, content: escapeBars(part.content) }))
-  return { written, parts, place: (offset) => at + offset, end: at + written.length }
-}
-
-/** Any bar in a cell was written with a backslash: a bare one ends it. */
-function escapeBars(content: string): string {
-  return content.replaceAll('|', '\\|')
-}
-
-/** Where tags and code stand in the content of the line or paragraph that they are parts of. */
-export function* placesOf(content: string, parts: readonly PlacedToken[]): Generator<Span & { readonly part: PlacedToken }> {
-  // Line ends in code are blanks in what the parser gives.
-  const flat = content.replaceAll('\n', ' ')
-  let at = 0
-  for (const part of parts) {
-    if (part.type !== 'html_inline' && part.type !== 'code_inline') continue
-    const span = part.type === 'html_inline' ? tagAt(content, part, at) : codeAt(flat, part, at)
-    if (span === null) return
-    at = span.end
-    yield { ...span, part }
+  let seen = 0
+  let bars = 0
+  const place: Placing = (offset) => {
+    for (; seen < offset; seen += 1) if (content.charAt(seen) === '|') bars += 1
+    return at + offset + bars
   }
-}
-
-function tagAt(content: string, { content: tag }: PlacedToken, from: number): Span | null {
-  for (let start = content.indexOf('<', from); start !== -1; start = content.indexOf('<', start + 1)) {
-    if (content.startsWith(tag, start) && !isEscaped(content, start)) return { start, end: start + tag.length }
-  }
-  return null
-}
-
-function codeAt(flat: string, { content: code, markup }: PlacedToken, from: number): Span | null {
-  for (let start = flat.indexOf(markup, from); start !== -1; start = flat.indexOf(markup, start + 1)) {
-    for (const inner of [code, ` ${code} `]) {
-      const end = start + markup.length + inner.length
-      if (flat.startsWith(inner, start + markup.length) && flat.startsWith(markup, end)) return { start, end: end + markup.length }
-    }
-  }
-  return null
-}
-
-function isEscaped(content: string, at: number): boolean {
-  let first = at
-  while (content.charAt(first - 1) === '\\') first -= 1
-  return (at - first) % 2 === 1
+  return { place, end: at + written.length }
 }

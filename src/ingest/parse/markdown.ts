@@ -9,6 +9,7 @@ import type { ParseLimits } from '../limits.ts'
 import { cleanLine } from './clean-text.ts'
 import { titleOf } from './document-builder.ts'
 import { blankUnseen } from './markdown-hidden.ts'
+import { noteTagPlaces } from './markdown-places.ts'
 import { type LineRange, SourceText } from './source-text.ts'
 
 type Parser = InstanceType<typeof MarkdownIt>
@@ -31,6 +32,7 @@ const kinds: Readonly<Record<string, BlockKind>> = {
 export function parseMarkdown(text: string, limits: ParseLimits): ParsedDocument {
   const front = frontMatter(new SourceText(text, limits))
   const markdown = new MarkdownIt({ html: true, maxNesting: nestingMax })
+  noteTagPlaces(markdown)
   const tokens = markdown.parse(front === null ? text : blankLines(text, front.lines), {})
   const seen = blankUnseen(text, tokens)
   const source = new SourceText(seen, limits)
