@@ -54,6 +54,11 @@ export interface KeyStoreDeps {
 
 /** Keys of a list. */
 const listMax = 1_000
+/**
+ * By which a key may outlive its maker's and still be restored. Replicas of before counted a life from the moment of the insert: for as long as
+ * the transaction took, and their clocks differed, such keys live on too long.
+ */
+const overrunMsMax = 60_000
 /** The start takes a moment from the migrations to the operator's tenant. */
 const retryAfterMs = 1_000
 
@@ -76,7 +81,8 @@ export class KeyStore {
       'system',
       async (transaction) => {
         const lifeMs = this.#lifeOf(wish.lifeMs, act.by)
-        const key = await this.#insert(transaction, { ...wish, lifeMs }, { createdBy: act.by.subject, rotatedFrom: null })
+        const origin = { createdBy: act.by.subject, rotatedFrom: null, endWallMsMax: act.by.expiresAtWallMs }
+        const key = await this.#insert(transaction, { ...wish, lifeMs }, origin)
         return {
           made: key,
           version: await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id }),
@@ -114,7 +120,8 @@ export class KeyStore {
         this.#refuseRotation(old)
         checkGrant(old, act.by)
         const wish = { ...old, lifeMs: this.#lifeAfter(old, lifeMs, act.by), publicKey: null }
-        const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: id })
+        const endWallMsMax = isOperator(act.by) ? null : act.by.expiresAtWallMs
+        const key = await this.#insert(transaction, wish, { createdBy: act.by.subject, rotatedFrom: id, endWallMsMax })
         const endsAt = new Date(this.#deps.clock.wallMs() + overlapMs).toISOString()
         await transaction.query(
           'update api_keys set expires_at = least(coalesce(expires_at, $2::timestamptz), $2::timestamptz) where id = $1',
@@ -205,7 +212,7 @@ export class KeyStore {
   async #insert(
     transaction: Transaction,
     wish: KeyWish & { readonly lifeMs: number | 'never' },
-    { createdBy, rotatedFrom }: { createdBy: string | null; rotatedFrom: string | null },
+    { createdBy, rotatedFrom, endWallMsMax }: Origin,
   ): Promise<MadeKey> {
     const { clock, fill, peppers } = this.#deps
     await requireTenant(transaction, wish.tenant)
@@ -226,7 +233,7 @@ export class KeyStore {
       JSON.stringify(wish.limits),
       new Date(nowMs).toISOString(),
       createdBy,
-      wish.lifeMs === 'never' ? null : new Date(nowMs + wish.lifeMs).toISOString(),
+      endOf(nowMs, wish.lifeMs, endWallMsMax),
       rotatedFrom,
       wish.cache,
     ])
@@ -250,12 +257,10 @@ export class KeyStore {
     throw new CorralError('insufficient_scope', `a key cannot outlive the one it is made with, which ends at ${end}`)
   }
 
+  /** For the key after `old`; the insert ends what nobody asked for with the maker's key. */
   #lifeAfter(old: KeyView, wanted: number | null, by: Principal): number | 'never' {
-    const lifeMs = wanted ?? lifeOf(old)
-    if (isOperator(by)) return lifeMs
-    const leftMs = by.expiresAtWallMs === null ? Infinity : by.expiresAtWallMs - this.#deps.clock.wallMs()
-    const fits = leftMs === Infinity || (lifeMs !== 'never' && lifeMs <= leftMs)
-    return this.#lifeOf(wanted === null && !fits ? leftMs : lifeMs, by)
+    if (wanted === null) return lifeOf(old)
+    return isOperator(by) ? wanted : this.#lifeOf(wanted, by)
   }
 
   #refuseRotation(key: KeyView): void {
@@ -270,9 +275,21 @@ export class KeyStore {
       throw new CorralError('conflict', `key ${id} could be restored until ${restorableUntil}: make a new one`)
     const leftMs = expiresAt === null ? 'never' : Date.parse(expiresAt) - nowMs
     if (leftMs !== 'never' && leftMs <= 0) throw new CorralError('conflict', `key ${id} has expired: make a new one`)
-    if (!isOperator(by)) this.#lifeOf(leftMs, by)
+    if (!isOperator(by)) this.#lifeOf(leftMs === 'never' ? leftMs : leftMs - overrunMsMax, by)
     if (kind === 'ed25519') await requireFree(transaction, await fingerprintIn(transaction, id), id)
   }
+}
+
+interface Origin {
+  readonly createdBy: string | null
+  readonly rotatedFrom: string | null
+  /** The end of the maker's key: time passes between the look at it and the insert, and takes nothing beyond it. Null: there is none to keep to. */
+  readonly endWallMsMax: number | null
+}
+
+function endOf(nowMs: number, lifeMs: number | 'never', endWallMsMax: number | null): string | null {
+  const endMs = Math.min(lifeMs === 'never' ? Infinity : nowMs + lifeMs, endWallMsMax ?? Infinity)
+  return endMs === Infinity ? null : new Date(endMs).toISOString()
 }
 
 const noKey = Buffer.alloc(0)
