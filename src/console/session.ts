@@ -2,16 +2,28 @@
 import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 
 import { change, getJson, signIn } from './api/client.ts'
-import type { Session } from './api/shapes.ts'
+import type { Caller, Session } from './api/shapes.ts'
+import { cancelUploads } from './upload-queue.ts'
 
 export const sessionKey = ['session']
 
 export function useSession() {
-  return useQuery({ queryKey: sessionKey, queryFn: ({ signal }) => getJson<Session>('/console/session', signal), staleTime: 60_000 })
+  return useQuery({ queryKey: sessionKey, queryFn: ({ signal, client }) => readSession(client, signal), staleTime: 60_000 })
 }
 
-/** Forgets what was shown to whoever was signed in before. */
-function forgetShown(client: QueryClient): void {
+/** A session may have ended, or another begun in another tab. */
+async function readSession(client: QueryClient, signal: AbortSignal): Promise<Session> {
+  const session = await getJson<Session>('/console/session', signal)
+  const before = client.getQueryData<Session>(sessionKey)
+  if (before !== undefined && nameOf(before.caller) !== nameOf(session.caller)) cancelUploads()
+  return session
+}
+
+const nameOf = (caller: Caller | null): string => JSON.stringify([caller?.tenant, caller?.method, caller?.subject])
+
+/** Ends what goes on, and forgets what was shown, for whoever was signed in before. */
+function forgetBefore(client: QueryClient): void {
+  cancelUploads()
   client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== sessionKey[0] })
 }
 
@@ -19,17 +31,18 @@ function forgetShown(client: QueryClient): void {
 export function useSignIn() {
   const client = useQueryClient()
   const entered = (): Promise<void> => {
-    forgetShown(client)
+    forgetBefore(client)
     return client.invalidateQueries({ queryKey: sessionKey })
   }
-  return useMutation({ mutationFn: signIn, onSuccess: entered })
+  // Between the new cookie and its answer nothing may go out either.
+  return useMutation({ mutationFn: signIn, onMutate: cancelUploads, onSuccess: entered })
 }
 
 /** Ends the session and forgets what it has shown. */
 export function useSignOut() {
   const client = useQueryClient()
   const left = (): Promise<void> => {
-    forgetShown(client)
+    forgetBefore(client)
     return client.refetchQueries({ queryKey: sessionKey })
   }
   return useMutation({ mutationFn: () => change('DELETE', '/console/session'), onSuccess: left })

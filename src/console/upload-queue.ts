@@ -1,6 +1,7 @@
 /**
  * Files on their way to the gateway: a few at a time, in the order they were given; more can be given meanwhile. One that is refused or cancelled does
- * not stop the others. Counts bytes, and says so with every change.
+ * not stop the others. Counts bytes, and says so with every change. It outlives the page, but not the session: what one person gave does not go out with
+ * the rights of the next.
  */
 
 export interface UploadFile {
@@ -37,6 +38,14 @@ export interface UploadQueueDeps {
   readonly onEnded: () => void
 }
 
+/** Those with files that wait or are on their way. */
+const busy = new Set<UploadQueue>()
+
+/** Cancels every file that has not come in yet, of all queues. */
+export function cancelUploads(): void {
+  for (const queue of busy) queue.cancelAll()
+}
+
 /** Files on their way at once. */
 const atOnceMax = 3
 
@@ -58,6 +67,7 @@ export class UploadQueue {
   /** Sends them; counts from the beginning when nothing was under way. */
   add(files: readonly UploadFile[]): void {
     if (this.#going.size === 0) this.#sums = none
+    busy.add(this)
     for (const file of files) this.#waiting.push({ ...file, id: (this.#ids += 1) })
     const bytes = files.reduce((sum, { file }) => sum + file.size, 0)
     this.#sums = { ...this.#sums, files: this.#sums.files + files.length, bytes: this.#sums.bytes + bytes }
@@ -86,6 +96,7 @@ export class UploadQueue {
       if (next === undefined) break
       void this.#send(next)
     }
+    if (this.#going.size === 0) busy.delete(this)
     this.#tell()
   }
 

@@ -185,6 +185,36 @@ test('a session that ends leads back to the door, and one that could not be ende
   await leave(visited)
 })
 
+test('files given in one session do not go out in the next', { timeout: 60_000 }, async () => {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+  const made = await fetch(`${gateway.url}/rag/collections`, { method: 'POST', headers, body: '{"name":"given"}' })
+  expect(made.status).toBe(201)
+  const visited = await visit(browser, wide)
+  const { page } = visited
+  await signIn(page)
+  const held = Promise.withResolvers<undefined>()
+  const sent: string[] = []
+  await page.route('**/documents?id=*', async (route) => {
+    sent.push(new URL(route.request().url()).searchParams.get('id') ?? '')
+    await held.promise
+    await route.abort().catch(() => undefined) // Who cancelled it wants no end of it.
+  })
+  await page.getByRole('navigation').getByRole('link', { name: 'Documents' }).click()
+  await page.getByRole('link', { name: 'given' }).click()
+  const files = ['a', 'b', 'c', 'd', 'e'].map((name) => ({ name: `${name}.md`, mimeType: 'text/markdown', buffer: Buffer.from(name) }))
+  await page.getByLabel('Choose files').last().setInputFiles(files)
+  await expect.poll(() => sent).toEqual(['a.md', 'b.md', 'c.md'])
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByLabel('API key').fill(key)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByText('There is no document yet').waitFor()
+  held.resolve(undefined)
+  await page.getByRole('navigation').getByRole('link', { name: 'Keys' }).click()
+  await page.getByText('of the operator').first().waitFor()
+  expect(sent).toEqual(['a.md', 'b.md', 'c.md'])
+  await leave(visited)
+})
+
 test('a session whose key is revoked leads back to the door, and from there to the page one wanted', { timeout: 60_000 }, async () => {
   const passing = await gateway.key({ tenant: 'local', scopes: [...scopes], title: 'of a day' })
   const visited = await visit(browser, wide)

@@ -1,7 +1,7 @@
 // Files on their way from the console: a few at a time, each with its bytes; refused and cancelled ones stop no other.
 import { expect, test } from 'vitest'
 
-import { type Progress, UploadQueue } from '../../src/console/upload-queue.ts'
+import { cancelUploads, type Progress, UploadQueue } from '../../src/console/upload-queue.ts'
 
 interface Call {
   readonly path: string
@@ -78,6 +78,21 @@ test('all can be cancelled, those that wait too', async () => {
   await settled()
   expect(calls.map(({ path }) => path)).toEqual(['a', 'b', 'c', 'd'])
   expect(now()).toMatchObject({ files: 5, endedFiles: 5, cancelled: 4, bytes: 10, sentBytes: 10, going: [] })
+})
+
+test('the end of a session cancels the files of every queue, and what is given afterwards goes out', async () => {
+  const [one, other] = [startQueue(), startQueue()]
+  one.queue.add(['a', 'b', 'c', 'd'].map((path) => fileOf(path)))
+  other.queue.add([fileOf('e')])
+  cancelUploads()
+  await settled()
+  expect([...one.calls, ...other.calls].map(({ path, signal }) => [path, signal.aborted])).toEqual(
+    ['a', 'b', 'c', 'e'].map((path) => [path, true]),
+  )
+  expect([one.now()?.cancelled, other.now()?.cancelled, pathsOf(one.now())]).toEqual([4, 1, []])
+  other.queue.add([fileOf('f')])
+  await other.calls.at(-1)?.end()
+  expect(other.now()).toMatchObject({ files: 1, endedFiles: 1, cancelled: 0 })
 })
 
 test('what is given meanwhile is added, and what is given afterwards counts anew', async () => {
