@@ -115,6 +115,24 @@ test('a revocation holds at once and is undone by the notice of it, or later in 
   expect((await chat('small', text)).status).toBe(200)
 })
 
+test('a revocation by a replica that cannot undo it yet is told, without a way back', async () => {
+  const text = await gateway.key({ tenant: 'local', scopes: ['chat'], title: 'of old', lifeMs: 'never' })
+  await page.route('**/admin/keys/*/revoke', async (route) => {
+    const answer = await route.fetch()
+    const { restorableUntil: _, ...old } = (await answer.json()) as Record<string, unknown>
+    await route.fulfill({ response: answer, json: old })
+  })
+  await goTo('keys')
+  await page.getByRole('button', { name: 'Revoke of old' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
+  await page
+    .getByRole('status')
+    .getByText(`of old (${idOf(text)})`)
+    .waitFor()
+  expect(await page.getByRole('button', { name: 'Undo' }).count()).toBe(0)
+  await page.unroute('**/admin/keys/*/revoke')
+})
+
 test('an undo that comes too late is told why, and leaves with its time', async () => {
   const text = await gateway.key({ tenant: 'local', scopes: ['chat'], title: 'gone', lifeMs: 'never' })
   const row = page.getByRole('row').filter({ hasText: idOf(text) })

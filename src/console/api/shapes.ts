@@ -137,8 +137,8 @@ export interface Key {
   readonly lastUsedAt: string | null
   readonly revokedAt: string | null
   readonly revokedReason: string | null
-  /** Until when the revocation can be taken back. */
-  readonly restorableUntil: string | null
+  /** Until when the revocation can be taken back. A replica of an older release does not say it. */
+  readonly restorableUntil?: string | null
   /** Only in the answer that makes it. */
   readonly key?: string | null
 }

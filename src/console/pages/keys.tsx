@@ -183,7 +183,7 @@ function useRestoring(target: Key) {
 /** In the row of a key, while its revocation can still be taken back. */
 function Restore({ target }: { readonly target: Key }) {
   const restoring = useRestoring(target)
-  const isLate = useIsPast(target.restorableUntil)
+  const isLate = useIsPast(target.restorableUntil ?? null)
   if (isLate) return null
   return (
     <>
@@ -204,8 +204,8 @@ function Restore({ target }: { readonly target: Key }) {
 /** What was done a moment ago, and the way back while there is one. */
 function JustRevoked({ target, onClose }: { readonly target: Key; readonly onClose: () => void }) {
   const restoring = useRestoring(target)
-  const isLate = useIsPast(target.restorableUntil)
-  const { restorableUntil } = target
+  const restorableUntil = target.restorableUntil ?? null
+  const isLate = useIsPast(restorableUntil)
   return (
     <div className="panel flex flex-wrap items-center gap-x-4 gap-y-2 px-4 py-2.5">
       <p role="status" className="min-w-0 grow wrap-anywhere">
