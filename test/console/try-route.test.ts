@@ -136,6 +136,18 @@ test('a query is part of the address that is asked', async () => {
   expect(await page.getByRole('group', { name: 'As curl' }).innerText()).toContain(`${gateway.url}/admin/keys?tenant=team-a'`)
 })
 
+test('bytes that are not shown are saved from where they came, whatever is filled in by then', async () => {
+  await page.route('**/admin/keys?*', (route) => route.fulfill({ contentType: 'application/octet-stream', body: Buffer.from([0, 1, 2]) }))
+  const { form, answer, send } = await open('GET /admin/keys')
+  await form.getByLabel('tenant').fill('team-a')
+  await send()
+  const link = answer.getByRole('link', { name: 'Save them' })
+  await link.waitFor()
+  await form.getByLabel('tenant').fill('team-b')
+  expect(await link.getAttribute('href')).toBe('/admin/keys?tenant=team-a')
+  await page.unroute('**/admin/keys?*')
+})
+
 test('a route of the description is tried with its example', async () => {
   const made = await open('POST /rag/collections')
   await made.send()

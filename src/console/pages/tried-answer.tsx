@@ -29,11 +29,9 @@ const shownHeaders = [
 export interface TriedAnswerProps {
   /** Null: nothing was sent yet. */
   readonly answer: TriedAnswer | null
-  /** Where bytes that are not shown can be fetched. */
-  readonly target: string | null
 }
 
-export function TriedAnswerView({ answer, target }: TriedAnswerProps) {
+export function TriedAnswerView({ answer }: TriedAnswerProps) {
   if (answer === null) {
     return (
       <p className="hidden h-full rounded-md border border-dashed border-line px-4 py-10 text-center text-sm text-quiet xl:block">
@@ -49,7 +47,7 @@ export function TriedAnswerView({ answer, target }: TriedAnswerProps) {
       </div>
       {answer.head === null ? null : <Headers head={answer.head} />}
       {answer.error === null ? null : <ErrorState error={answer.error} />}
-      {answer.head === null ? null : <Text answer={answer} head={answer.head} target={target} />}
+      {answer.head === null ? null : <Text answer={answer} head={answer.head} />}
     </section>
   )
 }
@@ -104,16 +102,15 @@ function Headers({ head: { headers } }: { readonly head: AnswerHead }) {
 interface TextProps {
   readonly answer: TriedAnswer
   readonly head: AnswerHead
-  readonly target: string | null
 }
 
-function Text({ answer: { text, state, bytes, isCut }, head, target }: TextProps) {
+function Text({ answer: { text, state, bytes, isCut, source }, head }: TextProps) {
   const box = useRef<HTMLPreElement>(null)
   // What comes last is in sight while it comes.
   useEffect(() => {
     if (state === 'coming' && box.current !== null) box.current.scrollTop = box.current.scrollHeight
   }, [text, state])
-  if (!head.isText) return <Bytes target={target} />
+  if (!head.isText) return <Bytes source={source} />
   if (text === '') return state === 'coming' ? null : <p className="text-sm text-quiet">Without a body.</p>
   const shown = state === 'done' && !isCut ? pretty(text, head.headers) : text
   return (
@@ -136,12 +133,12 @@ function Text({ answer: { text, state, bytes, isCut }, head, target }: TextProps
   )
 }
 
-function Bytes({ target }: { readonly target: string | null }) {
+function Bytes({ source }: { readonly source: string | null }) {
   return (
     <p className="text-sm text-quiet">
       Bytes that are no text are not shown.{' '}
-      {target === null ? null : (
-        <a className="link" href={target} download>
+      {source === null ? null : (
+        <a className="link" href={source} download>
           Save them
         </a>
       )}

@@ -60,7 +60,7 @@ export function TryRoute({ route }: { readonly route: TriedRoute }) {
         </div>
       </form>
       <div className="min-w-0 self-stretch xl:row-span-2">
-        <TriedAnswerView answer={answer} target={route.method === 'GET' ? targetOf(route, filled) : null} />
+        <TriedAnswerView answer={answer} />
       </div>
       <Snippet title="As curl" text={curlOf(route, filled, usePlace())} />
       {isAsking ? (

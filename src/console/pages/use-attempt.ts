@@ -17,6 +17,8 @@ export interface TriedAnswer {
   readonly totalMs: number | null
   /** Why none came, or why it broke off. */
   readonly error: unknown
+  /** Where it can be fetched once more, as it was asked for; null where that would change something. */
+  readonly source: string | null
 }
 
 export interface AnswerHead {
@@ -32,7 +34,7 @@ const keptCharactersMax = 200_000
 /** Between two looks at a stream. */
 const showEveryMs = 80
 
-const fresh: TriedAnswer = { state: 'waiting', head: null, text: '', bytes: 0, isCut: false, totalMs: null, error: null }
+const fresh: TriedAnswer = { state: 'waiting', head: null, text: '', bytes: 0, isCut: false, totalMs: null, error: null, source: null }
 
 const textTypes = /^text\/|json|xml|javascript|^application\/x-www-form-urlencoded/
 
@@ -49,7 +51,6 @@ export function useAttempt() {
     const show = (now: TriedAnswer): void => {
       if (running.current === controller) setAnswer(now)
     }
-    show(fresh)
     await follow(target, { ...request, signal: controller.signal }, show)
   }
   return { answer, send, stop: () => running.current?.abort() }
@@ -57,7 +58,8 @@ export function useAttempt() {
 
 async function follow(target: string, request: Attempt, show: (answer: TriedAnswer) => void): Promise<void> {
   const startedMs = performance.now()
-  let now = fresh
+  let now: TriedAnswer = { ...fresh, source: request.method === 'GET' ? target : null }
+  show(now)
   const timer = setInterval(() => show(now), showEveryMs)
   try {
     const response = await attempt(target, request)
