@@ -1,6 +1,6 @@
 /**
- * Keeps knowing how long the certificate of a server holds: looked at when somebody asks for it, and every ten minutes from then on. A look
- * that fails leaves what was known: whether the server is there others watch.
+ * Keeps knowing how long the certificate of a server holds: looked at when somebody asks for it, and every ten minutes from then on, sooner
+ * until something is known. A look that fails leaves what was known: whether the server is there others watch.
  */
 import { readValidity, type TlsPeer, type Validity } from './certificate.ts'
 import type { Clock, Timer } from './clock.ts'
@@ -15,7 +15,9 @@ export interface CertificateWatchDeps {
 
 /** A handshake costs both sides some milliseconds; what is renewed is renewed days before its end. */
 const everyMs = 600_000
-/** The share of it by which a look may come earlier, so that replicas do not look in step. */
+/** While nothing is known: at the start a server may be away, or not be known yet, as one behind Sentinels or in a cluster is. */
+const retryMs = 30_000
+/** The share of either by which a look may come earlier, so that replicas do not look in step. */
 const jitter = 0.2
 /** For one look; nobody waits for it. */
 const timeoutMs = 5_000
@@ -44,7 +46,8 @@ export class CertificateWatch {
     void this.#read().finally(() => {
       this.#looking = false
       const { clock, random } = this.#deps
-      if (!this.#end.signal.aborted) this.#timer = clock.after(everyMs * (1 - jitter * random()), () => this.look())
+      const pauseMs = this.#validity === null ? retryMs : everyMs
+      if (!this.#end.signal.aborted) this.#timer = clock.after(pauseMs * (1 - jitter * random()), () => this.look())
     })
   }
 

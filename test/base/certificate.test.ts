@@ -98,6 +98,7 @@ function watch(...peers: readonly TlsPeer[]) {
 }
 
 const everyMs = 600_000
+const retryMs = 30_000
 
 test('a renewed certificate is seen although a connection of before is kept', async () => {
   const server = secureServer('ended.pem')
@@ -161,9 +162,27 @@ test('who cannot say where its servers are is asked again', async () => {
   })
   made.look()
   await expect.poll(() => clock.pending).toBe(1)
-  clock.advance(everyMs)
+  clock.advance(retryMs - 1)
+  expect(asked).toBe(1)
+  clock.advance(1)
   await expect.poll(() => asked).toBe(2)
   made.stop()
+})
+
+test('a server that becomes known after the first look is seen half a minute later, and then every ten minutes', async () => {
+  const peer = await listening(secureServer('node.pem'))
+  const clock = manualClock()
+  const known: TlsPeer[] = []
+  const made = new CertificateWatch({ peers: () => known, clock, random: () => 0 })
+  onTestFinished(() => made.stop())
+  made.look()
+  await expect.poll(() => clock.pending).toBe(1)
+  known.push(peer)
+  clock.advance(retryMs)
+  await expect.poll(() => made.validity).toEqual(long)
+  await expect.poll(() => clock.pending).toBe(1)
+  clock.advance(everyMs - 1)
+  expect(clock.pending).toBe(1)
 })
 
 const dayMs = 86_400_000

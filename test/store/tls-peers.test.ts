@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 import { expect, onTestFinished, test } from 'vitest'
 
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { watchStores } from '../../src/http/health/watched-stores.ts'
 import { tlsPeersOf } from '../../src/store/postgres-peer.ts'
 import { createRedis } from '../../src/store/redis.ts'
@@ -13,6 +13,7 @@ import { redisOptions } from '../../src/store/redis-options.ts'
 import type { OpenableDatabase } from '../../src/store/store.ts'
 import type { RedisStore } from '../../src/store/redis-store.ts'
 import { portOf } from '../cli/ollama.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
 import { makeObserver, sample, scrapeOf } from '../observe/fixtures.ts'
 import { certificateFile, ended, long } from '../support/certificates.ts'
 import { freePort } from '../support/free-port.ts'
@@ -51,10 +52,10 @@ test('Redis is looked at where it is spoken to by TLS, one behind Sentinels once
 })
 
 /** What a scrape says of the certificates of these stores. */
-function measure(stores: { readonly database?: OpenableDatabase; readonly redis?: RedisStore }) {
+function measure(stores: { readonly database?: OpenableDatabase; readonly redis?: RedisStore }, clock: Clock = systemClock) {
   const { metrics } = makeObserver().observer
   const { database = null, redis = null } = stores
-  const { watch } = watchStores({ stores: { database, redis }, identity: () => null, metrics, clock: systemClock, random: () => 0 })
+  const { watch } = watchStores({ stores: { database, redis }, identity: () => null, metrics, clock, random: () => 0 })
   watch.start()
   onTestFinished(() => watch.stop())
   return async (dependency: string): Promise<(number | null)[]> => {
@@ -105,6 +106,18 @@ test.each(['directly', 'behind a Sentinel'])('the certificate of a real Redis %s
   await until(() => redis.state === 'up', 'Redis is up')
   expect(redis.tlsPeers()).toEqual([{ host: '127.0.0.1', port, serverName: null, opening: 'tls' }])
   const measured = measure({ redis })
+  await expect.poll(() => measured('redis')).toEqual(inSeconds(long))
+})
+
+test('the certificate of a Redis behind a Sentinel that is up only after the first look is measured half a minute later', async () => {
+  const port = await startSecureRedis()
+  const redis = redisOn(`rediss+sentinel://127.0.0.1:${await startSentinel(port)}/main`)
+  const clock = manualClock()
+  const measured = measure({ redis }, clock)
+  redis.start()
+  await until(() => redis.state === 'up', 'Redis is up')
+  expect(await measured('redis')).toEqual([null, null])
+  clock.advance(30_000)
   await expect.poll(() => measured('redis')).toEqual(inSeconds(long))
 })
 
