@@ -191,10 +191,13 @@ export class Budgets {
     return counter
   }
 
-  /** Drops the oldest counter; one that still counts is read back with the next write to it. */
+  /**
+   * Drops the oldest counter that is read back with the next write to it, or that no budget counts. What the store will never have is
+   * known here alone: forgotten, it would be gone for all.
+   */
   #forgetOne(): void {
-    for (const [key, { pendingUs }] of this.#counters) {
-      if (pendingUs !== 0) continue
+    for (const [key, { pendingUs, keptUs, watched }] of this.#counters) {
+      if (pendingUs !== 0 || (keptUs !== 0 && watched)) continue
       this.#counters.delete(key)
       return
     }

@@ -75,3 +75,16 @@ test('a counter with something to write is not forgotten, whatever their number'
   budgets.spend('third', ['t'], 5)
   expect(budgets.read(day).unwrittenUs).toBe(0)
 })
+
+test('what nobody will write is not forgotten while a budget counts it, until its period is over', () => {
+  const { clock, budgets } = budgetsAt(newYear, 2)
+  budgets.watch('acme', lines)
+  budgets.keep(budgets.spend('acme', ['t'], 5))
+  budgets.keep(budgets.spend('other', ['t'], 5))
+  budgets.keep(budgets.spend('third', ['t'], 5))
+  expect(budgets.read(day).unwrittenUs).toBe(5)
+  expect(budgets.read({ ...day, tenant: 'other' }).unwrittenUs).toBe(0)
+  clock.advance(1_000)
+  budgets.periods()
+  expect(budgets.read(day).unwrittenUs).toBe(0)
+})
