@@ -34,6 +34,8 @@ export interface KnownCounter extends CounterId {
   readonly storedUs: number
   /** What this process used and that total does not hold. */
   readonly unwrittenUs: number
+  /** All that this process used. */
+  readonly ownUs: number
 }
 
 export interface Spent {
@@ -59,6 +61,8 @@ interface Counter {
   pendingUs: number
   /** Never to be written. */
   keptUs: number
+  /** All that this process used, written or not. */
+  ownUs: number
   /** What all used when Redis was asked last, and what this process used since. */
   sharedUs: number
   /** Whether a budget counts it, so that others want to know. */
@@ -115,8 +119,8 @@ export class Budgets {
 
   /** What is known of a counter now. */
   read({ tenant, place, period }: CounterId): KnownCounter {
-    const { storedUs = 0, pendingUs = 0, keptUs = 0 } = this.#counters.get(counterKey(tenant, place, period)) ?? {}
-    return { tenant, place, period, storedUs, unwrittenUs: pendingUs + keptUs }
+    const { storedUs = 0, pendingUs = 0, keptUs = 0, ownUs = 0 } = this.#counters.get(counterKey(tenant, place, period)) ?? {}
+    return { tenant, place, period, storedUs, unwrittenUs: pendingUs + keptUs, ownUs }
   }
 
   /** Counts GPU time of a request that ended now. Gives the counters it went to, for the store. */
@@ -128,6 +132,7 @@ export class Budgets {
     for (const id of spent) {
       const counter = this.#counter(id)
       counter.pendingUs += gpuUs
+      counter.ownUs += gpuUs
       counter.sharedUs += gpuUs
     }
     this.#tell(spent)
@@ -145,9 +150,12 @@ export class Budgets {
     this.#tell(written)
   }
 
-  /** What all replicas used, as Redis said just now, one total for each counter. */
-  learn(counters: readonly CounterId[], totalsUs: readonly number[]): void {
-    for (const [index, counter] of counters.entries()) this.#counter(counter).sharedUs = totalsUs[index] ?? 0
+  /** What all replicas used, as Redis answered to `told`, one total for each counter. What was used here since is not in it. */
+  learn(told: readonly KnownCounter[], totalsUs: readonly number[]): void {
+    for (const [index, known] of told.entries()) {
+      const counter = this.#counter(known)
+      counter.sharedUs = (totalsUs[index] ?? 0) + Math.max(0, counter.ownUs - known.ownUs)
+    }
   }
 
   /** Nobody will write `spent`: it counts in this process, and where it was told, alone. */
@@ -186,7 +194,7 @@ export class Budgets {
     const known = this.#counters.get(key)
     if (known !== undefined) return known
     if (this.#counters.size >= this.#countersMax()) this.#forgetOne()
-    const counter: Counter = { period, storedUs: 0, pendingUs: 0, keptUs: 0, sharedUs: 0, watched: false }
+    const counter: Counter = { period, storedUs: 0, pendingUs: 0, keptUs: 0, ownUs: 0, sharedUs: 0, watched: false }
     this.#counters.set(key, counter)
     return counter
   }

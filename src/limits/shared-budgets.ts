@@ -80,14 +80,12 @@ export class SharedBudgets {
 
   async #tellTenant(counters: readonly CounterId[]): Promise<boolean> {
     const values: (string | number)[] = [this.field]
-    for (const counter of counters) {
-      const { storedUs, unwrittenUs } = this.#deps.budgets.read(counter)
-      values.push(storedUs, unwrittenUs)
-    }
+    const known = counters.map((counter) => this.#deps.budgets.read(counter))
+    for (const { storedUs, unwrittenUs } of known) values.push(storedUs, unwrittenUs)
     const keys = counters.map((counter) => this.keyOf(counter))
     const totals = await this.#tellScript.run(keys, values)
     if (totals === skipped) return false
-    if (isNumbers(totals)) this.#deps.budgets.learn(counters, totals)
+    if (isNumbers(totals)) this.#deps.budgets.learn(known, totals)
     return true
   }
 }

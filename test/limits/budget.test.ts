@@ -18,12 +18,12 @@ test('a budget is watched in the periods that count now, in UTC, with the time u
   budgets.spend('acme', ['t'], 1_500_000)
   expect(budgets.watch('acme', lines)).toEqual([
     {
-      counter: { ...day, period: '2026-12', storedUs: 0, unwrittenUs: 1_500_000 },
+      counter: { ...day, period: '2026-12', storedUs: 0, unwrittenUs: 1_500_000, ownUs: 1_500_000 },
       limitUs: 5_000_000,
       spent: { scope: 'tenant', period: 'month', limitSeconds: 5, resetMs: 1_000 },
     },
     {
-      counter: { ...day, storedUs: 0, unwrittenUs: 1_500_000 },
+      counter: { ...day, storedUs: 0, unwrittenUs: 1_500_000, ownUs: 1_500_000 },
       limitUs: 2_000_000,
       spent: { scope: 'tenant', period: 'day', limitSeconds: 2, resetMs: 1_000 },
     },
@@ -87,4 +87,14 @@ test('what nobody will write is not forgotten while a budget counts it, until it
   clock.advance(1_000)
   budgets.periods()
   expect(budgets.read(day).unwrittenUs).toBe(0)
+})
+
+test('what was used while Redis was asked counts beside its answer', () => {
+  const { budgets } = budgetsAt(newYear)
+  budgets.spend('acme', ['t'], 5)
+  const told = budgets.read(day)
+  const spent = budgets.spend('acme', ['t'], 700)
+  budgets.synchronise(spent, [])
+  budgets.learn([told], [1_005])
+  expect(budgets.usedSeconds('acme', 't', 'day')).toBe(0.001705)
 })
