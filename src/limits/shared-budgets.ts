@@ -8,6 +8,7 @@
  * Invariant: once each replica has spoken since Redis was empty, the sum in Redis is what all used, but for messages on their way. One
  * that wrote its use and has not said so yet counts twice; if it dies there, that batch does until the period ends.
  */
+import type { Clock } from '../base/clock.ts'
 import { skipped, type RedisScript, type RedisStore } from '../store/redis-store.ts'
 import type { Budgets, CounterId, PeriodBudget } from './budget.ts'
 import type { Plan } from './plan.ts'
@@ -15,6 +16,7 @@ import { isNumbers, tellScript } from './scripts.ts'
 
 interface SharedBudgetsDeps {
   readonly redis: RedisStore
+  readonly clock: Clock
   readonly budgets: Budgets
   /** Unique to this process. */
   readonly replica: string
@@ -22,12 +24,19 @@ interface SharedBudgetsDeps {
 
 /** Counters that Redis is still to be told of; further ones are told with the next request that asks for them. */
 const untoldMax = 10_000
+/** Counters of one call: few enough that Redis answers many gateways at once within a command's time. */
+const toldAtOnce = 500
+/** How long a gateway that stops goes on to tell Redis that its use is written; a breaker tries again every half second. */
+const closeMsMax = 2_000
+const closeTriesEveryMs = 50
 
 export class SharedBudgets {
   readonly #deps: SharedBudgetsDeps
   readonly #tellScript: RedisScript
   readonly #untold = new Map<string, CounterId>()
   readonly #telling = new Set<Promise<void>>()
+  /** When telling stops. */
+  #endsAtMs = Number.POSITIVE_INFINITY
   /** This replica's field in every counter. */
   readonly field: string
 
@@ -35,15 +44,18 @@ export class SharedBudgets {
     this.#deps = deps
     this.#tellScript = deps.redis.script(tellScript)
     this.field = `u:${deps.replica}`
-    deps.budgets.onChange = (changed) => {
-      const telling = this.#tell(changed).finally(() => this.#telling.delete(telling))
-      this.#telling.add(telling)
-    }
+    deps.budgets.onChange = (changed) => void this.#tell(changed)
   }
 
-  /** Waits until what changed so far is told, or Redis is away. */
+  /** Waits until what changed so far is told. While Redis is away tries again for `closeMsMax`: nobody will speak for this replica later. */
   async close(): Promise<void> {
+    const { clock, redis } = this.#deps
+    this.#endsAtMs = clock.nowMs() + closeMsMax
     await Promise.all(this.#telling)
+    while (this.#untold.size > 0 && clock.nowMs() < this.#endsAtMs) {
+      await clock.sleep(closeTriesEveryMs)
+      if (redis.state === 'up') await this.tellLate()
+    }
   }
 
   /** The budgets of a plan in force, with what this replica knows of each. */
@@ -64,21 +76,31 @@ export class SharedBudgets {
   }
 
   /** Says again what Redis has missed. */
-  async tellLate(): Promise<void> {
+  tellLate(): Promise<void> {
     const untold = [...this.#untold.values()]
     this.#untold.clear()
-    await this.#tell(untold)
+    return this.#tell(untold)
   }
 
-  /** One call for each tenant, one after another: a batch of usage may hold hundreds. */
-  async #tell(changed: readonly CounterId[]): Promise<void> {
-    for (const counters of Map.groupBy(changed, ({ tenant }) => tenant).values()) {
-      if (await this.#tellTenant(counters)) continue
-      for (const counter of counters) if (this.#untold.size < untoldMax) this.#untold.set(this.keyOf(counter), counter)
+  #tell(changed: readonly CounterId[]): Promise<void> {
+    const telling = this.#tellAll(changed).finally(() => this.#telling.delete(telling))
+    this.#telling.add(telling)
+    return telling
+  }
+
+  /** One call after another: a batch of usage may hold hundreds of tenants, and a tenant thousands of keys. */
+  async #tellAll(changed: readonly CounterId[]): Promise<void> {
+    for (const ofTenant of Map.groupBy(changed, ({ tenant }) => tenant).values()) {
+      for (let first = 0; first < ofTenant.length; first += toldAtOnce) {
+        const counters = ofTenant.slice(first, first + toldAtOnce)
+        if (this.#deps.clock.nowMs() < this.#endsAtMs && (await this.#tellSome(counters))) continue
+        for (const counter of counters) if (this.#untold.size < untoldMax) this.#untold.set(this.keyOf(counter), counter)
+      }
     }
   }
 
-  async #tellTenant(counters: readonly CounterId[]): Promise<boolean> {
+  /** Of one tenant. */
+  async #tellSome(counters: readonly CounterId[]): Promise<boolean> {
     const values: (string | number)[] = [this.field]
     const known = counters.map((counter) => this.#deps.budgets.read(counter))
     for (const { storedUs, unwrittenUs } of known) values.push(storedUs, unwrittenUs)

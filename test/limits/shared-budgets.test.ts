@@ -255,6 +255,36 @@ describeStores(storeKinds, (servers) => {
     expect(await usedInStore(who.tenant)).toBe(4)
   })
 
+  test('what a gateway used that stopped while Redis was silent counts once, when Redis answers within two seconds', async () => {
+    const server = await startRedis()
+    const [stopping, other] = await four(server.url, { database })
+    if (stopping === undefined || other === undefined) throw new Error('no gateway')
+    const who = newcomer(10)
+    await stopping.askAndTell(who, 4_000)
+    server.freeze()
+    expect(await stopping.ask({ own: { requestsPerMinute: 1_000 } }, 0)).toBe(true)
+    expect(stopping.redis.state).not.toBe('up')
+    const stopped = stopping.limits.close()
+    await until(() => stopping.limits.stats.usage.buffered === 0, 'its use is written')
+    server.thaw()
+    await stopped
+    await until(() => other.redis.state === 'up', 'Redis is up again')
+    await other.askAndTell(who, 1_000)
+    await other.limits.flush()
+    await expect.poll(() => usedInRedis(other, who.tenant)).toBe(5)
+  })
+
+  test('a gateway that stops does not wait for a Redis that stays away', async () => {
+    const server = await startRedis()
+    const [stopping] = await four(server.url, { database })
+    await stopping?.askAndTell(newcomer(10), 4_000)
+    await server.kill()
+    await until(() => stopping?.redis.state !== 'up', 'the loss is seen')
+    const beganAtMs = systemClock.nowMs()
+    await stopping?.limits.close()
+    expect(systemClock.nowMs() - beganAtMs).toBeLessThan(4_000)
+  })
+
   test('a gateway that starts with an empty Redis reads what was used from the store', async () => {
     const first = await startRedis()
     const [one] = await four(first.url, { database })
