@@ -55,7 +55,7 @@ export interface PeriodBudget {
 }
 
 interface Counter {
-  readonly period: string
+  readonly id: CounterId
   storedUs: number
   /** To be written. */
   pendingUs: number
@@ -121,6 +121,12 @@ export class Budgets {
   read({ tenant, place, period }: CounterId): KnownCounter {
     const { storedUs = 0, pendingUs = 0, keptUs = 0, ownUs = 0 } = this.#counters.get(counterKey(tenant, place, period)) ?? {}
     return { tenant, place, period, storedUs, unwrittenUs: pendingUs + keptUs, ownUs }
+  }
+
+  /** The watched counters of which the store lacks some use of this process. */
+  unwritten(): CounterId[] {
+    const lacking = [...this.#counters.values()].filter(({ watched, pendingUs, keptUs }) => watched && pendingUs + keptUs !== 0)
+    return lacking.map(({ id }) => id)
   }
 
   /** Counts GPU time of a request that ended now. Gives the counters it went to, for the store. */
@@ -194,7 +200,7 @@ export class Budgets {
     const known = this.#counters.get(key)
     if (known !== undefined) return known
     if (this.#counters.size >= this.#countersMax()) this.#forgetOne()
-    const counter: Counter = { period, storedUs: 0, pendingUs: 0, keptUs: 0, ownUs: 0, sharedUs: 0, watched: false }
+    const counter: Counter = { id: { tenant, place, period }, storedUs: 0, pendingUs: 0, keptUs: 0, ownUs: 0, sharedUs: 0, watched: false }
     this.#counters.set(key, counter)
     return counter
   }
@@ -215,7 +221,8 @@ export class Budgets {
     if (dayNumberOf(wallMs) === this.#calendar.dayNumber) return this.#calendar
     this.#calendar = calendarAt(wallMs)
     const { day, month } = this.#calendar
-    for (const [key, { period, pendingUs }] of this.#counters) {
+    for (const [key, { id, pendingUs }] of this.#counters) {
+      const { period } = id
       if (pendingUs === 0 && period !== day && period !== month) this.#counters.delete(key)
     }
     return this.#calendar

@@ -50,6 +50,8 @@ export interface LimiterDeps {
   readonly redis: RedisStore | null
   /** Unique to this process; also makes reservation ids unique across replicas. */
   readonly replica: string
+  /** Whether a store takes the GPU time that is used here, so that Redis need not keep it; default false. */
+  readonly hasStore?: boolean
   /** Processes on this machine that serve together, this one included; default 1. */
   readonly workers?: number
 }
@@ -104,10 +106,10 @@ class SharedLimiter implements Limiter {
   readonly #replica: string
   #decidedAlone = 0
 
-  constructor(memory: MemoryLimiter, redis: RedisStore, { clock, options, budgets, replica, workers = 1 }: LimiterDeps) {
+  constructor(memory: MemoryLimiter, redis: RedisStore, { clock, options, budgets, replica, hasStore = false, workers = 1 }: LimiterDeps) {
     this.#memory = memory
     this.#budgets = budgets
-    this.#shared = new RedisLimiter({ redis, clock, budgets, replica, leaseMs: () => options().reservationMs })
+    this.#shared = new RedisLimiter({ redis, clock, budgets, replica, hasStore, leaseMs: () => options().reservationMs })
     this.#replicas = new Replicas(redis, clock, { name: replica, workers })
     this.#replica = replica
   }

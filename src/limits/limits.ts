@@ -74,7 +74,7 @@ export function createLimits(deps: LimitsDeps): Limits {
   const { options, clock, random, database, redis, replica, workers = 1, events, audit } = deps
   const book = latest(options, (current) => new PlanBook(current))
   const budgets = new Budgets(clock, () => options().placesMax)
-  const limiter = createLimiter({ clock, options, budgets, redis, replica, workers })
+  const limiter = createLimiter({ clock, options, budgets, redis, replica, hasStore: database !== null, workers })
   const addresses = new AddressLimiter(() => options().address)
   const classOf = (model: string | null): string => book().classOf(model)
   const budgetsOf = (principal: Principal, model: string | null): readonly BudgetLine[] => book().planFor(principal, model)?.budgets ?? []

@@ -37,6 +37,8 @@ interface RedisLimiterDeps {
   readonly budgets: Budgets
   /** Unique to this process. */
   readonly replica: string
+  /** Whether a store takes what is used here. */
+  readonly hasStore: boolean
   readonly leaseMs: () => number
 }
 

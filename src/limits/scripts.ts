@@ -8,8 +8,12 @@
  *
  * A GPU budget's counter is a hash for one place and period: `s`, the highest total that any replica read from the store, and for each
  * replica what it used and has not written yet. Their sum is what all used. A replica says both as they are, never what to add, so
- * whatever is lost, repeated or flushed is right again when it speaks next.
+ * whatever is lost, repeated or flushed is right again when it speaks next. A field `u:<replica>` says when its replica spoke last, and is
+ * dropped an hour after: either the store has that use, or nobody will write it. `k:<replica>` is of one without a store, and stays.
  */
+
+/** After this long without a word of a replica its unwritten use is dropped. */
+export const replicaGoneSeconds = 3_600
 
 const prelude = `
 local PARTS = 60000000
@@ -30,20 +34,32 @@ local function write(hash, r, t, h, lease)
 end
 `
 
-/** A counter that nobody changes for two days is read from the store again. */
+/**
+ * KEEP: ms; a counter that nobody changes for two days is read from the store again. GONE: seconds; a replica that was silent for so long
+ * is taken for dead. Long, because one that only pauses has use that nobody else knows. FRESH: seconds; an older time is written anew.
+ */
 const counterPrelude = `
-local KEEP = 172800000
+local KEEP, GONE, FRESH = 172800000, ${replicaGoneSeconds}, 60
 local function total(hash, replica, stored, unwritten)
   local held = redis.call('HGETALL', hash)
-  local s, own, others = 0, 0, 0
+  local seconds = tonumber(time[1])
+  local s, own, others, stale = 0, 0, 0, false
   for i = 1, #held, 2 do
-    local value = tonumber(held[i + 1]) or 0
-    if held[i] == 's' then s = value elseif held[i] == replica then own = value else others = others + value end
+    local used, spoke = string.match(held[i + 1], '^(-?%d+)@?(%d*)$')
+    local value, silent = tonumber(used) or 0, seconds - (tonumber(spoke) or seconds)
+    if held[i] == 's' then s = value
+    elseif held[i] == replica then own, stale = value, silent > FRESH
+    elseif silent > GONE then redis.call('HDEL', hash, held[i])
+    else others = others + value end
   end
   if stored > s then redis.call('HSET', hash, 's', whole(stored)) end
   if unwritten == 0 and own ~= 0 then redis.call('HDEL', hash, replica) end
-  if unwritten ~= 0 and own ~= unwritten then redis.call('HSET', hash, replica, whole(unwritten)) end
-  if stored > s or own ~= unwritten then redis.call('PEXPIRE', hash, whole(KEEP)) end
+  if unwritten ~= 0 and (own ~= unwritten or stale) then
+    local spoke = ''
+    if string.sub(replica, 1, 2) == 'u:' then spoke = '@' .. time[1] end
+    redis.call('HSET', hash, replica, whole(unwritten) .. spoke)
+  end
+  if stored > s or own ~= unwritten or stale then redis.call('PEXPIRE', hash, whole(KEEP)) end
   return math.max(s, stored) + unwritten + others
 end
 `

@@ -6,13 +6,14 @@
  * others' use (`budget.ts`), some seconds late.
  *
  * Invariant: once each replica has spoken since Redis was empty, the sum in Redis is what all used, but for messages on their way. One
- * that wrote its use and has not said so yet counts twice; if it dies there, that batch does until the period ends.
+ * that wrote its use and has not said so yet counts twice; if it dies there, that batch does for `replicaGoneSeconds`. With a store, what a
+ * replica has not written and said again for so long is forgotten: hence it repeats itself, and nobody has to know who is alive.
  */
 import type { Clock } from '../base/clock.ts'
 import { skipped, type RedisScript, type RedisStore } from '../store/redis-store.ts'
 import type { Budgets, CounterId, PeriodBudget } from './budget.ts'
 import type { Plan } from './plan.ts'
-import { isNumbers, tellScript } from './scripts.ts'
+import { isNumbers, replicaGoneSeconds, tellScript } from './scripts.ts'
 
 interface SharedBudgetsDeps {
   readonly redis: RedisStore
@@ -20,6 +21,8 @@ interface SharedBudgetsDeps {
   readonly budgets: Budgets
   /** Unique to this process. */
   readonly replica: string
+  /** Whether a store takes what is used here. */
+  readonly hasStore: boolean
 }
 
 /** Counters that Redis is still to be told of; further ones are told with the next request that asks for them. */
@@ -29,12 +32,15 @@ const toldAtOnce = 500
 /** How long a gateway that stops goes on to tell Redis that its use is written; a breaker tries again every half second. */
 const closeMsMax = 2_000
 const closeTriesEveryMs = 50
+/** How often a replica repeats what it has not written: several times before it is taken for dead. */
+const repeatMs = (replicaGoneSeconds * 1_000) / 6
 
 export class SharedBudgets {
   readonly #deps: SharedBudgetsDeps
   readonly #tellScript: RedisScript
   readonly #untold = new Map<string, CounterId>()
   readonly #telling = new Set<Promise<void>>()
+  #repeatedAtMs: number
   /** When telling stops. */
   #endsAtMs = Number.POSITIVE_INFINITY
   /** This replica's field in every counter. */
@@ -43,7 +49,8 @@ export class SharedBudgets {
   constructor(deps: SharedBudgetsDeps) {
     this.#deps = deps
     this.#tellScript = deps.redis.script(tellScript)
-    this.field = `u:${deps.replica}`
+    this.field = `${deps.hasStore ? 'u' : 'k'}:${deps.replica}`
+    this.#repeatedAtMs = deps.clock.nowMs()
     deps.budgets.onChange = (changed) => void this.#tell(changed)
   }
 
@@ -75,8 +82,13 @@ export class SharedBudgets {
     return `${this.#deps.redis.prefix}:gpu:{${tenant}}:${period}:${place}`
   }
 
-  /** Says again what Redis has missed. */
+  /** Says again what Redis has missed, and now and then all that is not written. */
   tellLate(): Promise<void> {
+    const { clock, budgets } = this.#deps
+    if (clock.nowMs() - this.#repeatedAtMs >= repeatMs) {
+      this.#repeatedAtMs = clock.nowMs()
+      for (const counter of budgets.unwritten()) this.#miss(counter)
+    }
     const untold = [...this.#untold.values()]
     this.#untold.clear()
     return this.#tell(untold)
@@ -94,9 +106,13 @@ export class SharedBudgets {
       for (let first = 0; first < ofTenant.length; first += toldAtOnce) {
         const counters = ofTenant.slice(first, first + toldAtOnce)
         if (this.#deps.clock.nowMs() < this.#endsAtMs && (await this.#tellSome(counters))) continue
-        for (const counter of counters) if (this.#untold.size < untoldMax) this.#untold.set(this.keyOf(counter), counter)
+        for (const counter of counters) this.#miss(counter)
       }
     }
+  }
+
+  #miss(counter: CounterId): void {
+    if (this.#untold.size < untoldMax) this.#untold.set(this.keyOf(counter), counter)
   }
 
   /** Of one tenant. */

@@ -34,7 +34,7 @@ const today = (): string => new Date().toISOString().slice(0, 10)
 async function usedInRedis({ redis }: SharedGateway, tenant: string, place = 't'): Promise<number> {
   const values = await redis.run(({ command }) => command('HVALS', `corral:gpu:{${tenant}}:${today()}:${place}`))
   if (!Array.isArray(values)) return Number.NaN
-  return values.reduce((sum: number, value) => sum + Number(value), 0) / 1e6
+  return values.reduce((sum: number, value) => sum + Number.parseInt(String(value), 10), 0) / 1e6
 }
 
 const ten: Who = { own: { gpuSecondsPerDay: 10 } }
@@ -283,6 +283,30 @@ describeStores(storeKinds, (servers) => {
     const beganAtMs = systemClock.nowMs()
     await stopping?.limits.close()
     expect(systemClock.nowMs() - beganAtMs).toBeLessThan(4_000)
+  })
+
+  test('what a replica said last an hour ago is dropped, and what one without a store said stays', async () => {
+    const { url } = await startRedis()
+    const gateway = await sharedGateway(url, { database })
+    const who = newcomer(10)
+    const now = Math.floor(systemClock.wallMs() / 1_000)
+    const counter = `corral:gpu:{${who.tenant}}:${today()}:t`
+    const fields = ['u:dead', `4000000@${now - 3_700}`, 'u:silent', `2000000@${now - 3_500}`, 'k:storeless', '1000000']
+    await gateway.redis.run(({ command }) => command('HSET', counter, ...fields))
+    await gateway.askAndTell(who, 500)
+    expect(await usedInRedis(gateway, who.tenant)).toBe(3.5)
+  })
+
+  test('a gateway that nobody asks repeats what it has not written, before it is taken for dead', async () => {
+    const { url } = await startRedis()
+    let laterMs = 0
+    const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + laterMs }
+    const gateway = await sharedGateway(url, { database, clock, given: { reservationMs: 300 } })
+    const who = newcomer(10)
+    await gateway.askAndTell(who, 1_000)
+    await gateway.redis.run(({ command }) => command('DEL', `corral:gpu:{${who.tenant}}:${today()}:t`))
+    laterMs = 11 * 60_000
+    await expect.poll(() => usedInRedis(gateway, who.tenant)).toBe(1)
   })
 
   test('a gateway that starts with an empty Redis reads what was used from the store', async () => {
