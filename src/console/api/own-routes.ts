@@ -29,9 +29,9 @@ const ollama: RouteGroup = {
     ['GET /api/experimental/model-recommendations', 'Recommended models', 'relay'],
     ['POST /api/experimental/web_search', 'Ollama’s web search', 'relay'],
     ['POST /api/experimental/web_fetch', 'Ollama’s web fetch', 'relay'],
-    ['POST /api/me', 'The account of the node', 'admin'],
-    ['POST /api/signout', 'Signs the node out', 'admin'],
-    ['DELETE /api/user/keys/:encodedKey', 'Removes a key of the node’s account', 'admin'],
+    ['POST /api/me', 'The account of the node', 'admin, operator'],
+    ['POST /api/signout', 'Signs the node out', 'admin, operator'],
+    ['DELETE /api/user/keys/:encodedKey', 'Removes a key of the node’s account', 'admin, operator'],
   ],
 }
 
