@@ -13,7 +13,6 @@ export function releaseStartMemory(): void {
   runInNewContext("gc({ type: 'major', execution: 'sync', flavor: 'last-resort' })")
   setFlagsFromString('--flush-bytecode')
   setFlagsFromString('--no-expose-gc')
-  // Under load the young generation has its room at once: as small as it is now, and doubled each time, it is collected so often that a request
-  // costs a tenth more.
+  // Under load the young generation has its room at once. Doubled each time from what it is now, it would be collected all the more often.
   setFlagsFromString('--semi-space-growth-factor=16')
 }

@@ -166,9 +166,9 @@ export class AttemptWatch {
     return { kind: 'endless', what: `streamed for ${formatDuration(streamedMs)}, longer than is allowed` }
   }
 
-  /** How sure it is, from 0 to 1, that a stream stands still. */
+  /** How sure it is, from 0 to 1, that a stream stands still. Where frames may be held back it is never known. */
   standstill(nowMs: number): number {
-    return standstill(this.#runner, { silentMs: this.silentMs(nowMs), longestPauseMs: this.#longestPauseMs, heldBack: this.#holdsBack })
+    return this.#holdsBack ? 0 : standstill(this.#runner, this.silentMs(nowMs), this.#longestPauseMs)
   }
 
   /** True once: when a stream of `frames` frames has proved itself. */

@@ -126,22 +126,14 @@ export function holdsBack({ stream, envelope: { fields } }: InferenceRequest): b
   return stream && (fields.has('tools') || fields.has('format') || fields.has('response_format'))
 }
 
-/** Of a stream that has begun. */
-interface Silence {
-  readonly silentMs: number
-  /** The longest before this one. */
-  readonly longestPauseMs: number
-  readonly heldBack: boolean
-}
-
 /**
- * How sure it is, from 0 to 1, that a stream stands still: not at all until it is silent for far longer than it ever was and than a step of
- * reading other prompts takes, as good as certain at some times that. Where frames may be held back it is never known.
+ * How sure it is, from 0 to 1, that a stream of which nothing is held back stands still: not at all until it is silent for far longer than it
+ * ever was and than a step of reading other prompts takes, as good as certain at some times that.
  */
-export function standstill({ stats }: Runner, { silentMs, longestPauseMs, heldBack }: Silence): number {
+export function standstill({ stats }: Runner, silentMs: number, longestPauseMs: number): number {
   const stepMs = batchTokens * (stats.prefillMsPerToken ?? prefillMsAssumed)
   const strangeMs = Math.max(strangeMsMin, stepMs, idleFactor * longestPauseMs)
-  return heldBack || silentMs <= strangeMs ? 0 : Math.min(1, silentMs / (certainFactor * strangeMs))
+  return silentMs <= strangeMs ? 0 : Math.min(1, silentMs / (certainFactor * strangeMs))
 }
 
 /** Between two frames. */

@@ -216,21 +216,19 @@ describe('between frames', () => {
 test('a stream stands still after a pause far longer than its others, and never while a tool call may be under way', () => {
   const fast = runner()
   fast.stats.prefillMsPerToken = 0.1
-  expect([90, 250, 500, 900].map((silentMs) => standstill(fast, { silentMs, longestPauseMs: 20, heldBack: false }))).toEqual([
-    0,
-    250 / 600,
-    500 / 600,
-    1,
-  ])
-  expect(standstill(fast, { silentMs: 110, longestPauseMs: 0, heldBack: false })).toBeCloseTo(110 / 300)
-  expect(standstill(fast, { silentMs: 60_000, longestPauseMs: 20, heldBack: true })).toBe(0)
+  expect([90, 250, 500, 900].map((silentMs) => standstill(fast, silentMs, 20))).toEqual([0, 250 / 600, 500 / 600, 1])
+  expect(standstill(fast, 110, 0)).toBeCloseTo(110 / 300)
+  const watchOf = (change: Record<string, unknown>): AttemptWatch =>
+    new AttemptWatch(fast, chat(4, change), { deadlines, nowMs: 0, silences: 0 })
+  expect(watchOf({}).standstill(60_000)).toBe(1)
+  expect(watchOf({ tools: [{ type: 'function', function: { name: 'f' } }] }).standstill(60_000)).toBe(0)
 })
 
 test('a pause in which the runner may read a batch of another prompt is none', () => {
   const slow = runner()
   slow.stats.prefillMsPerToken = 4
-  expect(standstill(slow, { silentMs: 2_000, longestPauseMs: 50, heldBack: false })).toBe(0)
-  expect(standstill(slow, { silentMs: 2_500, longestPauseMs: 50, heldBack: false })).toBeGreaterThan(0)
+  expect(standstill(slow, 2_000, 50)).toBe(0)
+  expect(standstill(slow, 2_500, 50)).toBeGreaterThan(0)
   // As long as nothing is known, a millisecond a token.
-  expect([500, 530].map((silentMs) => standstill(runner(0), { silentMs, longestPauseMs: 20, heldBack: false }) > 0)).toEqual([false, true])
+  expect([500, 530].map((silentMs) => standstill(runner(0), silentMs, 20) > 0)).toEqual([false, true])
 })
