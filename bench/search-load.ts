@@ -75,6 +75,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
         atMost('100 users: P95 ms', of('100 users').p95Ms, 90),
         atMost('100 users: failed', of('100 users').failedShare, 0.001),
         atMost('1,000 users: failed', of('1000 users').failedShare, 0.001),
+        atMost('rising arrivals, the worst rate: failed', Math.max(...rates.map((rate) => of(`${rate} a second`).failedShare)), 0.001),
         atLeast('repeats alone: searches a second', of('repeats alone').perSecond, 1_000),
         atMost('repeats alone: failed', of('repeats alone').failedShare, 0.001),
       ],

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 
+import { createCollection } from '../../src/search/collections.ts'
 import { compactCollection } from '../../src/search/keyword/compact.ts'
 import { KeywordMemory } from '../../src/search/keyword/memory.ts'
 import { type KeywordAnswer, searchKeyword } from '../../src/search/keyword.ts'
@@ -11,7 +12,7 @@ import type { Database } from '../../src/store/database.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
-import { documentOf, put, randomText, scoredByHand, seeded, tenant, withCollection } from './keyword-corpus.ts'
+import { documentOf, plainSettings, put, randomText, scoredByHand, seeded, tenant, withCollection } from './keyword-corpus.ts'
 
 const kinds: readonly StoreKind[] = hasPostgres() ? ['embedded', 'pgbouncer'] : ['embedded']
 
@@ -153,6 +154,24 @@ describeStores(kinds, (servers) => {
       searchKeyword(transaction, { tenant, collection: { id: 'c1' }, query: 'zanzibar', language: 'en', limit: 10, allowed: null }, memory),
     )
     expect(other).toMatchObject({ hits: [], why: 'no such collection' })
+  })
+
+  test('scores by what its own collection holds alone, whatever others of the tenant or of another hold', async () => {
+    await withCollection(database)
+    await put(database, 'a', ['zanzibar lies far away', 'cows graze here', 'zanzibar and cows'])
+    const scores = async (): Promise<number[]> => (await search(database, { query: 'zanzibar cows' })).hits.map(({ score }) => score)
+    const before = await scores()
+    expect(before).toHaveLength(3)
+    const flood = Array.from({ length: 50 }, (_, at) => `zanzibar again, ${at} times as long as it was the time before`)
+    for (const [owner, collection] of [[tenant, 'c2'] as const, ['other', 'c3'] as const]) {
+      await database.tx({ tenant: owner }, (transaction) =>
+        createCollection(transaction, { tenant: owner, id: collection, name: collection, settings: plainSettings }),
+      )
+      await database.tx({ tenant: owner }, (transaction) =>
+        writeDocument(transaction, { ...documentOf(collection, 'b', flood), tenant: owner }),
+      )
+    }
+    expect(await scores()).toEqual(before)
   })
 
   test('does not remember what a transaction wrote and took back', async () => {

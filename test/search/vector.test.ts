@@ -246,6 +246,21 @@ describeStores(kinds, (servers) => {
     expect(common).toBeGreaterThanOrEqual(196)
   })
 
+  test.each([{ kind: 'hnsw', m: 16, efConstruction: 64, efSearch: 10 } as const, { kind: 'ivfflat', lists: 20, probes: 1 } as const])(
+    'goes on in the index until enough are found that a filter lets through: $kind',
+    async (index) => {
+      await withVectors(database, { vectorIndex: index })
+      await put(database, { id: 'a', chunks: texts(9, 600) })
+      await maintainVectors(database, { newSuffix, indexFrom: 100 })
+      const set = await liveSet(database)
+      const allowed = new Set((await chunksOf(database)).filter((_, at) => at % 20 === 0).map(({ number }) => number))
+      const query = { set, vector: await vectorOf(texts(10, 1)[0] ?? ''), limit: 10, allowed }
+      const found = await database.tx({ tenant }, (transaction) => scanIndex(goingOn(transaction), query, index))
+      expect(found).toHaveLength(10)
+      expect(found.every(({ number }) => allowed.has(number))).toBe(true)
+    },
+  )
+
   test('turns 32-bit vectors into 16-bit ones when the setting changes', async () => {
     await withVectors(database)
     await put(database, { id: 'a', chunks: texts(6, 20) })
