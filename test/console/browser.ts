@@ -39,6 +39,19 @@ export async function visit(browser: Browser, { width, scheme }: Look): Promise<
   return { page, errors }
 }
 
+/** Gives the key to the door that the page shows. */
+export async function enterKey(page: Page, key: string): Promise<void> {
+  await page.getByLabel('API key').fill(key)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
+/** From the door of the console at `url` to its overview. */
+export async function signIn(page: Page, url: string, key: string): Promise<void> {
+  await page.goto(`${url}/console/`)
+  await enterKey(page, key)
+  await page.getByRole('heading', { name: 'Overview' }).waitFor()
+}
+
 /** Closes the profile; nothing may have gone wrong in it. */
 export async function leave({ page, errors }: Visit): Promise<void> {
   await page.context().close()

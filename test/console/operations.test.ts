@@ -8,7 +8,17 @@ import { systemClock } from '../../src/base/clock.ts'
 import { scopes } from '../../src/core/principal.ts'
 import { type ClosedGateway, startClosedGateway } from '../identity/gateway.ts'
 import { answerChat, sendJson, startFakeNode } from '../http/fake-node.ts'
-import { findFaults, findFaultsInEveryLook, findFaultsOnWidestScreen, leave, startBrowser, visit, type Visit, wide } from './browser.ts'
+import {
+  findFaults,
+  findFaultsInEveryLook,
+  findFaultsOnWidestScreen,
+  leave,
+  signIn,
+  startBrowser,
+  visit,
+  type Visit,
+  wide,
+} from './browser.ts'
 
 let gateway: ClosedGateway
 let browser: Browser
@@ -27,10 +37,7 @@ beforeAll(async () => {
   while ((await countEnded()) < 3) await systemClock.sleep(20)
   visited = await visit(browser, wide)
   page = visited.page
-  await page.goto(`${gateway.url}/console/`)
-  await page.getByLabel('API key').fill(key)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('heading', { name: 'Overview' }).waitFor()
+  await signIn(page, gateway.url, key)
 }, 180_000)
 afterAll(async () => {
   await leave(visited)

@@ -2,13 +2,13 @@
 // person does there. axe finds nothing, and the browser logs no error and no breach of the policy.
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { scopes } from '../../src/core/principal.ts'
 import { operatorAct } from '../identity/fixture.ts'
 import { type ClosedGateway, startClosedGateway } from '../identity/gateway.ts'
-import { builtFolder, findFaults, findFaultsInEveryLook, leave, narrow, startBrowser, visit, wide } from './browser.ts'
+import { builtFolder, enterKey, findFaults, findFaultsInEveryLook, leave, narrow, signIn, startBrowser, visit, wide } from './browser.ts'
 
 const gzipBytesMax = 200_000
 
@@ -29,13 +29,6 @@ afterAll(async () => {
   await gateway.close()
 })
 
-async function signIn(page: Page, by = key): Promise<void> {
-  await page.goto(`${gateway.url}/console/`)
-  await page.getByLabel('API key').fill(by)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('heading', { name: 'Overview' }).waitFor()
-}
-
 /** Each page with what it shows once its data is there. */
 const pages = [
   { link: 'Fleet', shown: 'Requests/s' },
@@ -53,7 +46,7 @@ test('every page shows its data without a fault at both widths in both themes', 
   await page.goto(`${gateway.url}/console/`)
   await page.getByLabel('API key').waitFor()
   const faults = [await findFaultsInEveryLook(page)]
-  await signIn(page)
+  await signIn(page, gateway.url, key)
   faults.push(await findFaultsInEveryLook(page))
   for (const { link, shown } of pages) {
     await page.getByRole('navigation').getByRole('link', { name: link }).click()
@@ -69,8 +62,7 @@ test('a wrong key is told in words, and opens nothing', { timeout: 60_000 }, asy
   const visited = await visit(browser, wide)
   const { page } = visited
   await page.goto(`${gateway.url}/console/keys`)
-  await page.getByLabel('API key').fill('corral_nobody')
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await enterKey(page, 'corral_nobody')
   await page.getByRole('alert').getByText('unauthenticated').waitFor()
   expect(await findFaults(page)).toEqual([])
   await leave(visited)
@@ -79,7 +71,7 @@ test('a wrong key is told in words, and opens nothing', { timeout: 60_000 }, asy
 test('a key is made, shown once, and revoked after a question', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, wide)
   const { page } = visited
-  await signIn(page)
+  await signIn(page, gateway.url, key)
   await page.goto(`${gateway.url}/console/keys`)
   await page.getByRole('button', { name: 'Create a key' }).click()
   await page.getByLabel('Title').fill('notebook')
@@ -105,7 +97,7 @@ test('a key is made, shown once, and revoked after a question', { timeout: 60_00
 test('a node is drained and taken back, and the page follows by itself', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, wide)
   const { page } = visited
-  await signIn(page)
+  await signIn(page, gateway.url, key)
   await page.goto(`${gateway.url}/console/fleet/n1`)
   await page.getByRole('button', { name: 'Drain', exact: true }).click()
   await page.getByText('draining').waitFor()
@@ -119,7 +111,7 @@ test('a node is drained and taken back, and the page follows by itself', { timeo
 test('a capability is switched after a question, and what it takes to find a setting is its name', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, wide)
   const { page } = visited
-  await signIn(page)
+  await signIn(page, gateway.url, key)
   await page.goto(`${gateway.url}/console/settings`)
   const row = page.getByRole('group', { name: 'Capabilities' }).getByRole('row', { name: /^hedging/ })
   await row.getByRole('button', { name: 'Switch' }).click()
@@ -144,7 +136,7 @@ test('a capability is switched after a question, and what it takes to find a set
 test('one request shows where its time went, also on a phone', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, narrow)
   const { page } = visited
-  await signIn(page)
+  await signIn(page, gateway.url, key)
   await page.goto(`${gateway.url}/console/history?model=small`)
   await page
     .getByRole('link', { name: /^Details of request/ })
@@ -161,7 +153,7 @@ test('one request shows where its time went, also on a phone', { timeout: 60_000
 test('while the store is away a page says so, with the code and the request, and recovers', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, narrow)
   const { page } = visited
-  await signIn(page)
+  await signIn(page, gateway.url, key)
   gateway.outage = true
   await page.getByRole('navigation').getByRole('link', { name: 'Usage' }).click()
   await page.getByRole('alert').getByText('store_unavailable').waitFor()
@@ -175,7 +167,7 @@ test('while the store is away a page says so, with the code and the request, and
 test('a session that ends leads back to the door, and one that could not be ended says so', { timeout: 60_000 }, async () => {
   const visited = await visit(browser, wide)
   const { page } = visited
-  await signIn(page)
+  await signIn(page, gateway.url, key)
   await page.route('**/console/session', (route) => (route.request().method() === 'DELETE' ? route.abort() : route.continue()))
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.getByRole('alert').getByText('You are still signed in').waitFor()
@@ -191,7 +183,7 @@ test('files given in one session do not go out in the next', { timeout: 60_000 }
   expect(made.status).toBe(201)
   const visited = await visit(browser, wide)
   const { page } = visited
-  await signIn(page)
+  await signIn(page, gateway.url, key)
   const held = Promise.withResolvers<undefined>()
   const sent: string[] = []
   await page.route('**/documents?id=*', async (route) => {
@@ -205,8 +197,7 @@ test('files given in one session do not go out in the next', { timeout: 60_000 }
   await page.getByLabel('Choose files').last().setInputFiles(files)
   await expect.poll(() => sent).toEqual(['a.md', 'b.md', 'c.md'])
   await page.getByRole('button', { name: 'Sign out' }).click()
-  await page.getByLabel('API key').fill(key)
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await enterKey(page, key)
   await page.getByText('There is no document yet').waitFor()
   held.resolve(undefined)
   await page.getByRole('navigation').getByRole('link', { name: 'Keys' }).click()
@@ -219,11 +210,10 @@ test('a session whose key is revoked leads back to the door, and from there to t
   const passing = await gateway.key({ tenant: 'local', scopes: [...scopes], title: 'of a day' })
   const visited = await visit(browser, wide)
   const { page } = visited
-  await signIn(page, passing)
+  await signIn(page, gateway.url, passing)
   await gateway.identity.keys.revoke(passing.split('_')[1] ?? '', 'lost', operatorAct)
   await page.getByRole('navigation').getByRole('link', { name: 'Usage' }).click()
-  await page.getByLabel('API key').fill(key)
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await enterKey(page, key)
   await page.getByRole('heading', { name: 'Usage' }).waitFor()
   await leave(visited)
 })

@@ -7,7 +7,7 @@ import { scopes } from '../../src/core/principal.ts'
 import { operatorAct } from '../identity/fixture.ts'
 import { type ClosedGateway, startClosedGateway } from '../identity/gateway.ts'
 import { answerChat, chatLine } from '../http/fake-node.ts'
-import { findFaults, findFaultsInEveryLook, leave, startBrowser, visit, type Visit, wide } from './browser.ts'
+import { enterKey, findFaults, findFaultsInEveryLook, leave, signIn, startBrowser, visit, type Visit, wide } from './browser.ts'
 
 let gateway: ClosedGateway
 let browser: Browser
@@ -20,10 +20,7 @@ beforeAll(async () => {
   key = await gateway.key({ tenant: 'local', scopes: [...scopes], title: 'of the operator', lifeMs: 'never' })
   visited = await visit(browser, wide)
   page = visited.page
-  await page.goto(`${gateway.url}/console/`)
-  await page.getByLabel('API key').fill(key)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('heading', { name: 'Overview' }).waitFor()
+  await signIn(page, gateway.url, key)
 }, 180_000)
 afterAll(async () => {
   await leave(visited)
@@ -175,8 +172,7 @@ test('a session whose key was revoked meanwhile is told at the door, as everywhe
   const passing = await gateway.key({ tenant: 'local', scopes: [...scopes], title: 'of a day' })
   const other = await visit(browser, wide)
   await other.page.goto(`${gateway.url}/console/api?route=GET+%2Fadmin%2Ffleet`)
-  await other.page.getByLabel('API key').fill(passing)
-  await other.page.getByRole('button', { name: 'Sign in' }).click()
+  await enterKey(other.page, passing)
   const form = other.page.getByRole('form', { name: 'Try GET /admin/fleet' })
   await form.getByText(`key ${passing.split('_')[1]} of local`).waitFor()
   await gateway.identity.keys.revoke(passing.split('_')[1] ?? '', 'lost', operatorAct)
