@@ -1,4 +1,5 @@
 /** One answer as it comes: from a model alone, or from a model with documents. Both streams are read into the same few events. */
+import { bodyPieces } from './api/body-text.ts'
 import { ApiError, ask } from './api/client.ts'
 import type { Citation, Passage } from './api/rag-shapes.ts'
 
@@ -119,21 +120,13 @@ function* eventsIn(blocks: readonly string[]): Generator<ServerEvent> {
 }
 
 /** Server-Sent Events of a body, comments left out; a line may come in any number of pieces. */
-async function* serverEvents({ body }: Response): AsyncGenerator<ServerEvent> {
-  if (body === null) return
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader()
+async function* serverEvents(response: Response): AsyncGenerator<ServerEvent> {
   let text = ''
-  try {
-    for (;;) {
-      const { done, value = '' } = await reader.read()
-      text += value.replaceAll('\r', '')
-      const blocks = text.split('\n\n')
-      text = done ? '' : (blocks.pop() ?? '')
-      yield* eventsIn(blocks)
-      if (done) return
-    }
-  } finally {
-    // Who stops reading early, as at an error within the stream, lets the gateway know.
-    await reader.cancel()
+  for await (const piece of bodyPieces(response)) {
+    text += piece.text.replaceAll('\r', '')
+    const blocks = text.split('\n\n')
+    text = blocks.pop() ?? ''
+    yield* eventsIn(blocks)
   }
+  yield* eventsIn([text])
 }

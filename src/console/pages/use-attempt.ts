@@ -4,6 +4,7 @@
  */
 import { useEffect, useRef, useState } from 'react'
 
+import { bodyPieces, type BodyPiece } from '../api/body-text.ts'
 import { attempt, type Attempt } from '../api/client.ts'
 
 export interface TriedAnswer {
@@ -51,12 +52,12 @@ export function useAttempt() {
     const show = (now: TriedAnswer): void => {
       if (running.current === controller) setAnswer(now)
     }
-    await follow(target, { ...request, signal: controller.signal }, show)
+    await run(target, { ...request, signal: controller.signal }, show)
   }
   return { answer, send, stop: () => running.current?.abort() }
 }
 
-async function follow(target: string, request: Attempt, show: (answer: TriedAnswer) => void): Promise<void> {
+async function run(target: string, request: Attempt, show: (answer: TriedAnswer) => void): Promise<void> {
   const startedMs = performance.now()
   let now: TriedAnswer = { ...fresh, source: request.method === 'GET' ? target : null }
   show(now)
@@ -66,7 +67,7 @@ async function follow(target: string, request: Attempt, show: (answer: TriedAnsw
     const isText = textTypes.test(response.headers.get('content-type') ?? 'text/plain')
     const head = { status: response.status, headers: response.headers, headMs: performance.now() - startedMs, isText }
     now = { ...now, state: 'coming', head }
-    for await (const piece of piecesOf(response)) now = grown(now, piece, isText)
+    for await (const piece of bodyPieces(response)) now = grown(now, piece, isText)
     now = { ...now, state: 'done' }
   } catch (error) {
     now = request.signal.aborted ? { ...now, state: 'stopped' } : { ...now, state: 'broken', error }
@@ -76,12 +77,7 @@ async function follow(target: string, request: Attempt, show: (answer: TriedAnsw
   }
 }
 
-interface Piece {
-  readonly text: string
-  readonly bytes: number
-}
-
-function grown(answer: TriedAnswer, { text, bytes }: Piece, isText: boolean): TriedAnswer {
+function grown(answer: TriedAnswer, { text, bytes }: BodyPiece, isText: boolean): TriedAnswer {
   const all = isText && !answer.isCut ? answer.text + text : answer.text
   return {
     ...answer,
@@ -89,16 +85,4 @@ function grown(answer: TriedAnswer, { text, bytes }: Piece, isText: boolean): Tr
     bytes: answer.bytes + bytes,
     isCut: answer.isCut || all.length > keptCharactersMax,
   }
-}
-
-async function* piecesOf({ body }: Response): AsyncGenerator<Piece> {
-  if (body === null) return
-  const reader = body.getReader()
-  const decoder = new TextDecoder()
-  for (;;) {
-    const { done, value } = await reader.read()
-    if (done) break
-    yield { text: decoder.decode(value, { stream: true }), bytes: value.length }
-  }
-  yield { text: decoder.decode(), bytes: 0 }
 }
