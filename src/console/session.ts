@@ -3,12 +3,18 @@ import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tansta
 
 import { change, getJson, signIn } from './api/client.ts'
 import type { Caller, Session } from './api/shapes.ts'
+import type { ShellPlace } from './api/shell.ts'
 import { cancelUploads } from './upload-queue.ts'
 
 export const sessionKey = ['session']
 
 export function useSession() {
   return useQuery({ queryKey: sessionKey, queryFn: ({ signal, client }) => readSession(client, signal), staleTime: 60_000 })
+}
+
+/** Where a command reaches this gateway from. A key is named unless the gateway has said that it wants none. */
+export function usePlace(): ShellPlace {
+  return { origin: window.location.origin, needsKey: useSession().data?.needsKey ?? true }
 }
 
 /** A session may have ended, or another begun in another tab. */

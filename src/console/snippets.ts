@@ -1,33 +1,28 @@
 /** The request of the playground in other people's tools: exactly what the page itself sends. */
-import { quoted } from './api/shell.ts'
+import { curl, quoted, type ShellPlace } from './api/shell.ts'
 import { type ChatWish, requestFor } from './chat-stream.ts'
-
-export interface SnippetPlace {
-  readonly origin: string
-  readonly needsKey: boolean
-}
 
 export interface NamedSnippet {
   readonly name: string
   readonly text: string
 }
 
-export function snippetsFor(wish: ChatWish, place: SnippetPlace): readonly NamedSnippet[] {
+export function snippetsFor(wish: ChatWish, place: ShellPlace): readonly NamedSnippet[] {
   return [
-    { name: 'curl', text: curl(wish, place) },
+    { name: 'curl', text: asCurl(wish, place) },
     { name: 'Python', text: python(wish, place) },
     { name: 'JavaScript', text: javascript(wish, place) },
     { name: 'ollama', text: ollama(wish, place) },
   ]
 }
 
-function curl(wish: ChatWish, { origin, needsKey }: SnippetPlace): string {
+function asCurl(wish: ChatWish, place: ShellPlace): string {
   const { path, body } = requestFor(wish)
-  const key = needsKey ? ['-H "authorization: Bearer $CORRAL_API_KEY"'] : []
-  return [`curl -N ${origin}${path}`, ...key, "-H 'content-type: application/json'", `-d ${quoted(JSON.stringify(body))}`].join(' \\\n  ')
+  const headers = { 'content-type': 'application/json' }
+  return curl({ method: 'POST', target: path, headers, body: [`-d ${quoted(JSON.stringify(body))}`] }, place)
 }
 
-function python(wish: ChatWish, { origin, needsKey }: SnippetPlace): string {
+function python(wish: ChatWish, { origin, needsKey }: ShellPlace): string {
   const { path, body } = requestFor(wish)
   const key = needsKey ? '\n    "authorization": "Bearer " + os.environ["CORRAL_API_KEY"],' : ''
   return `import json, os, urllib.request
@@ -41,7 +36,7 @@ with urllib.request.urlopen(request) as answer:
         print(line.decode(), end="")`
 }
 
-function javascript(wish: ChatWish, { origin, needsKey }: SnippetPlace): string {
+function javascript(wish: ChatWish, { origin, needsKey }: ShellPlace): string {
   const { path, body } = requestFor(wish)
   const key = needsKey ? ', authorization: `Bearer ${process.env.CORRAL_API_KEY}`' : ''
   return `const answer = await fetch('${origin}${path}', {
@@ -53,13 +48,13 @@ for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) proc
 }
 
 /** Ollama's client knows of no documents: an assistant stands for model and collections there. */
-function ollama({ model, collections, system, turns }: ChatWish, { origin, needsKey }: SnippetPlace): string {
+function ollama({ model, collections, system, turns }: ChatWish, place: ShellPlace): string {
+  const { origin, needsKey } = place
   const host = `OLLAMA_HOST=${origin}${needsKey ? '/k/$CORRAL_API_KEY' : ''}`
   const question = quoted(turns.findLast(({ role }) => role === 'user')?.content ?? '')
   if (collections.length === 0) return `${host} ollama run ${quoted(model)} ${question}`
-  const key = needsKey ? ' -H "authorization: Bearer $CORRAL_API_KEY"' : ''
   const assistant = JSON.stringify({ name: 'playground', collections, model, prompt: system })
-  return `curl -X PUT ${origin}/rag/assistants/playground${key} -H 'content-type: application/json' \\
-  -d ${quoted(assistant)}
+  const making = { method: 'PUT', target: '/rag/assistants/playground', headers: { 'content-type': 'application/json' } }
+  return `${curl({ ...making, body: [`-d ${quoted(assistant)}`] }, place)}
 ${host} ollama run playground ${question}`
 }

@@ -4,7 +4,7 @@
  */
 import type { OperationOf } from './openapi.ts'
 import { embedder, model, ownRouteExamples } from './own-route-examples.ts'
-import { quoted } from './shell.ts'
+import { curl, quoted, type ShellPlace } from './shell.ts'
 
 export interface TriedParameter {
   readonly name: string
@@ -132,18 +132,9 @@ export function headersOf({ parameters }: TriedRoute, { values, kind }: Filled):
   return Object.fromEntries([...own, ...(kind === null || kind.as === 'form' ? [] : [['content-type', kind.type]])])
 }
 
-export interface CurlPlace {
-  readonly origin: string
-  readonly needsKey: boolean
-}
-
-export function curlOf(route: TriedRoute, filled: Filled, { origin, needsKey }: CurlPlace): string {
-  const { method } = route
-  const body = bodyArguments(filled)
-  const verb = method === (body.length === 0 ? 'GET' : 'POST') ? [] : [`-X ${method}`]
-  const headers = Object.entries(headersOf(route, filled)).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`)
-  const key = needsKey ? ['-H "authorization: Bearer $CORRAL_API_KEY"'] : []
-  return [`curl -N ${[...verb, quoted(origin + targetOf(route, filled))].join(' ')}`, ...key, ...headers, ...body].join(' \\\n  ')
+export function curlOf(route: TriedRoute, filled: Filled, place: ShellPlace): string {
+  const request = { method: route.method, target: targetOf(route, filled), headers: headersOf(route, filled), body: bodyArguments(filled) }
+  return curl(request, place)
 }
 
 function bodyArguments({ kind, text, file }: Filled): string[] {

@@ -10,7 +10,7 @@ import { Loaded } from '../parts/loaded.tsx'
 import { EmptyState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { Link, navigate, setQuery, useLocation } from '../router.tsx'
-import { useSession } from '../session.ts'
+import { usePlace } from '../session.ts'
 import { snippetsFor } from '../snippets.ts'
 import { useCollections } from './collections.ts'
 import { useModels } from './models.ts'
@@ -155,10 +155,9 @@ function Composer({ draft, onDraft, onAsk, onStop }: ComposerProps) {
 }
 
 function CopyAs({ wish, onClose }: { readonly wish: ChatWish; readonly onClose: () => void }) {
-  const needsKey = useSession().data?.needsKey ?? false
   return (
     <Dialog title="The same request elsewhere" onClose={onClose}>
-      {snippetsFor(wish, { origin: window.location.origin, needsKey }).map(({ name, text }) => (
+      {snippetsFor(wish, usePlace()).map(({ name, text }) => (
         <Snippet key={name} title={name} text={text} />
       ))}
       <p className="flex items-center justify-between gap-2 text-sm text-quiet">

@@ -3,7 +3,6 @@ import { type FormEvent, useState } from 'react'
 
 import {
   type BodyKind,
-  type CurlPlace,
   curlOf,
   exampleOf,
   fieldOf,
@@ -16,7 +15,7 @@ import {
 import { Snippet } from '../parts/copy.tsx'
 import { Confirm } from '../parts/dialog.tsx'
 import { CodeArea, Field, Select } from '../parts/field.tsx'
-import { useSession } from '../session.ts'
+import { usePlace, useSession } from '../session.ts'
 import { useCollections } from './collections.ts'
 import { useModelsByUse } from './models.ts'
 import { TriedAnswerView } from './tried-answer.tsx'
@@ -123,10 +122,6 @@ function faultOf({ kind, text, file }: Filled): string | null {
   } catch (error) {
     return `The body is no JSON: ${error instanceof Error ? error.message : String(error)}`
   }
-}
-
-function usePlace(): CurlPlace {
-  return { origin: window.location.origin, needsKey: useSession().data?.needsKey ?? true }
 }
 
 /** With whose rights it goes out, or why it cannot yet. */
