@@ -5,7 +5,16 @@ import { expect, test } from 'vitest'
 
 import { routeGroups } from '../../src/console/api/own-routes.ts'
 import { quoted } from '../../src/console/api/shell.ts'
-import { curlOf, exampleOf, type Filled, headersOf, targetOf, triedOperation, triedOwnRoute } from '../../src/console/api/tried-request.ts'
+import {
+  curlOf,
+  exampleOf,
+  faultOf,
+  type Filled,
+  headersOf,
+  targetOf,
+  triedOperation,
+  triedOwnRoute,
+} from '../../src/console/api/tried-request.ts'
 import { operationsOf } from '../../src/console/api/openapi.ts'
 import { ownRouteExamples } from '../../src/console/api/own-route-examples.ts'
 import { describeApi } from '../../src/http/rag/openapi.ts'
@@ -31,6 +40,18 @@ test('what is left empty is neither in the query nor among the headers', () => {
     `curl -N -X DELETE 'http://gateway/rag/collections/a?purge=true' \\\n  -H "authorization: Bearer $CORRAL_API_KEY" \\\n  -H 'idempotency-key: k'`,
   )
   expect(curlOf(route, filled, { ...place, needsKey: false })).not.toContain('authorization')
+})
+
+test('a header that cannot be sent is told before it is tried, and every other one is sent', () => {
+  const faultIn = (value: string) => faultOf({ ...nothing, values: { 'header Idempotency-Key': value, 'query q': '€' } })
+  expect(faultIn('5 €')).toBe('The header Idempotency-Key holds a character that no header can carry.')
+  expect(faultIn('5 £')).toBe(null)
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (value) => {
+      fc.pre(faultIn(value) === null)
+      expect(() => new Headers({ 'idempotency-key': value })).not.toThrow()
+    }),
+  )
 })
 
 test('a shell reads any text as it was', () => {

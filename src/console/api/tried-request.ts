@@ -132,6 +132,27 @@ export function headersOf({ parameters }: TriedRoute, { values, kind }: Filled):
   return Object.fromEntries([...own, ...(kind === null || kind.as === 'form' ? [] : [['content-type', kind.type]])])
 }
 
+/** What a header carries; the browser takes anything else for a gateway that is not there. */
+const headerText = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/** What has to be put right before it can be sent; null: nothing. What the route itself demands, it says. */
+export function faultOf({ values, kind, text, file }: Filled): string | null {
+  const [field] = Object.entries(values).find(([name, value]) => name.startsWith('header ') && !headerText.test(value)) ?? []
+  if (field !== undefined) return `The ${field} holds a character that no header can carry.`
+  if (kind?.as === 'form') return 'A form with a file: send it by curl.'
+  if (kind?.as === 'file') return file === null ? 'Choose a file first.' : null
+  return kind === null ? null : faultOfJson(text)
+}
+
+function faultOfJson(text: string): string | null {
+  try {
+    JSON.parse(text)
+    return null
+  } catch (error) {
+    return `The body is no JSON: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
 export function curlOf(route: TriedRoute, filled: Filled, place: ShellPlace): string {
   const request = { method: route.method, target: targetOf(route, filled), headers: headersOf(route, filled), body: bodyArguments(filled) }
   return curl(request, place)

@@ -5,6 +5,7 @@ import {
   type BodyKind,
   curlOf,
   exampleOf,
+  faultOf,
   fieldOf,
   type Filled,
   headersOf,
@@ -109,19 +110,6 @@ function useFilled({ bodies }: TriedRoute) {
 function bodyOf({ kind, text, file }: Filled): string | Blob | null {
   if (kind === null) return null
   return kind.as === 'json' ? text : file
-}
-
-/** What has to be put right before it can be sent; null: nothing. What the route itself demands, it says. */
-function faultOf({ kind, text, file }: Filled): string | null {
-  if (kind?.as === 'form') return 'A form with a file: send it by curl.'
-  if (kind?.as === 'file') return file === null ? 'Choose a file first.' : null
-  if (kind === null) return null
-  try {
-    JSON.parse(text)
-    return null
-  } catch (error) {
-    return `The body is no JSON: ${error instanceof Error ? error.message : String(error)}`
-  }
 }
 
 /** With whose rights it goes out, or why it cannot yet. */
