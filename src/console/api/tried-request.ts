@@ -33,7 +33,6 @@ export interface TriedRoute {
 
 /** Scopes whose routes leave everything as it was, also where they are asked by POST. */
 const reading = new Set(['none', 'any', 'chat', 'embed', 'models:read', 'rag:read'])
-const readers = new Set(['GET', 'HEAD'])
 /** What is asked of documents by POST; every other POST below `/rag` makes something. */
 const askedOfDocuments = new Set(['/rag/search', '/rag/chat'])
 
@@ -47,7 +46,7 @@ export function triedOperation({ method, path, operation: { parameters = [], req
       place === 'path' || place === 'query' || place === 'header' ? [{ name, in: place, description }] : [],
     ),
     bodies: Object.entries(requestBody?.content ?? {}).map(([type, { example }]) => kindOf(type, example)),
-    changes: !readers.has(method) && !askedOfDocuments.has(path),
+    changes: method !== 'GET' && !askedOfDocuments.has(path),
   }
 }
 
@@ -71,7 +70,7 @@ export function triedOwnRoute(route: string, scope: string): TriedRoute {
       ...(body === undefined ? [] : [kindOf('application/json', body)]),
       ...(bytes === undefined ? [] : [kindOf(bytes === 'form' ? 'multipart/form-data' : '*/*', {})]),
     ],
-    changes: !readers.has(method) && !reading.has(scope),
+    changes: method !== 'GET' && !reading.has(scope),
   }
 }
 
