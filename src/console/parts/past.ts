@@ -6,8 +6,10 @@ export function useIsPast(iso: string | null): boolean {
   const atMs = iso === null ? 0 : Date.parse(iso)
   const [nowMs, setNowMs] = useState(Date.now)
   useEffect(() => {
-    const timer = setTimeout(() => setNowMs(Date.now()), Math.max(0, atMs - Date.now()))
+    if (nowMs >= atMs) return undefined
+    // A timer may end before the moment: the clock of the day goes its own way. Then it is set once more.
+    const timer = setTimeout(() => setNowMs(Date.now()), Math.max(1, atMs - Date.now()))
     return () => clearTimeout(timer)
-  }, [atMs])
+  }, [atMs, nowMs])
   return nowMs >= atMs
 }
