@@ -81,6 +81,22 @@ test('a folder and a file that are dropped become documents under their paths', 
   expect(found.json['results']).toMatchObject([{ document: { id: 'notes/deep/lamps.md' } }])
 })
 
+test('of a folder that is refused as a whole twenty files are told in words, and the others counted', async () => {
+  await openCollection('away')
+  await page.route('**/documents?id=*', (route) => route.abort())
+  await choose(Object.fromEntries(Array.from({ length: 23 }, (_, at) => [`${at}.md`, 'A bell.'])))
+  await page.getByText('23 of 23 sent, 23 refused').waitFor()
+  expect(await page.getByText('The gateway does not answer').count()).toBe(20)
+  await page.getByText('And 3 more.').waitFor()
+})
+
+test('an answer without a body, as of a proxy, holds no place among those that go out', async () => {
+  await openCollection('empty')
+  await page.route('**/documents?id=*', (route) => route.fulfill({ status: 204 }))
+  await choose({ 'a.md': 'a', 'b.md': 'b', 'c.md': 'c', 'd.md': 'd' })
+  await page.getByText('4 of 4 sent, 4 refused').waitFor()
+})
+
 test('a folder that is chosen is sent as one that is dropped', async () => {
   await openCollection('chosen')
   await page.locator('input[type=file][webkitdirectory]').setInputFiles(makeFiles()[0])

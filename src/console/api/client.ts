@@ -149,7 +149,9 @@ function answerTo(request: XMLHttpRequest): Promise<Response> {
     request.addEventListener('load', () => {
       const requestId = request.getResponseHeader('x-request-id')
       const headers = requestId === null ? {} : { 'x-request-id': requestId }
-      resolve(new Response(request.responseText, { status: request.status, headers }))
+      // With some statuses there is no body, not even an empty one.
+      const body = request.responseText === '' ? null : request.responseText
+      resolve(new Response(body, { status: request.status, headers }))
     })
     request.addEventListener('abort', () => reject(new DOMException('It was stopped.', 'AbortError')))
     request.addEventListener('error', () => reject(unreachable()))

@@ -9,6 +9,9 @@ export interface UploadProgressProps {
   readonly onCancelAll: () => void
 }
 
+/** Refusals with their words. Where a whole folder is refused, as by a gateway that went away, the others say the same. */
+const shownRefusalsMax = 20
+
 export function UploadProgress({ progress: { going, refused, ...sums }, onCancel, onCancelAll }: UploadProgressProps) {
   const isBusy = going.length > 0
   return (
@@ -38,12 +41,15 @@ export function UploadProgress({ progress: { going, refused, ...sums }, onCancel
           ))}
         </ul>
       ) : null}
-      {refused.map(({ path, error }, index) => (
+      {refused.slice(0, shownRefusalsMax).map(({ path, error }, index) => (
         <div key={`${index} ${path}`}>
           {path === '' ? null : <p className="text-sm font-medium wrap-anywhere">{path}</p>}
           <ErrorState error={error} />
         </div>
       ))}
+      {refused.length <= shownRefusalsMax ? null : (
+        <p className="text-sm text-quiet">And {formatCount(refused.length - shownRefusalsMax)} more.</p>
+      )}
     </div>
   )
 }
