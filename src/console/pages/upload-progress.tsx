@@ -43,7 +43,7 @@ export function UploadProgress({ progress: { going, refused, ...sums }, onCancel
       ) : null}
       {refused.slice(0, shownRefusalsMax).map(({ path, error }, index) => (
         <div key={`${index} ${path}`}>
-          {path === '' ? null : <p className="text-sm font-medium wrap-anywhere">{path}</p>}
+          <p className="text-sm font-medium wrap-anywhere">{path}</p>
           <ErrorState error={error} />
         </div>
       ))}
