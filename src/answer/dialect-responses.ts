@@ -80,17 +80,8 @@ export class ResponsesDialect implements DialectWriter {
 
   whole({ text, thinking, finished: { summary, outcome } }: WholeParts): string {
     if (thinking !== '') this.#output.push(this.#reasoningItem(thinking))
-    this.#output.push(
-      this.#messageItem(
-        [
-          textPart(
-            text,
-            summary.citations.map((citation) => annotationOf(citation, 0)),
-          ),
-        ],
-        'completed',
-      ),
-    )
+    const annotations = summary.citations.map((citation) => annotationOf(citation, 0))
+    this.#output.push(this.#messageItem([textPart(text, annotations)], 'completed'))
     return `${JSON.stringify(this.#response('completed', outcome))}\n`
   }
 

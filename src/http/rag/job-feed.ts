@@ -50,7 +50,7 @@ export class JobFeed {
     })
     if (outgoing.destroyed) leave()
     const body = new ReadableStream<Uint8Array>(
-      { start: (controller) => stream.begin(controller, first), cancel: leave },
+      { start: (controller) => stream.show(controller, first), cancel: leave },
       new ByteLengthQueuingStrategy({ highWaterMark: unreadBytesMax }),
     )
     return new Response(body, { headers: { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', ...noStore } })
@@ -78,8 +78,15 @@ class JobStream {
     this.#overAtMs = clock.nowMs() + lifeMs
   }
 
-  begin(controller: Controller, first: JobsRead): void {
-    this.#show(controller, first)
+  /** Sends it where it is new, and looks again after a while. */
+  show(controller: Controller, { page, isMoving }: JobsRead): void {
+    if (this.#isLeft) return
+    const text = JSON.stringify(page)
+    if (text !== this.#sent && (controller.desiredSize ?? 0) > 0) {
+      controller.enqueue(Buffer.from(`event: jobs\ndata: ${text}\n\n`))
+      this.#sent = text
+    }
+    this.#timer = this.#clock.after(isMoving ? everyMs.moving : everyMs.resting, () => this.#look(controller))
   }
 
   /** False: it was left before. */
@@ -90,16 +97,6 @@ class JobStream {
     return true
   }
 
-  #show(controller: Controller, { page, isMoving }: JobsRead): void {
-    if (this.#isLeft) return
-    const text = JSON.stringify(page)
-    if (text !== this.#sent && (controller.desiredSize ?? 0) > 0) {
-      controller.enqueue(Buffer.from(`event: jobs\ndata: ${text}\n\n`))
-      this.#sent = text
-    }
-    this.#timer = this.#clock.after(isMoving ? everyMs.moving : everyMs.resting, () => this.#look(controller))
-  }
-
   #look(controller: Controller): void {
     if (this.#clock.nowMs() >= this.#overAtMs) {
       controller.enqueue(Buffer.from('event: renew\ndata: {}\n\n'))
@@ -107,7 +104,7 @@ class JobStream {
       return
     }
     this.#read()
-      .then((read) => this.#show(controller, read))
+      .then((read) => this.show(controller, read))
       .catch((error: unknown) => {
         if (!this.#isLeft) controller.error(error)
       })
