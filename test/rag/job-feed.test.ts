@@ -66,6 +66,26 @@ test('who does not read gets the present list when there is room again, not all 
   await reader?.cancel()
 })
 
+test('a list that stays as it is keeps the connection with a comment every 15 seconds', async () => {
+  const clock = new HandClock()
+  const { body } = await new JobFeed({ clock }).follow(contextOf(new Outgoing()), 'acme', () =>
+    Promise.resolve({ page: { mark: 0 }, isMoving: false }),
+  )
+  for (let look = 0; look < 20; look += 1) {
+    clock.pass(3_000)
+    await expect.poll(() => clock.timers).toBe(look === 19 ? 0 : 1)
+  }
+  const told = await new Response(body).text()
+  expect(told.split('\n\n')).toEqual([
+    'event: jobs\ndata: {"mark":0}',
+    ': keep-alive',
+    ': keep-alive',
+    ': keep-alive',
+    'event: renew\ndata: {}',
+    '',
+  ])
+})
+
 test('a tenant has so many streams, and one that ends makes room', async () => {
   const feed = new JobFeed({ clock: new HandClock() })
   const follow = (tenant: string, outgoing = new Outgoing()) => feed.follow(contextOf(outgoing), tenant, () => Promise.resolve(page(0)))

@@ -2,12 +2,12 @@
 import type { Clock } from '../../base/clock.ts'
 import { isFinished, type Job } from '../../ingest/job.ts'
 import { failureOf, jobViews } from './job-view.ts'
+import { keepAliveComment, keepAliveMs } from './keep-alive.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { noStore, type RagContext } from './rag-route.ts'
 
 /** Longer than this nobody waits: many clients give up on a head that has not come after minutes. */
 const waitMsMax = 120_000
-const keepAliveMs = 15_000
 
 /** 202 with the jobs; with `?wait=true` 200 once they are over, the failure of a single one as its problem. */
 export async function answerJobs(context: RagContext, deps: RagDeps, jobs: readonly Job[]): Promise<Response> {
@@ -53,7 +53,7 @@ export function followJob(context: RagContext, deps: RagDeps, job: Job): Respons
   left.signal.addEventListener('abort', () => beat.stop())
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      beat.onBeat = () => controller.enqueue(comment)
+      beat.onBeat = () => controller.enqueue(keepAliveComment)
       try {
         const { done, value } = await states.next()
         beat.onBeat = () => undefined
@@ -76,8 +76,6 @@ export function followJob(context: RagContext, deps: RagDeps, job: Job): Respons
   })
   return new Response(body, { headers: { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', ...noStore } })
 }
-
-const comment = Buffer.from(': keep-alive\n\n')
 
 interface Beat {
   onBeat: () => void

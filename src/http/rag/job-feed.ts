@@ -1,9 +1,10 @@
 /**
- * Jobs as events: `jobs` with the page that was asked for, at once and whenever it has changed. After a minute the stream ends with `renew`, and
- * is asked for again with a credential that is judged anew.
+ * Jobs as events: `jobs` with the page that was asked for, at once and whenever it has changed; comments meanwhile. After a minute the stream
+ * ends with `renew`, and is asked for again with a credential that is judged anew.
  */
 import type { Clock, Timer } from '../../base/clock.ts'
 import { CorralError } from '../../core/errors.ts'
+import { keepAliveComment, keepAliveMs } from './keep-alive.ts'
 import type { RagDeps } from './rag-deps.ts'
 import { noStore, type RagContext } from './rag-route.ts'
 
@@ -69,6 +70,7 @@ class JobStream {
   readonly #read: () => Promise<JobsRead>
   readonly #overAtMs: number
   #sent = ''
+  #sentAtMs = 0
   #timer: Timer | null = null
   #isLeft = false
 
@@ -78,13 +80,16 @@ class JobStream {
     this.#overAtMs = clock.nowMs() + lifeMs
   }
 
-  /** Sends it where it is new, and looks again after a while. */
+  /** Sends it where it is new, a comment where nothing was for a while, and looks again after a while. */
   show(controller: Controller, { page, isMoving }: JobsRead): void {
     if (this.#isLeft) return
     const text = JSON.stringify(page)
-    if (text !== this.#sent && (controller.desiredSize ?? 0) > 0) {
-      controller.enqueue(Buffer.from(`event: jobs\ndata: ${text}\n\n`))
+    const isNew = text !== this.#sent
+    const isDue = isNew || this.#clock.nowMs() - this.#sentAtMs >= keepAliveMs
+    if (isDue && (controller.desiredSize ?? 0) > 0) {
+      controller.enqueue(isNew ? Buffer.from(`event: jobs\ndata: ${text}\n\n`) : keepAliveComment)
       this.#sent = text
+      this.#sentAtMs = this.#clock.nowMs()
     }
     this.#timer = this.#clock.after(isMoving ? everyMs.moving : everyMs.resting, () => this.#look(controller))
   }
