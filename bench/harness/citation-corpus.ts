@@ -1,29 +1,18 @@
 /** A retrieval set, and a plain BM25 over it for benches that need passages and not a search engine. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
 
 import { contentWords } from '../../src/answer/words.ts'
 import type { SearchHit } from '../../src/core/corpus.ts'
-
-const row = z.looseObject({ id: z.string(), title: z.string().default(''), text: z.string() })
+import { readLines, type SetLine } from './retrieval-sets.ts'
 
 export interface RetrievalSet {
-  readonly documents: readonly z.infer<typeof row>[]
-  readonly queries: readonly z.infer<typeof row>[]
+  readonly documents: readonly SetLine[]
+  readonly queries: readonly SetLine[]
 }
 
 export async function readSet(folder: string): Promise<RetrievalSet> {
-  const [documents, queries] = await Promise.all(['corpus.jsonl', 'queries.jsonl'].map((name) => readRows(join(folder, name))))
-  return { documents: documents ?? [], queries: queries ?? [] }
-}
-
-async function readRows(file: string): Promise<z.infer<typeof row>[]> {
-  const text = await readFile(file, 'utf8')
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => row.parse(JSON.parse(line)))
+  const documents = await readLines(join(folder, 'corpus.jsonl'))
+  return { documents, queries: await readLines(join(folder, 'queries.jsonl')) }
 }
 
 export interface SearchLegs {

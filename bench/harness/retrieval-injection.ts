@@ -6,17 +6,16 @@ import { chunkDocument, chunkingDefaults } from '../../src/ingest/chunk.ts'
 import { defaultParseLimits } from '../../src/ingest/limits.ts'
 import { parseMarkdown } from '../../src/ingest/parse/markdown.ts'
 import { TokenEstimates } from '../../src/ingest/token-estimate.ts'
-import { readSet } from './citation-corpus.ts'
 import { type Figures, setNames } from './retrieval-figures.ts'
 import { atMost } from './result.ts'
+import { readLines } from './retrieval-sets.ts'
 
 /** Nobody commands in them: whatever is suspected is so in error. */
 export async function measureInjection(dataPath: string): Promise<Figures> {
   const estimate = new TokenEstimates().of(null)
   const scores: number[] = []
   for (const name of setNames) {
-    const { documents } = await readSet(join(dataPath, 'retrieval', name))
-    for (const { id, title, text } of documents) {
+    for (const { id, title, text } of await readLines(join(dataPath, 'retrieval', name, 'corpus.jsonl'))) {
       const chunks = chunkDocument(parseMarkdown(text, defaultParseLimits), { name: id, settings: chunkingDefaults, estimate })
       for (const chunk of chunks) scores.push(scoreInjection(chunk.text, [title, ...chunk.headings]).score)
     }

@@ -8,6 +8,9 @@ export interface SetDocument {
   readonly text: string
 }
 
+/** A document or query as its file has it; '' where it has no title. */
+export type SetLine = z.infer<typeof line>
+
 export interface SetQuery {
   readonly id: string
   readonly text: string
@@ -22,9 +25,9 @@ export interface RetrievalSet {
   readonly relevant: ReadonlyMap<string, ReadonlySet<string>>
 }
 
-const line = z.object({ id: z.string(), text: z.string() })
+const line = z.object({ id: z.string(), title: z.string().default(''), text: z.string() })
 
-export async function readLines(path: string): Promise<{ id: string; text: string }[]> {
+export async function readLines(path: string): Promise<SetLine[]> {
   const content = await readFile(path, 'utf8')
   return content
     .split('\n')
