@@ -1,13 +1,13 @@
 /** What both legs find for the judged queries of a public set, in a collection of its documents. */
 import type { JudgedQuery } from '../../src/search/fuse-learn.ts'
-import type { LegHit } from '../../src/search/fuse.ts'
+import { legDepth, type LegHit } from '../../src/search/fuse.ts'
 import type { BenchVectors } from './bench-vectors.ts'
 import type { TextRole } from './embedding-source.ts'
 import type { BenchCollection } from './retrieval-index.ts'
 import type { RetrievalSet, SetDocument } from './retrieval-sets.ts'
 
 /** Hits asked of each leg, as a search for ten results asks. */
-const depth = 100
+const depth = legDepth.min
 
 export interface AskOptions {
   readonly queriesMax: number
