@@ -10,9 +10,9 @@ import { createRedis } from '../../src/store/redis.ts'
 import type { RedisStore } from '../../src/store/redis-store.ts'
 import { redisOptions } from '../../src/store/redis-options.ts'
 import { until } from '../support/gateway.ts'
+import { startRedisFront } from '../support/redis-front.ts'
 import { startRedis } from '../support/redis.ts'
 import { options, planOf } from './plans.ts'
-import { startRedisFront } from './redis-front.ts'
 
 interface Replica {
   readonly limiter: Limiter

@@ -12,9 +12,9 @@ import { type KeyedGateway, startKeyedHerd } from '../identity/keyed-herd.ts'
 import { chatBody } from '../fleet/ask.ts'
 import { describeStores, storeKinds } from '../store/stores.ts'
 import { until } from '../support/gateway.ts'
+import { startRedisFront } from '../support/redis-front.ts'
 import { startRedis } from '../support/redis.ts'
 import type { Who } from './plans.ts'
-import { startRedisFront } from './redis-front.ts'
 import { type SharedGateway, sharedGateway, type SharedGatewayOptions } from './shared-gateway.ts'
 
 async function four(url: string, options: SharedGatewayOptions = {}): Promise<SharedGateway[]> {

@@ -1,5 +1,5 @@
 // Redis against a real server: what a caller sees when it is there, and that it sees only `skipped` when it is not.
-import { createServer, connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 
 import { expect, onTestFinished, test } from 'vitest'
 
@@ -8,6 +8,7 @@ import { createRedis } from '../../src/store/redis.ts'
 import { skipped, type RedisState, type RedisStore } from '../../src/store/redis-store.ts'
 import { redisOptions } from '../../src/store/redis-options.ts'
 import { until } from '../support/gateway.ts'
+import { startRedisFront } from '../support/redis-front.ts'
 import { startRedis, type RedisServer } from '../support/redis.ts'
 
 interface Opened {
@@ -205,11 +206,11 @@ test('a script survives SCRIPT FLUSH and a restart, and runs once per call', asy
 
 test('a command whose answer is lost is not sent again', async () => {
   const server = await startRedis()
-  const front = await startFront(server.port)
+  const front = await startRedisFront(server.port)
   const { store } = await open(`redis://127.0.0.1:${front.port}`, { ...patient, flappingHoldMs: 0 })
-  front.loseAnswers()
+  front.losing = true
   expect(await store.run(({ command }) => command('INCR', 'n'))).toBe(skipped)
-  front.mend()
+  front.losing = false
   await until(() => store.state === 'up', 'Redis is up again')
   expect(await get(store, 'n')).toBe('1')
 })
@@ -247,36 +248,3 @@ test('a bug in the work is not hidden', async () => {
   ).rejects.toThrow('a bug')
   expect(store.state).toBe('up')
 })
-
-interface Front {
-  readonly port: number
-  /** What Redis answers from now on is dropped and the connection cut. */
-  loseAnswers(): void
-  mend(): void
-}
-
-/** A relay between client and Redis that can cut a connection after Redis has run the command. */
-async function startFront(port: number): Promise<Front> {
-  let losing = false
-  const sockets = new Set<Socket>()
-  const front = createServer((client) => {
-    const upstream = connect({ port, host: '127.0.0.1' })
-    for (const socket of [client, upstream]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-    }
-    client.on('close', () => upstream.destroy())
-    client.pipe(upstream)
-    upstream.on('data', (data) => (losing ? client.destroy() : client.write(data)))
-  })
-  await new Promise<void>((resolve) => {
-    front.listen(0, '127.0.0.1', resolve)
-  })
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy()
-    front.close()
-  })
-  const address = front.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return { port: address.port, loseAnswers: () => (losing = true), mend: () => (losing = false) }
-}
