@@ -6,7 +6,7 @@
 import type { Clock } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
-import type { Database, Transaction, TransactionScope } from '../store/database.ts'
+import { ConstraintError, type Database, type Transaction, type TransactionScope } from '../store/database.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { FillRandom } from './base62.ts'
 import { excessOf, type Grants, isOperator, operatorTenant } from './grants.ts'
@@ -165,8 +165,8 @@ export class KeyStore {
       async (transaction) => {
         const key = await findView(transaction, id, 'for update')
         checkGrant(key, act.by)
-        await this.#refuseRestoring(transaction, key, act.by)
-        await transaction.query('update api_keys set revoked_at = null, revoked_reason = null where id = $1', [id])
+        this.#refuseRestoring(key, act.by)
+        await refuseTaken(transaction.query('update api_keys set revoked_at = null, revoked_reason = null where id = $1', [id]))
         const view = await findView(transaction, id)
         return { view, version: await this.#record(transaction, act, { tenant: view.tenant, action: 'restore key', target: id }) }
       },
@@ -216,11 +216,10 @@ export class KeyStore {
   ): Promise<MadeKey> {
     const { clock, fill, peppers } = this.#deps
     await requireTenant(transaction, wish.tenant)
-    if (wish.publicKey !== null) await requireFree(transaction, fingerprintOf(wish.publicKey))
     const made = wish.publicKey === null ? makeKey(fill) : null
     const digest = made === null ? null : peppers.digest(made.secret)
     const nowMs = clock.wallMs()
-    const { rows } = await transaction.query(insertText, [
+    const inserting = transaction.query(insertText, [
       made?.id ?? makeKeyId(fill),
       wish.tenant,
       wish.publicKey === null ? 'secret' : 'ed25519',
@@ -237,6 +236,7 @@ export class KeyStore {
       rotatedFrom,
       wish.cache,
     ])
+    const { rows } = await refuseTaken(inserting)
     return { view: decodeKey(rows[0] ?? {}), text: made?.text ?? null }
   }
 
@@ -269,14 +269,13 @@ export class KeyStore {
     if (key.kind === 'ed25519') throw new CorralError('conflict', `key ${key.id} signs: register the new public key and revoke this one`)
   }
 
-  async #refuseRestoring(transaction: Transaction, { id, kind, expiresAt, restorableUntil }: KeyView, by: Principal): Promise<void> {
+  #refuseRestoring({ id, expiresAt, restorableUntil }: KeyView, by: Principal): void {
     const nowMs = this.#deps.clock.wallMs()
     if (restorableUntil !== null && nowMs > Date.parse(restorableUntil))
       throw new CorralError('conflict', `key ${id} could be restored until ${restorableUntil}: make a new one`)
     const leftMs = expiresAt === null ? 'never' : Date.parse(expiresAt) - nowMs
     if (leftMs !== 'never' && leftMs <= 0) throw new CorralError('conflict', `key ${id} has expired: make a new one`)
     if (!isOperator(by)) this.#lifeOf(leftMs === 'never' ? leftMs : leftMs - overrunMsMax, by)
-    if (kind === 'ed25519') await requireFree(transaction, await fingerprintIn(transaction, id), id)
   }
 }
 
@@ -346,14 +345,12 @@ async function requireTenant(transaction: Transaction, tenant: string): Promise<
   throw new CorralError('conflict', `no tenant ${tenant.slice(0, 63)}: make it first`)
 }
 
-/** `except`: the key that it may be registered for. */
-async function requireFree(transaction: Transaction, fingerprintHex: string, except = ''): Promise<void> {
-  const text = `select id from api_keys where kind = 'ed25519' and revoked_at is null and digest = decode($1, 'hex') and id <> $2`
-  const { rows } = await transaction.query(text, [fingerprintHex, except])
-  if (rows.length > 0) throw new CorralError('conflict', 'this public key is registered already')
-}
-
-async function fingerprintIn(transaction: Transaction, id: string): Promise<string> {
-  const { rows } = await transaction.query(`select encode(digest, 'hex') as digest_hex from api_keys where id = $1`, [id])
-  return String(rows[0]?.['digest_hex'])
+/** Passes on what a write of a key gives; of one whose public key another key in use has, the schema's refusal becomes `conflict`. */
+async function refuseTaken<T>(writing: Promise<T>): Promise<T> {
+  try {
+    return await writing
+  } catch (error) {
+    if (!(error instanceof ConstraintError) || error.constraint !== 'api_keys_signing') throw error
+    throw new CorralError('conflict', 'this public key is registered already', { cause: error })
+  }
 }

@@ -196,6 +196,19 @@ describeStores(storeKinds, (servers) => {
       await expect(stand.identity.keys.restore(short.id, operatorAct)).rejects.toMatchObject({ code: 'conflict' })
     })
 
+    test('and registrations of its public key at the same time let one of them in, and tell the others of the conflict', async () => {
+      for (let round = 0; round < 8; round += 1) {
+        const publicKey = Buffer.alloc(32, 100 + round)
+        const register = () => stand.identity.keys.create(wish({ publicKey }), operatorAct)
+        const first = await register()
+        await stand.identity.keys.revoke(first.view.id, 'a slip', operatorAct)
+        const restore = () => stand.identity.keys.restore(first.view.id, operatorAct)
+        const ends = await Promise.allSettled([restore(), register(), register(), register()])
+        expect(ends.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+        for (const end of ends) if (end.status === 'rejected') expect(end.reason).toMatchObject({ code: 'conflict' })
+      }
+    })
+
     test('gives nobody more than he has: neither rights, nor life, nor keys of another tenant', async () => {
       const restoring = (id: string, by: Partial<Principal> = {}) => stand.identity.keys.restore(id, actBy(admin(by)))
       const plain = await revoked({ tenant: 'acme' })
