@@ -135,25 +135,31 @@ export class Budgets {
     const { day, month } = this.#today(this.#clock.wallMs())
     const spent: StoredCounter[] = []
     for (const place of places) spent.push({ tenant, place, period: day, gpuUs }, { tenant, place, period: month, gpuUs })
-    for (const id of spent) {
+    const changed = spent.map((id) => {
       const counter = this.#counter(id)
       counter.pendingUs += gpuUs
       counter.ownUs += gpuUs
       counter.sharedUs += gpuUs
-    }
-    this.#tell(spent)
+      return counter
+    })
+    this.#tell(changed)
     return spent
   }
 
   /** The store has taken `written`, and its totals were `totals` a moment ago; they only grow, so an older reading changes nothing. */
   synchronise(written: readonly StoredCounter[], totals: readonly StoredCounter[]): void {
-    for (const counter of written) this.#counter(counter).pendingUs -= counter.gpuUs
+    // First: what is still to be written is not forgotten for want of room, nor its total with it.
     for (const total of totals) {
       const counter = this.#counter(total)
       counter.storedUs = Math.max(counter.storedUs, total.gpuUs)
     }
+    const changed = written.map((part) => {
+      const counter = this.#counter(part)
+      counter.pendingUs -= part.gpuUs
+      return counter
+    })
     // Until the others hear that it was written, it counts twice for who reads the new total.
-    this.#tell(written)
+    this.#tell(changed)
   }
 
   /** What all replicas used, as Redis answered to `told`, one total for each counter. What was used here since is not in it. */
@@ -189,10 +195,10 @@ export class Budgets {
     return counter === undefined ? 0 : Math.max(counter.storedUs + counter.pendingUs + counter.keptUs, counter.sharedUs)
   }
 
-  #tell(changed: readonly CounterId[]): void {
+  #tell(changed: readonly Counter[]): void {
     if (this.onChange === null) return
-    const watched = changed.filter(({ tenant, place, period }) => this.#counters.get(counterKey(tenant, place, period))?.watched === true)
-    if (watched.length > 0) this.onChange(watched)
+    const told = changed.filter(({ watched }) => watched).map(({ id }) => id)
+    if (told.length > 0) this.onChange(told)
   }
 
   #counter({ tenant, place, period }: CounterId): Counter {

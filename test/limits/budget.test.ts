@@ -76,6 +76,21 @@ test('a counter with something to write is not forgotten, whatever their number'
   expect(budgets.read(day).unwrittenUs).toBe(0)
 })
 
+test('what was written is told with its total, however many other totals come with it', () => {
+  const { budgets } = budgetsAt(newYear, 2)
+  budgets.watch('acme', lines)
+  const told: unknown[] = []
+  budgets.onChange = (changed) => told.push(changed.map((id) => budgets.read(id)))
+  const spent = budgets.spend('acme', ['t'], 5)
+  const totals = spent.map((counter) => ({ ...counter, gpuUs: 1_005 }))
+  const others = ['b', 'c', 'd'].map((tenant) => ({ ...day, tenant, gpuUs: 7 }))
+  budgets.synchronise(spent, [...totals, ...others])
+  expect(told.at(-1)).toMatchObject([
+    { ...day, storedUs: 1_005, unwrittenUs: 0 },
+    { ...day, period: '2026-12', storedUs: 1_005, unwrittenUs: 0 },
+  ])
+})
+
 test('what nobody will write is not forgotten while a budget counts it, until its period is over', () => {
   const { clock, budgets } = budgetsAt(newYear, 2)
   budgets.watch('acme', lines)
