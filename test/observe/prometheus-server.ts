@@ -104,5 +104,3 @@ async function close(child: ChildProcess, folder: string): Promise<void> {
   }
   rmSync(folder, { recursive: true, force: true })
 }
-
-/** A port that nobody listens on. */
