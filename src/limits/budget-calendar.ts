@@ -1,5 +1,7 @@
 /** The day and the month, in UTC, in which GPU time counts, and when they end. Pure: time is an argument. */
 
+export type Period = 'day' | 'month'
+
 const msPerDay = 86_400_000
 
 export interface Calendar {
@@ -8,8 +10,7 @@ export interface Calendar {
   readonly day: string
   /** `2026-11`. */
   readonly month: string
-  readonly dayEndsAtMs: number
-  readonly monthEndsAtMs: number
+  readonly endsAtMs: Readonly<Record<Period, number>>
 }
 
 /** The days since 1970-01-01 UTC. */
@@ -25,7 +26,6 @@ export function calendarAt(wallMs: number): Calendar {
     dayNumber,
     day,
     month: day.slice(0, 7),
-    dayEndsAtMs: (dayNumber + 1) * msPerDay,
-    monthEndsAtMs: Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1),
+    endsAtMs: { day: (dayNumber + 1) * msPerDay, month: Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1) },
   }
 }

@@ -10,10 +10,8 @@
  * A budget stops the next request, not one under way: its cost is known only at its end.
  */
 import type { Clock } from '../base/clock.ts'
-import { type Calendar, calendarAt, dayNumberOf } from './budget-calendar.ts'
+import { type Calendar, calendarAt, dayNumberOf, type Period } from './budget-calendar.ts'
 import { scopeKey, type BudgetLine, type Scope } from './plan.ts'
-
-export type Period = 'day' | 'month'
 
 export interface CounterId {
   readonly tenant: string
@@ -88,33 +86,20 @@ export class Budgets {
   /** The first budget that is used up, or null. */
   findSpent(lines: readonly BudgetLine[]): Spent | null {
     const wallMs = this.#clock.wallMs()
-    const { day, month, dayEndsAtMs, monthEndsAtMs } = this.#today(wallMs)
-    for (const { scope, key, secondsPerDay, secondsPerMonth } of lines) {
-      if (secondsPerMonth !== null && this.#usedUs(key, month) >= secondsPerMonth * usPerSecond) {
-        return { scope, period: 'month', limitSeconds: secondsPerMonth, resetMs: monthEndsAtMs - wallMs }
-      }
-      if (secondsPerDay !== null && this.#usedUs(key, day) >= secondsPerDay * usPerSecond) {
-        return { scope, period: 'day', limitSeconds: secondsPerDay, resetMs: dayEndsAtMs - wallMs }
-      }
-    }
-    return null
+    const today = this.#today(wallMs)
+    const spent = lines.find(({ key, period, limitSeconds }) => this.#usedUs(key, today[period]) >= limitSeconds * usPerSecond)
+    return spent === undefined ? null : spentOf(spent, today, wallMs)
   }
 
-  /** The budgets of `lines` in the periods that count now, in the order of `findSpent`. Changes of their counters are told from now on. */
+  /** The budgets of `lines` in the periods that count now. Changes of their counters are told from now on. */
   watch(tenant: string, lines: readonly BudgetLine[]): readonly PeriodBudget[] {
     const wallMs = this.#clock.wallMs()
-    const { day, month, dayEndsAtMs, monthEndsAtMs } = this.#today(wallMs)
-    const budgets: PeriodBudget[] = []
-    const add = ({ scope, name }: BudgetLine, limitSeconds: number, counts: Omit<Spent, 'scope' | 'limitSeconds'>): void => {
-      const id = { tenant, place: name, period: counts.period === 'day' ? day : month }
+    const today = this.#today(wallMs)
+    return lines.map((line) => {
+      const id = { tenant, place: line.name, period: today[line.period] }
       this.#counter(id).watched = true
-      budgets.push({ counter: this.read(id), limitUs: limitSeconds * usPerSecond, spent: { scope, limitSeconds, ...counts } })
-    }
-    for (const line of lines) {
-      if (line.secondsPerMonth !== null) add(line, line.secondsPerMonth, { period: 'month', resetMs: monthEndsAtMs - wallMs })
-      if (line.secondsPerDay !== null) add(line, line.secondsPerDay, { period: 'day', resetMs: dayEndsAtMs - wallMs })
-    }
-    return budgets
+      return { counter: this.read(id), limitUs: line.limitSeconds * usPerSecond, spent: spentOf(line, today, wallMs) }
+    })
   }
 
   /** What is known of a counter now. */
@@ -233,6 +218,10 @@ export class Budgets {
     }
     return this.#calendar
   }
+}
+
+function spentOf({ scope, period, limitSeconds }: BudgetLine, { endsAtMs }: Calendar, wallMs: number): Spent {
+  return { scope, period, limitSeconds, resetMs: endsAtMs[period] - wallMs }
 }
 
 /** The same, one for each counter. */

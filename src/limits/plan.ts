@@ -3,6 +3,7 @@
  * tenant. A plan depends on the principal and the class alone, so it is made once per pair and found again without work.
  */
 import { noLimits, type LimitSet, type Principal } from '../core/principal.ts'
+import type { Period } from './budget-calendar.ts'
 import type { LimitsOptions, PartialLimits } from './options.ts'
 
 export type Scope = 'tenant' | 'credential' | 'class'
@@ -19,18 +20,19 @@ export interface Meter {
   readonly concurrency: number | null
 }
 
-/** GPU time that a place may use. */
+/** GPU time that a place may use in a period. */
 export interface BudgetLine {
   readonly scope: Scope
   readonly name: string
   readonly key: string
-  readonly secondsPerDay: number | null
-  readonly secondsPerMonth: number | null
+  readonly period: Period
+  readonly limitSeconds: number
 }
 
 export interface Plan {
   readonly tenant: string
   readonly meters: readonly Meter[]
+  /** In the order in which they deny: of a place the month, whose wait is longer, before the day. */
   readonly budgets: readonly BudgetLine[]
   /** Whether any meter counts tokens. */
   readonly countsTokens: boolean
@@ -115,9 +117,8 @@ function planOf(
     if (requestsPerMinute !== null || tokensPerMinute !== null || concurrency !== null) {
       meters.push({ scope, name, key, requestsPerMinute, tokensPerMinute, concurrency })
     }
-    if (gpuSecondsPerDay !== null || gpuSecondsPerMonth !== null) {
-      budgets.push({ scope, name, key, secondsPerDay: gpuSecondsPerDay, secondsPerMonth: gpuSecondsPerMonth })
-    }
+    if (gpuSecondsPerMonth !== null) budgets.push({ scope, name, key, period: 'month', limitSeconds: gpuSecondsPerMonth })
+    if (gpuSecondsPerDay !== null) budgets.push({ scope, name, key, period: 'day', limitSeconds: gpuSecondsPerDay })
   }
   if (meters.length === 0 && budgets.length === 0) return null
   const countsTokens = meters.some(({ tokensPerMinute }) => tokensPerMinute !== null)
