@@ -97,7 +97,7 @@ function tokenCount(line: unknown, name: string): number {
 }
 
 test('places under way are given back when the client leaves', async () => {
-  const { post } = await start({ tenant: { concurrency: 1 } })
+  const { post } = await start({ tenant: { concurrency: 1 } }, 10)
   const first = await post('/api/chat', { messages, options: { num_predict: 5_000 } })
   const refused = await post('/api/chat', { messages })
   expect(refused.status).toBe(429)
