@@ -38,6 +38,8 @@ export async function sniff(bytes: Uint8Array, hints: SniffHints): Promise<Sniff
   // E-mail holds parts in charsets of their own: it is read from its bytes.
   const { format, language } = textFormat(decoded.text, hints)
   if (format === 'email') return { format }
+  if (hints.declaredType?.startsWith('multipart/') === true)
+    throw new CorralError('document_unsupported', 'it is a form within a form: send each file in it as a part of its own')
   const text = format === 'html' ? decoded.text : cleanText(decoded.text)
   return { format, text, language, isLossy: decoded.isLossy }
 }

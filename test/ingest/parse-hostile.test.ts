@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { makePdf } from './parse-made-pdf.ts'
-import { makeDocx, makeZip } from './parse-made-zip.ts'
+import { makeDocx, makeZip, officeFormats } from './parse-made-zip.ts'
 import { codeOf, read, textsOf } from './parse-support.ts'
 
 /** Where everything points that could be fetched. */
@@ -96,14 +96,27 @@ describe('two types at once', () => {
   }
 })
 
+describe.for(officeFormats)('%s', ([, make]) => {
+  test('a link to a file in the container is refused', async () => {
+    const withPart = (mode: number) => read(make([{ name: 'docProps/app.xml', data: '/etc/passwd', mode }]))
+    await expect(withPart(0o120777)).rejects.toMatchObject({
+      code: 'document_broken',
+      message: expect.stringMatching(/link.*save it anew/),
+    })
+    expect((await withPart(0o100644)).text).toContain('Seen.')
+  })
+
+  test.for(['../../evil.xml', 'docProps/../../evil.xml', '/etc/cron.d/evil', 'C:/evil.xml', 'C:\\evil.xml', String.raw`..\..\evil.xml`])(
+    'a part called %s is refused',
+    async (name) => {
+      const reading = read(make([{ name, data: 'x' }]))
+      await expect(reading).rejects.toMatchObject({ code: 'document_broken', message: expect.stringContaining('save it anew') })
+    },
+  )
+})
+
 describe('DOCX', () => {
   const seen = '<w:p><w:r><w:t>Seen.</w:t></w:r></w:p>'
-
-  test('a link to a file in the container is refused', async () => {
-    const part = (mode: number) => read(makeDocx(seen, [{ name: 'word/styles.xml', data: '<w:styles/>', mode }]))
-    expect(await codeOf(part(0o120777))).toBe('document_broken')
-    expect((await part(0o100644)).text).toBe('Seen.')
-  })
 
   test('pictures, templates and parts that stand elsewhere are not opened', async () => {
     const picture = (id: string): string => `<w:p><w:r><w:drawing><a:blip r:link="${id}"/><a:blip r:embed="${id}"/></w:drawing></w:r></w:p>`

@@ -56,6 +56,24 @@ export function pdfOf(
   return assemble(objects, encrypt === '' ? '' : `/Encrypt ${objects.length} 0 R`)
 }
 
+/** A PDF whose tree of pages leads back to its own root, behind so many pages with text; `claimed` is what the tree says of their number. */
+export function cyclicPdf(readable: number, claimed: number): Buffer {
+  const operator = textOperator({ text: 'The text of a page', x: 72, y: 700 })
+  const page = '<< /Type /Page /Parent 3 0 R /MediaBox [0 0 612 792] /Contents 5 0 R /Resources << /Font << /F1 6 0 R >> >> >>'
+  const tree = (kids: string): string => `<< /Type /Pages /Parent 2 0 R /Kids [${kids}] /Count ${claimed} >>`
+  return assemble(
+    [
+      '<< /Type /Catalog /Pages 2 0 R >>',
+      tree('3 0 R'),
+      tree(`${'4 0 R '.repeat(readable)}2 0 R`),
+      page,
+      `<< /Length ${operator.length} >>\nstream\n${operator}\nendstream`,
+      '<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>',
+    ],
+    '',
+  )
+}
+
 function assemble(objects: readonly (string | Buffer)[], trailer: string): Buffer {
   const parts = [Buffer.from('%PDF-1.4\n')]
   const offsets: number[] = []

@@ -77,3 +77,31 @@ export function makeXlsx(rows: string, more: readonly MadeEntry[] = []): Buffer 
     ...more,
   ])
 }
+
+/** The three Office formats, each with a text of its own and further parts. */
+export const officeFormats = [
+  ['docx', (more: readonly MadeEntry[]) => makeDocx('<w:p><w:r><w:t>Seen.</w:t></w:r></w:p>', more)],
+  ['xlsx', (more: readonly MadeEntry[]) => makeXlsx('<row r="1"><c r="A1" t="inlineStr"><is><t>Seen.</t></is></c></row>', more)],
+  ['pptx', (more: readonly MadeEntry[]) => makePptx('Seen.', more)],
+] as const
+
+/** A PPTX of one slide with one text. */
+function makePptx(text: string, more: readonly MadeEntry[]): Buffer {
+  const relation = 'http://schemas.openxmlformats.org/officeDocument/2006/relationships'
+  return makeZip([
+    { name: '[Content_Types].xml', data: '<Types/>' },
+    {
+      name: 'ppt/presentation.xml',
+      data: `<p:presentation xmlns:r="${relation}"><p:sldIdLst><p:sldId id="256" r:id="r1"/></p:sldIdLst></p:presentation>`,
+    },
+    {
+      name: 'ppt/_rels/presentation.xml.rels',
+      data: `<Relationships><Relationship Id="r1" Type="${relation}/slide" Target="slides/slide1.xml"/></Relationships>`,
+    },
+    {
+      name: 'ppt/slides/slide1.xml',
+      data: `<p:sld><p:cSld><p:spTree><p:sp><p:txBody><a:p><a:r><a:t>${text}</a:t></a:r></a:p></p:txBody></p:sp></p:spTree></p:cSld></p:sld>`,
+    },
+    ...more,
+  ])
+}

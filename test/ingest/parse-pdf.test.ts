@@ -1,7 +1,7 @@
 // PDF: reading order, headings, paragraphs, tables, pages, what repeats, right to left, passwords, pages without text.
 
 import { expect, test } from 'vitest'
-import { makePdf, type MadeText } from './parse-made-pdf.ts'
+import { cyclicPdf, makePdf, type MadeText } from './parse-made-pdf.ts'
 import { blockWith, codeOf, documentBytes, read, readFile, textsOf } from './parse-support.ts'
 
 const words = 'the quick brown fox jumps over the lazy dog and runs far away from here'.split(' ')
@@ -168,12 +168,18 @@ test('400 pages are read, one more than the limit is refused before any is', asy
 test.for([
   ['cut in half', documentBytes('multi_page.pdf').subarray(0, 30_000)],
   ['with nothing behind its mark', Buffer.from('%PDF-1.7\n')],
-  [
-    'whose page tree is a circle',
-    Buffer.from(
-      '%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages /Kids [2 0 R] /Count 1 >>\nendobj\ntrailer\n<< /Root 1 0 R >>\nstartxref\n0\n%%EOF',
-    ),
-  ],
 ] as const)('a PDF %s is refused', async ([, bytes]) => {
   expect(['document_broken', 'document_needs_ocr']).toContain(await codeOf(read(bytes)))
+})
+
+test.for([1, 2_000])('a PDF of %i pages by its own words whose page tree is a circle is refused as damaged', async (claimed) => {
+  await expect(read(cyclicPdf(0, claimed))).rejects.toMatchObject({
+    code: 'document_broken',
+    message: expect.stringContaining('page 1 is damaged'),
+  })
+})
+
+test('pages before a circle in the page tree are read, and the circle is reported', async () => {
+  const document = await read(cyclicPdf(1, 2_000))
+  expect([document.text, document.pages, document.warnings]).toEqual(['The text of a page', 2, ['page 2 is damaged: left out']])
 })

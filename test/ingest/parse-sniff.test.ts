@@ -109,9 +109,22 @@ test('bytes before a PDF do not hide it', async () => {
   expect((await read(pdf)).contentType).toBe('application/pdf')
 })
 
-test.for([
+/** The first bytes of each, and then nothing that a decoder would take. */
+const pictures = (
   [
-    'a picture',
+    ['a cut JPEG', 'ffd8ffe000104a46494600'],
+    ['a GIF', '474946383961ffffffff'],
+    ['a PNG of 30,000 by 30,000 pixels', '89504e470d0a1a0a0000000d4948445200007530000075300806000000'],
+    ['a TIFF', '49492a0008000000'],
+    ['a HEIC', '000000186674797068656963'],
+    ['a WebP', '52494646100000005745425056503820'],
+  ] as const
+).map(([what, head]) => [what, Buffer.concat([Buffer.from(head, 'hex'), Buffer.alloc(100)])] as const)
+
+test.for([
+  ...pictures.map(([what, bytes]) => [what, bytes, 'document_needs_ocr'] as const),
+  [
+    'a picture of one pixel',
     Buffer.from('89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154', 'hex'),
     'document_needs_ocr',
   ],

@@ -5,6 +5,7 @@ import { requestBytes } from '../http/gateway.ts'
 import { exchange, RawClient } from '../http/raw-client.ts'
 import { makeDocx } from '../ingest/parse-made-zip.ts'
 import { documentBytes } from '../ingest/parse-support.ts'
+import { formOf, multipart } from './form-body.ts'
 import { mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
 
 const sourceBytesMax = 2_000_000
@@ -29,17 +30,6 @@ async function sources(): Promise<number> {
   return Number(rows[0]?.['n'])
 }
 
-/** A form as a client would write it, byte by byte. */
-function formOf(parts: readonly { readonly head: string; readonly body: string | Buffer }[], end = '--b--\r\n'): Buffer {
-  const pieces = parts.flatMap(({ head, body }) => [
-    Buffer.from(`--b\r\ncontent-disposition: form-data; ${head}\r\n\r\n`),
-    Buffer.from(body),
-    Buffer.from('\r\n'),
-  ])
-  return Buffer.concat([...pieces, Buffer.from(end)])
-}
-
-const multipart = ['Content-Type: multipart/form-data; boundary=b']
 const upload = (body: string | Buffer, headers: readonly string[], query = '') =>
   exchange(port, requestBytes('POST', base + query, { headers: [...headers], body }))
 
@@ -166,9 +156,12 @@ test.each([
   [String.raw`C:\Users\me\report.txt`, 'report.txt'],
   ['/absolute/report.txt', 'report.txt'],
   ['a\u202Egpj.txt', 'agpj.txt'],
+  ['a\0.pdf', 'a.pdf'],
   ['line\u2028break.txt', 'linebreak.txt'],
   ['<script>alert(1)</script>.txt', 'script>.txt'],
   ['CON', 'CON'],
+  ['NUL.txt', 'NUL.txt'],
+  ['com1:', 'com1:'],
   [`${'n'.repeat(5_000)}.txt`, 'n'.repeat(255)],
   ['日本語.txt', '日本語.txt'],
 ])('the file name %j is only a name', async (given, expected) => {

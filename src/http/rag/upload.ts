@@ -112,10 +112,15 @@ function parserOf(incoming: IncomingMessage): BusboyInstance {
   const limits = { files: filesMax, fields: fieldsMax, fieldSize: fieldBytesMax, fieldNameSize: 100, headerPairs: 32 }
   try {
     const type = incoming.headers['content-type'] ?? ''
-    return new Busboy({ headers: { ...incoming.headers, 'content-type': type }, limits, preservePath: false })
+    return new Busboy({ headers: { ...incoming.headers, 'content-type': type }, limits, preservePath: false, isPartAFile })
   } catch (cause) {
     throw new CorralError('invalid_request', 'the content type multipart/form-data needs a boundary', { cause })
   }
+}
+
+/** Parts in a part (RFC 7578, 4.3) would be lost as a field that nobody reads: as a file they are a document that is refused with the reason. */
+function isPartAFile(_field: string | undefined, type: string | undefined, filename: string | undefined): boolean {
+  return filename !== undefined || type === 'application/octet-stream' || type?.startsWith('multipart/') === true
 }
 
 async function* partBytes(stream: BusboyFileStream, failure: () => CorralError | null): AsyncGenerator<Uint8Array> {

@@ -73,7 +73,10 @@ export class ZipArchive {
     if (bytes > zipBytes || this.#inflatedBytes > zipBytes)
       throw new CorralError('document_bomb', `it unpacks to more than ${zipBytes} bytes: save it without what makes it large`)
     if (bytes > ratioFreeBytes && bytes > entry.compressedSize * zipRatio)
-      throw new CorralError('document_bomb', `a part of it unpacks to more than ${zipRatio} times its size`)
+      throw new CorralError(
+        'document_bomb',
+        `a part of it unpacks to more than ${zipRatio} times its size: save it without what makes it large`,
+      )
   }
 }
 
@@ -82,13 +85,14 @@ function addEntry(entries: Map<string, Entry>, entry: Entry, limits: ParseLimits
   if ((entry.generalPurposeBitFlag & encryptedFlag) !== 0)
     throw new CorralError('document_encrypted', 'it is an encrypted zip: save it without a password')
   if (((entry.externalFileAttributes >>> 16) & fileTypeMask) === linkType)
-    throw new CorralError('document_broken', 'a part of it is a link to another file')
-  if (entries.has(entry.fileName)) throw new CorralError('document_broken', 'two parts of it have the same name')
+    throw new CorralError('document_broken', 'a part of it is a link to another file: open it in its own program and save it anew')
+  if (entries.has(entry.fileName))
+    throw new CorralError('document_broken', 'two parts of it have the same name: open it in its own program and save it anew')
   entries.set(entry.fileName, entry)
 }
 
 function tooManyEntries(count: number, { zipEntries }: ParseLimits): CorralError {
-  return new CorralError('document_bomb', `it has ${count} parts, more than ${zipEntries}`)
+  return new CorralError('document_bomb', `it has ${count} parts, more than ${zipEntries}: split it`)
 }
 
 function asDocumentError(error: unknown): CorralError {
