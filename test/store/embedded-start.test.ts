@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-import { bareFolder, unusedFolder } from '../support/postgres-embedded.ts'
+import { bareFolder, embeddedFolder, unusedFolder } from '../support/postgres-embedded.ts'
 import { embeddedOn } from './stores.ts'
 import { count, opened, startWriter } from './writer.ts'
 
@@ -31,13 +31,28 @@ test('whoever asks while a first start makes the database makes none beside it',
   await database.close()
 })
 
-test('pgvector and pg_textsearch are there', async () => {
+test('pgvector is there', async () => {
   const database = await opened(await bareFolder())
-  await database.tx('system', (transaction) => transaction.query('create extension vector; create extension pg_textsearch'))
+  await database.tx('system', (transaction) => transaction.query('create extension vector'))
   const { rows } = await database.tx('system', (transaction) =>
     transaction.query(`select ('[1,2]'::vector <-> '[1,4]'::vector) as distance`),
   )
   expect(rows).toEqual([{ distance: 2 }])
+})
+
+test('all tables need no extension but pgvector', async () => {
+  const database = await opened(await embeddedFolder())
+  const { rows } = await database.tx('system', (transaction) => transaction.query('select extname from pg_extension order by extname'))
+  expect(rows).toEqual([{ extname: 'plpgsql' }, { extname: 'vector' }])
+})
+
+test('a database whose settings preload pg_textsearch, as once all did, opens with what is in it', async () => {
+  const dataDir = await bareFolder()
+  const before = await opened(dataDir)
+  await before.tx('system', (transaction) => transaction.query('create table written as select 1 as key'))
+  await before.close()
+  writeFileSync(join(dataDir, 'postgres', 'postgresql.conf'), '\nshared_preload_libraries=pg_textsearch')
+  expect(await count(await opened(dataDir))).toBe(1)
 })
 
 test('what a first start that was killed left behind is removed', async () => {

@@ -50,7 +50,7 @@ async function makeMigrated(folder: string): Promise<void> {
 /** What a template of this kind is made from, in short. */
 function contentsOf(kind: TemplateKind): string {
   const hash = createHash('sha256')
-  const sources = ['pglite', 'pglite-pgvector', 'pglite-pg_textsearch'].map((name) => `node_modules/@electric-sql/${name}/package.json`)
+  const sources = ['pglite', 'pglite-pgvector'].map((name) => `node_modules/@electric-sql/${name}/package.json`)
   for (const file of [...sources, 'src/store/pglite.ts', 'src/store/migrate.ts']) hash.update(readFileSync(join(project, file)))
   if (kind === 'migrated') for (const migration of migrations) hash.update(`${migration.number} ${checksumOf(migration)}\n`)
   return hash.digest('hex').slice(0, 12)
