@@ -37,6 +37,11 @@ export function widthOf(text: string): number {
   return text.replace(escapes, '').length
 }
 
+/** The longest line that leaves the last column free. Where nobody told the terminal its size (0 columns, or none) it is taken for 80 wide. */
+export function lineColumnsMax({ columns = 0 }: { readonly columns?: number }): number {
+  return (columns > 0 ? columns : 80) - 1
+}
+
 /** What came from outside, safe to print: control characters become `?`. */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 import { systemClock } from '../base/clock.ts'
-import { printable } from './output.ts'
+import { lineColumnsMax, printable } from './output.ts'
 
 export const pullLine = z.object({
   status: z.string().optional(),
@@ -56,7 +56,7 @@ export function createPullProgress(stream: ProgressStream): PullProgress {
     if (!isNew && nowMs - drawnAtMs < redrawEveryMs) return
     drawnAtMs = nowMs
     isDrawn = true
-    stream.write(`\r\u001b[K${barText(line, (stream.columns ?? 80) - 1)}`)
+    stream.write(`\r\u001b[K${barText(line, lineColumnsMax(stream))}`)
   }
   return {
     show: draw,

@@ -9,12 +9,13 @@ import { createFolder } from '../config/folder.ts'
 import { embeddedFolder } from '../support/postgres-embedded.ts'
 import { corral, serve, start } from './corral.ts'
 import { closedUrl } from './ollama.ts'
+import { hasTerminal, Screen, startInTerminal } from './terminal.ts'
 
 const herding = '# Herding\n\nThe dog Rex guards the north pasture. Rex was born in 2019 in Tarbert.\n'
 const brokenPdf = '%PDF-1.7\n1 0 obj <<>>\ngarbage'
 
-async function startStack(): Promise<{ readonly at: readonly string[] }> {
-  const herd = await createHerd({ nodes: 2, speed: 100 })
+async function startStack(speed = 100): Promise<{ readonly at: readonly string[] }> {
+  const herd = await createHerd({ nodes: 2, speed })
   onTestFinished(() => herd.close())
   const nodes = herd.urls.flatMap((url) => ['--node', url])
   const { running, url } = await serve([...nodes, '--set', `store.dataDir=${await embeddedFolder()}`])
@@ -106,6 +107,63 @@ test('a folder is ingested, the broken file told, and a question answered with i
   expect((await corral(['collections', 'rm', 'farm', '--yes', ...at])).code).toBe(0)
   expect((await corral(['collections', 'ls', '--json', ...at])).stdout).toBe('[]\n')
 }, 180_000)
+
+test('a folder that is given without further words becomes a collection of its name, a file goes to the default one, and both are asked', async () => {
+  const { at } = await startStack()
+  const cwd = createFolder({
+    'docs/herding.md': herding,
+    'docs/more/wool.txt': 'Wool is shorn in May.\n',
+    'barn.md': '# Barn\n\nThe barn has a red roof.\n',
+  })
+  const ingested = await corral(['ingest', './docs', ...at], { cwd })
+  expect([ingested.code, ingested.stdout]).toEqual([0, ''])
+  expect(ingested.stderr).toMatch(
+    /^collection docs made, embedder nomic-embed-text:latest\ndocs: 2 documents written \(2 chunks\) in \d+ s\n$/,
+  )
+  const single = await corral(['ingest', 'barn.md', ...at], { cwd })
+  expect([single.code, single.stderr]).toEqual([0, expect.stringMatching(/^collection default made, .*\ndefault: 1 document written/)])
+
+  const answers = [await corral(['ask', 'Who guards the north pasture?', ...at]), await corral(['ask', 'Has the barn a red roof?', ...at])]
+  expect(answers).toMatchObject([
+    { code: 0, stdout: expect.stringMatching(/Rex guards the north pasture.*\[\d\][^]*\n\n\[\d\] Herding, herding\.md\n$/) },
+    { code: 0, stdout: expect.stringMatching(/The barn has a red roof.*\[\d\][^]*\n\n\[\d\] Barn, barn\.md\n$/) },
+  ])
+}, 180_000)
+
+test.runIf(hasTerminal())(
+  'on a terminal bars are drawn over and over at one place until all is in',
+  async () => {
+    // Slow enough that the time that is left can be told.
+    const { at } = await startStack(2)
+    const parts = Array.from({ length: 40 }, (_, index) => `## Part ${index}\n\nRex guards pasture ${index}.\n`).join('\n')
+    const files = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`note-${index}.md`, `# Note ${index}\n\n${parts}`]))
+    const running = startInTerminal(['ingest', createFolder(files), '--collection', 'notes', ...at], { columns: 60 })
+    await running.until(/\d+ of 16 documents, \d+ s left/)
+    const { code, stdout } = await running.ended
+    const screen = new Screen()
+    const seen: string[] = []
+    // Each frame begins with going up to the line of the first stage.
+    // oxlint-disable-next-line no-control-regex
+    for (const frame of stdout.split(/(?=\u001b\[6F)/)) {
+      screen.write(frame)
+      seen.push(screen.lines.join('\n'))
+    }
+    const bar = String.raw`\[[#-]{24}\] +\d+ %  `
+    const stages = ['upload ', 'extract', 'chunk  ', 'embed  ', 'index  '].map(
+      (stage) => `${stage} ${bar}${stage === 'embed  ' ? String.raw`[\d,]+/[\d,]+ chunks` : String.raw`\d+/16`}\n`,
+    )
+    const shape = new RegExp(String.raw`^collection notes made, .*\n${stages.join('')}\d+ of 16 documents, \d+ s left$`)
+    expect(new Set(seen.filter((text) => shape.test(text))).size).toBeGreaterThan(1)
+    expect([code, screen.lines]).toEqual([
+      0,
+      [
+        'collection notes made, embedder nomic-embed-text:latest',
+        expect.stringMatching(/^notes: 16 documents written \(640 chunks\) in \d+ s$/),
+      ],
+    ])
+  },
+  180_000,
+)
 
 test('an embedder that no node has is told with what to pull, before anything is sent', async () => {
   const { at } = await startStack()

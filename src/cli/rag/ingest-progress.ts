@@ -1,6 +1,6 @@
 /** How far an ingest is, as people and scripts see it: a block of bars on a terminal, a line now and then elsewhere, JSON lines with `--json`. */
 import type { Clock } from '../../base/clock.ts'
-import { printable } from '../output.ts'
+import { lineColumnsMax, printable } from '../output.ts'
 import { Eta, timeText } from './eta.ts'
 import type { StageSum, Tally } from './ingest-tally.ts'
 
@@ -14,7 +14,6 @@ export interface IngestProgress {
 }
 
 export interface ProgressTarget {
-  readonly isTTY?: boolean
   readonly columns?: number
   write(text: string): unknown
 }
@@ -70,7 +69,7 @@ export function createBars(target: ProgressTarget, clock: Clock): IngestProgress
     const nowMs = clock.nowMs()
     if (nowMs - drawnAtMs < redrawEveryMs) return
     drawnAtMs = nowMs
-    const lines = barLines(tally, { columns: (target.columns ?? 80) - 1, etaMs: eta.add(nowMs, tally.share()), reason })
+    const lines = barLines(tally, { columns: lineColumnsMax(target), etaMs: eta.add(nowMs, tally.share()), reason })
     // Drawn over, not cleared before: nothing flickers. What stands right and below is cleared behind it.
     const back = drawnLines > 0 ? `\u001b[${drawnLines}F` : ''
     target.write(`${back}${lines.map((line) => `${line}\u001b[K\n`).join('')}\u001b[J`)
