@@ -247,6 +247,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
     identity?.audit.noteAct(action, target, act)
   }
   const onBug = (error: unknown, told: Told | null = null): void => observer.bug(error, told)
+  const onWarning = (message: string): void => observer.logger.warn(message)
   const onTrouble = (message: string, cause: unknown): void => observer.logger.warn({ err: cause }, message)
   const settings = new LiveSettings({
     initial: { config, ...(deps.sources ?? unknownSources) },
@@ -297,7 +298,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
       rag === null
         ? null
         : (await import('./http/rag/rag-routes.ts')).ragRoutes(
-            { service: rag, database: rag.database, clock, newId, guard, onChange, onBug },
+            { service: rag, database: rag.database, clock, newId, guard, onChange, onWarning, onBug },
             { recording: (next) => through(recording, next), access: (next) => through(access, next), limiting: limits.limiting },
           ),
     health: {

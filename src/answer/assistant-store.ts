@@ -15,6 +15,12 @@ export interface AssistantStoreDeps {
   readonly onChanged: () => void
 }
 
+export interface AssistantChange {
+  readonly stored: Assistant
+  /** What it replaced; null: it is new. */
+  readonly before: Assistant | null
+}
+
 export class AssistantStore {
   readonly #deps: AssistantStoreDeps
 
@@ -46,22 +52,22 @@ export class AssistantStore {
    * Makes or replaces one. `revision`: what it must be now, 0 for not there yet, null for whatever it is.
    * Throws `precondition_failed` when it is another, `conflict` when the tenant has as many as it may.
    */
-  async put(tenant: string, wish: AssistantWish, revision: number | null = null): Promise<Assistant> {
+  async put(tenant: string, wish: AssistantWish, revision: number | null = null): Promise<AssistantChange> {
     const { database, clock, onChanged } = this.#deps
     const at = new Date(clock.wallMs())
-    const stored = await database.tx(
+    const change = await database.tx(
       { tenant },
       async (transaction) => {
         // Held to the end: two replacements of one state cannot both see it.
-        const existing = await find(transaction, [tenant, wish.name], 'for update')
-        checkRevision(existing, wish.name, revision)
-        if (existing === null) await checkRoom(transaction, tenant)
-        return write(transaction, { tenant, wish, at })
+        const before = await find(transaction, [tenant, wish.name], 'for update')
+        checkRevision(before, wish.name, revision)
+        if (before === null) await checkRoom(transaction, tenant)
+        return { stored: await write(transaction, { tenant, wish, at }), before }
       },
       { name: 'put_assistant' },
     )
     onChanged()
-    return stored
+    return change
   }
 
   /** False: there was none. Throws `precondition_failed` when `revision` is not what it is now. */

@@ -6,7 +6,7 @@
 import { z } from 'zod'
 
 import { type Clock, systemClock } from '../base/clock.ts'
-import { apiKey } from '../config/environment.ts'
+import { askGateway } from './ask-gateway.ts'
 import type { Finding } from './finding.ts'
 import { printable } from './output.ts'
 
@@ -26,7 +26,7 @@ const check = 'vectors'
 export async function vectorFindings(url: string, clock: Pick<Clock, 'nowMs'> = systemClock): Promise<Finding[]> {
   const endMs = clock.nowMs() + looksMsMax
   try {
-    const response = await ask(`${url}/rag/collections?limit=${collectionsMax}`)
+    const response = await askGateway(`${url}/rag/collections?limit=${collectionsMax}`, answerMs)
     if (response === null) return []
     const { collections, next } = list.parse(response)
     const findings: Finding[] = []
@@ -58,7 +58,7 @@ async function vectorFinding(url: string, { name, embedder }: { readonly name: s
   const own = `vectors of ${printable(name)}`
   try {
     const body = JSON.stringify({ collections: [name], query: 'corral doctor', mode: 'vector', limit: 1 })
-    const { degradedReason } = found.parse(await ask(`${url}/rag/search`, body))
+    const { degradedReason } = found.parse(await askGateway(`${url}/rag/search`, answerMs, body))
     if (degradedReason === null) return { check: own, status: 'ok', detail: `are those of ${printable(embedder)} as it is now` }
     const hint = `until "corral collections reingest ${printable(name)}" it is found by words alone; or give it the embedder that it was made with`
     return { check: own, status: 'warn', detail: printable(degradedReason), hint }
@@ -66,16 +66,4 @@ async function vectorFinding(url: string, { name, embedder }: { readonly name: s
     const detail = `cannot be looked at: ${printable(error instanceof Error ? error.message : String(error))}`
     return { check: own, status: 'warn', detail, hint: `can a node run ${printable(embedder)}, and may the key search here?` }
   }
-}
-
-/** The answer; null where there is no such route. */
-async function ask(url: string, body?: string): Promise<unknown> {
-  const key = apiKey()
-  const headers = { 'content-type': 'application/json', ...(key === null ? {} : { authorization: `Bearer ${key}` }) }
-  const sent = body === undefined ? {} : { method: 'POST', body }
-  const response = await fetch(url, { ...sent, headers, signal: AbortSignal.timeout(answerMs) })
-  if (response.ok) return response.json()
-  await response.body?.cancel()
-  if (response.status === 404 && body === undefined) return null
-  throw new Error(`${new URL(url).pathname} answered ${response.status}`)
 }

@@ -9,6 +9,7 @@ import { dataFolder } from '../config/data-folder.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { urlOf } from './banner.ts'
 import { certificateFinding, renewHint } from './doctor-certificates.ts'
+import { promptFindings } from './doctor-assistants.ts'
 import { vectorFindings } from './doctor-collections.ts'
 import { contextFinding, dependencyFindings, diskFinding, streamFinding } from './doctor-running.ts'
 import { exitCodes } from './exit-code.ts'
@@ -53,7 +54,7 @@ function tryBind(host: string, port: number): Promise<string | null> {
 async function runningFindings({ http }: Config, url: string | undefined): Promise<Finding[]> {
   const at = url === undefined ? urlOf(http.host, http.port) : url.replace(/\/+$/, '')
   if (url === undefined && (http.port === 0 || !(await answersAsCorral(at)))) return []
-  const looks = [dependencyFindings(at), streamFinding(at), contextFinding(at), vectorFindings(at)]
+  const looks = [dependencyFindings(at), streamFinding(at), contextFinding(at), vectorFindings(at), promptFindings(at)]
   return (await Promise.all(looks)).flat()
 }
 

@@ -39,11 +39,13 @@ test('what is left out of an assistant is the default, and what is unknown is re
 describeStores(['embedded', 'postgres'], (servers) => {
   test('an assistant is made, found by any spelling, replaced and removed', async () => {
     const { store, changes } = await open(servers)
-    const made = await store.put('a', wish, 0)
+    const { stored: made, before } = await store.put('a', wish, 0)
+    expect(before).toBeNull()
     expect(made).toMatchObject({ tenant: 'a', name: 'Handbook', revision: 1 })
     expect(await store.get('a', 'handbook:latest')).toEqual(made)
     const settings = { ...answerDefaults, filter: [{ field: 'team', op: 'range' as const, from: 1 }], passages: 4 }
-    const replaced = await store.put('a', { ...wish, settings }, 1)
+    const { stored: replaced, before: earlier } = await store.put('a', { ...wish, settings }, 1)
+    expect(earlier).toEqual(made)
     expect(replaced).toMatchObject({ revision: 2, settings, createdAtMs: made.createdAtMs })
     expect(await store.list('a', { after: null, limit: 10 })).toEqual([replaced])
     expect(await store.remove('a', 'handbook', 2)).toBe(true)
@@ -76,7 +78,7 @@ describeStores(['embedded', 'postgres'], (servers) => {
     onTestFinished(() => registry.close())
     expect(registry.find('a', 'handbook:latest')).toBeUndefined()
     const before = await store.version()
-    const made = await store.put('a', wish)
+    const { stored: made } = await store.put('a', wish)
     expect(await store.version()).not.toBe(before)
     await registry.refresh()
     expect(registry.find('a', 'handbook:latest')).toEqual(made)

@@ -7,21 +7,21 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createHerd } from '../../src/sim/herd.ts'
 import { createFolder } from '../config/folder.ts'
 import { embeddedFolder } from '../support/postgres-embedded.ts'
-import { corral, serve, start } from './corral.ts'
+import { corral, type Running, serve, start } from './corral.ts'
 import { closedUrl } from './ollama.ts'
 import { hasTerminal, Screen, startInTerminal } from './terminal.ts'
 
 const herding = '# Herding\n\nThe dog Rex guards the north pasture. Rex was born in 2019 in Tarbert.\n'
 const brokenPdf = '%PDF-1.7\n1 0 obj <<>>\ngarbage'
 
-async function startStack(speed = 100): Promise<{ readonly at: readonly string[] }> {
+async function startStack(speed = 100): Promise<{ readonly at: readonly string[]; readonly running: Running }> {
   const herd = await createHerd({ nodes: 2, speed })
   onTestFinished(() => herd.close())
   const nodes = herd.urls.flatMap((url) => ['--node', url])
   const { running, url } = await serve([...nodes, '--set', `store.dataDir=${await embeddedFolder()}`])
   await running.until(/2 nodes up|node is up[^]*node is up|up .*\n.*up /)
   await expect.poll(async () => (await fetch(`${url}/rag/collections`)).status, { timeout: 60_000 }).toBe(200)
-  return { at: ['--url', url] }
+  return { at: ['--url', url], running }
 }
 
 test('a folder is ingested, the broken file told, and a question answered with its source', async () => {
@@ -164,6 +164,27 @@ test.runIf(hasTerminal())(
   },
   180_000,
 )
+
+test('a prompt with the date of today is told where it is put, in the log, and by doctor', async () => {
+  const { at, running } = await startStack()
+  expect((await corral(['ingest', createFolder({ 'wool.txt': 'Wool is shorn in May.\n' }), '--collection', 'farm', ...at])).code).toBe(0)
+  const put = (...prompt: string[]) =>
+    corral(['assistants', 'put', 'shepherd', '--collection', 'farm', '--model', 'llama3.2:3b', '--prompt', ...prompt, ...at])
+  const findings = async (): Promise<unknown[]> => {
+    const all: readonly { readonly check: string }[] = JSON.parse((await corral(['doctor', '--port', '0', '--json', ...at])).stdout)
+    return all.filter(({ check }) => /^(?:assistant|prompts)/.test(check))
+  }
+  expect(await findings()).toEqual([])
+  const looks = 'prompt: at characters 0 to 25 stands what looks like the date of a day'
+  const made = await put('Today is 28 November 2026. Be kind.')
+  expect([made.code, made.stderr]).toEqual([0, expect.stringContaining(`warning: ${looks}`)])
+  await running.until(/"level":"warn".*"msg":"assistant shepherd of \w+: prompt: at characters 0 to 25 stands/)
+  expect(running.stdout + running.stderr).not.toContain('Be kind')
+  expect((await corral(['assistants', 'show', 'shepherd', ...at])).stdout).toContain('warning')
+  expect(await findings()).toMatchObject([{ check: 'assistant shepherd', status: 'warn', hint: expect.stringContaining('--prompt-file') }])
+  expect((await put('Be kind.')).stderr).not.toContain('warning')
+  expect(await findings()).toMatchObject([{ check: 'prompts', status: 'ok' }])
+}, 180_000)
 
 test('an embedder that no node has is told with what to pull, before anything is sent', async () => {
   const { at } = await startStack()

@@ -60,6 +60,7 @@ function documentRoutes(): RagRoutes {
     newId: () => 'id',
     guard: openGuard,
     onChange: onCall,
+    onWarning: onCall,
     onBug: onCall,
   }
   return ragRoutes(deps, { recording: (next) => next, limiting: (next) => next, access: (next) => next })

@@ -33,6 +33,7 @@ export async function listenByHand(
     newId: () => 'id',
     guard: openGuard,
     onChange: nothing,
+    onWarning: nothing,
     onBug: nothing,
   })
   const server = createAdaptorServer({ fetch: app.fetch })

@@ -108,6 +108,20 @@ test('whoever is held to some models makes no assistant of others, and is answer
   expect((await gateway.ask('POST', '/rag/chat', { key: none, body: asked })).status).toBe(409)
 })
 
+test('a prompt that looks as if it changed all the time is told of, and so is one that changed in nothing else', async () => {
+  const put = async (prompt: string) => {
+    const { json } = await call('PUT', '/rag/assistants/dated', { ...assistant, name: 'dated', prompt })
+    return assistantView.parse(json).warnings
+  }
+  const looks = expect.stringContaining('at characters 9 to 28 stands what looks like the date of a day; where it changes')
+  const differs = expect.stringContaining('differs from the one before in nothing but a date')
+  expect(await put('Be kind. Today is 2026-11-27.')).toEqual([looks])
+  expect(await put('Be kind. Today is 2026-11-28.')).toEqual([differs, looks])
+  expect(assistantView.parse((await call('GET', '/rag/assistants/dated')).json).warnings).toEqual([looks])
+  expect(await put('Be kind.')).toEqual([])
+  mustBe(204, await call('DELETE', '/rag/assistants/dated'))
+})
+
 test('an assistant is a model of its tenant alone', async () => {
   mustBe(201, await call('PUT', '/rag/assistants/clerk', { ...assistant, name: 'clerk' }))
   const tags = async (of: string) => (await gateway.ask('GET', '/api/tags', { key: of })).text

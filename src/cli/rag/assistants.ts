@@ -15,6 +15,7 @@ const assistantView = z.looseObject({
   model: z.string(),
   prompt: z.string(),
   settings: z.record(z.string(), z.unknown()),
+  warnings: z.array(z.string()),
 })
 type AssistantView = z.infer<typeof assistantView>
 
@@ -42,14 +43,15 @@ export async function assistantsLsCommand(options: GatewayOptions): Promise<void
 }
 
 export async function assistantsShowCommand(name: string, options: GatewayOptions): Promise<void> {
-  const { title, collections, model, prompt, settings, ...rest } = await read(await gatewayOf(options), name)
-  if (options.json === true) return printJson({ ...rest, title, collections, model, prompt, settings })
+  const { title, collections, model, prompt, settings, warnings, ...rest } = await read(await gatewayOf(options), name)
+  if (options.json === true) return printJson({ ...rest, title, collections, model, prompt, settings, warnings })
   const facts = [
     ['name', name],
     ['title', title],
     ['model', model],
     ['collections', collections.join(', ')],
     ...Object.entries(settings).map(([key, value]) => [key, JSON.stringify(value)]),
+    ...warnings.map((warning) => ['warning', warning]),
   ]
   printData(table(facts.map((row) => row.map(printable))))
   if (prompt !== '') printData(`\n${prompt.split('\n').map(printable).join('\n')}`)
@@ -67,6 +69,7 @@ export async function assistantsPutCommand(name: string, options: PutOptions): P
   const path = `/rag/assistants/${encodeURIComponent(name)}`
   const put = await askRag(gateway, assistantView, ['PUT', path, { name, ...wish, settings }])
   if (options.json === true) return printJson(put)
+  for (const warning of put.warnings) printMessage(painter(process.stderr)('yellow', `warning: ${printable(warning)}`))
   printMessage(
     `assistant ${printable(name)} ${before === null ? 'made' : 'changed'}; ask it with any client: OLLAMA_HOST=${gateway.url} ollama run ${printable(name)}`,
   )

@@ -146,6 +146,7 @@ export const assistantView = z.strictObject({
   prompt: text,
   settings: z.record(text, z.unknown()),
   revision: z.int(),
+  warnings: z.array(text),
   createdAt: time,
   updatedAt: time,
 })

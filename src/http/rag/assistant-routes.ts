@@ -1,6 +1,7 @@
 /** `/rag/assistants`: virtual models over collections. An entity tag is the revision. */
 import type { Hono } from 'hono'
 
+import { volatileWarnings } from '../../answer/volatile-text.ts'
 import type { Assistant } from '../../core/assistant.ts'
 import { CorralError } from '../../core/errors.ts'
 import { checkModel } from './allowed-model.ts'
@@ -85,7 +86,7 @@ async function put(
   })
   const missing = names.find((wanted) => !known.some((collection) => collection.name === wanted))
   if (missing !== undefined) throw new CorralError('collection_not_found', `collections: there is none named ${JSON.stringify(missing)}`)
-  const stored = await service.assistants.put(tenant, wish, revision).catch((error: unknown) => {
+  const { stored, before } = await service.assistants.put(tenant, wish, revision).catch((error: unknown) => {
     const isTaken = name === null && error instanceof CorralError && error.code === 'precondition_failed'
     throw isTaken
       ? new CorralError('conflict', `there is an assistant ${wish.name}: change it with PUT /rag/assistants/${wish.name}`)
@@ -93,8 +94,10 @@ async function put(
   })
   await service.assistantsKnown()
   deps.onChange('put assistant', stored.name, actOf(context, deps))
+  const warnings = volatileWarnings(stored.prompt, before?.prompt)
+  if (warnings.length > 0) deps.onWarning(`assistant ${stored.name} of ${tenant}: ${warnings.join('; ')}`)
   const headers = { etag: tagOf(stored), location: `/rag/assistants/${encodeURIComponent(stored.name)}`, ...noStore }
-  return context.json(viewOf(stored), stored.revision === 1 ? 201 : 200, headers)
+  return context.json({ ...viewOf(stored), warnings }, stored.revision === 1 ? 201 : 200, headers)
 }
 
 /** From `If-Match: "<revision>"` or `If-None-Match: *`; null: whatever it is. */
@@ -112,6 +115,6 @@ function tagOf({ revision }: Assistant): string {
 }
 
 function viewOf({ name, title, collections, model, prompt, settings, revision, createdAtMs, updatedAtMs }: Assistant): object {
-  const view = { name, title, collections, model, prompt, settings, revision }
+  const view = { name, title, collections, model, prompt, settings, revision, warnings: volatileWarnings(prompt) }
   return { ...view, createdAt: new Date(createdAtMs).toISOString(), updatedAt: new Date(updatedAtMs).toISOString() }
 }

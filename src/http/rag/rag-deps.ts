@@ -58,5 +58,7 @@ export interface RagDeps {
   readonly guard: Guard
   /** Reports a change that somebody made. */
   readonly onChange: (action: string, target: string, act: Act) => void
+  /** Reports what somebody should look at, though it was done. */
+  readonly onWarning: (message: string) => void
   readonly onBug: (error: unknown, told?: Told) => void
 }
