@@ -33,9 +33,14 @@ export function isSignature(value: string): boolean {
   return value.charCodeAt(blobLength) === 58 && value.startsWith('AAAAC3NzaC1lZDI1NTE5')
 }
 
+/** The public key that an `Authorization` value with the form of a signature names, in base64. */
+export function signerOf(value: string): string {
+  return value.slice(0, blobLength)
+}
+
 /** Takes a signed request apart without judging the signature. */
 export function readSignature(value: string, { method, path, query }: SignedParts): SignedRequest | Denied {
-  const publicKey = parsePublicKey(value.slice(0, blobLength))
+  const publicKey = parsePublicKey(signerOf(value))
   const signature = value.slice(blobLength + 1)
   const seconds = queryPattern.exec(query)?.[1]
   if (publicKey === null || seconds === undefined || !signaturePattern.test(signature)) return denied('malformed')

@@ -5,6 +5,9 @@
  *
  * A credential that nobody knows yet is on trial until it is judged, and each trial keeps one unit: charged unless the credential was
  * good. So a burst at once is held to the limit as well, and good newcomers behind one address wait for each other, not for the minute.
+ *
+ * Anybody can name a public key that is known. So signatures are on trial whatever their address was charged, but counted for that
+ * address and that public key alone: forgeries use up as much as an address has, and a good signature gives all of it back.
  */
 import { isIPv6 } from 'node:net'
 
@@ -30,9 +33,12 @@ export interface AddressVerdict {
   readonly waitMs: number
 }
 
-/** Leave to look up a credential, whose `end` is to be called once, or how long to wait. */
+/** What came of a trial: a good credential, a bad one, or none that was judged. */
+export type TrialOutcome = 'good' | 'bad' | 'untried'
+
+/** Leave to judge a credential, whose `end` is to be called once, or how long to wait. */
 export type AddressTrial =
-  { readonly admitted: true; end(isCharged: boolean): void } | { readonly admitted: false; readonly waitMs: number }
+  { readonly admitted: true; end(outcome: TrialOutcome): void } | { readonly admitted: false; readonly waitMs: number }
 
 export interface AddressLimits {
   readonly enabled: boolean
@@ -77,8 +83,29 @@ export class AddressLimiter {
 
   /** Puts a credential of `address` on trial; a promise where others have to be judged first. `nowMs`: monotonic, asked again at the end. */
   hold(address: string, nowMs: () => number): AddressTrial | Promise<AddressTrial> {
+    return this.#hold(networkOf(address), nowMs)
+  }
+
+  /** Puts a signature of `signer`, who is known, on trial beside all else of `address`, which is charged for a bad one all the same. */
+  holdSigner(address: string, signer: string, nowMs: () => number): AddressTrial | Promise<AddressTrial> {
+    const key = `${networkOf(address)} ${signer}`
+    const settling = (trial: AddressTrial): AddressTrial => {
+      if (!trial.admitted) return trial
+      const end = (outcome: TrialOutcome): void => {
+        const own = this.#buckets.get(key)
+        if (outcome === 'good' && own !== undefined) own.parts = 0
+        trial.end(outcome)
+        if (outcome === 'bad') this.admit(address, nowMs())
+      }
+      return { admitted: true, end }
+    }
+    const held = this.#hold(key, nowMs)
+    return held instanceof Promise ? held.then(settling) : settling(held)
+  }
+
+  #hold(key: string, nowMs: () => number): AddressTrial | Promise<AddressTrial> {
     if (!this.#limits().enabled) return freeTrial
-    const bucket = this.#bucket(networkOf(address), Math.floor(nowMs() * 1_000))
+    const bucket = this.#bucket(key, Math.floor(nowMs() * 1_000))
     const tryIn = (): AddressTrial | null => this.#tryIn(bucket, nowMs)
     const trial = tryIn()
     if (trial !== null) return trial
@@ -93,13 +120,13 @@ export class AddressLimiter {
     if (wait > 0) return { admitted: false, waitMs: wait / 1_000 }
     if (waitUs(bucket.parts, limit, bucket.onTrial + 1) > 0) return null
     bucket.onTrial += 1
-    return { admitted: true, end: (isCharged) => this.#end(bucket, isCharged, nowMs()) }
+    return { admitted: true, end: (outcome) => this.#end(bucket, outcome, nowMs()) }
   }
 
-  #end(bucket: Bucket, isCharged: boolean, nowMs: number): void {
+  #end(bucket: Bucket, outcome: TrialOutcome, nowMs: number): void {
     this.#advance(bucket, Math.floor(nowMs * 1_000))
     bucket.onTrial -= 1
-    if (isCharged) bucket.parts += partsPerUnit
+    if (outcome === 'bad') bucket.parts += partsPerUnit
     for (let next = bucket.waiting[0]; next !== undefined; next = bucket.waiting[0]) {
       const trial = next.tryIn()
       if (trial === null) return
@@ -117,15 +144,15 @@ export class AddressLimiter {
     return bucket === undefined ? 0 : waitUs(drained(bucket.parts, limit, nowUs - bucket.atUs), limit, 1) / 1_000
   }
 
-  /** Where a network is counted: by itself, or with the others when the table is full. */
-  #keyOf(network: string, nowUs: number): string {
+  /** Where a network, or a signer in one, is counted: by itself, or with the others when the table is full. */
+  #keyOf(key: string, nowUs: number): string {
     const { unauthenticatedPerMinute: limit, addressesMax } = this.#limits()
     const full = this.#buckets.size >= addressesMax
-    return this.#buckets.has(network) || !full || this.#dropIdle(nowUs, limit) ? network : together
+    return this.#buckets.has(key) || !full || this.#dropIdle(nowUs, limit) ? key : together
   }
 
-  #bucket(network: string, nowUs: number): Bucket {
-    const key = this.#keyOf(network, nowUs)
+  #bucket(wanted: string, nowUs: number): Bucket {
+    const key = this.#keyOf(wanted, nowUs)
     let bucket = this.#buckets.get(key)
     if (bucket === undefined) {
       bucket = { parts: 0, atUs: nowUs, onTrial: 0, waiting: [] }

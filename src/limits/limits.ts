@@ -61,6 +61,7 @@ export interface Limits {
     waitMs(address: string): number
     charge(address: string): void
     hold(address: string): AddressTrial | Promise<AddressTrial>
+    holdSigner(address: string, signer: string): AddressTrial | Promise<AddressTrial>
   }
   readonly stats: { readonly limiter: LimiterStats; readonly usage: LedgerStats; readonly addresses: number }
   /** Begins to write usage, and reads what was used before. Rejects when that cannot be read; all else goes on. */
@@ -98,6 +99,7 @@ export function createLimits(deps: LimitsDeps): Limits {
       waitMs: (address) => addresses.waitMs(address, clock.nowMs()),
       charge: (address) => void addresses.admit(address, clock.nowMs()),
       hold: (address) => addresses.hold(address, () => clock.nowMs()),
+      holdSigner: (address, signer) => addresses.holdSigner(address, signer, () => clock.nowMs()),
     },
     get stats() {
       return { limiter: limiter.stats, usage: ledger.stats, addresses: addresses.size }

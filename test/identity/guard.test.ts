@@ -33,7 +33,10 @@ class Limit implements AddressLimit {
     this.charged += 1
   }
   hold(): AddressTrial {
-    return { admitted: true, end: (isCharged) => void (this.charged += isCharged ? 1 : 0) }
+    return { admitted: true, end: (outcome) => void (this.charged += outcome === 'bad' ? 1 : 0) }
+  }
+  holdSigner(): AddressTrial {
+    return this.hold()
   }
 }
 

@@ -105,6 +105,30 @@ describePlaces((place) => {
     expect(await ask(forged, seconds)).toBe(401)
   })
 
+  test('forgeries in the name of a registered key are limited before they are verified, and lock out no other signer', async () => {
+    const gateway = await guessed(place)
+    const signer = async () => {
+      const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+      const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
+      await gateway.identity.keys.create(wish({ publicKey: raw, scopes: ['models:read'] }), operatorAct)
+      const seconds = Math.floor(systemClock.wallMs() / 1_000)
+      const good = authorizationOf({ publicKey, privateKey, method: 'GET', path: '/api/tags', seconds })
+      const ask = async (authorization: string): Promise<number> =>
+        (await gateway.ask(`/api/tags?ts=${seconds}`, null, undefined, { authorization })).status
+      return { ask, good, forged: () => `${blobOf(publicKey)}:${randomFillSync(Buffer.alloc(64)).toString('base64')}` }
+    }
+    const [named, other] = [await signer(), await signer()]
+    expect([await named.ask(named.good), await other.ask(other.good)]).toEqual([200, 200])
+    const startedMs = systemClock.nowMs()
+    const statuses = await Promise.all(Array.from({ length: 300 }, () => named.ask(named.forged())))
+    const regained = Math.floor((systemClock.nowMs() - startedMs) / 3_000)
+    const { 401: tried = 0, 429: limited = 0 } = counted(statuses)
+    expect(tried).toBeGreaterThanOrEqual(20)
+    expect(tried).toBeLessThanOrEqual(20 + regained)
+    expect(tried + limited).toBe(300)
+    expect(await other.ask(other.good)).toBe(200)
+  })
+
   test('a burst of keys at once is held to the limit before the store is asked', async () => {
     const store = new WatchedStore()
     const gateway = await guessed(place, { before: store.before })

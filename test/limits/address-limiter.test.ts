@@ -63,22 +63,53 @@ test('what is on trial at once is held to the limit, and what was good gives its
   const heard: string[] = []
   for (const trial of later) void Promise.resolve(trial).then(({ admitted }) => heard.push(admitted ? 'try' : 'wait'))
   const rest = (): Promise<void> => new Promise((done) => setImmediate(done))
-  const end = async (trial: ReturnType<typeof hold> | undefined, isCharged: boolean): Promise<void> => {
+  const end = async (trial: ReturnType<typeof hold> | undefined, outcome: 'good' | 'bad'): Promise<void> => {
     if (trial === undefined || trial instanceof Promise || !trial.admitted) throw new Error('not on trial')
-    trial.end(isCharged)
+    trial.end(outcome)
     await rest()
   }
   await rest()
   expect(heard).toEqual([])
-  await end(first, false)
+  await end(first, 'good')
   expect(heard).toEqual(['try'])
-  await end(second, true)
+  await end(second, 'bad')
   expect(heard).toEqual(['try'])
-  await end(third, true)
+  await end(third, 'bad')
   expect(heard).toEqual(['try'])
-  await end(await later[0], true)
+  await end(await later[0], 'bad')
   expect(heard).toEqual(['try', ...Array.from({ length: 6 }, () => 'wait')])
   expect(hold()).toEqual({ admitted: false, waitMs: 20_000 })
+})
+
+test('forgeries in the name of a signer use up what that signer has at that address, and a good signature gives it back', () => {
+  let nowMs = 0
+  const limiter = new AddressLimiter(() => limits)
+  const judge = (address: string, signer: string, outcome: 'good' | 'bad' | 'untried'): number => {
+    const trial = limiter.holdSigner(address, signer, () => nowMs)
+    if (trial instanceof Promise) throw new Error('nobody else is on trial')
+    if (!trial.admitted) return trial.waitMs
+    trial.end(outcome)
+    return 0
+  }
+  expect(admittedOf(limiter, Array<string>(20).fill('192.0.2.1'))).toBe(3)
+  expect([judge('192.0.2.1', 'ana', 'bad'), judge('192.0.2.1', 'ana', 'bad'), judge('192.0.2.1', 'ana', 'good')]).toEqual([0, 0, 0])
+  for (let round = 0; round < 3; round += 1) expect(judge('192.0.2.1', 'ana', 'bad')).toBe(0)
+  expect(judge('192.0.2.1', 'ana', 'bad')).toBe(20_000)
+  expect([judge('192.0.2.1', 'ben', 'good'), judge('192.0.2.2', 'ana', 'good')]).toEqual([0, 0])
+  nowMs = 20_000
+  // Who leaves before it is judged gives nothing back.
+  expect([judge('192.0.2.1', 'ana', 'untried'), judge('192.0.2.1', 'ana', 'good'), judge('192.0.2.1', 'ana', 'bad')]).toEqual([0, 0, 0])
+})
+
+test('a forgery is charged to its address too', () => {
+  const limiter = new AddressLimiter(() => limits)
+  for (let round = 0; round < 3; round += 1) {
+    const trial = limiter.holdSigner('192.0.2.1', 'ana', () => 0)
+    if (trial instanceof Promise || !trial.admitted) throw new Error('not on trial')
+    trial.end('bad')
+  }
+  expect(limiter.waitMs('192.0.2.1', 0)).toBe(20_000)
+  expect(limiter.waitMs('192.0.2.2', 0)).toBe(0)
 })
 
 test('no more wait for a trial than is set, and another address waits for none of them', () => {

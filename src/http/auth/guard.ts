@@ -11,9 +11,9 @@ import type { Dialect } from '../../core/route.ts'
 import { isOperator } from '../../identity/grants.ts'
 import type { Identity } from '../../identity/identity.ts'
 import { type Presented, readPresented } from '../../identity/presented.ts'
-import type { SignedParts } from '../../identity/signature.ts'
+import { type SignedParts, signerOf } from '../../identity/signature.ts'
 import type { DenialReason, Verdict } from '../../identity/verdict.ts'
-import type { AddressTrial } from '../../limits/address-limiter.ts'
+import type { AddressTrial, TrialOutcome } from '../../limits/address-limiter.ts'
 import type { Arrival } from '../connection.ts'
 import { type AddressOf, clientAddress } from './client-address.ts'
 import { consoleHeader, type SessionCredential, type Sessions } from './session.ts'
@@ -49,7 +49,8 @@ export interface Refusal {
 
 /**
  * Limits addresses that send no good credentials. Held against every request before its credential is judged; one that was good
- * before passes, else whoever shares an address with an attacker could be locked out by him.
+ * before passes, else whoever shares an address with an attacker could be locked out by him. Of a signature only the signer can be
+ * known before it is judged, and anybody can name one: those have a limit of their own.
  */
 export interface AddressLimit {
   /** Milliseconds until the address may try again; 0: now. */
@@ -58,6 +59,8 @@ export interface AddressLimit {
   charge(address: string): void
   /** Leave to look up a credential that nobody knows; a promise while others of the address have to be judged first. */
   hold(address: string): AddressTrial | Promise<AddressTrial>
+  /** Leave to judge a signature in the name of a public key that is known. */
+  holdSigner(address: string, signer: string): AddressTrial | Promise<AddressTrial>
 }
 
 export interface Guard {
@@ -156,7 +159,9 @@ class ClosedGuard implements Guard {
     if (waitMs > 0) return this.#refuseAddress(arrival, wanted, waitMs)
     if (presented.kind === 'ambiguous') return this.#refuse(arrival, wanted, { error: twoCredentials(), action: 'refuse two credentials' })
     if (wanted.scope === 'metrics' && presented.kind === 'token' && this.#identity.isMetricsToken(presented.text)) return scraper
-    if (!wasGood && isLookedUp(presented)) return this.#tryOut(arrival, wanted, { presented, parts })
+    if (presented.kind === 'signature' || (presented.kind === 'token' && !wasGood)) {
+      return this.#tryOut(arrival, wanted, { presented, parts, wasGood })
+    }
     const verdict = this.#identity.authenticate(presented, parts)
     if (verdict instanceof Promise) return verdict.then((settled) => this.#decideCharging(arrival, wanted, settled))
     return this.#decideCharging(arrival, wanted, verdict)
@@ -199,24 +204,28 @@ class ClosedGuard implements Guard {
     return presented.kind === 'none' && this.#sessions !== null ? this.#sessions.read(incoming) : presented
   }
 
-  /** Judges a credential that nobody knows, within what its address may have looked up. */
-  async #tryOut(arrival: Arrival, wanted: Wanted, { presented, parts }: Tried): Promise<Passage> {
-    const trial = await (this.#limit?.hold(this.addressOf(arrival.incoming)) ?? freeTrial)
+  /** Judges a credential that may be anybody's, within what its address may have judged. */
+  async #tryOut(arrival: Arrival, wanted: Wanted, { presented, parts, wasGood }: Tried): Promise<Passage> {
+    const address = this.addressOf(arrival.incoming)
+    const isKnownSigner = presented.kind === 'signature' && wasGood
+    const held = isKnownSigner ? this.#limit?.holdSigner(address, signerOf(presented.text)) : this.#limit?.hold(address)
+    const trial = await (held ?? freeTrial)
     if (!trial.admitted) return this.#refuseAddress(arrival, wanted, trial.waitMs)
     if (arrival.outgoing.destroyed) {
       // Nobody is there any more to hear what the look-up says.
-      trial.end(false)
+      trial.end('untried')
       return { kind: 'refused', error: new CorralError('client_gone', 'the client left'), note: () => undefined }
     }
-    let isCharged = true
+    let outcome: TrialOutcome = 'bad'
     try {
       const verdict = this.#identity.authenticate(presented, parts)
       const settled = await verdict
-      // What cannot be told at once was not even tried.
-      isCharged = settled.kind === 'denied' || (settled.kind === 'undecided' && verdict instanceof Promise)
+      if (settled.kind === 'granted') outcome = 'good'
+      // What cannot be told at once was not even tried, and the signer whom the store cannot tell of is one who was good.
+      if (settled.kind === 'undecided' && (isKnownSigner || !(verdict instanceof Promise))) outcome = 'untried'
       return this.#decide(arrival, wanted, settled)
     } finally {
-      trial.end(isCharged)
+      trial.end(outcome)
     }
   }
 
@@ -263,6 +272,7 @@ class ClosedGuard implements Guard {
 interface Tried {
   readonly presented: Presented
   readonly parts: SignedParts
+  readonly wasGood: boolean
 }
 
 /** A row of the audit log; without `by` nobody knows whose. */
@@ -279,11 +289,6 @@ const actionOfRefusal: ReadonlyMap<ErrorCode, string> = new Map([
 ])
 
 const freeTrial: AddressTrial = { admitted: true, end: () => undefined }
-
-/** Whether judging it may take a look into the store or a signature: the rest is refused by its looks. */
-function isLookedUp({ kind }: SessionCredential): boolean {
-  return kind === 'token' || kind === 'signature'
-}
 
 function partsOf({ incoming }: Arrival): SignedParts {
   const target = incoming.url ?? '/'
