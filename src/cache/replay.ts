@@ -7,9 +7,10 @@ import type { Clock } from '../base/clock.ts'
 import type { ByteRange } from '../core/envelope.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance } from '../core/relay.ts'
 import { createRenamer } from '../wire/model-in-answer.ts'
+import { findPlaces } from './answer-places.ts'
 import type { CachedAnswer } from './entry.ts'
-import { findTimes, type TimePlaces, writeTimes } from './restamp-times.ts'
-import { findIds, findUsageFrame, type IdPlaces, without, writeIds } from './restamp.ts'
+import { type TimePlaces, timesAt, writeTimes } from './restamp-times.ts'
+import { findUsageFrame, groupIds, type IdPlaces, without, writeIds } from './restamp.ts'
 import { type RouteShape, wantsUsage } from './route-shape.ts'
 
 /** A paced replay waits no longer than this between two chunks. */
@@ -64,9 +65,10 @@ function marksOf({ entry, answer, shape }: Replayed): Marks {
   let marks = marksByEntry.get(entry)
   if (marks === undefined) {
     const { body, form } = answer
+    const { ids, times } = findPlaces(body, form, shape.places)
     marks = {
-      ids: findIds(body, shape.idPrefixes),
-      times: findTimes(body, shape.timeKeys),
+      ids: groupIds(body, ids, shape.idPrefixes),
+      times: timesAt(body, times),
       usageFrame: form === 'stream' && shape.usage === 'frame' ? findUsageFrame(body) : null,
     }
     marksByEntry.set(entry, marks)

@@ -1,12 +1,9 @@
 /**
- * Makes a stored answer one of its own: fresh ids, and usage as asked for. It works on bytes;
- * what it looks for has bare quotes and so cannot stand inside a text. Ids keep their length.
+ * Makes a stored answer one of its own: fresh ids where the answer has its own (`answer-places.ts`), and usage as asked for. It works
+ * on bytes; the frame it looks for has bare quotes and so cannot stand inside a text. Ids keep their length.
  */
 import type { ByteRange } from '../core/envelope.ts'
 
-const quote = 0x22
-/** Ids stand near the beginning of an answer; of a stream, in its first frames. */
-const idSearchBytes = 4_096
 const digits = '0123456789'
 const hexDigits = '0123456789abcdef'
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789'
@@ -17,29 +14,21 @@ export interface IdPlaces {
   readonly at: readonly number[]
 }
 
-/** Ids with one of `prefixes` in an answer, with all their places. */
-export function findIds(body: Buffer, prefixes: readonly string[]): readonly IdPlaces[] {
-  const found: IdPlaces[] = []
-  for (const prefix of prefixes) {
-    const opening = Buffer.from(`"${prefix}`)
-    const known = new Set<string>()
-    for (let at = body.indexOf(opening); at >= 0 && (known.size === 0 || at < idSearchBytes); at = body.indexOf(opening, at + 1)) {
-      const end = body.indexOf(quote, at + 1)
-      if (end < 0) break
-      const id = body.latin1Slice(at + 1, end)
-      if (known.has(id) || !/^[\w-]+$/.test(id)) continue
-      known.add(id)
-      found.push({ tail: id.slice(prefix.length), at: placesOf(body, `"${id}"`).map((place) => place + opening.length) })
+/** The ids at `ranges` that begin with one of `prefixes`: each once, with all its places. */
+export function groupIds(body: Buffer, ranges: readonly ByteRange[], prefixes: readonly string[]): readonly IdPlaces[] {
+  const found = new Map<string, { readonly tail: string; readonly at: number[] }>()
+  for (const { start, end } of ranges) {
+    const id = body.latin1Slice(start + 1, end - 1)
+    const prefix = prefixes.find((text) => id.startsWith(text))
+    if (prefix === undefined || !/^[\w-]+$/.test(id)) continue
+    let places = found.get(id)
+    if (places === undefined) {
+      places = { tail: id.slice(prefix.length), at: [] }
+      found.set(id, places)
     }
+    places.at.push(start + 1 + prefix.length)
   }
-  return found
-}
-
-function placesOf(body: Buffer, text: string): readonly number[] {
-  const wanted = Buffer.from(text, 'latin1')
-  const places: number[] = []
-  for (let at = body.indexOf(wanted); at >= 0; at = body.indexOf(wanted, at + wanted.length)) places.push(at)
-  return places
+  return [...found.values()]
 }
 
 /** Makes each id in `body`, which nobody else has, a new one, the same everywhere. */

@@ -6,21 +6,25 @@ import type { InferenceRequest } from '../core/relay.ts'
 import { aggregateAnthropic } from './aggregate-anthropic.ts'
 import { aggregateNative } from './aggregate-native.ts'
 import { aggregateOpenAiChat } from './aggregate-openai.ts'
+import type { PlaceTree } from './answer-places.ts'
 
 export interface RouteShape {
   /** The whole answer out of a stream; null: whole answers and streams are entries of their own. */
   readonly aggregate: ((body: Buffer) => Buffer | null) | null
   /** First letters of ids that a replay makes anew: those of the answer, not those of tool calls, which later turns repeat. */
   readonly idPrefixes: readonly string[]
-  /** Names of the fields that tell when an answer was made. */
-  readonly timeKeys: readonly string[]
+  /** Where an answer's own ids and times stand, in its one object as in its frames. */
+  readonly places: PlaceTree
   /** `frame`: a stream's usage is a frame of its own, and is always asked for · `every`: it changes every frame · `always`: no choice. */
   readonly usage: 'frame' | 'every' | 'always'
   /** Whether the model's name stands once per frame, before anything that a client or a model wrote. */
   readonly modelFirst: boolean
 }
 
-const native: RouteShape = { aggregate: aggregateNative, idPrefixes: [], timeKeys: ['created_at'], usage: 'always', modelFirst: true }
+const openAi: PlaceTree = { id: 'id', created: 'time' }
+const response: PlaceTree = { id: 'id', created_at: 'time', completed_at: 'time', output: { id: 'id' } }
+
+const native: RouteShape = { aggregate: aggregateNative, idPrefixes: [], places: { created_at: 'time' }, usage: 'always', modelFirst: true }
 
 const shapes: Readonly<Record<string, RouteShape>> = {
   '/api/chat': native,
@@ -28,16 +32,22 @@ const shapes: Readonly<Record<string, RouteShape>> = {
   '/v1/chat/completions': {
     aggregate: aggregateOpenAiChat,
     idPrefixes: ['chatcmpl-'],
-    timeKeys: ['created'],
+    places: openAi,
     usage: 'frame',
     modelFirst: true,
   },
-  '/v1/completions': { aggregate: null, idPrefixes: ['cmpl-'], timeKeys: ['created'], usage: 'every', modelFirst: false },
-  '/v1/messages': { aggregate: aggregateAnthropic, idPrefixes: ['msg_'], timeKeys: [], usage: 'always', modelFirst: true },
+  '/v1/completions': { aggregate: null, idPrefixes: ['cmpl-'], places: openAi, usage: 'every', modelFirst: false },
+  '/v1/messages': {
+    aggregate: aggregateAnthropic,
+    idPrefixes: ['msg_'],
+    places: { id: 'id', message: { id: 'id' } },
+    usage: 'always',
+    modelFirst: true,
+  },
   '/v1/responses': {
     aggregate: null,
     idPrefixes: ['resp_', 'msg_', 'rs_'],
-    timeKeys: ['created_at', 'completed_at'],
+    places: { ...response, response, item: { id: 'id' }, item_id: 'id' },
     usage: 'always',
     modelFirst: false,
   },
