@@ -38,7 +38,7 @@ const json = 'application/json'
 const sse = 'text/event-stream'
 const one = (value: object): string => `${JSON.stringify(value)}\n`
 const data = (value: object): string => `data: ${JSON.stringify(value)}\n\n`
-const event = (value: { readonly type: string }): string => `event: ${value.type}\n${data(value)}`
+const event = (type: string, fields: object): string => `event: ${type}\n${data({ type, ...fields })}`
 const found = (answer: string, pattern: RegExp): string => pattern.exec(answer)?.[1] ?? ''
 
 const native: Dialect = {
@@ -150,12 +150,12 @@ const dialects: readonly Dialect[] = [
     old: { id: 'msg_0123456789abcdef', item: '', time: '' },
     write: ({ id }, { text, input }) =>
       [
-        event({ type: 'message_start', ...{ message: message(id, []) } }),
-        event({ type: 'content_block_start', ...{ content_block: { type: 'tool_use', id: 'toolu_1', name: 'w', input } } }),
-        event({ type: 'content_block_delta', ...{ delta: { type: 'text_delta', text } } }),
-        event({ type: 'content_block_delta', ...{ delta: { type: 'input_json_delta', partial_json: JSON.stringify(input) } } }),
-        event({ type: 'message_delta', ...{ delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 3 } } }),
-        event({ type: 'message_stop' }),
+        event('message_start', { message: message(id, []) }),
+        event('content_block_start', { content_block: { type: 'tool_use', id: 'toolu_1', name: 'w', input } }),
+        event('content_block_delta', { delta: { type: 'text_delta', text } }),
+        event('content_block_delta', { delta: { type: 'input_json_delta', partial_json: JSON.stringify(input) } }),
+        event('message_delta', { delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 3 } }),
+        event('message_stop', {}),
       ].join(''),
     read: (answer) => ({ id: found(answer, /"message":{"id":"([^"]+)"/), item: '', time: '' }),
   },
@@ -180,12 +180,12 @@ const dialects: readonly Dialect[] = [
     old: responsesOld,
     write: (own, said) =>
       [
-        event({ type: 'response.created', ...{ response: response(own, null) } }),
-        event({ type: 'response.output_item.added', ...{ item: { ...outputItem(own.item, said), content: [] } } }),
-        event({ type: 'response.output_text.delta', ...{ item_id: own.item, delta: said.text } }),
-        event({ type: 'response.output_item.done', ...{ item: outputItem(own.item, said) } }),
-        event({ type: 'response.output_item.done', ...{ item: call(said) } }),
-        event({ type: 'response.completed', ...{ response: response(own, said) } }),
+        event('response.created', { response: response(own, null) }),
+        event('response.output_item.added', { item: { ...outputItem(own.item, said), content: [] } }),
+        event('response.output_text.delta', { item_id: own.item, delta: said.text }),
+        event('response.output_item.done', { item: outputItem(own.item, said) }),
+        event('response.output_item.done', { item: call(said) }),
+        event('response.completed', { response: response(own, said) }),
       ].join(''),
     read: (answer) => ({
       id: found(answer, /"response":{"id":"([^"]+)"/),
@@ -222,7 +222,7 @@ describe('a hit', () => {
     await fc.assert(
       fc.asyncProperty(word, input, async (text, toolInput) => {
         // An answer without words is not kept.
-        const said = { text: String(text) || 'x', input: toolInput }
+        const said = { text: text || 'x', input: toolInput }
         const hit = await twice(dialect, said)
         const own = dialect.read(hit.text)
         expect(hit.cache).toBe('hit')
