@@ -2,6 +2,7 @@
  * A running gateway as the commands use it. Whatever keeps an answer from coming is exit code 3 with a sentence that says
  * what to do; an answer that is an error is exit code 1 with the gateway's own words, 4 where a credential would help.
  */
+import { retryAfterMsOf } from '../base/busy-wait.ts'
 import { apiKey } from '../config/environment.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import { urlOf } from './banner.ts'
@@ -148,7 +149,7 @@ async function answeredError(response: Response, path: string): Promise<CliError
   if (response.status === 404 && path.startsWith('/admin') && words === null) {
     return new CliError(exitCodes.failure, `${response.url} is not there: this is no Corral gateway, or features.admin is off`)
   }
-  const answered = { status: response.status, retryAfterMs: retryAfterMsOf(response) }
+  const answered = { status: response.status, retryAfterMs: retryAfterMsOf(response.headers.get('retry-after')) }
   const code = stringOf(text, 'code')
   if (response.status === 401) {
     const scopes = path.startsWith('/rag') ? 'scopes rag:read and rag:write' : 'scope admin'
@@ -158,11 +159,6 @@ async function answeredError(response: Response, path: string): Promise<CliError
   const exitCode = wantsAnotherKey(response, code) ? exitCodes.unauthorized : exitCodes.failure
   const hint = stringOf(text, 'hint')
   return new GatewayError(exitCode, { text: words ?? `the gateway answered ${response.status}`, code, hint }, answered)
-}
-
-function retryAfterMsOf({ headers }: Response): number | null {
-  const seconds = Number(headers.get('retry-after') ?? NaN)
-  return Number.isFinite(seconds) && seconds >= 0 ? seconds * 1_000 : null
 }
 
 function fieldsOf(text: string): Map<string, unknown> {

@@ -237,3 +237,35 @@ test('a single upload is cancelled, and nothing of it stays; a file that is refu
   await page.getByRole('alert').filter({ hasText: 'collection_not_found' }).first().waitFor()
   await page.getByText('1 of 1 sent, 1 refused').waitFor()
 })
+
+test('a gateway that is busy is waited for, with the seconds and its reason, and nothing has failed', async () => {
+  const asked: string[] = []
+  let busySeconds = 4
+  await page.route('**/documents?id=*', (route) => {
+    asked.push(new URL(route.request().url()).searchParams.get('id') ?? '')
+    if (asked.length > 2) return route.continue()
+    const json = { code: 'overloaded', detail: 'the gateway is short of memory: it takes no documents' }
+    return route.fulfill({ status: 503, headers: { 'retry-after': String(busySeconds), 'content-type': 'application/problem+json' }, json })
+  })
+  await openCollection('busy')
+  await choose({ 'bells.md': '# Bells\n\nA bell is rung by those who wait.', 'lamps.md': '# Lamps\n\nA lamp is lit by those who wait.' })
+  await page.getByText(/^Waiting, [1-4] s$/).waitFor()
+  await page.getByText('the gateway is short of memory').waitFor()
+  await page.getByText('0 of 2 sent').waitFor()
+  expect(await page.getByRole('button', { name: 'Cancel all' }).count()).toBe(1)
+  await page.getByText('Waiting, 1 s').waitFor()
+  await page.getByText('2 of 2 sent').waitFor()
+  expect(await page.getByText(/^Waiting|refused/).count()).toBe(0)
+  expect(asked).toEqual(['bells.md', 'lamps.md', 'bells.md', 'lamps.md'])
+  await page.getByRole('link', { name: 'Bells' }).waitFor()
+  expect(await documentsOf('busy')).toEqual(['bells.md', 'lamps.md'])
+
+  asked.splice(0)
+  busySeconds = 60
+  await choose({ 'gates.md': '# Gates\n\nA gate is shut at night.' })
+  await page.getByText(/^Waiting, [56]\d s$/).waitFor()
+  expect(await findFaultsInEveryLook(page)).toEqual([])
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+  await page.getByText('0 of 1 sent, 1 cancelled').waitFor()
+  expect(asked).toEqual(['gates.md'])
+})

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 
 import { cancelUploads, type Progress, UploadQueue } from '../../src/console/upload-queue.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
 
 interface Call {
   readonly path: string
@@ -10,10 +11,21 @@ interface Call {
   end(error?: Error): Promise<void>
 }
 
+/** The gateway asks for so much patience. */
+class Busy extends Error {
+  readonly waitMs: number
+  constructor(waitMs: number) {
+    super('busy')
+    this.waitMs = waitMs
+  }
+}
+const attemptsMax = 3
+
 /** A queue whose uploads end when the test says so. */
 function startQueue() {
   const calls: Call[] = []
   const shown: Progress[] = []
+  const clock = manualClock(0)
   let ended = 0
   const queue = new UploadQueue({
     upload: ({ path }, { onSent, signal }) =>
@@ -28,8 +40,10 @@ function startQueue() {
       }),
     onChange: (progress) => void shown.push(progress),
     onEnded: () => void (ended += 1),
+    waitAfter: (error, attempt) => (error instanceof Busy && attempt < attemptsMax ? error.waitMs : null),
+    clock,
   })
-  return { queue, calls, now: () => shown.at(-1), ended: () => ended }
+  return { queue, calls, clock, now: () => shown.at(-1), ended: () => ended }
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve))
@@ -66,6 +80,7 @@ test('a refused file is kept with why, and a cancelled one leaves the sums', asy
     endedFiles: 3,
     cancelled: 1,
     going: [],
+    pause: null,
     refused: [{ path: 'a', error: refusal }],
   })
 })
@@ -110,4 +125,52 @@ test('more than the size of the file, as a browser counts it, is no more than th
   queue.add([fileOf('a')])
   calls[0]?.onSent(15)
   expect(now()).toMatchObject({ bytes: 10, sentBytes: 10 })
+})
+
+test('a file for which the gateway is busy goes out again when it said, before those behind it, and none goes out meanwhile', async () => {
+  const { queue, calls, clock, now, ended } = startQueue()
+  queue.add(['a', 'b', 'c', 'd', 'e'].map((path) => fileOf(path)))
+  calls[0]?.onSent(7)
+  const busyFor = new Busy(5_000)
+  await calls[0]?.end(busyFor)
+  await calls[1]?.end()
+  expect(now()).toMatchObject({ files: 5, endedFiles: 1, sentBytes: 10, refused: [], pause: { untilMs: 5_000, error: busyFor } })
+  expect([pathsOf(now()), ended()]).toEqual([['c'], 1])
+  clock.advance(2_000)
+  // One that asks for less changes nothing.
+  await calls[2]?.end(new Busy(1_000))
+  expect([pathsOf(now()), now()?.pause?.untilMs]).toEqual([[], 5_000])
+  clock.advance(2_999)
+  expect(calls).toHaveLength(3)
+  clock.advance(1)
+  expect([calls.slice(3).map(({ path }) => path), now()?.pause]).toEqual([['a', 'c', 'd'], null])
+  for (const call of calls) await call.end()
+  expect(now()).toMatchObject({ files: 5, bytes: 50, sentBytes: 50, endedFiles: 5, refused: [], going: [] })
+})
+
+test('the longest wait holds for all, and a file that is put off too often is refused', async () => {
+  const { queue, calls, clock, now, ended } = startQueue()
+  queue.add([fileOf('a'), fileOf('b')])
+  await calls[0]?.end(new Busy(1_000))
+  await calls[1]?.end(new Busy(3_000))
+  expect(now()?.pause?.untilMs).toBe(3_000)
+  clock.advance(3_000)
+  const last = new Busy(1_000)
+  await calls[2]?.end(new Busy(1_000))
+  await calls[3]?.end()
+  clock.advance(1_000)
+  await calls[4]?.end(last)
+  expect(now()).toMatchObject({ files: 2, endedFiles: 2, going: [], pause: null, refused: [{ path: 'a', error: last }] })
+  expect([calls.length, ended(), clock.pending]).toEqual([5, 2, 0])
+})
+
+test('while all wait they can be cancelled, and what is given is added to them', async () => {
+  const { queue, calls, clock, now } = startQueue()
+  queue.add([fileOf('a')])
+  await calls[0]?.end(new Busy(5_000))
+  queue.add([fileOf('b')])
+  expect(now()).toMatchObject({ files: 2, endedFiles: 0, going: [], pause: { untilMs: 5_000 } })
+  cancelUploads()
+  expect(now()).toMatchObject({ files: 2, cancelled: 2, endedFiles: 2, bytes: 0, pause: null })
+  expect([calls.length, clock.pending]).toEqual([1, 0])
 })

@@ -1,4 +1,5 @@
 /** All calls of the console to the gateway. Every change carries the header that only a page of this origin can send. */
+import { retryAfterMsOf } from '../../base/busy-wait.ts'
 
 const sessionPath = '/console/session'
 const changeHeaders = { 'x-corral-console': '1', 'content-type': 'application/json' }
@@ -17,12 +18,15 @@ export class ApiError extends Error {
   readonly status: number
   readonly code: string
   readonly requestId: string | null
+  /** Of a gateway that is busy: when to ask again. */
+  readonly retryAfterMs: number | null
 
-  constructor(message: string, facts: { readonly status: number; readonly code: string; readonly requestId: string | null }) {
+  constructor(message: string, facts: Pick<ApiError, 'status' | 'code' | 'requestId'> & { readonly retryAfterMs?: number | null }) {
     super(message)
     this.status = facts.status
     this.code = facts.code
     this.requestId = facts.requestId
+    this.retryAfterMs = facts.retryAfterMs ?? null
   }
 }
 
@@ -64,6 +68,7 @@ async function failureOf(response: Response): Promise<ApiError> {
     status: response.status,
     code: code ?? String(response.status),
     requestId,
+    retryAfterMs: retryAfterMsOf(response.headers.get('retry-after')),
   })
 }
 
@@ -147,8 +152,11 @@ export async function upload<T>(path: string, bytes: Blob, { type, onSent, signa
 function answerTo(request: XMLHttpRequest): Promise<Response> {
   return new Promise((resolve, reject) => {
     request.addEventListener('load', () => {
-      const requestId = request.getResponseHeader('x-request-id')
-      const headers = requestId === null ? {} : { 'x-request-id': requestId }
+      const headers = new Headers()
+      for (const name of ['x-request-id', 'retry-after']) {
+        const value = request.getResponseHeader(name)
+        if (value !== null) headers.set(name, value)
+      }
       // With some statuses there is no body, not even an empty one.
       const body = request.responseText === '' ? null : request.responseText
       resolve(new Response(body, { status: request.status, headers }))

@@ -1,6 +1,7 @@
 /** How far files are on their way to the gateway: all together, each that is going out with its bytes and a way to stop it, and what was refused. */
 import { formatBytes, formatCount } from '../format.ts'
 import { ErrorState } from '../parts/notices.tsx'
+import { useNow } from '../parts/now.ts'
 import type { Going, Progress } from '../upload-queue.ts'
 
 export interface UploadProgressProps {
@@ -12,8 +13,8 @@ export interface UploadProgressProps {
 /** Refusals with their words. Where a whole folder is refused, as by a gateway that went away, the others say the same. */
 const shownRefusalsMax = 20
 
-export function UploadProgress({ progress: { going, refused, ...sums }, onCancel, onCancelAll }: UploadProgressProps) {
-  const isBusy = going.length > 0
+export function UploadProgress({ progress: { going, refused, pause, ...sums }, onCancel, onCancelAll }: UploadProgressProps) {
+  const isBusy = going.length > 0 || pause !== null
   return (
     <div className="flex flex-col gap-3 border-t border-line px-4 py-3">
       {sums.files === 0 ? null : (
@@ -34,7 +35,8 @@ export function UploadProgress({ progress: { going, refused, ...sums }, onCancel
           ) : null}
         </div>
       )}
-      {isBusy && sums.files > 1 ? (
+      {pause === null ? null : <Paused {...pause} />}
+      {going.length > 0 && sums.files > 1 ? (
         <ul aria-label="Uploads" className="flex flex-col gap-2">
           {going.map((each) => (
             <OneUpload key={each.id} {...each} onCancel={() => onCancel(each.id)} />
@@ -54,13 +56,24 @@ export function UploadProgress({ progress: { going, refused, ...sums }, onCancel
   )
 }
 
-function wordsOf({ files, endedFiles, cancelled }: Omit<Progress, 'going' | 'refused'>, refused: number): string {
+function wordsOf({ files, endedFiles, cancelled }: Pick<Progress, 'files' | 'endedFiles' | 'cancelled'>, refused: number): string {
   const parts = [
     `${formatCount(endedFiles - cancelled)} of ${formatCount(files)} sent`,
     ...(cancelled === 0 ? [] : [`${formatCount(cancelled)} cancelled`]),
     ...(refused === 0 ? [] : [`${formatCount(refused)} refused`]),
   ]
   return parts.join(', ')
+}
+
+/** Why nothing goes out, and for how long. The seconds are no news for who has the page read out: they are not in a live region. */
+function Paused({ untilMs, error }: NonNullable<Progress['pause']>) {
+  const seconds = Math.max(0, Math.ceil((untilMs - useNow(true)) / 1_000))
+  return (
+    <p className="text-sm wrap-anywhere">
+      <span className="tabular-nums">Waiting, {seconds} s</span>
+      <span className="text-quiet">: {error instanceof Error ? error.message : String(error)}</span>
+    </p>
+  )
 }
 
 function OneUpload({ path, sentBytes, sizeBytes, onCancel }: Going & { readonly onCancel: () => void }) {

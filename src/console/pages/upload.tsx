@@ -2,7 +2,8 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { type DragEvent, type FormEvent, type RefObject, useRef, useState } from 'react'
 
-import { upload } from '../api/client.ts'
+import { waitMsAfter } from '../../base/busy-wait.ts'
+import { ApiError, upload } from '../api/client.ts'
 import { formatCount } from '../format.ts'
 import { Field } from '../parts/field.tsx'
 import { ErrorState } from '../parts/notices.tsx'
@@ -17,6 +18,18 @@ const urlType = 'application/vnd.corral.url+json'
 const typeOf = ({ type }: Blob): string =>
   type === '' || type.startsWith('multipart/') || type === urlType ? 'application/octet-stream' : type
 
+/** A gateway that is busy says when to ask again; one that refuses does not. */
+const waitAfter = (error: unknown, attempt: number): number | null =>
+  error instanceof ApiError && error.retryAfterMs !== null ? waitMsAfter(error.retryAfterMs, attempt) : null
+
+const clock = {
+  nowMs: Date.now,
+  after(delayMs: number, action: () => void) {
+    const timer = setTimeout(action, delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+}
+
 /** The uploads of one collection. They go on when the page is left: what was given is to come in. */
 function useUploads(collection: string) {
   const client = useQueryClient()
@@ -28,6 +41,8 @@ function useUploads(collection: string) {
       upload: ({ path, file }, way) => upload(`${base}?id=${encodeURIComponent(path)}`, file, { type: typeOf(file), ...way }),
       onChange: setProgress,
       onEnded: () => void client.invalidateQueries({ queryKey: ['jobs', collection] }),
+      waitAfter,
+      clock,
     })
   })
   const send = (files: readonly GivenFile[]): void => {

@@ -7,6 +7,7 @@ import { formatMs } from '../format.ts'
 import { Link, useAddress, useLocation } from '../router.tsx'
 import { useSignOut } from '../session.ts'
 import { applyTheme, readTheme, type Theme, themes } from '../theme.ts'
+import { useNow } from './now.ts'
 import { StateBadge } from './state-badge.tsx'
 
 export interface NavEntry {
@@ -94,17 +95,6 @@ function LinkState() {
       {link === 'stale' ? <StateBadge tone="bad">{`Stale${age}, reconnecting`}</StateBadge> : null}
     </div>
   )
-}
-
-/** The time, each second while `ticking`. */
-function useNow(ticking: boolean): number {
-  const [nowMs, setNowMs] = useState(Date.now)
-  useEffect(() => {
-    if (!ticking) return undefined
-    const timer = setInterval(() => setNowMs(Date.now()), 1_000)
-    return () => clearInterval(timer)
-  }, [ticking])
-  return nowMs
 }
 
 const themeNames: Readonly<Record<Theme, string>> = { system: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' }
