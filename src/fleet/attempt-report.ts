@@ -6,6 +6,7 @@ import type { ByteQueue } from '../base/byte-queue.ts'
 import { CorralError, type ErrorCode } from '../core/errors.ts'
 import type { RouteFacts } from '../core/route.ts'
 import { type Judgement, judgeResponse } from '../wire/blame.ts'
+import { errorBytesMax } from '../wire/render-error.ts'
 import { withoutSignIn } from '../wire/splice.ts'
 import type { ResponseHeaders, TransportError } from './transport.ts'
 
@@ -46,14 +47,11 @@ export interface AttemptSink<A> {
   shouldMove(attempt: A): boolean
 }
 
-/** Bytes of an error's body that are read for its message. */
-const messageBytesMax = 65_536
-
 /** The failure that a status of 400 or more means. */
 export function failureOfStatus(route: RouteFacts, node: string, response: NodeResponse): Failure {
   const { status } = response
   const body = withoutSignIn(response.body)
-  const judgement = judgeResponse(route, status, body.toString('utf8', 0, messageBytesMax))
+  const judgement = judgeResponse(route, status, body.toString('utf8', 0, errorBytesMax))
   const error = new CorralError('node_failed', `${node}: ${judgement.message}`, { node, status })
   return { error, response: { ...response, body }, kind: judgement.kind, retry: judgement.retry, reusedSocket: false }
 }

@@ -195,7 +195,7 @@ export class Attempt implements ResponseHandler, Listed {
     const { failure, fault } = failureOfFrame(this.request.route, this.claim.runner.node, { message, event, begun })
     const { error, kind } = failure
     this.#exchange?.abort('error frame')
-    if (begun) this.#endStream({ kind: fault === 'client' ? 'silent' : 'broken', error, runnerDied: kind === 'runner_died' })
+    if (begun) this.#endStream({ kind: fault === 'node' ? 'broken' : 'silent', error, runnerDied: kind === 'runner_died' })
     else this.#fail(failure)
   }
 

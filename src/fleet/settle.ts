@@ -115,7 +115,7 @@ export function settleFailure(deps: SettleDeps, attempt: Attempt, failure: Failu
     case 'client':
     case 'cloud':
     case 'missing_route':
-    case 'repeat_stop':
+    case 'bad_tool_call':
       ticket?.settle('ok', nowMs)
       return
     case 'overload':

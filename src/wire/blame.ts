@@ -17,10 +17,10 @@ export interface Judgement {
     | 'load_failed'
     | 'out_of_memory'
     | 'client'
-    | 'repeat_stop'
+    | 'bad_tool_call'
     | 'cloud'
     | 'other'
-  /** What the node said, without folders and ports. */
+  /** What the node said, without folders, ports and what a model wrote. */
   readonly message: string
 }
 
@@ -28,6 +28,19 @@ type Verdict = Omit<Judgement, 'message'>
 
 const client: Verdict = { fault: 'client', retry: 'never', kind: 'client' }
 const nodeFault = (kind: Judgement['kind']): Verdict => ({ fault: 'node', retry: 'elsewhere', kind })
+
+/**
+ * A tool call that the model wrote and no parser can read (ollama-contract.md §1.3; the texts are those that Ollama's
+ * `model/parsers` and its harmony handler return). The node did its work, and another one would only do it again.
+ */
+const badToolCall: Verdict = { fault: 'nobody', retry: 'never', kind: 'bad_tool_call' }
+const badToolCallTexts =
+  /^(?:error parsing tool call: |XML syntax error on line \d+: |expected element type <|failed to parse (?:XML|JSON): |empty function name$)/
+const badToolCallTextsBare =
+  /^(?:mismatched arg_key and |tool '.*' not found$|invalid character '|unexpected end of JSON|json: cannot unmarshal )/s
+
+/** In such a text, what the model wrote: an answer's text, which is not for logs, traces and whoever looks at a node. */
+const modelsWords = /(?<=^error parsing tool call: raw=').*(?=', err=)|(?<=^tool ').*(?=' not found$)/s
 
 /** The one 4xx that is the node's: embedding routes answer 400 when the runner dies (T414). */
 const runnerGone = /^do embedding request: .*(?:EOF|connection re(?:set|fused)|broken pipe)/
@@ -48,13 +61,14 @@ const clientTexts =
 
 /** Judges an error answer of a node. `text` is its body. */
 export function judgeResponse(route: RouteFacts, status: number, text: string): Judgement {
-  const message = scrubMessage(decodeErrorMessage(Buffer.from(text)))
+  const message = scrubMessage(decodeErrorMessage(Buffer.from(text)).replace(modelsWords, '…'))
   return { ...(status === 404 ? judgeMissing(route, text) : judgeMessage(status, message)), message }
 }
 
 function judgeMessage(status: number, message: string): Verdict {
   if (status >= 400 && status < 500 && status !== 429) return judgeRefusal(message)
   if (clientTexts.test(message)) return client
+  if (badToolCallTexts.test(message) || badToolCallTextsBare.test(message)) return badToolCall
   for (const [pattern, verdict] of byText) if (pattern.test(message)) return verdict
   if (status === 503 || status === 429) return { fault: 'nobody', retry: 'elsewhere', kind: 'overload' }
   return nodeFault('other')

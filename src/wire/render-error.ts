@@ -106,9 +106,12 @@ export function keepAliveBytes(framing: Exclude<Framing, 'none'>): Buffer {
   return framing === 'ndjson' ? space : comment
 }
 
+/** Bytes of an error's body that are read for its message: one of a tool call that cannot be read quotes all of it, e.g. a whole file. */
+export const errorBytesMax = 1_048_576
+
 /** The message inside an error body of any dialect; a short form of other bodies. */
 export function decodeErrorMessage(body: Buffer): string {
-  const text = body.toString('utf8', 0, 65_536)
+  const text = body.toString('utf8', 0, errorBytesMax)
   const message = messageIn(text)
   if (message !== null) return message
   const plain = text

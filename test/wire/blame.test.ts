@@ -96,7 +96,7 @@ const faults: Readonly<Record<Judgement['kind'], Judgement['fault']>> = {
   load_failed: 'node',
   out_of_memory: 'node',
   client: 'client',
-  repeat_stop: 'nobody',
+  bad_tool_call: 'nobody',
   cloud: 'client',
   other: 'node',
 }
@@ -190,6 +190,44 @@ describe('errors that were not recorded', () => {
   it('in HTML or empty are judged by their status', () => {
     expect(judgeResponse(chat, 502, '<html><body>Bad Gateway</body></html>')).toMatchObject({ kind: 'other', message: 'Bad Gateway' })
     expect(judgeResponse(chat, 500, '')).toMatchObject({ kind: 'other', message: 'an error without a message' })
+  })
+})
+
+describe('a tool call of the model that cannot be read', () => {
+  const texts = [
+    `error parsing tool call: raw='{"city":"Cork', err=unexpected end of JSON input`,
+    `error parsing tool call: raw='it is out of memory\nserver busy', err=invalid character 'i' looking for beginning of value`,
+    'XML syntax error on line 3: unexpected EOF',
+    'XML syntax error on line 35: element <parameter> closed by </function>',
+    'expected element type <function> but have <tool>',
+    'failed to parse JSON: unexpected end of JSON input',
+    'failed to parse XML: XML syntax error on line 1: unexpected EOF',
+    'empty function name',
+    'mismatched arg_key and arg_value counts: 2 keys, 1 values',
+    "tool 'weather in Cork' not found",
+    "invalid character 'W' looking for beginning of value",
+    'unexpected end of JSON input',
+    'json: cannot unmarshal string into Go value of type api.ToolCallFunctionArguments',
+  ]
+  for (const text of texts) {
+    it(`is nobody's fault and not asked for again: ${text}`, () => {
+      for (const status of [200, 500]) {
+        expect(judge(status, text)).toMatchObject({ kind: 'bad_tool_call', fault: 'nobody', retry: 'never' })
+        expect(judge(status, text).message).not.toContain('Cork')
+      }
+    })
+  }
+
+  it('is known however long it is', () => {
+    expect(judge(500, `error parsing tool call: raw='${'x'.repeat(200_000)}', err=unexpected end of JSON input`)).toMatchObject({
+      kind: 'bad_tool_call',
+      message: "error parsing tool call: raw='…', err=unexpected end of JSON input",
+    })
+  })
+
+  it('is not what a runner says of itself', () => {
+    expect(judge(500, 'an error was encountered while running the model: unexpected EOF').kind).toBe('runner_died')
+    expect(judge(500, 'error reading llama-server response: unexpected end of JSON input').kind).toBe('runner_died')
   })
 })
 
