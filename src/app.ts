@@ -18,7 +18,7 @@ import { Fleet } from './fleet/fleet.ts'
 import { createLeases } from './fleet/leases.ts'
 import { manageable } from './fleet/operations/operations.ts'
 import { createTransport } from './fleet/transport.ts'
-import { addFleetGauges, countQueued } from './fleet/snapshot.ts'
+import { addFleetGauges } from './fleet/fleet-gauges.ts'
 import { CallRegistry } from './http/call-registry.ts'
 import type { InferenceDeps } from './http/inference/exchange.ts'
 import { createExplanationShelf } from './http/admin/explanation-shelf.ts'
@@ -269,7 +269,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
     },
   })
   const admin = { fleet, calls, peers, clock, newId, enabled: () => config.features.admin, guard, onChange, onBug }
-  const totals = () => readTotals(observer.metrics.families, { queued: countQueued(fleet), inFlight: calls.size })
+  const totals = () => readTotals(observer.metrics.families, { queued: fleet.pools.countQueued(), inFlight: calls.size })
   const overview = new Overview({ clock, read: wholeTotals(peers, totals) })
   const renderOwn: RenderMetrics = (exposition) => observer.metrics.render(exposition)
   const renderMetrics = wholeScrape(peers, renderOwn)

@@ -193,6 +193,13 @@ export class PoolTable<W extends Waiting> {
     yield* this.#pools.values()
   }
 
+  /** How many requests wait in all queues. */
+  countQueued(): number {
+    let queued = 0
+    for (const { queue } of this.#pools.values()) queued += queue.size
+    return queued
+  }
+
   /**
    * Brings a pool with waiters up to date after the catalogue moved. Where no node is known to hold the model any more, its
    * waiters may ask any node, as if they had come now.

@@ -1,15 +1,11 @@
 /**
- * The fleet as plain JSON for `/admin/fleet`, and as gauges for a scrape. It only reads; credentials in node URLs and the
+ * The fleet as plain JSON for `/admin/fleet`. It only reads; credentials in node URLs and the
  * headers of nodes are never part of it. Times are ages and remainders in milliseconds, so that no clock has to agree.
  */
-import type { Clock } from '../base/clock.ts'
-import type { Outcome } from '../core/relay.ts'
-import type { Metrics } from '../observe/metrics.ts'
 import type { BreakerState } from './breaker.ts'
 import type { Pool } from './pool.ts'
 import type { Waiter } from './waiting-line.ts'
 import type { Catalogue } from './catalogue.ts'
-import type { ProbeKind } from './probe.ts'
 import type { FleetNode, LoadedModel } from './node.ts'
 import type { NodeUse, Runner } from './runner.ts'
 
@@ -163,14 +159,14 @@ function slotsFrom({ bounded, stats }: Runner): RunnerSnapshot['slotsFrom'] {
 }
 
 /** Slots of what the node has in memory, as far as they are bounded. */
-function slotsOf({ runners }: NodeUse): number {
+export function slotsOf({ runners }: NodeUse): number {
   let slots = 0
   for (const runner of runners.values()) if (runner.bounded && runner.isResident()) slots += runner.slots
   return slots
 }
 
 /** Pools by model; names that lead to one model count together, and so do groups of nodes. */
-function snapshotPools(fleet: FleetView): PoolSnapshot[] {
+export function snapshotPools(fleet: FleetView): PoolSnapshot[] {
   const byModel = new Map<string, PoolSnapshot>()
   for (const pool of fleet.pools.all()) {
     const known = byModel.get(pool.model)
@@ -187,114 +183,6 @@ function snapshotPools(fleet: FleetView): PoolSnapshot[] {
   return [...byModel.values()]
 }
 
-/** How many requests wait in queues. */
-export function countQueued({ pools }: Pick<FleetView, 'pools'>): number {
-  let queued = 0
-  for (const pool of pools.all()) queued += pool.queue.size
-  return queued
-}
-
 function snapshotDrift(catalogue: FleetView['catalogue']): FleetSnapshot['drift'] {
   return [...catalogue.drift()].map(([model, digests]) => ({ model, digests: Object.fromEntries(digests) }))
-}
-
-const breakerStates = ['closed', 'half_open', 'open'] as const
-
-const queueReasons = ['full', 'deadline', 'no_node']
-const tryOutcomes = ['ok', 'client_error', 'node_error', 'truncated', 'client_gone'] as const satisfies readonly Outcome['kind'][]
-const probeKinds: readonly ProbeKind[] = ['version', 'tags', 'ps']
-
-/** Shows zeros for what has not happened to a node yet: a counter that begins at 1 has no rise that an alert could see. */
-function showZeros({ families }: Metrics, node: string): void {
-  const { circuitTransitions, loads, nodeRequests, probeFailures, wedges } = families
-  for (const state of breakerStates) circuitTransitions.at(node, state)
-  for (const outcome of ['ok', 'failed']) loads.at(node, outcome)
-  for (const outcome of tryOutcomes) nodeRequests.at(node, outcome)
-  for (const probe of probeKinds) probeFailures.at(node, probe)
-  wedges.at(node)
-}
-
-function fillCertificate({ families }: Metrics, name: string, { certificate }: FleetNode): void {
-  const validity = certificate?.validity ?? null
-  if (validity === null) return
-  families.nodeCertificateExpiry.at(name).value = validity.untilWallMs / 1_000
-  families.nodeCertificateLifetime.at(name).value = (validity.untilWallMs - validity.fromWallMs) / 1_000
-}
-
-/** Tells of each name that was there at one look and is not at the next. */
-class Removed {
-  readonly #onRemoved: (name: string) => void
-  #seen: ReadonlySet<string> = new Set()
-
-  constructor(onRemoved: (name: string) => void) {
-    this.#onRemoved = onRemoved
-  }
-
-  look(names: readonly string[]): void {
-    const present = new Set(names)
-    for (const name of this.#seen) if (!present.has(name)) this.#onRemoved(name)
-    this.#seen = present
-  }
-}
-
-/** Makes each scrape show the fleet as it is then: a node or model that is gone leaves no series behind. */
-export function addFleetGauges(metrics: Metrics, fleet: FleetView, clock: Clock): void {
-  const gauges = metrics.families
-  const { nodeUp, nodeInFlight, nodeSlots, nodeDraining, circuitState, nodeSeen, queueDepth, slots } = gauges
-  const { modelLoaded, modelVram, modelExpiry, drift, nodeCertificateExpiry, nodeCertificateLifetime } = gauges
-  const all = [
-    nodeUp,
-    nodeInFlight,
-    nodeSlots,
-    nodeDraining,
-    circuitState,
-    nodeSeen,
-    queueDepth,
-    slots,
-    modelLoaded,
-    modelVram,
-    modelExpiry,
-    drift,
-    nodeCertificateExpiry,
-    nodeCertificateLifetime,
-  ]
-  const fillNode = (node: FleetNode, nowMs: number): void => {
-    const name = metrics.node.admit(node.name)
-    showZeros(metrics, name)
-    nodeUp.at(name).value = node.up === true ? 1 : 0
-    const use = fleet.pools.use(node)
-    nodeInFlight.at(name).value = use.inFlight
-    nodeSlots.at(name).value = slotsOf(use)
-    nodeDraining.at(name).value = node.draining ? 1 : 0
-    const state = node.breaker.state(nowMs)
-    for (const each of breakerStates) circuitState.at(name, each).value = each === state ? 1 : 0
-    if (node.lastSeenMs !== -Infinity) nodeSeen.at(name).value = (clock.wallMs() - (nowMs - node.lastSeenMs)) / 1_000
-    fillCertificate(metrics, name, node)
-    for (const loaded of node.loaded.values()) {
-      const model = metrics.model.admit(loaded.name)
-      modelLoaded.at(name, model).value = 1
-      modelVram.at(name, model).value = loaded.vramBytes
-      if (Number.isFinite(loaded.expiresAtMs)) modelExpiry.at(name, model).value = loaded.expiresAtMs / 1_000
-    }
-  }
-  const nodes = new Removed((name) => metrics.forgetNode(name))
-  const models = new Removed((name) => metrics.forgetModel(name))
-  const forgetRemoved = (): void => {
-    nodes.look(fleet.nodes.map(({ name }) => name))
-    // A node that has not told its models yet may have any of them.
-    if (fleet.nodes.every(({ modelsKnown }) => modelsKnown)) models.look(fleet.catalogue.names())
-  }
-  metrics.addSource(() => {
-    forgetRemoved()
-    for (const family of all) family.clear()
-    const nowMs = clock.nowMs()
-    for (const node of fleet.nodes) fillNode(node, nowMs)
-    for (const [model, digests] of fleet.catalogue.drift()) drift.at(metrics.model.admit(model)).value = digests.size - 1
-    for (const pool of snapshotPools(fleet)) {
-      const name = metrics.pool.admit(pool.model)
-      queueDepth.at(name).value = pool.queued
-      for (const reason of queueReasons) gauges.queueRejected.at(name, reason)
-      if (pool.slots !== null) slots.at(name).value = pool.slots
-    }
-  })
 }

@@ -17,6 +17,12 @@ export type OverheadPhase = 'auth' | 'body' | 'limits' | 'cache' | 'route' | 'di
 /** The value of the label `metric` where a limit holds for all of them. */
 const allMetrics = 'all'
 
+/**
+ * Nodes that have series of their own however few values a label may have: none but an operator names them, and an alert that names the node is
+ * worth its series. What is told per node and model is bounded by the label sets of a metric.
+ */
+const nodesMin = 100
+
 /** Fills gauges with the present state; called at each scrape, must not do I/O. */
 export type GaugeSource = () => void
 
@@ -59,7 +65,7 @@ export class Metrics {
   constructor(options: MetricsOptions) {
     this.#options = options
     this.model = new LabelGuard('model', options.labelValuesMax)
-    this.node = new LabelGuard('node', options.labelValuesMax)
+    this.node = new LabelGuard('node', () => Math.max(nodesMin, options.labelValuesMax()))
     this.pool = new LabelGuard('pool', options.labelValuesMax)
     const of = (phase: OverheadPhase): Distribution => this.families.overhead.child(phase)
     this.overhead = {

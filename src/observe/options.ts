@@ -19,7 +19,7 @@ export const observeOptions = z.strictObject({
   metrics: z
     .strictObject({
       enabled: z.boolean().default(true),
-      /** Distinct values of one label (model, node, pool); later ones are counted as `other`. */
+      /** Distinct values of one label (model, pool; node: at least 100); later ones are counted as `other`. */
       labelValuesMax: z.int().min(1).max(10_000).default(25),
     })
     .prefault({}),

@@ -14,6 +14,7 @@ import { start } from '../cli/corral.ts'
 import { openBlackHole } from '../support/black-hole.ts'
 import { hasProxy, type ProxyName, startProxy } from '../support/front-proxies.ts'
 import { hasPostgres } from '../support/postgres.ts'
+import { startDyingReplicas } from './dying-replicas.ts'
 import { startPacedNode } from './paced-node.ts'
 import { startReplicas, startUsers } from './replicas.ts'
 
@@ -75,6 +76,24 @@ describe.each(['nginx', 'haproxy', 'caddy'] as const)('behind %s', (proxy) => {
       expect([answer.statusCode, node.uploadedBytes]).toEqual([201, 150_000])
     },
   )
+})
+
+describe.each(['nginx', 'haproxy', 'caddy'] as const)('behind %s', (proxy) => {
+  test.runIf(hasProxy(proxy))('what a replica that died may have done is not done again by another', { timeout: testMsMax }, async () => {
+    const dying = await startDyingReplicas(3)
+    const url = await behind(proxy, dying.ports)
+    const post = async (path: string): Promise<number> => {
+      const before = dying.received()
+      const sent = fetch(`${url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })
+      // HAProxy closes a client's connection that served before, so that the client decides.
+      const status = await sent.then((answer) => answer.status, String)
+      expect(status === 502 || status === 'TypeError: fetch failed').toBe(true)
+      return dying.received() - before
+    }
+    for (const path of ['/admin/keys', '/rag/collections', '/rag/collections/c/documents', '/rag/chat']) expect(await post(path)).toBe(1)
+    if (proxy !== 'caddy')
+      for (const path of ['/api/chat', '/k/key/v1/messages', '/rag/search']) expect(await post(path)).toBeGreaterThan(1)
+  })
 })
 
 test.runIf(hasProxy('nginx'))('a replica whose machine is gone costs nobody behind nginx a second', { timeout: testMsMax }, async () => {

@@ -90,6 +90,10 @@ const cases: Readonly<Record<string, Case>> = {
   CorralFirstTokenBurnFast: { fires: streams(100, 10), quiet: streams(100, 97) },
   CorralFirstTokenBurnSlow: { fires: streams(100, 90), quiet: streams(100, 97), at: '5h' },
   CorralDown: { fires: [steady('up', 0)], quiet: [steady('up', 0, { instance: 'b' }), steady('up', 1)] },
+  CorralReplicaDown: {
+    fires: [steady('up', 0, { instance: 'b' }), steady('up', 1), steady('up', 1, { instance: 'c' })],
+    quiet: [steady('up', 1, { instance: 'b' }), steady('up', 1)],
+  },
   CorralNoNode: {
     fires: [steady('corral_node_up', 0, node), steady('corral_node_up', 0, { node: 'n2' })],
     quiet: [steady('corral_node_up', 0, node), steady('corral_node_up', 1, { node: 'n2' })],

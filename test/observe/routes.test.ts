@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import type { FleetNode } from '../../src/fleet/node.ts'
-import { addFleetGauges } from '../../src/fleet/snapshot.ts'
+import { addFleetGauges } from '../../src/fleet/fleet-gauges.ts'
 import { CallRegistry } from '../../src/http/call-registry.ts'
 import { mountAdmin } from '../../src/http/admin/admin.ts'
 import { mountHealth } from '../../src/http/health/health.ts'

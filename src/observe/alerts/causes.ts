@@ -28,6 +28,15 @@ function reachAlerts(span: Span): Alert[] {
       dashboard: 'corral-runtime',
     },
     {
+      // Where all are gone the page above says so. Where a discovery drops what is dead, it has an alert of its own for it.
+      name: 'CorralReplicaDown',
+      expr: 'up{job="corral"} == 0 and on (job) up{job="corral"} == 1',
+      forSeconds: 5 * minute,
+      severity: 'ticket',
+      summary: 'Prometheus does not reach {{ $labels.instance }}, but others',
+      dashboard: 'corral-runtime',
+    },
+    {
       name: 'CorralNoNode',
       expr: 'max by (job, instance) (corral_node_up) == 0',
       forSeconds: minute,
