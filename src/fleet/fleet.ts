@@ -359,8 +359,9 @@ export class Fleet {
     this.#byHand.follow(listed)
     for (const node of gone) this.#drop(node)
     this.#nodes.push(...added)
-    // Aliases may have changed, too.
+    // Aliases and slots may have changed, too.
     this.catalogue.invalidate()
+    this.pools.forgetPeerSlots()
     this.#admission.wake()
     return added
   }

@@ -9,6 +9,7 @@
  */
 import type { Usage } from '../core/relay.ts'
 
+/** Read at each use: `slotsAssumed` and `slotsMax` may change while answers are under way. */
 export interface SlotOptions {
   /** The operator's number; learning is off then. */
   readonly slotsConfigured: number | null
@@ -57,7 +58,8 @@ function blend(mean: number | null, value: number): number {
 
 export class ModelStats {
   readonly #options: SlotOptions
-  #slots: number
+  /** What answers moved the estimate to; null before one did. */
+  #estimate: number | null = null
   /** Lowest number of requests under way at which one had to wait; `Infinity` before. */
   #refusedAt = Infinity
   #refusedAtMs = -Infinity
@@ -81,7 +83,6 @@ export class ModelStats {
 
   constructor(options: SlotOptions) {
     this.#options = options
-    this.#slots = options.slotsConfigured ?? Math.min(options.slotsAssumed, options.slotsMax)
   }
 
   /** Whether the slots were said by the configuration or an operator: nothing is learned then. */
@@ -96,7 +97,8 @@ export class ModelStats {
 
   /** Generations at once. */
   get slots(): number {
-    return this.#slots
+    const { slotsConfigured, slotsAssumed, slotsMax } = this.#options
+    return slotsConfigured ?? Math.min(this.#estimate ?? slotsAssumed, slotsMax)
   }
 
   /** Milliseconds that a load takes here: learned, or an assumption. */
@@ -134,7 +136,7 @@ export class ModelStats {
     }
     if (waitMs > waitMsNoise && waitMs > waitShareNoise * totalMs) return
     if (inFlightAtDispatch >= this.#waitedAt) this.#forgetWaits()
-    if (inFlightAtDispatch >= this.#slots) this.#grow(nowMs)
+    if (inFlightAtDispatch >= this.slots) this.#grow(nowMs)
   }
 
   #noteWait(inFlight: number, nowMs: number): void {
@@ -159,7 +161,7 @@ export class ModelStats {
     this.#refusedAtMs = nowMs
     this.#refusedAt = Math.min(this.#refusedAt, inFlight)
     if (inFlight <= this.#proven) this.#contradict()
-    this.#slots = Math.max(this.#proven, 1, Math.min(this.#slots, this.#refusedAt - 1))
+    this.#estimate = Math.max(this.#proven, 1, Math.min(this.slots, this.#refusedAt - 1))
   }
 
   #contradict(): void {
@@ -172,8 +174,9 @@ export class ModelStats {
   /** All slots were taken and nobody waited: there may be more. */
   #grow(nowMs: number): void {
     if (nowMs - this.#refusedAtMs > relearnMs) this.#refusedAt = Infinity
-    const next = this.#refusedAt === Infinity ? this.#slots * 2 : this.#slots + 1
-    this.#slots = Math.max(this.#slots, Math.min(next, this.#refusedAt - 1, this.#options.slotsMax))
+    const { slots } = this
+    const next = this.#refusedAt === Infinity ? slots * 2 : slots + 1
+    this.#estimate = Math.max(slots, Math.min(next, this.#refusedAt - 1, this.#options.slotsMax))
   }
 
   /** `count` answers stream from the node at this moment: it has at least that many slots. */
@@ -183,7 +186,7 @@ export class ModelStats {
     if (count === this.#proven) return
     this.#proven = count
     if (count >= this.#refusedAt) this.#refusedAt = Infinity
-    if (count >= this.#slots) this.#grow(nowMs)
+    if (count >= this.slots) this.#grow(nowMs)
   }
 
   /** A load of the gateway's own took `durationMs`. */

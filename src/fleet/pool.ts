@@ -134,11 +134,14 @@ export class PoolTable<W extends Waiting> {
     const known = use.runners.get(key)
     if (known !== undefined) return known
     const { options, slotsShare = (slots: number) => slots } = this.#deps
-    const { admission } = options()
     const stats = new ModelStats({
       slotsConfigured: node.options.slots === undefined ? null : slotsShare(node.options.slots),
-      slotsAssumed: admission.slotsAssumed,
-      slotsMax: admission.slotsMax,
+      get slotsAssumed() {
+        return options().admission.slotsAssumed
+      },
+      get slotsMax() {
+        return options().admission.slotsMax
+      },
     })
     const runner = new Runner(node, model, use, stats, bounded)
     if (bounded) runner.lease = this.#deps.leases?.of(runner, node.options.url, key) ?? null
@@ -159,6 +162,11 @@ export class PoolTable<W extends Waiting> {
   beside(pool: Pool<W>): readonly FleetNode[] {
     const inside = new Set(pool.runners.map(({ fleetNode }) => fleetNode))
     return this.#deps.nodes().filter((node) => !inside.has(node) && (pool.group === null || node.options.group === pool.group))
+  }
+
+  /** The options changed: what peers were believed to run before is asked anew by the next request. */
+  forgetPeerSlots(): void {
+    for (const { runners } of this.#uses.values()) for (const runner of runners.values()) runner.peerSlots = 0
   }
 
   /** Forgets a removed node. */

@@ -1,9 +1,11 @@
 /** Reload: apply or keep, one at a time. */
+import { readFile } from 'node:fs/promises'
+
 import { expect, test } from 'vitest'
 
 import type { LoadResult } from '../../src/config/load.ts'
 import { createReloader, reloadLines, type ReloadResult } from '../../src/config/reload.ts'
-import type { Config } from '../../src/config/schema.ts'
+import { type Config, restartKeys } from '../../src/config/schema.ts'
 import { type Given, loadOk } from './loading.ts'
 
 interface Harness {
@@ -96,4 +98,10 @@ test('calls during a reload cause exactly one more', async () => {
   })
   await Promise.all([reload(), reload(), reload(), reload()])
   expect(loads).toBe(2)
+})
+
+test('docs/configuration.md names every key that waits for a restart, or the section that holds it', async () => {
+  const manual = await readFile('docs/configuration.md', 'utf8')
+  const named = restartKeys.map((key) => [key, key.slice(0, key.lastIndexOf('.'))].some((name) => manual.includes(`\`${name}\``)))
+  expect(restartKeys.filter((_, index) => named[index] !== true)).toEqual([])
 })

@@ -78,6 +78,19 @@ describe('slots', () => {
     expect(stats.slotsLearned).toBe(true)
   })
 
+  test('what the configuration says of them holds as soon as it changes', () => {
+    const options = { slotsConfigured: null, slotsAssumed: 4, slotsMax: 4_096 }
+    const stats = new ModelStats(options)
+    options.slotsAssumed = 2
+    expect(stats.slots).toBe(2)
+    stats.observe(usage(), { nowMs: 0, inFlightAtDispatch: 2, durationMs: 1_102 })
+    expect(stats.slots).toBe(4)
+    options.slotsMax = 1
+    expect(stats.slots).toBe(1)
+    options.slotsMax = 4_096
+    expect(stats.slots).toBe(4)
+  })
+
   test('a single hiccup of a node teaches nothing', () => {
     const stats = new ModelStats(assumed)
     for (let round = 0; round < 10; round += 1) {
