@@ -18,6 +18,14 @@ export interface EnvelopeField extends ByteRange {
 /** Runner options that reload a model when they differ (ollama-contract-verified.md §b), as found under `options` (and `shift`). */
 export type RunnerOptions = Readonly<Record<string, number | boolean>>
 
+/** How large a prompt is as it was sent; bytes of images are in none of them. */
+export interface PromptSize {
+  readonly asciiBytes: number
+  /** Of characters beyond ASCII, give or take a third. */
+  readonly otherBytes: number
+  readonly images: number
+}
+
 export interface Envelope {
   /** Top-level fields by their decoded key in lower case, as Ollama compares them. Empty for a body that is no JSON object. */
   readonly fields: ReadonlyMap<string, EnvelopeField>
@@ -31,8 +39,10 @@ export interface Envelope {
   readonly empty: boolean
   /** Seconds of `keep_alive`, `Infinity` for negative, null when absent or unreadable. */
   readonly keepAliveSeconds: number | null
-  /** Rough prompt size in tokens (bytes of prompt-like fields / 4), for cost estimates only. */
+  /** Rough prompt size in tokens (bytes of text in prompt-like fields / 4, and a number for each image), for cost estimates only. */
   readonly promptTokens: number
+  /** What a prompt's tokens depend on. */
+  readonly promptSize: PromptSize
   /** Upper bound of output tokens when the client set one (`num_predict`, `max_tokens`, `max_output_tokens`), else null. */
   readonly outputTokensMax: number | null
   /** Stable hash of what a follow-up turn of this conversation shares with it (model, system, first user message), or null. */

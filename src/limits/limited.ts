@@ -10,7 +10,8 @@ import { addLimitHeaders } from './headers.ts'
 import type { Decision, Limiter, Reservation } from './limiter.ts'
 import type { LimitsOptions } from './options.ts'
 import type { Plan, PlanBook, Scope } from './plan.ts'
-import { tokensToReserve, tokensUsed } from './token-cost.ts'
+import { PromptLearning } from './prompt-learning.ts'
+import { tokenCost, tokensToReserve, tokensUsed } from './token-cost.ts'
 import type { Denied, OverBudget, OverLimit, Standings } from './verdict.ts'
 
 export interface LimitedDeps {
@@ -43,6 +44,7 @@ export function limited(deps: LimitedDeps): RelayLayer {
 
 class Gate {
   readonly #deps: LimitedDeps
+  readonly #prompts = new PromptLearning()
 
   constructor(deps: LimitedDeps) {
     this.#deps = deps
@@ -54,21 +56,22 @@ class Gate {
   }
 
   async pass(next: Relay, request: InferenceRequest, { call, plan }: { call: Call; plan: Plan }): Promise<Answer> {
-    const tokens = plan.countsTokens ? tokensToReserve(request, this.#deps.options().outputTokensAssumed) : 0
-    const admission: Admission = { request, call, next, plan, tokens: this.#fitting(request, plan, tokens) }
+    const admission: Admission = { request, call, next, plan, tokens: plan.countsTokens ? this.#tokensOf(request, plan) : 0 }
     const decided = this.#deps.limiter.admit(plan, call.id, admission.tokens)
     return this.#run(admission, decided instanceof Promise ? await decided : decided)
   }
 
-  /** A maximum that the client did not set must not be what denies it for ever. */
-  #fitting({ envelope }: InferenceRequest, { meters }: Plan, tokens: number): number {
-    if (envelope.outputTokensMax !== null) return tokens
-    let least = tokens
-    for (const { tokensPerMinute } of meters) if (tokensPerMinute !== null) least = Math.min(least, tokensPerMinute)
-    return Math.max(least, Math.min(tokens, envelope.promptTokens))
+  #tokensOf(request: InferenceRequest, { meters }: Plan): number {
+    const { model, envelope } = request
+    const cost = tokenCost(request, this.#deps.options().outputTokensAssumed, () =>
+      this.#prompts.tokensMax(model ?? '', envelope.promptSize),
+    )
+    let limit = Infinity
+    for (const { tokensPerMinute } of meters) limit = Math.min(limit, tokensPerMinute ?? Infinity)
+    return tokensToReserve(cost, limit)
   }
 
-  async #run({ request, call, next, tokens }: Admission, { verdict, reservation }: Decision): Promise<Answer> {
+  async #run({ request, call, next, plan, tokens }: Admission, { verdict, reservation }: Decision): Promise<Answer> {
     if (!verdict.admitted) throw this.#denial(verdict, call, tokens)
     let answer: Answer
     try {
@@ -77,8 +80,20 @@ class Gate {
       reservation?.settle(0)
       throw error
     }
-    settleAtEnd(answer, reservation, (outcome) => tokensUsed(request, tokens, outcome))
+    settleAtEnd(answer, reservation, (outcome) => {
+      if (plan.countsTokens) this.#learn(request, outcome)
+      return tokensUsed(request, tokens, outcome)
+    })
     return withHeaders(answer, verdict.standings)
+  }
+
+  #learn({ model, envelope, route }: InferenceRequest, { usage, cached, kind }: Outcome): void {
+    const tokens = usage?.promptTokens ?? null
+    if (kind !== 'ok' || cached === true || tokens === null || envelope.empty) return
+    const size = envelope.promptSize
+    // Of a batch some texts may come from the cache: what was computed says how much it is at least.
+    if (route.operation === 'embed' && tokens <= this.#prompts.tokensMax(model ?? '', size)) return
+    this.#prompts.observe(model ?? '', size, tokens)
   }
 
   #denial(denied: Denied, call: Call, tokens: number): CorralError {

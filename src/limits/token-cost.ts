@@ -4,12 +4,32 @@ import type { InferenceRequest, Outcome } from '../core/relay.ts'
 /** Operations whose answers are generated token by token. */
 const generating: ReadonlySet<string> = new Set(['chat', 'generate'])
 
-/** Tokens to reserve: the prompt's estimate and, where something is generated, the client's maximum or else `outputTokensAssumed`. */
-export function tokensToReserve({ route, envelope }: InferenceRequest, outputTokensAssumed: number): number {
-  if (envelope.empty) return 0
-  if (route.operation === 'embed') return envelope.promptTokens
-  if (!generating.has(route.operation)) return 0
-  return envelope.promptTokens + (envelope.outputTokensMax ?? outputTokensAssumed)
+/** Tokens to reserve. */
+export interface TokenCost {
+  /** What it may take: the most that its prompt is known to have, and the client's maximum or else `outputTokensAssumed`. */
+  readonly atMost: number
+  /** What it takes by the client's own word: the likely size of its prompt, and a maximum that the client set. */
+  readonly likely: number
+}
+
+const nothing: TokenCost = { atMost: 0, likely: 0 }
+
+/** What a request may cost; `promptTokensMax` of a prompt that a model reads. */
+export function tokenCost({ route, envelope }: InferenceRequest, outputTokensAssumed: number, promptTokensMax: () => number): TokenCost {
+  const { promptTokens, outputTokensMax } = envelope
+  if (envelope.empty) return nothing
+  if (route.operation === 'embed') return { atMost: Math.max(promptTokens, promptTokensMax()), likely: promptTokens }
+  if (!generating.has(route.operation)) return nothing
+  const atMost = Math.max(promptTokens, promptTokensMax()) + (outputTokensMax ?? outputTokensAssumed)
+  return { atMost, likely: promptTokens + (outputTokensMax ?? 0) }
+}
+
+/**
+ * What is reserved under limits per minute, of which `limit` is the lowest: what it may cost. A guess never denies it for ever: where that
+ * alone is over the limit, the whole limit is reserved.
+ */
+export function tokensToReserve({ atMost, likely }: TokenCost, limit: number): number {
+  return Math.max(likely, Math.min(atMost, limit))
 }
 
 /**

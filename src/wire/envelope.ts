@@ -5,14 +5,17 @@
  */
 import { hash } from 'node:crypto'
 
-import type { Envelope, EnvelopeField, RunnerOptions } from '../core/envelope.ts'
+import type { ByteRange, Envelope, EnvelopeField, PromptSize, RunnerOptions } from '../core/envelope.ts'
 import { CorralError } from '../core/errors.ts'
 import { decodeString, scanArray, scanObject, type ScanLimits, skipSpace } from './json-scan.ts'
+import { findImages, promptSizeOf, textBytesOf } from './prompt-size.ts'
 
 /** Options that reload a model when they differ (ollama-contract-verified.md §b). */
 const runnerOptionNames = new Set(['num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread', 'draft_num_predict'])
 
 const bytesPerToken = 4
+/** What Ollama itself counts an image as (server/prompt.go, `imageNumTokens`); vision models take 256 to some 3,000. */
+const tokensPerImage = 768
 const plainKeyBytesMax = 128
 /** For a second look at what passed the limits already. */
 const unlimited: ScanLimits = { depthMax: Infinity, keysMax: Infinity }
@@ -32,6 +35,7 @@ export const emptyEnvelope: Envelope = {
   empty: false,
   keepAliveSeconds: null,
   promptTokens: 0,
+  promptSize: { asciiBytes: 0, otherBytes: 0, images: 0 },
   outputTokensMax: null,
   conversationKey: null,
   wellFormed: true,
@@ -52,8 +56,9 @@ class KnownFields {
   input: EnvelopeField | undefined
   system: EnvelopeField | undefined
   outputTokens: EnvelopeField | undefined
-  /** Bytes of the fields that are mostly prompt. */
-  promptBytes = 0
+  images: EnvelopeField | undefined
+  /** The fields that are mostly prompt. */
+  readonly promptFields: EnvelopeField[] = []
 
   note(key: string, field: EnvelopeField): void {
     switch (key) {
@@ -79,6 +84,9 @@ class KnownFields {
       case 'max_output_tokens':
         this.outputTokens = field
         return
+      case 'images':
+        this.images = field
+        return
       case 'prompt':
         this.prompt = field
         break
@@ -98,7 +106,7 @@ class KnownFields {
       default:
         return
     }
-    this.promptBytes += field.end - field.start
+    this.promptFields.push(field)
   }
 }
 
@@ -130,6 +138,7 @@ class ScannedEnvelope implements Envelope {
   readonly wellFormed = true
   readonly #body: Buffer
   readonly #known: KnownFields
+  readonly #images: readonly ByteRange[]
 
   constructor(body: Buffer, known: KnownFields, { fields, runner, outputTokensMax }: OptionFacts & Pick<Envelope, 'fields'>) {
     this.fields = fields
@@ -138,10 +147,16 @@ class ScannedEnvelope implements Envelope {
     this.runnerOptions = runner
     this.empty = isEmptyValue(body, known.prompt) && isEmptyValue(body, known.messages) && isEmptyValue(body, known.input)
     this.keepAliveSeconds = readKeepAlive(body, known.keepAlive)
-    this.promptTokens = Math.ceil(known.promptBytes / bytesPerToken)
+    this.#images = findImages(body, known.promptFields, known.images)
+    this.promptTokens = Math.ceil(textBytesOf(known.promptFields, this.#images) / bytesPerToken) + this.#images.length * tokensPerImage
     this.outputTokensMax = outputTokensMax
     this.#body = body
     this.#known = known
+  }
+
+  /** Found when it is asked for: only a limit of tokens does. */
+  get promptSize(): PromptSize {
+    return promptSizeOf(this.#body, this.#known.promptFields, this.#images)
   }
 
   /** Found when it is asked for: only a policy that knows prompt caches does. */

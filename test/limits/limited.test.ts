@@ -141,7 +141,9 @@ test('tokens never overshoot when each request has its maximum, however many run
   await Promise.resolve()
   const again = await Promise.allSettled(Array.from({ length: 50 }, () => ask(who, { stream: true, options: { num_predict: 150 } })))
   const charged = running * 10
-  expect(again.filter(({ status }) => status === 'fulfilled')).toHaveLength(Math.floor((1_000 - charged) / (estimate + 150)))
+  const admitted = again.filter(({ status }) => status === 'fulfilled').length
+  expect(admitted).toBeGreaterThan(3)
+  expect(charged + admitted * (estimate + 150)).toBeLessThanOrEqual(1_000)
 })
 
 function streamThatEnds(ends: ((outcome: Outcome) => void)[]): StreamAnswer {

@@ -88,9 +88,21 @@ describe('emptiness', () => {
 })
 
 describe('prompt size', () => {
-  it('grows with the prompt and not with images or options', () => {
+  it('grows with the prompt and the number of images, and not with their bytes or options', () => {
     expect(scan({ prompt: 'x'.repeat(398) }).promptTokens).toBe(100)
-    expect(scan({ images: ['x'.repeat(400)], options: { a: 'x'.repeat(400) } }).promptTokens).toBe(0)
+    expect(scan({ options: { a: 'x'.repeat(400) } }).promptTokens).toBe(0)
+    for (const bytes of [400, 4_000]) expect(scan({ images: ['x'.repeat(bytes), ''] }).promptTokens).toBe(2 * 768)
+  })
+
+  it('tells characters beyond ASCII apart', () => {
+    const text = '牛'.repeat(100)
+    expect(scan({ prompt: `${text}abc` }).promptSize).toEqual({ asciiBytes: 5, otherBytes: 300, images: 0 })
+    expect(scan({ prompt: 'abc', options: { stop: text } }).promptSize).toEqual({ asciiBytes: 5, otherBytes: 0, images: 0 })
+    const content = [
+      { type: 'image_url', image_url: 'x'.repeat(999) },
+      { type: 'text', text },
+    ]
+    expect(scan({ messages: [{ role: 'user', content }] }).promptSize).toMatchObject({ otherBytes: 300, images: 1 })
   })
 })
 
