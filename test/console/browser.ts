@@ -1,7 +1,7 @@
 /** Chromium with the built console: pages that note every error, and axe. */
 import axe from 'axe-core'
 import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, type Page, type Route } from 'playwright-core'
 import { expect } from 'vitest'
 
 import { buildConsole } from '../../scripts/console-build.ts'
@@ -51,6 +51,10 @@ export async function signIn(page: Page, url: string, key: string): Promise<void
   await enterKey(page, key)
   await page.getByRole('heading', { name: 'Overview' }).waitFor()
 }
+
+/** Has a route of the gateway answer with the error `code`. */
+export const refuse = (status: number, code: string) => (route: Route) =>
+  route.fulfill({ status, json: { code, detail: `this is ${code}` } })
 
 /** Closes the profile; nothing may have gone wrong in it. */
 export async function leave({ page, errors }: Visit): Promise<void> {

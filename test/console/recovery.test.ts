@@ -1,10 +1,9 @@
 // What stays on the screen, and what is said, when a script, a read, the push or the clipboard fails, in a real browser.
-import type { Browser, Page, Route } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import type { HistoryDetail } from '../../src/core/request-history.ts'
 import { type Gateway, startGateway } from '../support/gateway.ts'
-import { findFaults, findFaultsInEveryLook, leave, startBrowser, visit, wide } from './browser.ts'
+import { findFaultsInEveryLook, leave, refuse, startBrowser, visit, wide } from './browser.ts'
 
 let browser: Browser
 let gateway: Gateway
@@ -19,40 +18,6 @@ afterAll(async () => {
 
 const at = (path: string): string => `${gateway.url}/console/${path}`
 const openPage = (page: Page, name: string): Promise<void> => page.getByRole('navigation').getByRole('link', { name }).click()
-const refuse = (status: number, code: string) => (route: Route) => route.fulfill({ status, json: { code, detail: `this is ${code}` } })
-
-const entry: HistoryDetail = {
-  id: 'r-1',
-  at: '2026-11-01T00:00:00.000Z',
-  tenant: 'local',
-  subject: null,
-  model: 'small',
-  node: 'n1',
-  route: '/api/chat',
-  status: 200,
-  outcome: 'ok',
-  error: null,
-  cache: null,
-  stream: true,
-  attempts: 1,
-  durationMs: 90,
-  ttftMs: 30,
-  promptTokens: 5,
-  cachedPromptTokens: 0,
-  outputTokens: 7,
-  gpuSeconds: 0.1,
-  reason: 'only',
-  queueMs: 1,
-  retryMs: 0,
-  loadMs: null,
-  promptMs: 9,
-  outputMs: 60,
-  estimated: false,
-  prompt: null,
-  promptCut: false,
-  answer: null,
-  answerCut: false,
-}
 
 test('a page whose script does not come says so, the way to the others stays, and it is tried again', async () => {
   const { page, errors } = await visit(browser, wide)
@@ -113,40 +78,6 @@ test('a conversation outlives a list of models that cannot be read again', async
   await page.evaluate(`document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))`)
   await page.getByRole('alert').getByText('this is forbidden').waitFor()
   expect(await page.getByText('Is anybody there?').count()).toBe(1)
-  await leave(visited)
-})
-
-test('a further page of the history that fails is asked for once, and the rows before it stay', async () => {
-  const visited = await visit(browser, wide)
-  const { page } = visited
-  const asked: (string | null)[] = []
-  await page.route('**/admin/requests/history?*', (route) => {
-    const before = new URL(route.request().url()).searchParams.get('before')
-    asked.push(before)
-    if (before !== null) return refuse(400, 'invalid_request')(route)
-    return route.fulfill({ json: { requests: Array.from({ length: 5 }, (_, index) => ({ ...entry, id: `r-${index}` })), next: 'more' } })
-  })
-  await page.goto(at('history'))
-  await page.getByRole('alert').getByText('this is invalid_request').waitFor()
-  expect(await findFaultsInEveryLook(page)).toEqual([])
-  expect(await page.getByRole('link', { name: /^Details of request/ }).count()).toBe(5)
-  expect(asked).toEqual([null, 'more'])
-  await leave(visited)
-})
-
-test('decisions that were not kept are told from those that cannot be read', async () => {
-  const visited = await visit(browser, wide)
-  const { page } = visited
-  await page.route('**/admin/requests/history/r-1', (route) => route.fulfill({ json: entry }))
-  await page.route('**/admin/requests/r-1/explain', refuse(503, 'store_unavailable'))
-  await page.goto(at('history/r-1'))
-  await page.getByRole('button', { name: 'Show the decisions' }).click()
-  await page.getByRole('alert').getByText('this is store_unavailable').waitFor()
-  expect(await page.getByText('Not kept').count()).toBe(0)
-  expect(await findFaults(page)).toEqual([])
-  await page.unroute('**/admin/requests/r-1/explain')
-  await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByText('Not kept').waitFor()
   await leave(visited)
 })
 
