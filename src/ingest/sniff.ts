@@ -79,7 +79,7 @@ function oleError(bytes: Uint8Array): CorralError {
 }
 
 function encryptedOffice(): CorralError {
-  return new CorralError('document_encrypted', 'it is an Office file with a password: save it without one')
+  return new CorralError('document_encrypted', 'it is an Office file with a password')
 }
 
 function isTextType(mime: string): boolean {
@@ -87,8 +87,7 @@ function isTextType(mime: string): boolean {
 }
 
 function unsupported(mime: string): CorralError {
-  if (mime.startsWith('image/'))
-    return new CorralError('document_needs_ocr', `it is a picture (${mime}): run it through OCR and upload the text`)
+  if (mime.startsWith('image/')) return new CorralError('document_needs_ocr', `it is a picture (${mime})`)
   if (mime === 'application/rtf') return new CorralError('document_unsupported', 'it is an RTF file: save it as .docx')
   return new CorralError('document_unsupported', `files of type ${mime} cannot be read: upload the text of it`)
 }

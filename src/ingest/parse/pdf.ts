@@ -52,7 +52,7 @@ export async function parsePdf(bytes: Uint8Array, limits: ParseLimits): Promise<
 function nothingRead(unread: readonly string[]): CorralError {
   const damaged = unread.find((warning) => warning.includes('damaged'))
   if (damaged !== undefined) return new CorralError('document_broken', `${damaged}, and no other page has text`)
-  return new CorralError('document_needs_ocr', 'no page has a text layer: run it through OCR and upload the result')
+  return new CorralError('document_needs_ocr', 'no page has a text layer')
 }
 
 async function openPdf(bytes: Uint8Array): Promise<PdfDocument> {
@@ -67,7 +67,7 @@ async function openPdf(bytes: Uint8Array): Promise<PdfDocument> {
     })
   } catch (error) {
     if (error instanceof Error && error.name === 'PasswordException')
-      throw new CorralError('document_encrypted', 'it opens only with a password: save a copy of it without one')
+      throw new CorralError('document_encrypted', 'it opens only with a password')
     throw new CorralError('document_broken', 'the PDF cannot be opened: it is cut off or damaged; save it anew', { cause: error })
   }
 }

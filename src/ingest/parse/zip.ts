@@ -82,8 +82,7 @@ export class ZipArchive {
 
 function addEntry(entries: Map<string, Entry>, entry: Entry, limits: ParseLimits): void {
   if (entries.size >= limits.zipEntries) throw tooManyEntries(entries.size + 1, limits)
-  if ((entry.generalPurposeBitFlag & encryptedFlag) !== 0)
-    throw new CorralError('document_encrypted', 'it is an encrypted zip: save it without a password')
+  if ((entry.generalPurposeBitFlag & encryptedFlag) !== 0) throw new CorralError('document_encrypted', 'it is an encrypted zip')
   if (((entry.externalFileAttributes >>> 16) & fileTypeMask) === linkType)
     throw new CorralError('document_broken', 'a part of it is a link to another file: open it in its own program and save it anew')
   if (entries.has(entry.fileName))
