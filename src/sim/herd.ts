@@ -16,28 +16,32 @@ export interface SimHerd {
   close(): Promise<void>
 }
 
-/** Starts all nodes of a herd. */
+/** Starts all nodes of a herd, or none: throws what a node throws that cannot start, after those before it are closed. */
 export async function createHerd(options: HerdOptions): Promise<SimHerd> {
   const { nodes: wanted, basePort, baseControlPort, ...common } = options
   const each: readonly SimNodeOptions[] = typeof wanted === 'number' ? Array.from({ length: wanted }, () => ({})) : wanted
   const nodes: SimNode[] = []
-  for (const [index, own] of each.entries()) {
-    nodes.push(
-      await createSimNode({
-        ...common,
-        name: `node-${index + 1}`,
-        seed: (common.seed ?? 1) + index,
-        ...(basePort === undefined ? {} : { port: basePort === 0 ? 0 : basePort + index }),
-        ...(baseControlPort === undefined ? {} : { controlPort: baseControlPort + index }),
-        ...own,
-      }),
-    )
+  const close = async (): Promise<void> => void (await Promise.all(nodes.map((node) => node.close())))
+  try {
+    for (const [index, own] of each.entries()) {
+      nodes.push(
+        await createSimNode({
+          ...common,
+          name: `node-${index + 1}`,
+          seed: (common.seed ?? 1) + index,
+          ...(basePort === undefined ? {} : { port: basePort === 0 ? 0 : basePort + index }),
+          ...(baseControlPort === undefined ? {} : { controlPort: baseControlPort + index }),
+          ...own,
+        }),
+      )
+    }
+  } catch (error) {
+    await close()
+    throw error
   }
   return {
     nodes,
     urls: nodes.map((node) => node.url),
-    close: async () => {
-      await Promise.all(nodes.map((node) => node.close()))
-    },
+    close,
   }
 }

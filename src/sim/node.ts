@@ -248,7 +248,14 @@ export async function createSimNode(options: SimNodeOptions = {}): Promise<SimNo
     perModel: Object.fromEntries(context.perModel),
   })
   let controlServer: ControlServer | null = null
-  if (options.controlPort !== undefined) controlServer = await startControlServer(control, { port: options.controlPort, host, stats })
+  if (options.controlPort !== undefined) {
+    try {
+      controlServer = await startControlServer(control, { port: options.controlPort, host, stats })
+    } catch (error) {
+      await listener.shut()
+      throw error
+    }
+  }
   const kill = async (): Promise<void> => {
     service.breakAll()
     await listener.shut()

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 
 it('gives every node a name and a port of its own', async () => {
@@ -15,6 +16,17 @@ it('gives every node a name and a port of its own', async () => {
   expect(versions[1]).toBe('{"version":"0.32.0"}')
   await herd.close()
   await expect(fetch(`${herd.urls[0]}/api/version`)).rejects.toThrow()
+})
+
+it('leaves no node behind when one cannot start', async () => {
+  const herd = await createHerd({ nodes: 1, speed: 50 })
+  const taken = herd.nodes[0]?.port ?? 0
+  const free = await freePort()
+  await expect(createHerd({ nodes: [{ port: free }, { port: taken }], speed: 50 })).rejects.toThrow('EADDRINUSE')
+  await expect(fetch(`http://127.0.0.1:${free}/`)).rejects.toThrow()
+  await expect(createHerd({ nodes: [{ port: free, controlPort: taken }], speed: 50 })).rejects.toThrow('EADDRINUSE')
+  await expect(fetch(`http://127.0.0.1:${free}/`)).rejects.toThrow()
+  await herd.close()
 })
 
 it('runs as a program that prints its URLs and ends on SIGTERM', async () => {
