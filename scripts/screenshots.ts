@@ -69,7 +69,7 @@ try {
   await warmUp(herd.urls, { chatModel, embedModel })
   await storeOf(gateway.url)
   await makeKeys(gateway.url)
-  const ingested = await runCorral(gateway.url, ['ingest', join(root, 'docs'), '--collection', 'docs'])
+  const ingested = await runCorral(gateway.url, ['ingest', join(root, 'docs'), '--collection', 'docs', '--exclude', 'images/**'])
   if (!ingested.ok) throw new Error(`no documents were taken in: ${ingested.stderr}`)
   await Promise.all(topics.map((topic) => chat(gateway.url, chatModel, `A word on ${topic}`)))
   const traffic = Array.from({ length: askers }, (_, asker) => ask(gateway, asker))
