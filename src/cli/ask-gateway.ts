@@ -1,5 +1,6 @@
 /** What `corral doctor` asks a running gateway for, with the key of the environment. */
 import { apiKey } from '../config/environment.ts'
+import { wordsOf } from './gateway.ts'
 
 /** The answer; null where there is no such route. Throws on any other answer, and when none came in `timeoutMs`. */
 export async function askGateway(url: string, timeoutMs: number, body?: string): Promise<unknown> {
@@ -8,7 +9,24 @@ export async function askGateway(url: string, timeoutMs: number, body?: string):
   const sent = body === undefined ? {} : { method: 'POST', body }
   const response = await fetch(url, { ...sent, headers, signal: AbortSignal.timeout(timeoutMs) })
   if (response.ok) return response.json()
-  await response.body?.cancel()
+  const text = await response.text()
   if (response.status === 404 && body === undefined) return null
-  throw new Error(`${new URL(url).pathname} answered ${response.status}`)
+  const words = wordsOf(text)
+  throw new AskError(`${new URL(url).pathname} answered ${response.status}${words === null ? '' : `: ${words}`}`, response.status)
+}
+
+class AskError extends Error {
+  readonly status: number
+
+  constructor(message: string, status: number) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** What to do where a look failed: nothing about the key when the gateway itself could not answer. */
+export function adviceOf(error: unknown, aboutKey: string): string {
+  return error instanceof AskError && error.status >= 500
+    ? 'the gateway could not answer: what is not well above is why, or its log says more'
+    : aboutKey
 }

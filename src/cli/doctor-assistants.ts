@@ -1,7 +1,7 @@
 /** The part of `corral doctor` that looks at assistants: whether the prompt of one looks as if it changed all the time, which no cache survives. */
 import { z } from 'zod'
 
-import { askGateway } from './ask-gateway.ts'
+import { adviceOf, askGateway } from './ask-gateway.ts'
 import type { Finding } from './finding.ts'
 import { printable } from './output.ts'
 
@@ -23,7 +23,7 @@ export async function promptFindings(url: string): Promise<Finding[]> {
     return findings.length > 0 ? findings : [{ check, status: 'ok', detail: 'of assistants look as if they stayed as they are' }]
   } catch (error) {
     const detail = `assistants cannot be looked at: ${printable(error instanceof Error ? error.message : String(error))}`
-    return [{ check, status: 'warn', detail, hint: "set CORRAL_API_KEY to a key that may read its tenant's assistants" }]
+    return [{ check, status: 'warn', detail, hint: adviceOf(error, "set CORRAL_API_KEY to a key that may read its tenant's assistants") }]
   }
 }
 

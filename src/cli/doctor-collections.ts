@@ -6,7 +6,7 @@
 import { z } from 'zod'
 
 import { type Clock, systemClock } from '../base/clock.ts'
-import { askGateway } from './ask-gateway.ts'
+import { adviceOf, askGateway } from './ask-gateway.ts'
 import type { Finding } from './finding.ts'
 import { printable } from './output.ts'
 
@@ -41,7 +41,9 @@ export async function vectorFindings(url: string, clock: Pick<Clock, 'nowMs'> = 
     return findings
   } catch (error) {
     const detail = `collections cannot be looked at: ${printable(error instanceof Error ? error.message : String(error))}`
-    return [{ check, status: 'warn', detail, hint: "set CORRAL_API_KEY to a key that may search its tenant's collections" }]
+    return [
+      { check, status: 'warn', detail, hint: adviceOf(error, "set CORRAL_API_KEY to a key that may search its tenant's collections") },
+    ]
   }
 }
 

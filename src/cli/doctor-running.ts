@@ -29,7 +29,9 @@ const dependenciesAnswer = z.object({ dependencies: z.array(dependency) })
 type Dependency = z.infer<typeof dependency>
 
 const hints: Readonly<Record<string, string>> = {
-  database: 'start it, or correct DATABASE_URL; until then keys, usage and documents wait, chats go on',
+  postgres: 'start it, or correct DATABASE_URL; until then keys, usage and documents wait, chats go on',
+  embedded:
+    'mend what keeps it from opening, or name another store.dataDir, and start anew; until then keys, usage and documents wait, chats go on',
   redis: 'start it, or correct REDIS_URL; until then each replica limits and caches for itself',
   issuer: 'is its key set reachable from here (identity.issuers[].jwksUrl)? Tokens that are known go on working for a while',
 }
@@ -65,7 +67,15 @@ export async function dependencyFindings(url: string): Promise<Finding[]> {
 
 export function dependencyFinding({ kind, name, up, latencyMs, version, lastError, detail }: Dependency): Finding[] {
   const check = kind === 'issuer' ? `issuer ${printable(name)}` : kind
-  if (up === false) return [{ check, status: 'fail', detail: printable(lastError ?? 'down'), hint: hints[kind] ?? 'its own log says more' }]
+  if (up === false)
+    return [
+      {
+        check,
+        status: 'fail',
+        detail: printable(lastError ?? 'down'),
+        hint: hints[kind === 'database' ? name : kind] ?? 'its own log says more',
+      },
+    ]
   const facts = [version, latencyMs === null ? null : `${latencyMs} ms`, up === null ? 'not asked yet' : null]
   const own: Finding = { check, status: 'ok', detail: printable([name, ...facts.filter((fact) => fact !== null)].join('  ')) }
   return kind === 'database' ? [own, pgvectorFinding(detail['pgvector'])] : [own]

@@ -58,6 +58,8 @@ class EmbeddedDatabase implements Embedded {
   #failedAtMs = -Infinity
   #writes = 0
   #closing: Promise<void> | null = null
+  /** Why it could not be opened: the operator is told, callers are not. */
+  #openFailure: unknown = null
 
   constructor(options: EmbeddedOptions, deps: StoreDeps) {
     this.#options = options
@@ -89,14 +91,15 @@ class EmbeddedDatabase implements Embedded {
       report(`the lock of ${this.dataDir} was taken away: the store is closed`, null)
       void this.close()
     }
-    this.#lock = lockFolder(this.dataDir, { clock, random, onLost })
     try {
+      this.#lock = lockFolder(this.dataDir, { clock, random, onLost })
       this.#made = ensureDatabase(this.dataDir, { clock, timeoutMs: this.#options.embedded.openTimeoutMs * initdbShare })
       await this.#made
       await this.#connected()
     } catch (error) {
-      this.#lock.release()
+      this.#lock?.release()
       this.#lock = null
+      this.#openFailure = error
       throw error
     }
   }
@@ -128,7 +131,7 @@ class EmbeddedDatabase implements Embedded {
     const { queueTimeoutMs } = this.#options.embedded
     const timer = this.#deps.clock.after(queueTimeoutMs, () => reject(unavailable('the embedded database is starting')))
     try {
-      if (this.#lock === null) throw unavailable('the embedded database is not open')
+      if (this.#lock === null) throw unavailable('the embedded database is not open', this.#openFailure)
       // A worker before that would make a database of its own at the place of the one that is being made.
       return await Promise.race([this.#made.then(() => this.#connected()), late])
     } finally {

@@ -1,10 +1,13 @@
 /** `doctor` and a gateway that runs: what it stands on, and whether streams come through what stands before it. */
 import { createServer, get, type Server } from 'node:http'
 
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import { vectorFindings } from '../../src/cli/doctor-collections.ts'
 import { cutFinding, dependencyFinding, streamFinding } from '../../src/cli/doctor-running.ts'
+import { lockFolder } from '../../src/store/folder-lock.ts'
+import { createFolder } from '../config/folder.ts'
 import { corral, serve } from './corral.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { listen, startOllama } from './ollama.ts'
@@ -108,6 +111,25 @@ test.each(['database', 'redis', 'issuer'])('a %s that is down fails, with what t
   const [finding, ...rest] = dependencyFinding({ ...healthy, kind, up: false, lastError: 'connection refused' })
   expect(finding).toMatchObject({ status: 'fail', detail: 'connection refused', hint: expect.stringMatching(/\w{3}/) })
   expect(rest).toEqual([])
+})
+
+test('a store that could not be opened is told with why, and what only waits for it sends nobody after a key', async () => {
+  const dataDir = createFolder()
+  const lock = lockFolder(dataDir, { clock: systemClock, random: Math.random, onLost: () => undefined })
+  onTestFinished(() => lock.release())
+  const node = (await startOllama()).url
+  const { running, url } = await serve(['--node', node, '--set', `store.dataDir=${dataDir}`])
+  await running.until(/nothing is kept/)
+  const { of } = await examine(node, url)
+  expect(of.get('database')).toMatchObject({
+    status: 'fail',
+    detail: expect.stringContaining(`is in use by process ${process.pid}`),
+    hint: expect.stringContaining('store.dataDir'),
+  })
+  expect(of.get('vectors')).toMatchObject({ status: 'warn', hint: expect.stringContaining('the gateway could not answer') })
+  const told = await (await fetch(`${url}/rag/collections`)).text()
+  expect(told).toContain('the embedded database is not open')
+  expect(told).not.toContain(dataDir)
 })
 
 test('prompts that a node cut are named by model and node', () => {

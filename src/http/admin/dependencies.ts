@@ -49,11 +49,17 @@ async function timed(
   } catch (error) {
     // One that ends later has nobody to tell.
     looking.catch(() => undefined)
-    const lastError = error instanceof Error ? error.message : String(error)
-    return { kind, name, up: false, latencyMs: null, version: null, lastError, detail: {} }
+    return { kind, name, up: false, latencyMs: null, version: null, lastError: wordsOf(error), detail: {} }
   } finally {
     timer.cancel()
   }
+}
+
+/** With the cause, which callers of the API are not told. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { message, cause } = error
+  return cause instanceof Error && !message.includes(cause.message) ? `${message}: ${cause.message}` : message
 }
 
 function lookAtDatabase(database: Database, clock: Clock): Promise<Dependency> {
