@@ -56,9 +56,14 @@ export async function submitDocument(database: Database, given: GivenDocument): 
         name: 'submit_document',
         ...wholeDocument,
       })
-    if (error.kind === 'foreign_key') throw new CorralError('conflict', 'the collection was removed', { cause: error })
-    throw error
+    throw asRemoved(error)
   }
+}
+
+/** What a job that has no collection any more is to its caller: removed while the job was made. Any other failure stays what it is. */
+export function asRemoved(error: unknown): unknown {
+  const isRemoved = error instanceof ConstraintError && error.kind === 'foreign_key'
+  return isRemoved ? new CorralError('conflict', 'the collection was removed', { cause: error }) : error
 }
 
 async function submit(transaction: Transaction, given: GivenDocument): Promise<Submitted> {

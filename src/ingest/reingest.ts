@@ -6,7 +6,7 @@
 import { z } from 'zod'
 
 import type { Database, Transaction } from '../store/database.ts'
-import { supersedeSql } from './documents.ts'
+import { asRemoved, supersedeSql } from './documents.ts'
 import type { Job } from './job.ts'
 import type { DocumentPlace } from './job-deps.ts'
 import { wholeDocument } from './job-options.ts'
@@ -39,7 +39,7 @@ const insertSql = `with visible as (
 
 const madeRow = z.object({ jobs: z.number(), first: z.string().nullable() })
 
-/** Makes a job of a document; null when its bytes are not kept. */
+/** Makes a job of a document; null when its bytes are not kept. Throws `conflict` when its collection is removed meanwhile. */
 export function reingestDocument(database: Database, { tenant, collection, document }: DocumentPlace): Promise<Job | null> {
   return inTransaction(database, tenant, async (transaction) => {
     const { first } = await reingest(transaction, [tenant, collection, document])
@@ -47,13 +47,17 @@ export function reingestDocument(database: Database, { tenant, collection, docum
   })
 }
 
-/** Makes a job of each document of a collection whose bytes are kept; gives how many. */
+/** Makes a job of each document of a collection whose bytes are kept; gives how many. Throws `conflict` when it is removed meanwhile. */
 export function reingestCollection(database: Database, { tenant, collection }: Omit<DocumentPlace, 'document'>): Promise<number> {
   return inTransaction(database, tenant, async (transaction) => (await reingest(transaction, [tenant, collection, null])).jobs)
 }
 
-function inTransaction<T>(database: Database, tenant: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
-  return database.tx({ tenant }, work, { name: 'reingest_documents', ...wholeDocument })
+async function inTransaction<T>(database: Database, tenant: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+  try {
+    return await database.tx({ tenant }, work, { name: 'reingest_documents', ...wholeDocument })
+  } catch (error) {
+    throw asRemoved(error)
+  }
 }
 
 async function reingest(transaction: Transaction, place: readonly [string, string, string | null]): Promise<z.infer<typeof madeRow>> {

@@ -114,6 +114,27 @@ describeIngest((block) => {
     expect(await sets()).toEqual([['d2', 4]])
   })
 
+  test('a collection that is removed while it is made again is a conflict', async () => {
+    const { ingest } = await started(block.store)
+    await finished(ingest, await submitted(ingest, 'a.md', sections(2)))
+    const [isDeleted, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const removing = block.store.tx('system', async ({ query }) => {
+      await query('delete from rag_collections where tenant = $1 and id = $2', [tenant, collection])
+      isDeleted.resolve()
+      await mayEnd.promise
+    })
+    await isDeleted.promise
+    const again = ingest.reingestAll({ tenant, collection }).catch((error: unknown) => error)
+    // The embedded store does one after the other: there nothing is left to be made again.
+    const isAlone = block.store.kind === 'embedded'
+    const waiting = `select count(*)::int as waiting from pg_locks l join pg_stat_activity a using (pid) where not l.granted and a.datname = current_database()`
+    const countWaiting = () => block.store.tx('system', async ({ query }) => (await query(waiting)).rows[0]?.['waiting'])
+    if (!isAlone) await expect.poll(countWaiting, { timeout: 5_000 }).toBe(1)
+    mayEnd.resolve()
+    await removing
+    expect(await again).toEqual(isAlone ? 0 : expect.objectContaining({ code: 'conflict', message: 'the collection was removed' }))
+  })
+
   test('a whole collection made again has all vectors of the new build, the old set is gone, and what was given of a document stays', async () => {
     const played = await started(block.store)
     const { ingest } = played
