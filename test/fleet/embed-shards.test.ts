@@ -162,6 +162,14 @@ describe('a late shard', () => {
     expect(part(7).call.signal.aborted).toBe(true)
   })
 
+  test('counts its tokens once where both copies answer', async () => {
+    const { part, answer } = await late()
+    const both = [part(8).answer(), part(7).answer()]
+    await Promise.all(both)
+    const joined = await answer
+    expect(joined.kind === 'whole' && joined.outcome.usage?.promptTokens).toBe(40)
+  })
+
   test('is not lost when the second node fails while the first still works', async () => {
     const { part, answer } = await late()
     await part(8).answer(unwell)

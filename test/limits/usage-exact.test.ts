@@ -1,6 +1,8 @@
-// What `/admin/usage` sums up is, to the token, what the nodes' own answers report: on every dialect, streamed and whole, shared and cached.
+// What `/admin/usage` sums up is, to the token, what the nodes report in the answers that were used: on every dialect, streamed and whole, shared and
+// cached. What the gateway sends to a second node on its own account is counted once, whichever of the two answers comes first.
 import { once } from 'node:events'
 import { createServer, request as httpRequest } from 'node:http'
+import { PassThrough } from 'node:stream'
 
 import { expect, onTestFinished, test } from 'vitest'
 
@@ -15,22 +17,42 @@ const embedModel = 'nomic-embed-text'
 const prompt = (text: string) => [{ role: 'user', content: text }]
 const told = { stream_options: { include_usage: true } }
 
-/** Reads what passes between the gateway and its nodes, and keeps each answer with its path. */
+interface Heard {
+  readonly path: string
+  /** What was asked. */
+  readonly asked: string
+  text: string
+}
+
+/** Reads what passes between the gateway and its nodes, and keeps each answer with what it answers. */
 class Listener {
-  readonly answers: { readonly path: string; text: string }[] = []
+  readonly answers: Heard[] = []
+  /** The next embedding of such a text is answered by its node at once; the gateway gets the answer when `until` resolves. */
+  holdsNext: { readonly text: string; readonly until: Promise<void> } | null = null
 
   /** Where the gateway finds the node of `url`. */
   readonly before = async (url: string): Promise<string> => {
     const server = createServer((incoming, outgoing) => {
-      const asked = httpRequest(url + (incoming.url ?? ''), { method: incoming.method, headers: incoming.headers }, (answer) => {
-        const kept = { path: incoming.url ?? '', text: '' }
+      const path = incoming.url ?? ''
+      const sent: Buffer[] = []
+      incoming.on('data', (data: Buffer) => sent.push(data))
+      const asked = httpRequest(url + path, { method: incoming.method, headers: incoming.headers }, (answer) => {
+        const kept = { path, asked: Buffer.concat(sent).toString(), text: '' }
         this.answers.push(kept)
-        outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
         answer.on('data', (data: Buffer) => (kept.text += data.toString('latin1')))
-        answer.pipe(outgoing)
         answer.on('error', () => outgoing.destroy())
+        // Room for a whole answer, so that a held one is heard to its end.
+        const passed = answer.pipe(new PassThrough({ highWaterMark: 10_000_000 }))
+        const pass = (): void => {
+          outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+          passed.pipe(outgoing)
+        }
+        const held = this.#takeHold(kept)
+        if (held === null) pass()
+        else void held.then(pass)
       })
-      outgoing.on('close', () => asked.destroy())
+      // Embeddings are computed to their end.
+      outgoing.on('close', () => void (path === '/api/embed' || asked.destroy()))
       asked.on('error', () => outgoing.destroy())
       incoming.pipe(asked)
     })
@@ -45,8 +67,16 @@ class Listener {
     return `http://127.0.0.1:${address.port}`
   }
 
+  #takeHold({ asked }: Heard): Promise<void> | null {
+    const held = this.holdsNext
+    if (held === null || !asked.includes(held.text)) return null
+    this.holdsNext = null
+    return held.until
+  }
+
+  /** What was reported, once for each request: a late part of a batch is asked of two nodes, and both may answer. */
   get reported(): Counted {
-    return sum(this.answers.map(({ text }) => countsIn(text)))
+    return sum([...new Map(this.answers.map(({ path, asked, text }) => [path + asked, countsIn(text)])).values()])
   }
 }
 
@@ -143,6 +173,20 @@ test('one generation that many share is counted once', async () => {
   expect(used.cachedRequests).toBe(11)
 })
 
+test('a part of a batch that two nodes answer, for the first one was late, is counted once', async () => {
+  const { gateway, listener, key } = await listened()
+  const { promise, resolve: release } = Promise.withResolvers<void>()
+  listener.holdsNext = { text: 'line ', until: promise }
+  const batch = { model: embedModel, input: Array.from({ length: 60 }, (_, index) => `line ${index} of many`) }
+  expect((await gateway.ask('/api/embed', key, batch)).status).toBe(200)
+  release()
+  // One part was asked of both nodes, and both told what they had counted.
+  await expect.poll(() => sum(listener.answers.map(({ text }) => countsIn(text))).prompt).toBeGreaterThan(listener.reported.prompt)
+  const used = await usageOf(gateway, key)
+  expect({ prompt: used.prompt, output: used.output }).toEqual(listener.reported)
+  expect(used.requests).toBe(1)
+})
+
 test('a stream that its client cuts counts the frames that the node sent, and says that this is an estimate', async () => {
   const { gateway, listener, key, sims } = await listened({})
   for (const [path, body] of asked.slice(0, 4)) await gateway.ask(path, key, body)
@@ -154,7 +198,7 @@ test('a stream that its client cuts counts the frames that the node sent, and sa
   await going.head
   const framesSent = (): number =>
     listener.answers
-      .at(-1)
+      .findLast(({ path }) => path === '/api/chat')
       ?.text.split('\n')
       .filter((line) => line.includes('"done":false')).length ?? 0
   await until(() => framesSent() > 20, 'some frames were sent')
