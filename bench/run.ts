@@ -53,6 +53,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   console: () => import('./console.ts'),
   plan: () => import('./plan.ts'),
   uptime: () => import('./uptime.ts'),
+  tenants: () => import('./tenants.ts'),
 }
 
 const usage = `usage: npm run bench -- NAME... [--quick] [--json] [--no-fail] [--target corral|bare] [--only TEXT] [--minutes N] [--data PATH]

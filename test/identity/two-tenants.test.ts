@@ -2,9 +2,7 @@
 // What the first one has carries marks that the second one never sends, so a mark in an answer is a leak.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { systemClock } from '../../src/base/clock.ts'
 import { scopes } from '../../src/core/principal.ts'
-import { seeded } from '../cache/tenant-walk.ts'
 import { type Api, mustBe, type RagGateway, startRagApp } from '../rag/rag-app.ts'
 import { chatModel, embedModel, quoteAll } from '../rag/scripted-fleet.ts'
 import { operatorAct } from './fixture.ts'
@@ -132,74 +130,9 @@ async function countCached(): Promise<unknown> {
   return mustBe(200, await gateway.ask('POST', '/admin/cache/purge', { body: { tenant: owner }, key })).json['memory']
 }
 
-/** How long the random requests go on: the machine decides how many fit, some thousands where it has nothing else to do. */
-const walkMs = 10_000
-
-/** Requests in random order, eight at a time, whose answers carry a mark of whoever asked first. */
-async function walk(): Promise<{ readonly asked: number; readonly leaks: readonly string[] }> {
-  const random = seeded(7)
-  const callers = await Promise.all(
-    ['tulip', 'dahlia'].map(async (tenant) => ({ mark: `MARK-${tenant}`, key: await gateway.key({ tenant, scopes: [...scopes] }) })),
-  )
-  const leaks: string[] = []
-  let asked = 0
-  for (const { mark, key } of callers) await gateway.collection('shared-name', { one: `The plan of ${mark} begins in May.` }, { key })
-  const endMs = systemClock.nowMs() + walkMs
-  const wander = async (): Promise<void> => {
-    while (systemClock.nowMs() < endMs) {
-      const own = callers[Math.floor(random() * callers.length)]
-      const move = moves[Math.floor(random() * moves.length)]
-      if (own === undefined || move === undefined) throw new Error('nobody, or nothing')
-      const { method, path, body } = move(Math.floor(random() * 20), own.mark)
-      const words = wordsOf(await gateway.ask(method, path, { key: own.key, ...(body === undefined ? {} : { body }) }))
-      asked += 1
-      leaks.push(
-        ...callers.filter(({ mark }) => mark !== own.mark && words.includes(mark)).map(({ mark }) => `${mark} in ${method} ${path}`),
-      )
-    }
-  }
-  await Promise.all(Array.from({ length: 8 }, wander))
-  return { asked, leaks }
-}
-
-/** What either may ask for: `number` picks one of twenty, so that both ask for the same again and again. */
-const moves: readonly ((number: number, mark: string) => Try)[] = [
-  (number) => ({ method: 'POST', path: '/api/chat', body: { ...pinnedChat, messages: [{ role: 'user', content: `question ${number}` }] } }),
-  (number, mark) => ({
-    method: 'POST',
-    path: '/api/chat',
-    body: { ...pinnedChat, messages: [{ role: 'user', content: `${mark} ${number}` }] },
-  }),
-  (number) => ({ method: 'POST', path: '/api/embed', body: { ...embedding, input: [`text ${number}`, 'a text that both embed'] } }),
-  () => ({ method: 'POST', path: '/rag/search', body: { collection: 'shared-name', query: question } }),
-  () => ({ method: 'POST', path: '/rag/chat', body: { ...ragChat, collection: 'shared-name' } }),
-  (number, mark) => ({
-    method: 'PUT',
-    path: `/rag/assistants/aide-${number}`,
-    body: { collections: ['shared-name'], model: chatModel, prompt: mark },
-  }),
-  (number) => ({ method: 'GET', path: `/rag/assistants/aide-${number}` }),
-  () => ({ method: 'GET', path: '/rag/collections/shared-name/documents/one/text' }),
-  () => ({ method: 'GET', path: '/rag/jobs' }),
-  () => ({ method: 'GET', path: '/admin/keys' }),
-  () => ({ method: 'GET', path: '/admin/requests/history?limit=20' }),
-  () => ({ method: 'GET', path: '/admin/usage?by=subject,model' }),
-  () => ({ method: 'GET', path: '/api/tags' }),
-]
-
 describePlaces((place) => {
   beforeAll(() => prepare(place))
   afterAll(() => gateway.close())
-
-  test(
-    'two tenants who ask at random for the same things by the same names never get a byte of each other',
-    { timeout: 2 * walkMs + 60_000 },
-    async () => {
-      const { asked, leaks } = await walk()
-      expect(leaks).toEqual([])
-      expect(asked).toBeGreaterThan(100)
-    },
-  )
 
   test('an equal request of the other tenant is no hit, and reaches a node', async () => {
     const before = gateway.fleet.prompted.length
