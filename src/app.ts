@@ -27,7 +27,7 @@ import { createSwitchStore } from './http/admin/switch-store.ts'
 import { createGuard } from './http/auth/guard.ts'
 import { createSignIn } from './http/auth/sign-in.ts'
 import { watchStores } from './http/health/watched-stores.ts'
-import { createPeerAnswers, followPeers, type RenderMetrics, wholeScrape, wholeTotals } from './http/peer-answers.ts'
+import { createPeerAnswers, followPeers, type RenderMetrics, tellSigned, wholeScrape, wholeTotals } from './http/peer-answers.ts'
 import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './http/peers.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
@@ -106,7 +106,6 @@ export interface App {
   noteRefused(problems: readonly string[]): void
 }
 
-const alone: WorkerPlace = { index: 0, count: 1 }
 /** How long the last lines of the log may take to be written. */
 const flushMsMax = 500
 /** How long the last spans may take to be delivered. */
@@ -114,7 +113,7 @@ const spansMsMax = 2_000
 
 /** Builds the gateway. Rejects when a file that the configuration names cannot be opened. */
 export async function createApp(deps: AppDeps): Promise<App> {
-  const { config: initial, clock, version, terminal = false, random = Math.random, peers = noPeers, place = alone } = deps
+  const { config: initial, clock, version, terminal = false, random = Math.random, peers = noPeers, place = { index: 0, count: 1 } } = deps
   let config = initial
   const ids = createIdSource()
   const newId = (): string => ids.requestId()
@@ -161,7 +160,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
     leases: createLeases(initial.fleet.loads.lease ? (stores?.redis ?? null) : null, { clock, replica: hopId }),
   })
   addFleetGauges(observer.metrics, fleet, clock)
-  const identity = createStoredIdentity(initial.identity, stores, { clock, events: observer })
+  const identity = createStoredIdentity(initial.identity, stores, { clock, events: observer, onSigned: tellSigned(peers) })
   const cache = createCache({
     options: () => config.cache,
     clock,
@@ -334,6 +333,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
       fleet,
       calls,
       cache,
+      identity,
       explanations,
       clock,
       renderMetrics: renderOwn,

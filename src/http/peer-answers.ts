@@ -5,6 +5,8 @@ import { CorralError } from '../core/errors.ts'
 import type { Switch } from '../core/operator-settings.ts'
 import type { Fleet } from '../fleet/fleet.ts'
 import { type FleetView, snapshotFleet } from '../fleet/snapshot.ts'
+import type { Identity } from '../identity/identity.ts'
+import type { UsedSignature } from '../identity/signature.ts'
 import type { Explanations } from '../observe/explained.ts'
 import { contentTypes, type Exposition } from '../observe/exposition.ts'
 import { mergeScrapes } from '../observe/merge-scrapes.ts'
@@ -25,6 +27,7 @@ export interface PeerAnswerDeps {
   readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining' | 'byHand'>
   readonly calls: CallRegistry
   readonly cache: Pick<Cache, 'purge'>
+  readonly identity: Pick<Identity, 'noteSigned'> | null
   readonly explanations: Explanations
   readonly clock: Clock
   readonly renderMetrics: RenderMetrics
@@ -78,6 +81,9 @@ async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<P
     case 'switch':
       await deps.adoptSwitch(question.name, question.wanted)
       return {}
+    case 'signed':
+      deps.identity?.noteSigned(question.signature)
+      return {}
     case 'purge':
       return { purged: await deps.cache.purge(question.selector, { dryRun: question.dryRun }) }
   }
@@ -98,6 +104,11 @@ export async function followPeers(peers: Peers, { fleet, adoptSwitch, onTrouble 
   } catch (error) {
     onTrouble('this worker goes on without what was changed by hand in the others', error)
   }
+}
+
+/** Tells the other workers of a signature that was used here, so that they know its replay. Nobody waits for them. */
+export function tellSigned(peers: Peers): (signature: UsedSignature) => void {
+  return (signature) => void peers.ask({ kind: 'signed', signature })
 }
 
 export function cancelledByOperator(): CorralError {

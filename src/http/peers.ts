@@ -7,6 +7,7 @@ import type { PurgeSelector } from '../cache/tags.ts'
 import type { Switch } from '../core/operator-settings.ts'
 import type { FleetByHand } from '../fleet/by-hand.ts'
 import type { NodeOptions } from '../fleet/options.ts'
+import type { UsedSignature } from '../identity/signature.ts'
 import type { ExplainedRequest } from '../observe/explained.ts'
 import type { OverviewTotals } from '../observe/overview-totals.ts'
 import type { FleetSnapshot, NodeSnapshot, PoolSnapshot, RunnerSnapshot } from '../fleet/snapshot.ts'
@@ -27,6 +28,8 @@ export type PeerQuestion =
   | { readonly kind: 'remove-node'; readonly name: string }
   | { readonly kind: 'drain'; readonly name: string; readonly draining: boolean }
   | { readonly kind: 'switch'; readonly name: string; readonly wanted: Switch | null }
+  /** A signature was used first at the asking worker. */
+  | { readonly kind: 'signed'; readonly signature: UsedSignature }
   | { readonly kind: 'purge'; readonly selector: PurgeSelector; readonly dryRun: boolean }
 
 /** What operators changed in a worker since it started. */

@@ -13,7 +13,15 @@ import { keyPrefix } from './key.ts'
 import { checkToken, isToken, type JwtCheckDeps } from './jwt.ts'
 import type { IdentityOptions } from './options.ts'
 import type { Presented, PresentedToken } from './presented.ts'
-import { isSignedBy, readSignature, ReplayGuard, type SignedParts, type SignedRequest } from './signature.ts'
+import {
+  isSignedBy,
+  readSignature,
+  type ReplayDeps,
+  ReplayGuard,
+  type SignedParts,
+  type SignedRequest,
+  type UsedSignature,
+} from './signature.ts'
 import { toKeyObject } from './signing-key.ts'
 import type { Touched } from './touched.ts'
 import { type Checked, denied, type Verdict } from './verdict.ts'
@@ -22,6 +30,7 @@ export interface AuthenticatorDeps {
   readonly options: IdentityOptions
   readonly clock: Clock
   readonly keys: KeyCheckDeps & { readonly findSigner: (fingerprint: string) => Promise<StoredKey | null> }
+  readonly signatures: Pick<ReplayDeps, 'shared' | 'onUsed'>
   readonly tokens: JwtCheckDeps & {
     /** Whether suspensions and revocations were read; before, no token can be judged. */
     readonly isReady: () => boolean
@@ -51,7 +60,7 @@ export class Authenticator {
     this.#deps = deps
     this.#cache = new GrantCache(kept, deps.clock)
     this.#signers = new GrantCache(kept, deps.clock)
-    this.#replays = new ReplayGuard(signatures, deps.clock)
+    this.#replays = new ReplayGuard(signatures, { clock: deps.clock, ...deps.signatures })
     this.#takesKeys = mode === 'keys' || mode === 'both'
     this.#takesTokens = mode === 'jwt' || mode === 'both'
   }
@@ -80,6 +89,11 @@ export class Authenticator {
     if (presented.kind !== 'signature') return false
     const signed = readSignature(presented.text, parts)
     return !('kind' in signed) && this.#signers.wasGood(signed.fingerprint)
+  }
+
+  /** A signature was used elsewhere. */
+  noteSigned(signature: UsedSignature): void {
+    this.#replays.note(signature)
   }
 
   /** Believes no verdict that it knows on what the change touches; null: on anything. */
@@ -125,11 +139,12 @@ export class Authenticator {
     return stored === null ? denied('unknown_signer') : grantOf(stored, this.#deps.clock.wallMs())
   }
 
-  #judgeSigned(verdict: Verdict, signed: SignedRequest): Verdict {
+  #judgeSigned(verdict: Verdict, signed: SignedRequest): Verdict | Promise<Verdict> {
     if (verdict.kind !== 'granted') return verdict
     if (!isSignedBy(signed, this.#signerKey(signed))) return denied('bad_signature')
-    if (!this.#replays.admit(signed)) return denied('replayed')
-    return this.#noteUse(verdict)
+    const settle = (isAdmitted: boolean): Verdict => (isAdmitted ? this.#noteUse(verdict) : denied('replayed'))
+    const admitted = this.#replays.admit(signed)
+    return admitted instanceof Promise ? admitted.then(settle) : settle(admitted)
   }
 
   #signerKey({ fingerprint, publicKey }: SignedRequest): KeyObject {

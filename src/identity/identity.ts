@@ -20,7 +20,7 @@ import { type Act, KeyStore } from './key-store.ts'
 import type { IdentityOptions } from './options.ts'
 import { Peppers } from './pepper.ts'
 import type { Presented } from './presented.ts'
-import type { SignedParts } from './signature.ts'
+import type { SharedSignatures, SignedParts, UsedSignature } from './signature.ts'
 import { TenantStore } from './tenant-store.ts'
 import { TokenRevocations } from './token-revocations.ts'
 import { type Change, readNews, writeNews } from './touched.ts'
@@ -50,6 +50,10 @@ export interface IdentityDeps {
   readonly fill?: FillRandom
   /** Carries the news of a change to other replicas at once; without it, or while it fails, they hear with their next look. */
   readonly bus?: IdentityBus
+  /** What tells a signature that was used at another replica; without it only `noteSigned` does. */
+  readonly sharedSignatures?: SharedSignatures
+  /** Hears of each signature when it is used first here. */
+  readonly onSigned?: (signature: UsedSignature) => void
 }
 
 /** Messages to all replicas, this one too; any may be lost. `RedisStore` is one. */
@@ -80,6 +84,8 @@ export interface Identity {
   issuers(): readonly IssuerState[]
   /** How many keys end soon, by kind; null until the store was asked, and in a mode without keys. */
   keyEnds(): readonly EndsOfKind[] | null
+  /** A signature was used in another process of this machine. */
+  noteSigned(signature: UsedSignature): void
   /** Another replica revoked or changed something: nothing known counts, and the store is read at once. */
   forget(): void
   /** Reads tenants, fetches the issuers' keys, begins the upkeep. Rejects when the store cannot be reached. */
@@ -109,6 +115,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
     options,
     clock,
     keys: { findSecret: (id) => keys.findSecret(id), findSigner: (fingerprint) => keys.findSigner(fingerprint), peppers, clock },
+    signatures: { shared: deps.sharedSignatures ?? null, onUsed: deps.onSigned ?? (() => undefined) },
     tokens: {
       issuers,
       clock,
@@ -133,6 +140,7 @@ export function createIdentity(deps: IdentityDeps): Identity {
     isMetricsToken: tokenCheck(options.metricsToken),
     issuers: () => [...keySets].map(([issuer, keySet]) => ({ issuer, ...keySet.state })),
     keyEnds: () => ends.ends,
+    noteSigned: (signature) => authenticator.noteSigned(signature),
     forget: () => upkeep.forget(),
     async start() {
       await tenants.ensureOperator()
@@ -141,13 +149,23 @@ export function createIdentity(deps: IdentityDeps): Identity {
       if (takesKeys(options)) ends.start()
     },
     makeFirstKey: () => makeFirstKey(options, keys),
-    async close() {
-      news.close()
-      for (const keySet of keySets.values()) keySet.close()
-      await Promise.all([ends.close(), upkeep.close()])
-      await audit.close()
-    },
+    close: () => closeInOrder({ news, keySets, watches: [ends, upkeep], audit }),
   }
+}
+
+interface Closing {
+  readonly news: News
+  readonly keySets: ReadonlyMap<string, Jwks>
+  readonly watches: readonly { close(): Promise<void> }[]
+  readonly audit: AuditLog
+}
+
+/** The audit log last: it may hear of the others. */
+async function closeInOrder({ news, keySets, watches, audit }: Closing): Promise<void> {
+  news.close()
+  for (const keySet of keySets.values()) keySet.close()
+  await Promise.all(watches.map((watch) => watch.close()))
+  await audit.close()
 }
 
 function takesKeys({ mode }: IdentityOptions): boolean {

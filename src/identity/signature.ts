@@ -18,6 +18,15 @@ export interface SignedRequest {
   readonly signedAtWallMs: number
 }
 
+/** What tells one signature of a key from its others. */
+export type UsedSignature = Pick<SignedRequest, 'fingerprint' | 'text'>
+
+/** The signatures that were used at any replica. */
+export interface SharedSignatures {
+  /** Milliseconds since this one was used first, 0: now, which notes it; null: it cannot be told. */
+  usedForMs(signature: UsedSignature): Promise<number | null>
+}
+
 /** What of a request is signed. `query` begins behind the question mark. */
 export interface SignedParts {
   readonly method: string
@@ -62,17 +71,34 @@ export function isSignedBy({ text, signature }: SignedRequest, key: KeyObject): 
 const seenPerKeyMax = 4_096
 const keysMax = 10_000
 
+export interface ReplayOptions {
+  readonly windowMs: number
+  readonly replayMs: number
+}
+
+export interface ReplayDeps {
+  readonly clock: Clock
+  /** Null: each replica knows what it saw itself, and what it is told. */
+  readonly shared: SharedSignatures | null
+  /** Hears of each signature when it is used first here, for those who take `note`. */
+  readonly onUsed: (signature: UsedSignature) => void
+}
+
 /** Tells replays. Signatures are kept until they leave the window; per key, so that one holder cannot push out another's. */
 export class ReplayGuard {
   readonly #clock: Clock
+  readonly #shared: SharedSignatures | null
+  readonly #onUsed: (signature: UsedSignature) => void
   readonly #windowMs: number
   readonly #replayMs: number
   readonly #seen = new Map<string, Map<string, number>>()
 
-  constructor({ windowMs, replayMs }: { readonly windowMs: number; readonly replayMs: number }, clock: Clock) {
+  constructor({ windowMs, replayMs }: ReplayOptions, { clock, shared, onUsed }: ReplayDeps) {
     this.#windowMs = windowMs
     this.#replayMs = replayMs
     this.#clock = clock
+    this.#shared = shared
+    this.#onUsed = onUsed
   }
 
   /** Whether the signature's time is near enough to ours. */
@@ -80,17 +106,35 @@ export class ReplayGuard {
     return Math.abs(this.#clock.wallMs() - signedAtWallMs) <= this.#windowMs
   }
 
-  /** Notes a good signature; false when it was used too long ago, or when there is no room to remember it. */
-  admit({ fingerprint, text }: SignedRequest): boolean {
+  /** Notes a good signature; false when it was used too long ago, here or elsewhere, or when there is no room to remember it. */
+  admit(signature: UsedSignature): boolean | Promise<boolean> {
+    const firstMs = this.#firstMs(signature)
+    if (firstMs === null) {
+      if (!this.note(signature)) return false
+      this.#onUsed(signature)
+    } else if (this.#clock.nowMs() - firstMs > this.#replayMs) return false
+    return this.#shared === null || this.#isNewTo(this.#shared, signature)
+  }
+
+  /** Notes a good signature that was used now, here or where it is told from; false when there is no room to remember it. */
+  note({ fingerprint, text }: UsedSignature): boolean {
     const nowMs = this.#clock.nowMs()
     const seen = this.#seenOf(fingerprint)
     if (seen === null) return false
-    const firstMs = seen.get(text)
-    if (firstMs !== undefined) return nowMs - firstMs <= this.#replayMs
+    if (seen.has(text)) return true
     this.#forget(seen, nowMs)
     if (seen.size >= seenPerKeyMax) return false
     seen.set(text, nowMs)
     return true
+  }
+
+  async #isNewTo(shared: SharedSignatures, signature: UsedSignature): Promise<boolean> {
+    const usedForMs = await shared.usedForMs(signature)
+    return usedForMs === null || usedForMs <= this.#replayMs
+  }
+
+  #firstMs({ fingerprint, text }: UsedSignature): number | null {
+    return this.#seen.get(fingerprint)?.get(text) ?? null
   }
 
   #seenOf(fingerprint: string): Map<string, number> | null {

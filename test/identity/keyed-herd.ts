@@ -5,6 +5,7 @@ import { type App, type AppStores, createApp } from '../../src/app.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { openPrincipal } from '../../src/core/principal.ts'
+import { noPeers, type Peers } from '../../src/http/peers.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 import type { SimNode, SimNodeOptions } from '../../src/sim/node.ts'
 import type { Identity } from '../../src/identity/identity.ts'
@@ -36,6 +37,8 @@ export interface KeyedHerdOptions {
   readonly nodes?: readonly (SimNodeOptions & { readonly group?: string })[]
   /** Gateways; default 1. */
   readonly replicas?: number
+  /** Whether the gateways are workers of one machine, that ask each other; default: replicas that do not know of each other. */
+  readonly areWorkers?: boolean
   /** Default: embedded. */
   readonly place?: Place
   /** In place of the place's own; null: none. */
@@ -51,6 +54,7 @@ export async function startKeyedHerd(options: KeyedHerdOptions = {}): Promise<Ke
   const {
     nodes = [{}],
     replicas = 1,
+    areWorkers = false,
     place = embeddedPlace,
     redisUrl,
     before = (store) => store,
@@ -75,7 +79,10 @@ export async function startKeyedHerd(options: KeyedHerdOptions = {}): Promise<Ke
   const gateways: KeyedGateway[] = []
   for (let index = 0; index < replicas; index += 1) {
     const redis = await connectRedis(redisUrl === undefined ? stores.redisUrl : redisUrl)
-    gateways.push(await startReplica(config, before(await connected(stores)), redis))
+    const peers: Peers = {
+      ask: (question) => Promise.all(gateways.filter((_, other) => other !== index).map(({ app }) => app.answerPeer(question))),
+    }
+    gateways.push(await startReplica(config, { database: before(await connected(stores)), redis, peers: areWorkers ? peers : noPeers }))
   }
   return { sims: herd.nodes, database, gateways }
 }
@@ -92,11 +99,10 @@ function groupOf(group: string | undefined): { group?: string } {
 
 async function startReplica(
   config: ReturnType<typeof configSchema.parse>,
-  database: OpenableDatabase,
-  redis: RedisStore | null,
+  { database, redis, peers }: { readonly database: OpenableDatabase; readonly redis: RedisStore | null; readonly peers: Peers },
 ): Promise<KeyedGateway> {
   const stores: AppStores = { secret, database, redis, start: () => Promise.resolve(), close: async () => redis?.close() }
-  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test', stores })
+  const app = await createApp({ config, clock: systemClock, version: '0.0.0-test', stores, peers })
   const { port } = await app.listen()
   onTestFinished(() => app.close(0))
   await app.openStores()

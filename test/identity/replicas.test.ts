@@ -1,14 +1,18 @@
 // Several gateways on one store: what one revokes the others refuse, at once by Redis and within a second without it.
+import { generateKeyPairSync } from 'node:crypto'
+
 import { expect, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import { noLimits, openPrincipal } from '../../src/core/principal.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { chatBody } from '../fleet/ask.ts'
 import { until } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
-import { operatorAct } from './fixture.ts'
+import { operatorAct, wish } from './fixture.ts'
 import { type KeyedGateway, type KeyedHerdOptions, startKeyedHerd } from './keyed-herd.ts'
+import { authorizationOf } from './ollama-signature.ts'
 import { describePlaces, type Place } from './places.ts'
 
 const idOf = (text: string): string => text.slice(7, 19)
@@ -36,7 +40,52 @@ async function refusedAt([a, b]: readonly [KeyedGateway, KeyedGateway], onRevoke
   }
 }
 
+/** One signed request, as often as wished: what each gateway says of it. */
+async function signedRequest({ identity }: KeyedGateway): Promise<(gateway: KeyedGateway) => Promise<number>> {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
+  await identity.keys.create(wish({ publicKey: raw, scopes: ['models:read'] }), operatorAct)
+  const seconds = Math.floor(systemClock.wallMs() / 1_000)
+  const authorization = authorizationOf({ publicKey, privateKey, method: 'GET', path: '/api/tags', seconds })
+  return async (gateway) => (await gateway.ask(`/api/tags?ts=${seconds}`, null, undefined, { authorization })).status
+}
+
+const replayMs = 150
+const signatures = { identity: { signatures: { replayMs } } }
+
 describePlaces((place) => {
+  test('with Redis a signature that one replica took is a replay at the other', async () => {
+    const redis = await startRedis()
+    const [a, b] = await twoReplicas(place, { redisUrl: redis.url, sections: signatures })
+    const ask = await signedRequest(a)
+    expect(await ask(a)).toBe(200)
+    await systemClock.sleep(2 * replayMs)
+    expect([await ask(a), await ask(b)]).toEqual([401, 401])
+  })
+
+  test('with Redis stalled a replica goes by the signatures that it saw itself', async () => {
+    const redis = await startRedis()
+    const [a, b] = await twoReplicas(place, { redisUrl: redis.url, sections: signatures })
+    const ask = await signedRequest(a)
+    redis.freeze()
+    expect(await ask(a)).toBe(200)
+    await systemClock.sleep(2 * replayMs)
+    expect([await ask(a), await ask(b)]).toEqual([401, 200])
+  })
+
+  test('without Redis workers of one machine tell each other, and replicas do not know', async () => {
+    for (const [areWorkers, atOther] of [
+      [true, 401],
+      [false, 200],
+    ] as const) {
+      const [a, b] = await twoReplicas(place, { redisUrl: null, areWorkers, sections: signatures })
+      const ask = await signedRequest(a)
+      expect(await ask(a)).toBe(200)
+      await systemClock.sleep(2 * replayMs)
+      expect(await ask(b)).toBe(atOther)
+    }
+  })
+
   test('with Redis the other replica hears of a revoked key, and needs no look into the store to stop serving it', async () => {
     const redis = await startRedis()
     let isAway = false

@@ -3,7 +3,7 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { isSignature, type SignedParts } from '../../src/identity/signature.ts'
+import { isSignature, type SignedParts, type UsedSignature } from '../../src/identity/signature.ts'
 import { parsePublicKey } from '../../src/identity/signing-key.ts'
 import { Servers } from '../store/stores.ts'
 import { operatorAct, type Stand, standOn, wish } from './fixture.ts'
@@ -107,6 +107,22 @@ describe('a signed request', () => {
     expect(await judge(text, parts)).toBe('replayed')
     stand.clock.pass(40_000)
     expect(await judge(text, parts)).toBe('stale_signature')
+  })
+
+  test('that another process of this machine took is a replay here', async () => {
+    const [text, parts] = signed('/api/ps')
+    const used: UsedSignature[] = []
+    const database = await servers.open()
+    const other = await standOn(database, { mode: 'keys' }, { onSigned: (signature) => void used.push(signature) })
+    other.clock.pass(stand.clock.wallMs() - other.clock.wallMs())
+    await other.identity.keys.create(wish({ publicKey: parsePublicKey(signer.line) }), operatorAct)
+    expect(await other.identity.authenticate({ kind: 'signature', text }, parts)).toMatchObject({ kind: 'granted' })
+    expect(used).toHaveLength(1)
+    for (const signature of used) stand.identity.noteSigned(signature)
+    stand.clock.pass(2_001)
+    expect(await judge(text, parts)).toBe('replayed')
+    await other.identity.close()
+    await database.close()
   })
 
   test('of a key that was revoked is refused at once', async () => {
