@@ -85,14 +85,16 @@ export async function prepare(
   { source, settings, deps, report }: { source: Source; settings: IngestSettings; deps: IngestDeps; report: Report },
 ): Promise<Prepared> {
   await report({ stage: 'extract', done: 0, total: 1 })
-  const parsed = await extract(await wholeSource(source, deps), lease.signal, deps)
+  const read = await extract(await wholeSource(source, deps), lease.signal, deps)
+  // A title that was given with the document stands for its own, in lists and before what is indexed and embedded.
+  const parsed = { ...read, title: job.title ?? read.title }
   await report({ stage: 'extract', done: 1, total: 1 })
   const chunks = await cutDocument(parsed, { job, settings, deps })
   await report({ stage: 'chunk', done: 0, total: chunks.length })
   await keepText(parsed.text, job, lease)
   await keepChunks(chunks, lease, { job, report })
   const prepared: Prepared = {
-    title: job.title ?? parsed.title ?? job.name,
+    title: parsed.title ?? job.name,
     contentType: parsed.contentType,
     pages: parsed.pages,
     warnings: [...parsed.warnings],
@@ -151,7 +153,7 @@ async function cutDocument(
   const { chunksMax } = deps.options()
   const context = embedder === null ? null : await deps.contextTokens(embedder)
   const maxTokens = context === null ? chunking.maxTokens : Math.min(chunking.maxTokens, Math.max(1, context - specialTokens))
-  const options = { name: job.title ?? job.name, settings: { ...chunking, maxTokens }, estimate: deps.estimates.of(embedder) }
+  const options = { name: job.name, settings: { ...chunking, maxTokens }, estimate: deps.estimates.of(embedder) }
   const chunks: Chunk[] = []
   let turnStartMs = deps.clock.nowMs()
   for (const chunk of chunkDocument(parsed, options)) {

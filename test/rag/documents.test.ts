@@ -48,6 +48,20 @@ async function form(parts: readonly (readonly [string, string | File])[], query 
   return gateway.ask('POST', `${base}${query}`, { key, body, headers: { 'content-type': type, ...headers } })
 }
 
+test.each([
+  ['the title that was given', 'id=led/a.md&title=Given+title', '---\ntitle: Own title\n---\n# Tin\n\nAlpha melts.', 'Given title › Tin'],
+  ["the document's own", 'id=led/b.md', '---\ntitle: Own title\n---\n# Tin\n\nBeta melts.', 'Own title › Tin'],
+  ['the name of its file, where it has none,', 'id=led/c.md', '## Tin\n\nGamma melts.', 'c.md › Tin'],
+])('%s stands before the heading path of what is embedded', async (_, query, text, lead) => {
+  mustBe(200, await raw(`${query}&wait=true`, text, { 'content-type': 'text/markdown' }))
+  const melts = text.slice(text.lastIndexOf('\n') + 1)
+  expect(gateway.fleet.embedded.filter((embedded) => embedded.includes(melts))).toEqual([
+    expect.stringMatching(`^search_document: ${lead}\n`),
+  ])
+  const { title } = (await get(`${base}/${encodeURIComponent(new URLSearchParams(query).get('id') ?? '')}`)).json
+  expect(title).toBe(lead.slice(0, lead.indexOf(' ›')))
+})
+
 test('a raw body becomes a document, told of as a job, then found by its id', async () => {
   const answer = mustBe(
     202,
