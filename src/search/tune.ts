@@ -296,11 +296,14 @@ export interface ApplyOptions {
   readonly index: VectorIndexSettings
 }
 
-/** Sets the collection to `index` and builds it, searches going on. False when the collection is gone or turned elsewhere meanwhile. */
+/**
+ * Builds `index` beside the old one, searches going on, turns the collection to it, and then sets the collection to it. False when the collection is
+ * gone or turned elsewhere meanwhile. Then, and where it throws what the store throws, the settings and the index in use are as they were.
+ */
 export async function applyTuning({ set, name, index }: ApplyOptions, { database, newSuffix }: TuneDeps): Promise<boolean> {
+  if (index.kind !== 'exact' && !(await rebuildVectors(database, { set, index, storage: set.storage }, newSuffix()))) return false
   const changed = await database.tx({ tenant: set.tenant }, (transaction) =>
     updateCollection(transaction, { tenant: set.tenant, name, settings: { vectorIndex: index } }),
   )
-  if (changed === null) return false
-  return index.kind === 'exact' ? true : rebuildVectors(database, { set, index, storage: set.storage }, newSuffix())
+  return changed !== null
 }

@@ -60,7 +60,9 @@ test('prints the grid as JSON, applies the choice, and names a collection that i
   expect(result).toMatchObject({ collection: 'docs', applied: true, vectors: 15 })
   expect(result.rows.length).toBeGreaterThan(20)
   const table = tune(file, 'docs')
-  expect(table.stdout).toMatch(/INDEX +RECALL@10 +P50 ms/)
+  expect(table.stdout).toMatch(/^INDEX +RECALL@10 +P50 ms +P95 ms +BUILD s +SIZE MiB/)
+  const figures = String.raw` +\d\.\d{3} +\d+\.\d\d +\d+\.\d\d +\d+\.\d +\d+\.\d`
+  for (const kind of ['exact', 'HNSW', 'IVFFlat']) expect(table.stdout).toMatch(new RegExp(`^${kind}.*?${figures}`, 'mi'))
   expect(table.stdout).toContain("pgvector's defaults")
   const missing = tune(file, 'nothing')
   expect([missing.status, missing.stderr]).toEqual([1, expect.stringContaining('tenant local has no collection nothing')])

@@ -60,7 +60,7 @@ describeStores(kinds, (servers) => {
     return live
   }
 
-  test('measures every way of the grid on a copy, leaves none of it, and applies a choice', async () => {
+  test('measures every way of the grid on a copy, and leaves none of it', async () => {
     await withVectors(database)
     const random = seeded(11)
     await put(database, { id: 'a', chunks: Array.from({ length: chunkCount }, () => randomText(random, 10)) })
@@ -74,10 +74,58 @@ describeStores(kinds, (servers) => {
     expect(result.rows.every(({ index, buildMs, sizeBytes }) => index.kind === 'exact' || (buildMs > 0 && sizeBytes > 0))).toBe(true)
     const tables = await database.tx('system', ({ query }) => query('select name from rag_vector_tables'))
     expect(tables.rows).toEqual([{ name: set.name }])
-    const index = { kind: 'ivfflat', lists: 4, probes: 2 } as const
-    expect(await applyTuning({ set, name: 'docs', index }, deps)).toBe(true)
-    expect(await liveSet()).toMatchObject({ index, vectors: chunkCount })
-    const collection = await database.tx({ tenant }, (transaction) => getCollection(transaction, { tenant, name: 'docs' }))
-    expect(collection?.settings.vectorIndex).toEqual(index)
+  })
+
+  const settingNow = async (): Promise<unknown> =>
+    (await database.tx({ tenant }, (transaction) => getCollection(transaction, { tenant, name: 'docs' })))?.settings.vectorIndex
+
+  /** The index of vectors in the database, and whether the planner takes it. */
+  async function indexOf({ name, dimensions }: VectorSet): Promise<{ readonly definition: string | undefined; readonly isTaken: boolean }> {
+    return database.tx('system', async ({ query }) => {
+      const { rows } = await query(`select indexdef from pg_indexes where tablename = $1 and indexname = $1 || '_ann'`, [name])
+      await query(
+        `select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)`,
+      )
+      const vector = `[${Array.from({ length: dimensions }, (_, at) => (at === 0 ? 1 : 0)).join(',')}]`
+      const plan = await query(
+        `explain select number from ${name} where tenant = $1 order by embedding <#> $2::vector(${dimensions}) limit 5`,
+        [tenant, vector],
+      )
+      return {
+        definition: rows[0] === undefined ? undefined : String(rows[0]['indexdef']),
+        isTaken: JSON.stringify(plan.rows).includes(`Index Scan using ${name}_ann`),
+      }
+    })
+  }
+
+  let applied = 0x100
+  const applyDeps = () => ({ database, clock: systemClock, newSuffix: () => (applied += 1).toString(16).padStart(8, '0') })
+  const ivfflat = { kind: 'ivfflat', lists: 4, probes: 2 } as const
+  const hnsw = { kind: 'hnsw', m: 8, efConstruction: 40, efSearch: 30 } as const
+
+  test('a choice is the index in the database, which the planner takes; another one after it puts the first back', async () => {
+    for (const [index, definition] of [
+      [ivfflat, /USING ivfflat .*lists='4'/],
+      [hnsw, /USING hnsw .*m='8', ef_construction='40'/],
+      [ivfflat, /USING ivfflat .*lists='4'/],
+    ] as const) {
+      expect(await applyTuning({ set: await liveSet(), name: 'docs', index }, applyDeps())).toBe(true)
+      const set = await liveSet()
+      expect([set.index, set.vectors, await settingNow()]).toEqual([index, chunkCount, index])
+      expect(await indexOf(set)).toEqual({ definition: expect.stringMatching(definition), isTaken: true })
+    }
+    expect(await applyTuning({ set: await liveSet(), name: 'docs', index: exact }, applyDeps())).toBe(true)
+    expect(await settingNow()).toEqual(exact)
+  })
+
+  test('a choice that cannot be built, or that comes too late, leaves settings and index as they were', async () => {
+    const old = await liveSet()
+    expect(await applyTuning({ set: old, name: 'docs', index: hnsw }, applyDeps())).toBe(true)
+    const before = await liveSet()
+    const wrong = { ...ivfflat, lists: 40_000 }
+    await expect(applyTuning({ set: before, name: 'docs', index: wrong }, applyDeps())).rejects.toThrow(/lists/)
+    expect(await applyTuning({ set: old, name: 'docs', index: ivfflat }, applyDeps()), 'of a table that is no longer used').toBe(false)
+    expect([await liveSet(), await settingNow()]).toEqual([before, hnsw])
+    expect(await indexOf(before)).toEqual({ definition: expect.stringContaining('USING hnsw'), isTaken: true })
   })
 })
