@@ -124,7 +124,7 @@ export class AttemptWatch {
   /** What was loaded was read since the start, and the model was not there: a loading model is in no list (verified notes §a). */
   #isLoading(): boolean {
     const { bounded, fleetNode } = this.#runner
-    return bounded && fleetNode.loadedAtMs > this.startedAtMs && !this.#runner.isListed()
+    return bounded && fleetNode.loadedAtMs > this.startedAtMs && this.#runner.listed() === null
   }
 
   /** Before the first frame. `framed`: the head has come, and the body is a stream. Null: go on waiting. */

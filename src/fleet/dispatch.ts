@@ -22,7 +22,7 @@ import { explainAttempt } from './explain-choice.ts'
 import { RetryAccount, type RetryAccountDeps } from './retry-account.ts'
 import { outrun, settleFailure, settleOutrun, settleStream, settleWhole, type SettleDeps } from './settle.ts'
 import { prepareRequest, type Wish } from './wish.ts'
-import type { NumCtxPolicy } from './num-ctx.ts'
+import { carriesContext, type ContextDeps, noteContext } from './num-ctx.ts'
 
 export interface DispatchEvents {
   /** A try's first frame came: gives who hears of the gaps between those that follow, if anybody. */
@@ -34,9 +34,8 @@ export interface DispatchEvents {
   reloadAvoided(model: string): void
 }
 
-export interface DispatchDeps extends SettleDeps, RetryAccountDeps {
+export interface DispatchDeps extends SettleDeps, RetryAccountDeps, ContextDeps {
   readonly catalogue: Catalogue
-  readonly numCtx: NumCtxPolicy
   readonly clock: Clock
   readonly active: LiveList<Attempt>
   readonly events: DispatchEvents
@@ -169,6 +168,7 @@ class Dispatch implements AttemptSink<Attempt> {
     runner.noteStreaming()
     const { firstFrameAtMs } = attempt
     if (runner.bounded) runner.stats.observeStreaming(runner.streaming - runner.standingAt(firstFrameAtMs), firstFrameAtMs)
+    this.#noteContext(attempt)
     this.#frames = frames
     attempt.gaps = this.#deps.events.streamStarted(attempt)
     this.#call.progress.phase = 'streaming'
@@ -206,8 +206,14 @@ class Dispatch implements AttemptSink<Attempt> {
 
   onWhole(attempt: Attempt, body: Buffer): void {
     settleWhole(this.#deps, attempt)
+    this.#noteContext(attempt)
     this.#close(attempt, 'ok', null)
     this.#resolveWhole(attempt, { status: attempt.status, headers: responseHeaders(attempt.headers), body }, 'ok')
+  }
+
+  #noteContext({ claim: { runner } }: Attempt): void {
+    const { model } = this.#wish
+    if (model !== null && runner.bounded && carriesContext(this.#request)) void noteContext(this.#deps, this.#request, { model, runner })
   }
 
   onFailure(attempt: Attempt, failure: Failure): void {

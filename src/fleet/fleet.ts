@@ -195,6 +195,7 @@ export class Fleet {
       events,
       addCallHeaders,
       refreshModels: () => this.prober.refreshModels(),
+      refreshLoaded: (node) => this.prober.refreshLoaded(node),
       connectFailed: (node, reason) => this.prober.noteConnectFailure(node, reason),
     })
   }

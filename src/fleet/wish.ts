@@ -10,7 +10,7 @@ import { runnerFingerprint } from '../wire/fingerprint.ts'
 import { removeOption, replaceOption } from '../wire/splice.ts'
 import { withBody } from '../wire/with-field.ts'
 import type { Catalogue } from './catalogue.ts'
-import type { NumCtxPolicy } from './num-ctx.ts'
+import { carriesContext, type NumCtxPolicy } from './num-ctx.ts'
 import type { RouteRequest } from './policy/policy.ts'
 import type { RunnerRequest } from './runner.ts'
 
@@ -69,7 +69,7 @@ export function prepareRequest(deps: WishDeps, original: InferenceRequest, nodeG
 }
 
 function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: string): InferenceRequest {
-  if (request.route.dialect !== 'ollama' || request.route.body !== 'json') return request
+  if (!carriesContext(request)) return request
   const requested = request.envelope.runnerOptions.num_ctx
   const decision = numCtx.decide(model, typeof requested === 'number' ? requested : null)
   switch (decision.kind) {

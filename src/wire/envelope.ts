@@ -188,6 +188,12 @@ function readNumber(body: Buffer, field: EnvelopeField | undefined): number | nu
   return Number.isNaN(value) ? null : value
 }
 
+/** Null, too, for what Go cannot hold in a float64 (`1e400`): a node refuses such a body. */
+function readFinite(body: Buffer, field: EnvelopeField): number | null {
+  const value = readNumber(body, field)
+  return value !== null && Number.isFinite(value) ? value : null
+}
+
 interface OptionFacts {
   readonly runner: RunnerOptions
   readonly outputTokensMax: number | null
@@ -204,7 +210,7 @@ function readOptions(body: Buffer, known: KnownFields, limits: ScanLimits): Opti
       seen.add(key)
       if (key === 'num_predict') outputTokens = readNumber(body, value) ?? outputTokens
       if (!runnerOptionNames.has(key)) return true
-      const setting = readNumber(body, value) ?? readBoolean(value)
+      const setting = readFinite(body, value) ?? readBoolean(value)
       // A negative num_gpu asks for the automatic choice, as an absent one does.
       if (setting !== null && !(key === 'num_gpu' && Number(setting) < 0)) (runner ??= {})[key] = setting
       return true

@@ -64,11 +64,11 @@ test('a group has the versions of its own nodes', () => {
 test('a context length that grew changes it for its model', () => {
   const { engine, policy } = setUp(['0.33.1'], { policy: 'max' })
   const before = { own: engine.of('m:latest'), other: engine.of('other:latest') }
-  policy.decide('m:latest', 8_192)
+  policy.noteAnswered('m:latest', 8_192)
   expect(engine.of('m:latest')).not.toBe(before.own)
   expect(engine.of('other:latest')).toBe(before.other)
   const grown = engine.of('m:latest')
-  policy.decide('m:latest', 4_096)
+  policy.noteAnswered('m:latest', 4_096)
   expect(engine.of('m:latest')).toBe(grown)
 })
 
@@ -78,7 +78,7 @@ test('lengths that models grew to in another order make the same text', () => {
     ['b', 'a'],
   ].map((models) => {
     const { engine, policy } = setUp(['0.33.1'], { policy: 'max' })
-    for (const model of models) policy.decide(model, 8_192)
+    for (const model of models) policy.noteAnswered(model, 8_192)
     return [engine.of('a'), engine.of('b')]
   })
   expect(texts[0]).toEqual(texts[1])

@@ -35,14 +35,32 @@ describe('num_ctx', () => {
     expect(fixed.decide('m', null)).toEqual({ kind: 'keep' })
   })
 
-  test('max keeps to the largest length asked for so far, per model', () => {
+  test('max keeps to the largest length that was answered so far, per model', () => {
     const max = policy({ policy: 'max' })
     expect(max.decide('m', null)).toEqual({ kind: 'keep' })
-    expect(max.decide('m', 2_048)).toEqual({ kind: 'keep' })
     expect(max.decide('m', 8_192)).toEqual({ kind: 'keep' })
+    expect(max.decide('m', null)).toEqual({ kind: 'keep' })
+    expect(max.noteAnswered('m', 8_192)).toBe(true)
+    expect(max.noteAnswered('m', 2_048)).toBe(false)
     expect(max.decide('m', 2_048)).toEqual({ kind: 'set', value: 8_192 })
     expect(max.decide('m', null)).toEqual({ kind: 'set', value: 8_192 })
     expect(max.decide('other', 2_048)).toEqual({ kind: 'keep' })
+  })
+
+  test('max asks for no more than a node showed that the model can have', () => {
+    const max = policy({ policy: 'max' })
+    max.noteAnswered('m', 1e9)
+    max.noteShown('m', { tokens: 1e9, shown: 131_072 })
+    expect(max.largestOf('m')).toBe(131_072)
+    expect(max.decide('m', 1e9)).toEqual({ kind: 'set', value: 131_072 })
+    expect(max.noteAnswered('m', 1e9)).toBe(false)
+    expect(max.decide('m', null)).toEqual({ kind: 'set', value: 131_072 })
+  })
+
+  test.each([Infinity, Number.NaN, 2_048.5, -1, 0])('max takes no length of %d', (tokens) => {
+    const max = policy({ policy: 'max' })
+    expect(max.noteAnswered('m', tokens)).toBe(false)
+    expect(max.decide('m', null)).toEqual({ kind: 'keep' })
   })
 
   test('bucket rounds up to the next length, whatever the order of the list', () => {

@@ -90,6 +90,24 @@ describe('policies', () => {
     expect(await avoided(gateway)).toBe(4)
   })
 
+  test('max does not give all what no body can hold', async () => {
+    const gateway = await openGateway({ nodes: 1, fleet: { numCtx: { policy: 'max' } } })
+    const body = Buffer.from(JSON.stringify(withContext(7)).replace('"num_ctx":7', '"num_ctx":1e400'))
+    await ask(`${gateway.url}${chat}`, body)
+    expect(isComplete(await ask(`${gateway.url}${chat}`, chatBody()))).toBe(true)
+  })
+
+  test('max gives all no more than the model can have', async () => {
+    const gateway = await openGateway({ nodes: 1, fleet: { numCtx: { policy: 'max' } } })
+    expect(isComplete(await ask(`${gateway.url}${chat}`, withContext(1e9)))).toBe(true)
+    const grown = (): string => gateway.app.fleet.engineOf('llama3.2:3b')
+    await until(() => !grown().endsWith(';1000000000'), 'the node was asked what it made of it')
+    expect(grown()).toMatch(/;131072$/)
+    for (const body of [chatBody(), withContext(1e9), withContext(2_048)])
+      expect(isComplete(await ask(`${gateway.url}${chat}`, body))).toBe(true)
+    expect(await avoided(gateway)).toBe(3)
+  })
+
   test('fixed loads once', async () => {
     const { loads, gateway } = await loadsOf({ policy: 'fixed', value: 8_192 })
     expect(loads).toBe(1)
