@@ -141,6 +141,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
   const { database, watch } = watchStores({
     stores: deps.stores ?? { database: null, redis: null },
     identity: () => identity,
+    collectorUrl: initial.observe.trace.endpoint ?? null,
     metrics: observer.metrics,
     clock,
     random,
@@ -197,9 +198,8 @@ export async function createApp(deps: AppDeps): Promise<App> {
   const phases = new Phases({ clock, metrics: observer.metrics })
   const recording: readonly RelayLayer[] = [explanations.layer, recorded(observer, clock), limits.recording]
   const access: readonly RelayLayer[] = identity === null ? [] : [modelAccess]
-  const managing = manageable(() => config.features.modelOperations)
   const caching: readonly RelayLayer[] = [cache.layer, phases.boundary('cache')]
-  const limiting: readonly RelayLayer[] = [phases.begin, managing, limits.limiting, phases.boundary('limits'), ...caching]
+  const limiting = [phases.begin, manageable(() => config.features.modelOperations), limits.limiting, phases.boundary('limits'), ...caching]
   const rag = await createAppRag(initial, {
     stores,
     parts: {

@@ -54,6 +54,17 @@ export function serverNameOf(host: string): string | null {
   return isIP(host) === 0 ? host : null
 }
 
+const httpsPort = 443
+
+/** Where `url` speaks TLS; null: it does not, as it is not https. */
+export function tlsPeerOf(url: string): TlsPeer | null {
+  const { protocol, hostname, port } = new URL(url)
+  if (protocol !== 'https:') return null
+  // An address stands in brackets there, and without them everywhere else.
+  const host = hostname.replace(/^\[|\]$/g, '')
+  return { host, port: port === '' ? httpsPort : Number(port), serverName: serverNameOf(host), opening: 'tls' }
+}
+
 /** How long the certificate that `peer` shows now holds. Rejects when there is no handshake in time. */
 export function readValidity(peer: TlsPeer, { clock, timeoutMs, signal }: LookOptions): Promise<Validity> {
   const { promise, resolve, reject } = Promise.withResolvers<Validity>()

@@ -8,7 +8,7 @@ import { isLoopback } from '../base/loopback.ts'
 import { dataFolder } from '../config/data-folder.ts'
 import { type Config, problemText } from '../config/index.ts'
 import { urlOf } from './banner.ts'
-import { certificateFinding, renewHint } from './doctor-certificates.ts'
+import { certificateFinding, dependencyCertificateFindings, renewHint } from './doctor-certificates.ts'
 import { promptFindings } from './doctor-assistants.ts'
 import { vectorFindings } from './doctor-collections.ts'
 import { contextFinding, dependencyFindings, diskFinding, streamFinding } from './doctor-running.ts'
@@ -204,6 +204,7 @@ async function examine(options: DoctorOptions): Promise<{ findings: Finding[]; i
     ...reports.map(reachFinding),
     ...(await loopFindings(reports)),
     ...reports.flatMap((report) => certificateFinding(report, systemClock.wallMs())),
+    ...(await dependencyCertificateFindings(config)),
     ...clockFindings(reports),
     ...driftFindings(reports),
   ]

@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 import { readValidity, type Validity } from '../base/certificate.ts'
 import { systemClock } from '../base/clock.ts'
-import { tlsPeerOf } from '../fleet/node-certificate.ts'
+import { nodePeer } from '../fleet/node-certificate.ts'
 import type { FleetOptions, NodeOptions } from '../fleet/options.ts'
 import { createTransport, type Transport, type WholeResponse } from '../fleet/transport.ts'
 import { maskUrl } from '../config/show.ts'
@@ -54,7 +54,7 @@ export async function probeNode(node: NodeOptions, fleet: FleetOptions): Promise
 
 /** Null without TLS, and where there is no handshake: why not is found by what is asked after it. */
 async function certificateOf(node: NodeOptions, { connectTimeoutMs }: FleetOptions): Promise<Validity | null> {
-  const peer = tlsPeerOf(node)
+  const peer = nodePeer(node)
   return peer === null ? null : readValidity(peer, { clock: systemClock, timeoutMs: connectTimeoutMs }).catch(() => null)
 }
 

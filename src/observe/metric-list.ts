@@ -184,7 +184,7 @@ function storeFamilies() {
     queryFailures: counter('corral_db_failures_total', 'Transactions that failed because of the database.', ['reason']),
     certificateExpiry: gauge(
       'corral_dependency_certificate_expiry_timestamp_seconds',
-      'When the certificate of a database or Redis ends that is reached by TLS.',
+      'When the certificate ends of what is reached by TLS: database, Redis, issuers of tokens (the first of them), collector of traces.',
       ['dependency'],
     ),
     certificateLifetime: gauge('corral_dependency_certificate_lifetime_seconds', 'From the beginning of that certificate to its end.', [

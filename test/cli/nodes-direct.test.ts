@@ -1,13 +1,12 @@
 /** `check` and `doctor`: the nodes looked at without a gateway. */
-import { createServer as createSecureServer } from 'node:https'
 import { createServer } from 'node:net'
 
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 
 import { driftFindings, loopFindings, reachHint } from '../../src/cli/doctor.ts'
 import { certificateFinding } from '../../src/cli/doctor-certificates.ts'
 import type { NodeReport } from '../../src/cli/node-probe.ts'
-import { certificate, certificateFile } from '../support/certificates.ts'
+import { certificateFile, startSecureServer } from '../support/certificates.ts'
 import { startGateway } from '../support/gateway.ts'
 import { corral } from './corral.ts'
 import { closedUrl, portOf, startOllama } from './ollama.ts'
@@ -145,16 +144,8 @@ test('doctor finds a node that is a Corral itself, and none where Ollama answers
 })
 
 /** A simulated node's answers over TLS; its URL. */
-async function secureNode(certificateName: string): Promise<string> {
-  const server = createSecureServer(certificate(certificateName), (incoming, outgoing) => {
-    outgoing.end(JSON.stringify(incoming.url === '/api/version' ? { version: '0.33.0' } : { models: [] }))
-  })
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  onTestFinished(() => void server.close())
-  return `https://127.0.0.1:${portOf(server)}`
-}
+const secureNode = (certificateName: string): Promise<string> =>
+  startSecureServer(certificateName, { '/api/version': { version: '0.33.0' }, '/api/tags': { models: [] } })
 
 test('doctor tells of https nodes until when their certificates hold', async () => {
   const [good, bad] = [await secureNode('node.pem'), await secureNode('ended.pem')]
@@ -176,6 +167,31 @@ test('doctor tells of https nodes until when their certificates hold', async () 
     },
   ])
   expect(findings.find(({ check }) => check === 'node bad')).toMatchObject({ status: 'fail', hint: expect.stringContaining('renew it') })
+})
+
+test('doctor tells of issuers of tokens and of the collector of traces until when their certificates hold', async () => {
+  const [good, bad] = [await startSecureServer('node.pem'), await startSecureServer('ended.pem')]
+  const issuer = (name: string, url: string) => ({ issuer: `https://${name}.test`, audience: ['corral'], jwksUrl: `${url}/jwks` })
+  const away = `https://127.0.0.1:${new URL(await closedUrl()).port}`
+  const issuers = [issuer('good', good), issuer('away', away), issuer('plain', 'http://127.0.0.1:9')]
+  const settings = [`identity.issuers=${JSON.stringify(issuers)}`, `observe.trace.endpoint=${bad}`]
+  const { stdout } = await corral(['doctor', '--port', '0', ...settings.flatMap((each) => ['--set', each]), '--json'])
+  const findings: { check: string }[] = JSON.parse(stdout)
+  expect(findings.filter(({ check }) => check.startsWith('certificate'))).toEqual([
+    { check: 'certificate issuer https://good.test', status: 'ok', detail: expect.stringMatching(/^holds until 2120-01-01 00:00 UTC/) },
+    {
+      check: 'certificate issuer https://away.test',
+      status: 'warn',
+      detail: expect.stringMatching(/^none to be seen at 127\.0\.0\.1:\d+: .*ECONNREFUSED/),
+      hint: expect.stringContaining('reachable'),
+    },
+    {
+      check: 'certificate collector',
+      status: 'fail',
+      detail: expect.stringMatching(/^ended at 2021-01-01 00:00 UTC/),
+      hint: expect.stringContaining('where TLS ends there'),
+    },
+  ])
 })
 
 test.each([

@@ -1,4 +1,4 @@
-// Nodes behind https: an authority of their own, a header of their own, why one is down whose certificate does not hold, and until when it does.
+// Nodes and a collector of traces behind https: an authority of their own, a header of their own, why one is down whose certificate does not hold, and until when it does.
 
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,9 +12,9 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { createHerd } from '../../src/sim/herd.ts'
 import { nodeOptions } from '../../src/fleet/options.ts'
-import { tlsPeerOf } from '../../src/fleet/node-certificate.ts'
+import { nodePeer } from '../../src/fleet/node-certificate.ts'
 import { sample, scrapeOf } from '../observe/fixtures.ts'
-import { certificate as shown, certificateFile, ended, long } from '../support/certificates.ts'
+import { certificate as shown, certificateFile, ended, long, startSecureServer } from '../support/certificates.ts'
 import { type ListedNode, startApp, until } from '../support/gateway.ts'
 import { ask, chatBody, isComplete } from './ask.ts'
 
@@ -118,6 +118,14 @@ describe('a node behind https', () => {
   })
 })
 
+test('a gateway measures the certificate of its collector of traces', async () => {
+  const { app } = await startApp([], { observe: { trace: { endpoint: await startSecureServer('node.pem') } } })
+  await app.openStores()
+  const ends = async () =>
+    sample(await scrapeOf(app.observer), `corral_dependency_certificate_expiry_timestamp_seconds{dependency="collector"}`)
+  await expect.poll(ends).toBe(long.untilWallMs / 1_000)
+})
+
 test('a node reached without TLS has no certificate', async () => {
   const { app } = await startApp([{ url: 'http://127.0.0.1:1', name: 'plain' }])
   expect(app.fleet.nodes[0]?.certificate).toBe(null)
@@ -138,5 +146,5 @@ test.each([
     { host: 'node.test', port: 443, serverName: 'node.test' },
   ],
 ])('the certificate of %j is looked at where its requests go', (options, expected) => {
-  expect(tlsPeerOf(nodeOptions.parse(options))).toEqual(expected === null ? null : { ...expected, opening: 'tls' })
+  expect(nodePeer(nodeOptions.parse(options))).toEqual(expected === null ? null : { ...expected, opening: 'tls' })
 })

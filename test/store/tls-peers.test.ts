@@ -1,4 +1,5 @@
-// Where a database and Redis speak TLS, read from what they are connected by, and the certificates that real ones show in a scrape.
+// Where a database and Redis speak TLS, read from what they are connected by, and the certificates that real ones show in a scrape, as issuers of
+// tokens and a collector of traces do.
 import { chmodSync, copyFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 
 import { type Clock, systemClock } from '../../src/base/clock.ts'
+import { identityOptions } from '../../src/identity/options.ts'
 import { watchStores } from '../../src/http/health/watched-stores.ts'
 import { tlsPeersOf } from '../../src/store/postgres-peer.ts'
 import { createRedis } from '../../src/store/redis.ts'
@@ -15,7 +17,7 @@ import type { RedisStore } from '../../src/store/redis-store.ts'
 import { portOf } from '../cli/ollama.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { makeObserver, sample, scrapeOf } from '../observe/fixtures.ts'
-import { certificateFile, ended, long } from '../support/certificates.ts'
+import { certificateFile, ended, long, startSecureServer } from '../support/certificates.ts'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/gateway.ts'
 import { hasPostgres, serverFolder, startPostgres } from '../support/postgres.ts'
@@ -51,11 +53,20 @@ test('Redis is looked at where it is spoken to by TLS, one behind Sentinels once
   expect(redisOn('rediss+sentinel://sentinel.test/main').tlsPeers()).toEqual([])
 })
 
-/** What a scrape says of the certificates of these stores. */
-function measure(stores: { readonly database?: OpenableDatabase; readonly redis?: RedisStore }, clock: Clock = systemClock) {
+interface Measured {
+  readonly database?: OpenableDatabase
+  readonly redis?: RedisStore
+  readonly jwksUrls?: readonly string[]
+  readonly collectorUrl?: string
+}
+
+/** What a scrape says of the certificates of these. */
+function measure({ database, redis, jwksUrls = [], collectorUrl }: Measured, clock: Clock = systemClock) {
   const { metrics } = makeObserver().observer
-  const { database = null, redis = null } = stores
-  const { watch } = watchStores({ stores: { database, redis }, identity: () => null, metrics, clock, random: () => 0 })
+  const issuers = jwksUrls.map((jwksUrl, index) => ({ issuer: `https://issuer-${index}.test`, audience: ['corral'], jwksUrl }))
+  const identity = { issuers: () => [], keyEnds: () => null, options: identityOptions.parse({ issuers }) }
+  const stores = { database: database ?? null, redis: redis ?? null }
+  const { watch } = watchStores({ stores, identity: () => identity, collectorUrl: collectorUrl ?? null, metrics, clock, random: () => 0 })
   watch.start()
   onTestFinished(() => watch.stop())
   return async (dependency: string): Promise<(number | null)[]> => {
@@ -153,4 +164,23 @@ test('what is reached without TLS is not measured', async () => {
   redis.start()
   await until(() => redis.state === 'up', 'Redis is up')
   expect(await measure({ redis })('redis')).toEqual([null, null])
+})
+
+test('of the issuers of tokens the certificate that ends first is measured, and that of the collector of traces', async () => {
+  const [lasting, over] = [await startSecureServer('node.pem'), await startSecureServer('ended.pem')]
+  const measured = measure({
+    jwksUrls: [`${lasting}/jwks`, `${over}/jwks`, 'http://127.0.0.1:9/jwks'],
+    collectorUrl: `${lasting}/v1/traces`,
+  })
+  await expect.poll(() => measured('issuers')).toEqual(inSeconds(ended))
+  await expect.poll(() => measured('collector')).toEqual(inSeconds(long))
+  expect(await measured('redis')).toEqual([null, null])
+})
+
+test('issuers and a collector on this machine without TLS are not measured', async () => {
+  const measured = measure({ jwksUrls: ['http://127.0.0.1:9/jwks'], collectorUrl: 'http://127.0.0.1:4318' })
+  expect([await measured('issuers'), await measured('collector')]).toEqual([
+    [null, null],
+    [null, null],
+  ])
 })

@@ -115,7 +115,8 @@ function endings(): Panel[] {
   return [
     lines({
       title: 'Certificates, time left',
-      description: 'Of https nodes, and of a database and Redis behind TLS. It rises when one is renewed; at 0 it has ended.',
+      description:
+        'Of https nodes, and of a database, Redis, issuers of tokens and collector of traces behind TLS. It rises when one is renewed; at 0 it has ended.',
       queries: [
         left('node', 'corral_node_certificate_expiry_timestamp_seconds'),
         left('dependency', 'corral_dependency_certificate_expiry_timestamp_seconds'),
