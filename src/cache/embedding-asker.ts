@@ -1,7 +1,7 @@
 /** One embedding request on its way through the cache: what it asks for, under which rules, and where the rest of it goes. */
 import type { Call } from '../core/call.ts'
 import type { InferenceRequest, Relay } from '../core/relay.ts'
-import type { Directives } from './directives.ts'
+import type { Directives } from '../wire/cache-directives.ts'
 import type { EmbedAsk } from './embedding-request.ts'
 import type { CacheOptions } from './options.ts'
 import type { Tags } from './tags.ts'

@@ -4,7 +4,7 @@
  * weighed here: who limits them is served anew.
  */
 import type { CacheMode } from '../core/principal.ts'
-import { noDirectives, readDirectives } from './directives.ts'
+import { noDirectives, readDirectives } from '../wire/cache-directives.ts'
 import type { CacheOptions } from './options.ts'
 import { chooseMode } from './policy.ts'
 

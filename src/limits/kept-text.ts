@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts'
 import { QueueView } from '../base/queue-view.ts'
 import type { Answer, InferenceRequest } from '../core/relay.ts'
+import { readDirectives } from '../wire/cache-directives.ts'
 import { AnswerText, type BoundedText, boundedText } from './answer-text.ts'
 import type { LimitsOptions } from './options.ts'
 
@@ -69,9 +70,10 @@ export class TextCapture {
 
 const askingOperations: ReadonlySet<InferenceRequest['route']['operation']> = new Set(['chat', 'generate', 'embed'])
 
-/** A capture where texts are kept and the request asks a model something; null otherwise. */
+/** A capture where texts are kept, the request asks a model something and does not say `Cache-Control: no-store`; null otherwise. */
 export function captureOf(request: InferenceRequest, options: TextOptions): TextCapture | null {
-  return options.keep === 'off' || !askingOperations.has(request.route.operation) ? null : new TextCapture(request, options)
+  if (options.keep === 'off' || !askingOperations.has(request.route.operation)) return null
+  return readDirectives(request.headers).noStore ? null : new TextCapture(request, options)
 }
 
 /** Bytes a text takes while it waits. */

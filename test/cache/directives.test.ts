@@ -1,7 +1,7 @@
 /** caching.md §11 HTTP: H1 and H3. Every directive against every state of an entry. */
 import { describe, expect, it } from 'vitest'
 
-import { readDirectives } from '../../src/cache/directives.ts'
+import { readDirectives } from '../../src/wire/cache-directives.ts'
 import { CorralError } from '../../src/core/errors.ts'
 import { take, type Taken } from './ask.ts'
 import { cached, type Cached, chat } from './cached.ts'

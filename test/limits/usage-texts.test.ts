@@ -77,12 +77,16 @@ describeStores(storeKinds, (servers) => {
     readonly id: string
     readonly prompt: string
     readonly answer?: Answer | CorralError
+    readonly headers?: readonly string[]
   }
 
-  async function ask(ledger: UsageLedger, { tenant = 'acme', id, prompt, answer = wholeAnswer('fine') }: Asked): Promise<void> {
+  async function ask(
+    ledger: UsageLedger,
+    { tenant = 'acme', id, prompt, answer = wholeAnswer('fine'), headers = [] }: Asked,
+  ): Promise<void> {
     const relay = ledger.layer(() => (answer instanceof CorralError ? Promise.reject(answer) : Promise.resolve(answer)))
     const request = makeRequest('/api/chat', { model: 'small', messages: [{ role: 'user', content: prompt }] })
-    await relay(request, makeCall({ id, principal: principal({ tenant }) })).catch(() => null)
+    await relay({ ...request, headers }, makeCall({ id, principal: principal({ tenant }) })).catch(() => null)
     await new Promise((resolve) => setImmediate(resolve))
   }
 
@@ -111,6 +115,17 @@ describeStores(storeKinds, (servers) => {
       answer: 'answered ☂ ',
       answerCut: false,
     })
+  })
+
+  test('a request that says no-store leaves its record and no word', async () => {
+    const ledger = ledgerWith({ keep: 'all' })
+    const said = { prompt: 'quince-prompt', answer: wholeAnswer('quince-answer') }
+    await ask(ledger, { ...said, id: 'no-store', headers: ['cache-control', 'max-age=0, No-Store'] })
+    await ask(ledger, { id: 'no-cache', prompt: 'asked anew', headers: ['cache-control', 'no-cache'] })
+    await ledger.close()
+    expect(await everything(database)).not.toContain('quince')
+    expect(await history.readOne('no-store', null)).toMatchObject({ id: 'no-store', prompt: null, answer: null })
+    expect((await history.readOne('no-cache', null)).prompt).toContain('asked anew')
   })
 
   test('of a request that failed the prompt is kept; a model’s embeddings and lists have no answer', async () => {
