@@ -23,7 +23,7 @@ import type { ScopeTable } from './key.ts'
 import type { MemoryItem } from './memory-layer.ts'
 import type { CacheOptions } from './options.ts'
 import type { PlanDeps } from './plan.ts'
-import { type BypassReason, chooseMode } from './policy.ts'
+import { type BypassReason, chooseMode, unloads } from './policy.ts'
 import type { FlightLease } from './second-layer.ts'
 import { type ResolvedSelector, selects, type Tags } from './tags.ts'
 
@@ -72,6 +72,7 @@ export class EmbeddingCache implements EmbedWorks {
     if (model === null) return 'no-model'
     if (isCloudModel(model)) return 'cloud'
     if (envelope.empty) return 'empty'
+    if (unloads(request)) return 'unload'
     if (request.body.length > options.bodyBytesMax) return 'too-large'
     const circumstances = circumstancesOf(this.#deps, model, call.principal)
     if (circumstances === null) return 'no-digest'

@@ -60,8 +60,6 @@ export function readEmbedAsk(request: InferenceRequest, keying: EmbedKeying): Em
   const form = formOf(request, isLegacy)
   const source = envelope.fields.get(isLegacy ? 'prompt' : 'input')
   if (form === null || source === undefined || !envelope.wellFormed || envelope.fields.get('model')?.kind !== 'string') return null
-  // Also loads or unloads the model.
-  if (envelope.empty || envelope.keepAliveSeconds === 0) return null
   const fields = fieldParts(request)
   const texts = isLegacy && source.kind !== 'string' ? null : textsOf(body, source)
   if (fields === null || texts === null) return null

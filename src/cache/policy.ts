@@ -9,7 +9,8 @@ import { scanObject } from '../wire/json-scan.ts'
 import { isCloudModel } from '../wire/model-name.ts'
 
 /** Why a request passes by the cache, a closed set (metric label, and `detail` of `Cache-Status`). */
-export type BypassReason = 'off' | 'no-store' | 'sampling' | 'empty' | 'cloud' | 'no-model' | 'no-digest' | 'unkeyable' | 'too-large'
+export type BypassReason =
+  'off' | 'no-store' | 'sampling' | 'empty' | 'unload' | 'cloud' | 'no-model' | 'no-digest' | 'unkeyable' | 'too-large'
 
 const unlimited = { depthMax: Infinity, keysMax: Infinity }
 
@@ -40,7 +41,13 @@ export function bypassReason(request: InferenceRequest, mode: CacheMode, bodyByt
   if (model === null) return 'no-model'
   if (isCloudModel(model)) return 'cloud'
   if (envelope.empty) return 'empty'
+  if (unloads(request)) return 'unload'
   return request.body.length > bodyBytesMax ? 'too-large' : null
+}
+
+/** Whether the model is to go when it has answered. The other dialects have no `keep_alive` (ollama-contract.md §1.6). */
+export function unloads({ route, envelope }: InferenceRequest): boolean {
+  return route.dialect === 'ollama' && envelope.keepAliveSeconds === 0
 }
 
 /** Routes beside the native ones whose `seed` a node reads; `/v1/responses` and `/v1/messages` have none (ollama-contract.md §1.6, §1.7). */

@@ -1,7 +1,7 @@
 /** Who decides whether an answer is cached: the request, the credential, the route, the configuration. */
 import { describe, expect, it } from 'vitest'
 
-import { chooseMode, isPinned } from '../../src/cache/policy.ts'
+import { chooseMode, isPinned, unloads } from '../../src/cache/policy.ts'
 import type { CacheMode } from '../../src/core/principal.ts'
 import { newCall, requestOf, take, type Taken } from './ask.ts'
 import { type AskOptions, type Cached, cached, chat, settle } from './cached.ts'
@@ -58,6 +58,26 @@ describe('a seed', () => {
     ['/v1/messages', { ...question, max_tokens: 9, temperature: 0 }, true],
   ])('pins the sampling only where the node reads it: %s %j is %s', (path, body, pinned) => {
     expect(isPinned(requestOf(path, body))).toBe(pinned)
+  })
+})
+
+describe('a request that unloads the model when it is answered', () => {
+  it.each([0, '0', '0s'])('goes to a node, and is neither kept nor joined: keep_alive %j', async (keepAlive) => {
+    const built = cached()
+    const asked = [chat('hi'), chat('hi', { keep_alive: keepAlive }), chat('hi', { keep_alive: keepAlive })]
+    const answers = asked.map((body) => take(built.ask(body)))
+    await settle()
+    expect(built.upstream.calls).toHaveLength(3)
+    for (const call of built.upstream.calls) call.begin(text).end()
+    expect((await Promise.all(answers)).map(({ cache }) => cache)).toEqual(['miss', 'bypass', 'bypass'])
+    const again = await served(built, chat('hi', { keep_alive: keepAlive }))
+    expect(again.headers['cache-status']).toBe('corral;fwd=bypass;detail=unload')
+    expect((await served(built, chat('hi', { keep_alive: '5m' }))).cache).toBe('hit')
+  })
+
+  it('is only one on the native routes, since others have no keep_alive', () => {
+    const body = { model: 'llama3', messages: [], keep_alive: 0 }
+    expect(['/api/chat', '/v1/chat/completions'].map((path) => unloads(requestOf(path, body)))).toEqual([true, false])
   })
 })
 

@@ -11,6 +11,7 @@ const bypassWords: Readonly<Record<BypassReason, string>> = {
   sampling:
     'the request pins neither temperature 0 nor a seed, so that two answers are meant to differ (X-Corral-Cache: on caches it anyway)',
   empty: 'it asks for no answer, but loads or unloads a model',
+  unload: 'it unloads the model when it is answered (keep_alive 0)',
   cloud: 'answers of cloud models are never kept',
   'no-model': 'it names no model',
   'no-digest': 'no node has told the digest of the model yet',
