@@ -47,5 +47,6 @@ function addOwn(headers: Record<string, string | string[]>, kind: keyof typeof n
 function resetText(resetMs: number): string {
   if (resetMs < 1_000) return `${resetMs}ms`
   if (resetMs < 60_000) return `${resetMs / 1_000}s`
-  return `${Math.floor(resetMs / 60_000)}m${Math.ceil((resetMs % 60_000) / 1_000)}s`
+  const seconds = Math.ceil(resetMs / 1_000)
+  return `${Math.floor(seconds / 60)}m${seconds % 60}s`
 }
