@@ -20,6 +20,7 @@ import { type LiveFeed, mountLive } from './admin/live.ts'
 import { mountSettings, type SettingsRoutesDeps } from './admin/settings.ts'
 import { mountUsage } from './admin/usage.ts'
 import type { Guard, Passage } from './auth/guard.ts'
+import { pathWithKey } from './auth/path-key.ts'
 import { answerUnread, type Arrival, type Exchange } from './connection.ts'
 import { type ConsoleDeps, mountConsole } from './console/console.ts'
 import { type DocsDeps, mountDocs } from './docs/docs.ts'
@@ -143,7 +144,8 @@ function answerRoute(
   const exchange: Exchange = { incoming, outgoing, clock: deps.inference.clock }
   if (facts.placement === 'local') {
     if (deps.console.enabled() && incoming.headers.accept?.includes('text/html') === true) {
-      answerUnread(exchange, { status: 302, headers: { location: '/console/', vary: 'Accept', 'cache-control': 'no-store' }, body: '' })
+      const location = pathWithKey(incoming, '/console/')
+      answerUnread(exchange, { status: 302, headers: { location, vary: 'Accept', 'cache-control': 'no-store' }, body: '' })
       return
     }
     answerUnread(exchange, { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: 'Ollama is running' })
@@ -191,7 +193,7 @@ function answerGuarded(deps: SurfaceDeps, arrival: Arrival, { isUpload = false, 
 /** As Go's mux and gin answer: a link for a GET, nothing else for other methods (transcripts 024–028). */
 function redirect(exchange: Exchange, match: Extract<RouteMatch, { kind: 'redirect' }>, query: string): void {
   const { method } = exchange.incoming
-  const location = match.location + query
+  const location = pathWithKey(exchange.incoming, match.location) + query
   if (method !== 'GET' && method !== 'HEAD') {
     answerUnread(exchange, { status: match.status, headers: { location }, body: '' })
     return

@@ -9,6 +9,7 @@ import type { Principal } from '../../core/principal.ts'
 import { isOperator } from '../../identity/grants.ts'
 import { readPresented } from '../../identity/presented.ts'
 import type { Guard } from '../auth/guard.ts'
+import { pathWithKey } from '../auth/path-key.ts'
 import { consoleHeader, speaksHttps } from '../auth/session.ts'
 import type { SignIn } from '../auth/sign-in.ts'
 import { json, ownRoute, type OwnRouteDeps } from '../own-route.ts'
@@ -59,7 +60,9 @@ export function mountConsole(app: Hono<NodeBindings>, deps: ConsoleDeps): void {
   mountSession(app, deps)
   mountLogin(app, { ...deps, headers: documentHeaders })
   let assets: ReadonlyMap<string, Asset> = new Map()
-  app.get('/console', (context) => (deps.enabled() ? context.redirect('/console/', 301) : context.notFound()))
+  app.get('/console', (context) =>
+    deps.enabled() ? context.redirect(pathWithKey(context.env.incoming, '/console/'), 301) : context.notFound(),
+  )
   app.get('/console/*', (context) => {
     if (!deps.enabled()) return context.notFound()
     if (assets.size === 0) assets = (deps.assets ?? loadAssets)()

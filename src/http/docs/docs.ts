@@ -4,6 +4,7 @@
  */
 import type { Hono } from 'hono'
 
+import { pathWithKey } from '../auth/path-key.ts'
 import { sendAsset } from '../send-asset.ts'
 import type { NodeBindings } from '../server.ts'
 import { type Library, openLibrary } from './library.ts'
@@ -27,7 +28,7 @@ const safeHeaders = {
 /** Adds the routes. */
 export function mountDocs(app: Hono<NodeBindings>, { enabled, onBug, open = openLibrary }: DocsDeps): void {
   let library: Library | null = null
-  app.get('/docs', (context) => (enabled() ? context.redirect('/docs/', 301) : context.notFound()))
+  app.get('/docs', (context) => (enabled() ? context.redirect(pathWithKey(context.env.incoming, '/docs/'), 301) : context.notFound()))
   app.get('/docs/*', async (context) => {
     if (!enabled()) return context.notFound()
     try {
