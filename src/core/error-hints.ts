@@ -19,6 +19,7 @@ const hints: { readonly [code in ErrorCode]?: string } = {
   key_not_found: '"corral keys ls" lists keys',
   body_timeout: 'send the body without pauses, or look at the network between',
   body_too_large: 'send less at once, or raise the limit that the message names',
+  answer_too_large: 'send fewer texts at once, or raise fleet.wholeBytesMax',
   document_too_large: 'split the document',
   document_unsupported: 'save it as a format that is read (docs/documents.md), or leave it out with --exclude',
   document_bomb: 'save it anew in its own program, without embedded media',

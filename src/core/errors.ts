@@ -58,6 +58,7 @@ export const errorCatalogue = {
   client_too_slow: { status: 499, retryable: false, fault: 'client', title: 'The client did not read its stream' },
   internal: { status: 500, retryable: false, fault: 'gateway', title: 'Corral itself failed' },
   not_implemented: { status: 501, retryable: false, fault: 'client', title: 'The request uses a protocol feature that is not supported' },
+  answer_too_large: { status: 502, retryable: false, fault: 'gateway', title: 'The answer is over the limit for whole answers' },
   node_failed: { status: 502, retryable: true, fault: 'node', title: 'The node failed' },
   node_protocol: { status: 502, retryable: true, fault: 'node', title: 'The node sent bytes that are not its protocol' },
   stream_truncated: { status: 502, retryable: true, fault: 'node', title: 'The stream ended without its terminator' },

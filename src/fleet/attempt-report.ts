@@ -15,7 +15,7 @@ export interface Failure {
   readonly error: CorralError
   /** The node's own answer, to be passed on when nobody else can do better. */
   readonly response: NodeResponse | null
-  readonly kind: Judgement['kind'] | 'connect' | 'local' | 'reset' | 'timeout' | 'protocol' | 'truncated' | 'stalled'
+  readonly kind: Judgement['kind'] | 'connect' | 'local' | 'reset' | 'timeout' | 'protocol' | 'truncated' | 'stalled' | 'too_large'
   readonly retry: 'elsewhere' | 'never'
   /** A keep-alive race: the same node may be asked once more. */
   readonly reusedSocket: boolean

@@ -131,7 +131,7 @@ export class Attempt implements ResponseHandler, Listed {
     this.#watch.noteBytes(nowMs, this.streaming)
     this.bytes += chunk.length
     if (this.#reader !== null) this.#read(this.#reader, chunk, nowMs)
-    else if (this.bytes > wholeBytesMax) this.#failProtocol(`an answer over ${wholeBytesMax} bytes`)
+    else if (this.bytes > wholeBytesMax) this.#failSize(wholeBytesMax)
     else this.#chunks.push(chunk)
   }
 
@@ -244,6 +244,24 @@ export class Attempt implements ResponseHandler, Listed {
       this.#end()
       this.#deps.sink.onWhole(this, body)
     }
+  }
+
+  /** A long answer is what was asked for: the limit is the gateway's own, and no other node would be under it. An error is never so long. */
+  #failSize(bytesMax: number): void {
+    if (this.status >= 300) {
+      this.#failProtocol(`an error of over ${bytesMax} bytes`)
+      return
+    }
+    const { node } = this.claim.runner
+    const message = `the answer of ${node} is over ${bytesMax} bytes (fleet.wholeBytesMax)`
+    this.#exchange?.abort(message)
+    this.#fail({
+      error: new CorralError('answer_too_large', message, { node }),
+      response: null,
+      kind: 'too_large',
+      retry: 'never',
+      reusedSocket: false,
+    })
   }
 
   #failProtocol(what: string): void {

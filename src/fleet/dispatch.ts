@@ -218,7 +218,7 @@ class Dispatch implements AttemptSink<Attempt> {
 
   onFailure(attempt: Attempt, failure: Failure): void {
     settleFailure(this.#deps, attempt, failure)
-    this.#close(attempt, failure.kind === 'client' ? 'client_error' : 'node_error', failure)
+    this.#close(attempt, failureOutcome(failure), failure)
     this.#lastFailure = failure
     if (!this.#account.takeRetry(attempt, failure)) {
       this.#finish(attempt, failure)
@@ -328,6 +328,11 @@ class Dispatch implements AttemptSink<Attempt> {
     this.#deps.budget.active -= 1
     this.#account.end()
   }
+}
+
+function failureOutcome({ kind }: Failure): Outcome['kind'] {
+  if (kind === 'too_large') return 'rejected'
+  return kind === 'client' ? 'client_error' : 'node_error'
 }
 
 function outcomeKind(end: StreamEnd): Outcome['kind'] {

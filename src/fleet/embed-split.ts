@@ -1,7 +1,6 @@
 /**
- * Embedding batches over all nodes that hold the model. A batch is cut by item into shards of about equal bytes, more shards
- * than nodes, so that admission deals them out as nodes become free: a node twice as fast takes twice as many. Items that
- * occur twice are computed once. A shard that is late while others are done is sent a second time elsewhere, and the first
+ * Embedding batches over all nodes that hold the model. A batch is cut (`embed-plan.ts`) into more shards than nodes, so that
+ * admission deals them out as nodes become free: a node twice as fast takes twice as many. Items that occur twice are computed once. A shard that is late while others are done is sent a second time elsewhere, and the first
  * answer counts; so a hung node costs no item. Order and shape of the answer are those of a single node.
  *
  * A `keep_alive` of 0 is taken out of the shards, since a node would unload the model between two of them: once the batch is
@@ -16,6 +15,7 @@ import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance, Relay, WholeAnswer } from '../core/relay.ts'
 import { type EmbeddingPart, joinEmbeddings, readEmbeddingPart } from '../wire/embeddings.ts'
 import { withField } from '../wire/with-field.ts'
+import { type EmbedPlan, planBatch, VectorSizes } from './embed-plan.ts'
 import type { FleetOptions } from './options.ts'
 import type { Pool, PoolTable } from './pool.ts'
 import type { Waiter } from './waiting-line.ts'
@@ -32,85 +32,34 @@ export interface EmbedSplitDeps {
   readonly letGo: (model: string, nodes: ReadonlySet<string>) => void
 }
 
-/** Shards per node: enough that the last ones even out, few enough that the cost per request stays small. */
-const shardsPerNode = 4
 /** A shard is late after this many times the median time of those that are done: a hung node then costs a third of a batch. */
 const lateFactor = 1.8
 const lateMsMin = 100
 const checkEveryMs = 25
+/** Bytes of the joined answer, which is held in memory and put together as one text: half of the longest that V8 has. */
+const joinedBytesMax = 268_435_456
 
 /** The relay for `/api/embed` and `/v1/embeddings`. */
 export function createEmbedSplit(deps: EmbedSplitDeps): Relay {
+  const sizes = new VectorSizes()
   return (request, call) => {
-    const plan = deps.options().embed.split ? planBatch(deps, request, call) : null
-    return plan === null ? deps.one(request, call) : new Batch(deps, request, call, plan).run()
+    const { embed, wholeBytesMax } = deps.options()
+    if (!embed.split) return deps.one(request, call)
+    const nodes = countNodes(deps.pools.get(request.model, call.principal.nodeGroup))
+    const shardItemsMax = sizes.itemsMax(request, wholeBytesMax)
+    const plan = planBatch(request, { nodes, shardItemsMin: embed.shardItemsMin, shardItemsMax })
+    return plan === null ? deps.one(request, call) : new Batch({ ...deps, sizes, canResend: nodes > 1 }, request, call, plan).run()
   }
-}
-
-interface Plan {
-  /** For each item of the request its place among the unique items. */
-  readonly places: readonly number[]
-  /** JSON array text of each shard's unique items, with their count. */
-  readonly shards: readonly { readonly inputJson: string; readonly items: number }[]
-}
-
-/** How to cut the batch; null when one node should have it as it is. */
-function planBatch(deps: EmbedSplitDeps, request: InferenceRequest, { principal }: Call): Plan | null {
-  const { shardItemsMin } = deps.options().embed
-  const items = inputItems(request)
-  if (items === null || items.length < 2) return null
-  const { places, unique } = dedupe(items)
-  const nodes = countNodes(deps.pools.get(request.model, principal.nodeGroup))
-  const count = nodes < 2 ? 1 : Math.min(Math.floor(unique.length / shardItemsMin), nodes * shardsPerNode)
-  if (count < 2 && unique.length === items.length) return null
-  return { places, shards: cut(unique, Math.max(1, count)) }
-}
-
-/** The items of `input` when it is an array of strings; null for any other shape, whose error a node gives exactly. */
-function inputItems(request: InferenceRequest): readonly string[] | null {
-  const field = request.envelope.fields.get('input')
-  if (request.model === null || field?.kind !== 'array' || !request.envelope.wellFormed) return null
-  try {
-    const value: unknown = JSON.parse(request.body.toString('utf8', field.start, field.end))
-    return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null
-  } catch {
-    return null
-  }
-}
-
-function dedupe(items: readonly string[]): { places: number[]; unique: string[] } {
-  const seen = new Map<string, number>()
-  const unique: string[] = []
-  const places = items.map((item) => {
-    const known = seen.get(item)
-    if (known !== undefined) return known
-    seen.set(item, unique.length)
-    unique.push(item)
-    return unique.length - 1
-  })
-  return { places, unique }
 }
 
 function countNodes(pool: Pool<Waiter>): number {
   return pool.runners.filter(({ bounded, fleetNode }) => bounded && fleetNode.up !== false && !fleetNode.draining).length
 }
 
-/** Consecutive runs of about equal length in characters. */
-function cut(items: readonly string[], count: number): Plan['shards'] {
-  const total = items.reduce((sum, item) => sum + item.length + 16, 0)
-  const shards: { inputJson: string; items: number }[] = []
-  let run: string[] = []
-  let runLength = 0
-  for (const item of items) {
-    run.push(JSON.stringify(item))
-    runLength += item.length + 16
-    if (runLength < total / count || shards.length === count - 1) continue
-    shards.push({ inputJson: `[${run.join(',')}]`, items: run.length })
-    run = []
-    runLength = 0
-  }
-  if (run.length > 0) shards.push({ inputJson: `[${run.join(',')}]`, items: run.length })
-  return shards
+interface BatchDeps extends EmbedSplitDeps {
+  readonly sizes: VectorSizes
+  /** Whether there is a second node. */
+  readonly canResend: boolean
 }
 
 interface Copy {
@@ -128,20 +77,22 @@ interface Shard {
 }
 
 class Batch {
-  readonly #deps: EmbedSplitDeps
+  readonly #deps: BatchDeps
   readonly #request: InferenceRequest
   readonly #call: Call
-  readonly #plan: Plan
+  readonly #plan: EmbedPlan
   readonly #shards: Shard[]
   readonly #durationsMs: number[] = []
   readonly #startedAtMs: number
   #open: number
+  /** Of the answers so far. */
+  #bytes = 0
   #timer: Timer | null = null
   #provenance: Provenance | null = null
   #headers: Answer['headers'] = {}
   #finish: { resolve(answer: Answer): void; reject(error: unknown): void } | null = null
 
-  constructor(deps: EmbedSplitDeps, request: InferenceRequest, call: Call, plan: Plan) {
+  constructor(deps: BatchDeps, request: InferenceRequest, call: Call, plan: EmbedPlan) {
     this.#deps = deps
     this.#request = request
     this.#call = call
@@ -196,6 +147,12 @@ class Batch {
       this.#onError(shard, new CorralError('node_protocol', `${node} did not answer one vector for each of ${shard.items} texts`))
       return
     }
+    this.#deps.sizes.note(shard.request, { bytes: answer.body.length, vectors: shard.items })
+    this.#bytes += answer.body.length
+    if (this.#bytes > joinedBytesMax) {
+      this.#reject(new CorralError('answer_too_large', `the answer to the whole batch is over ${joinedBytesMax} bytes`))
+      return
+    }
     shard.part = part
     this.#provenance = answer.provenance
     this.#headers = answer.headers
@@ -208,9 +165,13 @@ class Batch {
   #onError(shard: Shard, error: unknown): void {
     shard.failures += 1
     if (this.#finish === null || shard.part !== null || shard.failures < shard.copies.length) return
-    const { reject } = this.#finish
+    this.#reject(error)
+  }
+
+  #reject(error: unknown): void {
+    const reject = this.#finish?.reject
     this.#close('a shard failed')
-    reject(error)
+    reject?.(error)
   }
 
   /** Ends the batch with an answer; what is still under way is dropped. */
@@ -247,6 +208,7 @@ class Batch {
 
   /** Sends a second copy of each late shard; at most one, and only while it is under way on a node. */
   #resendLate(): void {
+    if (!this.#deps.canResend) return
     const nowMs = this.#deps.clock.nowMs()
     const { hedge, hedgeAfterMs } = this.#deps.options().embed
     const lateMs = this.#lateAfterMs()

@@ -116,6 +116,7 @@ export function settleFailure(deps: SettleDeps, attempt: Attempt, failure: Failu
     case 'cloud':
     case 'missing_route':
     case 'bad_tool_call':
+    case 'too_large':
       ticket?.settle('ok', nowMs)
       return
     case 'overload':

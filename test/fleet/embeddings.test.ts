@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 
+import { systemClock } from '../../src/base/clock.ts'
 import { ask, type Reply, start } from './ask.ts'
 import { asked, expectIdle, type Gateway, openGateway, until, warmUp } from './gateway.ts'
 
@@ -234,4 +235,37 @@ test('a cold model is loaded by one request per node', async () => {
   for (const sim of gateway.sims) expect(sim.stats().loads).toBeLessThanOrEqual(1)
   await warmUp(gateway)
   await expectIdle(gateway)
+})
+
+describe('an answer over the limit for whole answers', () => {
+  /** Bytes of 150 vectors of the model, of which one part at most may be on its way. */
+  const fleet = { wholeBytesMax: 262_144 }
+  const breakers = ({ app }: Gateway): string[] => app.fleet.nodes.map(({ breaker }) => breaker.state(systemClock.nowMs()))
+
+  test('is never asked for: a batch is cut so that each part fits, on a single node, too', async () => {
+    const gateway = await openWarm({ nodes: 1, fleet })
+    const body = { model, input: texts(150) }
+    for (let time = 0; time < 5; time += 1) {
+      const reply = await ask(`${gateway.url}${embed}`, body)
+      expect(reply.text.length).toBeGreaterThan(2 * fleet.wholeBytesMax)
+      expect(parse(reply).embeddings).toEqual((await fromOneNode(gateway, body)).embeddings)
+    }
+    expect(breakers(gateway)).toEqual(['closed'])
+    await expectIdle(gateway)
+  })
+
+  test('is an error of the gateway, asked for once and no fault of the node, where batches are not cut', async () => {
+    const gateway = await openWarm({ nodes: 2, fleet: { ...fleet, embed: { split: false } } })
+    for (let time = 1; time <= 6; time += 1) {
+      const reply = await ask(`${gateway.url}${openAi}`, { model, input: texts(150) })
+      expect([reply.status, JSON.parse(reply.text)]).toEqual([
+        502,
+        { error: expect.objectContaining({ code: 'answer_too_large' }) as object },
+      ])
+      expect(reply.text).toContain('fleet.wholeBytesMax')
+      expect(gateway.sims.reduce((sum, sim) => sum + (sim.stats().byPath[openAi] ?? 0), 0)).toBe(time)
+    }
+    expect(breakers(gateway)).toEqual(['closed', 'closed'])
+    await expectIdle(gateway)
+  })
 })
