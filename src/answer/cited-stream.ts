@@ -29,7 +29,7 @@ interface Group {
 export class CitedStream {
   readonly #passages: readonly Passage[]
   readonly #visible = new VisibleText()
-  readonly #markers = new MarkerReader()
+  readonly #markers: MarkerReader
   readonly #shown: ShownText
   #text = ''
   /** White space that may stand before a marker that is dropped. */
@@ -45,6 +45,7 @@ export class CitedStream {
   /** `secrets`: what is withheld; null: nothing. */
   constructor(passages: readonly Passage[], secrets: PromptSecrets | null) {
     this.#passages = passages
+    this.#markers = new MarkerReader(passages.length)
     this.#shown = new ShownText((url) => hasAddress(passages, url), secrets)
   }
 

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { CorralError } from '../core/errors.ts'
 import type { InferenceRequest } from '../core/relay.ts'
 import type { SamplingValue } from './chat-request.ts'
+import { MarkerReader } from './markers.ts'
 import type { Turn } from './prompt.ts'
 
 export interface AskedQuestion {
@@ -144,14 +145,18 @@ function toTurn({ role, content: said }: { role: string; content: string }): Tur
   return role === 'assistant' ? [{ role, content: withoutSources(said) }] : []
 }
 
+/** Markers of earlier answers have at most three digits. */
+const markedPassagesMax = 999
+
 /**
  * An earlier answer without its list of sources and its markers: passages are numbered anew in each answer, and what the client sends
  * back must not claim otherwise.
  */
 function withoutSources(said: string): string {
-  return said
-    .replace(/\n\n[^\n]{1,40}:\n(?:\[\d{1,3}\] [^\n]*(?:\n|$))+\s*$/u, '')
-    .replace(/ ?\[\d{1,3}\]/g, '')
+  const reader = new MarkerReader(markedPassagesMax)
+  const pieces = reader.push(said.replace(/\n\n[^\n]{1,40}:\n(?:\[\d{1,3}\] [^\n]*(?:\n|$))+\s*$/u, ''))
+  return [...pieces, ...reader.end()]
+    .reduce((text, piece) => (piece.kind === 'text' ? text + piece.text : text.replace(/ $/u, '')), '')
     .trim()
 }
 

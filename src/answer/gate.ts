@@ -96,6 +96,11 @@ function quoteForm(quote: string): string {
     .replace(/[\s"'.,;:!?…-]+$/u, '')
 }
 
+/** Whether a reference quotes enough to be looked for; any other is as good as its bare number. */
+export function hasTellingQuote({ quote }: Reference): boolean {
+  return quote !== null && isTelling(quoteForm(quote))
+}
+
 function isTelling(quote: string): boolean {
   const words = quote.match(/[\p{L}\p{N}]+/gu) ?? []
   return words.length >= quoteWordsMin || Array.from(quote).filter(isUnspaced).length >= quoteUnspacedMin

@@ -3,8 +3,11 @@
  * `[2]`, `[1, 3]`, `[Source 2: …]`, `【2】`, typographic quotes or none at all, and all of that is read. What only looks like a marker at
  * its beginning is held back until it is certain, at most `markerCharsMax` characters.
  *
- * Brackets right behind a word (`items[1]`) are code and stay text.
+ * Brackets right behind a word (`items[1]`), in code and in JSON stay text (`text-place.ts`), and so do those that no citation can be
+ * (`citation-place.ts`).
  */
+import { isCitation } from './citation-place.ts'
+import { closesSpan, TextPlace } from './text-place.ts'
 
 export interface Reference {
   readonly number: number
@@ -31,8 +34,14 @@ const endAfterQuote = new RegExp(`[${closeQuotes}]\\s*(?:[\\]】]|[,;]\\s*${labe
 type Outcome = { readonly kind: 'end'; readonly at: number } | { readonly kind: 'more' } | { readonly kind: 'none' }
 
 export class MarkerReader {
+  readonly #passages: number
+  readonly #place = new TextPlace()
   #held = ''
-  #last = ''
+
+  /** `passages`: how many a marker can name, numbered from 1. */
+  constructor(passages: number) {
+    this.#passages = passages
+  }
 
   /** The pieces that are certain once `text` has come. */
   push(text: string): Piece[] {
@@ -47,51 +56,73 @@ export class MarkerReader {
 
   #read(isLast: boolean): Piece[] {
     const pieces: Piece[] = []
-    let from = 0
-    while (this.#held !== '') {
-      const open = searchFrom(this.#held, from)
-      if (open < 0) {
-        this.#emit(pieces, this.#held.length)
-        break
-      }
-      const found =
-        /[\p{L}\p{N}_)\]]/u.test(open === 0 ? this.#last : this.#held.charAt(open - 1)) && !isAfterMarker(pieces, open)
-          ? ({ kind: 'none' } as const)
-          : markerEnd(this.#held.slice(open, open + markerCharsMax + 1), isLast)
-      if (found.kind === 'more') {
-        this.#emit(pieces, open)
-        break
-      }
+    let textFrom = 0
+    let at = 0
+    const endText = (): void => {
+      if (at > textFrom) pieces.push({ kind: 'text', text: this.#held.slice(textFrom, at) })
+      textFrom = at
+    }
+    while (at < this.#held.length) {
+      const open = openFrom(this.#held, at)
+      this.#place.push(this.#held.slice(at, open))
+      at = open
+      if (open === this.#held.length) break
+      const found = this.#markerAt(open, isLast)
+      if (found.kind === 'more') break
       if (found.kind === 'none') {
-        from = open + 1
+        this.#place.push(this.#held.charAt(open))
+        at += 1
         continue
       }
-      this.#emit(pieces, open)
-      pieces.push({ kind: 'marker', references: referencesIn(this.#held.slice(0, found.at)) })
-      this.#held = this.#held.slice(found.at)
-      this.#last = ''
-      from = 0
+      endText()
+      at = open + found.at
+      const references = this.#referencesIn(this.#held.slice(open, at))
+      textFrom = at
+      this.#place.marker()
+      pieces.push({ kind: 'marker', references })
     }
+    endText()
+    this.#held = this.#held.slice(at)
     return pieces
   }
 
-  #emit(pieces: Piece[], length: number): void {
-    if (length === 0) return
-    const text = this.#held.slice(0, length)
-    pieces.push({ kind: 'text', text })
-    this.#last = text.slice(-1)
-    this.#held = this.#held.slice(length)
+  /** Whether a citation begins at `open`, up to which the text is read. */
+  #markerAt(open: number, isLast: boolean): Outcome {
+    const standing = this.#place.standing()
+    const { before, isBehindMarker, isAtStart, span } = this.#place
+    if (standing === 'fence' || standing === 'json' || /[\p{L}\p{N}_)\]]$/u.test(before)) return { kind: 'none' }
+    const text = this.#held.slice(open, open + markerCharsMax + 1)
+    const isWhole = isLast || text.length > markerCharsMax
+    const isCode = standing === 'span' ? closesSpan(text, span, isWhole) : false
+    if (isCode === true) return { kind: 'none' }
+    const found = markerEnd(text, isLast)
+    if (found.kind !== 'end') return found
+    if (isCode === null) return { kind: 'more' }
+    const marker = text.slice(0, found.at)
+    const after = this.#held.slice(open + found.at, open + markerCharsMax + 1)
+    const is = isCitation(marker, this.#referencesIn(marker), {
+      before,
+      isBehindMarker,
+      isAtStart,
+      isInJsonText: standing === 'jsonText',
+      after,
+      isLast: isWhole,
+      passages: this.#passages,
+    })
+    if (is === null) return { kind: 'more' }
+    return is ? found : { kind: 'none' }
+  }
+
+  /** Those of a marker that begins where the text is read to. */
+  #referencesIn(marker: string): Reference[] {
+    return referencesIn(this.#place.standing() === 'jsonText' ? marker.replaceAll('\\"', '"') : marker)
   }
 }
 
-/** Markers stand side by side: `[1][2]`. */
-function isAfterMarker(pieces: readonly Piece[], open: number): boolean {
-  return open === 0 && pieces.at(-1)?.kind === 'marker'
-}
-
-function searchFrom(text: string, from: number): number {
+/** Where the next bracket opens; the length of the text where none does. */
+function openFrom(text: string, from: number): number {
   for (let at = from; at < text.length; at += 1) if (text[at] === '[' || text[at] === '【') return at
-  return -1
+  return text.length
 }
 
 /** Where the marker that opens `text` ends. */

@@ -29,7 +29,7 @@ function cite(raw: string, size = raw.length) {
 }
 
 function read(text: string, size = text.length): Piece[] {
-  const reader = new MarkerReader()
+  const reader = new MarkerReader(8)
   const pieces: Piece[] = []
   for (let at = 0; at < text.length; at += size) pieces.push(...reader.push(text.slice(at, at + size)))
   return [...pieces, ...reader.end()]
@@ -70,6 +70,55 @@ test.each(['items[1] = a[0][2]', '[link](x)', '[note] and [2024] and [ ]', 'f(x)
     expect(pieces.every((piece) => piece.kind === 'text')).toBe(true)
     expect(pieces.map((piece) => (piece.kind === 'text' ? piece.text : '')).join('')).toBe(text)
   }
+})
+
+const code = [
+  '{"delays": [1, 2, 5], "ports": [80, 443], "deep": [[1, 2], [1]], "pattern": "[0-9]"}',
+  '[1, 2, 5]',
+  '[2]',
+  '[{"a": [1]}, {"b": [2]}]',
+  '["a", [1, 2]]',
+  '```json\n{"delays": [1, 2]}\n```\nAnd:\n~~~\nx = [1: "Uploads may be up to 32 MB"]\n~~~',
+  '- a list\n  ```py\n  for i in ([1, 2]) {\n    print [1]\n  ```',
+  'It gives `[5]`, ``a ` [1]`` and `x [2] y`.',
+  'x = [0] * 10, y = [1, 2], f([1, 2]), [0-9], [0-9]+, a [-1, -2] b, c [1.5, 2] d, e [9] * 2',
+  'Allowed: [80, 443]. The delays ([3, 7]), and then, [40].',
+  'Use {"delays": [1, 2]} for it, or {"n": "[2]"}.',
+  'It ends x = [1',
+]
+
+test.each(code)('code, JSON and brackets that cannot be citations are left as they are: %s', (raw) => {
+  for (let size = 1; size <= raw.length; size += 1) expect(cite(raw, size)).toMatchObject({ text: raw, citations: [] })
+})
+
+test.each(code.filter((raw) => !raw.startsWith('It ends')))('citations before and behind code are found: %s', (raw) => {
+  const first = 'Files may have 32 MB [1: "Uploads may be up to 32 MB"].\n\n'
+  const last = '\n\nSupport answers within 4 hours [2] [9]. It is fast [7].'
+  for (const size of [1, 3, 1_000]) {
+    const { text, citations } = cite(first + raw + last, size)
+    expect(citations.map(({ number }) => number)).toEqual([1, 2])
+    const isAnswer = /^\[(?:1, 2, 5|2)\]$/.test(raw)
+    if (!isAnswer) expect(text).toBe(`Files may have 32 MB [1].\n\n${raw}\n\nSupport answers within 4 hours [2]. It is fast.`)
+  }
+})
+
+test('a citation in a text of JSON is found, with its quotation marks escaped', () => {
+  const raw = '{"answer": "Files may have 32 MB [1: \\"Uploads may be up to 32 MB\\"].", "sizes": [1, 2], "more": "It is fast [9]."}'
+  for (const size of [1, 7, 1_000]) {
+    const { text, citations } = cite(raw, size)
+    expect(JSON.parse(text)).toEqual({ answer: 'Files may have 32 MB [1].', sizes: [1, 2], more: 'It is fast.' })
+    expect(citations.map(({ quote }) => quote)).toEqual(['Uploads may be up to 32 MB'])
+  }
+})
+
+test.each([
+  ['a backtick that no other ends', 'Don`t send more: files may have 32 MB [1: "Uploads may be up to 32 MB"].'],
+  ['a bracket that no other ends', '[32 MB and {files may have 32 MB [1: "Uploads may be up to 32 MB"].'],
+  ['a colon', 'Files may have 32 MB: [1: "Uploads may be up to 32 MB"]'],
+  ['a parenthesis', 'Uploads may be up to 32 MB ([1]).'],
+])('a citation behind %s is found', (_, raw) => {
+  for (const size of [1, 1_000])
+    expect(cite(raw, size).citations.map(({ quote }) => quote)).toEqual([expect.stringContaining('up to 32 MB')])
 })
 
 test('a marker that never ends shows nothing and is counted as malformed', () => {
@@ -207,7 +256,7 @@ test('a citation in front of a parenthesis is no link', () => {
 
 test('text made to be slow to read is read in bounded time', () => {
   const startedMs = performance.now()
-  for (const unit of ['[1: "', '[1]', '<aaaa', '![', 'https://', '[passage ', '\u200d', 'a.']) {
+  for (const unit of ['[1: "', '[1]', '`[1] ', '{"a": [1', '[1], ', '<aaaa', '![', 'https://', '[passage ', '\u200d', 'a.']) {
     const { stream } = cite(unit.repeat(Math.ceil(200_000 / unit.length)))
     expect(stream.gate.written).toBeLessThanOrEqual(200_000)
   }

@@ -167,14 +167,14 @@ test('the conversation goes to the model without the markers and sources of earl
     model: 'handbook',
     messages: [
       { role: 'user', content: 'What of uploads?' },
-      { role: 'assistant', content: `They are limited [1].${sources}` },
+      { role: 'assistant', content: `They are limited [1]: \`x = [2]\`.${sources}` },
       { role: 'user', content: 'How large may uploads be?' },
     ],
   })
   const sent = made.model.asked.map(bodyOf)[0]
   expect(sent?.messages.slice(3).map(({ content }) => content)).toEqual([
     'What of uploads?',
-    'They are limited.',
+    'They are limited: `x = [2]`.',
     'How large may uploads be?',
   ])
 })
