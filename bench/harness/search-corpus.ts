@@ -100,8 +100,12 @@ export function searcher(
     perDocument: false,
     reranker: null,
   } as const
+  const unlimited = { embedMs: Number.POSITIVE_INFINITY, endsAtMs: Number.POSITIVE_INFINITY }
   return (query, overrides = {}) =>
-    search({ ...plain, query, explain: false, ...overrides }, { database, clock: systemClock, embed, ask: null, memory, signal })
+    search(
+      { ...plain, query, explain: false, ...overrides },
+      { database, clock: systemClock, embed, ask: null, memory, signal, ...unlimited },
+    )
 }
 
 /** Places of the nearest vectors by comparing with every one that is allowed. */

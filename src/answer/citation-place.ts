@@ -4,7 +4,7 @@
  * (a fraction, a negative one, one of several that is 0), and where passages have not all of them and a citation does not stand either.
  */
 import { hasTellingQuote } from './gate.ts'
-import type { Reference } from './markers.ts'
+import type { Reference } from './reference.ts'
 
 export interface MarkerPlace {
   /** The text since the last marker. */

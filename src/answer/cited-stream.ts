@@ -8,9 +8,10 @@
 import { type Citation, type DropReason, type GateCounts, type UnsupportedSpan } from '../core/citation.ts'
 import { judgeReferences, type Verified, withoutOrdinal } from './gate.ts'
 import { VisibleText } from './invisible.ts'
-import { MarkerReader, type Piece, type Reference } from './markers.ts'
+import { MarkerReader, type Piece } from './markers.ts'
 import type { Passage } from './passage.ts'
 import type { PromptSecrets } from './prompt-secrets.ts'
+import type { Reference } from './reference.ts'
 import { ShownText } from './shown-text.ts'
 import { contentWords, numbersOf, sentencesOf, shareOf } from './words.ts'
 

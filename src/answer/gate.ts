@@ -7,9 +7,9 @@
  * The gate was proposed for citations of retrieved text as openai/openai-cookbook#2880; the classes and thresholds here are our own.
  */
 import type { CitationOrigin, DropReason } from '../core/citation.ts'
-import type { Reference } from './markers.ts'
 import { findNormal, isUnspaced, normalise, type Place } from './normal-text.ts'
 import type { Passage } from './passage.ts'
+import type { Reference } from './reference.ts'
 import { contentWords, maskNumbers, numbersOf, numbersWithWords, type PlacedNumber, placedNumbers, shareOf } from './words.ts'
 
 export interface Verified {

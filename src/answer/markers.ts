@@ -7,13 +7,8 @@
  * (`citation-place.ts`).
  */
 import { isCitation } from './citation-place.ts'
+import type { Reference } from './reference.ts'
 import { closesSpan, TextPlace } from './text-place.ts'
-
-export interface Reference {
-  readonly number: number
-  /** What the model claims to quote; null: nothing. */
-  readonly quote: string | null
-}
 
 export type Piece =
   { readonly kind: 'text'; readonly text: string } | { readonly kind: 'marker'; readonly references: readonly Reference[] }

@@ -1,5 +1,6 @@
 /** One search within its share of the caller's deadline: the client leaving and the time running out both end it. */
 import type { Clock } from '../base/clock.ts'
+import { shareOfTime } from '../base/within.ts'
 import type { Call } from '../core/call.ts'
 import type { SearchAnswer, SearchRequest } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
@@ -11,6 +12,8 @@ export interface SearchLimits {
   readonly headers: readonly string[]
   /** Pattern of the route by which the client came. */
   readonly route: string
+  /** On the clock's `nowMs`: when `signal` aborts at the latest. What may be left out (vectors, reranking) is given up in time before. */
+  readonly endsAtMs: number
 }
 
 /** Searches; `signal` aborts it. Rejects with a `CorralError`. */
@@ -24,7 +27,7 @@ export interface RetrievalLimits {
 
 /** Milliseconds that retrieval may take now. */
 export function retrievalLimitMs({ deadlineAtMs }: Pick<Call, 'deadlineAtMs'>, nowMs: number, limits: RetrievalLimits): number {
-  return Math.max(0, Math.min(limits.retrievalMs, (deadlineAtMs - nowMs) * limits.retrievalShare))
+  return shareOfTime(deadlineAtMs, nowMs, { share: limits.retrievalShare, msMax: limits.retrievalMs })
 }
 
 /** The search's answer; `store_timeout` when it does not come in `limitMs`, `client_gone` when nobody waits any more. */
@@ -40,11 +43,12 @@ export async function searchWithin(
     controller.abort(error)
     fail(error)
   }
+  const endsAtMs = clock.nowMs() + limitMs
   const onGone = (): void => stop(new CorralError('client_gone', 'the client left during retrieval'))
   const timer = clock.after(limitMs, () => stop(new CorralError('store_timeout', `retrieval did not end within ${Math.round(limitMs)} ms`)))
   call.signal.on(onGone)
   try {
-    return await Promise.race([search(request, { signal: controller.signal, call, headers, route }), ended])
+    return await Promise.race([search(request, { signal: controller.signal, call, headers, route, endsAtMs }), ended])
   } finally {
     timer.cancel()
     call.signal.off(onGone)

@@ -20,7 +20,7 @@ import { Gate } from '../base/gate.ts'
 import type { Cache } from '../cache/layer.ts'
 import type { CacheOptions } from '../cache/options.ts'
 import type { Call } from '../core/call.ts'
-import type { CollectionSettings, Embed, SearchAnswer, SearchRequest } from '../core/corpus.ts'
+import type { CollectionSettings, SearchAnswer, SearchRequest } from '../core/corpus.ts'
 import { CorralError, toCorralError } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Relay, RelayLayer } from '../core/relay.ts'
@@ -244,11 +244,11 @@ class RagHalf implements Rag {
     return waiting.then((leave) => this.#lookNow(request, limits).finally(leave))
   }
 
-  #lookNow(request: SearchRequest, { signal, call }: SearchLimits): Promise<SearchAnswer> {
+  #lookNow(request: SearchRequest, { signal, call, endsAtMs }: SearchLimits): Promise<SearchAnswer> {
     const { clock, options } = this.#parts
     const { embed, ask } = this.#calls.of(call)
-    const inTime: Embed = (texts, wish) => within(options().search.embedMs, { clock, wish }, (limited) => embed(texts, limited))
-    return search(request, { database: this.#reading, clock, embed: inTime, ask, memory: this.#memory, signal })
+    const { embedMs } = options().search
+    return search(request, { database: this.#reading, clock, embed, embedMs, ask, memory: this.#memory, signal, endsAtMs })
   }
 
   #embedderDigest(tenant: string, name: string): string | null {
@@ -348,22 +348,4 @@ function tooMany(code: 'queue_full' | 'queue_timeout', message: string): CorralE
 /** A key of its own for each use of the installation's secret. */
 function secretFor(secret: Buffer, use: string): Buffer {
   return createHmac('sha256', secret).update(`corral ${use}`).digest()
-}
-
-/** Runs `work` with a signal that also ends after `limitMs`, as a `node_timeout`. */
-async function within<Wish extends { readonly signal: AbortSignal }, T>(
-  limitMs: number,
-  { clock, wish }: { readonly clock: Clock; readonly wish: Wish },
-  work: (wish: Wish) => Promise<T>,
-): Promise<T> {
-  const limit = new AbortController()
-  const timer = clock.after(limitMs, () => limit.abort(new CorralError('node_timeout', `no embedding within ${limitMs} ms`)))
-  try {
-    return await work({ ...wish, signal: AbortSignal.any([wish.signal, limit.signal]) })
-  } catch (error) {
-    if (limit.signal.aborted && !wish.signal.aborted) throw limit.signal.reason
-    throw error
-  } finally {
-    timer.cancel()
-  }
 }

@@ -42,7 +42,11 @@ export class RetrievalCache {
   }
 
   /** The kept answer to `request`, or that of `look`, which is then kept. Throws `cache_miss` where only a kept one was wanted. */
-  async through(request: SearchRequest, asked: Omit<SearchLimits, 'signal'>, look: () => Promise<SearchAnswer>): Promise<FoundAnswer> {
+  async through(
+    request: SearchRequest,
+    asked: Omit<SearchLimits, 'signal' | 'endsAtMs'>,
+    look: () => Promise<SearchAnswer>,
+  ): Promise<FoundAnswer> {
     const { call, headers, route } = asked
     const keeping = keepingOf({ headers, route, credential: call.principal.cache }, this.#deps.options())
     const key = keeping.keeps ? await this.#keyFor(request, call) : null

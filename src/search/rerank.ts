@@ -4,12 +4,15 @@
  * goes wrong, the hits stay as they were and the reason is told.
  */
 import type { Clock } from '../base/clock.ts'
+import { shareOfTime, within } from '../base/within.ts'
 
 /** More make small models lose the thread. */
 export const rerankPassagesMax = 20
 const passageCharactersMax = 600
 const queryCharactersMax = 1_000
 export const rerankTimeoutMs = 8_000
+/** Of the time that is left: what is found has still to reach whoever asked. */
+const rerankShare = 0.8
 /** Twenty numbers and some chatter. */
 const answerTokensMax = 160
 
@@ -32,6 +35,8 @@ export interface RerankRequest {
   /** Best first. */
   readonly passages: readonly string[]
   readonly signal: AbortSignal
+  /** On the clock's `nowMs`: when the search has to end. */
+  readonly endsAtMs: number
 }
 
 export interface Reranked {
@@ -66,32 +71,20 @@ export function orderOf(answer: string, count: number): number[] | null {
 
 /** Never rejects unless the caller's own signal is aborted. Passages beyond `rerankPassagesMax` keep their places behind the others. */
 export async function rerank(request: RerankRequest, { ask, clock }: { readonly ask: AskModel; readonly clock: Clock }): Promise<Reranked> {
-  const { model, tenant, query, passages, signal } = request
+  const { model, tenant, query, passages, signal, endsAtMs } = request
   const unchanged = passages.map((_, place) => place)
   const read = passages.slice(0, rerankPassagesMax)
   if (read.length < 2) return { order: unchanged, note: null }
-  const controller = new AbortController()
-  const timer = clock.after(rerankTimeoutMs, () => controller.abort(new Error(`no answer within ${rerankTimeoutMs} ms`)))
+  const limitMs = shareOfTime(endsAtMs, clock.nowMs(), { share: rerankShare, msMax: rerankTimeoutMs })
+  const late = (): Error => new Error(`no answer within ${Math.round(limitMs)} ms`)
+  const call = { model, tenant, system, prompt: promptOf(query, read), maxTokens: answerTokensMax }
   try {
-    const both = AbortSignal.any([signal, controller.signal])
-    const call = { model, tenant, system, prompt: promptOf(query, read), maxTokens: answerTokensMax, signal: both }
-    const answer = await Promise.race([ask(call), aborted(both)])
+    const answer = await within({ limitMs, clock, signal, late }, (limited) => ask({ ...call, signal: limited }))
     const order = orderOf(answer, read.length)
     if (order === null) return { order: unchanged, note: `not reranked: ${model} named no passage` }
     return { order: [...order, ...unchanged.slice(read.length)], note: null }
   } catch (error) {
     if (signal.aborted) throw error
     return { order: unchanged, note: `not reranked: ${error instanceof Error ? error.message : 'the model failed'}` }
-  } finally {
-    timer.cancel()
   }
-}
-
-/** Rejects when `signal` aborts: a model that does not heed it must not hold the search. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const fail = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'))
-    if (signal.aborted) fail()
-    else signal.addEventListener('abort', fail, { once: true })
-  })
 }

@@ -4,6 +4,7 @@
  * an error: the answer then goes by words.
  */
 import type { Clock } from '../base/clock.ts'
+import { shareOfTime, within } from '../base/within.ts'
 import type { Collection, Embed, SearchRequest } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import { type Database, goingOn, type Transaction } from '../store/database.ts'
@@ -21,9 +22,14 @@ export interface LegDeps {
   readonly clock: Clock
   /** Null: no fleet to embed with. */
   readonly embed: Embed | null
+  /** Milliseconds after which the query's vector is not waited for. */
+  readonly embedMs: number
   readonly costs: MeasuredCost
   readonly filters: FilterMemory
 }
+
+/** Of the time that is left: the words are found meanwhile, and what was found has still to be read. */
+const embedShare = 0.5
 
 /** A collection as this search sees it. */
 export interface SearchedCollection extends Collection {
@@ -61,6 +67,8 @@ export interface LegOptions {
   /** Hits asked of each leg. */
   readonly depth: number
   readonly signal: AbortSignal
+  /** On the clock's `nowMs`: when all has to be there. */
+  readonly endsAtMs: number
 }
 
 interface Words {
@@ -204,16 +212,16 @@ async function vectorLeg(call: LegCall): Promise<Meanings> {
 }
 
 /** The reason when it cannot be had. Rejects only when nobody waits any more. */
-async function embedQuery(model: string, { request, deps, options: { signal } }: LegCall): Promise<QueryVector | string> {
-  if (deps.embed === null) return 'there is no fleet to embed with'
+async function embedQuery(model: string, { request, deps, options: { signal, endsAtMs } }: LegCall): Promise<QueryVector | string> {
+  const { embed, clock } = deps
+  if (embed === null) return 'there is no fleet to embed with'
+  const limitMs = shareOfTime(endsAtMs, clock.nowMs(), { share: embedShare, msMax: deps.embedMs })
+  const late = (): CorralError => new CorralError('node_timeout', `no embedding within ${Math.round(limitMs)} ms`)
+  const wish = { model, tenant: request.tenant, role: 'query', priority: 'interactive' } as const
   try {
-    const { vectors, digest } = await deps.embed([request.query], {
-      model,
-      tenant: request.tenant,
-      role: 'query',
-      priority: 'interactive',
-      signal,
-    })
+    const { vectors, digest } = await within({ limitMs, clock, signal, late }, (limited) =>
+      embed([request.query], { ...wish, signal: limited }),
+    )
     const [vector] = vectors
     return vector === undefined ? `${model} gave no vector` : { vector, digest }
   } catch (error) {

@@ -39,6 +39,10 @@ export interface SearchDeps {
   readonly ask: AskModel | null
   readonly memory: SearchMemory
   readonly signal: AbortSignal
+  /** Milliseconds after which the query's vector is not waited for. */
+  readonly embedMs: number
+  /** On the clock's `nowMs`: when the answer has to be there. What may be left out gets a share of the time that is left. */
+  readonly endsAtMs: number
 }
 
 /**
@@ -47,10 +51,10 @@ export interface SearchDeps {
  */
 export async function search(request: SearchRequest, deps: SearchDeps): Promise<SearchAnswer> {
   checkRequest(request)
-  const { database, clock, signal, memory } = deps
+  const { database, clock, signal, memory, embed, embedMs, endsAtMs } = deps
   const startedMs = clock.nowMs()
   const depth = Math.min(Math.max(request.limit * legDepth.perResult, legDepth.min), legDepth.max)
-  const legs = await runLegs(request, { database, clock, embed: deps.embed, ...memory }, { depth, signal })
+  const legs = await runLegs(request, { database, clock, embed, embedMs, ...memory }, { depth, signal, endsAtMs })
   signal.throwIfAborted()
   const fuseStartedMs = clock.nowMs()
   const fused = fuseLegs(request, legs)
@@ -134,12 +138,12 @@ function degradedBy(reasons: readonly string[]): { readonly reason: string } | n
 async function reranked(
   { reranker: model, tenant, query }: SearchRequest,
   hits: readonly SearchHit[],
-  { ask, clock, signal }: SearchDeps,
+  { ask, clock, signal, endsAtMs }: SearchDeps,
 ): Promise<{ readonly ordered: readonly SearchHit[]; readonly note: string | null }> {
   if (model === null || hits.length < 2) return { ordered: hits, note: null }
   if (ask === null) return { ordered: hits, note: 'not reranked: there is no fleet to ask' }
   const passages = hits.map(({ chunk }) => chunk.text)
-  const { order, note } = await rerank({ model, tenant, query, passages, signal }, { ask, clock })
+  const { order, note } = await rerank({ model, tenant, query, passages, signal, endsAtMs }, { ask, clock })
   if (note !== null) return { ordered: hits, note }
   const ordered = order.flatMap((at, place) => {
     const hit = hits[at]

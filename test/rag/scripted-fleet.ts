@@ -27,6 +27,8 @@ export interface ScriptedFleet {
   script: (prompted: Prompted) => string
   /** Awaited when half of an answer is out. */
   atHalf: () => Promise<void> | void
+  /** Awaited before an answer in one piece. */
+  atWhole: () => Promise<void> | void
   /** Awaited before an embedding is answered. */
   atEmbedding: () => Promise<void> | void
   /** Changed: the embedder was pulled anew, in another build. */
@@ -86,6 +88,7 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     embedded: [] as string[],
     script: quoteAll,
     atHalf: (): Promise<void> | void => undefined,
+    atWhole: (): Promise<void> | void => undefined,
     atEmbedding: (): Promise<void> | void => undefined,
     embedBuild: '',
     embeds: true,
@@ -109,7 +112,10 @@ export async function startScriptedFleet(): Promise<ScriptedFleet> {
     outgoing.on('close', () => (cut += outgoing.writableFinished ? 0 : 1))
     const text = fleet.script(prompted)
     const [first, second] = [text.slice(0, text.length / 2), text.slice(text.length / 2)]
-    if (!request.stream) return sendJson(outgoing, 200, { ...said(model, text), ...ended })
+    if (!request.stream) {
+      await fleet.atWhole()
+      return sendJson(outgoing, 200, { ...said(model, text), ...ended })
+    }
     outgoing.writeHead(200, { 'content-type': 'application/x-ndjson' })
     outgoing.write(`${JSON.stringify({ ...said(model, first), done: false })}\n`)
     await fleet.atHalf()

@@ -93,6 +93,8 @@ export function depsOf(database: Database, overrides: Partial<SearchDeps> = {}):
     ask: null,
     memory: createSearchMemory(),
     signal: new AbortController().signal,
+    embedMs: 5_000,
+    endsAtMs: Number.POSITIVE_INFINITY,
     ...overrides,
   }
 }

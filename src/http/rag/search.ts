@@ -19,7 +19,13 @@ export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock
       filter: wish.filter.map(withoutHoles),
       ...(fusionWeight === undefined ? {} : { fusionWeight }),
     }
-    const { cacheRole, ...found } = await service.search(request, { signal: signalOf(call), call, headers, route: route.pattern })
+    const { cacheRole, ...found } = await service.search(request, {
+      signal: signalOf(call),
+      call,
+      headers,
+      route: route.pattern,
+      endsAtMs: call.deadlineAtMs,
+    })
     const answer = wholeBody(JSON.stringify(viewOf(found)), 'application/json; charset=utf-8', clock.nowMs())
     return { ...answer, headers: { ...answer.headers, 'x-corral-cache': cacheRole } }
   }
