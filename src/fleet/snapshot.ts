@@ -14,6 +14,8 @@ export interface RunnerSnapshot {
   readonly model: string
   readonly inFlight: number
   readonly streaming: number
+  /** Of these, those that were silent at the last look for so much longer than they ever were that the runner may hang. */
+  readonly standing: number
   /** Requests sent at once; null when nobody bounds them. */
   readonly slots: number | null
   /** Where `slots` comes from. */
@@ -134,6 +136,7 @@ function snapshotRunner(runner: Runner, nowMs: number): RunnerSnapshot {
     model: runner.model,
     inFlight: runner.inFlight,
     streaming: runner.streaming,
+    standing: runner.standingAt(nowMs),
     slots: bounded ? runner.slots : null,
     slotsFrom: slotsFrom(runner),
     resident: runner.isResident(),

@@ -108,6 +108,7 @@ function wholeRunner(own: RunnerSnapshot, others: readonly RunnerSnapshot[]): Ru
     ...own,
     inFlight: sum(all.map(({ inFlight }) => inFlight)),
     streaming: sum(all.map(({ streaming }) => streaming)),
+    standing: sum(all.map(({ standing }) => standing)),
     slots: sumOrNull(all.map(({ slots }) => slots)),
     loading: all.find(({ loading }) => loading !== null)?.loading ?? null,
   }

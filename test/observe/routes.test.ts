@@ -129,7 +129,11 @@ test('shows nodes, runners, pools and drift, and no credential', async () => {
   giveModel(a, 'qwen3:8b', 'sha256:aa')
   giveModel(b, 'qwen3:8b', 'sha256:bb')
   fleet.catalogue.invalidate()
-  fleet.pools.runner(a, 'qwen3:8b', true).inFlight = 2
+  const runner = fleet.pools.runner(a, 'qwen3:8b', true)
+  runner.inFlight = 2
+  for (let count = 0; count < 2; count += 1) runner.noteStreaming()
+  // Known for a moment after the look only, which is put ahead of a machine that is busy.
+  runner.noteStandstill(0.5, systemClock.nowMs() + 60_000)
   const response = await send('GET', '/admin/fleet')
   const text = await response.text()
   const body = JSON.parse(text)
@@ -144,6 +148,8 @@ test('shows nodes, runners, pools and drift, and no credential', async () => {
   expect(body.nodes[0].runners[0]).toMatchObject({
     model: 'qwen3:8b',
     inFlight: 2,
+    streaming: 2,
+    standing: 1,
     slots: 4,
     slotsFrom: 'assumed',
     resident: true,

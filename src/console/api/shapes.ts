@@ -31,6 +31,8 @@ export interface LoadedModel {
 export interface Runner {
   readonly model: string
   readonly inFlight: number
+  /** Streams that stand still. */
+  readonly standing: number
   readonly slots: number | null
   readonly slotsFrom: string
   readonly resident: boolean

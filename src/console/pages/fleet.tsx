@@ -211,7 +211,11 @@ function Models({ node }: { readonly node: FleetNode }) {
           cell: ({ resident, loading }) =>
             loading === null ? (resident ? 'in memory' : 'not in memory') : `loading, about ${formatMs(loading.remainingMs)} more`,
         },
-        { name: 'Under way', number: true, cell: ({ inFlight }) => inFlight },
+        {
+          name: 'Under way',
+          number: true,
+          cell: ({ inFlight, standing }) => (standing === 0 ? inFlight : `${inFlight}, ${standing} standing still`),
+        },
         { name: 'Slots', number: true, cell: ({ slots, slotsFrom }) => (slots === null ? 'no limit' : `${slots} ${slotsFrom}`) },
         { name: 'VRAM', number: true, cell: ({ model }) => formatBytes(loaded.get(model)?.vramBytes ?? 0) },
         { name: 'Context', number: true, cell: ({ model }) => loaded.get(model)?.contextLength ?? dash },
