@@ -3,14 +3,12 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Outcome } from '../core/relay.ts'
+import { circuitStates } from '../observe/circuit-states.ts'
 import type { Cell, Family } from '../observe/families.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { FleetNode } from './node.ts'
 import type { ProbeKind } from './probe.ts'
 import { type FleetView, slotsOf, snapshotPools } from './snapshot.ts'
-
-/** From the best to the worst. */
-const breakerStates = ['closed', 'half_open', 'open'] as const
 
 const queueReasons = ['full', 'deadline', 'no_node']
 const tryOutcomes = ['ok', 'client_error', 'node_error', 'truncated', 'client_gone'] as const satisfies readonly Outcome['kind'][]
@@ -19,7 +17,7 @@ const probeKinds: readonly ProbeKind[] = ['version', 'tags', 'ps']
 /** Shows zeros for what has not happened to a node yet: a counter that begins at 1 has no rise that an alert could see. */
 function showZeros({ families }: Metrics, node: string): void {
   const { circuitTransitions, loads, nodeRequests, probeFailures, wedges } = families
-  for (const state of breakerStates) circuitTransitions.at(node, state)
+  for (const state of circuitStates) circuitTransitions.at(node, state)
   for (const outcome of ['ok', 'failed']) loads.at(node, outcome)
   for (const outcome of tryOutcomes) nodeRequests.at(node, outcome)
   for (const probe of probeKinds) probeFailures.at(node, probe)
@@ -137,11 +135,11 @@ class FleetGauges {
     const worst = new Map<string, number>()
     for (const node of this.#fleet.nodes) {
       const name = this.#metrics.node.admit(node.name)
-      worst.set(name, Math.max(worst.get(name) ?? 0, breakerStates.indexOf(node.breaker.state(nowMs))))
+      worst.set(name, Math.max(worst.get(name) ?? 0, circuitStates.indexOf(node.breaker.state(nowMs))))
     }
     const { circuitState } = this.#metrics.families
     for (const [name, at] of worst)
-      for (const [index, state] of breakerStates.entries()) circuitState.at(name, state).value = index === at ? 1 : 0
+      for (const [index, state] of circuitStates.entries()) circuitState.at(name, state).value = index === at ? 1 : 0
   }
 
   #fillModels(): void {

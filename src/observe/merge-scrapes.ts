@@ -1,13 +1,10 @@
 /**
- * One scrape of what several processes counted. Counters and histograms are added; so are gauges that count what each process holds. A
- * gauge that says how something outside is, such as a node, is told by all alike: the largest stands. Processes tell each other in
- * OpenMetrics, which says all there is to say; whoever asks gets the format that it wants. Of two exemplars of a bucket the later one stands.
+ * One scrape of what several processes counted. Counters and histograms are added; what becomes of a gauge `gauge-ways.ts` says. Processes
+ * tell each other in OpenMetrics, which says all there is to say; whoever asks gets the format that it wants. Of two exemplars of a bucket the later one stands.
  */
+import { circuitStates } from './circuit-states.ts'
 import { endMark, type Exposition, formatNumber } from './exposition.ts'
-
-/** Gauges whose processes each hold a part. */
-const heldInParts =
-  /^(corral_(workers|requests_in_flight|inflight_requests|queue_depth|(node_)?concurrency_limit|cache_(bytes|entries|flights)|sse_clients|http_requests_in_flight|db_pool_connections)|(process|nodejs)_\w*(bytes|memory|handles|requests|resources|fds)\w*)$/
+import { type GaugeWay, wayOf } from './gauge-ways.ts'
 
 interface Family {
   readonly comments: string[]
@@ -63,15 +60,37 @@ function newFamily(): Family {
 function merge(families: Map<string, Family>, owner: string, samples: ReadonlyMap<string, Sample>): void {
   const family = families.get(owner) ?? newFamily()
   families.set(owner, family)
-  const adds = family.kind !== 'gauge' || heldInParts.test(owner)
+  const way = family.kind === 'gauge' ? wayOf(owner) : 'sum'
   for (const [series, own] of samples) {
     const before = family.samples.get(series)
-    family.samples.set(series, before === undefined ? own : together(before, own, adds))
+    family.samples.set(series, before === undefined ? own : together(before, own, way))
+  }
+  if (way === 'worst') keepWorst(family.samples)
+}
+
+const valueOf: Readonly<Record<GaugeWay, (one: number, two: number) => number>> = {
+  sum: (one, two) => one + two,
+  max: Math.max,
+  min: Math.min,
+  // Any state that one of them is in, of which `keepWorst` leaves one.
+  worst: Math.max,
+}
+
+/** One state is 1 for each of what the series tell of: the worst. The label `state` is the last one. */
+function keepWorst(samples: Map<string, Sample>): void {
+  const found = new Set<string>()
+  for (const state of circuitStates.toReversed()) {
+    for (const [series, { value, exemplar }] of samples) {
+      const [head = '', named] = series.split(/(?<=[{,])state="(\w+)"\}$/)
+      if (named !== state || value !== 1) continue
+      if (found.has(head)) samples.set(series, { value: 0, exemplar })
+      found.add(head)
+    }
   }
 }
 
-function together(one: Sample, two: Sample, adds: boolean): Sample {
-  const value = adds ? one.value + two.value : Math.max(one.value, two.value)
+function together(one: Sample, two: Sample, way: GaugeWay): Sample {
+  const value = valueOf[way](one.value, two.value)
   return { value, exemplar: secondsOf(one.exemplar) > secondsOf(two.exemplar) ? one.exemplar : two.exemplar }
 }
 

@@ -2,7 +2,9 @@
 
 import { expect, test } from 'vitest'
 
+import { gaugesByWay } from '../../src/observe/gauge-ways.ts'
 import { mergeScrapes } from '../../src/observe/merge-scrapes.ts'
+import { createFamilies } from '../../src/observe/metric-list.ts'
 
 const scrape = (requests: number, more = ''): string => `# HELP corral_requests_total Requests.
 # TYPE corral_requests_total counter
@@ -47,4 +49,44 @@ test('one alone says the same', () => {
   const only = scrape(5, '# EOF\n')
   expect(mergeScrapes([only])).toBe(only)
   expect(mergeScrapes([only, only]).endsWith('# EOF\n')).toBe(true)
+})
+
+const gaugeScrape = (name: string, series: readonly string[]): string =>
+  [`# TYPE ${name} gauge`, ...series.map((each) => `${name}${each}`), ''].join('\n')
+
+/** The series that are left, without their name. */
+function mergedGauge(name: string, ...scrapes: readonly (readonly string[])[]): string[] {
+  const lines = mergeScrapes(scrapes.map((series) => gaugeScrape(name, series))).split('\n')
+  return lines.filter((line) => line.startsWith(name)).map((line) => line.slice(name.length))
+}
+
+const circuit = (node: string, now: string): string[] =>
+  ['closed', 'half_open', 'open'].map((state) => `{node="${node}",state="${state}"} ${state === now ? 1 : 0}`)
+
+test.each([
+  [['closed', 'open', 'closed'], 'open'],
+  [['half_open', 'closed', 'closed'], 'half_open'],
+  [['half_open', 'open', 'closed'], 'open'],
+  [['closed', 'closed', 'closed'], 'closed'],
+])('of circuit states %j one stands, the worst: %s', (states, worst) => {
+  const scrapes = states.map((state) => [...circuit('a,state=\\"open\\"', 'closed'), ...circuit('b', state)])
+  expect(mergedGauge('corral_node_circuit_state', ...scrapes)).toEqual([...circuit('a,state=\\"open\\"', 'closed'), ...circuit('b', worst)])
+})
+
+test.each(['corral_redis_up', 'corral_config_last_reload_successful', 'corral_dependency_up{dependency="database"}'])(
+  '%s is 0 as soon as one process says so, whichever is asked',
+  (series) => {
+    const [name = '', labels = ''] = series.split(/(?=\{)/)
+    expect(mergedGauge(name, [`${labels} 1`], [`${labels} 0`], [`${labels} 1`])).toEqual([`${labels} 0`])
+    expect(mergedGauge(name, [`${labels} 0`], [`${labels} 1`])).toEqual([`${labels} 0`])
+  },
+)
+
+test('a node is up as soon as one process reaches it', () => {
+  expect(mergedGauge('corral_node_up', ['{node="a"} 0'], ['{node="a"} 1'])).toEqual(['{node="a"} 1'])
+})
+
+test('every gauge of the list has its way, once', () => {
+  const gauges = Object.values(createFamilies()).filter(({ type }) => type === 'gauge')
+  expect(Object.values(gaugesByWay).flat().toSorted()).toEqual(gauges.map(({ name }) => name).toSorted())
 })
