@@ -8,6 +8,7 @@ import type { Switch } from '../core/operator-settings.ts'
 import type { FleetByHand } from '../fleet/by-hand.ts'
 import type { NodeOptions } from '../fleet/options.ts'
 import type { UsedSignature } from '../identity/signature.ts'
+import { circuitStates } from '../observe/circuit-states.ts'
 import type { ExplainedRequest } from '../observe/explained.ts'
 import type { OverviewTotals } from '../observe/overview-totals.ts'
 import type { FleetSnapshot, NodeSnapshot, PoolSnapshot, RunnerSnapshot } from '../fleet/snapshot.ts'
@@ -62,7 +63,11 @@ export interface Peers {
 /** A process that is the whole gateway. */
 export const noPeers: Peers = { ask: () => Promise.resolve([]) }
 
-/** One fleet of what each worker sees: counts are added, and what each learns for itself stays as `own` has it. */
+/**
+ * One fleet of what each process sees. Counts are added; of what each finds for itself of a node the trouble is shown: the worst state of the
+ * breakers, the longest ejection, the latest failure. A node is up as soon as one reaches it, with the reason of one that does not, and
+ * drained once all have it so. The rest stays as `own` has it.
+ */
 export function wholeFleet(own: FleetSnapshot, others: readonly FleetSnapshot[]): FleetSnapshot {
   return {
     ...own,
@@ -87,6 +92,20 @@ function sumOrNull(numbers: readonly (number | null)[]): number | null {
   return known.length < numbers.length ? null : sum(known)
 }
 
+function firstKnown<T>(values: readonly (T | null)[]): T | null {
+  return values.find((value) => value !== null) ?? null
+}
+
+function leastOrNull(numbers: readonly (number | null)[]): number | null {
+  const known = numbers.filter((number) => number !== null)
+  return known.length === 0 ? null : Math.min(...known)
+}
+
+function later(one: NodeSnapshot['lastFailure'], two: NodeSnapshot['lastFailure']): NodeSnapshot['lastFailure'] {
+  if (one === null || two === null) return one ?? two
+  return two.agoMs < one.agoMs ? two : one
+}
+
 function byModel<T extends { readonly model: string }>(items: readonly T[]): T[][] {
   return [...Map.groupBy(items, ({ model }) => model).values()]
 }
@@ -95,7 +114,17 @@ function wholeNode(own: NodeSnapshot, others: readonly NodeSnapshot[]): NodeSnap
   const all = [own, ...others]
   return {
     ...own,
+    up: all.find(({ up }) => up === true)?.up ?? all.find(({ up }) => up !== null)?.up ?? null,
+    downReason: firstKnown(all.map(({ downReason }) => downReason)),
+    lastFailure: all.reduce<NodeSnapshot['lastFailure']>((latest, { lastFailure }) => later(latest, lastFailure), null),
+    version: firstKnown(all.map(({ version }) => version)),
+    draining: all.every(({ draining }) => draining),
+    breaker: circuitStates.findLast((state) => all.some(({ breaker }) => breaker === state)) ?? own.breaker,
+    ejectedForMs: Math.max(...all.map(({ ejectedForMs }) => ejectedForMs)),
+    lastSeenAgoMs: leastOrNull(all.map(({ lastSeenAgoMs }) => lastSeenAgoMs)),
+    overloadedForMs: Math.max(...all.map(({ overloadedForMs }) => overloadedForMs)),
     inFlight: sum(all.map(({ inFlight }) => inFlight)),
+    models: firstKnown(all.map(({ models }) => models)),
     runners: byModel(all.flatMap(({ runners }) => runners)).flatMap(([first, ...rest]) =>
       first === undefined ? [] : [wholeRunner(first, rest)],
     ),
