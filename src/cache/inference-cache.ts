@@ -10,10 +10,11 @@ import { type Directives, noDirectives, readDirectives } from '../wire/cache-dir
 import type { AnswerHost, Asker } from './asker.ts'
 import { bypassHeaders, type ForwardReason, hitHeaders } from './answer-headers.ts'
 import { count, type Counters, newCounters } from './counters.ts'
-import { type EntryAge, judgeAge, mayStandIn } from './freshness.ts'
+import { endsEarly } from './early-end.ts'
 import { decodeEntry, encodeEntry, isIntact, noChunks } from './entry.ts'
 import type { EntryStore, Found } from './entry-store.ts'
 import { Failures } from './failures.ts'
+import { type EntryAge, judgeAge, mayStandIn } from './freshness.ts'
 import type { ScopeTable } from './key.ts'
 import type { MemoryItem } from './memory-layer.ts'
 import type { CacheOptions } from './options.ts'
@@ -35,6 +36,9 @@ export interface InferenceCacheDeps {
   /** Null: each replica asks upstream itself. */
   readonly lease: FlightLease | null
 }
+
+/** How much later than the one it replaces a renewed entry of another layer ends at least. Layers tell times to some milliseconds. */
+const renewedForMsMin = 1_000
 
 export class InferenceCache implements AnswerHost {
   readonly deps: InferenceCacheDeps
@@ -87,6 +91,7 @@ export class InferenceCache implements AnswerHost {
     const held = directives.noCache ? null : this.held(asker)
     if (held !== null) {
       const freshness = judgeAge(directives, this.#age(held), options.staleMs)
+      if (freshness === 'fresh' && this.#drawsRenewal(asker, held)) return this.#renew(next, asker, held)
       if (freshness !== 'unusable') return Promise.resolve(this.hit(asker, { item: held, layer: 'memory' }))
     }
     if (directives.onlyIfCached) return this.#onlyCached(asker)
@@ -97,6 +102,27 @@ export class InferenceCache implements AnswerHost {
     }
     const answered = this.#join(asker) ?? this.#start(next, asker, forwardReason(directives, held === null ? null : this.#age(held)))
     return this.#standIn(asker, held, answered)
+  }
+
+  /** Whether this asker makes anew what will end soon, while all others still get it: one at a time, and none right after a failure. */
+  #drawsRenewal({ directives, options, slot }: Asker, held: MemoryItem): boolean {
+    if (directives.onlyIfCached || !options.layers.flight) return false
+    const drawn = endsEarly(this.#age(held), () => decodeEntry(held.bytes).originMs, this.deps.random)
+    return drawn && !this.#flights.has(slot) && this.failures.get(slot) === null
+  }
+
+  /** Nothing that a slower layer holds will do unless it ends later. What is held answers when making it anew fails. */
+  #renew(next: Relay, asker: Asker, held: MemoryItem): Promise<Answer> {
+    const minFreshSeconds = (this.#age(held).freshForMs + renewedForMsMin) / 1_000
+    const wanting = { ...asker, directives: { ...asker.directives, minFreshSeconds } }
+    const kept = (): Answer => this.hit(asker, { item: held, layer: 'memory' })
+    return this.#start(next, wanting, 'stale').then(
+      (answer) => (answer.status >= 500 ? kept() : answer),
+      (thrown) => {
+        if (asker.call.signal.aborted) throw thrown
+        return kept()
+      },
+    )
   }
 
   /** What memory holds for the asker, whole answers added up from streams included. */

@@ -1,11 +1,13 @@
 /** An answer that a client had made anew, or that took the place of a stale one, is what everybody finds from then on. */
 import { describe, expect, it } from 'vitest'
 
+import { CorralError } from '../../src/core/errors.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
+import { seeded } from '../support/seeded.ts'
 import { take, type Taken } from './ask.ts'
 import { type AskOptions, cached, type Cached, chat, settle } from './cached.ts'
 import { setup } from './embedding-setup.ts'
-import { chatLines } from './scripted.ts'
+import { chatLines, type UpstreamCall } from './scripted.ts'
 import { sharedLayer, type SharedLayer, sharedLease } from './shared-layer.ts'
 
 /** Asks; a node that is asked says `word`. */
@@ -144,4 +146,97 @@ describe('F6: an entry that many want and that ends', () => {
     expect(new Set((await Promise.all(answers)).map(wordOf))).toEqual(new Set(['new']))
     expect(callsMade()).toBe(2)
   })
+
+  it('is made anew before it ends by one of each replica at most, and nobody else waits: 500 ask a second, making it takes 5 s', async () => {
+    const [shared, clock, lease] = [manualClock(), manualClock(), sharedLease()]
+    const layer = sharedLayer(shared)
+    const random = seeded(6)
+    const ttlMs = 600_000
+    const making = new Set<UpstreamCall>()
+    const onCall = (call: UpstreamCall): void => {
+      making.add(call)
+      clock.after(5_000, () => call.begin(chatLines(['said']).join('')).end())
+    }
+    const options = { ttlMs: { inference: ttlMs } }
+    const four = Array.from({ length: 4 }, () => cached({ layers: [layer], clock, lease, options, random, onCall }))
+    const advance = async (ms: number): Promise<void> => {
+      for (const each of [clock, shared]) each.advance(ms)
+      await settle()
+    }
+    const first = four.map(({ ask }) => take(ask(chat('hi'))))
+    await settle()
+    await advance(5_000)
+    await Promise.all(first)
+    making.clear()
+    // Lives differ by a tenth: in this time every replica's entry ends.
+    await advance(ttlMs * 0.85)
+    let asked = 0
+    let hits = 0
+    const answers: Promise<void>[] = []
+    for (let ms = 0; ms < ttlMs * 0.3; ms += 10) {
+      for (let each = 0; each < 5; each += 1) {
+        const { ask } = four[asked % 4] ?? raise()
+        asked += 1
+        answers.push(ask(chat('hi')).then(({ provenance }) => void (hits += provenance.cache === 'hit' ? 1 : 0)))
+      }
+      await advance(10)
+    }
+    await advance(10_000)
+    await Promise.all(answers)
+    expect(making.size).toBeGreaterThan(0)
+    expect(making.size).toBeLessThanOrEqual(4)
+    expect((asked - hits) / asked).toBeLessThan(0.001)
+  })
+
+  it('is still given when making it anew before its end fails, and is not made anew again at once', async () => {
+    const { ask, upstream, clock } = cached({ options: { ttlMs: { inference: 100_000 } }, random: () => 0.999 })
+    const live = take(ask(chat('hi')))
+    await settle()
+    clock.advance(5_000)
+    upstream
+      .at(0)
+      .begin(chatLines(['old']).join(''))
+      .end()
+    await live
+    clock.advance(105_000)
+    const early = take(ask(chat('hi')))
+    await settle()
+    expect(upstream.calls).toHaveLength(2)
+    expect((await take(ask(chat('hi')))).cache).toBe('hit')
+    upstream.at(1).fail(new CorralError('node_failed', 'broken'))
+    expect([await early, await take(ask(chat('hi')))].map((taken) => [wordOf(taken), taken.cache])).toEqual([
+      ['old', 'hit'],
+      ['old', 'hit'],
+    ])
+    expect(upstream.calls).toHaveLength(2)
+  })
+
+  it.each([
+    ['not long before its end', 90_000, [], 'hit'],
+    ['shortly before its end', 105_000, [], 'miss'],
+    ['shortly before its end, by one who takes no other', 105_000, ['cache-control', 'only-if-cached'], 'hit'],
+  ])('is given or made anew: %s', async (_, ageMs, headers, role) => {
+    const { ask, upstream, clock } = cached({ options: { ttlMs: { inference: 100_000 } }, random: () => 0.999 })
+    const live = take(ask(chat('hi')))
+    await settle()
+    clock.advance(5_000)
+    upstream
+      .at(0)
+      .begin(chatLines(['old']).join(''))
+      .end()
+    await live
+    clock.advance(ageMs)
+    const taken = take(ask(chat('hi'), { headers }))
+    await settle()
+    if (upstream.calls.length > 1)
+      upstream
+        .at(1)
+        .begin(chatLines(['new']).join(''))
+        .end()
+    expect((await taken).cache).toBe(role)
+  })
 })
+
+function raise(): never {
+  throw new Error('no replica')
+}

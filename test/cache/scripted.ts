@@ -14,7 +14,7 @@ export const okOutcome: Outcome = { kind: 'ok', usage, frames: 4, bytes: 0, erro
 export class UpstreamCall {
   readonly request: InferenceRequest
   readonly call: Call
-  readonly #clock: Clock
+  readonly #dispatchedAtMs: number
   readonly #resolve: (answer: Answer) => void
   readonly #reject: (error: unknown) => void
   #frames: ByteQueue | null = null
@@ -26,7 +26,7 @@ export class UpstreamCall {
     { request, call }: { readonly request: InferenceRequest; readonly call: Call },
     { resolve, reject }: { readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void },
   ) {
-    this.#clock = clock
+    this.#dispatchedAtMs = clock.nowMs()
     this.request = request
     this.call = call
     this.#resolve = resolve
@@ -78,7 +78,7 @@ export class UpstreamCall {
   }
 
   #provenance(): Answer['provenance'] {
-    return { node: 'n1', reason: 'only', attempts: 1, dispatchedAtMs: this.#clock.nowMs() }
+    return { node: 'n1', reason: 'only', attempts: 1, dispatchedAtMs: this.#dispatchedAtMs }
   }
 }
 

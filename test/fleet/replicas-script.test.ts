@@ -8,6 +8,7 @@ import { redisOptions } from '../../src/store/redis-options.ts'
 import { createRedis } from '../../src/store/redis.ts'
 import type { RedisScript, RedisStore } from '../../src/store/redis-store.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { seeded } from '../support/seeded.ts'
 import { until } from './gateway.ts'
 
 const times = { ttlMs: 3_000, wishMs: 1_500, memoryMs: 600_000 }
@@ -57,17 +58,6 @@ class Scene {
 
   async verdict(...given: Parameters<Scene['say']>): Promise<LeaseReply['verdict']> {
     return (await this.say(...given)).verdict
-  }
-}
-
-/** Numbers in [0, 1) that are the same in each run (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
   }
 }
 

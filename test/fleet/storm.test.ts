@@ -4,19 +4,9 @@ import { describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import type { FaultKind } from '../../src/sim/faults.ts'
+import { seeded } from '../support/seeded.ts'
 import { ask, chatBody, isComplete, type Reply, start } from './ask.ts'
 import { expectIdle, type Gateway, openGateway, until } from './gateway.ts'
-
-/** A small generator of equal numbers for equal seeds. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
 
 const kinds: readonly FaultKind[] = [
   'rst-before-head',
