@@ -54,6 +54,8 @@ export interface LimiterDeps {
   readonly hasStore?: boolean
   /** Processes on this machine that serve together, this one included; default 1. */
   readonly workers?: number
+  /** Called once, when another gateway counts in the same Redis; default: nobody wants to know. */
+  readonly onOthers?: () => void
 }
 
 /** A limiter for all meters of this process, shared by Redis where there is one. */
@@ -106,11 +108,12 @@ class SharedLimiter implements Limiter {
   readonly #replica: string
   #decidedAlone = 0
 
-  constructor(memory: MemoryLimiter, redis: RedisStore, { clock, options, budgets, replica, hasStore = false, workers = 1 }: LimiterDeps) {
+  constructor(memory: MemoryLimiter, redis: RedisStore, deps: LimiterDeps) {
+    const { clock, options, budgets, replica, hasStore = false, workers = 1, onOthers = () => undefined } = deps
     this.#memory = memory
     this.#budgets = budgets
     this.#shared = new RedisLimiter({ redis, clock, budgets, replica, hasStore, leaseMs: () => options().reservationMs })
-    this.#replicas = new Replicas(redis, clock, { name: replica, workers })
+    this.#replicas = new Replicas(redis, clock, { name: replica, workers, onOthers })
     this.#replica = replica
   }
 

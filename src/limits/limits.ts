@@ -50,6 +50,8 @@ export interface LimitsEvents {
   readonly limited: (dimension: string, scope: string, call: Call) => void
   /** Usage could not be written and is tried again, or (`dropped` rows) is lost. */
   readonly usageTrouble: (error: unknown, dropped: number) => void
+  /** Another gateway counts in the same Redis, and what is used here is kept in a store that no other gateway sees. Told once. */
+  readonly budgetsApart: () => void
 }
 
 export interface Limits {
@@ -75,7 +77,8 @@ export function createLimits(deps: LimitsDeps): Limits {
   const { options, clock, random, database, redis, replica, workers = 1, events, audit } = deps
   const book = latest(options, (current) => new PlanBook(current))
   const budgets = new Budgets(clock, () => options().placesMax)
-  const limiter = createLimiter({ clock, options, budgets, redis, replica, hasStore: database !== null, workers })
+  const onOthers = database?.kind === 'embedded' ? events.budgetsApart : () => undefined
+  const limiter = createLimiter({ clock, options, budgets, redis, replica, hasStore: database !== null, workers, onOthers })
   const addresses = new AddressLimiter(() => options().address)
   const classOf = (model: string | null): string => book().classOf(model)
   const budgetsOf = (principal: Principal, model: string | null): readonly BudgetLine[] => book().planFor(principal, model)?.budgets ?? []

@@ -14,6 +14,8 @@ interface ReplicaFacts {
   readonly name: string
   /** Processes on this machine that serve together, this one included. */
   readonly workers: number
+  /** Called once, when the first process that is none of these is seen. */
+  readonly onOthers?: () => void
 }
 
 export class Replicas {
@@ -24,14 +26,16 @@ export class Replicas {
   #timer: Timer | null = null
   #closed = false
   readonly #workers: number
+  #onOthers: (() => void) | undefined
   /** At least the workers of this machine, oneself included. */
   alive: number
 
-  constructor(redis: RedisStore, clock: Clock, { name, workers }: ReplicaFacts) {
+  constructor(redis: RedisStore, clock: Clock, { name, workers, onOthers }: ReplicaFacts) {
     this.#redis = redis
     this.#clock = clock
     this.#name = name
     this.#workers = workers
+    this.#onOthers = onOthers
     this.alive = workers
     this.#script = redis.script(heartbeatScript)
   }
@@ -54,6 +58,10 @@ export class Replicas {
   async #beat(): Promise<void> {
     const alive = await this.#script.run([this.#key], [this.#name, lifeMs])
     if (alive !== skipped && typeof alive === 'number') this.alive = Math.max(this.#workers, alive)
+    if (this.alive > this.#workers) {
+      this.#onOthers?.()
+      this.#onOthers = undefined
+    }
     if (this.#closed) return
     this.#timer = this.#clock.after(this.#redis.state === 'up' ? beatMs : beatMs / 10, () => void this.#beat())
   }

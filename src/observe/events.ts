@@ -111,6 +111,8 @@ export interface Observer {
   spansTrouble(reason: string | null): void
   /** Usage could not be written and is tried again, or (`dropped` rows) is lost. */
   usageTrouble(error: unknown, dropped: number): void
+  /** Another gateway counts in the same Redis, and usage is kept in a store that only this one sees. */
+  budgetsApart(): void
   /** A configuration was taken (`error` null), or refused. `hash`: of the values in force. */
   configLoaded(error: string | null, hash?: string): void
   /** The log file was renamed: a new one is opened. */

@@ -11,6 +11,10 @@ import { requestEvents } from './request-events.ts'
 export type { ObserverDeps } from './event-context.ts'
 export type { Observer } from './events.ts'
 
+const budgetsApartText =
+  'another gateway uses the same Redis, but this one keeps usage in an embedded store of its own: budgets of GPU seconds miss what the ' +
+  'others wrote; give all gateways the same DATABASE_URL'
+
 /** The observer of the process. Throws only here: when the log file cannot be opened. */
 export function createObserver(deps: ObserverDeps): Observer {
   const context = createEventContext(deps)
@@ -51,6 +55,7 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
       usageDropped.child().value += dropped
       logger.warn({ err: error, dropped }, dropped > 0 ? 'usage was lost' : 'usage could not be written, it is tried again')
     }),
+    budgetsApart: quiet(() => logger.warn(budgetsApartText)),
     spansTrouble: quiet((reason: string | null) => {
       if (reason === null) logger.info('the collector takes spans again')
       else logger.warn({ reason }, 'spans could not be delivered; they are tried again, then dropped and counted')

@@ -17,7 +17,7 @@ const answer: Answer = { kind: 'whole', status: 200, headers: {}, body: Buffer.f
 
 function ask(database: Database | null, who: Who, given: Readonly<Record<string, unknown>>) {
   const parsed = options(given)
-  const events = { limited: () => undefined, usageTrouble: () => undefined }
+  const events = { limited: () => undefined, usageTrouble: () => undefined, budgetsApart: () => undefined }
   const deps = { clock: systemClock, random: () => 0, redis: null, audit: null, replica: 'r', events }
   const limits = createLimits({ ...deps, options: () => parsed, database })
   onTestFinished(() => limits.close())

@@ -156,6 +156,26 @@ test('a value of the wrong type is replaced by what is known', async () => {
 })
 
 describeStores(storeKinds, (servers) => {
+  test('a gateway that keeps usage where no other sees it is told once that there are others, and one on a common store never', async () => {
+    const { url } = await startRedis()
+    const told: string[] = []
+    const gatewayOn = async (name: string): Promise<SharedGateway> => {
+      const database = await servers.openForTest()
+      await migrate(database, migrations, systemClock)
+      return sharedGateway(url, { database, budgetsApart: () => void told.push(name) })
+    }
+    const one = await gatewayOn('one')
+    expect(told).toEqual([])
+    const two = await gatewayOn('two')
+    const sees = async ({ limits }: SharedGateway): Promise<void> =>
+      until(() => limits.stats.limiter.replicas === 2, 'both are seen', 10_000)
+    await Promise.all([sees(one), sees(two)])
+    expect(told.toSorted()).toEqual(servers.kind === 'embedded' ? ['one', 'two'] : [])
+    // Another beat tells nothing new.
+    await (await gatewayOn('three')).limits.close()
+    expect(told.filter((name) => name === 'one').length).toBeLessThanOrEqual(1)
+  })
+
   let database: Database
   let tenants = 0
 

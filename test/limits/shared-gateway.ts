@@ -28,13 +28,14 @@ export interface SharedGatewayOptions {
   /** Of `limits`. */
   readonly given?: Readonly<Record<string, unknown>>
   readonly flushMs?: number
+  readonly budgetsApart?: () => void
 }
 
 let gatewaysMade = 0
 
 export async function sharedGateway(
   url: string,
-  { database = null, clock = systemClock, given = {}, flushMs = 60_000 }: SharedGatewayOptions = {},
+  { database = null, clock = systemClock, given = {}, flushMs = 60_000, budgetsApart = () => undefined }: SharedGatewayOptions = {},
 ): Promise<SharedGateway> {
   gatewaysMade += 1
   const redis = createRedis(redisOptions.parse({ url, commandTimeoutMs: 2_000, flappingHoldMs: 0 }), {
@@ -42,7 +43,7 @@ export async function sharedGateway(
     random: () => 0.5,
   })
   const parsed = options({ usage: { flushMs }, ...given })
-  const events = { limited: () => undefined, usageTrouble: () => undefined }
+  const events = { limited: () => undefined, usageTrouble: () => undefined, budgetsApart }
   const deps = { options: () => parsed, clock, random: () => 0.5, database, redis, events, audit: null }
   const limits = createLimits({ ...deps, replica: `gateway-${gatewaysMade}-${systemClock.nowMs()}` })
   onTestFinished(async () => {
