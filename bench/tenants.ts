@@ -30,13 +30,14 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const onProgress = (asked: number): void => options.log(`${asked} of ${wanted}`)
     const walked = await walkRoutes({ database, redis }, { seed, operations: wanted, onProgress })
     const seconds = (systemClock.nowMs() - startedMs) / 1_000
-    for (const found of [...walked.leaks, ...walked.faults].slice(0, 20)) options.log(found)
+    for (const found of [...walked.leaks, ...walked.faults, ...walked.cut].slice(0, 20)) options.log(found)
     const routes = [...walked.byRoute]
     const foreign = routes.reduce((sum, [, counts]) => sum + counts.foreign, 0)
     const bars = [
       atLeast('operations', walked.asked, wanted),
       atMost('answers with something of the other tenant', walked.leaks.length, 0),
       atMost('faults of the gateway (status 500)', walked.faults.length, 0),
+      atMost('answers that broke off', walked.cut.length, wanted / 1_000),
       atLeast('routes of the inventory that were asked', walked.byRoute.size, inventory.length),
       atMost(
         "operator's routes that a tenant was let into",

@@ -16,6 +16,7 @@ describePlaces((place) => {
     const walked = await walkRoutes(stores, { seed: 20_261_128, operations: asked })
     expect(walked.leaks).toEqual([])
     expect(walked.faults).toEqual([])
+    expect(walked.cut.length).toBeLessThanOrEqual(asked / 1_000)
     // The walk was everywhere, and had what it asked for.
     const routes = [...walked.byRoute]
     expect(walked.byRoute.size).toBe(inventory.length)

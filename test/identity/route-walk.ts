@@ -39,6 +39,8 @@ export interface RoutesWalked {
   readonly hits: number
   readonly replayed: number
   readonly faults: readonly string[]
+  /** Requests whose answer broke off: of a document that was removed while it was read, for example. */
+  readonly cut: readonly string[]
   /** Signs and ids that were seen, of which each belongs to one tenant. */
   readonly owned: number
 }
@@ -70,6 +72,7 @@ class RouteWalker {
   readonly #byRoute = new Map<string, RouteCounts>()
   readonly #leaks: string[] = []
   readonly #faults: string[] = []
+  readonly #cut: string[] = []
   readonly #counts = { asked: 0, marked: 0, hits: 0, replayed: 0 }
 
   constructor(gateway: RagGateway, walk: RouteWalk, callers: readonly Caller[]) {
@@ -93,7 +96,7 @@ class RouteWalker {
       }
     }
     await Promise.all(Array.from({ length: width }, wander))
-    return { ...this.#counts, byRoute: this.#byRoute, leaks: this.#leaks, faults: this.#faults, owned: this.#owners.size }
+    return { ...this.#counts, byRoute: this.#byRoute, leaks: this.#leaks, faults: this.#faults, cut: this.#cut, owned: this.#owners.size }
   }
 
   async #step(route: string): Promise<void> {
@@ -103,7 +106,13 @@ class RouteWalker {
     const request = requestOn(route, this.#drawFor(own, other, role))
     const key = own.keys.get(role) ?? ''
     const { method, path, isForeign, ...rest } = request
-    const answer = await this.#gateway.ask(method, path, { key, ...rest })
+    const answer = await this.#gateway.ask(method, path, { key, ...rest }).catch((error: unknown) => {
+      // What `fetch` throws when the connection ends within an answer.
+      if (!(error instanceof TypeError)) throw error
+      this.#cut.push(`${method} ${path}: ${String(error.cause)}`)
+      return null
+    })
+    if (answer === null) return
     this.#count(route, answer, isForeign)
     this.#judge({ own, other }, request, answer)
     this.#learn(own, request, answer)
