@@ -10,6 +10,7 @@ import { crc32 } from 'node:zlib'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Database, Row, Transaction } from '../store/database.ts'
 import { LayerGate } from './layer-gate.ts'
+import { ReadDeadline } from './read-deadline.ts'
 import type { FoundEntry, KeyedBytes, SecondLayer, StoredFacts } from './second-layer.ts'
 import type { ResolvedSelector, Tags } from './tags.ts'
 
@@ -35,7 +36,7 @@ export interface PostgresLayerDeps {
   readonly bytesMax?: number
   /** Answers that took less to make are not kept; default 2 s. Vectors are always kept. */
   readonly originMsMin?: number
-  /** How long a lookup of one entry may take, in ms; default 50. */
+  /** How long a lookup of one entry may take at most, in ms, and how long while nothing is known of others; default 50. */
   readonly readMsMax?: number
   /** Hears when the database is left alone because it failed. */
   readonly report?: (message: string, cause: unknown) => void
@@ -59,7 +60,7 @@ class TableLayer implements PostgresLayer {
   readonly #deps: PostgresLayerDeps
   readonly #reads: LayerGate
   readonly #writes: LayerGate
-  readonly #readMsMax: number
+  readonly #deadline: ReadDeadline
   #state: 'new' | 'started' | 'closed' = 'new'
   #timer: Timer | null = null
   #evictions = 0
@@ -67,7 +68,7 @@ class TableLayer implements PostgresLayer {
   constructor(deps: PostgresLayerDeps) {
     this.#deps = deps
     const { clock, report, readMsMax = 50 } = deps
-    this.#readMsMax = readMsMax
+    this.#deadline = new ReadDeadline(readMsMax)
     const onShut = (cause: unknown): void => report?.('the cache leaves the database alone for a while: it failed three times', cause)
     this.#reads = new LayerGate({ clock, callsMax: readsMax, onShut })
     this.#writes = new LayerGate({ clock, callsMax: writesMax, onShut })
@@ -89,15 +90,19 @@ class TableLayer implements PostgresLayer {
   }
 
   get(key: string, tags: Tags): Promise<FoundEntry | null> | null {
-    return this.#read([key], tags, this.#readMsMax)?.then((found) => found.get(key) ?? null) ?? null
+    return this.#read([key], tags, 1)?.then((found) => found.get(key) ?? null) ?? null
   }
 
   getMany(keys: readonly string[], tags: Tags): Promise<ReadonlyMap<string, FoundEntry>> | null {
-    return this.#read(keys.slice(0, keysPerRead), tags, manyFactor * this.#readMsMax)
+    return this.#read(keys.slice(0, keysPerRead), tags, manyFactor)
   }
 
-  #read(keys: readonly string[], { tenant }: Tags, withinMs: number): Promise<ReadonlyMap<string, FoundEntry>> | null {
+  /** Within `times` the time that one entry may take. */
+  #read(keys: readonly string[], { tenant }: Tags, times: number): Promise<ReadonlyMap<string, FoundEntry>> | null {
     if (this.#state !== 'started') return null
+    const { clock } = this.#deps
+    const startedAtMs = clock.nowMs()
+    const withinMs = times * this.#deadline.ms
     const rows = this.#reads.run(
       () =>
         this.#deps.database.tx({ tenant }, ({ last }) => readRows(last, tenant, keys), {
@@ -108,7 +113,13 @@ class TableLayer implements PostgresLayer {
         }),
       withinMs,
     )
-    return rows?.then((read) => new Map((read ?? []).map((row) => openRow(row)))) ?? null
+    return (
+      rows?.then((read) => {
+        if (read === null) this.#deadline.failed()
+        else this.#deadline.succeeded((clock.nowMs() - startedAtMs) / times)
+        return new Map((read ?? []).map((row) => openRow(row)))
+      }) ?? null
+    )
   }
 
   put(key: string, bytes: Buffer, facts: StoredFacts): Promise<boolean> | null {

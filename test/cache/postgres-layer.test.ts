@@ -251,3 +251,35 @@ test('F3 a database that fails is left alone for longer each time, and asked aga
   await Promise.all([layer.get(keyOf('k'), tags), layer.get(keyOf('l'), tags)])
   expect(calls).toBe(before + 2)
 })
+
+test('a look-up waits for eight times what others took lately, 20 to 50 ms, and longer again for a database that has become slow', async () => {
+  const clock = manualClock()
+  let tookMs = 2
+  const database: Database = {
+    kind: 'postgres',
+    close: () => Promise.resolve(),
+    tx: (_, work) =>
+      new Promise((resolve, reject) => {
+        const answer = (): Promise<void> => work(goingOn({ query: () => Promise.resolve({ rows: [], rowCount: 0 }) })).then(resolve, reject)
+        clock.after(tookMs, () => void answer())
+      }),
+  }
+  const layer = createPostgresLayer({ database, clock, random: () => 0.5 })
+  layer.start()
+  /** How long a look-up keeps its caller waiting, in ms. */
+  const waitedMs = async (): Promise<number> => {
+    let isOver = false
+    void layer.get(keyOf('a'), tags)?.then(() => (isOver = true))
+    for (let ms = 1; ms <= 100; ms += 1) {
+      clock.advance(1)
+      for (let turn = 0; turn < 10; turn += 1) await Promise.resolve()
+      if (isOver) return ms
+    }
+    return Infinity
+  }
+  for (let lookup = 0; lookup < 50; lookup += 1) expect(await waitedMs()).toBe(2)
+  tookMs = 45
+  // Each one that is too late doubles what the next one gets.
+  expect([await waitedMs(), await waitedMs(), await waitedMs()]).toEqual([20, 40, 45])
+  layer.close()
+})
