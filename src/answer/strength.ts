@@ -63,12 +63,24 @@ export function probabilityOf({ coverage, cosine, agreement }: StrengthFigures, 
   return 1 / (1 + Math.exp(-sum))
 }
 
-/** Judges a search. Nothing found carries nothing. */
-export function strengthOf(query: string, { results }: Pick<SearchAnswer, 'results'>, { strengthMin }: StrengthOptions): RetrievalStrength {
-  if (results.length === 0) return { probability: 0, sufficient: false }
-  const figures = strengthFigures(query, results)
-  const probability = probabilityOf(figures, results.every(({ scores }) => scores.keyword === null) ? 'vector' : 'any')
+/**
+ * Judges a search. Nothing found carries nothing. Of a degraded one, what was found by words alone is judged on its own as well: it may
+ * have no vector yet, and the vectors of other documents say nothing against it.
+ */
+export function strengthOf(
+  query: string,
+  { results, degraded }: Pick<SearchAnswer, 'results' | 'degraded'>,
+  { strengthMin }: StrengthOptions,
+): RetrievalStrength {
+  const byWords = degraded === null ? [] : results.filter(({ scores }) => scores.vector === null)
+  const probability = Math.max(judged(query, results), judged(query, byWords))
   return { probability, sufficient: probability >= strengthMin }
+}
+
+function judged(query: string, results: readonly SearchHit[]): number {
+  if (results.length === 0) return 0
+  const figures = strengthFigures(query, results)
+  return probabilityOf(figures, results.every(({ scores }) => scores.keyword === null) ? 'vector' : 'any')
 }
 
 export interface StrengthOptions {

@@ -48,9 +48,9 @@ function leastOf(hits: readonly LegHit[]): number {
   return hits.length < 2 ? 0 : hits.reduce((least, { score }) => Math.min(least, score), Number.POSITIVE_INFINITY)
 }
 
-/** Best first. `weightOf`: share of the vector leg for a chunk, 0–1. */
-export function fuse({ keyword, vector }: Legs, weightOf: (key: string) => number): FusedHit[] {
-  const words = scaled(keyword, 0)
+/** Best first. `weightOf`: share of the vector leg for a chunk, 0–1. `allByWords`: what words found before some of it was left out. */
+export function fuse({ keyword, vector }: Legs, weightOf: (key: string) => number, allByWords = keyword): FusedHit[] {
+  const words = scaled(allByWords, 0)
   const meanings = scaled(vector, leastOf(vector))
   return joined({ keyword, vector }, (key) => {
     const weight = weightOf(key)

@@ -14,7 +14,7 @@ import { allowedNumbers, type FilterMemory } from './filter-allowed.ts'
 import type { LegHit } from './fuse.ts'
 import { searchKeyword } from './keyword.ts'
 import type { MeasuredCost } from './measured-cost.ts'
-import { searchVectors } from './vector.ts'
+import { numbersWithoutVector, searchVectors } from './vector.ts'
 import { type VectorSet, vectorIndexSettings, vectorSetsNamed } from './vector/tables.ts'
 
 export interface LegDeps {
@@ -42,6 +42,8 @@ export interface LegResults {
   readonly collections: readonly SearchedCollection[]
   readonly keyword: readonly LegHit[]
   readonly vector: readonly LegHit[]
+  /** Keys found by words that have no vector, in collections whose other chunks have one. */
+  readonly lacking: ReadonlySet<string>
   /** What was looked for, for highlights. */
   readonly terms: readonly string[]
   readonly facets: Facets
@@ -92,12 +94,13 @@ export async function runLegs(request: SearchRequest, deps: LegDeps, options: Le
     { name: 'search_words', readOnly: true },
   )
   words.catch(seen.reject)
-  const meanings = seen.promise.then((collections) => vectorLeg({ request, collections, deps, options }))
+  const meanings = seen.promise.then((collections) => vectorLeg({ request, collections, deps, options, words }))
   const [found, near, collections] = await Promise.all([words, meanings, seen.promise])
   return {
     collections,
     keyword: found.hits,
     vector: near.hits,
+    lacking: near.lacking,
     terms: found.terms,
     facets: found.facets,
     embedMs: near.embedMs,
@@ -133,25 +136,21 @@ interface LegCall {
   readonly collections: readonly SearchedCollection[]
   readonly deps: LegDeps
   readonly options: LegOptions
+  /** What the keyword leg finds meanwhile. */
+  readonly words: Promise<Words>
 }
 
-async function keywordLeg(transaction: Transaction, { request, collections, deps, options }: LegCall): Promise<Words> {
+async function keywordLeg(transaction: Transaction, { request, collections, deps, options }: Omit<LegCall, 'words'>): Promise<Words> {
   const { tenant, query, filter, facets: fields } = request
   const startedMs = deps.clock.nowMs()
   const hits: LegHit[] = []
   const terms = new Set<string>()
   const why: string[] = []
   for (const [place, collection] of collections.entries()) {
-    // By vectors alone the words still mark what was found.
-    const limit = request.mode === 'vector' && canEmbed(collection, deps) ? 1 : options.depth
-    const found = await searchKeyword(transaction, {
-      tenant,
-      collection,
-      query,
-      language: collection.settings.language,
-      limit,
-      allowed: collection.allowed,
-    })
+    // By vectors alone, too, words mark what was found, and find what has no vector or while none of the query can be had.
+    const { settings, allowed } = collection
+    const wish = { tenant, collection, query, language: settings.language, limit: options.depth, allowed }
+    const found = await searchKeyword(transaction, wish)
     for (const { number, score } of found.hits) hits.push({ key: keyOf(place, number), score })
     for (const term of found.terms) terms.add(term)
     why.push(`${collection.name}, words: ${found.why}`)
@@ -165,12 +164,9 @@ function byScore(a: LegHit, b: LegHit): number {
   return b.score - a.score
 }
 
-function canEmbed({ settings }: Collection, { embed }: LegDeps): boolean {
-  return embed !== null && settings.embedder !== null
-}
-
 interface Meanings {
   readonly hits: LegHit[]
+  readonly lacking: ReadonlySet<string>
   readonly embedMs: number
   readonly tookMs: number
   readonly reasons: string[]
@@ -184,7 +180,7 @@ interface QueryVector {
 
 async function vectorLeg(call: LegCall): Promise<Meanings> {
   const { request, collections, deps, options } = call
-  const nothing: Meanings = { hits: [], embedMs: 0, tookMs: 0, reasons: [], why: [] }
+  const nothing: Meanings = { hits: [], lacking: new Set(), embedMs: 0, tookMs: 0, reasons: [], why: [] }
   if (request.mode === 'keyword') return nothing
   const withModel = collections.filter(({ settings }) => settings.embedder !== null)
   const reasons =
@@ -203,8 +199,9 @@ async function vectorLeg(call: LegCall): Promise<Meanings> {
   const embedMs = deps.clock.nowMs() - startedMs
   if (vectors.size === 0) return { ...nothing, embedMs, reasons }
   try {
-    const found = await lookUp(call, vectors)
-    return { ...found, embedMs, reasons: [...reasons, ...found.reasons] }
+    const { searched, ...found } = await lookUp(call, vectors)
+    const lacking = await lackingVectors(call, searched.filter(isPartial))
+    return { ...found, lacking, embedMs, reasons: [...reasons, ...found.reasons] }
   } catch (error) {
     if (options.signal.aborted || !(error instanceof CorralError) || error.fault === 'client') throw error
     return { ...nothing, embedMs, reasons: [...reasons, `vectors could not be searched: ${error.message}`] }
@@ -238,11 +235,35 @@ interface Searched {
   readonly vector: Float32Array
 }
 
-function lookUp(
-  { request, collections, deps, options }: LegCall,
-  vectors: ReadonlyMap<string, QueryVector>,
-): Promise<Omit<Meanings, 'embedMs'>> {
-  const work = async (transaction: Transaction): Promise<Omit<Meanings, 'embedMs'>> => {
+/** Chunks of the collection without a vector in the set. */
+function missingOf({ collection, set }: Searched): number {
+  return Math.max(0, collection.chunks - set.vectors)
+}
+
+function isPartial(searched: Searched): boolean {
+  return missingOf(searched) > 0
+}
+
+/** What words found that cannot be found by vectors. */
+async function lackingVectors({ request, deps, words }: LegCall, partial: readonly Searched[]): Promise<ReadonlySet<string>> {
+  const lacking = new Set<string>()
+  if (partial.length === 0) return lacking
+  const found = (await words).hits.map(({ key }) => readKey(key))
+  for (const { place, set } of partial) {
+    const numbers = found.flatMap((hit) => (hit.place === place ? [hit.number] : []))
+    const without = await deps.database.tx({ tenant: request.tenant }, (transaction) => numbersWithoutVector(transaction, set, numbers), {
+      name: 'search_lacking',
+      readOnly: true,
+    })
+    for (const number of without) lacking.add(keyOf(place, number))
+  }
+  return lacking
+}
+
+type LookedUp = Omit<Meanings, 'embedMs' | 'lacking'> & { readonly searched: readonly Searched[] }
+
+function lookUp({ request, collections, deps, options }: LegCall, vectors: ReadonlyMap<string, QueryVector>): Promise<LookedUp> {
+  const work = async (transaction: Transaction): Promise<LookedUp> => {
     const startedMs = deps.clock.nowMs()
     const hits: LegHit[] = []
     const reasons: string[] = []
@@ -259,7 +280,8 @@ function lookUp(
           `${collection.name} has no vectors of ${embedder ?? ''} as it is now: "corral collections reingest ${collection.name}"`,
         )
     }
-    for (const [index, { place, collection, set, vector }] of searched.entries()) {
+    for (const [index, one] of searched.entries()) {
+      const { place, collection, set, vector } = one
       const wanted = vectorIndexSettings.safeParse(collection.settings.vectorIndex).data ?? null
       const query = { set, vector, limit: options.depth, allowed: collection.allowed, wanted }
       const found = await searchVectors(index + 1 < searched.length ? goingOn(transaction) : transaction, query, {
@@ -268,10 +290,14 @@ function lookUp(
         clock: deps.clock,
       })
       for (const { number, score } of found.hits) hits.push({ key: keyOf(place, number), score })
-      const missing = collection.chunks - set.vectors
-      why.push(`${collection.name}, vectors: ${found.why}${missing > 0 ? `; ${missing} of ${collection.chunks} chunks have none` : ''}`)
+      const lacks = `${missingOf(one)} of ${collection.chunks} chunks`
+      why.push(`${collection.name}, vectors: ${found.why}${isPartial(one) ? `; ${lacks} have none` : ''}`)
+      if (isPartial(one))
+        reasons.push(
+          `${lacks} of ${collection.name} have no vector of ${collection.settings.embedder ?? ''} and are found by words: "corral collections reingest ${collection.name}"`,
+        )
     }
-    return { hits: hits.toSorted(byScore), tookMs: deps.clock.nowMs() - startedMs, reasons, why }
+    return { searched, hits: hits.toSorted(byScore), tookMs: deps.clock.nowMs() - startedMs, reasons, why }
   }
   return deps.database.tx({ tenant: request.tenant }, work, { name: 'search_vectors', readOnly: true })
 }

@@ -107,16 +107,17 @@ function invalid(message: string): CorralError {
   return new CorralError('invalid_request', `search: ${message}`)
 }
 
-function fuseLegs(request: SearchRequest, { collections, keyword, vector }: LegResults): FusedHit[] {
-  const weights = collections.map((collection) => {
-    const hasVectors = request.mode !== 'keyword' && vector.some(({ key }) => collections[readKey(key).place] === collection)
-    if (!hasVectors) return 0
-    return request.mode === 'vector' ? vectorsOnly : (request.fusionWeight ?? collection.settings.fusionWeight)
-  })
-  const places = request.mode === 'vector' ? new Set(vector.map(({ key }) => readKey(key).place)) : new Set<number>()
-  // By vectors alone, words stand in only where a collection has no vectors.
-  const words = keyword.filter(({ key }) => !places.has(readKey(key).place))
-  return fuse({ keyword: words, vector }, (key) => weights[readKey(key).place] ?? 0)
+/** What has no vector keeps its place by words: its weight is theirs alone. By vectors alone, words stand in only there. */
+function fuseLegs(request: SearchRequest, { collections, keyword, vector, lacking }: LegResults): FusedHit[] {
+  const places = new Set(vector.map(({ key }) => readKey(key).place))
+  const isByWords = (key: string): boolean => !places.has(readKey(key).place) || lacking.has(key)
+  const weightOf = (key: string): number => {
+    if (isByWords(key)) return 0
+    if (request.mode === 'vector') return vectorsOnly
+    return request.fusionWeight ?? collections[readKey(key).place]?.settings.fusionWeight ?? 0
+  }
+  const words = request.mode === 'vector' ? keyword.filter(({ key }) => isByWords(key)) : keyword
+  return fuse({ keyword: words, vector }, weightOf, keyword)
 }
 
 function fusionWhy(request: SearchRequest, { collections, keyword, vector }: LegResults): string {

@@ -83,6 +83,22 @@ export async function scanAll(
   return decodeHits(rows, limit)
 }
 
+/** Those of `numbers` that have no vector in the set. */
+export async function numbersWithoutVector(
+  { last }: Pick<Transaction, 'last'>,
+  { tenant, collection, name }: VectorSet,
+  numbers: readonly number[],
+): Promise<ReadonlySet<number>> {
+  const { rows } = await last(
+    `select given.number from unnest($3::int[]) as given (number)
+      where not exists (select 1 from ${name} v where v.tenant = $1 and v.collection = $2 and v.number = given.number)`,
+    [tenant, collection, numbers],
+  )
+  return new Set(rows.map((row) => numberRow.parse(row).number))
+}
+
+const numberRow = z.object({ number: z.number() })
+
 /** Looks up in the set's index. */
 export async function scanIndex(
   { query, last }: Transaction,

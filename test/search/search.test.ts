@@ -74,6 +74,41 @@ describeStores(kinds, (servers) => {
     expect((await ask('kittens', {}, { embed: null })).degraded?.reason).toContain('no fleet')
   })
 
+  test('gives all that words find by vectors alone, too, while the embedder is down', async () => {
+    const found = await ask('cat dog', { mode: 'vector' }, { embed: embedderDown })
+    expect(idsOf(found).toSorted()).toEqual(['cats#0', 'cats#1', 'dogs#0', 'dogs#1'])
+    expect(idsOf(found)).toEqual(idsOf(await ask('cat dog', { mode: 'keyword' })))
+  })
+
+  test('documents without a vector keep their place by words beside those that have one, and the answer says so', async () => {
+    await withVectors(database)
+    await put(database, { id: 'manual', chunks: ['Order the spare part K-4711 by telephone.', 'Oil the part.'], isEmbedded: false })
+    expect((await ask('K-4711', { mode: 'keyword' })).degraded, 'nobody asked for vectors').toBeNull()
+    await put(database, { id: 'news', chunks: ['The canteen opens at noon.'] })
+    for (const mode of ['hybrid', 'vector'] as const) {
+      const found = await ask('spare part K-4711', { mode })
+      expect(found.results.map(({ chunk, score }) => [chunk.id, score])).toEqual([
+        ['manual#0', 1],
+        ['news#0', mode === 'vector' ? 1 : 0.5],
+        ['manual#1', expect.closeTo(0.05, 2)],
+      ])
+      expect(found.degraded?.reason).toBe(
+        '2 of 3 chunks of docs have no vector of hash-embedder and are found by words: "corral collections reingest docs"',
+      )
+    }
+    await put(database, { id: 'manual', chunks: ['Order the spare part K-4711 by telephone.', 'Oil the part.'] })
+    expect((await ask('spare part K-4711')).degraded).toBeNull()
+  })
+
+  test('while a collection is embedded anew, what the new embedder has not reached is found by words', async () => {
+    const anew: typeof embed = async (...call) => ({ ...(await embed(...call)), digest: 'sha256:new' })
+    await put(database, { id: 'fish', chunks: animals.fish, digest: 'sha256:new' })
+    const found = await ask('dog bone', { mode: 'vector' }, { embed: anew })
+    expect(idsOf(found).toSorted()).toEqual(['dogs#0', 'dogs#1', 'fish#0'])
+    expect(idsOf(await ask('dog bone', {}, { embed: anew }))[0]).toBe('dogs#1')
+    expect(found.degraded?.reason).toContain('5 of 6 chunks of docs have no vector')
+  })
+
   test('says when the embedder is another than the one that made the vectors', async () => {
     const deps = { embed: async (...call: Parameters<typeof embed>) => ({ ...(await embed(...call)), digest: 'sha256:new' }) }
     const answer = await ask('kittens', {}, deps)
