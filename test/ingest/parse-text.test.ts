@@ -54,6 +54,16 @@ test('JSON Lines are told from JSON, and a broken line is skipped with a warning
   expect((await read('{"a":1}\n{"a":2}\n', { name: 'x' })).contentType).toBe('application/x-ndjson')
 })
 
+test.each([
+  ['JSON', 'x.json', '[{"id": 1234567890123456789, "price": 19.90, "mass": [1e21, -0, 0.10, 1E-7]}, {"id": 1234567890123456788}]'],
+  ['JSON Lines', 'x.jsonl', '{"id": 1234567890123456789, "price": 19.90, "mass": [1e21, -0, 0.10, 1E-7]}\n{"id": 1234567890123456788}\n'],
+])('numbers of %s stand as they are written', async (_, name, source) => {
+  expect(textsOf(await read(source, { name }))).toEqual([
+    'id: 1234567890123456789\nprice: 19.90\nmass: 1e21, -0, 0.10, 1E-7',
+    'id: 1234567890123456788',
+  ])
+})
+
 test('JSON that breaks off or nests without end is refused', async () => {
   expect(await codeOf(read('{"a": [1, 2', { name: 'x.json' }))).toBe('document_broken')
   expect(await codeOf(read('['.repeat(5_000) + ']'.repeat(5_000), { name: 'x.json' }))).toBe('document_broken')
@@ -94,6 +104,29 @@ test('HTML gives its main content with links, lists, code and tables', async () 
     'Said.',
   ])
   expect(blockWith(document, 'Said').headings).toEqual(['Install', 'More'])
+})
+
+const words = 'The pump is started with the green switch, and stopped with the red one beside it. '.repeat(8)
+
+test.each([
+  ['a main part', (text: string) => `<main><h1>Pump</h1>${text}</main>`],
+  ['an article', (text: string) => `<article><h1>Pump</h1>${text}</article>`],
+  ['neither', (text: string) => `<div id="content"><h1>Pump</h1>${text}</div>`],
+])('warnings in asides of HTML with %s are kept, sidebars are dropped, and pictures are told by their text', async (what, page) => {
+  const aside =
+    '<aside aria-label="Caution" class="starlight-aside starlight-aside--caution"><p>Caution</p><p>Never run it dry.</p></aside>'
+  const note = '<aside role="note"><p>Mind the valve.</p></aside>'
+  const plain = '<aside><p>See page nine.</p></aside>'
+  const picture = '<p>The panel: <img src="a.png" alt="two  switches"> as <img src="b.png" alt=""> built.</p>'
+  const { text } = await read(
+    `<html><body><aside class="sidebar"><p>All products</p></aside>${page(`<p>${words}</p>${aside}<p>${words}</p>${note}${plain}${picture}`)}<aside><p>Offers</p></aside></body></html>`,
+  )
+  expect(text).toContain('Caution')
+  expect(text).toContain('Never run it dry.')
+  expect(text.indexOf('dry.')).toBeLessThan(text.indexOf('Mind the valve.'))
+  expect(text).toContain('The panel: two switches as built.')
+  expect(text).not.toMatch(/All products|Offers/)
+  expect(text.includes('See page nine.')).toBe(what === 'an article')
 })
 
 test('HTML that nobody sees is dropped', async () => {

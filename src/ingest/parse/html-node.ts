@@ -14,11 +14,14 @@ export interface HtmlNode {
   readonly querySelector: (selector: string) => HtmlNode | null
   readonly querySelectorAll: (selector: string) => ArrayLike<HtmlNode> & Iterable<HtmlNode>
   readonly remove: () => void
+  readonly replaceWith: (node: HtmlNode) => void
+  readonly append: (...nodes: readonly HtmlNode[]) => void
 }
 
 export interface HtmlDocument extends HtmlNode {
   readonly documentElement: HtmlNode | null
   readonly cloneNode: (isDeep: boolean) => HtmlDocument
+  readonly createElement: (name: string) => HtmlNode
 }
 
 /** Elements directly below, all or those of the given names. */

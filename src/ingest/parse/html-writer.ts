@@ -7,7 +7,7 @@ import { tableText } from './table-text.ts'
 const listDepthMax = 8
 /** Text flows on through these; any other element that is not known begins a paragraph. */
 const inline = new Set(
-  'a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr output q rp rt ruby s samp small span strike strong sub sup time tt u var wbr'.split(
+  'a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark nobr output picture q rp rt ruby s samp small span strike strong sub sup time tt u var wbr'.split(
     ' ',
   ),
 )
@@ -113,6 +113,7 @@ export class HtmlWriter {
     const name = node.localName ?? ''
     if (name === 'br') return '\n'
     if (name === 'rt' || name === 'rp') return ''
+    if (name === 'img') return ` ${collapse(node.getAttribute('alt'))} `
     const text = [...node.childNodes].map((child) => this.#inlineText(child)).join('')
     if (name === 'a') return this.#linkText(node, text)
     if (name === 'q') return `"${text}"`

@@ -25,6 +25,10 @@ const readableCharsMin = 250
 const readableShareMin = 0.25
 const furniture = 'nav, footer, aside, [role=navigation], [role=banner], [role=contentinfo], [role=complementary], [role=search]'
 
+/** An aside that is part of the text: a note, a warning, or whatever its author put into an article. Any other is a sidebar. */
+const noteRoles = '[role=note], [role=alert], [role=doc-tip], [role=doc-notice]'
+const noteClass = /(?:^|[\s_-])(?:aside|admonition|callout|note|tip|info|important|caution|warning|danger|alert)(?:$|[\s_-])/i
+
 /** `text` is decoded, not cleaned. Throws `document_too_large` and `document_broken`. */
 export function parseHtml(text: string, limits: ParseLimits): ParsedDocument {
   const builder = new DocumentBuilder(limits)
@@ -39,6 +43,7 @@ export function addHtml(builder: DocumentBuilder, text: string, limits: ParseLim
   removeHidden(document)
   const title = titleOf(document.querySelector('title')?.textContent)
   const base = baseAddress(document)
+  keepNotes(document)
   const root = mainContent(document)
   const writer = new HtmlWriter(builder, base)
   writer.writeInside(root)
@@ -84,6 +89,17 @@ function baseAddress(document: HtmlDocument): string | null {
     document.querySelector('link[rel=canonical]')?.getAttribute('href'),
   ]
   return candidates.find((address) => address !== null && address !== undefined && /^https?:\/\//i.test(address)) ?? null
+}
+
+/** Makes sections of the asides that are part of the text: what looks for the main content, Readability too, takes every aside for a sidebar. */
+function keepNotes(document: HtmlDocument): void {
+  const known = new Set(document.querySelectorAll(`:is(${noteRoles}), article aside`))
+  for (const aside of Array.from(document.querySelectorAll('aside'))) {
+    if (!known.has(aside) && !noteClass.test(aside.getAttribute('class') ?? '')) continue
+    const section = document.createElement('section')
+    section.append(...aside.childNodes)
+    aside.replaceWith(section)
+  }
 }
 
 /** What the page itself marks as its main part; else what Readability finds, if it is enough; else the body without its furniture. */

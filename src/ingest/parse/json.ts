@@ -1,6 +1,7 @@
 /**
  * JSON and JSON Lines. One item of the outermost array or object, or one line, becomes one block whose text is a line per value:
- * `address.city: Rome`. So a value is found by its path, and a citation shows it without braces.
+ * `address.city: Rome`. So a value is found by its path, and a citation shows it without braces. Numbers stand as they are written: an id of
+ * twenty digits, or a price with its last zero, is another one as a 64-bit float.
  */
 import type { ParsedDocument } from '../../core/corpus.ts'
 import { CorralError } from '../../core/errors.ts'
@@ -30,7 +31,7 @@ export function parseJsonLines(text: string, limits: ParseLimits): ParsedDocumen
     if (line.trim() === '') return
     try {
       assertDepth(line)
-      addItem(builder, '', JSON.parse(line))
+      addItem(builder, '', JSON.parse(line, asWritten))
     } catch (error) {
       if (error instanceof CorralError && error.code === 'document_too_large') throw error
       broken += 1
@@ -79,9 +80,14 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** A reviver that gives a number as the text that stands for it. */
+function asWritten(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
+  return typeof value === 'number' ? context?.source : value
+}
+
 function readJson(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return JSON.parse(text, asWritten)
   } catch (error) {
     throw new CorralError('document_broken', 'the JSON cannot be read to its end: check it with a JSON tool', { cause: error })
   }
