@@ -13,6 +13,7 @@ import { explainLook } from './explain-choice.ts'
 import type { Affinity } from './learning.ts'
 import type { Loader } from './loader.ts'
 import type { LoadPricing } from './load-pricing.ts'
+import { loadedOn } from './node.ts'
 import type { FleetOptions } from './options.ts'
 import type { Policy, Ranked } from './policy/policy.ts'
 import { anyModel, type Pool, type PoolTable } from './pool.ts'
@@ -59,9 +60,9 @@ export class Admission {
 
   /** A place for the request now, or a promise of one. Throws or rejects `queue_full`, `queue_timeout`, `no_node`, `client_gone`. */
   claim(wish: Wish, call: Call, retry: boolean): Claim | Promise<Claim> {
-    const pool = this.#deps.pools.get(wish.model, wish.nodeGroup)
+    const pool = this.#poolOf(wish)
     const nowMs = this.#deps.clock.nowMs()
-    if (!retry && pool.model !== anyModel) this.#deps.pricing.wanted(pool.model, nowMs)
+    if (!retry && wish.needsPlace && pool.model !== anyModel) this.#deps.pricing.wanted(pool.model, nowMs)
     if (pool.queue.size === 0 || retry) {
       const claim = this.#tryClaim(pool, wish, { waitedMs: 0, queuedAhead: 0, nowMs, call })
       if (claim !== null) return claim
@@ -69,17 +70,22 @@ export class Admission {
     return this.#line.join(pool, { wish, call, retry })
   }
 
+  #poolOf({ model, nodeGroup, needsPlace }: Wish): Pool<Waiter> {
+    const { pools } = this.#deps
+    return model === null || needsPlace ? pools.get(model, nodeGroup) : pools.holders(model, nodeGroup)
+  }
+
   /** A free place by the policy's order; null: wait. Throws `no_node` when nobody can serve at all. */
   #tryClaim(pool: Pool<Waiter>, wish: Wish, attempt: ClaimTry): Claim | null {
     const { nowMs, call } = attempt
-    this.#deps.pools.update(pool)
+    if (wish.needsPlace) this.#deps.pools.update(pool)
     const { ejectedShareMax } = this.#deps.options().breaker
     const candidates = this.#eligibility.of(pool, wish, { nowMs, ejectedShareMax })
     if (candidates.length === 0) {
       this.#deps.events.rejected(pool.model, 'no_node')
       throw noNodeError(pool, wish)
     }
-    const ranking = this.#rank(candidates, wish, attempt)
+    const ranking = this.#rank(wish.needsPlace ? candidates : preferLoaded(candidates, wish.model), wish, attempt)
     if (call.explanation === null) return this.#claimFirst(pool, wish, { ranking, attempt })
     const explain = explainLook(call.explanation, {
       ...attempt,
@@ -147,25 +153,25 @@ export class Admission {
 
   /** Whether a node that this request has not tried, other than `except`, is up, not ejected and not overloaded. */
   canServe(wish: Wish, except: string | null = null): boolean {
-    return canServe(this.#deps.pools.get(wish.model, wish.nodeGroup), wish, { nowMs: this.#deps.clock.nowMs(), except })
+    return canServe(this.#poolOf(wish), wish, { nowMs: this.#deps.clock.nowMs(), except })
   }
 
   /** Whether there is such a node that nothing speaks against: see `eligibility.ts`. */
   canMove(wish: Wish, from: { readonly except: string; readonly silentSinceMs: number }): boolean {
-    return canMove(this.#deps.pools.get(wish.model, wish.nodeGroup), wish, { ...from, nowMs: this.#deps.clock.nowMs() })
+    return canMove(this.#poolOf(wish), wish, { ...from, nowMs: this.#deps.clock.nowMs() })
   }
 
   /** Nodes of this version are not asked for the request any more; null says nothing of any. */
   passOver(wish: Wish, version: string | null): void {
     if (version === null) return
-    for (const { fleetNode } of this.#deps.pools.get(wish.model, wish.nodeGroup).runners) {
+    for (const { fleetNode } of this.#poolOf(wish).runners) {
       if (fleetNode.version === version) wish.tried.add(fleetNode.name)
     }
   }
 
   /** Nodes that may serve this request, whatever state they are in. */
   poolSize(wish: Wish): number {
-    return this.#deps.pools.get(wish.model, wish.nodeGroup).runners.length
+    return this.#poolOf(wish).runners.length
   }
 
   #take(ranked: Ranked<Runner>, { nowMs, waitedMs, only }: { nowMs: number; waitedMs: number; only: boolean }): Claim {
@@ -285,6 +291,13 @@ export class Admission {
       this.#serve(pool, 'changed')
     }
   }
+}
+
+/** Those that have the model in memory, if there are any: what needs no place may use it all the same. */
+function preferLoaded(candidates: readonly Runner[], model: string | null): readonly Runner[] {
+  if (model === null) return candidates
+  const loaded = candidates.filter(({ fleetNode }) => loadedOn(fleetNode, model) !== null)
+  return loaded.length > 0 ? loaded : candidates
 }
 
 /** Whether no other replica keeps the request out. */

@@ -88,3 +88,13 @@ export function unprobed(): Omit<FleetNode, 'name' | 'options' | 'transport' | '
     overloadedUntilMs: -Infinity,
   }
 }
+
+/** What `/api/ps` of the node lists of `model`, or of a copy under another name: copies share one runner and show the name of whoever loaded it. */
+export function loadedOn({ loaded, models }: FleetNode, model: string): LoadedModel | null {
+  const own = loaded.get(model)
+  if (own !== undefined) return own
+  const digest = models.get(model)?.digest
+  if (digest === undefined || digest === '') return null
+  for (const listed of loaded.values()) if (listed.digest === digest) return listed
+  return null
+}

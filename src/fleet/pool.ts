@@ -90,6 +90,15 @@ export class PoolTable<W extends Waiting> {
     return this.#refresh(model ?? anyModel, resolved, group)
   }
 
+  /** The nodes that hold `model`, to be asked without a load and without a slot. Nobody waits in such a pool, so that none is kept. */
+  holders(model: string, group: string | null): Pool<W> {
+    const { known, name, holders } = this.#deps.catalogue.resolve(model, group)
+    if (!known) return this.#anyPool(group)
+    const pool = new Pool<W>(name, group, () => 0)
+    pool.runners = inGroup(holders, group).map((node) => this.runner(node, anyModel, false))
+    return pool
+  }
+
   #anyPool(group: string | null): Pool<W> {
     const cached = this.#pools.get(keyOf(anyModel, group))
     if (cached !== undefined && cached.catalogueVersion === this.#deps.catalogue.version) return cached
@@ -112,8 +121,7 @@ export class PoolTable<W extends Waiting> {
   /** `resolved`: null for any model. */
   #fill(pool: Pool<W>, resolved: ResolvedModel | null): void {
     const holders = resolved?.holders ?? this.#deps.nodes()
-    const own = pool.group === null ? holders : holders.filter(({ options }) => options.group === pool.group)
-    pool.runners = own.map((node) => this.runner(node, resolved?.name ?? anyModel, resolved !== null))
+    pool.runners = inGroup(holders, pool.group).map((node) => this.runner(node, resolved?.name ?? anyModel, resolved !== null))
     for (const runner of pool.runners) runner.peers = pool.runners
     pool.catalogueVersion = this.#deps.catalogue.version
   }
@@ -217,6 +225,10 @@ export class PoolTable<W extends Waiting> {
     const resolved = pool.model === anyModel ? null : this.#deps.catalogue.resolve(pool.model, pool.group)
     this.#fill(pool, resolved?.known === true ? resolved : null)
   }
+}
+
+function inGroup(nodes: readonly FleetNode[], group: string | null): readonly FleetNode[] {
+  return group === null ? nodes : nodes.filter(({ options }) => options.group === group)
 }
 
 /** No model's name has a NUL in it. */

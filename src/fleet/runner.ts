@@ -4,7 +4,7 @@
  * differ from those in use is never sent while the runner is busy (ollama-contract-verified.md §b).
  */
 import type { CallSignal } from '../base/abort.ts'
-import type { FleetNode, LoadedModel } from './node.ts'
+import { type FleetNode, type LoadedModel, loadedOn } from './node.ts'
 import type { ModelStats } from './learning.ts'
 import type { EvictionPrice } from './policy/eviction-price.ts'
 import type { Candidate } from './policy/policy.ts'
@@ -175,15 +175,9 @@ export class Runner implements Candidate {
     return this.inFlight > 0 || this.lastServedMs >= fleetNode.loadedAtMs || this.listed() !== null
   }
 
-  /** What `/api/ps` lists of it, or of a copy under another name: copies share one runner and show the name of whoever loaded it. */
+  /** What `/api/ps` lists of it. */
   listed(): LoadedModel | null {
-    const { loaded, models } = this.fleetNode
-    const own = loaded.get(this.model)
-    if (own !== undefined) return own
-    const digest = models.get(this.model)?.digest
-    if (digest === undefined || digest === '') return null
-    for (const listed of loaded.values()) if (listed.digest === digest) return listed
-    return null
+    return loadedOn(this.fleetNode, this.model)
   }
 
   /** Whether a load under way takes so long that nobody should count on it. */

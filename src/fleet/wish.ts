@@ -6,6 +6,7 @@ import type { InferenceRequest } from '../core/relay.ts'
 import type { RunnerOptions } from '../core/envelope.ts'
 import type { Operation, RouteFacts } from '../core/route.ts'
 import { noOptions } from '../wire/envelope.ts'
+import { isMisfit } from '../wire/misfit.ts'
 import { runnerFingerprint } from '../wire/fingerprint.ts'
 import { removeOption, replaceOption } from '../wire/splice.ts'
 import { withBody } from '../wire/with-field.ts'
@@ -17,6 +18,8 @@ import type { RunnerRequest } from './runner.ts'
 /** What admission needs to know of a request. */
 export interface Wish {
   readonly model: string | null
+  /** Whether it takes a slot of the model and has it loaded first; else any node that holds the model is asked at once. */
+  readonly needsPlace: boolean
   /** Group of nodes that the caller is held to; null: all nodes. */
   readonly nodeGroup: string | null
   readonly runner: RunnerRequest
@@ -39,9 +42,14 @@ const outputTokensAssumed = 256
 
 const inference: ReadonlySet<Operation> = new Set(['chat', 'generate', 'embed'])
 
-/** What is asked of a model takes a place in its runner, on a route that only newer nodes know, too. All else any node may answer. */
-function needsRunner({ operation, placement }: RouteFacts): boolean {
-  return inference.has(operation) || (operation === 'other' && (placement === 'one' || placement === 'relay'))
+/** What is asked of a model takes a place in its runner. */
+function asksRunner({ operation, placement }: RouteFacts): boolean {
+  return inference.has(operation) || (operation === 'other' && placement === 'one')
+}
+
+/** What a node that holds the model is asked for at least: a path that only newer nodes may know, which need not load anything. All else any node may answer. */
+function asksHolder(route: RouteFacts): boolean {
+  return asksRunner(route) || route.placement === 'relay'
 }
 
 const noNames: readonly string[] = []
@@ -69,7 +77,7 @@ export function prepareRequest(deps: WishDeps, original: InferenceRequest, nodeG
 }
 
 function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: string): InferenceRequest {
-  if (!carriesContext(request)) return request
+  if (!carriesContext(request) || isMisfit(request)) return request
   const requested = request.envelope.runnerOptions.num_ctx
   const decision = numCtx.decide(model, typeof requested === 'number' ? requested : null)
   switch (decision.kind) {
@@ -89,7 +97,9 @@ function toWish(deps: WishDeps, request: InferenceRequest, { model, nodeGroup }:
   const contextOnly = names.length === 1 && typeof options.num_ctx === 'number' ? options.num_ctx : null
   const embed = route.operation === 'embed'
   return {
-    model: needsRunner(route) ? model : null,
+    model: asksHolder(route) ? model : null,
+    // What a node is sure to refuse is not worth a load.
+    needsPlace: asksRunner(route) && !isMisfit(request),
     nodeGroup,
     runner: {
       fingerprint: names.length === 0 ? '' : runnerFingerprint(options),

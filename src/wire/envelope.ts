@@ -32,6 +32,7 @@ export const emptyEnvelope: Envelope = {
   model: null,
   stream: null,
   runnerOptions: noOptions,
+  optionsFit: true,
   empty: false,
   keepAliveSeconds: null,
   promptTokens: 0,
@@ -131,6 +132,7 @@ class ScannedEnvelope implements Envelope {
   readonly model: string | null
   readonly stream: boolean | null
   readonly runnerOptions: RunnerOptions
+  readonly optionsFit: boolean
   readonly empty: boolean
   readonly keepAliveSeconds: number | null
   readonly promptTokens: number
@@ -140,13 +142,14 @@ class ScannedEnvelope implements Envelope {
   readonly #known: KnownFields
   readonly #images: readonly ByteRange[]
 
-  constructor(body: Buffer, known: KnownFields, { fields, runner, outputTokensMax }: OptionFacts & Pick<Envelope, 'fields'>) {
+  constructor(body: Buffer, known: KnownFields, { fields, runner, outputTokensMax, fit }: OptionFacts & Pick<Envelope, 'fields'>) {
     this.fields = fields
     this.model = readName(body, known.model) ?? readName(body, known.name)
     this.stream = readBoolean(known.stream)
     this.runnerOptions = runner
     this.empty = isEmptyValue(body, known.prompt) && isEmptyValue(body, known.messages) && isEmptyValue(body, known.input)
     this.keepAliveSeconds = readKeepAlive(body, known.keepAlive)
+    this.optionsFit = fit && (this.keepAliveSeconds !== null || known.keepAlive?.kind !== 'string')
     this.#images = findImages(body, known.promptFields, known.images)
     this.promptTokens = Math.ceil(textBytesOf(known.promptFields, this.#images) / bytesPerToken) + this.#images.length * tokensPerImage
     this.outputTokensMax = outputTokensMax
@@ -197,11 +200,13 @@ function readFinite(body: Buffer, field: EnvelopeField): number | null {
 interface OptionFacts {
   readonly runner: RunnerOptions
   readonly outputTokensMax: number | null
+  readonly fit: boolean
 }
 
 function readOptions(body: Buffer, known: KnownFields, limits: ScanLimits): OptionFacts {
   let runner: Record<string, number | boolean> | null = null
   let outputTokens = readNumber(body, known.outputTokens)
+  let fit = true
   const { options } = known
   if (options?.kind === 'object') {
     const seen = new Set<string>()
@@ -211,13 +216,14 @@ function readOptions(body: Buffer, known: KnownFields, limits: ScanLimits): Opti
       if (key === 'num_predict') outputTokens = readNumber(body, value) ?? outputTokens
       if (!runnerOptionNames.has(key)) return true
       const setting = readFinite(body, value) ?? readBoolean(value)
+      fit &&= value.kind === 'null' || (setting !== null && (typeof setting === 'boolean') === (key === 'use_mmap'))
       // A negative num_gpu asks for the automatic choice, as an absent one does.
       if (setting !== null && !(key === 'num_gpu' && Number(setting) < 0)) (runner ??= {})[key] = setting
       return true
     })
   }
   if (known.shift?.kind === 'false') (runner ??= {}).shift = false
-  return { runner: runner ?? noOptions, outputTokensMax: outputTokens !== null && outputTokens > 0 ? outputTokens : null }
+  return { fit, runner: runner ?? noOptions, outputTokensMax: outputTokens !== null && outputTokens > 0 ? outputTokens : null }
 }
 
 /** Requests without prompt, messages and input load or unload. */
