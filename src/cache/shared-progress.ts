@@ -53,6 +53,14 @@ export class SharedProgress implements Progress {
     for (const mirror of this.#mirrors) mirror.node = node
   }
 
+  get routeReason(): string | null {
+    return this.#own.routeReason
+  }
+  set routeReason(routeReason: string | null) {
+    this.#own.routeReason = routeReason
+    for (const mirror of this.#mirrors) mirror.routeReason = routeReason
+  }
+
   get attempts(): number {
     return this.#own.attempts
   }

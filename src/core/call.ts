@@ -28,6 +28,8 @@ export interface Progress {
   etaMs: number | null
   /** Node that serves it now, by name. */
   node: string | null
+  /** Why that node, as in `Provenance.reason`; null before. */
+  routeReason: string | null
   /** Attempts made so far. */
   attempts: number
   /** Frames received from the node so far. */
@@ -67,6 +69,7 @@ export function newProgress(boundaryAtMs: number | null = null): Progress {
     queuePosition: 0,
     etaMs: null,
     node: null,
+    routeReason: null,
     attempts: 0,
     frames: 0,
     dispatchedAtMs: null,

@@ -232,7 +232,11 @@ export class Admission {
       if (waiter.wish.runner.fingerprint !== wish.runner.fingerprint) continue
       if (failure.fault === 'client') waiter.wish.direct = true
       waiter.wish.loadFailures += 1
-      if (waiter.wish.loadFailures > retriesMax && !canStillLoad(pool, waiter.wish, nowMs)) this.#line.refuse(pool, waiter, failure)
+      if (waiter.wish.loadFailures <= retriesMax || canStillLoad(pool, waiter.wish, nowMs)) continue
+      const { progress } = waiter.call
+      progress.node = failure.node
+      progress.routeReason = 'cold'
+      this.#line.refuse(pool, waiter, failure)
     }
   }
 

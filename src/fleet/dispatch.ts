@@ -147,10 +147,12 @@ class Dispatch implements AttemptSink<Attempt> {
     this.#attempts += 1
     call.progress.attempts = this.#attempts
     call.progress.phase = 'waiting'
+    const reason = this.#attempts > 1 ? 'retry' : claim.reason
     call.progress.node = claim.runner.node
+    call.progress.routeReason = reason
     if (this.#contextChanged && claim.runner.fingerprint === this.#wish.runner.fingerprint) events.reloadAvoided(claim.runner.model)
     admission.dispatched(claim, this.#wish)
-    events.routed(claim.runner.node, this.#attempts > 1 ? 'retry' : claim.reason)
+    events.routed(claim.runner.node, reason)
     const { active, clock } = this.#deps
     const { silences } = this.#account
     const attempt = new Attempt({ clock, options: this.#deps.options(), active, sink: this, silences }, this.#request, call, claim)

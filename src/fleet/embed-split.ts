@@ -128,13 +128,16 @@ class Batch {
     shard.copies.push({ call, late: false })
     this.#deps.one({ ...shard.request, avoid }, call).then(
       (answer) => this.#onAnswer(shard, answer, call),
-      (error: unknown) => this.#onError(shard, error),
+      (error: unknown) => {
+        this.#noteRoute(call)
+        this.#onError(shard, error)
+      },
     )
   }
 
   #onAnswer(shard: Shard, answer: Answer, call: Call): void {
     if (this.#finish === null || shard.part !== null || answer.kind !== 'whole') return
-    this.#call.progress.node = call.progress.node
+    this.#noteRoute(call)
     if (answer.status !== 200) {
       shard.failures += 1
       // A node's failure matters only when no other node works on these items.
@@ -160,6 +163,19 @@ class Batch {
     for (const copy of shard.copies) if (copy.call !== call) copy.call.signal.abort(copy.late ? outrun : 'answered elsewhere')
     this.#open -= 1
     if (this.#open === 0) this.#settle(this.#join())
+  }
+
+  /** Whatever becomes of the batch, this was asked last. */
+  #noteRoute({ progress: { node } }: Call): void {
+    if (node === null) return
+    const { progress } = this.#call
+    progress.node = node
+    progress.routeReason = 'split'
+    progress.attempts = this.#attempts
+  }
+
+  get #attempts(): number {
+    return this.#shards.reduce((sum, { copies }) => sum + copies.length, 0)
   }
 
   #onError(shard: Shard, error: unknown): void {
@@ -248,12 +264,11 @@ class Batch {
     const totalMs = this.#deps.clock.nowMs() - this.#startedAtMs
     const totals = { model, promptTokens, loadNs, totalNs: Math.round(totalMs * 1e6) }
     const body = joinEmbeddings(this.#request.route, vectors, totals)
-    const attempts = this.#shards.reduce((sum, shard) => sum + shard.copies.length, 0)
     return {
       kind: 'whole',
       status: 200,
       headers: this.#headers,
-      provenance: { node: this.#provenance?.node ?? null, reason: 'split', attempts, dispatchedAtMs: this.#startedAtMs },
+      provenance: { node: this.#provenance?.node ?? null, reason: 'split', attempts: this.#attempts, dispatchedAtMs: this.#startedAtMs },
       body,
       outcome: splitOutcome(body.length, promptTokens, { loadMs: loadNs / 1e6, totalMs }),
     }

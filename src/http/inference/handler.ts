@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http'
 
 import type { Call } from '../../core/call.ts'
-import { type ErrorCode, toCorralError } from '../../core/errors.ts'
+import { type CorralError, type ErrorCode, toCorralError } from '../../core/errors.ts'
 import type { Answer, InferenceRequest, Relay } from '../../core/relay.ts'
 import type { RouteFacts } from '../../core/route.ts'
 import { renderStreamError } from '../../wire/render-error.ts'
@@ -18,7 +18,7 @@ import { EarlyHead } from './early-head.ts'
 import type { Exchange, InferenceDeps } from './exchange.ts'
 import { flushed } from './flush.ts'
 import { startCall, toRequest } from './read-request.ts'
-import { isTold, writeStream, writeWhole } from './write-answer.ts'
+import { isTold, namesOfRoute, writeStream, writeWhole } from './write-answer.ts'
 
 /** Answers one request by `relay`, the fleet's unless another one is given. */
 export function handleInference(deps: InferenceDeps, exchange: Exchange, relay: Relay = deps.relay): void {
@@ -174,7 +174,18 @@ class ExchangeRun implements BodyTaker, ListedCall {
     if (call.progress.attempts === 0) onRefused({ facts, method: incoming.method ?? '' }, error, call)
     if (unread.has(error.code)) condemn(incoming, outgoing)
     if (outgoing.headersSent && !outgoing.writableEnded) outgoing.end(renderStreamError(facts, error, call.id))
-    else sendError({ incoming, outgoing, clock }, facts.dialect, error, call.id)
+    else {
+      this.#nameRoute(error)
+      sendError({ incoming, outgoing, clock }, facts.dialect, error, call.id)
+    }
+  }
+
+  /** An answer of our own after tries says where the last one went. */
+  #nameRoute(error: CorralError): void {
+    const { node, routeReason: reason, attempts } = this.call.progress
+    const { outgoing } = this.#exchange
+    if (reason === null || outgoing.headersSent || !this.#deps.options().routeHeaders) return
+    for (const [name, value] of namesOfRoute({ node: error.node ?? node, reason, attempts })) outgoing.setHeader(name, value)
   }
 }
 

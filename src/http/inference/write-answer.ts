@@ -8,7 +8,7 @@ import type { ByteConsumer, ByteQueue } from '../../base/byte-queue.ts'
 import type { Clock, Timer } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
-import type { Answer, InferenceRequest, StreamAnswer, WholeAnswer } from '../../core/relay.ts'
+import type { Answer, InferenceRequest, Provenance, StreamAnswer, WholeAnswer } from '../../core/relay.ts'
 import { decodeErrorMessage, renderStreamError } from '../../wire/render-error.ts'
 import { endWith } from './flush.ts'
 
@@ -34,11 +34,14 @@ function answerHeaders(answer: Answer, call: Call, routeHeaders: boolean): (stri
   }
   for (const name in bypassHeaders) headers.push(name, bypassHeaders[name] ?? '')
   headers.push('x-request-id', call.id)
-  if (!routeHeaders) return headers
-  const { node, reason, attempts } = answer.provenance
-  if (node !== null) headers.push('x-corral-node', node)
-  headers.push('x-corral-route', attempts > 1 ? `${reason}; attempts=${attempts}` : reason)
+  if (routeHeaders) for (const [name, value] of namesOfRoute(answer.provenance)) headers.push(name, value)
   return headers
+}
+
+/** Where an answer came from and why from there, as headers. */
+export function namesOfRoute({ node, reason, attempts }: Pick<Provenance, 'node' | 'reason' | 'attempts'>): readonly [string, string][] {
+  const route: [string, string] = ['x-corral-route', attempts > 1 ? `${reason}; attempts=${attempts}` : reason]
+  return node === null ? [route] : [['x-corral-node', node], route]
 }
 
 /**
