@@ -27,6 +27,8 @@ export interface GivenDocument extends DocumentPlace {
   readonly idempotencyKey: string | null
   /** Null: fetched from `uri` by the job. */
   readonly source: Pick<Source, 'id' | 'sha256' | 'sizeBytes'> | null
+  /** Why it may not take the place of the document that has its id: its job is made as one that failed (`conflict`), to be retried or not. */
+  readonly refusal?: string
 }
 
 export interface Submitted {
@@ -74,7 +76,7 @@ async function submit(transaction: Transaction, given: GivenDocument): Promise<S
       await deleteSource(transaction, { tenant: given.tenant, id: given.source.id })
     return { job: earlier, isNew: false }
   }
-  await supersede(transaction, given)
+  if (given.refusal === undefined) await supersede(transaction, given)
   const job = await insertJob(transaction, given, fingerprint)
   await checkRoom(transaction, given.tenant)
   return { job, isNew: true }
@@ -125,12 +127,12 @@ async function supersede(transaction: Transaction, { tenant, collection, documen
 }
 
 async function insertJob(transaction: Transaction, given: GivenDocument, fingerprint: string): Promise<Job> {
-  const { source } = given
+  const { source, refusal = null } = given
   const uploaded = source === null ? {} : { upload: { done: source.sizeBytes, total: source.sizeBytes } }
   const { rows } = await transaction.query(
     `insert into rag_jobs (tenant, id, collection, document, kind, state, stage, counts, priority, source, name, title, uri, metadata,
-       is_searchable_without_vectors, skips_duplicates, content_hash, idempotency_key, fingerprint)
-     values ($1, $2, $3, $4, $5, 'queued', $6, $7::jsonb, $8, $9, $10, $11, $12, $13::jsonb, $14, $15, $16, $17, $18)
+       is_searchable_without_vectors, skips_duplicates, content_hash, idempotency_key, fingerprint, error_code, error_message, finished_at)
+     values ($1, $2, $3, $4, $5, $19, $6, $7::jsonb, $8, $9, $10, $11, $12, $13::jsonb, $14, $15, $16, $17, $18, $20, $21, case when $19 = 'failed' then now() end)
      returning ${jobColumns}`,
     [
       given.tenant,
@@ -151,6 +153,9 @@ async function insertJob(transaction: Transaction, given: GivenDocument, fingerp
       source?.sha256 ?? null,
       given.idempotencyKey,
       fingerprint,
+      refusal === null ? 'queued' : 'failed',
+      refusal === null ? null : 'conflict',
+      refusal,
     ],
   )
   return jobOf(rows[0] ?? {})

@@ -29,7 +29,7 @@ export async function runJob(lease: Lease, context: EmbedContext): Promise<Writt
   const earlier = await earlierPrepared(job, { deps, settings })
   const same = await whatIsThere(job, source, { deps, settings, isBegun: earlier !== null })
   if (same.isUnchanged) return finishWithout(lease, 'unchanged', { duplicateOf: null, sizeBytes: source.sizeBytes })
-  if (same.duplicateOf !== null && job.skipsDuplicates)
+  if (same.duplicateOf !== null && same.isNew && job.skipsDuplicates)
     return finishWithout(lease, 'duplicate', { duplicateOf: same.duplicateOf, sizeBytes: source.sizeBytes })
   const prepared = earlier ?? (await gates.extract.pass(lease.signal, () => prepare(job, lease, { source, settings, deps, report })))
   const chunks = await chunksOf(job, deps)
@@ -81,26 +81,28 @@ function chunksOf(job: Job, { database }: IngestDeps): Promise<Chunk[]> {
   })
 }
 
-/** Whether the document is there already just as this job would make it, or its bytes as another document. */
+/** Whether the document is there already, just as this job would make it or otherwise, and whether its bytes are as another document. */
 async function whatIsThere(
   job: Job,
   { sha256: contentHash }: Source,
   { deps, settings, isBegun }: { readonly deps: IngestDeps; readonly settings: IngestSettings; readonly isBegun: boolean },
-): Promise<{ isUnchanged: boolean; duplicateOf: string | null }> {
+): Promise<{ isUnchanged: boolean; isNew: boolean; duplicateOf: string | null }> {
   const { tenant, collection, document } = job
   const place = { tenant, collection, document }
   return deps.database.tx(
     { tenant },
     async (transaction) => {
       const duplicateOf = await documentWithHash(transaction, { ...place, contentHash })
-      const stored = isBegun || job.kind === 'reingest' ? null : await storedDocument(transaction, place)
+      const stored = await storedDocument(transaction, place)
       const isSame =
+        !isBegun &&
+        job.kind !== 'reingest' &&
         stored?.contentHash === contentHash &&
         (job.title === null || job.title === stored.title) &&
         job.uri === stored.uri &&
         isDeepStrictEqual(job.metadata, stored.metadata)
       const isUnchanged = isSame && (await isEmbedded(transaction, place, { deps, embedder: settings.embedder }))
-      return { isUnchanged, duplicateOf }
+      return { isUnchanged, isNew: stored === null, duplicateOf }
     },
     { name: 'what_is_there', readOnly: true },
   )

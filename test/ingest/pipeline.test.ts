@@ -121,6 +121,17 @@ describeIngest((block) => {
     expect(await count(block.store, 'rag_sources')).toBe(2)
   })
 
+  test('a document that is there gets its new contents, also when another one has the same and duplicates are skipped', async () => {
+    const { ingest } = await started(block.store)
+    await finished(ingest, await submitted(ingest, 'p.md', 'It costs ten euros.'))
+    await finished(ingest, await submitted(ingest, 'q.md', 'It costs twenty euros.'))
+    const changed = await finished(ingest, await submitted(ingest, 'p.md', 'It costs twenty euros.', { skipsDuplicates: true }))
+    expect(changed).toMatchObject({ outcome: 'written', duplicateOf: 'q.md' })
+    expect(await texts(block.store, 'p.md')).toEqual(['It costs twenty euros.'])
+    const again = await finished(ingest, await submitted(ingest, 'p.md', 'It costs twenty euros.', { skipsDuplicates: true }))
+    expect(again.outcome).toBe('unchanged')
+  })
+
   test('waits for a missing embedder without using up attempts, says so, and goes on where it was', async () => {
     const played = await started(block.store)
     const { ingest } = played

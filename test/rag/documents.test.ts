@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
+import { formOf } from './form-body.ts'
 import { mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
 import { makeTenants } from './tenants.ts'
 
@@ -145,6 +146,49 @@ test('a form brings several files, each a job, with the fields before them', asy
   expect((await get(`${base}/beta.txt`)).json).toMatchObject({ metadata: { from: 'form' } })
   const named = await form([['file', new File(['Mine.'], 'theirs.txt')]], '?id=mine/at home.txt&wait=true')
   expect(jobsOf(mustBe(200, named))[0]).toMatchObject({ document: 'mine/at home.txt', name: 'theirs.txt' })
+})
+
+const filesOf = (...files: readonly (readonly [string, string])[]) =>
+  formOf(files.map(([filename, body]) => ({ head: `name="file"; filename="${filename}"`, body })))
+
+test('files of one name in different folders are documents of their own, by their paths', async () => {
+  const body = filesOf(
+    ['alpha/README.md', 'Of alpha.'],
+    ['./beta\\README.md', 'Of beta.'],
+    ['/home/me/rooted.md', 'Rooted.'],
+    ['../up.md', 'Up.'],
+  )
+  const answer = await gateway.ask('POST', `${base}?wait=true`, {
+    key,
+    body,
+    headers: { 'content-type': 'multipart/form-data; boundary=b' },
+  })
+  expect(jobsOf(mustBe(200, answer)).map(({ document, name, state }) => [document, name, state])).toEqual([
+    ['alpha/README.md', 'README.md', 'done'],
+    ['beta/README.md', 'README.md', 'done'],
+    ['rooted.md', 'rooted.md', 'done'],
+    ['up.md', 'up.md', 'done'],
+  ])
+})
+
+test('the second file of one id in a form is refused by its job, and the first one stays', async () => {
+  const body = filesOf(['twin.md', 'The first twin.'], ['twin.md', 'The second twin.'], ['other.md', 'The other.'])
+  const answer = await gateway.ask('POST', `${base}?wait=true`, {
+    key,
+    body,
+    headers: { 'content-type': 'multipart/form-data; boundary=b' },
+  })
+  const jobs = jobsOf(mustBe(200, answer))
+  expect(jobs.map(({ document, state }) => [document, state])).toEqual([
+    ['twin.md', 'done'],
+    ['twin.md', 'failed'],
+    ['other.md', 'done'],
+  ])
+  expect(jobs[1]?.error).toMatchObject({
+    code: 'conflict',
+    message: expect.stringContaining('another file of the same request has this id'),
+  })
+  expect((await get(`${base}/twin.md/text`)).text).toContain('The first twin.')
 })
 
 test('a field of a form holds for the files behind it, not for those before it', async () => {

@@ -121,7 +121,8 @@ async function fromFiles(context: RagContext, deps: RagDeps, owner: Owner): Prom
         throw new CorralError('invalid_request', 'id names one document: send its file alone, or leave id out')
       }
       const given = givenOf(file, wishes, { newId: deps.newId, place: jobs.length })
-      const { job } = await deps.service.ingest.submitFile({ ...owner, ...given }, file.bytes)
+      const isTwin = jobs.some(({ document }) => document === given.document)
+      const { job } = await deps.service.ingest.submitFile({ ...owner, ...given, ...(isTwin ? { refusal: twinRefusal } : {}) }, file.bytes)
       jobs.push(job)
     }
   } catch (error) {
@@ -130,6 +131,9 @@ async function fromFiles(context: RagContext, deps: RagDeps, owner: Owner): Prom
   if (jobs.length === 0) throw new CorralError('invalid_request', 'the request carries no file')
   return answerJobs(context, deps, jobs)
 }
+
+/** As a further revision it would take the place of the file before it, without a word. */
+const twinRefusal = 'another file of the same request has this id: send both with their paths as file names, or each alone with an id'
 
 function withTaken({ code, message, cause, retryAfterMs }: CorralError, jobs: readonly Job[]): CorralError {
   const taken = `files before this one are taken in, as jobs ${jobs.map(({ id }) => id).join(', ')}`
@@ -147,12 +151,12 @@ async function sameOrigin(context: RagContext): Promise<void> {
 }
 
 function givenOf(
-  { name, declaredType }: UploadedFile,
+  { name, path, declaredType }: UploadedFile,
   wishes: Wishes,
   { newId, place }: { readonly newId: () => string; readonly place: number },
 ): Omit<GivenFile, keyof Owner> {
   const idempotencyKey = wishes.idempotencyKey === null ? null : `${wishes.idempotencyKey}#${place}`
-  const document = checkedId(wishes.id ?? (name === '' ? nameless(idempotencyKey, newId) : name))
+  const document = checkedId(wishes.id ?? (path === '' ? nameless(idempotencyKey, newId) : path))
   return {
     document,
     name: name === '' ? baseName(document) || 'document' : name,

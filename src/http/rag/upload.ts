@@ -10,6 +10,8 @@ import { CorralError } from '../../core/errors.ts'
 export interface UploadedFile {
   /** As the client calls it, without folders; '' when it says none. */
   readonly name: string
+  /** The same with the folders below the one that the client gives. */
+  readonly path: string
   readonly declaredType: string | null
   /** Fields that stood before it. */
   readonly fields: ReadonlyMap<string, string>
@@ -30,7 +32,7 @@ export async function* uploadedFiles(incoming: IncomingMessage): AsyncGenerator<
     return
   }
   const declaredType = type.split(';', 1)[0]?.trim().toLowerCase() ?? ''
-  yield { name: '', declaredType: declaredType === '' ? null : declaredType, fields: new Map(), bytes: whole(incoming) }
+  yield { name: '', path: '', declaredType: declaredType === '' ? null : declaredType, fields: new Map(), bytes: whole(incoming) }
 }
 
 async function* whole(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
@@ -50,6 +52,7 @@ function gone(cause: unknown): CorralError {
 interface Part {
   readonly fields: ReadonlyMap<string, string>
   readonly name: string
+  readonly path: string
   readonly declaredType: string | null
   readonly stream: BusboyFileStream
 }
@@ -74,7 +77,8 @@ async function* multipart(incoming: IncomingMessage): AsyncGenerator<UploadedFil
     // What it fails with is thrown by whoever reads it.
     stream.on('error', () => undefined)
     // The parser runs ahead of the reader: fields that come later are not this file's.
-    parts.push({ fields: new Map(fields), name: baseName(filename ?? ''), declaredType, stream })
+    const name = filename ?? ''
+    parts.push({ fields: new Map(fields), name: baseName(name), path: relativePath(name), declaredType, stream })
     wake()
   })
   parser.on('filesLimit', () => end(new CorralError('invalid_request', `a request carries at most ${filesMax} files`)))
@@ -89,8 +93,8 @@ async function* multipart(incoming: IncomingMessage): AsyncGenerator<UploadedFil
     for (;;) {
       current = parts.shift() ?? null
       if (current !== null) {
-        const { fields: before, name, declaredType, stream } = current
-        yield { name, declaredType, fields: before, bytes: partBytes(stream, () => ended?.error ?? null) }
+        const { fields: before, name, path, declaredType, stream } = current
+        yield { name, path, declaredType, fields: before, bytes: partBytes(stream, () => ended?.error ?? null) }
         // Left unread by its reader, it would hold up those behind it.
         stream.resume()
       } else if (ended !== null) {
@@ -112,7 +116,7 @@ function parserOf(incoming: IncomingMessage): BusboyInstance {
   const limits = { files: filesMax, fields: fieldsMax, fieldSize: fieldBytesMax, fieldNameSize: 100, headerPairs: 32 }
   try {
     const type = incoming.headers['content-type'] ?? ''
-    return new Busboy({ headers: { ...incoming.headers, 'content-type': type }, limits, preservePath: false, isPartAFile })
+    return new Busboy({ headers: { ...incoming.headers, 'content-type': type }, limits, preservePath: true, isPartAFile })
   } catch (cause) {
     throw new CorralError('invalid_request', 'the content type multipart/form-data needs a boundary', { cause })
   }
@@ -134,9 +138,22 @@ async function* partBytes(stream: BusboyFileStream, failure: () => CorralError |
   if (error !== null) throw error
 }
 
+const pathCharsMax = 512
+
+/** A path below some folder, with `/` between its segments; of one that begins at a root, or leaves its folder, the last segment alone. */
+function relativePath(name: string): string {
+  const segments = name.split(/[/\\]/).map(printable)
+  const isRooted = segments[0] === '' || /^[a-z]:/i.test(name)
+  const path = segments.filter((segment) => segment !== '' && segment !== '.').join('/')
+  return isRooted || segments.includes('..') || path.length > pathCharsMax ? baseName(name) : path
+}
+
 /** The last segment of a path of any system, without what a terminal or a log would take for orders. */
 export function baseName(name: string): string {
-  const base = name.split(/[/\\]/).at(-1) ?? ''
-  const clean = base.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim()
-  return clean === '.' || clean === '..' ? '' : clean.slice(0, nameCharsMax)
+  const base = printable(name.split(/[/\\]/).at(-1) ?? '')
+  return base === '.' || base === '..' ? '' : base.slice(0, nameCharsMax)
+}
+
+function printable(segment: string): string {
+  return segment.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim()
 }
