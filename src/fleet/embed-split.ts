@@ -85,8 +85,9 @@ class Batch {
   readonly #durationsMs: number[] = []
   readonly #startedAtMs: number
   #open: number
-  /** Of the answers so far. */
+  /** Of the answers so far, and the items that they hold. */
   #bytes = 0
+  #items = 0
   #timer: Timer | null = null
   #provenance: Provenance | null = null
   #headers: Answer['headers'] = {}
@@ -152,7 +153,9 @@ class Batch {
     }
     this.#deps.sizes.note(shard.request, { bytes: answer.body.length, vectors: shard.items })
     this.#bytes += answer.body.length
-    if (this.#bytes > joinedBytesMax) {
+    this.#items += shard.items
+    // Items that occur often are computed once, but stand in the answer each time.
+    if ((this.#bytes / this.#items) * this.#plan.places.length > joinedBytesMax) {
       this.#reject(new CorralError('answer_too_large', `the answer to the whole batch is over ${joinedBytesMax} bytes`))
       return
     }

@@ -24,7 +24,7 @@ interface Part {
   fail(error: Error): Promise<void>
 }
 
-function setUp(embed: Record<string, unknown> = {}, call = makeCall()) {
+function setUp(embed: Record<string, unknown> = {}, call = makeCall(), texts = Array.from({ length: 40 }, (_, index) => String(index))) {
   const clock = manualClock()
   const options = fleetOptions.parse({ embed })
   const nodes = [bareNode('a', { 'm:latest': {} }), bareNode('b', { 'm:latest': {} })]
@@ -68,7 +68,6 @@ function setUp(embed: Record<string, unknown> = {}, call = makeCall()) {
     letGo: () => undefined,
     onResend: (node, reason) => resent.push(`${reason} ${node ?? ''}`),
   })
-  const texts = Array.from({ length: 40 }, (_, index) => String(index))
   const answer = relay(makeRequest('/api/embed', { model: 'm', input: texts }), call)
   answer.catch(() => undefined)
   return { clock, parts, resent, call, answer, part: (index: number): Part => partAt(parts, index) }
@@ -125,6 +124,19 @@ describe('a batch of 40 over two nodes', () => {
     expect(parts.every((part) => part.call.signal.aborted)).toBe(true)
     expect(call.signal.listenerCount).toBe(0)
   })
+})
+
+test('a few texts that occur so often that no answer could hold them all are refused with the first part', async () => {
+  const { parts, part, answer } = setUp(
+    {},
+    makeCall(),
+    Array.from({ length: 300_000 }, (_, index) => String(index % 40)),
+  )
+  const vector = Array.from({ length: 100 }, () => 0.123_456_78)
+  const embeddings = part(0).texts.map(() => vector)
+  await part(0).answer({ body: Buffer.from(JSON.stringify({ model: 'm', embeddings })) })
+  await expect(answer).rejects.toMatchObject({ code: 'answer_too_large' })
+  expect(parts.slice(1).every(({ call }) => call.signal.aborted)).toBe(true)
 })
 
 test('a batch whose client is gone already ends at once', async () => {
