@@ -19,7 +19,8 @@ export interface AnswerTags {
 export interface AnswerStore {
   /** Under which key an answer lies now, purges heeded; to be asked before anything is read for it. */
   keyFor(key: string, tags: AnswerTags): string
-  get(key: string, tags: AnswerTags): Promise<Buffer | null>
+  /** `isDrawn`: it ends soon, and this reader is to make it anew. */
+  get(key: string, tags: AnswerTags): Promise<{ readonly bytes: Buffer; readonly isDrawn: boolean } | null>
   /** `originMs`: what the making took. */
   put(key: string, bytes: Buffer, facts: { readonly tags: AnswerTags; readonly originMs: number }): Promise<void>
 }
@@ -73,12 +74,19 @@ function isPinned({ settings, options }: Pick<KeyParts, 'settings' | 'options'>)
   return (options.temperature ?? settings.temperature) === 0 || (typeof options.seed === 'number' && options.seed >= 0)
 }
 
+export interface KeptAnswer {
+  readonly summary: GroundedSummary
+  /** It ends soon, and this asker is to make it anew. */
+  readonly isDrawn: boolean
+}
+
 /** The kept answer, or null. */
-export async function readKept(place: TierPlace, { answers, onTrouble }: AnswerTierDeps): Promise<GroundedSummary | null> {
+export async function readKept(place: TierPlace, { answers, onTrouble }: AnswerTierDeps): Promise<KeptAnswer | null> {
   if (answers === null || !place.reads) return null
   try {
-    const bytes = await answers.get(place.key, place.tags)
-    return bytes === null ? null : decodeAnswer(bytes)
+    const read = await answers.get(place.key, place.tags)
+    const summary = read === null ? null : decodeAnswer(read.bytes)
+    return read === null || summary === null ? null : { summary, isDrawn: read.isDrawn }
   } catch (error) {
     onTrouble('a kept answer could not be read', error)
     return null

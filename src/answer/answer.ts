@@ -65,7 +65,22 @@ export async function answer(request: AnswerRequest, call: Call, deps: AnswerDep
   const asked = checked(request, deps.options())
   const place = deps.options().keepsAnswers ? await placeFor(asked, call, deps) : null
   const kept = place === null ? null : await readKept(place, deps)
-  if (place !== null && kept !== null) return watched(keptAnswer(kept, deps.clock.nowMs()), { asked, call, place: null, deps })
+  if (kept === null) return made(asked, call, { place, deps })
+  const again = (): AnswerStream => watched(keptAnswer(kept.summary, deps.clock.nowMs()), { asked, call, place: null, deps })
+  if (!kept.isDrawn) return again()
+  return made(asked, call, { place, deps }).catch((error: unknown) => {
+    if (call.signal.aborted) throw error
+    deps.onTrouble('an answer could not be made anew', error)
+    return again()
+  })
+}
+
+/** A new answer, which is kept at `place`. */
+async function made(
+  asked: AnswerRequest,
+  call: Call,
+  { place, deps }: { readonly place: TierPlace | null; readonly deps: AnswerDeps },
+): Promise<AnswerStream> {
   const found = await retrieve(asked, call, deps)
   const { spent } = found
   if (!found.strength.sufficient && !asked.settings.answersWhenWeak) {

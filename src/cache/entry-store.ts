@@ -6,6 +6,7 @@
  * jumps back.
  */
 import type { Clock } from '../base/clock.ts'
+import { endsEarly } from './early-end.ts'
 import { MemoryLayer, type MemoryItem, type MemoryLayerOptions } from './memory-layer.ts'
 import type { FoundEntry, KeyedBytes, SecondLayer, StoredFacts } from './second-layer.ts'
 import { type ResolvedSelector, selects, type Tags } from './tags.ts'
@@ -67,7 +68,24 @@ export interface LayerStats {
 
 export type LookupListener = (layer: string, tookMs: number) => void
 
+/** How an entry is read. */
+export interface ReadFacts {
+  readonly isIntact: (bytes: Buffer) => boolean
+  /** Whether the reader can make it anew. */
+  readonly mayRenew: boolean
+}
+
+export interface ReadEntry {
+  readonly bytes: Buffer
+  /** It ends soon, and this reader is the one to make it anew (`early-end.ts`); what it read stands in when that fails. */
+  readonly isDrawn: boolean
+}
+
 const ttlJitter = 0.1
+/** Keys remembered as being made anew. */
+const renewalsMax = 10_000
+/** One whose making failed is not tried again before. */
+const renewalMsMin = 1_000
 
 interface Slower {
   readonly layer: SecondLayer
@@ -82,6 +100,8 @@ export class EntryStore {
   readonly #deps: EntryStoreDeps
   readonly #memory: MemoryLayer
   #slower: readonly Slower[] = []
+  /** Until when a key counts as being made anew. */
+  readonly #renewedUntilMs = new Map<string, number>()
   #stored = 0
   /** Purges so far: what was looked for or queued before one may be what it meant. */
   #purges = 0
@@ -103,10 +123,20 @@ export class EntryStore {
     return this.#memory.get(key)
   }
 
-  /** The bytes of a fresh entry of whatever layer; null: there is none. Never rejects. */
-  async read(key: string, tags: Tags, isIntact: (bytes: Buffer) => boolean): Promise<Buffer | null> {
+  /** A fresh entry of whatever layer; null: there is none. Never rejects. */
+  async read(key: string, tags: Tags, { isIntact, mayRenew }: ReadFacts): Promise<ReadEntry | null> {
     const item = this.#fresh(this.peek(key)) ?? this.#fresh((await this.find(key, tags, isIntact))?.item ?? null)
-    return item?.bytes ?? null
+    return item === null ? null : { bytes: item.bytes, isDrawn: mayRenew && this.#drawsRenewal(key, item) }
+  }
+
+  /** One at a time for a key, until a new one is put or twice the time that making it took is over. */
+  #drawsRenewal(key: string, { bornAtMs, expiresAtMs, originMs = 0 }: MemoryItem): boolean {
+    const nowMs = this.#deps.clock.nowMs()
+    const age = { ageMs: nowMs - bornAtMs, freshForMs: expiresAtMs - nowMs }
+    if (!endsEarly(age, () => originMs, this.#deps.random) || nowMs < (this.#renewedUntilMs.get(key) ?? 0)) return false
+    if (this.#renewedUntilMs.size >= renewalsMax) this.#renewedUntilMs.clear()
+    this.#renewedUntilMs.set(key, nowMs + Math.max(renewalMsMin, 2 * originMs))
+    return true
   }
 
   #fresh(item: MemoryItem | null): MemoryItem | null {
@@ -217,8 +247,9 @@ export class EntryStore {
   put(key: string, bytes: Buffer, { tags, ttlMs, originMs, replaces = false, onSettled }: PutFacts): MemoryItem {
     const nowMs = this.#deps.clock.nowMs()
     const freshForMs = ttlMs * (1 - ttlJitter + 2 * ttlJitter * this.#deps.random())
-    const item = { bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags }
+    const item = { bytes, bornAtMs: nowMs, expiresAtMs: nowMs + freshForMs, tags, originMs }
     this.#stored += 1
+    this.#renewedUntilMs.delete(key)
     this.#memory.set(key, item)
     const write = (layer: SecondLayer) => layer.put(key, bytes, { ...this.#timesOf(item), originMs, tags, replaces })
     this.#writeBehind(this.#slower, write, { size: bytes.length, onSettled })

@@ -21,6 +21,8 @@ export interface MemoryItem {
   /** From when on it is stale. */
   readonly expiresAtMs: number
   readonly tags: Tags
+  /** What the making took; left out where another layer or replica made it. */
+  readonly originMs?: number
 }
 
 export class MemorySegment {

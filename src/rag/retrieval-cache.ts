@@ -31,6 +31,12 @@ export interface RetrievalCacheDeps {
   readonly onTrouble: (message: string, cause: unknown) => void
 }
 
+interface Kept {
+  readonly answer: SearchAnswer
+  /** It ends soon, and this caller is to make it anew. */
+  readonly isDrawn: boolean
+}
+
 /** Raised when what is stored changes. */
 const schema = 2
 
@@ -50,10 +56,16 @@ export class RetrievalCache {
     const { call, headers, route } = asked
     const keeping = keepingOf({ headers, route, credential: call.principal.cache }, this.#deps.options())
     const key = keeping.keeps ? await this.#keyFor(request, call) : null
-    const kept = key !== null && keeping.reads ? await this.#read(key, request.tenant) : null
-    if (kept !== null) return { ...kept, cached: true, cacheRole: 'hit' }
+    const kept = key !== null && keeping.reads ? await this.#read(key, request.tenant, !keeping.onlyKept) : null
+    if (kept !== null && !kept.isDrawn) return hitOf(kept)
     if (keeping.onlyKept) throw new CorralError('cache_miss', 'only a cached search was wanted (only-if-cached), and there is none')
-    const found = await look()
+    if (kept === null) return this.#made(key, request, await look())
+    const renewed = await this.#renewed(look, call)
+    return renewed === null ? hitOf(kept) : this.#made(key, request, renewed)
+  }
+
+  /** A new answer, which is kept where it may be. */
+  #made(key: string | null, request: SearchRequest, found: SearchAnswer): FoundAnswer {
     if (key === null) return { ...found, cached: false, cacheRole: 'bypass' }
     if (found.degraded === null) this.#keep(key, request.tenant, found)
     return { ...found, cached: false, cacheRole: 'miss' }
@@ -78,9 +90,23 @@ export class RetrievalCache {
     }
   }
 
-  async #read(key: string, tenant: string): Promise<SearchAnswer | null> {
-    const bytes = await this.#deps.store.read(key, tagsOf(tenant), (entry) => decode(entry) !== null)
-    return bytes === null ? null : decode(bytes)
+  async #read(key: string, tenant: string, mayRenew: boolean): Promise<Kept | null> {
+    const isIntact = (entry: Buffer): boolean => decode(entry) !== null
+    const read = await this.#deps.store.read(key, tagsOf(tenant), { isIntact, mayRenew })
+    const answer = read === null ? null : decode(read.bytes)
+    return read === null || answer === null ? null : { answer, isDrawn: read.isDrawn }
+  }
+
+  /** What takes the place of a kept answer that ends soon; null: it did not come whole, and the kept one will do. */
+  async #renewed(look: () => Promise<SearchAnswer>, call: Call): Promise<SearchAnswer | null> {
+    try {
+      const found = await look()
+      return found.degraded === null ? found : null
+    } catch (error) {
+      if (call.signal.aborted) throw error
+      this.#deps.onTrouble('a search could not be made anew', error)
+      return null
+    }
   }
 
   #keep(key: string, tenant: string, found: SearchAnswer): void {
@@ -90,6 +116,10 @@ export class RetrievalCache {
     if (bytes.length > entryBytesMax) return
     store.put(key, bytes, { tags: tagsOf(tenant), ttlMs: ttlMs.retrieval, originMs: found.timings.totalMs, replaces: true })
   }
+}
+
+function hitOf({ answer }: Kept): FoundAnswer {
+  return { ...answer, cached: true, cacheRole: 'hit' }
 }
 
 function tagsOf(tenant: string) {

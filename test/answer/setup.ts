@@ -82,12 +82,16 @@ export class FakeCorpus {
 export class MemoryAnswers implements AnswerStore {
   readonly entries = new Map<string, { readonly bytes: Buffer; readonly tags: AnswerTags }>()
 
+  /** Whether what is read ends soon, and its reader is to make it anew. */
+  isDrawn = false
+
   keyFor(key: string): string {
     return key
   }
 
-  get(key: string): Promise<Buffer | null> {
-    return Promise.resolve(this.entries.get(key)?.bytes ?? null)
+  get(key: string): ReturnType<AnswerStore['get']> {
+    const bytes = this.entries.get(key)?.bytes
+    return Promise.resolve(bytes === undefined ? null : { bytes, isDrawn: this.isDrawn })
   }
 
   put(key: string, bytes: Buffer, { tags }: { readonly tags: AnswerTags }): Promise<void> {

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { createCache } from '../../src/cache/layer.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
+import { CorralError } from '../../src/core/errors.ts'
 import { answerDefaults } from '../../src/core/assistant.ts'
 import { newCall } from '../cache/ask.ts'
 import { ask, FakeCorpus, questionOf, setup, type Setup, type Written } from './setup.ts'
@@ -152,6 +153,21 @@ test.each([
   const it = made(color)
   await ask(questionOf('weight of copper', overrides), it, newCall(call))
   expect(it.answers.entries.size).toBe(0)
+})
+
+test('an answer that ends soon is made anew by the asker who is drawn, and still given when that fails', async () => {
+  const it = made(color)
+  await ask(questionOf('weight of copper'), it)
+  it.answers.isDrawn = true
+  expect((await ask(questionOf('weight of copper'), it)).kept).toBe(false)
+  expect(it.model.asked).toHaveLength(2)
+  const relay = (): Promise<never> => Promise.reject(new CorralError('no_node', 'none'))
+  const failing = { deps: { ...it.deps, relay } }
+  expect(await ask(questionOf('weight of copper'), failing)).toMatchObject({ kept: true, text: expect.stringContaining('63') })
+  expect(it.troubles).toEqual([expect.stringContaining('made anew')])
+  const gone = newCall()
+  gone.signal.abort('gone')
+  await expect(ask(questionOf('weight of copper'), failing, gone)).rejects.toMatchObject({ code: 'client_gone' })
 })
 
 test('no-cache reads nothing but keeps', async () => {

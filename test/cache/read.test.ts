@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { EntryStore } from '../../src/cache/entry-store.ts'
 import type { SecondLayer } from '../../src/cache/second-layer.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
+import { seeded } from '../support/seeded.ts'
 
 const tags = { tenant: 'a', kind: 'answer', digest: 'd' } as const
 
@@ -25,8 +26,40 @@ test.each([
   [1_000, 'far'],
   [-1, null],
 ])('an entry of a slower layer that is fresh for %i ms is read as %s', async (freshForMs, expected) => {
-  const read = await storeBefore(freshForMs).read('key', tags, () => true)
-  expect(read?.toString() ?? null).toBe(expected)
+  const read = await storeBefore(freshForMs).read('key', tags, { isIntact: () => true, mayRenew: true })
+  expect(read?.bytes.toString() ?? null).toBe(expected)
+})
+
+test('F6: of those who read an entry that ends soon one is drawn at a time, until a new one is put', async () => {
+  const clock = manualClock()
+  const memory = { budgetBytes: 1_048_576, shares: { answer: 1 } }
+  const store = new EntryStore({ clock, random: seeded(4), memory, staleMs: 0, layers: [] })
+  const facts = { tags, ttlMs: 600_000, originMs: 5_000 }
+  const isIntact = (): boolean => true
+  const { expiresAtMs } = store.put('key', Buffer.from('old'), facts)
+  let reads = 0
+  const drawnAtMs: number[] = []
+  clock.advance(expiresAtMs - 300_000 - clock.nowMs())
+  while (clock.nowMs() < expiresAtMs - 2) {
+    const read = await store.read('key', tags, { isIntact, mayRenew: true })
+    reads += 1
+    if (read?.isDrawn === true) drawnAtMs.push(clock.nowMs())
+    clock.advance(2)
+  }
+  const [firstAtMs = 0] = drawnAtMs
+  expect(reads).toBeGreaterThan(100_000)
+  expect(expiresAtMs - firstAtMs).toBeGreaterThan(5_000)
+  // Its making never came to an end, so it is tried again after twice as long.
+  expect(drawnAtMs.every((atMs, index) => index === 0 || atMs - (drawnAtMs[index - 1] ?? 0) >= 10_000)).toBe(true)
+  const left = async (mayRenew: boolean): Promise<boolean> => {
+    const drawn: boolean[] = []
+    for (let index = 0; index < 1_000; index += 1) drawn.push((await store.read('key', tags, { isIntact, mayRenew }))?.isDrawn === true)
+    return drawn.includes(true)
+  }
+  clock.advance(expiresAtMs - 1 - clock.nowMs())
+  expect(await left(false)).toBe(false)
+  store.put('key', Buffer.from('new'), facts)
+  expect(await left(true)).toBe(false)
 })
 
 test('how long a slower layer took is told for each lookup, a failed one and one of many too', async () => {

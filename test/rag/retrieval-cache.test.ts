@@ -10,6 +10,7 @@ import type { SearchRequest } from '../../src/core/corpus.ts'
 import { openPrincipal } from '../../src/core/principal.ts'
 import { RetrievalCache } from '../../src/rag/retrieval-cache.ts'
 import { sharedEpochs } from '../cache/shared-layer.ts'
+import { manualClock } from '../fleet/manual-clock.ts'
 import { until } from '../support/gateway.ts'
 
 const request: SearchRequest = {
@@ -98,6 +99,19 @@ test('an equal search is found again; another query, limit, filter or tenant is 
   ]
   for (const other of others) expect([other, await it.ask(other)]).toEqual([other, false])
   expect(it.looks).toBe(1 + others.length)
+})
+
+test('a search that ends soon is made anew by one who asks, and still given when that is not whole', async () => {
+  const clock = manualClock()
+  const it = play({ ttlMs: { retrieval: 1_000 } }, { clock, random: () => 0.999 })
+  await it.ask()
+  // Its life is a tenth longer by this random number, and making it took 4 ms.
+  clock.advance(1_050)
+  expect([await it.ask(), it.looks]).toEqual([true, 1])
+  clock.advance(40)
+  it.degraded = true
+  expect([await it.ask(), it.looks]).toEqual([true, 2])
+  expect([await it.ask(), it.looks]).toEqual([true, 2])
 })
 
 test('an edit makes every search of its collection a new one', async () => {
