@@ -7,8 +7,10 @@ import { isAscii } from 'node:buffer'
 import type { ByteRange, EnvelopeField, PromptSize } from '../core/envelope.ts'
 import { scanArray, scanObject } from './json-scan.ts'
 
-/** `"images"` and `"image_url"` with the bare quote that no text can hold; Anthropic's parts have it as their `"type":"image"`. */
-const imageMark = Buffer.from('"image')
+/** The keys of images. Texts of eight bytes and more, which a native search finds by leaps (node's string_search.h). */
+const imageMarks = ['"images"', '"image_url"', '"source"'] as const
+/** A prompt shorter than this has no picture worth a search: what little there is counts as text. */
+const searchedBytesMin = 1_024
 /** A message's parts, and those of a tool's result within one. */
 const depthMax = 4
 /** Bytes whose characters are counted; of a longer text all count as the costly ones. */
@@ -21,9 +23,18 @@ export function findImages(body: Buffer, fields: readonly EnvelopeField[], image
   const found: ByteRange[] = []
   if (images !== undefined) addStrings(body, images, found)
   for (const field of fields) {
-    if (field.kind === 'array' && body.subarray(field.start, field.end).includes(imageMark)) addImages(body, field, { found, depth: 1 })
+    if (field.kind === 'array' && mayHoldImages(body, field)) addImages(body, field, { found, depth: 1 })
   }
   return found
+}
+
+function mayHoldImages(body: Buffer, { start, end }: ByteRange): boolean {
+  if (end - start < searchedBytesMin) return false
+  for (const mark of imageMarks) {
+    const at = body.indexOf(mark, start, 'latin1')
+    if (at >= 0 && at < end) return true
+  }
+  return false
 }
 
 interface Search {
