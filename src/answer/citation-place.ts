@@ -1,6 +1,6 @@
 /**
  * Whether brackets with numbers are a citation or text: a list, an index, a class of characters. A quote of some words is always meant as a
- * citation. Bare numbers are text where a value stands (behind `=`, behind a key, in a call, in another bracket), where no passage can have them
+ * citation. Bare numbers are text in JSON, where a value stands (behind `=`, behind a key, in a call, in another bracket), where no passage can have them
  * (a fraction, a negative one, one of several that is 0), and where passages have not all of them and a citation does not stand either.
  */
 import { hasTellingQuote } from './gate.ts'
@@ -24,7 +24,7 @@ export interface MarkerPlace {
 /** Behind `=`, the key of an object, the name of a function, another bracket, an opening quotation mark. */
 const valuePlace = /(?:=>?\s*|["']\s*:\s*|[\p{L}\p{N}_]\(\s*|[[{]\s*|\]\s*,\s*|(?:^|[\s([{=:,])["'“‘`])$/u
 /** A value may stand here, and so may a citation. */
-const doubtfulPlace = /(?:[:(,：，（]\s*| [+*/<>&^] )$/u
+const doubtfulPlace = /(?:[:(,：，（]\s*| [+*/^] )$/u
 /** An operator behind it; and what may become one. */
 const operator = /^(?:[+{=]| [=*+/] )/u
 const operatorBegun = /^(?: [=*+/]?)?$/u
@@ -38,6 +38,7 @@ export function isCitation(
   const { before, isBehindMarker, isAtStart, isInJsonText, after, isLast, passages } = place
   if (isInJsonText && /(?<!\\)"/u.test(marker)) return false
   if (references.some(hasTellingQuote)) return true
+  if (isInJsonText) return false
   if (!isBehindMarker && valuePlace.test(before)) return false
   if (/\d\.\d|[,;]\s*-\s*\d/u.test(marker) || (references.length > 1 && references.some(({ number }) => number === 0))) return false
   const isKnown = references.every(({ number }) => number >= 1 && number <= passages)

@@ -102,11 +102,12 @@ test.each(code.filter((raw) => !raw.startsWith('It ends')))('citations before an
   }
 })
 
-test('a citation in a text of JSON is found, with its quotation marks escaped', () => {
-  const raw = '{"answer": "Files may have 32 MB [1: \\"Uploads may be up to 32 MB\\"].", "sizes": [1, 2], "more": "It is fast [9]."}'
+test('a citation in a text of JSON is found, with its quotation marks escaped; numbers alone are none there', () => {
+  const raw =
+    '{"answer": "Files may have 32 MB [1: \\"Uploads may be up to 32 MB\\"].", "sizes": [1, 2], "more": "use [1, 2] or [9]", "ref": "It is [2]."}'
   for (const size of [1, 7, 1_000]) {
     const { text, citations } = cite(raw, size)
-    expect(JSON.parse(text)).toEqual({ answer: 'Files may have 32 MB [1].', sizes: [1, 2], more: 'It is fast.' })
+    expect(JSON.parse(text)).toEqual({ answer: 'Files may have 32 MB [1].', sizes: [1, 2], more: 'use [1, 2] or [9]', ref: 'It is [2].' })
     expect(citations.map(({ quote }) => quote)).toEqual(['Uploads may be up to 32 MB'])
   }
 })
