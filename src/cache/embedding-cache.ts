@@ -8,16 +8,17 @@ import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay, RelayLayer } from '../core/relay.ts'
 import { isCloudModel } from '../wire/model-name.ts'
-import { type Directives, noDirectives, readDirectives } from '../wire/cache-directives.ts'
+import type { Directives } from '../wire/cache-directives.ts'
 import { bypassHeaders } from './answer-headers.ts'
 import { circumstancesOf } from './circumstances.ts'
-import { judgeAge } from './freshness.ts'
+import { directivesOf, judgeAge } from './freshness.ts'
 import type { EmbedAsker } from './embedding-asker.ts'
 import { EmbedBatch, type EmbedWorks } from './embedding-batch.ts'
 import { isIntactVector } from './embedding-entry.ts'
 import { type EmbeddingCounters, newEmbeddingCounters, Reply } from './embedding-reply.ts'
 import { type EmbedItem, readEmbedAsk } from './embedding-request.ts'
 import { EmbedWork, fromStored, type Got } from './embedding-work.ts'
+import { type Explanation, notCached } from './explain.ts'
 import type { EntryStore } from './entry-store.ts'
 import type { ScopeTable } from './key.ts'
 import type { MemoryItem } from './memory-layer.ts'
@@ -51,18 +52,26 @@ export class EmbeddingCache implements EmbedWorks {
   readonly layer: RelayLayer = (next) => (request, call) => {
     const options = this.#deps.options()
     if (request.route.operation !== 'embed' || !options.enabled || !options.kinds.embedding) return next(request, call)
-    const directives = options.clientControl ? readDirectives(request.headers) : noDirectives
-    const asker = this.#read(next, request, { call, directives, options })
-    if (typeof asker === 'string') return this.#passBy(next, request, { call, directives, reason: asker })
-    return this.#serve(asker)
+    const directives = directivesOf(request, options)
+    const asked = this.#read(request, { call, directives, options })
+    if (typeof asked === 'string') return this.#passBy(next, request, { call, directives, reason: asked })
+    return this.#serve({ ...asked, next })
+  }
+
+  explain(request: InferenceRequest, call: Call): Explanation {
+    const { store } = this.#deps
+    const options = this.#deps.options()
+    if (!options.enabled || !options.kinds.embedding) return notCached('off')
+    const asked = this.#read(request, { call, directives: directivesOf(request, options), options })
+    if (typeof asked === 'string') return notCached(asked)
+    return { bypass: null, entries: asked.ask.items.map(({ key }) => ({ key, inMemory: store.peek(key) !== null })), parts: [] }
   }
 
   /** The request text by text, or why it passes by. */
   #read(
-    next: Relay,
     request: InferenceRequest,
     { call, directives, options }: { readonly call: Call; readonly directives: Directives; readonly options: CacheOptions },
-  ): EmbedAsker | BypassReason {
+  ): Omit<EmbedAsker, 'next'> | BypassReason {
     const { secret, scopes, epochs, clock } = this.#deps
     if (directives.noStore) return 'no-store'
     const route = options.routes[request.route.pattern] ?? null
@@ -83,7 +92,7 @@ export class EmbeddingCache implements EmbedWorks {
     const ask = readEmbedAsk(request, { secret, scope, epochs, circumstances: [digest, engine, stamp] })
     if (ask === null) return 'unkeyable'
     const holds = (): boolean => stamp === epochs.stampOf(tags) && this.#deps.digestOf(model, call.principal.nodeGroup) === digest
-    return { next, request, call, ask, tags, directives, options, startedAtMs: clock.nowMs(), holds }
+    return { request, call, ask, tags, directives, options, startedAtMs: clock.nowMs(), holds }
   }
 
   #passBy(
@@ -92,7 +101,7 @@ export class EmbeddingCache implements EmbedWorks {
     { call, directives, reason }: { readonly call: Call; readonly directives: Directives; readonly reason: BypassReason },
   ): Promise<Answer> {
     this.counters.bypasses += 1
-    if (directives.onlyIfCached) return Promise.reject(notCached(reason))
+    if (directives.onlyIfCached) return Promise.reject(cacheMiss(reason))
     call.progress.bypassHeaders = bypassHeaders(reason)
     return next(request, call)
   }
@@ -125,7 +134,7 @@ export class EmbeddingCache implements EmbedWorks {
       const one = this.#usable(asker, found.item) ? fromStored(found, asker.ask.form) : null
       if (one !== null) got.set(key, one)
     }
-    if (missing.some(({ key }) => !got.has(key))) throw notCached('not every text is stored')
+    if (missing.some(({ key }) => !got.has(key))) throw cacheMiss('not every text is stored')
     return this.#reply.hit(asker, got)
   }
 
@@ -177,6 +186,6 @@ export class EmbeddingCache implements EmbedWorks {
   }
 }
 
-function notCached(why: string): CorralError {
+function cacheMiss(why: string): CorralError {
   return new CorralError('cache_miss', `only a cached answer was wanted (only-if-cached), but: ${why}`)
 }

@@ -1,5 +1,15 @@
 /** Whether an entry of the cache may answer, by its age and what the client said about caching (RFC 9111 §5.2.1, RFC 5861 §4). */
-import type { Directives } from '../wire/cache-directives.ts'
+import type { InferenceRequest } from '../core/relay.ts'
+import { type Directives, noDirectives, readDirectives } from '../wire/cache-directives.ts'
+import type { CacheOptions } from './options.ts'
+
+/** What a request says, where it is heard (`cache.clientControl`). */
+export function directivesOf(
+  { headers }: Pick<InferenceRequest, 'headers'>,
+  { clientControl }: Pick<CacheOptions, 'clientControl'>,
+): Directives {
+  return clientControl ? readDirectives(headers) : noDirectives
+}
 
 /** How old an entry is and how long it lasts, in ms, by the monotonic clock of whoever asks. */
 export interface EntryAge {

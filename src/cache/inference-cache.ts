@@ -6,15 +6,16 @@ import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Relay, RelayLayer } from '../core/relay.ts'
-import { type Directives, noDirectives, readDirectives } from '../wire/cache-directives.ts'
+import type { Directives } from '../wire/cache-directives.ts'
 import type { AnswerHost, Asker } from './asker.ts'
 import { bypassHeaders, type ForwardReason, hitHeaders } from './answer-headers.ts'
 import { count, type Counters, newCounters } from './counters.ts'
 import { endsEarly } from './early-end.ts'
 import { decodeEntry, encodeEntry, isIntact, noChunks } from './entry.ts'
 import type { EntryStore, Found } from './entry-store.ts'
+import { type Explanation, notCached } from './explain.ts'
 import { Failures } from './failures.ts'
-import { type EntryAge, judgeAge, mayStandIn } from './freshness.ts'
+import { directivesOf, type EntryAge, judgeAge, mayStandIn } from './freshness.ts'
 import type { ScopeTable } from './key.ts'
 import type { MemoryItem } from './memory-layer.ts'
 import type { CacheOptions } from './options.ts'
@@ -55,11 +56,22 @@ export class InferenceCache implements AnswerHost {
     const shape = shapeOf(request.route.pattern)
     const options = this.deps.options()
     if (shape === undefined || !options.enabled || !options.kinds.inference) return next(request, call)
-    const directives = options.clientControl ? readDirectives(request.headers) : noDirectives
+    const directives = directivesOf(request, options)
     const plan = this.#planFor(request, call, { shape, directives, options })
     if (typeof plan === 'string') return this.#passBy(next, request, { call, directives, reason: plan })
     const slot = plan.key + slotOf(shape, request)
     return this.#serve(next, { request, call, shape, plan, directives, options, slot })
+  }
+
+  explain(request: InferenceRequest, call: Call): Explanation {
+    const { options, planner, store } = this.deps
+    const shape = shapeOf(request.route.pattern)
+    if (shape === undefined) return notCached('route')
+    if (!options().enabled || !options().kinds.inference) return notCached('off')
+    const plan = this.#planFor(request, call, { shape, directives: directivesOf(request, options()), options: options() })
+    if (typeof plan === 'string') return notCached(plan)
+    const inMemory = store.peek(plan.key + slotOf(shape, request)) !== null
+    return { bypass: null, entries: [{ key: plan.key, inMemory }], parts: planner.digestsOfParts(request) }
   }
 
   /** How the request is found, or why it passes by. */
@@ -81,7 +93,7 @@ export class InferenceCache implements AnswerHost {
     { call, directives, reason }: { readonly call: Call; readonly directives: Directives; readonly reason: BypassReason },
   ): Promise<Answer> {
     count(this.counters.bypasses, reason)
-    if (directives.onlyIfCached) return Promise.reject(notCached(reason))
+    if (directives.onlyIfCached) return Promise.reject(cacheMiss(reason))
     call.progress.bypassHeaders = bypassHeaders(reason)
     return next(request, call)
   }
@@ -182,7 +194,7 @@ export class InferenceCache implements AnswerHost {
   /** Neither starts nor joins anything. */
   async #onlyCached(asker: Asker): Promise<Answer> {
     const found = asker.directives.noCache ? null : await this.find(asker)
-    if (found === null || !this.usable(asker, found.item)) throw notCached('nothing fitting is stored')
+    if (found === null || !this.usable(asker, found.item)) throw cacheMiss('nothing fitting is stored')
     return this.hit(asker, found)
   }
 
@@ -245,6 +257,6 @@ function forwardReason(directives: Directives, age: EntryAge | null): ForwardRea
   return age.freshForMs <= 0 ? 'stale' : 'request'
 }
 
-function notCached(why: string): CorralError {
+function cacheMiss(why: string): CorralError {
   return new CorralError('cache_miss', `only a cached answer was wanted (only-if-cached), but: ${why}`)
 }

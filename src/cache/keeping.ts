@@ -4,7 +4,7 @@
  * weighed here: who limits them is served anew.
  */
 import type { CacheMode } from '../core/principal.ts'
-import { noDirectives, readDirectives } from '../wire/cache-directives.ts'
+import { directivesOf } from './freshness.ts'
 import type { CacheOptions } from './options.ts'
 import { chooseMode } from './policy.ts'
 
@@ -26,7 +26,7 @@ interface KeepingWish {
 export type KeepingOptions = Pick<CacheOptions, 'enabled' | 'clientControl' | 'mode' | 'routes'>
 
 export function keepingOf({ headers, route, credential }: KeepingWish, options: KeepingOptions): Keeping {
-  const said = options.clientControl ? readDirectives(headers) : noDirectives
+  const said = directivesOf({ headers }, options)
   const mode = chooseMode({ request: said.mode, credential, route: options.routes[route] ?? null, general: options.mode })
   const keeps = options.enabled && mode !== 'off' && !said.noStore
   const reads = keeps && !said.noCache && said.maxAgeSeconds === null && said.minFreshSeconds === null

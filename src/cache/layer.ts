@@ -2,8 +2,6 @@
  * The caches as the rest of the program sees them: the relay layer, purging, figures, explanations. One store of entries for
  * all kinds; each kind brings its identity, its codec and its rules.
  */
-import { hash } from 'node:crypto'
-
 import type { Clock } from '../base/clock.ts'
 import type { Call } from '../core/call.ts'
 import type { InferenceRequest, RelayLayer } from '../core/relay.ts'
@@ -14,12 +12,11 @@ import type { EmbeddingCounters } from './embedding-reply.ts'
 import { EntryStore, type LookupListener } from './entry-store.ts'
 import { EpochSync } from './epoch-sync.ts'
 import { Epochs, type EpochStore } from './epochs.ts'
+import { type Explanation, noteEntries } from './explain.ts'
 import { InferenceCache } from './inference-cache.ts'
 import { ScopeTable } from './key.ts'
 import type { CacheOptions } from './options.ts'
 import { Planner } from './plan.ts'
-import { bypassReason, type BypassReason, chooseMode } from './policy.ts'
-import { shapeOf, slotOf } from './route-shape.ts'
 import type { FlightLease, SecondLayer } from './second-layer.ts'
 import { type PurgeSelector, type ResolvedSelector, selects } from './tags.ts'
 
@@ -54,16 +51,6 @@ export interface PurgeResult {
 
 export type CacheStats = Counters & EntryStore['stats'] & { readonly flightsUnderWay: number; readonly embedding: EmbeddingCounters }
 
-export interface Explanation {
-  /** Null: it may be cached. */
-  readonly bypass: BypassReason | 'route' | null
-  /** For `purge`; null when it has none. */
-  readonly key: string | null
-  /** What is in the key beside route, model, engine and epochs: names, and digests of the values. */
-  readonly parts: readonly { readonly name: string; readonly sha256: string }[]
-  readonly inMemory: boolean
-}
-
 export interface Cache {
   readonly layer: RelayLayer
   /** For kinds beside inference: entries, scopes, epochs. */
@@ -76,6 +63,7 @@ export interface Cache {
   stats(): CacheStats
   /** From now on `listener` hears how long each lookup in a slower layer took. */
   watchLookups(listener: LookupListener): void
+  /** Where a request is looked for, which calls that ask why are told by the layer. Looks nothing up. */
   explain(request: InferenceRequest, call: Call): Explanation
   /** Resolves when all queued writes are through. */
   idle(): Promise<void>
@@ -92,7 +80,6 @@ class Caches implements Cache {
   readonly epochs = new Epochs()
   readonly layer: RelayLayer
   readonly #deps: CacheDeps
-  readonly #planner: Planner
   readonly #inference: InferenceCache
   readonly #embedding: EmbeddingCache
   readonly #sync: EpochSync
@@ -106,17 +93,21 @@ class Caches implements Cache {
     this.store = new EntryStore({ clock, random, memory: { budgetBytes, shares: memoryShares }, staleMs, layers: deps.layers ?? [] })
     const onKnown = (): void => this.store.open()
     this.#sync = new EpochSync({ epochs: this.epochs, store: deps.epochStore ?? null, clock, random, onKnown })
-    this.#planner = new Planner({ secret, epochs: this.epochs, digestOf: deps.digestOf, engineEpoch: deps.engineEpoch })
+    const planner = new Planner({ secret, epochs: this.epochs, digestOf: deps.digestOf, engineEpoch: deps.engineEpoch })
     const { store, scopes } = this
     const lease = deps.lease ?? null
-    this.#inference = new InferenceCache({ options, clock, random, store, planner: this.#planner, scopes, lease })
+    this.#inference = new InferenceCache({ options, clock, random, store, planner, scopes, lease })
     const { epochs } = this
     const { digestOf, engineEpoch } = deps
     this.#embedding = new EmbeddingCache({ secret, epochs, digestOf, engineEpoch, options, clock, store, scopes, lease })
     this.layer = (next) => {
       const inference = this.#inference.layer(next)
       const embedding = this.#embedding.layer(next)
-      return (request, call) => (request.route.operation === 'embed' ? embedding : inference)(request, call)
+      return (request, call) => {
+        const { explanation } = call
+        if (explanation !== null) noteEntries(explanation, request, { told: this.explain(request, call), nowMs: clock.nowMs() })
+        return (request.route.operation === 'embed' ? embedding : inference)(request, call)
+      }
     }
   }
 
@@ -163,16 +154,7 @@ class Caches implements Cache {
   }
 
   explain(request: InferenceRequest, call: Call): Explanation {
-    const shape = shapeOf(request.route.pattern)
-    if (shape === undefined) return { bypass: 'route', key: null, parts: [], inMemory: false }
-    const { routes, mode, bodyBytesMax } = this.#deps.options()
-    const route = routes[request.route.pattern] ?? null
-    const chosen = chooseMode({ request: null, credential: call.principal.cache, route, general: mode })
-    const bypass = bypassReason(request, chosen, bodyBytesMax)
-    const plan = this.#planner.plan(request, shape, { scope: this.scopes.ofTenant(call.tenant), principal: call.principal })
-    const parts = (this.#planner.partsOf(request) ?? []).map(({ name, text }) => ({ name, sha256: hash('sha256', text, 'hex') }))
-    if (typeof plan === 'string') return { bypass: bypass ?? plan, key: null, parts, inMemory: false }
-    return { bypass, key: plan.key, parts, inMemory: this.store.peek(plan.key + slotOf(shape, request)) !== null }
+    return (request.route.operation === 'embed' ? this.#embedding : this.#inference).explain(request, call)
   }
 
   idle(): Promise<void> {

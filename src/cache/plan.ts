@@ -2,7 +2,7 @@
  * From a request to its key. The second of two equal requests costs one SHA-256 of its body: keys are remembered by it,
  * together with everything else that is in them (scope, route, query, model digest, engine, epochs).
  */
-import { hash } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 
 import { LRUCache } from 'lru-cache'
 
@@ -89,6 +89,15 @@ export class Planner {
   /** What is in the key of a request's body; null when it has none. */
   partsOf(request: InferenceRequest): readonly IdentityPart[] | null {
     return identityParts(request, this.#digests)
+  }
+
+  /** The same for somebody to compare, without the values: nobody else can make these digests, and so guess what is behind one. */
+  digestsOfParts(request: InferenceRequest): readonly { readonly name: string; readonly digest: string }[] {
+    const parts = this.partsOf(request) ?? []
+    return parts.map(({ name, text }) => ({
+      name,
+      digest: createHmac('sha256', this.#deps.secret).update(`part ${name} ${text}`).digest('hex'),
+    }))
   }
 
   /** Whether an answer asked for under `plan` may still be found under it. */

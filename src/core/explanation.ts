@@ -74,7 +74,25 @@ export interface AnswerStep {
   readonly outputTokens: number | null
 }
 
-export type ExplainedStep = ChoiceStep | AttemptStep | AnswerStep
+/** An entry of the cache that the answer, or the vector of one text, is looked for under. */
+export interface ExplainedEntry {
+  /** For a purge by key: 64 hex digits. */
+  readonly key: string
+  readonly inMemory: boolean
+}
+
+/** Where a call that may be cached is looked for, before it is. */
+export interface CacheStep {
+  readonly kind: 'cache'
+  readonly route: string
+  /** One, or one per text to embed; of many the first. */
+  readonly entries: readonly ExplainedEntry[]
+  readonly entriesDropped: number
+  /** What of the body is in the key, by name, with a digest that only this gateway can make: equal where the values are. */
+  readonly parts: readonly { readonly name: string; readonly digest: string }[]
+}
+
+export type ExplainedStep = ChoiceStep | AttemptStep | AnswerStep | CacheStep
 
 /** A step and when it happened. `atMs`: since the request arrived. `looks`: a wait is one step, however often it was looked at. */
 export type TimedStep = ExplainedStep & { readonly atMs: number; readonly looks: number }

@@ -57,6 +57,36 @@ describeBacked((openGateway) => {
     await expectIdle(gateway)
   })
 
+  it('whoever asks why learns the key of an answer and of each text, and a purge by it takes that one', async () => {
+    const gateway = await openGateway({ cache: {} })
+    const other = { ...chat, options: { ...pinned, seed: 3 } }
+    const keysOf = async (path: string, body: unknown): Promise<string[]> => {
+      const { headers } = await ask(gateway.url + path, body, { headers: { 'x-corral-explain': 'true' } })
+      const told = await ask(`${gateway.url}/admin/requests/${String(headers['x-request-id'])}/explain`, undefined, { method: 'GET' })
+      const { steps, summary } = JSON.parse(told.text)
+      const keys = steps.flatMap(({ entries = [] }: { entries?: { key: string }[] }) => entries.map(({ key }) => key))
+      for (const key of keys) expect(summary.join('\n')).toContain(key)
+      expect(told.text).not.toContain('herds')
+      return keys
+    }
+    const purge = async (key: string | undefined): Promise<void> => {
+      expect((await ask(`${gateway.url}/admin/cache/purge`, { key, dryRun: false })).status).toBe(200)
+    }
+    const roleOf = async (path: string, body: unknown) => (await ask(gateway.url + path, body)).headers['x-corral-cache']
+    const keys = await keysOf('/api/chat', chat)
+    expect(await keysOf('/api/chat', chat)).toEqual(keys)
+    expect(keys).toEqual([expect.stringMatching(/^[\da-f]{64}$/)])
+    expect(await keysOf('/api/chat', other)).not.toEqual(keys)
+    await purge(keys[0])
+    expect([await roleOf('/api/chat', other), await roleOf('/api/chat', chat)]).toEqual(['hit', 'miss'])
+    const texts = { model: 'nomic-embed-text', input: ['one of herds', 'two of herds'] }
+    const [first, second, ...more] = await keysOf('/api/embed', texts)
+    expect([new Set([first, second]).size, more.length]).toEqual([2, 0])
+    await purge(first)
+    expect(await roleOf('/api/embed', texts)).toBe('partial')
+    expect(await keysOf('/api/chat', { ...chat, options: {} })).toEqual([])
+  })
+
   it('a scrape tells how often each layer was asked, what it had, and what gave way', async () => {
     const gateway = await openGateway({ cache: {} })
     const told = async (series: string): Promise<number | null> => sample(await (await fetch(`${gateway.url}/metrics`)).text(), series)

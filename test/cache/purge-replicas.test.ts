@@ -43,7 +43,7 @@ async function pair(): Promise<Pair> {
   }
 }
 
-const keyOf = ({ cache }: Cached, body = chat('hi')): string => cache.explain(requestOf('/api/chat', body), newCall()).key ?? ''
+const keyOf = ({ cache }: Cached, body = chat('hi')): string => cache.explain(requestOf('/api/chat', body), newCall()).entries[0]?.key ?? ''
 
 describe('a purge by key', () => {
   it('takes the entry out of the memory of every replica within one look, and no other', async () => {

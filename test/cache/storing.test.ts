@@ -325,7 +325,7 @@ describe('how it goes', () => {
     const built = cached()
     await fill(built, chat('hi'))
     await fill(built, chat('ho'))
-    const { key } = built.cache.explain(built.upstream.at(0).request, newCall())
+    const key = built.cache.explain(built.upstream.at(0).request, newCall()).entries[0]?.key
     await built.cache.purge({ key: key ?? '' }, { dryRun: false })
     expect((await take(built.ask(chat('ho')))).cache).toBe('hit')
     expect((await fill(built, chat('hi'))).cache).toBe('miss')
@@ -334,7 +334,7 @@ describe('how it goes', () => {
   it.each([['tenant'], ['key']])('C7: a purge by %s during a flight reaches who waits and stores nothing', async (by) => {
     const built = cached()
     const live = take(built.ask(chat('hi')))
-    const { key } = built.cache.explain(built.upstream.at(0).request, newCall())
+    const key = built.cache.explain(built.upstream.at(0).request, newCall()).entries[0]?.key
     const selector = by === 'key' ? { key: key ?? '' } : { tenant: 'a' }
     expect((await built.cache.purge(selector, { dryRun: false })).flights).toBe(1)
     const after = take(built.ask(chat('hi')))
@@ -354,7 +354,7 @@ describe('how it goes', () => {
     const built = cached()
     await fill(built, chat('secret words'))
     const told = built.cache.explain(built.upstream.at(0).request, newCall())
-    expect(told).toMatchObject({ bypass: null, inMemory: true })
+    expect(told).toMatchObject({ bypass: null, entries: [{ inMemory: true }] })
     expect(told.parts.map(({ name }) => name)).toEqual(['messages', 'options'])
     expect(JSON.stringify(told)).not.toContain('secret words')
   })

@@ -83,7 +83,7 @@ test('the cache tells why it passed by, kept, and answered', async () => {
       expect(
         answer.steps.map(({ kind }) => kind),
         answer.summary.join('\n'),
-      ).toEqual(['answer'])
+      ).toEqual(['cache', 'answer'])
   }
   expect(outcomes).toEqual(['bypass', 'miss', 'hit'])
 })

@@ -1,7 +1,7 @@
 /** The steps of an explanation in sentences, for somebody who has a minute. */
 import { formatDuration } from '../../base/units.ts'
 import type { BypassReason } from '../../cache/policy.ts'
-import type { AnswerStep, AttemptStep, ChoiceStep, ExplainedCandidate } from '../../core/explanation.ts'
+import type { AnswerStep, AttemptStep, CacheStep, ChoiceStep, ExplainedCandidate } from '../../core/explanation.ts'
 import type { ExplainedRequest } from '../../observe/explained.ts'
 
 /** What kept an answer out of the cache, and what would let it in. */
@@ -31,6 +31,8 @@ export function summaryOf({ id, steps, done, stepsDropped }: ExplainedRequest): 
         return attemptWords(step)
       case 'answer':
         return answerWords(step, id)
+      case 'cache':
+        return keyWords(step)
     }
   })
   return [
@@ -82,6 +84,13 @@ function answerWords({ call, route, status, outcome, error, cache, loadMs, promp
   const inside = spent.length === 0 ? '' : `; in the node: ${spent.join(', ')}`
   const failed = error === null ? '' : ` (${error.code}: ${error.message})`
   return `${what}: ${status} ${outcome}${failed}; cache: ${cacheWords(cache)}${inside}`
+}
+
+function keyWords({ route, entries, entriesDropped, parts }: CacheStep): string {
+  const keys = entries.map(({ key, inMemory }) => `${key}${inMemory ? ' (in memory)' : ''}`)
+  const more = entriesDropped === 0 ? '' : ` and ${entriesDropped} more`
+  const made = parts.length === 0 ? '' : `, made of ${parts.map(({ name }) => name).join(', ')}`
+  return `${route} is looked for in the cache under the key ${keys.join(', ')}${more}${made}`
 }
 
 function cacheWords(cache: AnswerStep['cache']): string {
