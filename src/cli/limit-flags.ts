@@ -1,6 +1,7 @@
 /** The flags that set limits of a key or a tenant. */
 import type { Command } from 'commander'
 
+import { limitSetShape } from '../core/limit-set.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 
 export interface LimitFlags {
@@ -31,12 +32,10 @@ export function limitsOf({
 }: LimitFlags): Readonly<Record<string, number>> | null {
   const given = { requestsPerMinute: rpm, tokensPerMinute: tpm, concurrency, gpuSecondsPerDay, gpuSecondsPerMonth }
   const limits: Record<string, number> = {}
-  for (const [name, text] of Object.entries(given)) if (text !== undefined) limits[name] = positive(name, text)
-  return Object.keys(limits).length === 0 ? null : limits
-}
-
-function positive(name: string, text: string): number {
-  const value = Number(text)
-  if (Number.isFinite(value) && value > 0) return value
-  throw new CliError(exitCodes.usage, `${name}: expected a number above 0, got ${text}`)
+  for (const [name, text] of Object.entries(given)) if (text !== undefined) limits[name] = Number(text)
+  const checked = limitSetShape.safeParse(limits)
+  if (checked.success) return Object.keys(limits).length === 0 ? null : limits
+  const [issue] = checked.error.issues
+  const name = issue?.path.join('.') ?? ''
+  throw new CliError(exitCodes.usage, `${name}: ${issue?.message ?? ''}, got ${new Map(Object.entries(given)).get(name) ?? ''}`)
 }

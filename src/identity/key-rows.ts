@@ -1,6 +1,7 @@
 /** How keys and tenants stand in their tables: the columns, and rows decoded. */
 import { z } from 'zod'
 
+import { storedLimitSet } from '../core/limit-set.ts'
 import { cacheModes, type LimitSet, noLimits, type Principal, scopes } from '../core/principal.ts'
 import type { Row } from '../store/database.ts'
 import type { Grants } from './grants.ts'
@@ -36,17 +37,6 @@ export interface TenantView {
   readonly suspendedAt: string | null
 }
 
-const limit = z.number().positive().nullable().default(null)
-
-/** Limits as they are stored and as the admin API takes them. */
-export const limitSetShape = z.strictObject({
-  requestsPerMinute: limit,
-  tokensPerMinute: limit,
-  concurrency: limit,
-  gpuSecondsPerDay: limit,
-  gpuSecondsPerMonth: limit,
-})
-
 const time = z.date().transform((date) => date.toISOString())
 const timeOrNull = z
   .date()
@@ -62,7 +52,7 @@ const keyShape = z.object({
   models: z.array(z.string()).nullable(),
   node_group: z.string().nullable(),
   cache: z.enum(cacheModes).nullable(),
-  limits: limitSetShape,
+  limits: storedLimitSet,
   created_at: time,
   created_by: z.string().nullable(),
   expires_at: timeOrNull,
@@ -101,7 +91,7 @@ export function decodeKey(row: Row): KeyView {
 const tenantShape = z.object({
   tenant: z.string(),
   title: z.string(),
-  limits: limitSetShape,
+  limits: storedLimitSet,
   created_at: time,
   suspended_at: timeOrNull,
 })
@@ -125,7 +115,7 @@ export interface StoredKey {
 const storedShape = z.object({
   pepper: z.string(),
   digest_hex: z.string(),
-  tenant_limits: limitSetShape.nullable(),
+  tenant_limits: storedLimitSet.nullable(),
   suspended_at: z.date().nullable(),
 })
 

@@ -1,9 +1,9 @@
 /** Options of identity. `config/default.yaml` explains each key. */
 import { z } from 'zod'
 
+import { limitSetShape } from '../core/limit-set.ts'
 import { durationMs } from '../core/options.ts'
 import { cacheModes, scopes } from '../core/principal.ts'
-import { limitSetShape } from './key-rows.ts'
 
 /** Signature algorithms with two different keys; one with a shared key would let whoever can verify also sign. */
 export const jwtAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const

@@ -10,9 +10,6 @@
 /** Parts of one unit: the microseconds of a minute. */
 export const partsPerUnit = 60_000_000
 
-/** Highest limit per minute whose arithmetic stays exact (limit × 60,000,000 < 2^53). */
-export const perMinuteMax = 100_000_000
-
 /** What is left of a bucket at some moment. */
 export interface Standing {
   /** Per minute. */

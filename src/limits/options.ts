@@ -1,36 +1,25 @@
 /** Options of limits, budgets and the usage ledger. `config/default.yaml` explains each key. */
 import { z } from 'zod'
 
+import { limitSetShape, perMinuteMax } from '../core/limit-set.ts'
 import { byteSize, durationMs } from '../core/options.ts'
-import { perMinuteMax } from './gcra.ts'
-
-const perMinute = z.int().min(1).max(perMinuteMax).nullable().default(null)
-const gpuSeconds = z.number().positive().max(1e9).nullable().default(null)
-
-const limitSet = z.strictObject({
-  requestsPerMinute: perMinute,
-  tokensPerMinute: perMinute,
-  /** Requests under way at once. */
-  concurrency: z.int().min(1).max(1_000_000).nullable().default(null),
-  gpuSecondsPerDay: gpuSeconds,
-  gpuSecondsPerMonth: gpuSeconds,
-})
+import { canonicalModelPattern } from '../wire/model-name.ts'
 
 const modelClass = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'expected lower-case letters, digits and - (at most 32)'),
-  /** Canonical model names; `*` stands for any text. */
-  models: z.array(z.string().min(1).max(256)).min(1).max(64),
-  limits: limitSet.prefault({}),
+  /** Names of models, in any spelling; `*` stands for any text. */
+  models: z.array(z.string().min(1).max(256).transform(canonicalModelPattern)).min(1).max(64),
+  limits: limitSetShape.prefault({}),
 })
 
 export const limitsOptions = z.strictObject({
   enabled: z.boolean().default(true),
   /** For every tenant that has none of its own. */
-  tenant: limitSet.prefault({}),
+  tenant: limitSetShape.prefault({}),
   /** For every credential that has none of its own. */
-  credential: limitSet.prefault({}),
+  credential: limitSetShape.prefault({}),
   /** The first class that covers a model counts it, per tenant. */
-  modelClasses: z.array(modelClass).max(32).default([]),
+  modelClasses: z.array(modelClass).max(32).prefault([]),
   /** Output tokens reserved for a request that sets no maximum. */
   outputTokensAssumed: z.int().min(1).max(1_000_000).default(1_024),
   /** Places (tenants, credentials, classes) counted at once. */
@@ -69,4 +58,3 @@ export const limitsOptions = z.strictObject({
 })
 
 export type LimitsOptions = z.infer<typeof limitsOptions>
-export type PartialLimits = z.infer<typeof limitSet>

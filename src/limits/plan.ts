@@ -4,7 +4,7 @@
  */
 import { noLimits, type LimitSet, type Principal } from '../core/principal.ts'
 import type { Period } from './budget-calendar.ts'
-import type { LimitsOptions, PartialLimits } from './options.ts'
+import type { LimitsOptions } from './options.ts'
 
 export type Scope = 'tenant' | 'credential' | 'class'
 
@@ -127,7 +127,7 @@ function planOf(
 }
 
 /** What is set for the principal itself wins over the defaults. */
-function complete(defaults: PartialLimits, own: LimitSet = noLimits): LimitSet {
+function complete(defaults: LimitSet, own: LimitSet = noLimits): LimitSet {
   const pick = (name: keyof LimitSet): number | null => own[name] ?? defaults[name] ?? null
   return {
     requestsPerMinute: pick('requestsPerMinute'),

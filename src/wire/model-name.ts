@@ -20,14 +20,21 @@ export function canonicalModelName(name: string): string {
   return canonical
 }
 
+/** A pattern (`*` stands for any text) as canonical names are compared with it: one without `*` is a name, and gets a tag. */
+export function canonicalModelPattern(pattern: string): string {
+  return pattern.includes('*') ? withoutDefaults(pattern) : canonicalModelName(pattern)
+}
+
+function withoutDefaults(name: string): string {
+  const lower = name.trim().toLowerCase()
+  const prefix = defaultPrefixes.find((each) => lower.startsWith(each)) ?? ''
+  return lower.slice(prefix.length)
+}
+
 function canonicalise(name: string): string {
-  let canonical = name.trim().toLowerCase()
-  if (canonical.endsWith(':local')) canonical = canonical.slice(0, -':local'.length)
-  for (const prefix of defaultPrefixes) {
-    if (!canonical.startsWith(prefix)) continue
-    canonical = canonical.slice(prefix.length)
-    break
-  }
+  const trimmed = name.trim()
+  const isLocal = trimmed.toLowerCase().endsWith(':local')
+  const canonical = withoutDefaults(isLocal ? trimmed.slice(0, -':local'.length) : trimmed)
   return canonical.lastIndexOf(':') > canonical.lastIndexOf('/') ? canonical : `${canonical}:latest`
 }
 

@@ -105,6 +105,7 @@ test('a first key is said though the log is silent', async () => {
 })
 
 test.each([
+  ['half a request per minute', ['keys', 'create', '--rpm', '0.5', '--url', 'http://127.0.0.1:1']],
   ['a limit that is none', ['keys', 'create', '--rpm', 'many', '--url', 'http://127.0.0.1:1']],
   ['a file that is not there', ['keys', 'create', '--public-key', '/nonexistent.pub', '--url', 'http://127.0.0.1:1']],
 ])('%s is a wrong usage', async (_, args) => {

@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { drained, partsPerUnit, perMinuteMax, standing, waitUs } from '../../src/limits/gcra.ts'
+import { perMinuteMax } from '../../src/core/limit-set.ts'
+import { drained, partsPerUnit, standing, waitUs } from '../../src/limits/gcra.ts'
 
 interface Step {
   readonly afterUs: number

@@ -8,12 +8,12 @@ import { z } from 'zod'
 import type { Clock } from '../../base/clock.ts'
 import { formatDuration, parseDurationMs } from '../../base/units.ts'
 import { CorralError } from '../../core/errors.ts'
+import { limitSetShape } from '../../core/limit-set.ts'
 import { cacheModes, noLimits, type Principal, scopes } from '../../core/principal.ts'
-import { limitSetShape } from '../../identity/key-rows.ts'
 import type { Identity } from '../../identity/identity.ts'
 import { type KeyWish, scopeOf } from '../../identity/key-store.ts'
 import { parsePublicKey } from '../../identity/signing-key.ts'
-import { canonicalModelName } from '../../wire/model-name.ts'
+import { canonicalModelPattern } from '../../wire/model-name.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { NodeBindings } from '../server.ts'
 import { actOf, type Handler, json, ownRoute, type OwnRouteDeps, parameter, readJson, sameSite } from '../own-route.ts'
@@ -135,15 +135,10 @@ function wishOf(fields: z.infer<typeof keyShape>, by: Principal): KeyWish {
     ...rest,
     limits: { ...noLimits, ...rest.limits },
     tenant,
-    models: models?.map(canonicalPattern) ?? null,
+    models: models?.map(canonicalModelPattern) ?? null,
     lifeMs: expiresIn,
     publicKey: publicKey === undefined ? null : readPublicKey(publicKey),
   }
-}
-
-/** A name as requests are compared: with its tag, unless a pattern says what may follow. */
-function canonicalPattern(text: string): string {
-  return text.includes('*') ? text.trim().toLowerCase() : canonicalModelName(text)
 }
 
 function readPublicKey(text: string): Buffer {
