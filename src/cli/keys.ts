@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 
 import { systemClock } from '../base/clock.ts'
+import { everyPage } from './every-page.ts'
 import { CliError, exitCodes } from './exit-code.ts'
-import { gatewayOf, type GatewayOptions } from './gateway.ts'
+import { type Gateway, gatewayOf, type GatewayOptions } from './gateway.ts'
 import { type LimitFlags, limitsOf } from './limit-flags.ts'
 import { painter, printable, printData, printJson, printMessage, table, type Tone } from './output.ts'
 
@@ -23,7 +24,8 @@ const keyView = z.object({
   /** Null from a gateway that knows of none, too. */
   restorableUntil: z.string().nullable().default(null),
 })
-const keyList = z.object({ keys: z.array(keyView) })
+/** A gateway of an older release gives one page and knows of no other. */
+const keyPage = z.object({ keys: z.array(keyView), next: z.string().nullable().default(null) })
 const madeKey = keyView.extend({ key: z.string().nullable() })
 
 type KeyView = z.infer<typeof keyView>
@@ -68,11 +70,17 @@ export interface ListOptions extends GatewayOptions {
 
 /** Lists keys in use; all with `--all`. */
 export async function keysLsCommand(options: ListOptions): Promise<void> {
-  const query = options.tenant === undefined ? '' : `?tenant=${encodeURIComponent(options.tenant)}`
-  const { keys } = decode(keyList, await (await gatewayOf(options)).request('GET', `/admin/keys${query}`))
+  const keys = await allKeys(await gatewayOf(options), options.tenant)
   const shown = options.all === true ? keys : keys.filter((key) => stateOf(key) !== 'revoked' && stateOf(key) !== 'expired')
   if (options.json === true) printJson(shown)
   else printData(keysTable(shown, painter(process.stdout)))
+}
+
+function allKeys(gateway: Gateway, tenant: string | undefined): Promise<KeyView[]> {
+  return everyPage('/admin/keys', new URLSearchParams(tenant === undefined ? {} : { tenant }), async (path) => {
+    const { keys: items, next } = decode(keyPage, await gateway.request('GET', path))
+    return { items, next }
+  })
 }
 
 export interface RotateOptions extends GatewayOptions {

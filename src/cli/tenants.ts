@@ -2,6 +2,7 @@
 import { z } from 'zod'
 
 import { gatewayOf, type GatewayOptions } from './gateway.ts'
+import { everyPage } from './every-page.ts'
 import { decode } from './keys.ts'
 import { type LimitFlags, limitsOf } from './limit-flags.ts'
 import { painter, printable, printData, printJson, printMessage, table } from './output.ts'
@@ -12,11 +13,16 @@ const tenantView = z.object({
   limits: z.record(z.string(), z.number().nullable()),
   suspendedAt: z.string().nullable(),
 })
-const tenantList = z.object({ tenants: z.array(tenantView) })
+/** A gateway of an older release gives one page and knows of no other. */
+const tenantPage = z.object({ tenants: z.array(tenantView), next: z.string().nullable().default(null) })
 
 /** Lists tenants. */
 export async function tenantsLsCommand(options: GatewayOptions): Promise<void> {
-  const { tenants } = decode(tenantList, await (await gatewayOf(options)).request('GET', '/admin/tenants'))
+  const gateway = await gatewayOf(options)
+  const tenants = await everyPage('/admin/tenants', new URLSearchParams(), async (path) => {
+    const { tenants: items, next } = decode(tenantPage, await gateway.request('GET', path))
+    return { items, next }
+  })
   if (options.json === true) {
     printJson(tenants)
     return

@@ -8,10 +8,11 @@ import { sumColumns } from '../limits/usage-query.ts'
 import { CliError, exitCodes } from './exit-code.ts'
 import { gatewayOf, type GatewayOptions } from './gateway.ts'
 import { decode } from './keys.ts'
-import { painter, printable, printData, printJson, table } from './output.ts'
+import { painter, printable, printData, printJson, printMessage, table } from './output.ts'
 import { printHistory, printRequest } from './usage-history.ts'
 
 const usageList = z.object({
+  truncated: z.boolean().default(false),
   usage: z.array(
     z.object({
       group: z.record(z.string(), z.string().nullable()),
@@ -63,7 +64,9 @@ export async function usageCommand(options: UsageOptions): Promise<void> {
   const { by } = options
   if (by !== undefined) query.set('by', by)
   const path = query.size === 0 ? '/admin/usage' : `/admin/usage?${query.toString()}`
-  const { usage } = decode(usageList, await gateway.request('GET', path))
+  const { usage, truncated } = decode(usageList, await gateway.request('GET', path))
+  if (truncated)
+    printMessage(`these are the ${usage.length} rows with the most GPU time, and there are more: name a shorter time or fewer groups`)
   const groups = (by ?? '').split(',').filter((name) => name !== '')
   if (options.json === true) printJson(usage)
   else if (options.csv === true) {

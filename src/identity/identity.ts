@@ -6,6 +6,7 @@
 import { hash, randomFillSync, randomUUID, timingSafeEqual } from 'node:crypto'
 
 import type { Clock } from '../base/clock.ts'
+import { createCursors } from '../base/cursors.ts'
 import { noLimits, openPrincipal, scopes } from '../core/principal.ts'
 import { type Database, lookEveryMs } from '../store/database.ts'
 import { AuditLog } from './audit-log.ts'
@@ -107,8 +108,10 @@ export function createIdentity(deps: IdentityDeps): Identity {
     upkeep.note(change)
     news.tell(change)
   }
-  const keys = new KeyStore({ database, audit, peppers, clock, fill, usualLifeMs: options.keys.lifeMs, onChanged })
-  const tenants = new TenantStore({ database, audit, clock, onChanged })
+  const lists = { database, audit, clock, onChanged }
+  const cursorsOf = (list: string) => createCursors(deps.secret, list)
+  const keys = new KeyStore({ ...lists, peppers, fill, usualLifeMs: options.keys.lifeMs, cursors: cursorsOf('keys') })
+  const tenants = new TenantStore({ ...lists, cursors: cursorsOf('tenants') })
   const revocations = new TokenRevocations({ database, audit, clock, issuers: options.issuers, onChanged })
   const { issuers, keySets } = trustedIssuers(deps, () => authenticator.forget({ kind: 'tokens' }))
   const authenticator = new Authenticator({

@@ -4,6 +4,7 @@
  * cached. An operator acts on all tenants, any other admin on its own, held by the transaction's scope besides the checks here.
  */
 import type { Clock } from '../base/clock.ts'
+import type { Cursors } from '../base/cursors.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 import { ConstraintError, type Database, type Transaction, type TransactionScope } from '../store/database.ts'
@@ -11,6 +12,7 @@ import type { AuditLog } from './audit-log.ts'
 import type { FillRandom } from './base62.ts'
 import { excessOf, type Grants, isOperator, operatorTenant } from './grants.ts'
 import { KeyLookup } from './key-lookup.ts'
+import { insertText, listText, retireText, secretsText, signersText, usedText } from './key-queries.ts'
 import { decodeKey, decodeStoredKey, keyColumns, type KeyView, type StoredKey } from './key-rows.ts'
 import { makeKey, makeKeyId } from './key.ts'
 import type { Peppers } from './pepper.ts'
@@ -34,6 +36,22 @@ export interface KeyWish extends Grants {
   readonly publicKey: Buffer | null
 }
 
+/** Which keys of a list are wanted. */
+export interface KeyListWish {
+  /** Its keys alone; left out: of all that the caller may see. */
+  readonly tenant?: string | undefined
+  /** 1 to `keyPageMax`, which is the default. */
+  readonly limit?: number | undefined
+  /** Cursor of the page before. */
+  readonly before?: string | undefined
+}
+
+export interface KeyPage {
+  readonly keys: readonly KeyView[]
+  /** For the page after; null: this is the last. */
+  readonly next: string | null
+}
+
 export interface MadeKey {
   readonly view: KeyView
   /** The whole key, shown this once; null for one that signs. */
@@ -46,14 +64,15 @@ export interface KeyStoreDeps {
   readonly peppers: Peppers
   readonly clock: Clock
   readonly fill: FillRandom
+  readonly cursors: Cursors
   /** Milliseconds that a key lives unless something is said. */
   readonly usualLifeMs: number
   /** Hears of every change once it is stored. */
   readonly onChanged: (change: Change) => void
 }
 
-/** Keys of a list. */
-const listMax = 1_000
+/** Keys of a page. */
+export const keyPageMax = 1_000
 /**
  * By which a key may outlive its maker's and still be restored. Replicas of before counted a life from the moment of the insert: for as long as
  * the transaction took, and their clocks differed, such keys live on too long.
@@ -77,29 +96,37 @@ export class KeyStore {
   /** Throws `insufficient_scope` when it would get more or live longer than its maker's, `conflict` when the tenant is unknown or the public key taken. */
   async create(wish: KeyWish, act: Act): Promise<MadeKey> {
     checkGrant(wish, act.by)
-    const { made, version } = await this.#deps.database.tx(
+    const { made, retired, version } = await this.#deps.database.tx(
       'system',
       async (transaction) => {
         const lifeMs = this.#lifeOf(wish.lifeMs, act.by)
+        const retired = wish.publicKey === null ? null : await this.#retire(transaction, wish.publicKey, act)
         const origin = { createdBy: act.by.subject, rotatedFrom: null, endWallMsMax: act.by.expiresAtWallMs }
         const key = await this.#insert(transaction, { ...wish, lifeMs }, origin)
         return {
           made: key,
+          retired,
           version: await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id }),
         }
       },
       { name: 'create_key' },
     )
-    this.#deps.onChanged({ version, touched: { kind: 'key', id: made.view.id } })
+    // Of a new key nobody knows anything yet; what is known of its public key is known of the old one.
+    this.#deps.onChanged({ version, touched: { kind: 'key', id: retired ?? made.view.id } })
     return made
   }
 
-  /** Keys of the caller's tenants, newest first. */
-  async list(by: Principal, tenant: string | null = null): Promise<readonly KeyView[]> {
-    const text = `select ${keyColumns} from api_keys where $1::text is null or tenant = $1 order by created_at desc, id limit ${listMax}`
-    const query = (transaction: Transaction) => transaction.query(text, [tenant])
+  /** A page of the keys of the caller's tenants, newest first. Throws `invalid_request` for a cursor that was not made for this list. */
+  async list(by: Principal, { tenant, limit = keyPageMax, before }: KeyListWish = {}): Promise<KeyPage> {
+    const list = [isOperator(by) ? null : by.tenant, tenant ?? null]
+    const place = before === undefined ? [null, null] : this.#deps.cursors.open(before, list)
+    if (place === null) throw new CorralError('invalid_request', 'before: not a cursor of this list')
+    const query = (transaction: Transaction) => transaction.query(listText, [tenant ?? null, ...place, limit + 1])
     const { rows } = await this.#deps.database.tx(scopeOf(by), query, { name: 'list_keys', readOnly: true })
-    return rows.map(decodeKey)
+    const keys = rows.slice(0, limit).map(decodeKey)
+    const last = keys.at(-1)
+    const next = rows.length > limit && last !== undefined ? this.#deps.cursors.make([last.createdAt, last.id], list) : null
+    return { keys, next }
   }
 
   /** Throws `key_not_found`, for a key of another tenant too. */
@@ -240,6 +267,16 @@ export class KeyStore {
     return { view: decodeKey(rows[0] ?? {}), text: made?.text ?? null }
   }
 
+  /** Revokes the expired key of this public key, which can so be registered anew; its id, null: there is none. */
+  async #retire(transaction: Transaction, publicKey: Buffer, act: Act): Promise<string | null> {
+    const now = new Date(this.#deps.clock.wallMs()).toISOString()
+    const { rows } = await transaction.query(retireText, [fingerprintOf(publicKey), now, 'expired, and its public key was registered anew'])
+    if (rows[0] === undefined) return null
+    const { id, tenant } = decodeKey(rows[0])
+    await this.#record(transaction, act, { tenant, action: 'revoke key', target: id })
+    return id
+  }
+
   async #record(transaction: Transaction, { by, requestId, address }: Act, what: { tenant: string; action: string; target: string }) {
     const version = await moveVersion(transaction)
     await this.#deps.audit.append(transaction, { ...what, actor: by.subject ?? by.method, decision: 'allowed', requestId, address })
@@ -292,28 +329,6 @@ function endOf(nowMs: number, lifeMs: number | 'never', endWallMsMax: number | n
 }
 
 const noKey = Buffer.alloc(0)
-
-const findText = `
-select ${keyColumns
-  .split(', ')
-  .map((column) => `k.${column}`)
-  .join(', ')}, k.pepper, encode(k.digest, 'hex') as digest_hex, t.limits as tenant_limits, t.suspended_at
-from api_keys k join tenants t on t.tenant = k.tenant`
-
-const secretsText = `${findText} where k.kind = 'secret' and k.id = any($1::text[])`
-
-const signersText = `${findText} where k.kind = 'ed25519' and k.revoked_at is null
-  and k.digest in (select decode(wanted, 'hex') from unnest($1::text[]) as wanted)`
-
-const insertText = `
-insert into api_keys (id, tenant, kind, digest, pepper, title, scopes, models, node_group, limits, created_at, created_by, expires_at, rotated_from, cache)
-values ($1, $2, $3, decode($4, 'hex'), $5, $6, $7::jsonb, $8::jsonb, $9, $10::jsonb, $11::timestamptz, $12, $13::timestamptz, $14, $15)
-returning ${keyColumns}`
-
-const usedText = `
-update api_keys set last_used_at = greatest(last_used_at, used.at)
-from (select e->>0 as id, (e->>1)::timestamptz as at from jsonb_array_elements($1::jsonb) as e) as used
-where api_keys.id = used.id`
 
 /** Which rows the caller sees. */
 export function scopeOf(by: Principal): TransactionScope {

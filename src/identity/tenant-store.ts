@@ -3,9 +3,10 @@
  * limits of its tenant and may not wait; they are read again when the version of the store has moved on.
  */
 import type { Clock } from '../base/clock.ts'
+import type { Cursors } from '../base/cursors.ts'
 import { CorralError } from '../core/errors.ts'
 import { type LimitSet, noLimits, type Principal } from '../core/principal.ts'
-import type { Database } from '../store/database.ts'
+import type { Database, Transaction, TransactionScope } from '../store/database.ts'
 import type { AuditLog } from './audit-log.ts'
 import { isOperator, operatorTenant } from './grants.ts'
 import { decodeTenant, tenantColumns, type TenantView } from './key-rows.ts'
@@ -13,8 +14,10 @@ import { type Act, scopeOf } from './key-store.ts'
 import type { Change } from './touched.ts'
 import { moveVersion } from './version.ts'
 
-/** Tenants held; more than that are refused when they are made. */
-const tenantsMax = 10_000
+/** Tenants of a page. */
+export const tenantPageMax = 10_000
+/** More are refused when they are made: all of them are held, some hundred bytes each. */
+const tenantsMax = 200_000
 
 export interface TenantChange {
   readonly title?: string | undefined
@@ -22,10 +25,25 @@ export interface TenantChange {
   readonly suspended?: boolean | undefined
 }
 
+/** Which tenants of a list are wanted. */
+export interface PageWish {
+  /** 1 to `tenantPageMax`, which is the default. */
+  readonly limit?: number | undefined
+  /** Cursor of the page before. */
+  readonly before?: string | undefined
+}
+
+export interface TenantPage {
+  readonly tenants: readonly TenantView[]
+  /** For the page after; null: this is the last. */
+  readonly next: string | null
+}
+
 export interface TenantStoreDeps {
   readonly database: Database
   readonly audit: AuditLog
   readonly clock: Clock
+  readonly cursors: Cursors
   /** Hears of every change once it is stored. */
   readonly onChanged: (change: Change) => void
 }
@@ -45,12 +63,14 @@ export class TenantStore {
 
   /** Reads all tenants anew. */
   async load(): Promise<void> {
-    const text = `select ${tenantColumns} from tenants order by tenant limit ${tenantsMax}`
-    const { rows } = await this.#deps.database.tx('system', (transaction) => transaction.query(text), {
-      name: 'load_tenants',
-      readOnly: true,
-    })
-    this.#known = new Map(rows.map(decodeTenant).map((tenant) => [tenant.tenant, tenant]))
+    const known = new Map<string, TenantView>()
+    let after: string | null = null
+    do {
+      const page = await this.#page('system', after, tenantPageMax)
+      for (const tenant of page.tenants) known.set(tenant.tenant, tenant)
+      after = page.last
+    } while (after !== null)
+    this.#known = known
   }
 
   /** Makes the operator's own tenant when it is not there. */
@@ -67,14 +87,21 @@ export class TenantStore {
     )
   }
 
-  /** Tenants that the caller may see, by name. */
-  async list(by: Principal): Promise<readonly TenantView[]> {
-    const text = `select ${tenantColumns} from tenants order by tenant limit ${tenantsMax}`
-    const { rows } = await this.#deps.database.tx(scopeOf(by), (transaction) => transaction.query(text), {
-      name: 'list_tenants',
-      readOnly: true,
-    })
-    return rows.map(decodeTenant)
+  /** A page of the tenants that the caller may see, by name. Throws `invalid_request` for a cursor that was not made for this list. */
+  async list(by: Principal, { limit = tenantPageMax, before }: PageWish = {}): Promise<TenantPage> {
+    const list = [isOperator(by) ? null : by.tenant]
+    const place = before === undefined ? [] : this.#deps.cursors.open(before, list)
+    if (place === null) throw new CorralError('invalid_request', 'before: not a cursor of this list')
+    const { tenants, last } = await this.#page(scopeOf(by), place[0] ?? null, limit)
+    return { tenants, next: last === null ? null : this.#deps.cursors.make([last], list) }
+  }
+
+  /** Tenants behind the one named `after`, by name; `last`: of them, where there are more. */
+  async #page(scope: TransactionScope, after: string | null, limit: number): Promise<{ tenants: TenantView[]; last: string | null }> {
+    const query = (transaction: Transaction) => transaction.query(pageText, [after, limit + 1])
+    const { rows } = await this.#deps.database.tx(scope, query, { name: 'list_tenants', readOnly: true })
+    const tenants = rows.slice(0, limit).map(decodeTenant)
+    return { tenants, last: rows.length > limit ? (tenants.at(-1)?.tenant ?? null) : null }
   }
 
   /** Makes a tenant, or changes the fields that are given. Only for the operator. */
@@ -92,6 +119,7 @@ export class TenantStore {
           suspended ?? null,
           this.#now(),
         ]
+        await refuseOneTooMany(transaction, tenant)
         const { rows } = await transaction.query(putText, values)
         const version = await moveVersion(transaction)
         const what = suspended === true ? 'suspend tenant' : suspended === false ? 'resume tenant' : 'change tenant'
@@ -111,6 +139,16 @@ export class TenantStore {
     return new Date(this.#deps.clock.wallMs()).toISOString()
   }
 }
+
+async function refuseOneTooMany(transaction: Transaction, tenant: string): Promise<void> {
+  const { rows } = await transaction.query(
+    'select 1 from tenants having count(*) >= $2 and not exists (select 1 from tenants where tenant = $1)',
+    [tenant, tenantsMax],
+  )
+  if (rows.length > 0) throw new CorralError('conflict', `there are ${tenantsMax} tenants, which is as many as there can be`)
+}
+
+const pageText = `select ${tenantColumns} from tenants where $1::text is null or tenant > $1 order by tenant limit $2`
 
 const putText = `
 insert into tenants (tenant, title, limits, created_at, suspended_at)

@@ -10,8 +10,9 @@ import { z } from 'zod'
 import { createCursors, type Cursors } from '../base/cursors.ts'
 import { CorralError } from '../core/errors.ts'
 import type { HistoryDetail, HistoryEntry, HistoryPage } from '../core/request-history.ts'
+import { pageLimit, parseParameters } from '../core/query-parameters.ts'
 import type { Database, Row } from '../store/database.ts'
-import { conditionsOf, filterFields, formatField, parseParameters } from './usage-query.ts'
+import { conditionsOf, filterFields, formatField } from './usage-query.ts'
 
 const limitUsual = 100
 const limitMax = 1_000
@@ -23,12 +24,7 @@ const historyQuery = z.strictObject({
   ...filterFields,
   route: name.optional(),
   outcome: z.enum(outcomes).optional(),
-  limit: z
-    .string()
-    .regex(/^[1-9][0-9]{0,3}$/, `expected a number from 1 to ${limitMax}`)
-    .transform(Number)
-    .pipe(z.int().max(limitMax))
-    .default(limitUsual),
+  limit: pageLimit(limitMax).default(limitUsual),
   /** Cursor of the page before. */
   before: z.string().max(200).optional(),
   format: formatField,

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 
-import { CorralError } from '../core/errors.ts'
+import { parseParameters } from '../core/query-parameters.ts'
 import type { Database, Row } from '../store/database.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
 
@@ -22,7 +22,8 @@ const columns: Readonly<Record<UsageGroup, string>> = {
   day: `to_char(at at time zone 'UTC', 'YYYY-MM-DD')`,
 }
 
-const rowsMax = 10_000
+/** Sums of one answer. */
+export const sumsMax = 10_000
 
 /** What an answer comes as. */
 export const formatField = z.enum(['json', 'csv']).default('json')
@@ -87,24 +88,22 @@ export function parseUsageQuery(parameters: Readonly<Record<string, string>>): U
   return parseParameters(usageQuery, parameters)
 }
 
-/** Query parameters as `shape` describes them. Throws `invalid_request`. */
-export function parseParameters<T>(shape: z.ZodType<T>, parameters: Readonly<Record<string, string>>): T {
-  const parsed = shape.safeParse(parameters)
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  throw new CorralError('invalid_request', `${issue?.path.join('.') ?? 'query'}: ${issue?.message ?? 'invalid'}`)
+export interface UsageSums {
+  readonly usage: readonly UsageSum[]
+  /** Whether there are more than `sumsMax`, of which those with the least GPU time are not here. */
+  readonly truncated: boolean
 }
 
 /** The sums, largest GPU time first. `within`: the tenant whose rows may be seen; null: all. Throws what `tx` throws. */
-export async function sumUsage(database: Database, query: UsageQuery, within: string | null): Promise<UsageSum[]> {
+export async function sumUsage(database: Database, query: UsageQuery, within: string | null): Promise<UsageSums> {
   const by = query.by ?? []
   const { values, conditions } = conditionsOf(query, within)
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
   const text = `select ${by.map((group) => `${columns[group]} as "by_${group}",`).join(' ')} ${sums} from usage_records ${where}
-    ${by.length === 0 ? '' : `group by ${by.map((_, index) => index + 1).join(', ')}`} order by gpu_us desc, requests desc limit ${rowsMax}`
+    ${by.length === 0 ? '' : `group by ${by.map((_, index) => index + 1).join(', ')}`} order by gpu_us desc, requests desc limit ${sumsMax + 1}`
   const scope = within === null ? 'system' : { tenant: within }
   const { rows } = await database.tx(scope, ({ last }) => last(text, values), { name: 'sum_usage', readOnly: true })
-  return rows.map((row) => sumOf(row, by))
+  return { usage: rows.slice(0, sumsMax).map((row) => sumOf(row, by)), truncated: rows.length > sumsMax }
 }
 
 type Filter = Pick<UsageQuery, 'tenant' | 'subject' | 'model' | 'status' | 'from' | 'to'>

@@ -116,7 +116,7 @@ test('a change is sent after a question only, to the path that was filled in', a
   await page.getByRole('dialog').getByText('PUT /admin/tenants/team-a').waitFor()
   expect(await findFaults(page)).toEqual([])
   await page.getByRole('dialog').getByRole('button', { name: 'Do not send' }).click()
-  const tenants = async () => (await gateway.identity.tenants.list(operatorAct.by)).map(({ tenant }) => tenant)
+  const tenants = async () => (await gateway.identity.tenants.list(operatorAct.by)).tenants.map(({ tenant }) => tenant)
   expect(await tenants()).not.toContain('team-a')
   await send()
   await page.getByRole('dialog').getByRole('button', { name: 'Send it' }).click()

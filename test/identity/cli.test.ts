@@ -1,9 +1,11 @@
 // Keys by the command line, against a gateway that wants them: from the first key, said once, to the last one revoked.
 import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
 
 import { corral, serve, start } from '../cli/corral.ts'
 import { startOllama } from '../cli/ollama.ts'
@@ -103,6 +105,39 @@ test('a first key is said though the log is silent', async () => {
   await running.until(/corral_[0-9A-Za-z]{12}_[0-9A-Za-z]{39}/)
   expect(running.stdout).toBe('')
 })
+
+test('lists of keys and tenants are read to their end', async () => {
+  const asked: string[] = []
+  const pages: Readonly<Record<string, unknown>> = {
+    '/admin/keys?tenant=acme': { keys: [keyOf('one')], next: 'more' },
+    '/admin/keys?tenant=acme&before=more': { keys: [keyOf('two')], next: null },
+    '/admin/tenants': { tenants: [tenantOf('acme')], next: 'more' },
+    '/admin/tenants?before=more': { tenants: [tenantOf('rival')], next: null },
+  }
+  const server = createServer(({ url = '' }, response) => {
+    asked.push(url)
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(pages[url] ?? {}))
+  })
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+  onTestFinished(() => void server.close())
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const url = `http://127.0.0.1:${address.port}`
+  const keys = await corral(['keys', 'ls', '--all', '--tenant', 'acme', '--json', '--url', url])
+  expect(z.array(z.object({ id: z.string() })).parse(JSON.parse(keys.stdout))).toEqual([{ id: 'one' }, { id: 'two' }])
+  const tenants = await corral(['tenants', 'ls', '--json', '--url', url])
+  expect(tenants.stdout).toContain('rival')
+  expect(asked).toEqual(Object.keys(pages))
+})
+
+function keyOf(id: string) {
+  const none = { models: null, expiresAt: null, lastUsedAt: null, revokedAt: null, revokedReason: null }
+  return { id, tenant: 'acme', kind: 'secret', title: '', scopes: ['chat'], ...none }
+}
+
+function tenantOf(tenant: string) {
+  return { tenant, title: '', limits: {}, suspendedAt: null }
+}
 
 test.each([
   ['half a request per minute', ['keys', 'create', '--rpm', '0.5', '--url', 'http://127.0.0.1:1']],

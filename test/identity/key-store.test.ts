@@ -268,12 +268,12 @@ describeStores(storeKinds, (servers) => {
       const foreign = (await newKey(stand, { tenant: 'rival' })).slice(7, 19)
       const by = admin()
       const { keys } = stand.identity
-      expect((await keys.list(by)).every(({ tenant }) => tenant === 'acme')).toBe(true)
-      expect(await keys.list(by, 'rival')).toEqual([])
+      expect((await keys.list(by)).keys.every(({ tenant }) => tenant === 'acme')).toBe(true)
+      expect(await keys.list(by, { tenant: 'rival' })).toEqual({ keys: [], next: null })
       await expect(keys.get(foreign, by)).rejects.toMatchObject({ code: 'key_not_found' })
       await expect(keys.revoke(foreign, 'mine now', actBy(by))).rejects.toMatchObject({ code: 'key_not_found' })
       await expect(keys.rotate(foreign, { overlapMs: 0, lifeMs: null }, actBy(by))).rejects.toMatchObject({ code: 'key_not_found' })
-      expect((await stand.identity.tenants.list(by)).map(({ tenant }) => tenant)).toEqual(['acme'])
+      expect((await stand.identity.tenants.list(by)).tenants.map(({ tenant }) => tenant)).toEqual(['acme'])
       await expect(stand.identity.tenants.put('acme', { limits: noLimits }, actBy(by))).rejects.toMatchObject({
         code: 'insufficient_scope',
       })
@@ -368,7 +368,7 @@ describeStores(['embedded'], (servers) => {
     const text = await stand.identity.makeFirstKey()
     expect(await judge(stand, text ?? '')).toBe('granted')
     expect(await stand.identity.makeFirstKey()).toBeNull()
-    const [view] = await stand.identity.keys.list(openPrincipal)
+    const [view] = (await stand.identity.keys.list(openPrincipal)).keys
     expect(view?.scopes).toContain('admin')
     expect(view?.expiresAt).not.toBeNull()
     await stand.identity.close()

@@ -229,8 +229,8 @@ describePlaces((place) => {
       expect(seen).not.toContain(`marked ${other}`)
       expect(seen).not.toContain(`"${other}"`)
       expect(seen).not.toContain(foreign)
-      const after = await gateway.identity.keys.list({ ...operatorAct.by }, other)
-      expect(after.every(({ revokedAt }) => revokedAt === null)).toBe(true)
+      const after = await gateway.identity.keys.list({ ...operatorAct.by }, { tenant: other })
+      expect(after.keys.every(({ revokedAt }) => revokedAt === null)).toBe(true)
     })
 
     test('keys of two tenants keep their own through 100,000 requests in random order, with revocations in between', async () => {

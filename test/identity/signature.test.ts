@@ -3,6 +3,7 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { openPrincipal } from '../../src/core/principal.ts'
 import { isSignature, type SignedParts, type UsedSignature } from '../../src/identity/signature.ts'
 import { parsePublicKey } from '../../src/identity/signing-key.ts'
 import { Servers } from '../store/stores.ts'
@@ -145,6 +146,22 @@ describe('a signed request', () => {
     await stand.identity.keys.revoke(view.id, 'registered anew', operatorAct)
     await stand.identity.keys.create(wish(registering), operatorAct)
     await expect(stand.identity.keys.restore(view.id, operatorAct)).rejects.toMatchObject({ code: 'conflict' })
+  })
+
+  test('of a key that has expired can be registered again, by a key of its own', async () => {
+    const other = makeSigner()
+    const registering = { publicKey: parsePublicKey(other.line), lifeMs: 60_000 }
+    const { keys } = stand.identity
+    const { view: old } = await keys.create(wish(registering), operatorAct)
+    expect(await judge(...signed('/api/a', { by: other }))).toBe('granted')
+    await expect(keys.create(wish(registering), operatorAct)).rejects.toMatchObject({ code: 'conflict' })
+    stand.clock.pass(60_001)
+    expect(await judge(...signed('/api/b', { by: other }))).toBe('expired')
+    const { view } = await keys.create(wish(registering), operatorAct)
+    expect(view.id).not.toBe(old.id)
+    expect(await judge(...signed('/api/c', { by: other }))).toBe('granted')
+    expect((await keys.get(old.id, openPrincipal)).revokedReason).toContain('registered anew')
+    await expect(keys.restore(old.id, operatorAct)).rejects.toMatchObject({ code: 'conflict' })
   })
 
   test('is not made by sending the public key as a token', async () => {

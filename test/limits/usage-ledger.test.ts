@@ -77,7 +77,7 @@ describeStores(storeKinds, (servers) => {
     })
   }
 
-  const sumsBy = (by: string, within: string | null = null) => sumUsage(database, parseUsageQuery({ by }), within)
+  const sumsBy = async (by: string, within: string | null = null) => (await sumUsage(database, parseUsageQuery({ by }), within)).usage
 
   test('sums are exact to the token over many batches', async () => {
     await emptied()
@@ -112,6 +112,22 @@ describeStores(storeKinds, (servers) => {
     expect(budgets.usedSeconds('acme', 't', 'day')).toBe(0)
   })
 
+  test('more sums than an answer takes are the ones with the most GPU time, and it says so', async () => {
+    await emptied()
+    for (let from = 1; from <= 10_001; from += 500) {
+      const text = `insert into usage_records (tenant, subject, request, at, route, status, outcome, prompt_tokens, output_tokens,
+          cached_prompt_tokens, gpu_us, duration_ms, stream, attempts)
+        select 'acme', 's' || n, 'r' || n, now(), '/api/chat', 200, 'ok', 1, 1, 0, n, 1, false, 1
+        from generate_series($1::int, least($1::int + 499, 10001)) as n`
+      await database.tx('system', ({ query }) => query(text, [from]))
+    }
+    const { usage, truncated } = await sumUsage(database, parseUsageQuery({ by: 'subject' }), 'acme')
+    expect([usage.length, truncated, usage.some(({ group }) => group.subject === 's1')]).toEqual([10_000, true, false])
+    await database.tx('system', ({ query }) => query(`delete from usage_records where subject = 's1'`))
+    expect((await sumUsage(database, parseUsageQuery({ by: 'subject' }), 'acme')).truncated).toBe(false)
+    await emptied()
+  })
+
   test('a tenant sees its own rows, whatever it asks for', async () => {
     await emptied()
     const { ledger, use: ask } = ledgerOn(database)
@@ -119,7 +135,10 @@ describeStores(storeKinds, (servers) => {
     await ask('k', { promptTokens: 2, tenant: 'other' })
     await ledger.flush()
     expect(await sumsBy('tenant', 'acme')).toMatchObject([{ group: { tenant: 'acme' }, promptTokens: 1 }])
-    expect(await sumUsage(database, parseUsageQuery({ tenant: 'other' }), 'acme')).toMatchObject([{ requests: 0 }])
+    expect(await sumUsage(database, parseUsageQuery({ tenant: 'other' }), 'acme')).toMatchObject({
+      usage: [{ requests: 0 }],
+      truncated: false,
+    })
     expect(await sumsBy('tenant')).toHaveLength(2)
   })
 

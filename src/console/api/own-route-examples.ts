@@ -46,7 +46,10 @@ export const ownRouteExamples: Readonly<Record<string, OwnRouteExample>> = {
   'GET /admin/usage': {
     query: { by: 'Such as model,day.', model: 'By name.', from: 'Not before this time.', to: 'Before this time.', format: 'json or csv.' },
   },
-  'GET /admin/keys': { query: { tenant: 'Its keys alone.' } },
+  'GET /admin/keys': {
+    query: { tenant: 'Its keys alone.', limit: 'Keys, at most 1,000.', before: 'The "next" of the page before.' },
+  },
+  'GET /admin/tenants': { query: { limit: 'Tenants, at most 10,000.', before: 'The "next" of the page before.' } },
   'POST /admin/keys': { body: { title: 'notebook', scopes: ['chat', 'models:read'], expiresIn: '30d' } },
   'POST /admin/keys/:id/rotate': { body: { overlap: '1d' } },
   'POST /admin/keys/:id/revoke': { body: { reason: 'leaked in a log' } },

@@ -1,5 +1,5 @@
 /** Keys: who may do what, until when, used when last; made, rotated, revoked and for a while restored here. A key's text is shown once. */
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useInfiniteQuery, useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 
 import { change, getJson } from '../api/client.ts'
@@ -10,6 +10,7 @@ import { Loaded } from '../parts/loaded.tsx'
 import { EmptyState, ErrorState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { useIsPast } from '../parts/past.ts'
+import { ShowMore, type ShowMoreProps } from '../parts/show-more.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Table } from '../parts/table.tsx'
 import { useSession } from '../session.ts'
@@ -17,6 +18,12 @@ import { CreateKey } from './create-key.tsx'
 import { KeyShown } from './key-shown.tsx'
 
 const queryKey = ['keys']
+const base = '/admin/keys?limit=200'
+
+interface KeyPage {
+  readonly keys: readonly Key[]
+  readonly next: string | null
+}
 
 type Open =
   { readonly kind: 'create' } | { readonly kind: 'revoke' | 'rotate'; readonly key: Key } | { readonly kind: 'shown'; readonly key: Key }
@@ -24,7 +31,13 @@ type Open =
 export default function Keys() {
   const client = useQueryClient()
   const [open, setOpen] = useState<Open | null>(null)
-  const read = useQuery({ queryKey, queryFn: ({ signal }) => getJson<{ readonly keys: readonly Key[] }>('/admin/keys', signal) })
+  const read = useInfiniteQuery({
+    queryKey,
+    queryFn: ({ pageParam, signal }) =>
+      getJson<KeyPage>(pageParam === '' ? base : `${base}&before=${encodeURIComponent(pageParam)}`, signal),
+    initialPageParam: '',
+    getNextPageParam: ({ next }) => next,
+  })
   /** Revoked a moment ago. */
   const [gone, setGone] = useState<Key | null>(null)
   const changed = (next: Open | null): void => {
@@ -43,8 +56,13 @@ export default function Keys() {
     >
       {gone === null ? null : <JustRevoked key={gone.id} target={gone} onClose={() => setGone(null)} />}
       <Loaded read={read} what="keys">
-        {({ keys }) => (
-          <KeyList keys={keys} onRotate={(key) => setOpen({ kind: 'rotate', key })} onRevoke={(key) => setOpen({ kind: 'revoke', key })} />
+        {({ pages }) => (
+          <KeyList
+            keys={pages.flatMap(({ keys }) => keys)}
+            more={read}
+            onRotate={(key) => setOpen({ kind: 'rotate', key })}
+            onRevoke={(key) => setOpen({ kind: 'revoke', key })}
+          />
         )}
       </Loaded>
       {open?.kind === 'create' ? <CreateKey onClose={() => setOpen(null)} onMade={(key) => changed({ kind: 'shown', key })} /> : null}
@@ -68,11 +86,12 @@ export default function Keys() {
 
 interface KeyListProps {
   readonly keys: readonly Key[]
+  readonly more: ShowMoreProps
   readonly onRotate: (key: Key) => void
   readonly onRevoke: (key: Key) => void
 }
 
-function KeyList({ keys, onRotate, onRevoke }: KeyListProps) {
+function KeyList({ keys, more, onRotate, onRevoke }: KeyListProps) {
   if (keys.length === 0) {
     return (
       <div className="panel">
@@ -83,7 +102,7 @@ function KeyList({ keys, onRotate, onRevoke }: KeyListProps) {
     )
   }
   return (
-    <Panel title="All keys" note={`${keys.length}`}>
+    <Panel title="All keys" note={`${keys.length}${more.hasNextPage ? ' shown' : ''}`}>
       <Table
         label="All keys"
         rows={keys}
@@ -102,6 +121,7 @@ function KeyList({ keys, onRotate, onRevoke }: KeyListProps) {
           { name: 'Actions', cell: (key) => <Actions of={key} onRotate={onRotate} onRevoke={onRevoke} /> },
         ]}
       />
+      <ShowMore {...more} />
     </Panel>
   )
 }
@@ -155,7 +175,7 @@ function nameOf({ title, id }: Key): string {
   return title === '' ? id : `${title} (${id})`
 }
 
-function Actions({ of: key, onRotate, onRevoke }: { readonly of: Key } & Omit<KeyListProps, 'keys'>) {
+function Actions({ of: key, onRotate, onRevoke }: { readonly of: Key } & Omit<KeyListProps, 'keys' | 'more'>) {
   if (key.revokedAt !== null) return <Restore target={key} />
   if (isOver(key)) return null
   return (

@@ -10,6 +10,7 @@ import { Loaded } from '../parts/loaded.tsx'
 import { EmptyState, ErrorState } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { documentPath } from '../parts/passage-text.tsx'
+import { ShowMore } from '../parts/show-more.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Table } from '../parts/table.tsx'
 import { Link, navigate } from '../router.tsx'
@@ -111,13 +112,7 @@ function DocumentList({ collection, mayWrite }: { readonly collection: string; r
           ) : (
             <DocumentTable collection={collection} documents={documents} onDelete={mayWrite ? setDoomed : null} />
           )}
-          {list.hasNextPage ? (
-            <div className="border-t border-line px-4 py-3">
-              <button type="button" className="button" disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
-                Show more
-              </button>
-            </div>
-          ) : null}
+          <ShowMore {...list} />
           {doomed === null ? null : <DeleteDocument collection={collection} id={doomed} onClose={() => setDoomed(null)} />}
         </Panel>
       )}

@@ -11,12 +11,14 @@ import { CorralError } from '../../core/errors.ts'
 import { limitSetShape } from '../../core/limit-set.ts'
 import { cacheModes, noLimits, type Principal, scopes } from '../../core/principal.ts'
 import type { Identity } from '../../identity/identity.ts'
-import { type KeyWish, scopeOf } from '../../identity/key-store.ts'
+import { keyPageMax, type KeyWish, scopeOf } from '../../identity/key-store.ts'
+import { tenantPageMax } from '../../identity/tenant-store.ts'
 import { parsePublicKey } from '../../identity/signing-key.ts'
 import { canonicalModelPattern } from '../../wire/model-name.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { NodeBindings } from '../server.ts'
 import { actOf, type Handler, json, ownRoute, type OwnRouteDeps, parameter, readJson, sameSite } from '../own-route.ts'
+import { pageLimit, parseParameters } from '../../core/query-parameters.ts'
 
 export interface KeyRoutesDeps extends OwnRouteDeps {
   readonly identity: Identity
@@ -50,6 +52,12 @@ const keyShape = z.strictObject({
   /** A line of `~/.ollama/id_ed25519.pub`: this key signs, no secret is made. */
   publicKey: z.string().max(1_000).optional(),
 })
+const listShape = z.object({
+  tenant: z.string().max(64).optional(),
+  limit: pageLimit(keyPageMax).optional(),
+  before: z.string().max(200).optional(),
+})
+const tenantListShape = z.object({ limit: pageLimit(tenantPageMax).optional(), before: z.string().max(200).optional() })
 const rotateShape = z.strictObject({ overlap: life.optional(), expiresIn: life.optional() })
 /** One of them by `jti`, all of a subject, or all of the issuer; until when at the latest. */
 const tokensShape = z.strictObject({
@@ -72,7 +80,7 @@ export function mountKeys(app: Hono<NodeBindings>, deps: KeyRoutesDeps): void {
   }
   const by = (context: Context<NodeBindings>): Principal => deps.guard.principalOf(context.env.incoming)
   on('GET', '/admin/keys', async (context) =>
-    json(context, { keys: await identity.keys.list(by(context), context.req.query('tenant') ?? null) }),
+    json(context, await identity.keys.list(by(context), parseParameters(listShape, context.req.query()))),
   )
   on('POST', '/admin/keys', async (context) => {
     const fields = await readJson(context, { clock, what: 'key', shape: keyShape })
@@ -98,7 +106,9 @@ export function mountKeys(app: Hono<NodeBindings>, deps: KeyRoutesDeps): void {
     const { issuer, subject = null, jti = null, until = null } = await readJson(context, { clock, what: 'tokens', shape: tokensShape })
     return json(context, await identity.tokens.revoke({ issuer, subject, tokenId: jti, untilWallMs: until }, actOf(context, deps)))
   })
-  on('GET', '/admin/tenants', async (context) => json(context, { tenants: await identity.tenants.list(by(context)) }))
+  on('GET', '/admin/tenants', async (context) =>
+    json(context, await identity.tenants.list(by(context), parseParameters(tenantListShape, context.req.query()))),
+  )
   on('PUT', '/admin/tenants/:tenant', async (context) => {
     const tenant = tenantName.safeParse(parameter(context, 'tenant'))
     if (!tenant.success) throw new CorralError('invalid_request', 'a tenant is named by letters, digits, . _ - (at most 63)')

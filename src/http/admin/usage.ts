@@ -5,11 +5,12 @@
  */
 import type { Context, Hono } from 'hono'
 
+import { CorralError } from '../../core/errors.ts'
 import type { HistoryPage } from '../../core/request-history.ts'
 import { isOperator } from '../../identity/grants.ts'
 import { writeCsv, writeCsvRows } from '../../limits/usage-csv.ts'
 import { historyColumns, parseHistoryQuery, UsageHistory } from '../../limits/usage-history.ts'
-import { parseUsageQuery, sumColumns, sumUsage } from '../../limits/usage-query.ts'
+import { parseUsageQuery, sumColumns, sumsMax, sumUsage } from '../../limits/usage-query.ts'
 import type { Database } from '../../store/database.ts'
 import type { Guard } from '../auth/guard.ts'
 import type { NodeBindings } from '../server.ts'
@@ -36,8 +37,10 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
     ownRoute(deps, async (context) => {
       const query = parseUsageQuery(context.req.query())
       await deps.flush()
-      const usage = await sumUsage(deps.database, query, withinOf(context))
-      if (query.format === 'json') return json(context, { usage })
+      const { usage, truncated } = await sumUsage(deps.database, query, withinOf(context))
+      if (query.format === 'json') return json(context, { usage, truncated })
+      // A table has no place to say that it is not whole.
+      if (truncated) throw new CorralError('invalid_request', `by: more than ${sumsMax} rows: ${fewerSums}`)
       const rows = usage.map(({ group, ...sums }) => ({ ...group, ...sums }))
       return csv(writeCsv([...(query.by ?? []), ...sumColumns], rows))
     }),
@@ -63,6 +66,8 @@ export function mountUsage(app: Hono<NodeBindings>, deps: UsageRoutesDeps): void
     }),
   )
 }
+
+const fewerSums = 'ask for a shorter time (from, to), one tenant, subject or model, or fewer groups'
 
 /** Rows that are read at once for a table of all. */
 const pageRowsMax = 1_000
