@@ -122,6 +122,13 @@ function addCache(program: Command): void {
     .action(async (options: PurgeOptions) => (await load()).cachePurgeCommand(options))
 }
 
+function addAudit(program: Command): void {
+  const audit = program.command('audit').description('the audit log of a running gateway: verify')
+  withGateway(audit.command('verify').description('whether it is as it was written')).action(async (options: GatewayOptions) =>
+    (await import('./audit.ts')).auditVerifyCommand(options),
+  )
+}
+
 function addFeatures(program: Command): void {
   const features = program.command('features').description('capabilities of a running gateway: ls, on, off, reset')
   const load = () => import('./features.ts')
@@ -139,7 +146,7 @@ function addFeatures(program: Command): void {
   )
 }
 
-/** Adds `nodes`, `models`, `keys`, `tenants`, `usage`, `cache`, `features`, `explain` and `top`. */
+/** Adds `nodes`, `models`, `keys`, `tenants`, `usage`, `cache`, `audit`, `features`, `explain` and `top`. */
 export function addGatewayCommands(program: Command): void {
   addNodes(program)
   addModels(program)
@@ -147,6 +154,7 @@ export function addGatewayCommands(program: Command): void {
   addTenants(program)
   addUsage(program)
   addCache(program)
+  addAudit(program)
   addFeatures(program)
   withGateway(
     program.command('explain').description('why a request sent with X-Corral-Explain: true went where it went').argument('<request-id>'),

@@ -100,12 +100,12 @@ export class KeyStore {
       'system',
       async (transaction) => {
         const lifeMs = this.#lifeOf(wish.lifeMs, act.by)
-        const retired = wish.publicKey === null ? null : await this.#retire(transaction, wish.publicKey, act)
+        const over = wish.publicKey === null ? null : await this.#retire(transaction, wish.publicKey, act)
         const origin = { createdBy: act.by.subject, rotatedFrom: null, endWallMsMax: act.by.expiresAtWallMs }
         const key = await this.#insert(transaction, { ...wish, lifeMs }, origin)
         return {
           made: key,
-          retired,
+          retired: over,
           version: await this.#record(transaction, act, { tenant: wish.tenant, action: 'create key', target: key.view.id }),
         }
       },

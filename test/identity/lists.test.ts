@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { noLimits, openPrincipal, type Principal } from '../../src/core/principal.ts'
 import { type Database } from '../../src/store/database.ts'
 import { Servers } from '../store/stores.ts'
+import { corral } from '../cli/corral.ts'
 import { newKey, operatorAct, type Stand, standOn } from './fixture.ts'
 import { startClosedGateway } from './gateway.ts'
 
@@ -61,6 +62,24 @@ test('a tenant behind ten thousand others is held to its suspension and its limi
   const limits = { ...noLimits, requestsPerMinute: 1 }
   await tenants.put('zeta', { suspended: true, limits }, operatorAct)
   expect([tenants.isSuspended('zeta'), tenants.limitsOf('zeta')]).toEqual([true, limits])
+})
+
+test('the operator is told whether the audit log is as it was written, by the command too, and nobody else is', async () => {
+  const gateway = await startClosedGateway()
+  await gateway.identity.tenants.put('acme', {}, operatorAct)
+  const operator = await gateway.key({ scopes: ['admin'] })
+  const ask = (key: string) => gateway.ask('GET', '/admin/audit/verify', { headers: [`Authorization: Bearer ${key}`] })
+  const verify = () => corral(['audit', 'verify', '--url', gateway.url], { env: { CORRAL_API_KEY: operator } })
+  expect(JSON.parse((await ask(operator)).body)).toEqual({ intact: true, brokenAt: null })
+  expect((await ask(await gateway.key({ tenant: 'acme', scopes: ['admin'] }))).status).toBe(403)
+  expect(await verify()).toMatchObject({ code: 0, stderr: expect.stringContaining('the audit log is whole') })
+  await gateway.database.tx('system', async ({ query }) => {
+    await query('alter table audit_log disable trigger audit_log_rows')
+    await query(`update audit_log set actor = 'somebody' where seq = 2`)
+  })
+  expect(JSON.parse((await ask(operator)).body)).toEqual({ intact: false, brokenAt: 2 })
+  expect(await verify()).toMatchObject({ code: 1, stderr: expect.stringContaining('entry 2 does not follow') })
+  await gateway.close()
 })
 
 test('the API refuses a limit that cannot be counted, of a key and of a tenant, and a page of no size', async () => {

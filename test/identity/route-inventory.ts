@@ -17,6 +17,7 @@ DELETE /rag/collections/:name/documents/:id: rag:write
 DELETE /rag/collections/:name: rag:write
 DELETE /v1/*: relay
 GET /: open
+GET /admin/audit/verify: admin, operator
 GET /admin/audit: admin
 GET /admin/cache: admin, operator
 GET /admin/config: admin, operator

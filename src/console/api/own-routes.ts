@@ -87,6 +87,7 @@ const admin: RouteGroup = {
     ['GET /admin/tenants', 'Tenants', 'admin'],
     ['PUT /admin/tenants/:tenant', 'Makes or changes one', 'admin'],
     ['GET /admin/audit', 'The audit log, as JSON lines', 'admin'],
+    ['GET /admin/audit/verify', 'Whether it is as it was written', 'admin, operator'],
     ['GET /admin/cache', 'What the caches hold and did', 'admin, operator'],
     ['POST /admin/cache/purge', 'Takes answers out of the cache', 'admin, operator'],
     ['GET /admin/config', 'Every value in force, with its origin', 'admin, operator'],

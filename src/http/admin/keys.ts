@@ -121,6 +121,14 @@ export function mountKeys(app: Hono<NodeBindings>, deps: KeyRoutesDeps): void {
     if (!Number.isSafeInteger(after) || after < 0) throw new CorralError('invalid_request', 'after: expected the seq of an entry')
     return exportAudit(identity, by(context), after)
   })
+  on('GET', '/admin/audit/verify', async (context) => json(context, await verifyAudit(identity)))
+}
+
+/** Whether each entry holds the hash of the one before it, up to the last; `brokenAt`: the number of the first that does not. */
+async function verifyAudit({ audit }: Identity): Promise<{ readonly intact: boolean; readonly brokenAt: number | null }> {
+  await audit.flush()
+  const brokenAt = await audit.verify()
+  return { intact: brokenAt === null, brokenAt }
 }
 
 /** One JSON object per line, page by page as the reader takes them. */

@@ -8,6 +8,8 @@ import type { Wanted } from './guard.ts'
 const open = new Set(['/livez', '/readyz', '/rag/openapi.json'])
 /** Routes on which an admin of any tenant acts, within that tenant. */
 const ofEveryAdmin = ['/admin/keys', '/admin/tenants', '/admin/audit', '/admin/usage', '/admin/requests/history']
+/** The chain goes through the entries of all tenants. */
+const ofOperator = new Set(['/admin/audit/verify'])
 /** Answers to whoever sent that request, and to its admins: the route itself knows whose it was. */
 const explain = /^\/admin\/requests\/[^/]+\/explain$/
 const readers = new Set(['GET', 'HEAD'])
@@ -28,7 +30,8 @@ export function wantedOfOwn(method: string, path: string): Wanted {
     const scope = readers.has(method) || feedback.test(path) ? 'rag:read' : 'rag:write'
     return { pattern: '/rag/*', scope, operatorOnly: false, dialect }
   }
-  const shared = path.includes('/.') ? undefined : ofEveryAdmin.find((base) => path === base || path.startsWith(`${base}/`))
+  const shared =
+    path.includes('/.') || ofOperator.has(path) ? undefined : ofEveryAdmin.find((base) => path === base || path.startsWith(`${base}/`))
   if (shared !== undefined) return { pattern: `${shared}/*`, scope: 'admin', operatorOnly: false, dialect }
   if (readers.has(method) && explain.test(path))
     return { pattern: '/admin/requests/:id/explain', scope: 'any', operatorOnly: false, dialect }
