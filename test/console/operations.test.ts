@@ -172,6 +172,24 @@ test('whoever would revoke the key of the own session is told so', async () => {
 
 const idOf = (text: string): string => text.split('_')[1] ?? ''
 
+test('keys beyond the first page are shown when they are asked for', async () => {
+  await gateway.database.tx('system', ({ query }) =>
+    query(`insert into api_keys (id, tenant, kind, digest, pepper, title, scopes, limits, created_at)
+      select 'old' || n, 'local', 'secret', ''::bytea, '1', 'old ' || n, '["chat"]', '{}', timestamptz '2020-01-01' + n * interval '1 minute'
+      from generate_series(1, 205) as n`),
+  )
+  onTestFinished(() =>
+    gateway.database.tx('system', async ({ query }) => void (await query(`delete from api_keys where created_at < '2021-01-01'`))),
+  )
+  await page.reload()
+  await goTo('keys')
+  await page.getByRole('row').filter({ hasText: 'old 205' }).waitFor()
+  expect(await page.getByText('old 1', { exact: true }).count()).toBe(0)
+  await page.getByRole('button', { name: 'Show more' }).click()
+  await page.getByText('old 1', { exact: true }).waitFor()
+  expect(await page.getByRole('button', { name: 'Show more' }).count()).toBe(0)
+})
+
 test('a node is added by its URL and removed after a question, and the page follows by itself', async () => {
   const node = await startFakeNode()
   onTestFinished(() => node.close())
