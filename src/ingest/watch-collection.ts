@@ -2,11 +2,10 @@
  * A watched folder that feeds a collection. Its documents carry the folder's name and their path in their metadata: that is how they are told
  * from what was uploaded, so that a file that is gone removes nothing else.
  */
-import type { Clock } from '../base/clock.ts'
 import type { Database } from '../store/database.ts'
 import type { Ingest } from './ingest.ts'
 import { noteStillGiven } from './sources.ts'
-import { FolderWatch, type WatchedFolder } from './watch.ts'
+import { FolderWatch, type WatchedFolder, type WatchFolderDeps } from './watch.ts'
 
 export interface WatchedCollection extends WatchedFolder {
   /** Unique in the tenant; no part of a path. */
@@ -27,12 +26,14 @@ export function watchInto(
     database,
     clock,
     onSkipped,
-  }: { ingest: Ingest; database: Database; clock: Clock; onSkipped: (document: string, reason: string) => void },
+    onLoss,
+  }: Pick<WatchFolderDeps<unknown>, 'clock' | 'onSkipped' | 'onLoss'> & { ingest: Ingest; database: Database },
 ): FolderWatch {
   const { tenant, collection, name } = watched
   return new FolderWatch(watched, {
     clock,
     onSkipped,
+    onLoss,
     give: (document, bytes) =>
       ingest.submitFile(
         {

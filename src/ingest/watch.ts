@@ -5,11 +5,12 @@
  */
 import { createHash } from 'node:crypto'
 import { constants, type FSWatcher, watch as watchFolder } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Submitted } from './documents.ts'
 import { type FoundFile, filesBelow, type WantedFiles } from './folder-files.ts'
+import { FolderLoss } from './folder-loss.ts'
 
 export interface WatchedFolder extends WantedFiles {
   readonly bytesMax: number
@@ -28,6 +29,8 @@ export interface WatchFolderDeps<Given> {
   readonly keep: (documents: readonly string[]) => Promise<readonly string[]>
   /** A file was not taken, or something failed. */
   readonly onSkipped: (document: string, reason: string) => void
+  /** So many files are gone at once that their documents are kept (`folder-loss.ts`). Called once per loss. */
+  readonly onLoss: (reason: string) => void
 }
 
 /** What one look through the folder did. */
@@ -35,11 +38,16 @@ export interface FolderPass<Given> {
   readonly given: readonly Given[]
   readonly unchanged: number
   readonly removed: number
+  /** Documents that stay although their files are gone, since too many went at once. */
+  readonly kept: number
   readonly skipped: number
 }
 
 const settleMs = 300
 const keepEveryMs = 3_600_000
+const lossHelp =
+  'their documents stay until the files are back, or for an hour where the folder is still the same one; ' +
+  'is a share not mounted? What was deleted on purpose goes at once with "corral documents rm"'
 
 /** Looks through a folder; remembers sizes and times, so that only what changed is read again. */
 export class FolderWatch<Given = Submitted> {
@@ -51,6 +59,7 @@ export class FolderWatch<Given = Submitted> {
   #timer: Timer | null = null
   #passing: Promise<unknown> = Promise.resolve()
   #isFirst = true
+  readonly #loss = new FolderLoss()
   #keptAtMs = Number.NEGATIVE_INFINITY
   #isClosed = false
 
@@ -92,6 +101,8 @@ export class FolderWatch<Given = Submitted> {
   /** One look through the folder. Rejects when the folder itself cannot be read; then nothing is removed. */
   async pass(): Promise<FolderPass<Given>> {
     const known = this.#isFirst || this.#watched.removesDeleted ? await this.#deps.known() : new Map<string, string>()
+    // Those given since the start may not be in the store yet.
+    const before = new Set([...known.keys(), ...this.#seen.keys()])
     const found = new Set<string>()
     const given: Given[] = []
     let unchanged = 0
@@ -103,11 +114,12 @@ export class FolderWatch<Given = Submitted> {
       else if (taken === 'skipped') skipped += 1
       else given.push(taken)
     }
-    const removed = this.#watched.removesDeleted ? await this.#removeGone(found, known) : 0
+    const { removed, kept } = this.#watched.removesDeleted ? await this.#removeGone(found, before) : { removed: 0, kept: 0 }
     this.#isFirst = false
-    this.#seen = new Map([...this.#seen].filter(([document]) => found.has(document)))
+    // Files of documents that are kept may come back as they were.
+    if (kept === 0) this.#seen = new Map([...this.#seen].filter(([document]) => found.has(document)))
     await this.#keep()
-    return { given, unchanged, removed, skipped }
+    return { given, unchanged, removed, kept, skipped }
   }
 
   /** What was removed behind the folder's back is given again with the next look. */
@@ -123,11 +135,11 @@ export class FolderWatch<Given = Submitted> {
     try {
       // Not following a link that took the file's place since the folder was listed.
       await using handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-      const stat = await handle.stat()
-      const mark = `${stat.size} ${stat.mtimeMs}`
+      const now = await handle.stat()
+      const mark = `${now.size} ${now.mtimeMs}`
       if (this.#seen.get(document) === mark) return 'unchanged'
-      if (!stat.isFile()) return this.#skip(document, 'not a plain file')
-      if (stat.size > bytesMax) return this.#skip(document, `${stat.size} bytes are over the limit of ${bytesMax}`)
+      if (!now.isFile()) return this.#skip(document, 'not a plain file')
+      if (now.size > bytesMax) return this.#skip(document, `${now.size} bytes are over the limit of ${bytesMax}`)
       const read = (): AsyncIterable<Uint8Array> => handle.createReadStream({ autoClose: false, start: 0, end: bytesMax })
       // After a start nothing was seen yet, but most files are what the store has.
       if (this.#isFirst && known.has(document) && (await hashOf(read())) === known.get(document)) {
@@ -147,15 +159,15 @@ export class FolderWatch<Given = Submitted> {
     return 'skipped'
   }
 
-  async #removeGone(found: ReadonlySet<string>, known: ReadonlyMap<string, string>): Promise<number> {
-    let removed = 0
-    // Those given since the start may not be in the store yet.
-    for (const document of new Set([...known.keys(), ...this.#seen.keys()])) {
-      if (found.has(document)) continue
-      await this.#deps.remove(document)
-      removed += 1
-    }
-    return removed
+  async #removeGone(found: ReadonlySet<string>, before: ReadonlySet<string>): Promise<{ removed: number; kept: number }> {
+    const gone = [...before].filter((document) => !found.has(document))
+    const { dev, ino } = await stat(this.#watched.folder)
+    const look = { place: `${dev} ${ino}`, found: found.size, foundAgain: before.size - gone.length, gone: gone.length }
+    const judged = this.#loss.judge(look, this.#deps.clock.nowMs())
+    if (judged === 'new') this.#deps.onLoss(`${gone.length} of ${before.size} files are gone at once: ${lossHelp}`)
+    if (judged !== 'believed') return { removed: 0, kept: gone.length }
+    for (const document of gone) await this.#deps.remove(document)
+    return { removed: gone.length, kept: 0 }
   }
 }
 

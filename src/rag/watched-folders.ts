@@ -37,6 +37,7 @@ export async function watchFolders(deps: WatchedFoldersDeps): Promise<readonly F
         },
         {
           ...deps,
+          onLoss: (reason) => deps.onTrouble(`folder ${folder.name}: ${reason}`, null),
           onSkipped: (document, reason) => deps.onTrouble(`folder ${folder.name}: ${document} was not taken: ${reason}`, null),
         },
       )

@@ -193,13 +193,38 @@ describeIngest((block) => {
     const watched = watchedFolder()
     await finished(ingest, await submitted(ingest, 'uploaded.md', 'Uploaded.'))
     const skipped: string[] = []
-    const deps = { ingest, database: block.store, clock: systemClock, onSkipped: (document: string) => skipped.push(document) }
+    writeFileSync(join(watched.folder, 'stays.md'), 'Stays.')
+    const deps = {
+      ingest,
+      database: block.store,
+      clock: systemClock,
+      onSkipped: (document: string) => skipped.push(document),
+      onLoss: () => {},
+    }
     const { given } = await watchInto(watched, deps).pass()
     for (const { job } of given) await finished(ingest, job)
     expect(await texts(block.store, 'a.md')).toEqual(['From the folder.'])
     rmSync(join(watched.folder, 'a.md'))
     expect(await watchInto(watched, deps).pass()).toMatchObject({ removed: 1 })
     expect([await texts(block.store, 'a.md'), await texts(block.store, 'uploaded.md'), skipped]).toEqual([[], ['Uploaded.'], []])
+  })
+
+  test('a folder that is found empty after a start keeps its documents', async () => {
+    const { ingest } = await started(block.store)
+    const watched = watchedFolder()
+    const losses: string[] = []
+    const deps = {
+      ingest,
+      database: block.store,
+      clock: systemClock,
+      onSkipped: () => {},
+      onLoss: (reason: string) => losses.push(reason),
+    }
+    for (const { job } of (await watchInto(watched, deps).pass()).given) await finished(ingest, job)
+    rmSync(join(watched.folder, 'a.md'))
+    expect(await watchInto(watched, deps).pass()).toMatchObject({ removed: 0, kept: 1 })
+    expect(await texts(block.store, 'a.md')).toEqual(['From the folder.'])
+    expect(losses).toEqual([expect.stringContaining('1 of 1 files are gone at once')])
   })
 
   test('a document that is given again as it is has its time anew, and only the first of its bytes are kept', async () => {
@@ -230,7 +255,7 @@ describeIngest((block) => {
   test('time does not remove what lies in a watched folder', async () => {
     const { ingest } = await started(block.store)
     const watched = watchedFolder()
-    const deps = { ingest, database: block.store, clock: systemClock, onSkipped: () => {} }
+    const deps = { ingest, database: block.store, clock: systemClock, onSkipped: () => {}, onLoss: () => {} }
     const { given } = await watchInto(watched, deps).pass()
     for (const { job } of given) await finished(ingest, job)
     await age(`update rag_collections set settings = jsonb_set(settings, '{retentionDays}', '7')`)
@@ -244,7 +269,7 @@ describeIngest((block) => {
   test('a folder that is looked at each hour writes only what retention will ask, and that twice a day where there is none', async () => {
     const { ingest } = await started(block.store)
     const watched = watchedFolder()
-    const deps = { ingest, database: block.store, clock: systemClock, onSkipped: () => {} }
+    const deps = { ingest, database: block.store, clock: systemClock, onSkipped: () => {}, onLoss: () => {} }
     for (const { job } of (await watchInto(watched, deps).pass()).given) await finished(ingest, job)
     const other = await storeSource(block.store, file('a.md'), { bytes: bytesOf('Never a job.'), bytesMax: 1_000 })
     /** Whether the source of the document and the other one were noted anew. */

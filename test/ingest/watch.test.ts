@@ -1,7 +1,7 @@
 // A folder as documents: what is taken and what is not, changes, deletions, links, files that grow over the limit.
 
 import { createHash } from 'node:crypto'
-import { mkdtempSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -49,6 +49,7 @@ class Play {
   readonly held = new Map<string, string>()
   readonly given: string[] = []
   readonly skipped: [string, string][] = []
+  readonly losses: string[] = []
   readonly watch: FolderWatch
   readonly clock: Clock
 
@@ -76,6 +77,7 @@ class Play {
       known: async () => new Map([...this.held].map(([document, text]) => [document, createHash('sha256').update(text).digest('hex')])),
       keep: async (documents) => documents.filter((document) => !this.held.has(document)),
       onSkipped: (document, reason) => this.skipped.push([document, reason]),
+      onLoss: (reason) => this.losses.push(reason),
     })
     onTestFinished(async () => {
       await this.watch.close()
@@ -175,4 +177,73 @@ test('gives a file again whose document was removed by others, an hour later at 
   await play.watch.pass()
   expect(play.held.get('a.md')).toBe('A')
   expect(play.given.toSorted()).toEqual(['a.md', 'a.md', 'b.md'])
+})
+
+function filled(clock: Clock, files: number): Play {
+  const play = new Play({}, clock)
+  for (let index = 0; index < files; index += 1) play.write(`${index}.md`, `File ${index}`)
+  return play
+}
+
+function empty({ folder }: Play, keeps = 0): void {
+  for (const name of readdirSync(folder).slice(keeps)) rmSync(join(folder, name))
+}
+
+test('a share that is not mounted takes no document with it, however long it is away, and nothing is given again when it is back', async () => {
+  const clock = manualClock()
+  const play = filled(clock, 3)
+  await play.watch.pass()
+  // What a share leaves behind is another folder at the same path.
+  renameSync(play.folder, `${play.folder}-share`)
+  mkdirSync(play.folder)
+  expect(await play.watch.pass()).toMatchObject({ removed: 0, kept: 3 })
+  clock.advance(86_400_000)
+  expect(await play.watch.pass()).toMatchObject({ removed: 0, kept: 3 })
+  expect(play.losses).toEqual([expect.stringContaining('3 of 3 files are gone at once')])
+  rmSync(play.folder, { recursive: true })
+  renameSync(`${play.folder}-share`, play.folder)
+  expect(await play.watch.pass()).toMatchObject({ given: [], unchanged: 3, removed: 0, kept: 0 })
+  expect(play.held.size).toBe(3)
+})
+
+test('after a start an empty folder removes nothing of what the store knows, however long it stays empty', async () => {
+  const clock = manualClock()
+  const play = new Play({}, clock)
+  for (const name of ['a.md', 'b.md']) play.held.set(name, name)
+  expect(await play.watch.pass()).toMatchObject({ removed: 0, kept: 2 })
+  clock.advance(86_400_000)
+  expect(await play.watch.pass()).toMatchObject({ removed: 0, kept: 2 })
+  expect(play.losses).toHaveLength(1)
+})
+
+test('a great loss in the same folder is believed after an hour, a small one at once', async () => {
+  const clock = manualClock()
+  const play = filled(clock, 21)
+  await play.watch.pass()
+  empty(play, 10)
+  expect(await play.watch.pass()).toMatchObject({ removed: 0, kept: 11, unchanged: 10 })
+  clock.advance(3_599_999)
+  expect(await play.watch.pass()).toMatchObject({ removed: 0, kept: 11 })
+  clock.advance(1)
+  expect(await play.watch.pass()).toMatchObject({ removed: 11, kept: 0 })
+  empty(play, 1)
+  expect(await play.watch.pass()).toMatchObject({ removed: 9, kept: 0 })
+  empty(play)
+  expect(await play.watch.pass()).toMatchObject({ removed: 0, kept: 1 })
+  expect(play.losses).toHaveLength(2)
+})
+
+test('files that came back in time start the hour anew', async () => {
+  const clock = manualClock()
+  const play = filled(clock, 1)
+  await play.watch.pass()
+  empty(play)
+  await play.watch.pass()
+  clock.advance(3_000_000)
+  play.write('0.md', 'File 0')
+  await play.watch.pass()
+  empty(play)
+  await play.watch.pass()
+  clock.advance(3_000_000)
+  expect(await play.watch.pass()).toMatchObject({ removed: 0, kept: 1 })
 })

@@ -71,6 +71,7 @@ export async function watchFolder(wishes: WatchWishes): Promise<never> {
         return documents.filter((document) => !held.has(document) && !under.has(document) && !failed.has(document))
       },
       onSkipped: (document, reason) => say(document, 'failed', reason),
+      onLoss: (reason) => say(folder, 'kept', reason),
     },
   )
   process.once('SIGINT', () => process.exit(exitCodes.interrupted))
