@@ -9,8 +9,9 @@
 import type { CitationOrigin, DropReason } from '../core/citation.ts'
 import { findNormal, isUnspaced, normalise, type Place } from './normal-text.ts'
 import type { Passage } from './passage.ts'
+import { differsAside, isBesideSame, type Quantity, quantitiesOf } from './quantity.ts'
 import type { Reference } from './reference.ts'
-import { contentWords, maskNumbers, numbersOf, numbersWithWords, type PlacedNumber, placedNumbers, shareOf } from './words.ts'
+import { contentWords, maskNumbers, numbersOf, numbersWithWords, shareOf } from './words.ts'
 
 export interface Verified {
   readonly verdict: 'emitted'
@@ -28,6 +29,8 @@ const quoteWordsMin = 3
 const quoteUnspacedMin = 5
 /** Share of a claim's content words that a sentence must have to be what it was taken from, when the model quotes nothing. */
 const derivedShareMin = 0.6
+/** How far behind a number its power and unit end. */
+const unitCharsMax = 30
 /** Gap that a quote with an omission may span in the normal text. */
 const stitchedGapCharsMax = 1_500
 
@@ -50,19 +53,38 @@ function knowsNumbers(claim: string, kept: readonly Verified[]): boolean {
 }
 
 /**
- * Whether the claim puts another number where the quotes have theirs: beside the same word, neither of the two standing in the other text.
- * The other number may well stand somewhere else in the passage, so that this is not seen by looking for it.
+ * Whether the claim puts another number where the quotes have theirs: beside the same word or unit, neither of the two standing in the other text;
+ * or the same number with another sign, power of ten or unit. The other number may well stand somewhere else in the passage, so that this is
+ * not seen by looking for it; only what no quote has is looked for there.
  */
 function contradicts(claim: string, kept: readonly Verified[]): boolean {
-  const claimed = placedNumbers(withoutOrdinal(claim))
-  const quoted = kept.flatMap(({ passage, place }) => placedNumbers(passage.text.slice(place.start, place.end)))
-  const isIn = (numbers: readonly PlacedNumber[], { number }: PlacedNumber): boolean => numbers.some((one) => one.number === number)
+  const claimed = quantitiesOf(withoutOrdinal(claim))
+  if (claimed.length === 0) return false
+  const quoted = kept.flatMap(quotedQuantities)
+  const isIn = (quantities: readonly Quantity[], { number }: Quantity): boolean => quantities.some((one) => one.number === number)
   const strange = quoted.filter((number) => !isIn(claimed, number))
-  return claimed.some((one) => !isIn(quoted, one) && strange.some((other) => isBesideSame(one, other)))
+  if (claimed.some((one) => !isIn(quoted, one) && strange.some((other) => isBesideSame(one, other)))) return true
+  return claimed.some(
+    (one) =>
+      isAlteredAside(one, quoted) ??
+      isAlteredAside(
+        one,
+        kept.flatMap(({ passage }) => passage.quantities),
+      ) ??
+      false,
+  )
 }
 
-function isBesideSame(one: PlacedNumber, other: PlacedNumber): boolean {
-  return (one.after !== '' && one.after === other.after) || (one.before !== '' && one.before === other.before)
+/** Whether all of `known` with this number have another sign, power or unit; null when none has the number. */
+function isAlteredAside(one: Quantity, known: readonly Quantity[]): boolean | null {
+  const same = known.filter(({ number }) => number === one.number)
+  return same.length === 0 ? null : same.every((other) => differsAside(one, other))
+}
+
+/** Those of the quote, read with what follows it: a quote may end before the power or unit of its last number. */
+function quotedQuantities({ passage, place }: Verified): Quantity[] {
+  const { length } = normalise(passage.text.slice(place.start, place.end)).text
+  return quantitiesOf(passage.text.slice(place.start, place.end + unitCharsMax)).filter(({ at }) => at < length)
 }
 
 /** The number of a list item says nothing. */
@@ -92,7 +114,7 @@ function emitted(claim: string, passage: Passage, { place, origin }: Pick<Verifi
 /** Normal form without what models put around a quote. */
 function quoteForm(quote: string): string {
   return normalise(quote)
-    .text.replace(/^[\s"'.,;:…-]+/u, '')
+    .text.replace(/^(?:[\s"'.,;:…]|-(?!\d))+/u, '')
     .replace(/[\s"'.,;:!?…-]+$/u, '')
 }
 

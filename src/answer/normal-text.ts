@@ -84,6 +84,8 @@ function cutsWord(text: string, at: number): boolean {
   const before = text.charAt(at - 1)
   const after = text.charAt(at)
   if (/[\p{L}\p{N}]/u.test(before) && /[\p{L}\p{N}]/u.test(after)) return !isUnspaced(before) && !isUnspaced(after)
+  // `5 degrees` inside `-5 degrees` is another temperature.
+  if (before === '-' && /\d/.test(after)) return /^[\s("'=:]?$/.test(text.charAt(at - 2))
   // `1.2` inside `1.25` or `11.2` is another number, and so is `25` of `1.25`.
   return /\d/.test(before) && /[.,]/.test(after) && /\d/.test(text.charAt(at + 1))
     ? true

@@ -7,6 +7,7 @@ import type { SearchHit } from '../core/corpus.ts'
 import { scoreInjection } from './injection-score.ts'
 import { type NormalText, normalise, type Place } from './normal-text.ts'
 import { chunkReach, type Reach } from './reach.ts'
+import { type Quantity, quantitiesOf } from './quantity.ts'
 import { contentWords, maskNumbers, numbersWithWords, type Sentence, sentencesOf } from './words.ts'
 
 export class Passage {
@@ -18,6 +19,7 @@ export class Passage {
   #masked: string | null = null
   #words: Set<string> | null = null
   #numbers: Set<string> | null = null
+  #quantities: readonly Quantity[] | null = null
   #sentences: readonly Sentence[] | null = null
 
   /** `reach`: what of the document it holds. */
@@ -66,6 +68,11 @@ export class Passage {
   get numbers(): ReadonlySet<string> {
     this.#numbers ??= numbersWithWords(this.#all())
     return this.#numbers
+  }
+
+  get quantities(): readonly Quantity[] {
+    this.#quantities ??= quantitiesOf(this.#all())
+    return this.#quantities
   }
 
   get sentences(): readonly Sentence[] {

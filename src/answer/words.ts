@@ -3,6 +3,7 @@
  * of answers; search has its own tokeniser.
  */
 import { isUnspaced, normalise } from './normal-text.ts'
+import { valueOfWord, valueOfWords } from './number-words.ts'
 
 /** Words that carry no claim, of the languages whose answers are most likely; other languages just have a few more content words. */
 const stopWords = new Set(
@@ -19,6 +20,16 @@ const stopWords = new Set(
 const wordLengthMin = 3
 const stemLengthMax = 6
 
+/** The beginning of a word, in which its endings do not differ. */
+export function stemOf(word: string): string {
+  return word.slice(0, stemLengthMax)
+}
+
+/** Whether it carries no claim. */
+export function isStopWord(word: string): boolean {
+  return stopWords.has(word)
+}
+
 /**
  * The words of `text` that carry its meaning, cut to a common stem length so that endings differ freely (identifiers are whole); of scripts without spaces, pairs
  * of characters.
@@ -27,7 +38,7 @@ export function contentWords(text: string): Set<string> {
   const words = new Set<string>()
   for (const [word] of normalise(text).text.matchAll(/[\p{L}\p{M}][\p{L}\p{M}\p{N}_-]*/gu)) {
     if (isUnspaced(word)) addPairs(words, word)
-    else if (word.length >= wordLengthMin && !stopWords.has(word)) words.add(/[\d_-]/.test(word) ? word : word.slice(0, stemLengthMax))
+    else if (word.length >= wordLengthMin && !isStopWord(word)) words.add(/[\d_-]/.test(word) ? word : stemOf(word))
   }
   return words
 }
@@ -46,10 +57,6 @@ export function shareOf(words: ReadonlySet<string>, known: ReadonlySet<string>):
   return found / words.size
 }
 
-const numberWords: ReadonlyMap<string, string> = new Map(
-  'zero one two three four five six seven eight nine ten eleven twelve'.split(' ').map((word, value) => [word, String(value)]),
-)
-
 /** Months by their first three letters, so that a date is the same in words and in digits. */
 const monthNames = 'jan feb mar apr may jun jul aug sep oct nov dec'.split(' ')
 const monthPattern =
@@ -60,7 +67,7 @@ const numberPattern = /(?<![\p{L}\d])[-+]?\d+(?:[.,:/-]\d+)*|(?<=\p{L})\d+(?:\.\
 export function numbersOf(text: string): Set<string> {
   const normal = normalise(text).text
   const numbers = new Set<string>()
-  for (const [written] of normal.matchAll(numberPattern)) for (const part of partsOf(written)) numbers.add(part)
+  for (const [written] of normal.matchAll(numberPattern)) for (const part of numberPartsOf(written)) numbers.add(part)
   for (const [month] of normal.matchAll(monthPattern)) numbers.add(String(monthNames.indexOf(month.slice(0, 3)) + 1))
   return numbers
 }
@@ -68,34 +75,15 @@ export function numbersOf(text: string): Set<string> {
 /** As `numbersOf`, and with number words: what a claim may call upon. */
 export function numbersWithWords(text: string): Set<string> {
   const numbers = numbersOf(text)
-  for (const [word] of normalise(text).text.matchAll(/[a-z]+/g)) {
-    const value = numberWords.get(word)
-    if (value !== undefined) numbers.add(value)
+  for (const [run] of normalise(text).text.matchAll(/\p{L}+(?:-\p{L}+)*/gu)) {
+    const values = run.split('-').flatMap((word) => valueOfWord(word) ?? [])
+    for (const value of [...values, valueOfWords(values) ?? []].flat()) numbers.add(String(value))
   }
   return numbers
 }
 
-/** A number with the words beside it, cut to their stems. */
-export interface PlacedNumber {
-  readonly number: string
-  readonly before: string
-  readonly after: string
-}
-
-/** The numbers of `text` where they stand; `5 MB` and `5MB` are the same. */
-export function placedNumbers(text: string): PlacedNumber[] {
-  const tokens = [...normalise(text).text.matchAll(/\d+(?:[.,:/-]\d+)*|[\p{L}\p{M}_]+|[%$€£°]/gu)].map(([token]) => token)
-  return tokens.flatMap((token, index) =>
-    /^\d/.test(token) ? partsOf(token).map((number) => ({ number, before: stem(tokens[index - 1]), after: stem(tokens[index + 1]) })) : [],
-  )
-}
-
-function stem(word = ''): string {
-  return word.slice(0, stemLengthMax)
-}
-
 /** `1,000` is `1000`, `2026-11-05` is its three parts, `3.50` is `3.5`; a version of three parts stays one. */
-function partsOf(written: string): string[] {
+export function numberPartsOf(written: string): string[] {
   const plain = written.replace(/^[-+]/, '')
   if (/^\d{1,3}(?:,\d{3})+(?:\.\d+)?$/.test(plain)) return [trimZeros(plain.replaceAll(',', ''))]
   if (/^\d+[.,]\d+$/.test(plain)) return [trimZeros(plain.replace(',', '.'))]
@@ -108,9 +96,12 @@ function trimZeros(number: string): string {
   return whole.includes('.') ? whole.replace(/\.?0+$/, '') : whole
 }
 
-/** The text with every number and month masked: equal masks mean that only figures differ. */
+/** The text with every number, its sign with it, and month masked: equal masks mean that only figures differ. */
 export function maskNumbers(normal: string): string {
-  return normal.replace(monthPattern, '#').replace(/\d+(?:[.,:/-]\d+)*/g, '#')
+  return normal
+    .replace(monthPattern, '#')
+    .replace(/(?<=^|[\s("'=:])-(?=\d)/g, '')
+    .replace(/\d+(?:[.,:/-]\d+)*/g, '#')
 }
 
 export interface Sentence {

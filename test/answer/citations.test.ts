@@ -192,6 +192,65 @@ test('a bare number gets the sentence that says the claim', () => {
   expect(citations[0]).toMatchObject({ origin: 'derived', quote: 'Larger files are refused with error 413.' })
 })
 
+/** What comes of a claim with a quote, whose passage is that one sentence. */
+function judgeOne(claim: string, quote: string, text = `It is said here that ${quote}, as far as anybody knows.`) {
+  const stream = new CitedStream([new Passage(1, hitOf({ id: 'one', text }))], null)
+  stream.push(`${claim} [1: "${quote}"].`)
+  stream.end()
+  return { cited: stream.citations.length, altered: stream.gate.dropped.altered_number }
+}
+
+test.each([
+  ['The entry costs six euros', 'the entry costs 5 euros'],
+  ['The entry costs six euros', 'the entry costs 5 €'],
+  ['The entry costs six', 'the entry costs 5'],
+  ['The entry costs 5 dollars', 'the entry costs 5 euros'],
+  ['It costs $10 million', 'it costs $10 billion'],
+  ['It costs $10', 'it costs $10 billion'],
+  ['The disk has 20 GB', 'the disk has 20 MB'],
+  ['The disk has 20GB', 'the disk has 20 megabytes'],
+  ['It is -5 degrees at night', 'it is 5 degrees at night'],
+  ['It is 5 degrees at night', 'it is minus 5 degrees at night'],
+  ['It is 5 degrees at night', 'it is −5 degrees at night'],
+  ['The fee is 5%', 'the fee is 5 euros'],
+  ['The fee is 5 per cent', 'the fee is €5 for all'],
+  ['Der Eintritt kostet sechs Euro', 'der Eintritt kostet fünf Euro'],
+  ["L'entrée coûte six euros", "l'entrée coûte cinq euros"],
+  ['La entrada cuesta seis euros', 'la entrada cuesta cinco euros'],
+  ['Вход стоит шесть рублей', 'вход стоит пять рублей'],
+  ['Es kostet 5 Millionen Euro', 'es kostet 5 Mrd. Euro'],
+  ['利润为10亿元', '公司的年度利润为10万元人民币'],
+  ['It takes twenty-five minutes', 'it takes 35 minutes'],
+])('a number is altered by another word, unit, power or sign: %s / %s', (claim, quote) => {
+  expect(judgeOne(claim, quote)).toEqual({ cited: 0, altered: 1 })
+})
+
+test.each([
+  ['The entry costs five euros', 'the entry costs 5 euros'],
+  ['The entry costs 5 €', 'the entry costs five euros'],
+  ['The entry costs €5', 'the entry costs 5 euros'],
+  ['It costs 10 million dollars', 'it costs $10 million'],
+  ['It costs $10bn', 'it costs 10 billion dollars'],
+  ['The disk has 20 gigabytes', 'the disk has 20GB'],
+  ['The disk has 20', 'the disk has 20 GB'],
+  ['It is −5 °C at night', 'it is minus 5 degrees at night'],
+  ['It takes 5-10 minutes', 'it takes 5–10 minutes'],
+  ['It takes 25 minutes', 'it takes twenty-five minutes'],
+  ['The fee is 5 percent', 'the fee is 5%'],
+  ['Die Gebühr ist 5 Prozent', 'the fee is 5 per cent'],
+  ['There are two ways, one of 5 steps', 'one way has 5 steps, the other has none'],
+  ['利润为10亿元', '公司的年度利润为10亿元人民币'],
+])('a number stays itself in another spelling: %s / %s', (claim, quote) => {
+  expect(judgeOne(claim, quote)).toEqual({ cited: 1, altered: 0 })
+})
+
+test('a quote that leaves out the sign or ends before the power of its number is judged with it', () => {
+  const text = 'It is -5 degrees at night. The project costs about $10 billion in all.'
+  expect(judgeOne('It is 5 degrees at night', '5 degrees at night', text)).toEqual({ cited: 0, altered: 1 })
+  expect(judgeOne('It is -5 degrees at night', '-5 degrees at night', text)).toEqual({ cited: 1, altered: 0 })
+  expect(judgeOne('The project costs $10', 'the project costs about $10', text)).toEqual({ cited: 0, altered: 1 })
+})
+
 test('numbers are equal in every usual spelling', () => {
   expect(cite('It costs 1200 dollars [2: "plan costs $1,200 a year"].').citations).toHaveLength(1)
   expect(cite('It waits 5 seconds [1: "after "five" seconds"].').citations).toHaveLength(1)
