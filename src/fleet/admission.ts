@@ -19,7 +19,7 @@ import type { Policy, Ranked } from './policy/policy.ts'
 import { anyModel, type Pool, type PoolTable } from './pool.ts'
 import type { Runner, RunnerRequest } from './runner.ts'
 import { type LineEvents, type Waiter, WaitingLine } from './waiting-line.ts'
-import type { Wish } from './wish.ts'
+import { modelOn, type Wish } from './wish.ts'
 
 export interface AdmissionDeps {
   readonly pools: PoolTable<Waiter>
@@ -107,14 +107,15 @@ export class Admission {
     { ranking, attempt: { nowMs, waitedMs } }: { readonly ranking: readonly Ranked<Runner>[]; readonly attempt: ClaimTry },
   ): Claim | null {
     const proven = wish.silentSinceMs === null ? undefined : findProven(ranking, wish, { silentSinceMs: wish.silentSinceMs, nowMs })
-    if (proven !== undefined) return this.#take(proven, { nowMs, waitedMs, only: ranking.length === 1 })
+    const taking = { wish, nowMs, waitedMs }
+    if (proven !== undefined) return this.#take(proven, { ...taking, only: ranking.length === 1 })
     const [best] = ranking
-    if (best !== undefined && !this.#deps.options().admission.enabled) return this.#take(best, { nowMs, waitedMs, only: false })
+    if (best !== undefined && !this.#deps.options().admission.enabled) return this.#take(best, { ...taking, only: false })
     for (const ranked of ranking) {
       const runner = ranked.candidate
       const isResident = runner.residency === 'resident'
       if (this.#isOpen(pool, runner, wish)) {
-        if (isResident || this.#mayLoadInBand(runner, wish)) return this.#take(ranked, { nowMs, waitedMs, only: ranking.length === 1 })
+        if (isResident || this.#mayLoadInBand(runner, wish)) return this.#take(ranked, { ...taking, only: ranking.length === 1 })
         this.#startLoad(pool, runner, wish)
       } else if (isResident) return null
     }
@@ -174,7 +175,10 @@ export class Admission {
     return this.#poolOf(wish).runners.length
   }
 
-  #take(ranked: Ranked<Runner>, { nowMs, waitedMs, only }: { nowMs: number; waitedMs: number; only: boolean }): Claim {
+  #take(
+    ranked: Ranked<Runner>,
+    { wish, nowMs, waitedMs, only }: { readonly wish: Wish; readonly nowMs: number; readonly waitedMs: number; readonly only: boolean },
+  ): Claim {
     const runner = ranked.candidate
     this.#choices += 1
     runner.lastChosen = this.#choices
@@ -182,6 +186,7 @@ export class Admission {
     runner.use.inFlight += 1
     return {
       runner,
+      model: modelOn(runner, wish),
       ticket: runner.fleetNode.breaker.acquire(nowMs),
       reason: only ? 'only' : ranked.reason,
       inFlightAtDispatch: runner.inFlight,
@@ -209,6 +214,8 @@ export class Admission {
     if (!this.#mayLoadMore(pool, wish)) return
     void this.#deps.loader.load(runner, wish).then((result) => {
       if (result !== 'loaded') this.#loadFailed(pool, wish, result)
+      // First those for whom it was loaded: others that share the runner may want it with other options.
+      this.#serve(pool, 'changed')
       this.wake()
     })
   }
@@ -300,7 +307,7 @@ export class Admission {
 /** Those that have the model in memory, if there are any: what needs no place may use it all the same. */
 function preferLoaded(candidates: readonly Runner[], model: string | null): readonly Runner[] {
   if (model === null) return candidates
-  const loaded = candidates.filter(({ fleetNode }) => loadedOn(fleetNode, model) !== null)
+  const loaded = candidates.filter(({ fleetNode, use }) => loadedOn(fleetNode, model, (each) => use.keyOf(each)) !== null)
   return loaded.length > 0 ? loaded : candidates
 }
 

@@ -5,6 +5,8 @@ import type { Runner } from './runner.ts'
 /** A place on a node, held until the end of the answer. */
 export interface Claim {
   readonly runner: Runner
+  /** Canonical name that was asked for, one of those that share the runner; `*` for an unbounded one. */
+  readonly model: string
   readonly ticket: Ticket | null
   readonly reason: string
   /** Requests of this model under way on the node, this one included. */

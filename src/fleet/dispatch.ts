@@ -22,6 +22,7 @@ import { explainAttempt } from './explain-choice.ts'
 import { RetryAccount, type RetryAccountDeps } from './retry-account.ts'
 import { outrun, settleFailure, settleOutrun, settleStream, settleWhole, type SettleDeps } from './settle.ts'
 import { prepareRequest, type Wish } from './wish.ts'
+import type { WeightsBook } from './weights.ts'
 import { carriesContext, type ContextDeps, noteContext } from './num-ctx.ts'
 
 export interface DispatchEvents {
@@ -37,6 +38,7 @@ export interface DispatchEvents {
 export interface DispatchDeps extends SettleDeps, RetryAccountDeps, ContextDeps {
   readonly catalogue: Catalogue
   readonly clock: Clock
+  readonly weights: Pick<WeightsBook, 'optionsOf' | 'besideOf'>
   readonly active: LiveList<Attempt>
   readonly events: DispatchEvents
   /** Adds the call's id and trace context to a flat list of headers; gives who is to hear how the try ended, if anybody. */
@@ -150,7 +152,7 @@ class Dispatch implements AttemptSink<Attempt> {
     const reason = this.#attempts > 1 ? 'retry' : claim.reason
     call.progress.node = claim.runner.node
     call.progress.routeReason = reason
-    if (this.#contextChanged && claim.runner.fingerprint === this.#wish.runner.fingerprint) events.reloadAvoided(claim.runner.model)
+    if (this.#contextChanged && claim.runner.fingerprint === this.#wish.runner.fingerprint) events.reloadAvoided(claim.model)
     admission.dispatched(claim, this.#wish)
     events.routed(claim.runner.node, reason)
     const { active, clock } = this.#deps

@@ -10,7 +10,6 @@ import type { Call } from '../core/call.ts'
 import type { Relay } from '../core/relay.ts'
 import type { Placement } from '../core/route.ts'
 import type { EndAttempt } from '../observe/tracing.ts'
-import { routes } from '../wire/routes.ts'
 import { Admission } from './admission.ts'
 import { answerAliases } from './alias.ts'
 import type { Attempt } from './attempt.ts'
@@ -37,6 +36,7 @@ import { createTransport } from './transport.ts'
 import type { LineEvents, Waiter } from './waiting-line.ts'
 import { Sweep } from './sweep.ts'
 import { Watchdog } from './watchdog.ts'
+import { WeightsBook } from './weights.ts'
 
 /** What the fleet reports; all of it is optional to hear and none of it may throw. */
 export interface FleetEvents extends LineEvents, LoaderEvents, DispatchEvents, ProbeEvents {
@@ -75,6 +75,7 @@ export class Fleet {
   readonly #pricing: LoadPricing
   readonly #numCtx: NumCtxPolicy
   readonly #engine: Engine
+  readonly #weights: WeightsBook
   readonly #affinity = new Affinity()
   readonly #byHand = new ChangesByHand()
   /** Answers by the placement of the route, whatever name the client has for the model. */
@@ -95,7 +96,8 @@ export class Fleet {
     })
     this.#numCtx = new NumCtxPolicy(() => options().numCtx)
     this.#engine = new Engine({ nodes, catalogue: this.catalogue, options, numCtx: this.#numCtx })
-    this.pools = new PoolTable({ ...deps, catalogue: this.catalogue, nodes })
+    this.#weights = new WeightsBook({ nodes, options, onLearned: (digest, weights) => this.#onWeights(digest, weights) })
+    this.pools = new PoolTable({ ...deps, catalogue: this.catalogue, nodes, weightsOf: (digest) => this.#weights.weightsOf(digest) })
     this.budget = new RetryBudget(() => options().retry)
     this.prober = createProber({
       nodes,
@@ -160,8 +162,7 @@ export class Fleet {
 
   #createAdmission(): Admission {
     const { options, clock, random, events } = this.#deps
-    const { generate, embed } = loadRoutes()
-    const loader = new Loader({ clock, options, events, routes: { generate, embed } })
+    const loader = new Loader({ clock, options, events })
     const policy = () => policies[options().policy]
     const queued: LineEvents['queued'] = (pool, depth) => {
       this.#sweep.wake()
@@ -187,6 +188,7 @@ export class Fleet {
       budget: this.budget,
       catalogue: this.catalogue,
       numCtx: this.#numCtx,
+      weights: this.#weights,
       affinity: this.#affinity,
       tracksConversations: () => options().policy === 'expected-completion',
       clock,
@@ -264,6 +266,7 @@ export class Fleet {
   #onNodeChange(node: FleetNode, change: NodeChange): void {
     // A probe of a node that was taken out may still end.
     if (!this.#nodes.includes(node)) return
+    if (change === 'listed') return void this.#weights.learn(node)
     const nowMs = this.#deps.clock.nowMs()
     // It may be down because its certificate has ended, and back with another one.
     if (change === 'up' || change === 'down') node.certificate?.look()
@@ -277,6 +280,13 @@ export class Fleet {
       this.#pricing.sawLoaded(node)
       for (const runner of this.pools.use(node).runners.values()) runner.noteListed()
     }
+    this.#admission.wake()
+  }
+
+  #onWeights(digest: string, weights: string): void {
+    this.pools.join(digest, weights)
+    // Pools take their runners anew.
+    this.catalogue.invalidate()
     this.#admission.wake()
   }
 
@@ -382,13 +392,4 @@ function byPlacement(relays: Readonly<Partial<Record<Placement, Relay>>>): Relay
     if (relay === undefined) throw new Error(`no relay for placement ${request.route.placement}`)
     return relay(request, call)
   }
-}
-
-function loadRoutes() {
-  const find = (pattern: string) => {
-    const route = routes.find((candidate) => candidate.pattern === pattern)
-    if (route === undefined) throw new Error(`no route ${pattern}`)
-    return route
-  }
-  return { generate: find('/api/generate'), embed: find('/api/embed') }
 }

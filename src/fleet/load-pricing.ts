@@ -44,7 +44,7 @@ export class LoadPricing {
     const { fleetNode: node } = runner
     const loaded: LoadedModel[] = []
     for (const listed of node.loaded.values()) {
-      if (listed.name !== runner.model) loaded.push(this.#describe(node, listed, nowMs))
+      if (this.#deps.use(node).find(listed) !== runner) loaded.push(this.#describe(node, listed, nowMs))
     }
     return evictionPrice({
       loaded,
@@ -54,8 +54,9 @@ export class LoadPricing {
     })
   }
 
-  #describe(node: FleetNode, { name, sizeBytes }: ListedModel, nowMs: number): LoadedModel {
-    const runner = this.#deps.use(node).find(name)
+  #describe(node: FleetNode, listed: ListedModel, nowMs: number): LoadedModel {
+    const { name, sizeBytes } = listed
+    const runner = this.#deps.use(node).find(listed)
     const busy = runner !== null && runner.inFlight > 0
     return {
       vramBytes: sizeBytes,

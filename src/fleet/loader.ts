@@ -11,7 +11,8 @@ import type { Clock } from '../base/clock.ts'
 import { CorralError } from '../core/errors.ts'
 import type { RouteFacts } from '../core/route.ts'
 import { judgeResponse } from '../wire/blame.ts'
-import type { Wish } from './wish.ts'
+import { routes } from '../wire/routes.ts'
+import { modelOn, type Wish } from './wish.ts'
 import type { FleetOptions } from './options.ts'
 import type { Runner } from './runner.ts'
 import { TransportError } from './transport.ts'
@@ -25,8 +26,10 @@ export interface LoaderDeps {
   readonly clock: Clock
   readonly options: () => FleetOptions
   readonly events: LoaderEvents
-  readonly routes: { readonly generate: RouteFacts; readonly embed: RouteFacts }
 }
+
+const generateRoute = routeOf('/api/generate')
+const embedRoute = routeOf('/api/embed')
 
 /** A failed load keeps its node out of the pool for this long, times the failures in a row. */
 const loadBackoffMs = 5_000
@@ -46,12 +49,13 @@ export class Loader {
     runner.load = { fingerprint: wish.runner.fingerprint, startedAtMs, expectedMs: runner.loadMs }
     const signal = new CallSignal()
     runner.loadSignal = signal
-    events.loadStarted(runner.node, runner.model)
+    const model = modelOn(runner, wish)
+    events.loadStarted(runner.node, model)
     const failure = await this.#request(runner, wish, signal)
     const nowMs = clock.nowMs()
     runner.load = null
     runner.loadSignal = null
-    events.loadEnded(runner.node, runner.model, nowMs - startedAtMs, failure?.message ?? null)
+    events.loadEnded(runner.node, model, nowMs - startedAtMs, failure?.message ?? null)
     if (failure === null) {
       runner.fingerprint = wish.runner.fingerprint
       runner.lastServedMs = nowMs
@@ -72,8 +76,9 @@ export class Loader {
 
   async #request(runner: Runner, wish: Wish, signal: CallSignal): Promise<CorralError | null> {
     const embed = wish.runner.operation === 'embed'
-    const route = embed ? this.#deps.routes.embed : this.#deps.routes.generate
-    const body = loadBody(runner.model, wish.loadFields, embed)
+    const route = embed ? embedRoute : generateRoute
+    const model = modelOn(runner, wish)
+    const body = loadBody(model, wish.loadFields, embed)
     try {
       const response = await runner.fleetNode.transport.request(
         { method: 'POST', path: route.pattern, headers: ['content-type', 'application/json'], body },
@@ -84,7 +89,7 @@ export class Loader {
     } catch (error) {
       if (!(error instanceof TransportError)) throw error
       const code = error.kind === 'timeout' ? 'node_timeout' : 'node_failed'
-      return new CorralError(code, `${runner.node}: loading ${runner.model} failed: ${error.message}`, {
+      return new CorralError(code, `${runner.node}: loading ${model} failed: ${error.message}`, {
         cause: error,
         node: runner.node,
       })
@@ -101,4 +106,10 @@ export class Loader {
 function loadBody(model: string, loadFields: string, embed: boolean): string {
   const name = JSON.stringify(model)
   return embed ? `{"model":${name},"input":[]${loadFields}}` : `{"model":${name},"stream":false${loadFields}}`
+}
+
+function routeOf(pattern: string): RouteFacts {
+  const route = routes.find((candidate) => candidate.pattern === pattern)
+  if (route === undefined) throw new Error(`no route ${pattern}`)
+  return route
 }

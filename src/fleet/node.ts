@@ -14,6 +14,8 @@ export interface ModelTag {
   readonly digest: string
   readonly sizeBytes: number
   readonly modifiedAt: string
+  /** Architecture of its weights; '' or left out: the node says none. */
+  readonly family?: string
   /** Where the node sends requests for it (`remote_host`, else the name there); null or left out: it runs here. */
   readonly remoteHost?: string | null
   readonly raw: Readonly<Record<string, unknown>>
@@ -29,6 +31,9 @@ export interface LoadedModel {
   readonly expiresAtMs: number
   readonly raw: Readonly<Record<string, unknown>>
 }
+
+/** By what a node's runner for a model is found. `name`: the canonical one. */
+export type RunnerModel = Pick<LoadedModel, 'name' | 'digest'>
 
 export interface NodeFailure {
   /** One sentence. */
@@ -89,12 +94,16 @@ export function unprobed(): Omit<FleetNode, 'name' | 'options' | 'transport' | '
   }
 }
 
-/** What `/api/ps` of the node lists of `model`, or of a copy under another name: copies share one runner and show the name of whoever loaded it. */
-export function loadedOn({ loaded, models }: FleetNode, model: string): LoadedModel | null {
+/**
+ * What `/api/ps` of the node lists of `model`, or of another name for it: they share one runner and show the name of whoever loaded it.
+ * `keyOf` (`NodeUse`) tells runners apart.
+ */
+export function loadedOn({ loaded, models }: FleetNode, model: string, keyOf: (model: RunnerModel) => string): LoadedModel | null {
   const own = loaded.get(model)
   if (own !== undefined) return own
   const digest = models.get(model)?.digest
   if (digest === undefined || digest === '') return null
-  for (const listed of loaded.values()) if (listed.digest === digest) return listed
+  const key = keyOf({ name: model, digest })
+  for (const listed of loaded.values()) if (keyOf(listed) === key) return listed
   return null
 }

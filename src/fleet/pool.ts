@@ -64,7 +64,12 @@ export interface PoolTableOptions {
   readonly slotsShare?: (slots: number) => number
   /** Left out or null: no other replica asks these nodes. */
   readonly leases?: RunnerLeases | null
+  /** The weights behind a manifest digest, null while unknown. Left out: each digest has its own. */
+  readonly weightsOf?: ConstructorParameters<typeof NodeUse>[0]
 }
+
+/** Fingerprint of requests under way whose runner options are not all known. No request has it. */
+const unread = 'unread'
 
 /** Name of the pool for requests without a known model. */
 export const anyModel = '*'
@@ -73,8 +78,8 @@ export class PoolTable<W extends Waiting> {
   readonly #deps: PoolTableOptions
   readonly #pools = new Map<string, Pool<W>>()
   readonly #uses = new Map<FleetNode, NodeUse>()
-  /** Whether any pool is a group's. */
-  #grouped = false
+  /** Whether any two pools have a runner in common. */
+  #overlapping = false
 
   constructor(deps: PoolTableOptions) {
     this.#deps = deps
@@ -112,7 +117,7 @@ export class PoolTable<W extends Waiting> {
       pool = new Pool<W>(resolved?.name ?? anyModel, group, () => this.#deps.options().admission.queueMax)
       // Groups come from credentials: one that no node has is not remembered, since nobody can wait there.
       if (group === null || this.#deps.nodes().some(({ options }) => options.group === group)) this.#pools.set(key, pool)
-      this.#grouped ||= group !== null
+      this.#overlapping ||= group !== null
     }
     this.#fill(pool, resolved)
     return pool
@@ -129,18 +134,22 @@ export class PoolTable<W extends Waiting> {
   use(node: FleetNode): NodeUse {
     let use = this.#uses.get(node)
     if (use === undefined) {
-      use = new NodeUse()
+      use = new NodeUse(this.#deps.weightsOf)
       this.#uses.set(node, use)
     }
     return use
   }
 
-  /** The runner of `model` on `node`. Names with one digest are copies of one model and share one runner in the node. */
+  /** The runner of `model` on `node`. Names with the same weights share one runner in the node. */
   runner(node: FleetNode, model: string, bounded: boolean): Runner {
     const use = this.use(node)
-    const key = bounded ? (node.models.get(model)?.digest ?? model) : anyModel
+    const key = bounded ? use.keyOf({ name: model, digest: node.models.get(model)?.digest ?? '' }) : anyModel
     const known = use.runners.get(key)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      this.#overlapping ||= known.model !== model
+      if (!node.models.has(known.model)) known.model = model
+      return known
+    }
     const { options, slotsShare = (slots: number) => slots } = this.#deps
     const stats = new ModelStats({
       slotsConfigured: node.options.slots === undefined ? null : slotsShare(node.options.slots),
@@ -152,9 +161,35 @@ export class PoolTable<W extends Waiting> {
       },
     })
     const runner = new Runner(node, model, use, stats, bounded)
-    if (bounded) runner.lease = this.#deps.leases?.of(runner, node.options.url, key) ?? null
-    use.runners.set(key, runner)
+    this.#place(use, key, runner)
     return runner
+  }
+
+  #place(use: NodeUse, key: string, runner: Runner): void {
+    if (runner.bounded) runner.lease = this.#deps.leases?.of(runner, runner.fleetNode.options.url, key) ?? null
+    use.runners.set(key, runner)
+  }
+
+  /**
+   * The weights behind a digest became known: on each node what was its runner is that of the weights from now on. Where another
+   * digest's is that already the busier one stays; what runs on the other one ends there.
+   */
+  join(digest: string, weights: string): void {
+    for (const use of this.#uses.values()) {
+      const runner = use.runners.get(digest)
+      if (runner === undefined) continue
+      use.runners.delete(digest)
+      const other = use.runners.get(weights)
+      if (other !== undefined && other.inFlight >= runner.inFlight) {
+        runner.lease?.release()
+        continue
+      }
+      other?.lease?.release()
+      runner.lease?.release()
+      // Named without the options of its Modelfile: nothing is sent beside what runs so.
+      runner.fingerprint = runner.inFlight === 0 ? null : unread
+      this.#place(use, weights, runner)
+    }
   }
 
   /** The node went down or is another one: what it had in memory is unknown again, and a load there may never be answered. */
@@ -184,7 +219,7 @@ export class PoolTable<W extends Waiting> {
 
   /** Somebody of `pool` got a place: of the pools that share its nodes others come first next time. */
   served(pool: Pool<W>): void {
-    if (!this.#grouped) return
+    if (!this.#overlapping) return
     for (const [key, each] of this.#pools) {
       if (each !== pool) continue
       this.#pools.delete(key)

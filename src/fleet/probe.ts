@@ -20,8 +20,8 @@ export interface ProbeEvents {
 }
 
 export type ProbeKind = 'version' | 'tags' | 'ps'
-/** `replaced`: it answers with another version, so its process is another one. */
-export type NodeChange = 'up' | 'down' | 'replaced' | 'models' | 'loaded'
+/** `replaced`: it answers with another version, so its process is another one. `listed`: its list of models was read, whether `models` changed or not. */
+export type NodeChange = 'up' | 'down' | 'replaced' | 'models' | 'listed' | 'loaded'
 
 export interface ProberDeps {
   readonly nodes: () => readonly FleetNode[]
@@ -251,12 +251,14 @@ class NodeProber implements Prober {
     for (const { fields, raw } of rows) {
       const { name, digest, size, modified_at: modifiedAt } = fields
       const remoteHost = fields.remote_host || fields.remote_model || null
-      models.set(canonicalModelName(name), { name, digest, sizeBytes: size, modifiedAt, remoteHost, raw })
+      const { family } = fields.details
+      models.set(canonicalModelName(name), { name, digest, sizeBytes: size, modifiedAt, family, remoteHost, raw })
     }
     const changed = !node.modelsKnown || !sameModels(node.models, models)
     node.models = models
     node.modelsKnown = true
     if (changed) this.#deps.onChange(node, 'models')
+    this.#deps.onChange(node, 'listed')
   }
 
   #onLoaded(node: FleetNode, body: Buffer, askedAtMs: number): void {

@@ -4,7 +4,7 @@
  * differ from those in use is never sent while the runner is busy (ollama-contract-verified.md §b).
  */
 import type { CallSignal } from '../base/abort.ts'
-import { type FleetNode, type LoadedModel, loadedOn } from './node.ts'
+import { type FleetNode, type LoadedModel, loadedOn, type RunnerModel } from './node.ts'
 import type { ModelStats } from './learning.ts'
 import type { EvictionPrice } from './policy/eviction-price.ts'
 import type { Candidate } from './policy/policy.ts'
@@ -19,13 +19,24 @@ export interface Load {
 
 /** What all runners of one node share. */
 export class NodeUse {
+  /** By `keyOf`. */
   readonly runners = new Map<string, Runner>()
   inFlight = 0
+  readonly #weightsOf: (digest: string) => string | null
 
-  /** The runner of a model by its canonical name; null when nothing of it was ever asked here. */
-  find(model: string): Runner | null {
-    for (const runner of this.runners.values()) if (runner.model === model) return runner
-    return null
+  /** `weightsOf`: the weights behind a digest, where they are known; left out: each digest has its own. */
+  constructor(weightsOf: (digest: string) => string | null = () => null) {
+    this.#weightsOf = weightsOf
+  }
+
+  /** What Ollama tells runners apart by, as far as it is known: the weights, else the digest, of which copies have the same. */
+  keyOf({ name, digest }: RunnerModel): string {
+    return digest === '' ? name : (this.#weightsOf(digest) ?? digest)
+  }
+
+  /** The runner of a model; null when nothing of it was ever asked here. */
+  find(model: RunnerModel): Runner | null {
+    return this.runners.get(this.keyOf(model)) ?? null
   }
 
   /** Milliseconds until this node's single loader is free again, `except` one runner's own load. */
@@ -57,6 +68,9 @@ const overdueFactor = 3
 /** The same where no load was seen yet: a large model from a slow disk. */
 const overdueUnknownMs = 60_000
 
+/** Fingerprints whose context length is remembered at once, per runner. */
+const fingerprintsMax = 16
+
 /** What one look at the streams saw is known until the looks after it should have said so again. */
 const standstillKnownMs = 200
 
@@ -66,7 +80,8 @@ const penaltyHalfLifeMs = 5_000
 export class Runner implements Candidate {
   readonly fleetNode: FleetNode
   readonly node: string
-  readonly model: string
+  /** Canonical; one of the names that share it. */
+  model: string
   readonly use: NodeUse
   readonly stats: ModelStats
   /** False for the runner of nameless and unknown requests, whose concurrency nobody bounds. */
@@ -89,8 +104,8 @@ export class Runner implements Candidate {
   loadFailedUntilMs = -Infinity
   /** Fingerprint for which the gate is held: no other is admitted until the runner is idle. */
   yieldTo: string | null = null
-  /** Context length that `/api/ps` showed while answers of ours ran; null before. */
-  contextLength: number | null = null
+  /** Context lengths that `/api/ps` showed while answers of ours ran, by their fingerprint. */
+  readonly #contextLengths = new Map<string, number | null>()
   /** Monotonic ms of the last good answer; `-Infinity` after an unload. */
   lastServedMs = -Infinity
   /** Monotonic ms when its process died; `-Infinity` when it was loaded since. `/api/ps` goes on listing it. */
@@ -177,7 +192,7 @@ export class Runner implements Candidate {
 
   /** What `/api/ps` lists of it. */
   listed(): LoadedModel | null {
-    return loadedOn(this.fleetNode, this.model)
+    return loadedOn(this.fleetNode, this.model, (model) => this.use.keyOf(model))
   }
 
   /** Whether a load under way takes so long that nobody should count on it. */
@@ -197,21 +212,25 @@ export class Runner implements Candidate {
 
   /** `/api/ps` was read: what it shows of a model that answers us is what our requests run with. */
   noteListed(): void {
-    const listed = this.fleetNode.loaded.get(this.model)
-    if (listed !== undefined && this.streaming > 0) this.contextLength = listed.contextLength
+    const listed = this.listed()
+    if (listed === null || this.streaming === 0 || this.fingerprint === null) return
+    if (this.#contextLengths.size >= fingerprintsMax) this.#contextLengths.clear()
+    this.#contextLengths.set(this.fingerprint, listed.contextLength)
   }
 
   /** The model is in memory as our requests need it, as far as is known: one that waits is being read, not kept out. */
   isInPlace(): boolean {
-    const listed = this.fleetNode.loaded.get(this.model)
-    return listed !== undefined && (this.contextLength === null || this.contextLength === listed.contextLength)
+    const listed = this.listed()
+    if (listed === null) return false
+    const shown = this.#contextLengths.get(this.fingerprint ?? '') ?? null
+    return shown === null || shown === listed.contextLength
   }
 
   /** Whether a request with these runner options runs without a reload. */
   isCompatible(request: RunnerRequest): boolean {
     if (this.fingerprint !== null) return this.fingerprint === request.fingerprint
     if (request.fingerprint === '') return true
-    const contextLength = this.fleetNode.loaded.get(this.model)?.contextLength ?? null
+    const contextLength = this.listed()?.contextLength ?? null
     return request.contextOnly !== null && request.contextOnly === contextLength
   }
 

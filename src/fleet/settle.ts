@@ -126,7 +126,7 @@ export function settleFailure(deps: SettleDeps, attempt: Attempt, failure: Failu
       return
     case 'missing_model':
       ticket?.settle('neutral', nowMs)
-      if (runner.bounded) deps.catalogue.noteMissing(node, runner.model, nowMs)
+      if (runner.bounded) deps.catalogue.noteMissing(node, attempt.claim.model, nowMs)
       return
     case 'local':
       ticket?.settle('neutral', nowMs)

@@ -75,7 +75,10 @@ export class Watchdog {
     this.#curedAtMs.set(node, nowMs)
     await this.#deps.refreshLoaded(node)
     const running = new Set<string>()
-    for (const runner of this.#deps.use(node).runners.values()) if (runner.streaming > 0) running.add(runner.model)
+    for (const runner of this.#deps.use(node).runners.values()) {
+      const listed = runner.streaming > 0 ? runner.listed() : null
+      if (listed !== null) running.add(listed.name)
+    }
     for (const name of node.loaded.keys()) {
       if (!running.has(name)) await this.#unload(node, name)
     }

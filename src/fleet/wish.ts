@@ -8,12 +8,13 @@ import type { Operation, RouteFacts } from '../core/route.ts'
 import { noOptions } from '../wire/envelope.ts'
 import { isMisfit } from '../wire/misfit.ts'
 import { runnerFingerprint } from '../wire/fingerprint.ts'
+import type { WeightsBook } from './weights.ts'
 import { removeOption, replaceOption } from '../wire/splice.ts'
 import { withBody } from '../wire/with-field.ts'
-import type { Catalogue } from './catalogue.ts'
+import type { Catalogue, ResolvedModel } from './catalogue.ts'
 import { carriesContext, type NumCtxPolicy } from './num-ctx.ts'
 import type { RouteRequest } from './policy/policy.ts'
-import type { RunnerRequest } from './runner.ts'
+import type { Runner, RunnerRequest } from './runner.ts'
 
 /** What admission needs to know of a request. */
 export interface Wish {
@@ -66,14 +67,15 @@ export interface WishDeps {
   readonly numCtx: NumCtxPolicy
   /** Whether the routing policy weighs which node answered a conversation before. */
   readonly tracksConversations: () => boolean
+  readonly weights: Pick<WeightsBook, 'optionsOf' | 'besideOf'>
 }
 
 /** Resolves the runner options of `original`. `nodeGroup`: of its caller. */
 export function prepareRequest(deps: WishDeps, original: InferenceRequest, nodeGroup: string | null = null): PreparedRequest {
-  const resolved = original.model === null ? null : deps.catalogue.resolve(original.model)
+  const resolved = original.model === null ? null : deps.catalogue.resolve(original.model, nodeGroup)
   // The policy remembers models: not those that clients make up.
   const request = resolved?.known === true ? withNumCtx(deps.numCtx, original, resolved.name) : original
-  return { request, wish: toWish(deps, request, { model: resolved?.name ?? null, nodeGroup }), contextChanged: request !== original }
+  return { request, wish: toWish(deps, request, { resolved, nodeGroup }), contextChanged: request !== original }
 }
 
 function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: string): InferenceRequest {
@@ -90,23 +92,25 @@ function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: stri
   }
 }
 
-function toWish(deps: WishDeps, request: InferenceRequest, { model, nodeGroup }: Pick<Wish, 'model' | 'nodeGroup'>): Wish {
+interface Asker {
+  readonly resolved: ResolvedModel | null
+  readonly nodeGroup: string | null
+}
+
+function toWish(deps: WishDeps, request: InferenceRequest, { resolved, nodeGroup }: Asker): Wish {
   const { envelope, route } = request
   const options = envelope.runnerOptions
-  const names = options === noOptions ? noNames : Object.keys(options)
-  const contextOnly = names.length === 1 && typeof options.num_ctx === 'number' ? options.num_ctx : null
   const embed = route.operation === 'embed'
   return {
-    model: asksHolder(route) ? model : null,
+    model: asksHolder(route) ? (resolved?.name ?? null) : null,
     // What a node is sure to refuse is not worth a load.
     needsPlace: asksRunner(route) && !isMisfit(request),
     nodeGroup,
     runner: {
-      fingerprint: names.length === 0 ? '' : runnerFingerprint(options),
-      contextOnly,
+      ...inEffect(deps, options, resolved?.digest ?? null),
       operation: embed ? 'embed' : 'other',
     },
-    loadFields: names.length === 0 ? '' : loadFields(options),
+    loadFields: options === noOptions ? '' : loadFields(options),
     route: {
       promptTokens: envelope.promptTokens,
       outputTokens: embed ? 0 : (envelope.outputTokensMax ?? outputTokensAssumed),
@@ -117,6 +121,22 @@ function toWish(deps: WishDeps, request: InferenceRequest, { model, nodeGroup }:
     direct: false,
     loadFailures: 0,
   }
+}
+
+/** What a runner runs with for a request: its own options over those of the model's Modelfile, and the files beside the weights. */
+function inEffect({ weights }: WishDeps, own: RunnerOptions, digest: string | null): Pick<RunnerRequest, 'fingerprint' | 'contextOnly'> {
+  const given = digest === null ? null : weights.optionsOf(digest)
+  const beside = digest === null ? '' : weights.besideOf(digest)
+  const options = given === null ? own : { ...given, ...own }
+  const names = options === noOptions ? noNames : Object.keys(options)
+  const text = names.length === 0 ? '' : runnerFingerprint(options)
+  if (beside !== '') return { fingerprint: `${text};${beside}`, contextOnly: null }
+  return { fingerprint: text, contextOnly: names.length === 1 && typeof options.num_ctx === 'number' ? options.num_ctx : null }
+}
+
+/** The name by which a runner is asked for `wish`: names that share weights share it. `*` for an unbounded one. */
+export function modelOn(runner: Pick<Runner, 'bounded' | 'model'>, wish: Pick<Wish, 'model'>): string {
+  return runner.bounded ? (wish.model ?? runner.model) : runner.model
 }
 
 /** The runner options as fields of a load request, each with a comma before it. `shift` is no member of `options`. */

@@ -11,7 +11,7 @@ const surelyOver = 1.5
 
 /** Whether the node can have read only a part of the prompt: it was well over the model's context, and no more than fits was counted. */
 function isTruncated({ claim: { runner }, request }: ObservedAttempt, { promptTokens }: Usage): boolean {
-  const contextLength = runner.fleetNode.loaded.get(runner.model)?.contextLength ?? null
+  const contextLength = runner.listed()?.contextLength ?? null
   if (contextLength === null || promptTokens === null) return false
   return request.envelope.promptTokens > contextLength * surelyOver && promptTokens <= contextLength
 }
@@ -20,7 +20,7 @@ function isTruncated({ claim: { runner }, request }: ObservedAttempt, { promptTo
 export function dispatchEvents({ deps, metrics, logs, quiet, modelLabel, observeLatency }: EventContext) {
   const { families } = metrics
   const pool = (name: string): string => (name === '*' ? '*' : metrics.pool.admit(name))
-  const modelOf = ({ runner }: ObservedAttempt['claim']): string => (runner.bounded ? metrics.model.admit(runner.model) : 'other')
+  const modelOf = ({ runner, model }: ObservedAttempt['claim']): string => (runner.bounded ? metrics.model.admit(model) : 'other')
   return {
     streamStarted: quiet(({ claim }: Pick<ObservedAttempt, 'claim'>) => families.interToken.at(modelOf(claim))),
     attemptEnded: quiet((attempt: ObservedAttempt, result: { readonly outcome: Outcome['kind']; readonly ttftMs: number | null }) => {

@@ -11,10 +11,10 @@ export interface ObservedAttempt {
   readonly claim: {
     readonly runner: {
       readonly node: string
-      readonly model: string
       readonly bounded: boolean
-      readonly fleetNode: { readonly loaded: ReadonlyMap<string, { readonly contextLength: number | null }> }
+      listed(): { readonly contextLength: number | null } | null
     }
+    readonly model: string
     readonly waitedMs: number
   }
   readonly call: Call

@@ -17,7 +17,8 @@ type GenAi = ObserveOptions['trace']['genAi']
 /** A try on a node, as far as its span tells of it. Monotonic milliseconds. */
 export interface TracedAttempt {
   readonly claim: {
-    readonly runner: { readonly node: string; readonly model: string; readonly bounded: boolean; readonly fleetNode: NodeAddress }
+    readonly runner: { readonly node: string; readonly bounded: boolean; readonly fleetNode: NodeAddress }
+    readonly model: string
     readonly waitedMs: number
     readonly reason: string
   }
@@ -121,7 +122,7 @@ export function attemptSpan(
   const { method, route, stream } = request
   const { hostname, port, protocol } = new URL(runner.fleetNode.transport.url)
   const failed = outcome !== 'ok' && outcome !== 'client_gone'
-  const model = runner.bounded ? runner.model : null
+  const model = runner.bounded ? claim.model : null
   const ai = genAiOfCall(own.genAi, { operation: route.operation, model, stream })
   const attributes: Attributes = {
     'http.request.method': method,

@@ -7,11 +7,9 @@ import { hash } from 'node:crypto'
 
 import type { ByteRange, Envelope, EnvelopeField, PromptSize, RunnerOptions } from '../core/envelope.ts'
 import { CorralError } from '../core/errors.ts'
+import { isChoice, isRunnerOption } from './fingerprint.ts'
 import { decodeString, scanArray, scanObject, type ScanLimits, skipSpace } from './json-scan.ts'
 import { findImages, promptSizeOf, textBytesOf } from './prompt-size.ts'
-
-/** Options that reload a model when they differ (ollama-contract-verified.md §b). */
-const runnerOptionNames = new Set(['num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread', 'draft_num_predict'])
 
 const bytesPerToken = 4
 /** What Ollama itself counts an image as (server/prompt.go, `imageNumTokens`); vision models take 256 to some 3,000. */
@@ -214,11 +212,10 @@ function readOptions(body: Buffer, known: KnownFields, limits: ScanLimits): Opti
       if (seen.has(key)) throw new CorralError('duplicate_key', `the key "options.${key}" appears more than once; send it once`)
       seen.add(key)
       if (key === 'num_predict') outputTokens = readNumber(body, value) ?? outputTokens
-      if (!runnerOptionNames.has(key)) return true
+      if (!isRunnerOption(key)) return true
       const setting = readFinite(body, value) ?? readBoolean(value)
       fit &&= value.kind === 'null' || (setting !== null && (typeof setting === 'boolean') === (key === 'use_mmap'))
-      // A negative num_gpu asks for the automatic choice, as an absent one does.
-      if (setting !== null && !(key === 'num_gpu' && Number(setting) < 0)) (runner ??= {})[key] = setting
+      if (setting !== null && isChoice(key, setting)) (runner ??= {})[key] = setting
       return true
     })
   }

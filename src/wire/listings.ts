@@ -10,6 +10,7 @@ const tagRow = z.looseObject({
   modified_at: z.string().default(''),
   remote_model: z.string().optional(),
   remote_host: z.string().optional(),
+  details: z.looseObject({ family: z.string().catch('') }).catch({ family: '' }),
 })
 
 const loadedRow = z.looseObject({
@@ -44,7 +45,8 @@ function decodeRows<T>(body: Buffer, schema: z.ZodType<T>): readonly Row<T>[] | 
   return rows
 }
 
-function parseJson(body: Buffer): unknown {
+/** The body's value; null when it is no JSON. */
+export function parseJson(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString())
   } catch {

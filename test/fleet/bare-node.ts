@@ -65,11 +65,22 @@ function tag(name: string, { digest = 'd1', modifiedAt = '2026-01-01T00:00:00Z',
   return { name, digest, modifiedAt, sizeBytes, remoteHost: remoteHost ?? null, raw: { name, digest } }
 }
 
+/** Of no digest is it known which weights it has. */
+export const noWeights = { optionsOf: () => null, besideOf: () => '' }
+
 /** What `/api/ps` of a node says from `nowMs` on: sizes in bytes by model name. */
 export function load(node: FleetNode, sizes: Readonly<Record<string, number>>, nowMs: number): void {
   const loaded = Object.entries(sizes).map(([name, sizeBytes]): [string, LoadedModel] => [
     name,
-    { name, digest: 'd1', sizeBytes, vramBytes: sizeBytes, contextLength: 4_096, expiresAtMs: Infinity, raw: {} },
+    {
+      name,
+      digest: node.models.get(name)?.digest ?? 'd1',
+      sizeBytes,
+      vramBytes: sizeBytes,
+      contextLength: 4_096,
+      expiresAtMs: Infinity,
+      raw: {},
+    },
   ])
   node.loaded = new Map(loaded)
   node.loadedAtMs = nowMs

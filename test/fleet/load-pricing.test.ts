@@ -19,7 +19,7 @@ interface Setup {
   sees(sizes: Readonly<Record<string, number>>): void
 }
 
-const models = { 'a:latest': {}, 'b:latest': {}, 'c:latest': { sizeBytes: 100 } }
+const models = { 'a:latest': { digest: 'a' }, 'b:latest': { digest: 'b' }, 'c:latest': { digest: 'c', sizeBytes: 100 } }
 
 function setUp(): Setup {
   const clock = manualClock()
@@ -28,12 +28,13 @@ function setUp(): Setup {
   const use = (of: FleetNode): NodeUse => uses.get(of) ?? new NodeUse()
   const pricing = new LoadPricing({ nodes: () => [node, other], use, clock })
   const runner = (model: string): Runner => {
-    const known = use(node).find(model)
+    const { digest } = node.models.get(model) ?? { digest: '' }
+    const known = use(node).find({ name: model, digest })
     if (known !== null) return known
     const stats = new ModelStats({ slotsConfigured: null, slotsAssumed: 4, slotsMax: 4_096 })
     stats.observeLoad(4_000)
     const made = new Runner(node, model, use(node), stats, true)
-    use(node).runners.set(model, made)
+    use(node).runners.set(digest, made)
     return made
   }
   const sees = (sizes: Readonly<Record<string, number>>): void => {

@@ -7,7 +7,7 @@ import { NumCtxPolicy } from '../../src/fleet/num-ctx.ts'
 import { fleetOptions } from '../../src/fleet/options.ts'
 import { RetryBudget } from '../../src/fleet/retry-budget.ts'
 import { prepareRequest } from '../../src/fleet/wish.ts'
-import { bareNode } from './bare-node.ts'
+import { bareNode, noWeights } from './bare-node.ts'
 import { manualClock } from './manual-clock.ts'
 import { makeRequest } from './requests.ts'
 
@@ -93,7 +93,10 @@ test('names that clients make up are not remembered', () => {
     onDrift: () => undefined,
   })
   for (const model of ['m', 'made-up']) {
-    prepareRequest({ catalogue, numCtx, tracksConversations: () => false }, makeRequest('/api/chat', { model, messages: [] }))
+    prepareRequest(
+      { catalogue, numCtx, tracksConversations: () => false, weights: noWeights },
+      makeRequest('/api/chat', { model, messages: [] }),
+    )
   }
   expect(asked).toEqual(['m:latest'])
 })

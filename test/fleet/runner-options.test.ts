@@ -62,6 +62,124 @@ describe('one fingerprint per busy model', () => {
   })
 })
 
+describe('variants of one model', () => {
+  const base = 'llama3.2:3b'
+
+  async function variants(options: Parameters<typeof openGateway>[0] = {}): Promise<Gateway> {
+    const gateway = await openGateway({ nodes: 1, warm: false, ...options })
+    for (const num_ctx of [2_048, 4_096]) await create(gateway, `v${num_ctx}`, { num_ctx })
+    await learn(gateway)
+    return gateway
+  }
+
+  async function create({ sims }: Gateway, model: string, parameters: Record<string, unknown>): Promise<void> {
+    for (const { url } of sims) await ask(`${url}/api/create`, { model, from: base, parameters, stream: false })
+  }
+
+  /** The gateway has read the lists, and asked for what it did not know. */
+  async function learn(gateway: Gateway): Promise<void> {
+    const { prober, pools, nodes } = gateway.app.fleet
+    await prober.refreshModels()
+    const runners = () => nodes.flatMap((node) => [base, 'v2048:latest', 'v4096:latest'].map((model) => pools.runner(node, model, true)))
+    await until(() => new Set(runners()).size === nodes.length, 'it knows that they are one runner')
+    expect(asked(gateway, 'node-1', '/api/show')).toBe(3)
+  }
+
+  const say = (model: string, fields: Record<string, unknown> = {}) => ({
+    ...chatBody({ options: { num_predict: 5 } }),
+    model,
+    ...fields,
+  })
+
+  /** One client that sends the next request when the last one is answered. */
+  async function inTurn(gateway: Gateway, model: string, count: number): Promise<boolean> {
+    let whole = true
+    for (let time = 0; time < count; time += 1) whole &&= isComplete(await ask(`${gateway.url}${chat}`, say(model)))
+    return whole
+  }
+
+  test('are one runner: two clients that alternate cost no more loads than changes', async () => {
+    const gateway = await variants()
+    expect(await Promise.all([inTurn(gateway, 'v2048', 6), inTurn(gateway, 'v4096', 6)])).toEqual([true, true])
+    expect(gateway.sim('node-1').stats().loads).toBeLessThanOrEqual(12)
+    await expectIdle(gateway)
+  })
+
+  test('do not wedge a node: while one answers, another waits in the gateway', async () => {
+    const gateway = await variants({ speed: 2, fleet: { watchdog: { enabled: false } } })
+    const { url } = gateway
+    const first = start(`${url}${chat}`, say('v2048', { keep_alive: '10m', options: { num_predict: 60 } }))
+    await first.head
+    const other = start(`${url}${chat}`, say('v4096'))
+    await until(() => gateway.app.fleet.budget.active === 2, 'the other waits')
+    expect(isComplete(await ask(`${url}${chat}`, say('v2048', { keep_alive: '10m' })))).toBe(true)
+    expect(isComplete(await first.reply)).toBe(true)
+    expect(isComplete(await other.reply)).toBe(true)
+    expect(gateway.sim('node-1').stats().loads).toBe(2)
+    await expectIdle(gateway)
+  })
+
+  test('a steady stream of one does not starve another', async () => {
+    const gateway = await variants({ numParallel: 2, fleet: { admission: { slotsAssumed: 2, slotsMax: 2 } } })
+    const storm = { over: false }
+    const steady = Array.from({ length: 8 }, async () => {
+      let whole = true
+      while (!storm.over) whole &&= isComplete(await ask(`${gateway.url}${chat}`, say('v2048')))
+      return whole
+    })
+    await until(() => asked(gateway, 'node-1', chat) > 10, 'the storm runs')
+    const reply = await ask(`${gateway.url}${chat}`, say('v4096'))
+    storm.over = true
+    expect(isComplete(reply)).toBe(true)
+    expect(reply.totalMs).toBeLessThan(3_000)
+    expect(new Set(await Promise.all(steady))).toEqual(new Set([true]))
+    await expectIdle(gateway)
+  })
+
+  test('with the options of a request over those of the Modelfile: equal ones need no load', async () => {
+    const gateway = await variants()
+    for (const model of ['v4096', base, 'v2048']) {
+      const body = say(model, { options: { num_ctx: 4_096, num_predict: 5 } })
+      expect(isComplete(await ask(`${gateway.url}${chat}`, body))).toBe(true)
+    }
+    expect(isComplete(await ask(`${gateway.url}${chat}`, say('v4096')))).toBe(true)
+    expect(gateway.sim('node-1').stats().loads).toBe(1)
+  })
+
+  test('each digest is asked for once, and only where another one may share its weights', async () => {
+    const gateway = await variants()
+    await gateway.app.fleet.prober.refreshModels()
+    await gateway.app.fleet.prober.refreshModels()
+    expect(asked(gateway, 'node-1', '/api/show')).toBe(3)
+    const plain = await openGateway({ nodes: 1, warm: false })
+    await plain.app.fleet.prober.refreshModels()
+    expect(asked(plain, 'node-1', '/api/show')).toBe(0)
+  })
+
+  test('a variant that was deleted behind our back is missing alone', async () => {
+    const gateway = await variants()
+    expect(await inTurn(gateway, 'v2048', 1)).toBe(true)
+    await ask(`${gateway.sim('node-1').url}/api/delete`, { model: 'v2048' }, { method: 'DELETE' })
+    expect((await ask(`${gateway.url}${chat}`, say('v2048'))).status).toBe(404)
+    expect(await inTurn(gateway, 'v4096', 1)).toBe(true)
+    const { pools, nodes, prober } = gateway.app.fleet
+    await prober.refreshModels()
+    expect(nodes.map((node) => pools.runner(node, 'v4096:latest', true).model)).toEqual(['v4096:latest'])
+  })
+
+  test('became known while both were in use: what runs ends, and they are one runner', async () => {
+    const gateway = await openGateway({ nodes: 1, warm: false, speed: 10 })
+    gateway.sim('node-1').control.set('slow-head', { path: '/api/show', delayMs: 100 })
+    for (const num_ctx of [2_048, 4_096]) await create(gateway, `v${num_ctx}`, { num_ctx })
+    await gateway.app.fleet.prober.refreshModels()
+    const both = ['v2048', 'v4096'].map((model) => start(`${gateway.url}${chat}`, say(model)))
+    await learn(gateway)
+    for (const { reply } of both) expect(isComplete(await reply)).toBe(true)
+    expect(await Promise.all([inTurn(gateway, 'v2048', 2), inTurn(gateway, 'v4096', 2)])).toEqual([true, true])
+    await expectIdle(gateway)
+  })
+})
+
 describe('policies', () => {
   /** Avoided reloads as `/metrics` tells them. */
   async function avoided(gateway: Gateway): Promise<number> {

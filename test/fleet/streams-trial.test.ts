@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
+import type { FleetNode } from '../../src/fleet/node.ts'
 import { ask, chatBody, isComplete, start } from './ask.ts'
 import { expectIdle, type Gateway, openGateway, until } from './gateway.ts'
 
@@ -78,10 +79,13 @@ describe('a shard that is late while its copy is answered', () => {
     }
   }
 
+  const runnerOn = ({ fleet }: Gateway['app'], node: FleetNode) =>
+    [...fleet.pools.use(node).runners.values()].find((runner) => runner.model === model)
+
   /** Looks busier for failures of late: what later shards are weighed by. */
   function hasFailedLately({ app }: Gateway): boolean[] {
     const nowMs = systemClock.nowMs()
-    return app.fleet.nodes.map((node) => app.fleet.pools.use(node).find(model)?.hasFailedLately(nowMs) === true)
+    return app.fleet.nodes.map((node) => runnerOn(app, node)?.hasFailedLately(nowMs) === true)
   }
 
   test('makes its node look busier and ejects nobody, for slow is not ill', async () => {
@@ -101,7 +105,7 @@ describe('a shard that is late while its copy is answered', () => {
     // The budget is at most ten times what a shard took here, more on a machine that stood still meanwhile. A copy is sent at 1.8 times
     // what the other node needs and answered at 2.8 times that: past the budget wherever it lies.
     const [node] = gateway.app.fleet.nodes
-    const learnedMs = node === undefined ? null : (gateway.app.fleet.pools.use(node).find(model)?.stats.requestMs ?? null)
+    const learnedMs = node === undefined ? null : (runnerOn(gateway.app, node)?.stats.requestMs ?? null)
     if (learnedMs === null) throw new Error('nothing was learned of node-1')
     gateway.sim('node-2').control.set('slow-head', { path: '/api/embed', delayMs: 5 * learnedMs })
     await outrunBatches(gateway, 1)

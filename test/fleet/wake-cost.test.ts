@@ -14,20 +14,13 @@ import { policies } from '../../src/fleet/policy/index.ts'
 import { PoolTable } from '../../src/fleet/pool.ts'
 import type { Waiter } from '../../src/fleet/waiting-line.ts'
 import { prepareRequest, type Wish } from '../../src/fleet/wish.ts'
-import { routes } from '../../src/wire/routes.ts'
-import { bareNode, load } from './bare-node.ts'
+import { bareNode, load, noWeights } from './bare-node.ts'
 import { manualClock } from './manual-clock.ts'
 import { makeCall, makeRequest } from './requests.ts'
 
 const nodeCount = 4
 const slots = 2
 const nothing = (): undefined => undefined
-
-function routeOf(path: string) {
-  const route = routes.find(({ pattern }) => pattern === path)
-  if (route === undefined) throw new Error(`no route ${path}`)
-  return route
-}
 
 /** Four nodes of two slots that hold the model in memory; counts how often the policy is asked. */
 function setUp() {
@@ -41,12 +34,7 @@ function setUp() {
   const loaderEvents = { loadStarted: nothing, loadEnded: nothing }
   const admission = new Admission({
     pools,
-    loader: new Loader({
-      clock,
-      options: () => options,
-      events: loaderEvents,
-      routes: { generate: routeOf('/api/generate'), embed: routeOf('/api/embed') },
-    }),
+    loader: new Loader({ clock, options: () => options, events: loaderEvents }),
     affinity: new Affinity(),
     pricing: new LoadPricing({ nodes: () => nodes, use: (node) => pools.use(node), clock }),
     policy: () => (candidates, request, random) => {
@@ -60,7 +48,8 @@ function setUp() {
   })
   const wishOf = (body: Record<string, unknown> = {}): Wish => {
     const request = makeRequest('/api/chat', { model: 'm', messages: [], ...body })
-    return prepareRequest({ catalogue, numCtx: new NumCtxPolicy(() => options.numCtx), tracksConversations: () => false }, request).wish
+    const numCtx = new NumCtxPolicy(() => options.numCtx)
+    return prepareRequest({ catalogue, numCtx, tracksConversations: () => false, weights: noWeights }, request).wish
   }
   const served: Claim[] = []
   const ask = (wish: Wish): void => {

@@ -90,9 +90,9 @@ export function ended(model: string, node = 'a'): EndedRequest {
 export function triedOn(node: string, model = 'qwen3:8b'): ObservedAttempt {
   const call = makeCall()
   call.progress.attempts = 1
-  const runner = { node, model, bounded: true, fleetNode: { loaded: new Map([[model, { contextLength: 4_096 }]]) } }
+  const runner = { node, bounded: true, listed: () => ({ contextLength: 4_096 }) }
   const request = { envelope: { promptTokens: 20 } }
-  return { claim: { runner, waitedMs: 0 }, call, startedAtMs: call.receivedAtMs + 2, usage, request, frameCount: 11 }
+  return { claim: { runner, model, waitedMs: 0 }, call, startedAtMs: call.receivedAtMs + 2, usage, request, frameCount: 11 }
 }
 
 export interface KeptLines extends LineSink {

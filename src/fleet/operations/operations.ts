@@ -120,7 +120,8 @@ async function letGo(deps: OperationDeps, model: string, names: ReadonlySet<stri
 
 function noteUnloaded(deps: OperationDeps, model: string, nodes: readonly FleetNode[]): void {
   for (const node of nodes) {
-    for (const runner of deps.use(node).runners.values()) if (runner.model === model) runner.lastServedMs = -Infinity
+    const runner = deps.use(node).find({ name: model, digest: node.models.get(model)?.digest ?? '' })
+    if (runner !== null) runner.lastServedMs = -Infinity
     void deps.prober.refreshLoaded(node)
   }
 }
