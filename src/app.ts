@@ -26,6 +26,7 @@ import { LiveFeed } from './http/admin/live.ts'
 import { createSwitchStore } from './http/admin/switch-store.ts'
 import { createGuard } from './http/auth/guard.ts'
 import { createSignIn } from './http/auth/sign-in.ts'
+import { createStartup } from './http/health/startup.ts'
 import { watchStores } from './http/health/watched-stores.ts'
 import { createPeerAnswers, followPeers, type RenderMetrics, tellSigned, wholeScrape, wholeTotals } from './http/peer-answers.ts'
 import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './http/peers.ts'
@@ -47,7 +48,8 @@ import { readTotals } from './observe/overview-totals.ts'
 import { Phases } from './observe/phases.ts'
 import { recorded } from './observe/recorded.ts'
 import { createTracing } from './observe/tracing.ts'
-import type { Rag, RagParts } from './rag/rag.ts'
+import { createOptionalRag } from './rag/optional-rag.ts'
+import type { Rag } from './rag/rag.ts'
 import type { OpenableDatabase } from './store/store.ts'
 import type { RedisStore } from './store/redis-store.ts'
 import { hopHeaders } from './wire/request-headers.ts'
@@ -60,6 +62,8 @@ export interface AppStores {
   /** How the key sets of issuers are fetched; left out: by Node's own https. */
   readonly fetchText?: FetchText
   start(): Promise<void>
+  /** Whether the database was asked for once since `start`; left out: when `start` is over. */
+  readonly tried?: () => boolean
   close(): Promise<void>
 }
 
@@ -200,8 +204,8 @@ export async function createApp(deps: AppDeps): Promise<App> {
   const access: readonly RelayLayer[] = identity === null ? [] : [modelAccess]
   const caching: readonly RelayLayer[] = [cache.layer, phases.boundary('cache')]
   const limiting = [phases.begin, manageable(() => config.features.modelOperations), limits.limiting, phases.boundary('limits'), ...caching]
-  const rag = await createAppRag(initial, {
-    stores,
+  const rag = await createOptionalRag(stores, {
+    enabled: initial.features.rag,
     parts: {
       options: () => config,
       cache,
@@ -272,6 +276,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
   const overview = new Overview({ clock, read: wholeTotals(peers, totals) })
   const renderOwn: RenderMetrics = (exposition) => observer.metrics.render(exposition)
   const renderMetrics = wholeScrape(peers, renderOwn)
+  const startup = createStartup(() => fleet.nodes, stores?.tried)
   const live = new LiveFeed({ ...admin, overview, totals, metrics: observer.metrics })
   const surface: SurfaceDeps = {
     inference,
@@ -303,8 +308,10 @@ export async function createApp(deps: AppDeps): Promise<App> {
     health: {
       nodes: () => fleet.nodes,
       draining: () => server.draining,
+      started: startup.isOver,
       metricsEnabled: () => config.observe.metrics.enabled,
       renderMetrics,
+      onScraped: observer.scraped,
     },
     guard,
     onBug,
@@ -350,15 +357,16 @@ export async function createApp(deps: AppDeps): Promise<App> {
       observer.configLoaded(null, configHash(config))
       return address
     },
-    async openStores() {
-      await stores?.start()
-      watch.start()
-      await settings.start()
-      await identity?.start()
-      await limits.start()
-      await cache.start()
-      await rag?.start()
-    },
+    openStores: () =>
+      startup.opening(async () => {
+        await stores?.start()
+        watch.start()
+        await settings.start()
+        await identity?.start()
+        await limits.start()
+        await cache.start()
+        await rag?.start()
+      }),
     async close(graceMs) {
       overview.stop()
       watch.stop()
@@ -381,19 +389,6 @@ export async function createApp(deps: AppDeps): Promise<App> {
 }
 
 const unknownSources: Omit<Sources, 'config'> = { origins: new Map(), file: null }
-
-/**
- * Documents need a database, and a key for what is made of them that outlives this process with it. A gateway without them does not load what
- * they are made with: 7 MB of memory.
- */
-async function createAppRag(
-  { features }: Config,
-  { stores, parts }: { readonly stores: AppStores | undefined; readonly parts: Omit<RagParts, 'database' | 'secret'> },
-): Promise<Rag | null> {
-  if (stores === undefined || stores.database === null || !features.rag) return null
-  const { createRag } = await import('./rag/rag.ts')
-  return createRag({ ...parts, database: stores.database, secret: Buffer.from(stores.secret) })
-}
 
 function withDatabase(stores: AppStores, database: OpenableDatabase | null): AppStores {
   return { ...stores, database, start: () => stores.start(), close: () => stores.close() }

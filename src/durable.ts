@@ -31,6 +31,8 @@ export interface Durable {
    * mend: a folder in use, a schema of a newer Corral.
    */
   start(): Promise<void>
+  /** Whether the database was asked for once since `start`, with or without success. */
+  readonly tried: () => boolean
   close(): Promise<void>
 }
 
@@ -50,20 +52,25 @@ export async function createDurable(deps: DurableDeps): Promise<Durable> {
   const { secret, database, trouble } = made
   const redis = config.redis.url === undefined ? null : await connectRedis(deps)
   let closed = false
+  let tried = false
   return {
     secret,
     database,
     redis,
     trouble,
+    tried: () => tried,
     async start() {
       redis?.start()
       if (database === null) return
       await database.open()
-      await untilThere(
-        () => migrateBy(deps, database),
-        deps,
-        () => closed,
-      )
+      const migrated = async (): Promise<void> => {
+        try {
+          await migrateBy(deps, database)
+        } finally {
+          tried = true
+        }
+      }
+      await untilThere(migrated, deps, () => closed)
     },
     async close() {
       closed = true

@@ -1,4 +1,6 @@
 /** What `corral doctor` asks a running gateway for, with the key of the environment. */
+import { z } from 'zod'
+
 import { apiKey } from '../config/environment.ts'
 import { wordsOf } from './gateway.ts'
 
@@ -29,4 +31,18 @@ export function adviceOf(error: unknown, aboutKey: string): string {
   return error instanceof AskError && error.status >= 500
     ? 'the gateway could not answer: what is not well above is why, or its log says more'
     : aboutKey
+}
+
+const livezMs = 1_000
+const livezAnswer = z.object({ status: z.literal('ok') })
+
+/** Whether a Corral answers there: an Ollama knows no /livez. */
+export async function answersAsCorral(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url.replace(/\/+$/, '')}/livez`, { signal: AbortSignal.timeout(livezMs) })
+    return livezAnswer.safeParse(await response.json()).success
+  } catch {
+    // Nothing there, or no JSON: not one of ours.
+    return false
+  }
 }

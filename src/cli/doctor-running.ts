@@ -5,6 +5,7 @@ import { dirname } from 'node:path'
 import { z } from 'zod'
 
 import { systemClock } from '../base/clock.ts'
+import { formatDuration } from '../base/units.ts'
 import { apiKey } from '../config/environment.ts'
 import type { Finding } from './finding.ts'
 import { printable } from './output.ts'
@@ -48,7 +49,7 @@ function unasked(check: string, status: number): Finding {
   return { check, status: 'warn', detail, hint }
 }
 
-/** What the gateway at `url` says of its stores and issuers; nodes are looked at from here. */
+/** What the gateway at `url` says of its stores and issuers; of nodes, see `doctor-nodes.ts`. */
 export async function dependencyFindings(url: string): Promise<Finding[]> {
   const check = 'dependencies'
   try {
@@ -143,19 +144,36 @@ export async function streamFinding(url: string): Promise<Finding> {
   }
 }
 
-/** Whether prompts were cut, as the gateway counted since its start. */
-export async function contextFinding(url: string): Promise<Finding> {
-  const check = 'context'
+/** What the gateway counted since its start: whether prompts were cut, and whether Prometheus reads it. */
+export async function metricsFindings(url: string): Promise<Finding[]> {
+  const check = 'metrics'
   try {
     const response = await get(url, '/metrics')
-    if (response.ok) return cutFinding(await response.text())
+    if (response.ok) {
+      const scrape = await response.text()
+      return [cutFinding(scrape), scrapedFinding(scrape, systemClock.wallMs())]
+    }
     await response.body?.cancel()
     const hint = 'switch observe.metrics.enabled on, and set CORRAL_API_KEY to a key that may read metrics'
-    return { check, status: 'warn', detail: `not looked at: /metrics answered ${response.status}`, hint }
+    return [{ check, status: 'warn', detail: `not looked at: /metrics answered ${response.status}`, hint }]
   } catch (error) {
     const detail = `the gateway does not tell: ${printable(error instanceof Error ? error.message : String(error))}`
-    return { check, status: 'warn', detail, hint: 'its log says more' }
+    return [{ check, status: 'warn', detail, hint: 'its log says more' }]
   }
+}
+
+/** Prometheus reads every minute unless told otherwise. */
+const scrapedAgoMsMax = 60_000
+
+/** From the text of a scrape: when Prometheus read it last. Reads of others, as this one, do not count. */
+export function scrapedFinding(scrape: string, nowWallMs: number): Finding {
+  const check = 'scrape'
+  const hint = 'point Prometheus at /metrics (docs/operations.md), and look at its page of targets; without it no alert can fire'
+  const atS = /^corral_last_scrape_timestamp_seconds (\d\S*)$/m.exec(scrape)?.[1]
+  if (atS === undefined) return { check, status: 'warn', detail: 'no Prometheus has read /metrics since the start', hint }
+  const agoMs = Math.max(0, nowWallMs - Number(atS) * 1_000)
+  const detail = `Prometheus read /metrics ${formatDuration(Math.round(agoMs / 1_000) * 1_000)} ago`
+  return agoMs <= scrapedAgoMsMax ? { check, status: 'ok', detail } : { check, status: 'warn', detail, hint }
 }
 
 /** From the text of a scrape: a node cuts a prompt that is longer than the context it runs the model with, and says nothing. */

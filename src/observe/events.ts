@@ -115,6 +115,8 @@ export interface Observer {
   budgetsApart(): void
   /** A configuration was taken (`error` null), or refused. `hash`: of the values in force. */
   configLoaded(error: string | null, hash?: string): void
+  /** Prometheus has read the metrics: scrapes after this one tell when. */
+  scraped(): void
   /** The log file was renamed: a new one is opened. */
   reopenLog(): void
   /** Writes what is queued. */

@@ -56,6 +56,7 @@ export const gaugesByWay: Readonly<Record<GaugeWay, readonly string[]>> = {
     'corral_jobs',
     'corral_job_oldest_age_seconds',
     'corral_memory_pressure_level',
+    'corral_last_scrape_timestamp_seconds',
     'corral_build_info',
     'corral_config_info',
   ],

@@ -255,6 +255,7 @@ function processFamilies() {
     configInfo: gauge('corral_config_info', 'Always 1; the label is a hash of the values in force, secrets left out.', ['hash']),
     configOk: gauge('corral_config_last_reload_successful', 'Whether the last reload of the configuration was taken.'),
     configAt: gauge('corral_config_last_reload_timestamp_seconds', 'When the configuration was last taken.'),
+    lastScrape: gauge('corral_last_scrape_timestamp_seconds', 'When Prometheus last read the metrics before this.'),
     overflow: counter('corral_metric_label_overflow_total', 'Updates counted under other because labels had too many values.', [
       'metric',
       'label',

@@ -23,7 +23,8 @@ export function createObserver(deps: ObserverDeps): Observer {
 
 function processEvents({ deps, metrics, logs, quiet }: EventContext) {
   const { logger, sink } = logs
-  const { authentications, limited, usageDropped, configInfo, configOk, configAt, memoryLevel, memoryRefused } = metrics.families
+  const { authentications, limited, usageDropped, configInfo, configOk, configAt, lastScrape, memoryLevel, memoryRefused } =
+    metrics.families
   memoryLevel.child()
   for (const dimension of ['requests', 'tokens', 'concurrency', 'gpu']) {
     for (const scope of ['tenant', 'credential', 'class']) limited.at(dimension, scope)
@@ -44,6 +45,9 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
       const { level } = deps.options().log
       if (logger.level !== level) logger.level = level
       if (error !== null) logger.error({ error }, 'configuration refused, the previous one stays in force')
+    }),
+    scraped: quiet(() => {
+      lastScrape.child().value = deps.clock.wallMs() / 1_000
     }),
     decided: quiet((...[method, result]: Parameters<Observer['decided']>) => {
       authentications.at(method, result).value += 1

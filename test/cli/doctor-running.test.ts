@@ -5,12 +5,14 @@ import { expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { vectorFindings } from '../../src/cli/doctor-collections.ts'
-import { cutFinding, dependencyFinding, streamFinding } from '../../src/cli/doctor-running.ts'
+import { containerFindings } from '../../src/cli/doctor.ts'
+import { seenFinding } from '../../src/cli/doctor-nodes.ts'
+import { cutFinding, dependencyFinding, scrapedFinding, streamFinding } from '../../src/cli/doctor-running.ts'
 import { lockFolder } from '../../src/store/folder-lock.ts'
 import { createFolder } from '../config/folder.ts'
 import { corral, serve } from './corral.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
-import { listen, startOllama } from './ollama.ts'
+import { closedUrl, listen, startOllama } from './ollama.ts'
 
 interface Finding {
   readonly check: string
@@ -67,6 +69,61 @@ test('doctor tells a proxy that holds streams back from a way that lets them thr
   expect(proxied.of.get('streams')).toMatchObject({ status: 'fail', hint: expect.stringContaining('buffering') })
   const inLumps = await examine(node, await listen(buffering(url)))
   expect(inLumps.of.get('streams')).toMatchObject({ status: 'fail', hint: expect.stringContaining('buffering') })
+})
+
+test('doctor finds a node that was added by hand and is down, one that only the gateway reaches, and sees one that is well', async () => {
+  const node = (await startOllama()).url
+  const { url } = await serve(['--node', node])
+  const add = async (name: string, at: string): Promise<void> => {
+    const body = JSON.stringify({ name, url: at })
+    await fetch(`${url}/admin/nodes`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+  }
+  await add('well', (await startOllama({ version: '0.11.0' })).url)
+  const well = await examine(node, url)
+  expect([well.code, well.of.get('node well')?.status, well.of.get('versions')?.status]).toEqual([0, 'ok', 'warn'])
+  await add('gone', await closedUrl())
+  const gone = await examine(node, url)
+  expect(gone.code).toBe(1)
+  expect(gone.of.get('node gone')).toMatchObject({
+    status: 'fail',
+    detail: expect.stringContaining('connection refused'),
+    hint: expect.stringContaining('ollama serve'),
+  })
+})
+
+test('what the gateway says of a node counts where it is more than what was seen from here', () => {
+  const node = { name: 'a', url: 'http://10.0.0.1:11434', up: true, downReason: null, version: '0.12.3' }
+  const report = { name: 'a', url: 'http://10.0.0.1:11434/', reachable: true }
+  expect(seenFinding(node, { own: [], reached: [] })).toMatchObject([
+    { check: 'node a', status: 'ok', detail: expect.stringContaining('not from') },
+  ])
+  expect(seenFinding(node, { own: [report], reached: [] })).toEqual([])
+  const down = { ...node, up: false, downReason: 'no route' }
+  expect(seenFinding(down, { own: [report], reached: [] })).toMatchObject([{ check: 'node a, from the gateway', status: 'fail' }])
+  expect(seenFinding(down, { own: [{ ...report, reachable: false }], reached: [] })).toEqual([])
+})
+
+test('a gateway in a container that listens on loopback is told; outside of one there is nothing to say', () => {
+  expect(containerFindings('127.0.0.1', true)).toMatchObject([{ status: 'warn', hint: expect.stringContaining('CORRAL_HTTP__HOST') }])
+  expect(containerFindings('0.0.0.0', true)).toMatchObject([{ status: 'ok' }])
+  expect(containerFindings('127.0.0.1', false)).toEqual([])
+})
+
+test.each([
+  ['corral_last_scrape_timestamp_seconds 1000', 'ok', '30.0s ago'],
+  ['corral_last_scrape_timestamp_seconds 900', 'warn', '2m10s ago'],
+  ['corral_last_scrape_timestamp_seconds 1.03e3', 'ok', '0ms ago'],
+  ['corral_other 1', 'warn', 'no Prometheus'],
+] as const)('a scrape is wanted each minute: %s', (scrape, status, words) => {
+  expect(scrapedFinding(scrape, 1_030_000)).toMatchObject({ check: 'scrape', status, detail: expect.stringContaining(words) })
+})
+
+test('doctor sees that Prometheus reads the gateway, and is not taken for it', async () => {
+  const node = (await startOllama()).url
+  const { url } = await serve(['--node', node])
+  expect((await examine(node, url)).of.get('scrape')?.status).toBe('warn')
+  await fetch(`${url}/metrics`, { headers: { 'x-prometheus-scrape-timeout-seconds': '10' } })
+  expect((await examine(node, url)).of.get('scrape')?.status).toBe('ok')
 })
 
 /** A gateway whose states come at these times, by the clock of the machine. */

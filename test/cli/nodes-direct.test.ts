@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 
 import { expect, test } from 'vitest'
 
-import { driftFindings, loopFindings, reachHint } from '../../src/cli/doctor.ts'
+import { driftFindings, loopFindings, reachHint } from '../../src/cli/doctor-nodes.ts'
 import { certificateFinding } from '../../src/cli/doctor-certificates.ts'
 import type { NodeReport } from '../../src/cli/node-probe.ts'
 import { certificateFile, startSecureServer } from '../support/certificates.ts'

@@ -62,6 +62,7 @@ GET /rag/jobs/:id: rag:read
 GET /rag/jobs: rag:read
 GET /rag/openapi.json: open
 GET /readyz: open
+GET /startupz: open
 GET /v1/*: relay
 GET /v1/models/:model: models:read
 GET /v1/models: models:read

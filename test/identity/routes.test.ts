@@ -104,7 +104,14 @@ function ownRoutes(): Listed[] {
     cache,
     rag: documentRoutes(),
     usage: { database: gateway.database, secret: 'a secret', flush: () => Promise.resolve() },
-    health: { nodes: () => [], draining: () => false, metricsEnabled: () => true, renderMetrics: () => Promise.reject(new Error('none')) },
+    health: {
+      nodes: () => [],
+      draining: () => false,
+      started: () => true,
+      metricsEnabled: () => true,
+      renderMetrics: () => Promise.reject(new Error('none')),
+      onScraped: () => undefined,
+    },
     onBug: () => undefined,
   })
   return app.routes.map(({ method, path }) => {

@@ -50,6 +50,7 @@ test('every expression names metrics and labels that there are', () => {
 const unshown: Readonly<Record<string, string>> = {
   corral_config_info: 'a hash, to compare replicas by hand',
   corral_config_last_reload_timestamp_seconds: 'the marks on every dashboard',
+  corral_last_scrape_timestamp_seconds: 'corral doctor reads it; whoever sees a dashboard has a Prometheus that reads',
   corral_node_model_expiry_timestamp_seconds: 'the console shows when a model may go',
 }
 

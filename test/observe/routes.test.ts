@@ -8,6 +8,7 @@ import { addFleetGauges } from '../../src/fleet/fleet-gauges.ts'
 import { CallRegistry } from '../../src/http/call-registry.ts'
 import { mountAdmin } from '../../src/http/admin/admin.ts'
 import { mountHealth } from '../../src/http/health/health.ts'
+import { createStartup } from '../../src/http/health/startup.ts'
 import { httpOptions } from '../../src/http/options.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
 import { Traffic } from '../../src/http/traffic.ts'
@@ -23,6 +24,7 @@ let fleet: TestFleet
 let a: FleetNode
 let b: FleetNode
 let calls: CallRegistry
+let triedStores: boolean
 let draining: boolean
 let enabled: boolean
 let changes: string[]
@@ -38,12 +40,19 @@ beforeEach(async () => {
   changes = []
   const { observer } = makeObserver()
   addFleetGauges(observer.metrics, fleet, systemClock)
+  const startup = createStartup(
+    () => fleet.nodes,
+    () => triedStores,
+  )
+  triedStores = false
   const app = new Hono<NodeBindings>()
   mountHealth(app, {
     nodes: () => fleet.nodes,
     draining: () => draining,
     metricsEnabled: () => true,
+    started: startup.isOver,
     renderMetrics: () => observer.metrics.render(),
+    onScraped: observer.scraped,
   })
   mountAdmin(app, {
     guard: openGuard,
@@ -104,6 +113,33 @@ test('is ready with one node up, and not ready while it drains', async () => {
   draining = true
   const response = await send('HEAD', '/readyz')
   expect(response.status).toBe(503)
+})
+
+test('has started once the stores were tried and each node was asked, and stays so', async () => {
+  const startupz = async (): Promise<unknown> => {
+    const response = await send('GET', '/startupz')
+    return [response.status, await response.json()]
+  }
+  a.up = true
+  triedStores = true
+  expect(await startupz()).toEqual([503, { started: false }])
+  b.up = false
+  triedStores = false
+  expect(await startupz()).toEqual([503, { started: false }])
+  triedStores = true
+  expect(await startupz()).toEqual([200, { started: true }])
+  b.up = null
+  expect(await startupz()).toEqual([200, { started: true }])
+})
+
+test('tells when Prometheus read the metrics last; the reads of others do not count', async () => {
+  const lastScrape = async (headers: Record<string, string> = {}): Promise<string | undefined> =>
+    /^corral_last_scrape_timestamp_seconds (.*)$/m.exec(await (await send('GET', '/metrics', { headers })).text())?.[1]
+  const scraper = { 'x-prometheus-scrape-timeout-seconds': '10' }
+  await lastScrape()
+  expect(await lastScrape(scraper)).toBeUndefined()
+  const seen = Number(await lastScrape()) * 1_000
+  expect(Math.abs(seen - systemClock.wallMs())).toBeLessThan(60_000)
 })
 
 test('shows the fleet as it is at each scrape', async () => {

@@ -57,6 +57,7 @@ const health: RouteGroup = {
     ['GET /', 'Ollama is running', 'none'],
     ['GET /docs', 'The manual, for people', 'none'],
     ['GET /livez', '200 while the process turns', 'none'],
+    ['GET /startupz', '200 once the database and each node were asked; else 503', 'none'],
     ['GET /readyz', '200 while a node is up and nothing drains; else why not', 'none'],
     ['GET /metrics', 'All counters, as Prometheus reads them', 'metrics'],
   ],
