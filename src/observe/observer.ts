@@ -18,13 +18,18 @@ const budgetsApartText =
 /** The observer of the process. Throws only here: when the log file cannot be opened. */
 export function createObserver(deps: ObserverDeps): Observer {
   const context = createEventContext(deps)
-  return { ...requestEvents(context), ...dispatchEvents(context), ...nodeEvents(context), ...processEvents(context) }
+  return {
+    ...requestEvents(context),
+    ...dispatchEvents(context),
+    ...nodeEvents(context),
+    ...processEvents(context),
+    ...stateEvents(context),
+  }
 }
 
-function processEvents({ deps, metrics, logs, quiet }: EventContext) {
+function processEvents({ metrics, logs, quiet }: EventContext) {
   const { logger, sink } = logs
-  const { authentications, limited, usageDropped, configInfo, configOk, configAt, lastScrape, memoryLevel, memoryRefused } =
-    metrics.families
+  const { authentications, limited, usageDropped, memoryLevel, memoryRefused } = metrics.families
   memoryLevel.child()
   for (const dimension of ['requests', 'tokens', 'concurrency', 'gpu']) {
     for (const scope of ['tenant', 'credential', 'class']) limited.at(dimension, scope)
@@ -35,20 +40,6 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
   return {
     logger,
     metrics,
-    configLoaded: quiet((error: string | null, hash?: string) => {
-      if (hash !== undefined) {
-        configInfo.clear()
-        configInfo.child(hash).value = 1
-      }
-      configOk.child().value = error === null ? 1 : 0
-      if (error === null) configAt.child().value = deps.clock.wallMs() / 1_000
-      const { level } = deps.options().log
-      if (logger.level !== level) logger.level = level
-      if (error !== null) logger.error({ error }, 'configuration refused, the previous one stays in force')
-    }),
-    scraped: quiet(() => {
-      lastScrape.child().value = deps.clock.wallMs() / 1_000
-    }),
     decided: quiet((...[method, result]: Parameters<Observer['decided']>) => {
       authentications.at(method, result).value += 1
     }),
@@ -83,5 +74,26 @@ function processEvents({ deps, metrics, logs, quiet }: EventContext) {
     reopenLog: quiet(() => sink.reopen()),
     flush: () => sink.flush(),
     flushSync: quiet(() => sink.flushSync()),
+  }
+}
+
+/** What the process says of itself: the configuration in force, and whether somebody reads its metrics. */
+function stateEvents({ deps, metrics, logs: { logger }, quiet }: EventContext) {
+  const { configInfo, configOk, configAt, lastScrape } = metrics.families
+  return {
+    configLoaded: quiet((error: string | null, hash?: string) => {
+      if (hash !== undefined) {
+        configInfo.clear()
+        configInfo.child(hash).value = 1
+      }
+      configOk.child().value = error === null ? 1 : 0
+      if (error === null) configAt.child().value = deps.clock.wallMs() / 1_000
+      const { level } = deps.options().log
+      if (logger.level !== level) logger.level = level
+      if (error !== null) logger.error({ error }, 'configuration refused, the previous one stays in force')
+    }),
+    scraped: quiet(() => {
+      lastScrape.child().value = deps.clock.wallMs() / 1_000
+    }),
   }
 }
