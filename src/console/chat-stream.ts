@@ -26,15 +26,24 @@ export type ChatEvent =
   | { readonly kind: 'note'; readonly text: string }
 
 /** The request for a wish: also what the snippets show. */
-export function requestFor({ model, collections, system, temperature, outputTokens, turns }: ChatWish): { path: string; body: object } {
+export function requestFor(wish: ChatWish): { path: string; body: object } {
+  const { model, collections, system, temperature, outputTokens, turns } = wish
   if (collections.length > 0) {
-    const settings = { ...(temperature === null ? {} : { temperature }), ...(outputTokens === null ? {} : { outputTokens }) }
     const instructions = system === '' ? {} : { instructions: system }
-    return { path: '/rag/chat', body: { collections, model, messages: turns, ...instructions, settings } }
+    return { path: '/rag/chat', body: { collections, model, messages: turns, ...instructions, settings: answerSettingsFor(wish) } }
   }
-  const messages = [...(system === '' ? [] : [{ role: 'system', content: system }]), ...turns]
   const limits = { ...(temperature === null ? {} : { temperature }), ...(outputTokens === null ? {} : { max_tokens: outputTokens }) }
-  return { path: '/v1/chat/completions', body: { model, messages, ...limits, stream: true, stream_options: { include_usage: true } } }
+  const stream = { stream: true, stream_options: { include_usage: true } }
+  return { path: '/v1/chat/completions', body: { model, messages: messagesFor(wish), ...limits, ...stream } }
+}
+
+/** Those of an answer from documents; what is left out is the gateway's default. */
+export function answerSettingsFor({ temperature, outputTokens }: Pick<ChatWish, 'temperature' | 'outputTokens'>): object {
+  return { ...(temperature === null ? {} : { temperature }), ...(outputTokens === null ? {} : { outputTokens }) }
+}
+
+export function messagesFor({ system, turns }: Pick<ChatWish, 'system' | 'turns'>): readonly object[] {
+  return [...(system === '' ? [] : [{ role: 'system', content: system }]), ...turns]
 }
 
 /** Asks and reads. Throws `ApiError`, also when the stream breaks off without its end. */

@@ -1,6 +1,6 @@
 /** The request of the playground in other people's tools: exactly what the page itself sends. */
 import { curl, quoted, type ShellPlace } from './api/shell.ts'
-import { type ChatWish, requestFor } from './chat-stream.ts'
+import { answerSettingsFor, type ChatWish, messagesFor, requestFor } from './chat-stream.ts'
 
 export interface NamedSnippet {
   readonly name: string
@@ -18,8 +18,7 @@ export function snippetsFor(wish: ChatWish, place: ShellPlace): readonly NamedSn
 
 function asCurl(wish: ChatWish, place: ShellPlace): string {
   const { path, body } = requestFor(wish)
-  const headers = { 'content-type': 'application/json' }
-  return curl({ method: 'POST', target: path, headers, body: [`-d ${quoted(JSON.stringify(body))}`] }, place)
+  return posted({ method: 'POST', target: path, body }, place)
 }
 
 function python(wish: ChatWish, { origin, needsKey }: ShellPlace): string {
@@ -47,14 +46,38 @@ function javascript(wish: ChatWish, { origin, needsKey }: ShellPlace): string {
 for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) process.stdout.write(piece)`
 }
 
-/** Ollama's client knows of no documents: an assistant stands for model and collections there. */
-function ollama({ model, collections, system, turns }: ChatWish, place: ShellPlace): string {
-  const { origin, needsKey } = place
-  const host = `OLLAMA_HOST=${origin}${needsKey ? '/k/$CORRAL_API_KEY' : ''}`
-  const question = quoted(turns.findLast(({ role }) => role === 'user')?.content ?? '')
-  if (collections.length === 0) return `${host} ollama run ${quoted(model)} ${question}`
-  const assistant = JSON.stringify({ name: 'playground', collections, model, prompt: system })
-  const making = { method: 'PUT', target: '/rag/assistants/playground', headers: { 'content-type': 'application/json' } }
-  return `${curl({ ...making, body: [`-d ${quoted(assistant)}`] }, place)}
-${host} ollama run playground ${question}`
+/**
+ * Ollama's client sends a model and a question and has no flags for the rest. With documents an assistant stands for all of it there; without,
+ * what else is wished goes to Ollama's own API.
+ */
+function ollama(wish: ChatWish, place: ShellPlace): string {
+  const { model, collections, system, temperature, outputTokens, turns } = wish
+  if (collections.length > 0) return askedAssistant(wish, place)
+  const isPlain = system === '' && temperature === null && outputTokens === null && turns.length === 1
+  if (isPlain) return `${hostOf(place)} ollama run ${quoted(model)} ${quoted(lastQuestion(wish))}`
+  const options = {
+    ...(temperature === null ? {} : { temperature }),
+    ...(outputTokens === null ? {} : { num_predict: outputTokens }),
+  }
+  const body = { model, messages: messagesFor(wish), options }
+  return `# ollama run takes no settings: Ollama's own API does\n${posted({ method: 'POST', target: '/api/chat', body }, place)}`
+}
+
+function askedAssistant(wish: ChatWish, place: ShellPlace): string {
+  const { model, collections, system } = wish
+  const body = { name: 'playground', collections, model, prompt: system, settings: answerSettingsFor(wish) }
+  const making = posted({ method: 'PUT', target: '/rag/assistants/playground', body }, place)
+  return `${making}\n${hostOf(place)} ollama run playground ${quoted(lastQuestion(wish))}`
+}
+
+const hostOf = ({ origin, needsKey }: ShellPlace): string => `OLLAMA_HOST=${origin}${needsKey ? '/k/$CORRAL_API_KEY' : ''}`
+
+const lastQuestion = ({ turns }: ChatWish): string => turns.findLast(({ role }) => role === 'user')?.content ?? ''
+
+function posted(
+  { method, target, body }: { readonly method: string; readonly target: string; readonly body: object },
+  place: ShellPlace,
+): string {
+  const headers = { 'content-type': 'application/json' }
+  return curl({ method, target, headers, body: [`-d ${quoted(JSON.stringify(body))}`] }, place)
 }
