@@ -24,7 +24,8 @@ export async function buildConsole(out: string): Promise<string> {
   process.env['NODE_ENV'] = 'production'
   await build({
     root: source,
-    base: '/console/',
+    // Relative: the gateway writes into the document how far its assets are (`http/console/console.ts`).
+    base: './',
     configFile: false,
     logLevel: 'error',
     plugins: [tailwind()],

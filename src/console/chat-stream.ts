@@ -2,20 +2,7 @@
 import { bodyPieces } from './api/body-text.ts'
 import { ApiError, ask } from './api/client.ts'
 import type { Citation, Passage } from './api/rag-shapes.ts'
-
-export interface Turn {
-  readonly role: 'user' | 'assistant'
-  readonly content: string
-}
-
-export interface ChatWish {
-  readonly model: string
-  readonly collections: readonly string[]
-  readonly system: string
-  readonly temperature: number | null
-  readonly outputTokens: number | null
-  readonly turns: readonly Turn[]
-}
+import { type ChatWish, requestFor } from './chat-request.ts'
 
 export type ChatEvent =
   | { readonly kind: 'head'; readonly requestId: string; readonly node: string | null; readonly cache: string | null }
@@ -24,27 +11,6 @@ export type ChatEvent =
   | { readonly kind: 'citation'; readonly citation: Citation }
   | { readonly kind: 'usage'; readonly promptTokens: number; readonly outputTokens: number }
   | { readonly kind: 'note'; readonly text: string }
-
-/** The request for a wish: also what the snippets show. */
-export function requestFor(wish: ChatWish): { path: string; body: object } {
-  const { model, collections, system, temperature, outputTokens, turns } = wish
-  if (collections.length > 0) {
-    const instructions = system === '' ? {} : { instructions: system }
-    return { path: '/rag/chat', body: { collections, model, messages: turns, ...instructions, settings: answerSettingsFor(wish) } }
-  }
-  const limits = { ...(temperature === null ? {} : { temperature }), ...(outputTokens === null ? {} : { max_tokens: outputTokens }) }
-  const stream = { stream: true, stream_options: { include_usage: true } }
-  return { path: '/v1/chat/completions', body: { model, messages: messagesFor(wish), ...limits, ...stream } }
-}
-
-/** Those of an answer from documents; what is left out is the gateway's default. */
-export function answerSettingsFor({ temperature, outputTokens }: Pick<ChatWish, 'temperature' | 'outputTokens'>): object {
-  return { ...(temperature === null ? {} : { temperature }), ...(outputTokens === null ? {} : { outputTokens }) }
-}
-
-export function messagesFor({ system, turns }: Pick<ChatWish, 'system' | 'turns'>): readonly object[] {
-  return [...(system === '' ? [] : [{ role: 'system', content: system }]), ...turns]
-}
 
 /** Asks and reads. Throws `ApiError`, also when the stream breaks off without its end. */
 export async function* streamChat(wish: ChatWish, signal: AbortSignal): AsyncGenerator<ChatEvent> {

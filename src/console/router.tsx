@@ -10,7 +10,9 @@ import {
   useSyncExternalStore,
 } from 'react'
 
-const base = '/console/'
+import { atGateway } from './api/place.ts'
+
+const base = atGateway('/console/')
 
 const listeners = new Set<() => void>()
 

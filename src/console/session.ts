@@ -2,6 +2,7 @@
 import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 
 import { change, getJson, signIn } from './api/client.ts'
+import { atGateway } from './api/place.ts'
 import type { Caller, Session } from './api/shapes.ts'
 import type { ShellPlace } from './api/shell.ts'
 import { cancelUploads } from './upload-queue.ts'
@@ -14,7 +15,7 @@ export function useSession() {
 
 /** Where a command reaches this gateway from. A key is named unless the gateway has said that it wants none. */
 export function usePlace(): ShellPlace {
-  return { origin: window.location.origin, needsKey: useSession().data?.needsKey ?? true }
+  return { origin: window.location.origin + atGateway(''), needsKey: useSession().data?.needsKey ?? true }
 }
 
 /** A session may have ended, or another begun in another tab. */

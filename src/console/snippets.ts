@@ -1,6 +1,6 @@
 /** The request of the playground in other people's tools: exactly what the page itself sends. */
 import { curl, quoted, type ShellPlace } from './api/shell.ts'
-import { answerSettingsFor, type ChatWish, messagesFor, requestFor } from './chat-stream.ts'
+import { answerSettingsFor, type ChatWish, messagesFor, requestFor } from './chat-request.ts'
 
 export interface NamedSnippet {
   readonly name: string

@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import { beforeEach, expect, test } from 'vitest'
 
 import { assistantWish } from '../../src/answer/assistant-wish.ts'
-import { type ChatWish, requestFor } from '../../src/console/chat-stream.ts'
+import { type ChatWish, requestFor } from '../../src/console/chat-request.ts'
 import { snippetsFor } from '../../src/console/snippets.ts'
 import { listen } from '../cli/ollama.ts'
 

@@ -42,7 +42,7 @@ test('every page of the folder is served, and links lead from the index to each'
   const reached = new Set(['/docs/'])
   for (const page of reached) {
     const main = (await htmlOf(page)).split('<main')[1] ?? ''
-    for (const href of captures(main, /href="(\/docs\/[^"#]*)/g)) reached.add(href)
+    for (const href of captures(main, /href="(?![a-z]+:)([^"#]+)/g)) reached.add(new URL(href, `http://host${page}`).pathname)
   }
   expect(pages.filter((page) => !reached.has(page))).toEqual([])
 })
@@ -55,8 +55,9 @@ test.for(pages)('%s renders, and all its links and anchors lead somewhere', asyn
   expect(html).not.toMatch(/<script|<!--|&lt;!--|style=/)
   const lost: string[] = []
   for (const href of captures(html, /href="([^"]+)"/g)) {
-    if (/^https?:/.test(href) || href === '/console/') continue
-    const [target = '', anchor] = href.split('#', 2)
+    const { host, pathname, hash } = new URL(href, `http://host${path}`)
+    if (host !== 'host' || pathname === '/console/') continue
+    const [target, anchor] = [href.startsWith('#') ? '' : pathname, hash === '' ? undefined : decodeURIComponent(hash.slice(1))]
     const page = target === '' ? html : await htmlOf(target)
     const isThere = target === '' || (await app.request(target)).status === 200
     if (!isThere || (anchor !== undefined && !page.includes(`id="${anchor}"`))) lost.push(href)

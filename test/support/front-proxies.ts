@@ -25,10 +25,10 @@ export function hasProxy(name: ProxyName): boolean {
   return false
 }
 
-/** The block of that language in the docs. */
-function documented(language: string): string {
-  const [, block] = new RegExp('```' + language + '\\n(.*?)```', 's').exec(readSource('docs/deploy.md')) ?? []
-  if (block === undefined) throw new Error(`docs/deploy.md has no block of ${language}`)
+/** The block of that language in the docs; `at`: which of several. */
+function documented(language: string, at: number): string {
+  const block = [...readSource('docs/deploy.md').matchAll(new RegExp('```' + language + '\\n(.*?)```', 'gs'))][at]?.[1]
+  if (block === undefined) throw new Error(`docs/deploy.md has no block ${at} of ${language}`)
   return block
 }
 
@@ -64,12 +64,12 @@ export interface FrontProxy {
   stop(): Promise<void>
 }
 
-/** Starts it in front of these ports; resolves when it answers. */
-export async function startProxy(name: ProxyName, ports: readonly number[]): Promise<FrontProxy> {
+/** Starts it in front of these ports, with the block of the docs that is for it, or the one `at`; resolves when it answers. */
+export async function startProxy(name: ProxyName, ports: readonly number[], at = 0): Promise<FrontProxy> {
   const folder = mkdtempSync(join(tmpdir(), `corral-${name}-`))
   chmodSync(folder, 0o755)
   const port = await freePort()
-  const listening = documented(name === 'caddy' ? 'caddyfile' : name)
+  const listening = documented(name === 'caddy' ? 'caddyfile' : name, at)
     .replace('listen 80;', `listen 127.0.0.1:${port};`)
     .replace('bind :80', `bind 127.0.0.1:${port}`)
     .replace('http://models.example.net:80', `http://127.0.0.1:${port}`)

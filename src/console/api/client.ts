@@ -1,5 +1,6 @@
 /** All calls of the console to the gateway. Every change carries the header that only a page of this origin can send. */
 import { retryAfterMsOf } from '../../base/busy-wait.ts'
+import { atGateway } from './place.ts'
 
 const sessionPath = '/console/session'
 const changeHeaders = { 'x-corral-console': '1', 'content-type': 'application/json' }
@@ -33,7 +34,7 @@ export class ApiError extends Error {
 /** The answer, whatever its status. */
 async function reach(path: string, init: RequestInit): Promise<Response> {
   try {
-    return await fetch(path, { ...init, credentials: 'same-origin' })
+    return await fetch(atGateway(path), { ...init, credentials: 'same-origin' })
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error
     throw unreachable()
@@ -139,7 +140,7 @@ export async function upload<T>(path: string, bytes: Blob, { type, onSent, signa
   const stop = (): void => request.abort()
   signal?.addEventListener('abort', stop)
   const answer = answerTo(request).finally(() => signal?.removeEventListener('abort', stop))
-  request.open('POST', path)
+  request.open('POST', atGateway(path))
   for (const [name, value] of Object.entries({ ...changeHeaders, ...uploadHeaders, 'content-type': type })) {
     request.setRequestHeader(name, value)
   }

@@ -2,6 +2,7 @@
  * Streams of events from the gateway. One that breaks, or on which nothing comes, is asked for again with growing pauses; one that asks to be
  * renewed, at once. A page that nobody can see follows none: a browser has few connections to one host, and its other pages need them.
  */
+import { atGateway } from './place.ts'
 
 export interface Followed {
   readonly path: string
@@ -44,7 +45,7 @@ export function follow({ path, events, silentMsMax, onBroken }: Followed): () =>
   function open(): void {
     stop()
     openedAtMs = Date.now()
-    const opened = new EventSource(path)
+    const opened = new EventSource(atGateway(path))
     source = opened
     silence = setTimeout(broke, connectMsMax)
     for (const [name, take] of Object.entries(events)) {

@@ -4,6 +4,7 @@
 export const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
 
 export interface ShellPlace {
+  /** Of the gateway, with the path that a proxy put before its own. */
   readonly origin: string
   readonly needsKey: boolean
 }

@@ -5,6 +5,7 @@ import { type FormEvent, memo, useEffect, useMemo, useRef } from 'react'
 
 import type { HistoryEntry, HistoryPage } from '../../core/request-history.ts'
 import { getJson } from '../api/client.ts'
+import { atGateway } from '../api/place.ts'
 import { dash, formatClock, formatCount, formatDateTime, formatMs } from '../format.ts'
 import { Field, Select, textOf } from '../parts/field.tsx'
 import { Loaded } from '../parts/loaded.tsx'
@@ -53,7 +54,7 @@ function HistoryList() {
       lead="Requests that have ended."
       actions={
         <>
-          <a className="button" href={`/admin/requests/history?${withFormat(filters)}`} download="requests.csv">
+          <a className="button" href={atGateway(`/admin/requests/history?${withFormat(filters)}`)} download="requests.csv">
             CSV
           </a>
           <button type="button" className="button" onClick={() => void read.refetch()}>

@@ -2,10 +2,11 @@
 import type { Key } from '../api/shapes.ts'
 import { Snippet } from '../parts/copy.tsx'
 import { Dialog } from '../parts/dialog.tsx'
+import { usePlace } from '../session.ts'
 
 export function KeyShown({ made, onClose }: { readonly made: Key; readonly onClose: () => void }) {
   const key = made.key ?? ''
-  const { origin } = window.location
+  const { origin } = usePlace()
   return (
     <Dialog title={`Key of ${made.title || made.id}`} onClose={onClose}>
       <p>Copy it now: only its digest is kept, so it can never be shown again.</p>

@@ -1,6 +1,7 @@
 /** One answer: its text with numbered citations, the passages behind it, and what it took. */
 import { useState } from 'react'
 
+import { atGateway } from '../api/place.ts'
 import type { Citation, Passage } from '../api/rag-shapes.ts'
 import { formatCount, formatMs, formatRate } from '../format.ts'
 import { Dialog } from '../parts/dialog.tsx'
@@ -85,7 +86,7 @@ function PassageDialog({ passage, onClose }: { readonly passage: Passage; readon
   const { collection, document, title } = passage
   return (
     <Dialog title={title === '' ? document : title} onClose={onClose}>
-      <a className="link self-start" href={`/console/${passageAddress(passage)}`} target="_blank" rel="noopener">
+      <a className="link self-start" href={atGateway(`/console/${passageAddress(passage)}`)} target="_blank" rel="noopener">
         Open in {collection}
       </a>
       <div className="-mx-4 max-h-[60vh] overflow-y-auto border-t border-line" tabIndex={0} role="group" aria-label="Text of the document">

@@ -1,7 +1,7 @@
 /** A chat with any model of the fleet, with documents or without. Model, collections and parameters are in the address; the talk is not. */
 import { type FormEvent, type KeyboardEvent, useState } from 'react'
 
-import type { ChatWish } from '../chat-stream.ts'
+import type { ChatWish } from '../chat-request.ts'
 import { CollectionPicker } from '../parts/collection-picker.tsx'
 import { CopyButton, Snippet } from '../parts/copy.tsx'
 import { Dialog } from '../parts/dialog.tsx'
@@ -47,11 +47,12 @@ export default function Playground() {
 }
 
 function Talk({ settings, models }: { readonly settings: Settings; readonly models: readonly string[] }) {
+  const { origin } = usePlace()
   if (models.length === 0 && settings.model === '') {
     return (
       <Panel title="No model">
         <EmptyState title="No node has a model">
-          Pull one: <code>ollama pull llama3.2:3b</code> with <code>OLLAMA_HOST={window.location.origin}</code>.
+          Pull one: <code>ollama pull llama3.2:3b</code> with <code>OLLAMA_HOST={origin}</code>.
         </EmptyState>
       </Panel>
     )

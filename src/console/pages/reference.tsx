@@ -5,6 +5,7 @@ import { memo, type ReactNode, useDeferredValue, useEffect, useRef, useState } f
 import { getJson } from '../api/client.ts'
 import { type ApiDescription, type Operation, operationsOf, type OperationOf } from '../api/openapi.ts'
 import { type RouteGroup, routeGroups } from '../api/own-routes.ts'
+import { atGateway } from '../api/place.ts'
 import { triedOperation, triedOwnRoute } from '../api/tried-request.ts'
 import { Field } from '../parts/field.tsx'
 import { Loaded } from '../parts/loaded.tsx'
@@ -27,7 +28,7 @@ export default function Reference() {
       title="API"
       lead="Every route of this gateway, with the scope it asks for. Open one for its fields, and to try it with your session."
       actions={
-        <a className="button" href="/rag/openapi.json" download="corral-openapi.json">
+        <a className="button" href={atGateway('/rag/openapi.json')} download="corral-openapi.json">
           OpenAPI file
         </a>
       }

@@ -4,6 +4,7 @@ import { memo, type ReactNode, useDeferredValue, useMemo } from 'react'
 
 import type { Dependency, FeatureState, SettingsPage, ShownSetting } from '../../core/operator-settings.ts'
 import { getJson } from '../api/client.ts'
+import { atGateway } from '../api/place.ts'
 import { dash, formatDateTime, formatMs } from '../format.ts'
 import { Field } from '../parts/field.tsx'
 import { Loaded } from '../parts/loaded.tsx'
@@ -20,7 +21,7 @@ export default function Settings() {
       title="Settings"
       lead="What this gateway runs with, and where each value comes from. Credentials are masked here and in the support bundle."
       actions={
-        <a className="button" href="/admin/support-bundle" download="">
+        <a className="button" href={atGateway('/admin/support-bundle')} download="">
           Support bundle
         </a>
       }

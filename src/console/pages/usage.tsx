@@ -2,6 +2,7 @@
 import { useQuery } from '@tanstack/react-query'
 
 import { getJson } from '../api/client.ts'
+import { atGateway } from '../api/place.ts'
 import type { UsageSum } from '../api/shapes.ts'
 import { dash, formatCount, formatShare } from '../format.ts'
 import { Select } from '../parts/field.tsx'
@@ -47,7 +48,7 @@ export default function Usage() {
       title="Usage"
       lead="Every request that ended is counted once, with the tokens and GPU time its node reported."
       actions={
-        <a className="button" href={`/admin/usage?${asked.toString()}&format=csv`} download="usage.csv">
+        <a className="button" href={atGateway(`/admin/usage?${asked.toString()}&format=csv`)} download="usage.csv">
           CSV
         </a>
       }

@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from 'react'
 
 import type { Citation, Passage } from '../api/rag-shapes.ts'
-import { type ChatEvent, type ChatWish, streamChat, type Turn } from '../chat-stream.ts'
+import type { ChatWish, Turn } from '../chat-request.ts'
+import { type ChatEvent, streamChat } from '../chat-stream.ts'
 
 export interface Exchange {
   readonly id: number

@@ -20,8 +20,16 @@ export function takePathKey(incoming: IncomingMessage): string | null {
   return key
 }
 
-/** A path of this gateway as a client of this request has to ask for it: with the key that was in the path, where one was. */
+/** What a proxy says that it took off the path. Anything else is no path of this host, such as `//elsewhere`. */
+const forwardedPattern = /^(?:\/[A-Za-z0-9._~-]+)+\/?$/
+
+/**
+ * A path of this gateway as a client of this request has to ask for it: with the key that was in the path, where one was, and with what a proxy took
+ * off it and says so in `X-Forwarded-Prefix`.
+ */
 export function pathWithKey(incoming: IncomingMessage, path: string): string {
   const key = taken.get(incoming)
-  return key === undefined ? path : `${prefix}${key}${path}`
+  const own = key === undefined ? path : `${prefix}${key}${path}`
+  const forwarded = String(incoming.headers['x-forwarded-prefix'] ?? '')
+  return forwardedPattern.test(forwarded) ? forwarded.replace(/\/$/, '') + own : own
 }

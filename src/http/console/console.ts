@@ -53,7 +53,15 @@ const documentHeaders = {
 const unbuilt = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Corral: the console is not built</title>
 <h1>The console is not built</h1>
 <p>The gateway itself runs. <code>npm run build</code> makes the console; reload this page afterwards.
-<p>Until then: <code>corral top</code>, <code>corral nodes</code>, <a href="/admin/fleet">/admin/fleet</a>.</html>`
+<p>Until then: <code>corral top</code>, <code>corral nodes</code>, <code>/admin/fleet</code>.</html>`
+
+/** The one document for a page below `/console/`: its links are relative, so that they hold behind a proxy that put a path before all of them. */
+function pageAt(name: string, page: Asset): Asset {
+  const depth = name.split('/').length - 1
+  if (depth === 0) return page
+  const bytes = Buffer.from(page.bytes.toString().replaceAll(/(?<=(?:href|src)=")\.\//g, '../'.repeat(depth)))
+  return { ...page, bytes, etag: `"${depth}-${page.etag.slice(1)}`, gzip: null, brotli: null }
+}
 
 /** Adds the routes. */
 export function mountConsole(app: Hono<NodeBindings>, deps: ConsoleDeps): void {
@@ -72,7 +80,7 @@ export function mountConsole(app: Hono<NodeBindings>, deps: ConsoleDeps): void {
     // What looks like a file and is none; pages of the console have no dot in their path.
     if (name.startsWith('assets/') || name.includes('.')) return context.notFound()
     const page = assets.get('index.html')
-    if (page !== undefined) return sendAsset(context, page, documentHeaders)
+    if (page !== undefined) return sendAsset(context, pageAt(name, page), documentHeaders)
     return context.body(unbuilt, 503, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store', ...documentHeaders })
   })
 }

@@ -21,10 +21,14 @@ export interface PageSource {
 export async function renderPage({ page, text, index, known }: PageSource): Promise<string> {
   const { default: Markdown } = await import('markdown-it')
   const markdown = new Markdown({ html: false, linkify: false })
+  const own = known(page) ?? ''
+  // Relative, so that they hold behind a proxy that put a path before all of them.
+  const toRoot = '../'.repeat(own.split('/').length - 1)
+  const placed = (name: string | null): string | null => (name === null ? null : toRoot + name || './')
   // Scripts find their place by comments, which are for nobody else.
   const parse = (source: string, path: string): Token[] => {
     const tokens = markdown.parse(source.replace(/^<!--.*-->$/gm, ''), {})
-    linkTokens(tokens, (href) => rewrite(href, path, known))
+    linkTokens(tokens, (href) => rewrite(href, path, (linked) => placed(known(linked))))
     return tokens
   }
   const tokens = parse(text, page)
@@ -32,10 +36,9 @@ export async function renderPage({ page, text, index, known }: PageSource): Prom
   const links = parse(index, 'docs/README.md')
     .flatMap(({ children }) => children ?? [])
     .map((token, at, all) => ({ href: token.type === 'link_open' ? String(token.attrGet('href')) : '', text: all[at + 1]?.content ?? '' }))
-    .filter(({ href }) => href.startsWith('/docs/'))
-  const own = known(page)
+    .filter(({ href }) => href !== '' && !isElsewhere(href))
   const navigation = links.map(({ href, text: name }) => {
-    const current = href === `/docs/${own}` ? ' aria-current="page"' : ''
+    const current = href === placed(own) ? ' aria-current="page"' : ''
     return `<li><a href="${escape(href)}"${current}>${escape(name)}</a></li>`
   })
   return `<!doctype html>
@@ -44,11 +47,11 @@ export async function renderPage({ page, text, index, known }: PageSource): Prom
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escape(title)} · Corral</title>
-<link rel="stylesheet" href="/docs/style.css">
+<link rel="stylesheet" href="${toRoot}style.css">
 </head>
 <body>
 <a class="skip" href="#content">Skip to the text</a>
-<header><a href="/docs/">Corral: the manual</a><a href="/console/">Console</a></header>
+<header><a href="${placed('')}">Corral: the manual</a><a href="${toRoot}../console/">Console</a></header>
 <nav aria-label="All pages"><details><summary>All pages</summary><ul>${navigation.join('')}</ul></details></nav>
 <main id="content">
 ${markdown.renderer.render(tokens, markdown.options, {})}</main>
@@ -77,12 +80,14 @@ function setAddress(link: Token, href: string | null): void {
   else link.attrSet('href', href)
 }
 
-/** Where a link of `page` leads here; null: nowhere. */
+const isElsewhere = (href: string): boolean => /^[a-z]+:/i.test(href) || href.startsWith('#')
+
+/** Where a link of `page` leads here; null: nowhere. `known`: the address of a path of the project. */
 function rewrite(href: string, page: string, known: PageSource['known']): string | null {
-  if (/^[a-z]+:/i.test(href) || href.startsWith('#')) return href
+  if (isElsewhere(href)) return href
   const [path = '', anchor] = href.split('#', 2)
-  const name = known(posix.join(posix.dirname(page), path).replace(/\/$/, ''))
-  return name === null ? null : `/docs/${name}${anchor === undefined ? '' : `#${anchor}`}`
+  const address = known(posix.join(posix.dirname(page), path).replace(/\/$/, ''))
+  return address === null ? null : `${address}${anchor === undefined ? '' : `#${anchor}`}`
 }
 
 /** Gives each heading the id that the usual viewers of Markdown give it, and returns the text of the first. */
