@@ -5,6 +5,7 @@
  * allowed a node that would send a model elsewhere never holds it. `version` moves whenever an answer of `resolve` may differ.
  */
 import type { Clock } from '../base/clock.ts'
+import { compareInstants } from '../base/instant.ts'
 import { canonicalModelName, isCloudModel } from '../wire/model-name.ts'
 import type { FleetNode, ModelTag } from './node.ts'
 
@@ -194,8 +195,11 @@ function chooseDigest(nodes: readonly FleetNode[], model: string): string | null
   const counts = new Map<string, { count: number; modifiedAt: string }>()
   for (const { digest, modifiedAt } of tags) {
     const known = counts.get(digest) ?? { count: 0, modifiedAt: '' }
-    counts.set(digest, { count: known.count + 1, modifiedAt: modifiedAt > known.modifiedAt ? modifiedAt : known.modifiedAt })
+    counts.set(digest, {
+      count: known.count + 1,
+      modifiedAt: compareInstants(modifiedAt, known.modifiedAt) > 0 ? modifiedAt : known.modifiedAt,
+    })
   }
-  const ranked = [...counts].toSorted(([, a], [, b]) => b.count - a.count || b.modifiedAt.localeCompare(a.modifiedAt))
+  const ranked = [...counts].toSorted(([, a], [, b]) => b.count - a.count || compareInstants(b.modifiedAt, a.modifiedAt))
   return ranked[0]?.[0] ?? null
 }

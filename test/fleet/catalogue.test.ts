@@ -74,6 +74,18 @@ describe('digest drift', () => {
     expect(holders(catalogue, 'm')).toEqual(['b'])
   })
 
+  test.each([
+    ['2026-11-28T05:00:00Z', '2026-11-28T09:00:00+09:00'],
+    ['2026-11-28T05:00:00.000000002Z', '2026-11-28T05:00:00.000000001Z'],
+    ['2026-11-28T05:00:00Z', 'not known'],
+  ])('modified last means the instant: %s is after %s', (later, earlier) => {
+    const { catalogue } = setUp([
+      bareNode('a', { 'm:latest': { digest: 'old', modifiedAt: earlier } }),
+      bareNode('b', { 'm:latest': { digest: 'new', modifiedAt: later } }),
+    ])
+    expect(holders(catalogue, 'm')).toEqual(['b'])
+  })
+
   test('another digest answers while no node of the chosen one is up, and gives way when one returns', () => {
     const nodes = ['a', 'b', 'c'].map((name) => bareNode(name, { 'm:latest': { digest: name === 'c' ? 'new' : 'old' } }))
     const { catalogue } = setUp(nodes)

@@ -4,6 +4,7 @@
  * with a deadline. What is loaded changes with every request, so it is asked for each time, with the same deadline.
  */
 import type { Clock } from '../../base/clock.ts'
+import { compareInstants } from '../../base/instant.ts'
 import type { Relay } from '../../core/relay.ts'
 import type { Catalogue } from '../catalogue.ts'
 import type { FleetNode, LoadedModel, ModelTag } from '../node.ts'
@@ -83,7 +84,7 @@ async function mergedTags(deps: ListDeps, nodes: readonly FleetNode[]): Promise<
     const tag = merged.get(model)
     return tag === undefined ? [] : [{ ...tag, shown: name, raw: { ...tag.raw, name, model: name } }]
   })
-  return [...own, ...others].toSorted((a, b) => b.modifiedAt.localeCompare(a.modifiedAt))
+  return [...own, ...others].toSorted((a, b) => compareInstants(b.modifiedAt, a.modifiedAt))
 }
 
 async function listOpenAiModels(deps: ListDeps, nodes: readonly FleetNode[]): Promise<string> {
