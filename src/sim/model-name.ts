@@ -1,6 +1,6 @@
 /**
  * Model names as Ollama reads them: `[host/][namespace/]model[:tag]`, defaults `registry.ollama.ai`, `library`, `latest`;
- * compared without regard to case. A `:cloud` or `-cloud` tag stands for a model served by ollama.com.
+ * compared without regard to case. A tag `cloud`, or one that ends in `-cloud`, stands for a model served by ollama.com.
  * Written apart from `wire/model-name.ts` on purpose: a node judges names and takes them apart, the gateway only folds their
  * spellings, and a node that shared its code could not show where the two differ.
  */
@@ -43,7 +43,13 @@ export function fullName(name: ModelName): string {
   return `${name.host}/${name.namespace}/${name.model}:${name.tag}`
 }
 
-/** Whether the name asks for a model of ollama.com. */
+/** Whether the name asks for a model of ollama.com, which its last part behind a colon says (internal/modelref/modelref.go). */
 export function isCloudName(text: string): boolean {
-  return /(:cloud|-cloud)$/i.test(text)
+  const colon = text.lastIndexOf(':')
+  if (colon < 0) return false
+  const suffix = text
+    .slice(colon + 1)
+    .trim()
+    .toLowerCase()
+  return suffix === 'cloud' || (!suffix.includes('/') && suffix.endsWith('-cloud'))
 }
