@@ -66,6 +66,8 @@ export interface Provenance {
   readonly dispatchedAtMs: number
   /** Monotonic ms when the first attempt was dispatched, where the layer that answers makes attempts. */
   readonly firstDispatchedAtMs?: number
+  /** Nodes on which the operation failed though it is done; absent: none. */
+  readonly failedNodes?: readonly string[]
   /** What the cache had to do with it; absent where it was not asked. */
   readonly cache?: CacheRole
 }

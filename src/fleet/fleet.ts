@@ -43,6 +43,8 @@ export interface FleetEvents extends LineEvents, LoaderEvents, DispatchEvents, P
   breakerChanged(node: string, state: 'closed' | 'open' | 'half_open'): void
   wedgeFreed(node: string, model: string): void
   digestDrift(model: string, digests: ReadonlyMap<string, readonly string[]>): void
+  /** An upload failed on a node while others have it. */
+  partFailed(node: string, reason: string): void
   shardResent(node: string | null, reason: 'straggler' | 'hedge'): void
 }
 
@@ -126,6 +128,7 @@ export class Fleet {
       clock,
       options,
       use: (node) => this.pools.use(node),
+      onPartFailed: events.partFailed,
     })
     this.watchdog = this.#createWatchdog()
     this.#sweep = new Sweep({

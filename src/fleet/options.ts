@@ -114,6 +114,8 @@ export const fleetOptions = z.strictObject({
   operations: z
     .strictObject({
       timeoutMs: durationMs(3_000),
+      changeTimeoutMs: durationMs(60_000),
+      standstillMsMax: durationMs(30_000),
     })
     .prefault({}),
   bufferBytesMax: byteSize(1_048_576),

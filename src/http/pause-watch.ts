@@ -6,9 +6,11 @@ import { CorralError } from '../core/errors.ts'
 interface WatchedUpload {
   readonly complete: boolean
   readonly socket: { readonly bytesRead: number }
+  /** Whether what it goes to takes none, which then is bounded there; left out: that counts as standing still. */
+  readonly isHeldUp?: () => boolean
 }
 
-/** Ends an upload in which no byte moves for one to two pauses: the client sends none, or what it goes to takes none. */
+/** Ends an upload in which no byte moves for one to two pauses. */
 export class PauseWatch {
   /** Rejects when the upload stands still; never resolves. */
   readonly broken: Promise<never>
@@ -40,7 +42,7 @@ export class PauseWatch {
   readonly #check = (): void => {
     const { bytesRead } = this.#socket
     if (this.#source.complete) return
-    if (bytesRead === this.#bytesRead) {
+    if (bytesRead === this.#bytesRead && this.#source.isHeldUp?.() !== true) {
       this.#reject(new CorralError('body_timeout', `no byte of the upload moved for ${this.#pauseMsMax} ms`))
       return
     }

@@ -87,6 +87,8 @@ export interface Observer {
   shardResent(node: string | null, reason: 'straggler' | 'hedge'): void
   loadStarted(node: string, model: string): void
   loadEnded(node: string, model: string, durationMs: number, error: string | null): void
+  /** An upload failed on a node while others have it. */
+  partFailed(node: string, reason: string): void
   nodeUp(node: string): void
   nodeDown(node: string, reason: string): void
   /** `probe` is what was asked for: version, tags or ps. */

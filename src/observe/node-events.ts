@@ -17,6 +17,9 @@ export function nodeEvents({ metrics, logs, quiet, modelLabel }: EventContext) {
       if (error === null) logger.info({ node, model, durationMs: Math.round(durationMs) }, 'model loaded')
       else logger.warn({ node, model, durationMs: Math.round(durationMs), error }, 'model load failed')
     }),
+    partFailed: quiet((node: string, reason: string) => {
+      logger.warn({ node, reason }, 'an upload failed on a node that lacks it still')
+    }),
     nodeUp: quiet((node: string) => {
       families.nodeTransitions.at(label(node), 'up').value += 1
       logger.info({ node }, 'node is up')

@@ -153,6 +153,37 @@ describe('create', () => {
     for (const sim of gateway.sims) expect(names((await ask(`${sim.url}/api/tags`, undefined, get)).text)).toContain('made:latest')
     expect(isComplete(await ask(`${gateway.url}/api/chat`, chatBody({ model: 'made' })))).toBe(true)
   })
+
+  test('from a model runs on the nodes that hold it', async () => {
+    const gateway = await open({ nodes: [{ models: [{ ...base, name: 'rare:latest' }] }, {}, {}] })
+    const reply = await ask(`${gateway.url}/api/create`, { model: 'made', from: 'Rare', system: 'be brief' })
+    expect(lines(reply.text).at(-1)).toEqual({ status: 'success' })
+    expect(gateway.sims.map(({ name }) => asked(gateway, name, '/api/create'))).toEqual([1, 0, 0])
+  })
+
+  test.each(['files', 'adapters'])('with %s runs on the nodes that have all of the blobs', async (key) => {
+    const gateway = await open({ nodes: 3 })
+    const blobs = ['one', 'two'].map((text) => ({ text, digest: `sha256:${createHash('sha256').update(text).digest('hex')}` }))
+    const upload = (node: string, { text, digest }: { text: string; digest: string }) =>
+      ask(`${gateway.sim(node).url}/api/blobs/${digest}`, Buffer.from(text))
+    for (const blob of blobs) await upload('node-2', blob)
+    for (const blob of blobs.slice(1)) await upload('node-3', blob)
+    await ask(`${gateway.url}/api/create`, { model: 'made', [key]: Object.fromEntries(blobs.map(({ text, digest }) => [text, digest])) })
+    expect(gateway.sims.map(({ name }) => asked(gateway, name, '/api/create'))).toEqual([0, 1, 0])
+  })
+
+  test('of what nobody has is answered as the nodes answer', async () => {
+    const gateway = await open({ nodes: 2 })
+    const reply = await ask(`${gateway.url}/api/create`, { model: 'made', from: 'nowhere' })
+    expect(reply.text).toContain('pull model manifest')
+    expect(gateway.sims.map(({ name }) => asked(gateway, name, '/api/create'))).toEqual([1, 1])
+  })
+
+  test('goes to the nodes that the client names, whatever they hold', async () => {
+    const gateway = await open({ nodes: [{ models: [{ ...base, name: 'rare:latest' }] }, {}] })
+    await ask(`${gateway.url}/api/create`, { model: 'made', from: 'rare' }, { headers: { 'x-corral-nodes': 'node-2' } })
+    expect(gateway.sims.map(({ name }) => asked(gateway, name, '/api/create'))).toEqual([0, 1])
+  })
 })
 
 describe('copy, delete, unload', () => {
@@ -200,7 +231,7 @@ describe('copy, delete, unload', () => {
   })
 
   test('a node that hangs fails its part within the deadline', async () => {
-    const gateway = await open({ nodes: 2, fleet: { operations: { timeoutMs: 200 } } })
+    const gateway = await open({ nodes: 2, fleet: { operations: { changeTimeoutMs: 200 } } })
     gateway.sim('node-2').control.set('hang-before-head', { path: '/api/copy' })
     const reply = await ask(`${gateway.url}/api/copy`, { source: 'llama3.2:3b', destination: 'twin' })
     expect(reply.status).toBe(502)
@@ -214,60 +245,6 @@ describe('copy, delete, unload', () => {
     const reply = await ask(`${gateway.url}/api/generate`, { model: 'llama3.2:3b', keep_alive: 0, stream: false })
     expect(JSON.parse(reply.text)).toMatchObject({ done: true, done_reason: 'unload' })
     expect(gateway.sims.map((sim) => sim.stats().unloads)).toEqual([1, 1, 1, 1])
-  })
-})
-
-describe('blobs', () => {
-  const blob = Buffer.from('weights '.repeat(200_000))
-  const path = `/api/blobs/sha256:${createHash('sha256').update(blob).digest('hex')}`
-
-  function headAt(url: string): Promise<number> {
-    return ask(`${url}${path}`, undefined, { method: 'HEAD' }).then(({ status }) => status)
-  }
-
-  test('go to all nodes at once', async () => {
-    const gateway = await open()
-    expect(await headAt(gateway.url)).toBe(404)
-    expect((await ask(`${gateway.url}${path}`, blob)).status).toBe(201)
-    expect(await Promise.all(gateway.sims.map((sim) => headAt(sim.url)))).toEqual([200, 200, 200, 200])
-    expect(await headAt(gateway.url)).toBe(200)
-    await expectIdle(gateway)
-  })
-
-  test('go only to the nodes that lack them', async () => {
-    const gateway = await open({ nodes: 3 })
-    await ask(`${gateway.sim('node-2').url}${path}`, blob)
-    expect(await headAt(gateway.url)).toBe(404)
-    const before = asked(gateway, 'node-2', path)
-    expect((await ask(`${gateway.url}${path}`, blob)).status).toBe(201)
-    // One more question whether it is there, no upload.
-    expect(asked(gateway, 'node-2', path) - before).toBe(1)
-    expect(await headAt(gateway.url)).toBe(200)
-  })
-
-  test('that every node has are answered without an upload', async () => {
-    const gateway = await open({ nodes: 2 })
-    await ask(`${gateway.url}${path}`, blob)
-    const before = gateway.sims.map((sim) => asked(gateway, sim.name, path))
-    expect((await ask(`${gateway.url}${path}`, blob)).status).toBe(200)
-    expect(gateway.sims.map((sim, index) => asked(gateway, sim.name, path) - (before[index] ?? 0))).toEqual([1, 1])
-  })
-
-  test('with a wrong digest get the refusal of a node', async () => {
-    const gateway = await open({ nodes: 2 })
-    const wrong = `/api/blobs/sha256:${'0'.repeat(64)}`
-    const reply = await ask(`${gateway.url}${wrong}`, blob)
-    expect(reply.status).toBe(400)
-    expect(reply.text).toContain('digest mismatch')
-  })
-
-  test('name the node on which they failed', async () => {
-    const gateway = await open({ nodes: 3 })
-    gateway.sim('node-3').control.set('rst-before-head', { path })
-    const reply = await ask(`${gateway.url}${path}`, blob)
-    expect(reply.status).toBe(502)
-    expect(reply.text).toContain('node-3: connection')
-    expect(await Promise.all(['node-1', 'node-2'].map((name) => headAt(gateway.sim(name).url)))).toEqual([200, 200])
   })
 })
 

@@ -34,3 +34,19 @@ test('a request that was destroyed, which has no socket any more, is judged by t
   await Promise.resolve()
   expect(ended).toMatchObject({ code: 'body_timeout' })
 })
+
+test('one that is held up by what it goes to is not ended', async () => {
+  const clock = manualClock()
+  let held = true
+  const upload = { complete: false, socket: { bytesRead: 10 }, isHeldUp: () => held }
+  const watch = new PauseWatch(upload, clock, 1_000)
+  let ended: unknown = null
+  watch.broken.catch((error: unknown) => (ended = error))
+  for (let pause = 0; pause < 5; pause += 1) clock.advance(1_000)
+  await Promise.resolve()
+  expect(ended).toBe(null)
+  held = false
+  clock.advance(1_000)
+  await Promise.resolve()
+  expect(ended).toMatchObject({ code: 'body_timeout' })
+})

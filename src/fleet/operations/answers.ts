@@ -44,6 +44,14 @@ export interface NodeResult {
   readonly failure: string | null
 }
 
+/** A node that is down by its probes and silent for this long has lost its part. */
+const silentOnDownNodeMs = 1_500
+
+/** Why a node that has been silent for `silentMs` has lost its part of an operation, being down; null while it has not. */
+export function downFor({ up, downReason }: FleetNode, silentMs: number): string | null {
+  return up === false && silentMs > silentOnDownNodeMs ? `went down (${downReason ?? 'no answer'})` : null
+}
+
 /** A node's answer passed on. */
 export function relayResult(call: Call, result: NodeResult, reason: string): WholeAnswer {
   const { node, status, headers, body } = result

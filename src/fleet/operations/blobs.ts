@@ -1,9 +1,11 @@
 /**
  * Blob uploads to every node at once, without buffering: one reader, a stream per node that lacks the blob, paced by the
- * slowest. A blob of many GB costs a few socket buffers. Nodes hash what they get, so nothing is checked here.
+ * slowest. A blob of many GB costs a few socket buffers. Nodes hash what they get, so nothing is checked here. A node that stands
+ * still is left out after a while: it must not keep the blob from the others.
  */
-import { PassThrough, type Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 
+import type { Clock, Timer } from '../../base/clock.ts'
 import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { Relay, WholeAnswer } from '../../core/relay.ts'
@@ -11,8 +13,9 @@ import { scrubMessage } from '../../wire/blame.ts'
 import { decodeErrorMessage } from '../../wire/render-error.ts'
 import type { FleetNode } from '../node.ts'
 import type { FleetOptions } from '../options.ts'
-import { TransportError, type WholeResponse } from '../transport.ts'
+import type { WholeResponse } from '../transport.ts'
 import { type NodeResult, relayResult, usableNodes, wholeAnswer } from './answers.ts'
+import { BlobPart } from './blob-part.ts'
 import { type BroadcastDeps, sendToAll } from './broadcast.ts'
 
 export interface BlobUpload {
@@ -22,13 +25,18 @@ export interface BlobUpload {
   readonly source: Readable
 }
 
-/** A multi-GB upload may take long; a node that takes no byte stops the whole, so the pause is bounded by the front. */
-const uploadMsMax = 24 * 3_600_000
+export interface BlobDeps extends BroadcastDeps {
+  readonly clock: Clock
+  /** An upload failed on a node while others have it. */
+  readonly onPartFailed: (node: string, reason: string) => void
+}
+
+const checkEveryMs = 250
 
 /** `HEAD`: 200 only when every node has the blob, since a create runs on all of them. */
 export function createBlobHead(deps: BroadcastDeps): Relay {
   return async (request, call) => {
-    const results = await sendToAll(deps, request, usableNodes(deps.nodes(), call.principal.nodeGroup))
+    const results = await sendToAll(request, usableNodes(deps.nodes(), call.principal.nodeGroup), deps.options().operations.timeoutMs)
     const answer = results.find(({ status }) => status !== 200) ?? results[0]
     if (answer === undefined || answer.failure !== null) {
       throw new CorralError('node_failed', `${answer?.node.name ?? 'no node'}: ${answer?.failure ?? 'no answer'}`)
@@ -37,83 +45,107 @@ export function createBlobHead(deps: BroadcastDeps): Relay {
   }
 }
 
-/** Sends an upload to the nodes that lack it. Rejects `partial_failure`, `no_node`, `client_gone`. */
-export async function uploadBlob(deps: BroadcastDeps, upload: BlobUpload, call: Call): Promise<WholeAnswer> {
+/**
+ * Sends an upload to the nodes that lack it. Done when a node has it, since a create goes to those: nodes on which it failed are named
+ * in the answer, and reported. Rejects `node_failed` when no node has it, `no_node`, `client_gone`.
+ */
+export async function uploadBlob(deps: BlobDeps, upload: BlobUpload, call: Call): Promise<WholeAnswer> {
   const nodes = usableNodes(deps.nodes(), call.principal.nodeGroup)
   const lacking = await findLacking(deps.options(), upload.path, nodes)
   // Every node has it: answered without reading the body, as a node does (T156).
   if (lacking.length === 0) return wholeAnswer(call, { headers: {}, body: Buffer.alloc(0), reason: 'present' })
-  return summarise(call, await fanOut(upload, lacking, call))
+  const results = await fanOut(deps, upload, { nodes: lacking, call })
+  return summarise(deps, call, { results, isPresent: lacking.length < nodes.length })
 }
 
 async function findLacking({ operations }: FleetOptions, path: string, nodes: readonly FleetNode[]): Promise<readonly FleetNode[]> {
-  const present = await Promise.all(
-    nodes.map(async (node) => {
-      const head = node.transport.request({ method: 'HEAD', path, headers: [], body: null }, { timeoutMs: operations.timeoutMs })
-      const answer: WholeResponse | null = await head.catch(() => null)
-      return answer?.status === 200
-    }),
-  )
+  const present = await Promise.all(nodes.map((node) => hasBlob(node, path, operations.timeoutMs)))
   return nodes.filter((_, index) => present[index] !== true)
 }
 
-async function fanOut({ path, headers, source }: BlobUpload, nodes: readonly FleetNode[], call: Call): Promise<readonly NodeResult[]> {
-  const sinks = new Map<FleetNode, PassThrough>(nodes.map((node) => [node, new PassThrough({ highWaterMark: 262_144 })]))
-  pump(source, sinks)
-  call.signal.on(() => {
-    for (const sink of sinks.values()) sink.destroy(new Error('the client left'))
-  })
-  return Promise.all(
-    [...sinks].map(async ([node, sink]): Promise<NodeResult> => {
-      sink.on('error', () => sinks.delete(node))
-      try {
-        const response = await node.transport.request(
-          { method: 'POST', path, headers: headers.slice(), body: sink },
-          { timeoutMs: uploadMsMax },
-        )
-        return { node, ...response, failure: null }
-      } catch (error) {
-        if (!(error instanceof TransportError)) throw error
-        return { node, status: 0, headers: {}, body: Buffer.alloc(0), failure: error.message }
-      } finally {
-        sinks.delete(node)
-        sink.destroy()
-        if (sinks.size === 0) source.resume()
-        else source.emit('corral:pace')
-      }
-    }),
-  )
+/** Whether the node says within the time that it has the blob of this path. Never rejects. */
+export async function hasBlob({ transport }: FleetNode, path: string, timeoutMs: number): Promise<boolean> {
+  const head = transport.request({ method: 'HEAD', path, headers: [], body: null }, { timeoutMs })
+  const answer: WholeResponse | null = await head.catch(() => null)
+  return answer?.status === 200
 }
 
-/** Copies each chunk into every open sink and reads on when all of them have room. */
-function pump(source: Readable, sinks: ReadonlyMap<FleetNode, PassThrough>): void {
+async function fanOut(
+  { clock, options }: BlobDeps,
+  { path, headers, source }: BlobUpload,
+  { nodes, call }: { readonly nodes: readonly FleetNode[]; readonly call: Call },
+): Promise<readonly NodeResult[]> {
+  const parts = nodes.map((node) => new BlobPart(node))
+  const open = new Set(parts)
+  pump(source, open)
+  call.signal.on(() => parts.forEach((part) => part.end('the client left')))
+  const watch = (): Timer =>
+    clock.after(checkEveryMs, () => {
+      for (const part of open) part.check(checkEveryMs, options().operations.standstillMsMax)
+      timer = watch()
+    })
+  let timer = watch()
+  const results = await Promise.all(
+    parts.map(async (part) => {
+      const result = await part.send(path, headers)
+      open.delete(part)
+      if (open.size === 0) source.resume()
+      else source.emit('corral:pace')
+      return result
+    }),
+  )
+  timer.cancel()
+  return results
+}
+
+/** Copies each chunk to every open part and reads on when all of them have room. */
+function pump(source: Readable, open: ReadonlySet<BlobPart>): void {
   const resumeWhenRoom = (): void => {
-    for (const sink of sinks.values()) if (sink.writableNeedDrain) return
+    for (const { sink } of open) if (sink.writableNeedDrain) return
     source.resume()
   }
   source.on('corral:pace', resumeWhenRoom)
-  for (const sink of sinks.values()) sink.on('drain', resumeWhenRoom)
+  for (const { sink } of open) sink.on('drain', resumeWhenRoom)
   source.on('data', (chunk: Buffer) => {
     let full = false
-    for (const sink of sinks.values()) if (!sink.write(chunk)) full = true
+    for (const part of open) if (!part.write(chunk)) full = true
     if (full) source.pause()
   })
   source.on('end', () => {
-    for (const sink of sinks.values()) sink.end()
+    for (const { sink } of open) sink.end()
   })
   source.on('close', () => {
-    if (!source.readableEnded) for (const sink of sinks.values()) sink.destroy(new Error('the upload broke off'))
+    if (!source.readableEnded) for (const part of open) part.end('the upload broke off')
   })
 }
 
-function summarise(call: Call, results: readonly NodeResult[]): WholeAnswer {
-  const failed = results.filter(({ status }) => status !== 200 && status !== 201)
-  const [first] = results
-  const [firstFailed] = failed
-  if (firstFailed === undefined && first !== undefined) return relayResult(call, first, 'broadcast')
+/** `isPresent`: some node had it before. */
+function summarise(
+  { onPartFailed }: BlobDeps,
+  call: Call,
+  { results, isPresent }: { readonly results: readonly NodeResult[]; readonly isPresent: boolean },
+): WholeAnswer {
   if (call.signal.aborted) throw new CorralError('client_gone', 'the client left during the upload')
-  const allRefused = failed.length === results.length && failed.every(({ status }) => status === 400)
-  if (allRefused && firstFailed !== undefined) return relayResult(call, firstFailed, 'broadcast')
-  const reasons = failed.map(({ node, failure, body }) => `${node.name}: ${failure ?? scrubMessage(decodeErrorMessage(body))}`)
-  throw new CorralError('partial_failure', `the upload failed on ${reasons.join('; ')}; send it again: nodes that have it are skipped`)
+  const done = results.find(({ status }) => status === 200 || status === 201)
+  const failed = results.filter(({ status }) => status !== 200 && status !== 201)
+  const [firstFailed] = failed
+  const isRefused = failed.length === results.length && failed.every(({ status }) => status === 400)
+  if (isRefused && firstFailed !== undefined) return relayResult(call, firstFailed, 'broadcast')
+  const reasons = failed.map((result) => ({ node: result.node.name, reason: reasonOf(result) }))
+  if (done === undefined && !isPresent) {
+    const text = reasons.map(({ node, reason }) => `${node}: ${reason}`).join('; ')
+    throw new CorralError('node_failed', `the upload failed on every node (${text})`)
+  }
+  for (const { node, reason } of reasons) onPartFailed(node, reason)
+  const failedNodes = reasons.map(({ node }) => node)
+  if (done !== undefined) return withFailedNodes(relayResult(call, done, 'broadcast'), failedNodes)
+  return withFailedNodes(wholeAnswer(call, { headers: {}, body: Buffer.alloc(0), reason: 'present' }), failedNodes)
+}
+
+function reasonOf({ failure, body }: NodeResult): string {
+  return failure ?? scrubMessage(decodeErrorMessage(body))
+}
+
+function withFailedNodes(answer: WholeAnswer, failedNodes: readonly string[]): WholeAnswer {
+  return failedNodes.length === 0 ? answer : { ...answer, provenance: { ...answer.provenance, failedNodes } }
 }

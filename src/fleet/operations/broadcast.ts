@@ -5,7 +5,6 @@
 import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest, Relay, WholeAnswer } from '../../core/relay.ts'
 import type { Call } from '../../core/call.ts'
-import { decodeString } from '../../wire/json-scan.ts'
 import { canonicalModelName } from '../../wire/model-name.ts'
 import { decodeErrorMessage } from '../../wire/render-error.ts'
 import { scrubMessage } from '../../wire/blame.ts'
@@ -14,6 +13,7 @@ import type { FleetOptions } from '../options.ts'
 import type { Prober } from '../probe.ts'
 import { TransportError } from '../transport.ts'
 import { type NodeResult, relayResult, usableNodes } from './answers.ts'
+import { readText } from './request-fields.ts'
 
 export interface BroadcastDeps {
   readonly nodes: () => readonly FleetNode[]
@@ -21,13 +21,8 @@ export interface BroadcastDeps {
   readonly options: () => FleetOptions
 }
 
-/** Sends the request to each of `nodes`; never rejects. */
-export async function sendToAll(
-  deps: BroadcastDeps,
-  request: InferenceRequest,
-  nodes: readonly FleetNode[],
-): Promise<readonly NodeResult[]> {
-  const { timeoutMs } = deps.options().operations
+/** Sends the request to each of `nodes`, which have `timeoutMs` for it; never rejects. */
+export async function sendToAll(request: InferenceRequest, nodes: readonly FleetNode[], timeoutMs: number): Promise<readonly NodeResult[]> {
   const { method, target: path, headers, body } = request
   return Promise.all(
     nodes.map(async (node): Promise<NodeResult> => {
@@ -53,7 +48,7 @@ export function createBroadcast(deps: BroadcastDeps): Relay {
     const holders = model === null ? [] : usable.filter((node) => node.models.has(model))
     // Nobody holds it, or the request is malformed: one node gives the exact error.
     const targets = holders.length > 0 ? holders : usable.slice(0, 1)
-    const results = await sendToAll(deps, request, targets)
+    const results = await sendToAll(request, targets, deps.options().operations.changeTimeoutMs)
     await Promise.all(targets.map((node) => deps.prober.refreshModels(node)))
     return mergeResults(call, results, request.route.pattern)
   }
@@ -62,10 +57,8 @@ export function createBroadcast(deps: BroadcastDeps): Relay {
 /** The model that the operation reads: `source` for a copy. */
 function sourceModel(request: InferenceRequest): string | null {
   if (request.model !== null) return request.model
-  const source = request.envelope.fields.get('source')
-  if (source?.kind !== 'string') return null
-  const name = decodeString(request.body, source.start, source.end)
-  return name === null ? null : canonicalModelName(name)
+  const source = readText(request, 'source')
+  return source === null ? null : canonicalModelName(source)
 }
 
 /** One answer out of several. A 404 beside successes is a node that did not have it: nothing was left to do there. */

@@ -5,7 +5,6 @@
 import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest, Relay, RelayLayer, WholeAnswer } from '../../core/relay.ts'
-import { decodeString } from '../../wire/json-scan.ts'
 import { isCloudModel } from '../../wire/model-name.ts'
 import type { Catalogue } from '../catalogue.ts'
 import type { FleetNode } from '../node.ts'
@@ -15,12 +14,15 @@ import { usableNodes } from './answers.ts'
 import { type BlobUpload, createBlobHead, uploadBlob } from './blobs.ts'
 import { createBroadcast, mergeResults, sendToAll } from './broadcast.ts'
 import { createLists, type ListDeps } from './lists.ts'
+import { readText } from './request-fields.ts'
 import { createTargets } from './targets.ts'
 
 export interface OperationDeps extends ListDeps {
   /** The dispatcher. */
   readonly one: Relay
   readonly use: (node: FleetNode) => NodeUse
+  /** An upload failed on a node while others have it. */
+  readonly onPartFailed: (node: string, reason: string) => void
 }
 
 export interface Operations {
@@ -65,12 +67,12 @@ function isElsewhere({ route }: InferenceRequest, catalogue: Catalogue, name: st
 }
 
 /** Every model that the request names: what it asks for, and what a create or copy starts from. */
-function namesOf({ model, body, envelope, route }: InferenceRequest): readonly string[] {
+function namesOf(request: InferenceRequest): readonly string[] {
+  const { model, route } = request
   const names = model === null ? [] : [model]
   if (route.operation !== 'manage') return names
   for (const key of ['from', 'source']) {
-    const field = envelope.fields.get(key)
-    const name = field?.kind === 'string' ? decodeString(body, field.start, field.end) : null
+    const name = readText(request, key)
     if (name !== null) names.push(name)
   }
   return names
@@ -106,7 +108,7 @@ async function unload(deps: OperationDeps, request: InferenceRequest, call: Call
   const usable = usableNodes(deps.nodes(), call.principal.nodeGroup)
   const holders = usable.filter((node) => node.models.has(name))
   const nodes = holders.length > 0 ? holders : usable.slice(0, 1)
-  const answer = mergeResults(call, await sendToAll(deps, request, nodes), 'unload')
+  const answer = mergeResults(call, await sendToAll(request, nodes, deps.options().operations.timeoutMs), 'unload')
   noteUnloaded(deps, name, nodes)
   return answer
 }

@@ -1,6 +1,7 @@
 /**
  * Pull and create on several nodes as if they were one: a progress stream per node, merged into one whose numbers never run
- * backwards and whose `success` means every node. Which nodes: all that are up, or those that `X-Corral-Nodes` names. A node
+ * backwards and whose `success` means every node. Which nodes: those that `X-Corral-Nodes` names, else all that are up, for a create those of
+ * them that hold what it is made of. A node
  * that goes down and sends nothing any more fails its part; nothing else bounds how long a pull takes.
  */
 import { StringDecoder } from 'node:string_decoder'
@@ -13,15 +14,18 @@ import type { Answer, InferenceRequest, Outcome, Relay } from '../../core/relay.
 import { scrubMessage } from '../../wire/blame.ts'
 import { headerIn, withoutHeader } from '../../wire/request-headers.ts'
 import { renderStreamError } from '../../wire/render-error.ts'
+import type { Catalogue } from '../catalogue.ts'
 import type { FleetNode } from '../node.ts'
 import type { FleetOptions } from '../options.ts'
 import type { Prober } from '../probe.ts'
 import type { Exchange, ResponseHandler, ResponseHeaders, TransportError } from '../transport.ts'
-import { relayResult, usableNodes, wholeAnswer } from './answers.ts'
+import { downFor, relayResult, usableNodes, wholeAnswer } from './answers.ts'
+import { nodesForCreate } from './create-nodes.ts'
 import { decodeProgress, type Progress, ProgressMerge } from './progress-merge.ts'
 
 export interface TargetDeps {
   readonly clock: Clock
+  readonly catalogue: Catalogue
   readonly nodes: () => readonly FleetNode[]
   readonly prober: Prober
   readonly options: () => FleetOptions
@@ -30,18 +34,19 @@ export interface TargetDeps {
 const nodesHeader = 'x-corral-nodes'
 /** A progress line is short; a node that sends more is broken. */
 const lineBytesMax = 1_048_576
-/** A node that is down by its probes and silent for this long has lost its part. */
-const silentOnDownNodeMs = 1_500
 const checkEveryMs = 250
 /** Without a charset, as a node sends them (transcripts 141, 292). */
 const resultHeaders = { 'content-type': 'application/json' }
 
 /** The relay for `/api/pull` and `/api/create`. */
 export function createTargets(deps: TargetDeps): Relay {
-  return (request, call) => {
+  return async (request, call) => {
     const wanted = headerIn(request.headers, nodesHeader)
     const headers = withoutHeader(request.headers, nodesHeader)
-    const nodes = chooseNodes(usableNodes(deps.nodes(), call.principal.nodeGroup), wanted)
+    const usable = usableNodes(deps.nodes(), call.principal.nodeGroup)
+    const { timeoutMs } = deps.options().operations
+    const isOpenCreate = wanted === null && request.route.pattern === '/api/create'
+    const nodes = isOpenCreate ? await nodesForCreate({ ...deps, timeoutMs }, request, { usable, call }) : chooseNodes(usable, wanted)
     return new TargetRun(deps, { ...request, headers }, call, nodes).start()
   }
 }
@@ -174,8 +179,8 @@ class TargetRun {
   #watch(): void {
     this.#timer = this.#deps.clock.after(checkEveryMs, () => {
       for (const stream of this.#streams) {
-        const lost = stream.node.up === false && this.nowMs - stream.lastByteMs > silentOnDownNodeMs
-        if (lost) stream.end(`went down (${stream.node.downReason ?? 'no answer'})`)
+        const down = downFor(stream.node, this.nowMs - stream.lastByteMs)
+        if (down !== null) stream.end(down)
       }
       if (this.#streams.some(({ result }) => result === null)) this.#watch()
     })

@@ -25,7 +25,16 @@ export interface BlobDeps {
 export function handleBlobUpload(deps: BlobDeps, exchange: Exchange): void {
   const { incoming, outgoing, headers, path } = exchange
   const relay: Relay = async (_request, call) => {
-    const watch = new PauseWatch(incoming, deps.inference.clock, deps.inference.options().bodyPauseMsMax)
+    const { socket } = incoming
+    const watched = {
+      get complete() {
+        return incoming.complete
+      },
+      socket,
+      // The nodes take none.
+      isHeldUp: () => incoming.isPaused(),
+    }
+    const watch = new PauseWatch(watched, deps.inference.clock, deps.inference.options().bodyPauseMsMax)
     try {
       const upload = deps.upload({ path, headers: headers.forwarded, source: incoming }, call)
       const answer = await Promise.race([upload, watch.broken])

@@ -39,9 +39,12 @@ function answerHeaders(answer: Answer, call: Call, routeHeaders: boolean): (stri
 }
 
 /** Where an answer came from and why from there, as headers. */
-export function namesOfRoute({ node, reason, attempts }: Pick<Provenance, 'node' | 'reason' | 'attempts'>): readonly [string, string][] {
-  const route: [string, string] = ['x-corral-route', attempts > 1 ? `${reason}; attempts=${attempts}` : reason]
-  return node === null ? [route] : [['x-corral-node', node], route]
+export function namesOfRoute(provenance: Pick<Provenance, 'node' | 'reason' | 'attempts' | 'failedNodes'>): readonly [string, string][] {
+  const { node, reason, attempts, failedNodes } = provenance
+  const names: [string, string][] = node === null ? [] : [['x-corral-node', node]]
+  names.push(['x-corral-route', attempts > 1 ? `${reason}; attempts=${attempts}` : reason])
+  if (failedNodes !== undefined) names.push(['x-corral-failed-nodes', failedNodes.join(', ')])
+  return names
 }
 
 /**
