@@ -135,7 +135,7 @@ test('system prompt and parameters reach the model, stand in the address, and in
   const curl = await page.getByRole('group', { name: 'curl' }).innerText()
   expect(curl).toContain(String.raw`"content":"Isn'\''t it?"`)
   for (const name of ['Python', 'JavaScript']) expect(await page.getByRole('group', { name }).innerText()).toContain('/v1/chat/completions')
-  expect(await page.getByRole('group', { name: 'ollama' }).innerText()).toContain(`OLLAMA_HOST=${gateway.url} ollama run`)
+  expect(await page.getByRole('group', { name: 'ollama' }).innerText()).toContain(`${gateway.url}/api/chat`)
   expect(await findFaults(page)).toEqual([])
   await leave(visited)
 })

@@ -20,16 +20,8 @@ export function takePathKey(incoming: IncomingMessage): string | null {
   return key
 }
 
-/** What a proxy says that it took off the path. Anything else is no path of this host, such as `//elsewhere`. */
-const forwardedPattern = /^(?:\/[A-Za-z0-9._~-]+)+\/?$/
-
-/**
- * A path of this gateway as a client of this request has to ask for it: with the key that was in the path, where one was, and with what a proxy took
- * off it and says so in `X-Forwarded-Prefix`.
- */
+/** A path of this gateway as a client of this request has to ask for it: with the key that was in the path, where one was. */
 export function pathWithKey(incoming: IncomingMessage, path: string): string {
   const key = taken.get(incoming)
-  const own = key === undefined ? path : `${prefix}${key}${path}`
-  const forwarded = String(incoming.headers['x-forwarded-prefix'] ?? '')
-  return forwardedPattern.test(forwarded) ? forwarded.replace(/\/$/, '') + own : own
+  return key === undefined ? path : `${prefix}${key}${path}`
 }

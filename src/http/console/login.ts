@@ -28,8 +28,6 @@ type LoginContext = Context<NodeBindings, '/console/login/:id'>
 type Step = (context: LoginContext, parts: { readonly logins: Logins; readonly sessions: Sessions }) => Promise<Response | Failure>
 
 const wordsMax = 500
-/** From the callback, also where a proxy put a path before it. */
-const toConsole = '../../'
 
 /** Adds the routes. */
 export function mountLogin(app: Hono<NodeBindings>, { enabled, guard, signIn, headers, onTrouble }: LoginDeps): void {
@@ -42,7 +40,7 @@ export function mountLogin(app: Hono<NodeBindings>, { enabled, guard, signIn, he
       const result = guard.waitMs(incoming) > 0 ? 'limited' : await step(context, { logins, sessions })
       if (typeof result !== 'string') return result
       if (vain.has(result)) guard.charge(incoming)
-      return context.redirect(`${path.endsWith('/callback') ? toConsole : '../'}?signin=${result}`, 302)
+      return context.redirect(`/console/?signin=${result}`, 302)
     })
   }
 
@@ -86,8 +84,8 @@ export function mountLogin(app: Hono<NodeBindings>, { enabled, guard, signIn, he
   })
 }
 
-const onward = `<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=${toConsole}">
-<title>Signed in</title><p>Signed in. <a href="${toConsole}">To the console</a></html>`
+const onward = `<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/console/">
+<title>Signed in</title><p>Signed in. <a href="/console/">To the console</a></html>`
 
 /** What the OpenID library says with an error, in short texts. */
 const saidShape = z.object({
