@@ -39,8 +39,11 @@ const badToolCallTexts =
 const badToolCallTextsBare =
   /^(?:mismatched arg_key and |tool '.*' not found$|invalid character '|unexpected end of JSON|json: cannot unmarshal )/s
 
-/** In such a text, what the model wrote: an answer's text, which is not for logs, traces and whoever looks at a node. */
-const modelsWords = /(?<=^error parsing tool call: raw=').*(?=', err=)|(?<=^tool ').*(?=' not found$)/s
+/**
+ * In such a text, what the model wrote: an answer's text, which is not for logs, traces and whoever looks at a node. Where the
+ * text was too long to be read to its end, all of the rest is.
+ */
+const modelsWords = /(?<=^error parsing tool call: raw=')(?:.*(?=', err=)|.*$)|(?<=^tool ').*(?=' not found$)/s
 
 /** The one 4xx that is the node's: embedding routes answer 400 when the runner dies (T414). */
 const runnerGone = /^do embedding request: .*(?:EOF|connection re(?:set|fused)|broken pipe)/

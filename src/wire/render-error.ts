@@ -109,16 +109,35 @@ export function keepAliveBytes(framing: Exclude<Framing, 'none'>): Buffer {
 /** Bytes of an error's body that are read for its message: one of a tool call that cannot be read quotes all of it, e.g. a whole file. */
 export const errorBytesMax = 1_048_576
 
-/** The message inside an error body of any dialect; a short form of other bodies. */
+/** Characters of an error body that is no whole JSON which are looked at: past the head of a page of HTML, and more than any message shows. */
+const looseCharsMax = 4_096
+const looseMessageCharsMax = 300
+/** What stands before the message in the JSON of Ollama's three dialects (ollama-contract.md §1.3). */
+const messageOpening = /^\s*\{(?:"type":"error",)?"error":(?:\{(?:"type":"\w*",)?"message":)?(?=")/
+/** A JSON string up to its end, or as far as it goes. */
+const stringBeginning = /^"(?:[^"\\\p{Cc}]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*/u
+
+/** The message inside an error body of any dialect: its beginning where a JSON body does not end within `errorBytesMax`; a short form of other bodies. */
 export function decodeErrorMessage(body: Buffer): string {
   const text = body.toString('utf8', 0, errorBytesMax)
   const message = messageIn(text)
   if (message !== null) return message
-  const plain = text
-    .replace(/<[^>]*>/g, ' ')
+  const beginning = text.slice(0, looseCharsMax)
+  const cut = messageInCut(beginning)
+  if (cut !== null) return cut
+  const plain = beginning
+    .replace(/<[^<>]*>/g, ' ')
     .replace(/\s+/g, ' ')
     .trim()
-  return plain === '' ? 'an error without a message' : plain.slice(0, 300)
+  return plain === '' ? 'an error without a message' : plain.slice(0, looseMessageCharsMax)
+}
+
+/** The message of a JSON body of which only the beginning is there. */
+function messageInCut(text: string): string | null {
+  const opening = messageOpening.exec(text)
+  if (opening === null) return null
+  const message: unknown = JSON.parse(`${stringBeginning.exec(text.slice(opening[0].length))?.[0] ?? '"'}"`)
+  return typeof message === 'string' && message !== '' ? message : null
 }
 
 function messageIn(text: string): string | null {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { type Judgement, judgeResponse, scrubMessage } from '../../src/wire/blame.ts'
+import { errorBytesMax } from '../../src/wire/render-error.ts'
 import { answerOf, postRoute, routeOf, transcript, transcripts } from './transcripts.ts'
 
 /** Recorded errors that are not simply the client's. All others must be. */
@@ -222,6 +223,20 @@ describe('a tool call of the model that cannot be read', () => {
     expect(judge(500, `error parsing tool call: raw='${'x'.repeat(200_000)}', err=unexpected end of JSON input`)).toMatchObject({
       kind: 'bad_tool_call',
       message: "error parsing tool call: raw='…', err=unexpected end of JSON input",
+    })
+  })
+
+  const secret = `SECRET \\"x\\\\" ${'x'.repeat(1_100_000)}`
+  it.each([
+    [`{"error":"error parsing tool call: raw='${secret}', err=unexpected end of JSON input"}`],
+    [`{"error":{"message":"error parsing tool call: raw='${secret}', err=EOF","type":"api_error","param":null,"code":null}}`],
+    [`{"type":"error","error":{"type":"api_error","message":"error parsing tool call: raw='${secret}', err=EOF"}}`],
+  ])('is known though its body is over what is read of one: %#', (text) => {
+    expect(judgeResponse(chat, 500, text.slice(0, errorBytesMax))).toEqual({
+      kind: 'bad_tool_call',
+      fault: 'nobody',
+      retry: 'never',
+      message: "error parsing tool call: raw='…",
     })
   })
 

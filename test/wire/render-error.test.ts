@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest'
 
 import type { Dialect, RouteFacts } from '../../src/core/route.ts'
 import { CorralError, type ErrorCode, errorCatalogue } from '../../src/core/errors.ts'
-import { decodeErrorMessage, keepAliveBytes, renderError, renderStreamError } from '../../src/wire/render-error.ts'
+import { scrubMessage } from '../../src/wire/blame.ts'
+import { decodeErrorMessage, errorBytesMax, keepAliveBytes, renderError, renderStreamError } from '../../src/wire/render-error.ts'
 import { readAnyhow } from './stream-driver.ts'
 import { answerOf, headerOf, postRoute, routeOf, transcripts } from './transcripts.ts'
 
@@ -65,6 +66,28 @@ describe('recorded error bodies', () => {
       expect(message.length, exchange.name).toBeGreaterThan(0)
       expect(message, exchange.name).not.toMatch(/^[{<]/)
     }
+  })
+})
+
+describe('an error body that is no whole JSON', () => {
+  it.each(['<', '<a', '</a/b', ' ', '\\', '{"error":'])('is read in no time, whatever it is made of: %j', (piece) => {
+    const text = piece.repeat(Math.ceil(errorBytesMax / piece.length))
+    for (const body of [text, `{"error":"${text}`, `{"error":${JSON.stringify(text)}}`]) {
+      const startedAtMs = performance.now()
+      scrubMessage(decodeErrorMessage(Buffer.from(body)))
+      // 1 MiB of "<" took minutes.
+      expect(performance.now() - startedAtMs).toBeLessThan(1_000)
+    }
+  })
+
+  it('gives its text without tags, or the beginning of its message', () => {
+    const decode = (text: string): string => decodeErrorMessage(Buffer.from(text))
+    expect(decode('<html>\n<h1>Bad < Gateway</h1><hr>nginx</html>')).toBe('Bad < Gateway nginx')
+    expect(decode('{"error":"no \\"model\\" \\u00e4\\u00')).toBe('no "model" ä')
+    expect(decode('{"error":{"message":"no model","type":')).toBe('no model')
+    expect(decode('{"type":"error","error":{"type":"api_error","message":"no mo\\')).toBe('no mo')
+    expect(decode('{"error":"')).toBe('{"error":"')
+    expect(decode('x'.repeat(5_000))).toHaveLength(300)
   })
 })
 
