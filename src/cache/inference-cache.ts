@@ -123,18 +123,25 @@ export class InferenceCache implements AnswerHost {
     return drawn && !this.#flights.has(slot) && this.failures.get(slot) === null
   }
 
-  /** Nothing that a slower layer holds will do unless it ends later. What is held answers when making it anew fails. */
+  /** Nothing that a slower layer holds will do unless it ends later. What is held answers when making it anew fails, if it still may. */
   #renew(next: Relay, asker: Asker, held: MemoryItem): Promise<Answer> {
     const minFreshSeconds = (this.#age(held).freshForMs + renewedForMsMin) / 1_000
     const wanting = { ...asker, directives: { ...asker.directives, minFreshSeconds } }
+    const mayKeep = (): boolean => !asker.call.signal.aborted && this.#isFound(asker) && this.usable(asker, held)
     const kept = (): Answer => this.hit(asker, { item: held, layer: 'memory' })
-    return this.#start(next, wanting, 'stale').then(
-      (answer) => (answer.status >= 500 ? kept() : answer),
+    const renewed = this.#start(next, wanting, 'stale').then(
+      (answer) => (answer.status >= 400 && mayKeep() ? kept() : answer),
       (thrown) => {
-        if (asker.call.signal.aborted) throw thrown
+        if (!mayKeep()) throw thrown
         return kept()
       },
     )
+    return this.#standIn(asker, held, renewed)
+  }
+
+  /** Whether what was found for the asker would still be: no purge meant it since, and the model is the same build. */
+  #isFound({ plan, request }: Asker): boolean {
+    return this.deps.planner.holds(plan, request.model)
   }
 
   /** What memory holds for the asker, whole answers added up from streams included. */
@@ -215,15 +222,15 @@ export class InferenceCache implements AnswerHost {
     if (this.#flights.get(slot) === shared) this.#flights.delete(slot)
   }
 
-  /** A stale entry instead of a failure, for a client that takes one. */
+  /** A stale entry instead of a failure, for a client that takes one as old as it is when the failure comes. */
   #standIn(asker: Asker, held: MemoryItem | null, answered: Promise<Answer>): Promise<Answer> {
     const { directives, options } = asker
-    if (directives.staleIfErrorSeconds === null || held === null || !mayStandIn(directives, this.#age(held), options.staleMs))
-      return answered
+    if (directives.staleIfErrorSeconds === null || held === null) return answered
+    const mayServe = (): boolean => this.#isFound(asker) && mayStandIn(directives, this.#age(held), options.staleMs)
     return answered.then(
-      (answer) => (answer.status >= 500 ? this.#stoodIn(asker, held) : answer),
+      (answer) => (answer.status >= 500 && mayServe() ? this.#stoodIn(asker, held) : answer),
       (thrown) => {
-        if (thrown instanceof CorralError && thrown.fault === 'client') throw thrown
+        if ((thrown instanceof CorralError && thrown.fault === 'client') || !mayServe()) throw thrown
         return this.#stoodIn(asker, held)
       },
     )

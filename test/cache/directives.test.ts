@@ -164,6 +164,20 @@ describe('H1: directives', () => {
     }
   })
 
+  it('H1: no stale entry stands in that was purged, or got too old, before the failure came', async () => {
+    const changes: readonly ((built: Cached) => unknown)[] = [
+      ({ cache }) => cache.purge({}, { dryRun: false }),
+      ({ clock }) => clock.advance(11_000),
+    ]
+    for (const change of changes) {
+      const built = await inState('stale')
+      const answer = take(built.ask(chat('hi'), { headers: ['cache-control', 'stale-if-error=30'] }))
+      await change(built)
+      built.upstream.at(-1).fail(new CorralError('node_failed', 'broken'))
+      await expect(answer).rejects.toMatchObject({ code: 'node_failed' })
+    }
+  })
+
   it('H1: X-Corral-Cache switches a request on and off', async () => {
     const built = cached()
     const open = { ...chat('hi'), options: {} }

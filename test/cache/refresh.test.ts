@@ -211,6 +211,73 @@ describe('F6: an entry that many want and that ends', () => {
     expect(upstream.calls).toHaveLength(2)
   })
 
+  /** Of one that was drawn to make anew what has 5 s of its 100 left, and the upstream call that it waits for. */
+  async function drawn({ headers = [], staleMs = 0 }: { headers?: readonly string[]; staleMs?: number } = {}) {
+    const built = cached({ options: { ttlMs: { inference: 100_000 }, staleMs }, random: () => 0.999 })
+    const { ask, upstream, clock } = built
+    const live = take(ask(chat('hi')))
+    await settle()
+    clock.advance(5_000)
+    upstream
+      .at(0)
+      .begin(chatLines(['old']).join(''))
+      .end()
+    await live
+    clock.advance(105_000)
+    const answer = take(ask(chat('hi'), { headers }))
+    await settle()
+    return { ...built, answer, renewal: upstream.at(1) }
+  }
+
+  const fails: readonly (readonly [string, (renewal: UpstreamCall) => void])[] = [
+    ['a failure', (renewal) => renewal.fail(new CorralError('node_failed', 'broken'))],
+    ['a 503', (renewal) => renewal.whole('{"error":"busy"}', { status: 503 })],
+    ['a 404', (renewal) => renewal.whole('{"error":"model not found"}', { status: 404 })],
+  ]
+
+  it.each(fails)('is given while it is fresh in place of %s', async (_, fail) => {
+    const { answer, renewal } = await drawn()
+    fail(renewal)
+    const taken = await answer
+    expect([wordOf(taken), taken.cache]).toEqual(['old', 'hit'])
+  })
+
+  const outcomeOf = (answer: Promise<Taken>): Promise<string | number | undefined> =>
+    answer.then(
+      (taken) => wordOf(taken) ?? taken.status,
+      (thrown) => (thrown instanceof CorralError ? thrown.code : String(thrown)),
+    )
+
+  const purge = ({ cache }: Cached): Promise<unknown> => cache.purge({}, { dryRun: false })
+  const changes: readonly (readonly [string, readonly string[], (built: Cached) => unknown])[] = [
+    ['purged', [], purge],
+    ['purged, to one who takes a stale one', ['cache-control', 'stale-if-error=999'], purge],
+    ['of another build', [], ({ digests }: Cached) => void digests.set('llama3:latest', 'd2')],
+    ['over', [], ({ clock }: Cached) => clock.advance(600_000)],
+    ['older than wanted', ['cache-control', 'max-age=106'], ({ clock }: Cached) => clock.advance(2_000)],
+    ['longer over than a failure excuses', ['cache-control', 'stale-if-error=60'], ({ clock }: Cached) => clock.advance(600_000)],
+  ]
+
+  it.each(changes)('is not given when making it anew fails after it is %s', async (_, headers, change) => {
+    const told = []
+    for (const [, fail] of fails) {
+      const built = await drawn({ headers, staleMs: 900_000 })
+      await change(built)
+      fail(built.renewal)
+      told.push(await outcomeOf(built.answer))
+    }
+    expect(told).toEqual(['node_failed', 503, 404])
+  })
+
+  it('is given when it ended while making it anew failed, to one who takes that', async () => {
+    for (const control of ['stale-if-error=999', 'max-stale=999']) {
+      const { answer, renewal, clock } = await drawn({ headers: ['cache-control', control], staleMs: 900_000 })
+      clock.advance(600_000)
+      renewal.fail(new CorralError('node_failed', 'broken'))
+      expect(wordOf(await answer)).toBe('old')
+    }
+  })
+
   it.each([
     ['not long before its end', 90_000, [], 'hit'],
     ['shortly before its end', 105_000, [], 'miss'],
