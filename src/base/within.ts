@@ -33,6 +33,17 @@ export async function within<T>({ limitMs, clock, signal, late }: Limit, work: (
   }
 }
 
+/** Resolves when `work` does, and at the latest after `limitMs`: the work then goes on. Rejects when the work rejects before. */
+export async function waitAtMost(limitMs: number, clock: Clock, work: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>()
+  const timer = clock.after(limitMs, resolve)
+  try {
+    await Promise.race([work, late])
+  } finally {
+    timer.cancel()
+  }
+}
+
 /** Milliseconds: `share` (0–1) of the time to `endsAtMs`, at most `msMax`; 0 when that is over. */
 export function shareOfTime(endsAtMs: number, nowMs: number, { share, msMax }: { readonly share: number; readonly msMax: number }): number {
   return Math.max(0, Math.min(msMax, (endsAtMs - nowMs) * share))

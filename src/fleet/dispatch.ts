@@ -43,8 +43,8 @@ export interface DispatchDeps extends SettleDeps, RetryAccountDeps, ContextDeps 
   readonly events: DispatchEvents
   /** Adds the call's id and trace context to a flat list of headers; gives who is to hear how the try ended, if anybody. */
   readonly addCallHeaders: (headers: string[], call: Call) => EndAttempt | null
-  /** Reads the model lists of all nodes anew. */
-  readonly refreshModels: () => Promise<void>
+  /** Looks in the lists of all nodes for models that none was known to hold. */
+  readonly lookForModels: () => Promise<void>
 }
 
 const unheld = { known: false, holders: [] } as const
@@ -244,8 +244,8 @@ class Dispatch implements AttemptSink<Attempt> {
       return
     }
     this.#account.refreshed = true
-    const { catalogue, refreshModels } = this.#deps
-    void refreshModels().then(() => {
+    const { catalogue, lookForModels } = this.#deps
+    void lookForModels().then(() => {
       const { model } = this.#request
       const { known, holders } = model === null ? unheld : catalogue.resolve(model, this.#wish.nodeGroup)
       // Those that were left out because the old lists did not name them.

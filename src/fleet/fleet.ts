@@ -199,7 +199,7 @@ export class Fleet {
       active: this.#active,
       events,
       addCallHeaders,
-      refreshModels: () => this.prober.refreshModels(),
+      lookForModels: () => this.prober.lookForModels(),
       refreshLoaded: (node) => this.prober.refreshLoaded(node),
       connectFailed: (node, reason) => this.prober.noteConnectFailure(node, reason),
     })

@@ -5,6 +5,7 @@
  * each second and is back with its first good answer.
  */
 import type { Clock, Timer } from '../base/clock.ts'
+import { waitAtMost } from '../base/within.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
 import { decodeLoaded, decodeTags, decodeVersion } from '../wire/listings.ts'
 import type { FleetNode, LoadedModel, ModelTag } from './node.ts'
@@ -39,6 +40,11 @@ export interface Prober {
   probeNow(node: FleetNode): Promise<void>
   /** Reads the model list of one node, or of all that are up. Never rejects. */
   refreshModels(node?: FleetNode): Promise<void>
+  /**
+   * Looks in the lists of all nodes that are up for a model that none is known to hold. Each node is asked at most once a second, and
+   * waited for shortly: not one whose last list failed or is late already. Never rejects.
+   */
+  lookForModels(): Promise<void>
   /** Reads what a node has in memory. Never rejects. */
   refreshLoaded(node: FleetNode): Promise<void>
   /** A request could not connect: the node is down until a probe succeeds. */
@@ -54,10 +60,18 @@ interface Watch {
   recheck: boolean
   /** Grows with each refused connect, so that an older probe's answer does not undo it. */
   epoch: number
+  /** The last reading of its list. */
+  list: { readonly startedAtMs: number; readonly failed: boolean }
+  /** When its list was last read for a model that no list named. */
+  lookedAtMs: number
 }
 
 /** From a probe without an answer to the next one. */
 const recheckMs = 50
+/** Anybody can make up names of models: they may cost a node this much reading and no more. */
+const lookEveryMs = 1_000
+/** A list comes within some milliseconds; a node that needs longer answers the next one who asks. */
+const lookMsMax = 300
 const listBytesMax = 16 * 1_048_576
 
 export function createProber(deps: ProberDeps): Prober {
@@ -95,7 +109,15 @@ class NodeProber implements Prober {
   #watch(node: FleetNode): Watch {
     let watch = this.#watches.get(node)
     if (watch === undefined) {
-      watch = { soon: null, running: new Map(), misses: 0, recheck: false, epoch: 0 }
+      watch = {
+        soon: null,
+        running: new Map(),
+        misses: 0,
+        recheck: false,
+        epoch: 0,
+        list: { startedAtMs: -Infinity, failed: false },
+        lookedAtMs: -Infinity,
+      }
       this.#watches.set(node, watch)
     }
     return watch
@@ -109,6 +131,24 @@ class NodeProber implements Prober {
   async refreshModels(node?: FleetNode): Promise<void> {
     const nodes = node === undefined ? this.#deps.nodes().filter(({ up }) => up !== false) : [node]
     await Promise.all(nodes.map((one) => this.#run(one, 'tags')))
+  }
+
+  async lookForModels(): Promise<void> {
+    const nodes = this.#deps.nodes().filter(({ up }) => up !== false)
+    await waitAtMost(lookMsMax, this.#deps.clock, Promise.all(nodes.map((node) => this.#look(node))))
+  }
+
+  /** Resolves at once where the node is not worth waiting for. */
+  async #look(node: FleetNode): Promise<void> {
+    const watch = this.#watch(node)
+    const nowMs = this.#deps.clock.nowMs()
+    const { failed } = watch.list
+    if (nowMs - watch.lookedAtMs >= lookEveryMs) {
+      watch.lookedAtMs = nowMs
+      void this.#run(node, 'tags')
+    }
+    const isLate = nowMs - watch.list.startedAtMs > lookMsMax
+    if (!failed && !isLate) await watch.running.get('tags')
   }
 
   refreshLoaded(node: FleetNode): Promise<void> {
@@ -168,18 +208,22 @@ class NodeProber implements Prober {
     const { clock, events } = this.#deps
     const { epoch } = watch
     const startedAtMs = clock.nowMs()
+    if (kind === 'tags') watch.list = { startedAtMs, failed: watch.list.failed }
     try {
       const body = await this.#ask(node, kind)
       const tookMs = clock.nowMs() - startedAtMs
       events.probeEnded(node.name, kind, tookMs)
       if (kind === 'version') node.probeMs = tookMs
       if (kind === 'version') this.#onVersion(node, watch, { body, fresh: epoch === watch.epoch })
-      else if (kind === 'tags') this.#onTags(node, body)
-      else this.#onLoaded(node, body, startedAtMs)
+      else if (kind === 'tags') {
+        watch.list = { startedAtMs, failed: false }
+        this.#onTags(node, body)
+      } else this.#onLoaded(node, body, startedAtMs)
     } catch (error) {
       if (!(error instanceof TransportError)) throw error
       events.probeFailed(node.name, kind, error.message)
       if (kind === 'version') this.#onMiss(node, watch, error)
+      if (kind === 'tags') watch.list = { startedAtMs, failed: true }
     }
   }
 

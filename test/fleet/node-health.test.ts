@@ -267,6 +267,31 @@ describe('what a node holds', () => {
     expect(reply.node).toBe('node-3')
   })
 
+  test('an unknown model waits for no node whose list hangs', async () => {
+    const gateway = await openGateway({ nodes: 3 })
+    gateway.sim('node-2').control.set('hang-before-head', { path: '/api/tags' })
+    const took = []
+    for (let time = 0; time < 4; time += 1) {
+      const reply = await ask(`${gateway.url}${chat}`, chatBody({ model: `absent-${time}` }))
+      expect(reply.status).toBe(404)
+      took.push(reply.totalMs)
+    }
+    expect(Math.max(...took)).toBeLessThan(1_500)
+    // Only the first one waited, to see that it hangs.
+    expect(took.filter((totalMs) => totalMs > 250).length).toBeLessThanOrEqual(1)
+  })
+
+  test('many unknown models cost each node one look at its list per second', async () => {
+    const gateway = await openGateway({ nodes: 3, fleet: { probe: { modelsIntervalMs: 60_000 } } })
+    const before = gateway.sims.map(({ name }) => asked(gateway, name, '/api/tags'))
+    const startedAtMs = performance.now()
+    const names = Array.from({ length: 10 }, (_, index) => `absent-${index}`)
+    for (const model of names) expect((await ask(`${gateway.url}${chat}`, chatBody({ model }))).status).toBe(404)
+    const looksMax = 1 + Math.floor((performance.now() - startedAtMs) / 1_000)
+    for (const [index, { name }] of gateway.sims.entries())
+      expect(asked(gateway, name, '/api/tags') - (before[index] ?? 0)).toBeLessThanOrEqual(looksMax)
+  })
+
   test('nodes at another digest of the name are not balanced over, and answer when all others are down', async () => {
     const model = {
       name: 'llama3.2:3b',

@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../../base/clock.ts'
 import { compareInstants } from '../../base/instant.ts'
+import { waitAtMost } from '../../base/within.ts'
 import type { Relay } from '../../core/relay.ts'
 import type { Catalogue } from '../catalogue.ts'
 import type { FleetNode, LoadedModel, ModelTag } from '../node.ts'
@@ -43,11 +44,8 @@ const makers: Readonly<Record<string, Maker>> = {
 }
 
 /** Resolves when `work` does or the operation deadline passes. */
-async function withDeadline({ clock, options }: ListDeps, work: Promise<unknown>): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>()
-  const timer = clock.after(options().operations.timeoutMs, resolve)
-  await Promise.race([work, late])
-  timer.cancel()
+function withDeadline({ clock, options }: ListDeps, work: Promise<unknown>): Promise<void> {
+  return waitAtMost(options().operations.timeoutMs, clock, work)
 }
 
 /** The lowest version: a client must not rely on what one node lacks. */
