@@ -1,13 +1,13 @@
 /**
- * The configuration in force: what the sources said last, with what was switched by hand on top. A switch takes the way of a reload, is
- * kept in the store where there is one, and so reaches the other replicas within a second and outlives a restart; without a store it lasts
- * as long as this process. A store that is away keeps nobody from switching: it is told when it is back.
+ * The configuration in force: what the sources said last, with what was switched by hand on top. A switch takes the way of a reload, and is
+ * kept as `followed-rows.ts` says.
  *
  * Changes are made one after the other, and one that cannot be applied leaves everything as it was.
  */
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
+import { FollowedRows, type RowStore } from '../base/followed-rows.ts'
 import { CorralError } from '../core/errors.ts'
-import type { FeatureState, LastReload, OperatorSettings, SettingsPage, Switch, SwitchStore } from '../core/operator-settings.ts'
+import type { FeatureState, LastReload, OperatorSettings, SettingsPage, Switch } from '../core/operator-settings.ts'
 import { type Origin, originOf, type Origins, originText } from './assignment.ts'
 import { type FeatureName, featureNames, isFeatureName, meaningOf, whyFixed } from './features.ts'
 import { nearest } from './problem.ts'
@@ -27,16 +27,13 @@ export interface LiveSettingsDeps {
   readonly initial: Sources
   readonly clock: Clock
   /** Null: switches last as long as this process. */
-  readonly store: SwitchStore | null
+  readonly store: RowStore<Switch> | null
   /** Puts a configuration into force; rejects and keeps the old one when it cannot. */
   readonly apply: (config: Config) => Promise<void>
   /** Tells the other processes of this machine at once. */
   readonly tell: (name: string, wanted: Switch | null) => Promise<void>
   readonly onTrouble: (message: string, cause: unknown) => void
 }
-
-/** How far this process may lag behind a switch on another one. */
-const pollMs = 1_000
 
 type Switches = ReadonlyMap<string, Switch>
 
@@ -47,12 +44,7 @@ export class LiveSettings implements OperatorSettings {
   #switches: Switches = new Map()
   #current: Config
   #lastReload: LastReload
-  /** Not in the store yet. */
-  readonly #untold = new Map<string, Switch | null>()
-  #turn: Promise<unknown> = Promise.resolve()
-  #poll: Timer | null = null
-  #closed = false
-  #isTroubled = false
+  readonly #rows: FollowedRows<Switch>
 
   constructor(deps: LiveSettingsDeps) {
     this.#deps = deps
@@ -60,22 +52,23 @@ export class LiveSettings implements OperatorSettings {
     this.#started = deps.initial.config
     this.#current = deps.initial.config
     this.#lastReload = { at: this.#now(), kind: 'started', changed: [], problems: [] }
+    const { clock, store, onTrouble } = deps
+    const put = (switches: Switches): Promise<void> => this.#put(this.#sources, switches)
+    this.#rows = new FollowedRows({ clock, store, current: () => this.#switches, put, what: 'switches', onTrouble })
   }
 
   /** Takes over what was switched before, and follows what others switch. */
-  async start(): Promise<void> {
-    await this.#look()
-    this.#schedule()
+  start(): Promise<void> {
+    return this.#rows.start()
   }
 
   close(): void {
-    this.#closed = true
-    this.#poll?.cancel()
+    this.#rows.close()
   }
 
   /** The sources were read anew. */
   async reload(sources: Sources): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#rows.inTurn(async () => {
       const changed = changedKeys(this.#sources.config, sources.config)
       await this.#put(sources, this.#switches)
       this.#lastReload = { at: this.#now(), kind: 'applied', changed, problems: [] }
@@ -88,8 +81,8 @@ export class LiveSettings implements OperatorSettings {
   }
 
   /** Another process switched. */
-  async adopt(name: string, wanted: Switch | null): Promise<void> {
-    await this.#inTurn(() => this.#put(this.#sources, withSwitch(this.#switches, name, wanted)))
+  adopt(name: string, wanted: Switch | null): Promise<void> {
+    return this.#rows.adopt([[name, wanted]])
   }
 
   async switchFeature(name: string, on: boolean | null, by: string): Promise<FeatureState> {
@@ -97,11 +90,7 @@ export class LiveSettings implements OperatorSettings {
     const fixed = whyFixed(name)
     if (fixed !== null) throw new CorralError('conflict', `${name}: ${fixed}`)
     const wanted = on === null ? null : { on, by, atWallMs: this.#deps.clock.wallMs() }
-    await this.#inTurn(async () => {
-      await this.#put(this.#sources, withSwitch(this.#switches, name, wanted))
-      if (this.#deps.store !== null) this.#untold.set(name, wanted)
-      await this.#tellStore()
-    })
+    await this.#rows.change(() => this.#put(this.#sources, withSwitch(this.#switches, name, wanted)))
     await this.#deps.tell(name, wanted)
     return this.#stateOf(name)
   }
@@ -141,7 +130,7 @@ export class LiveSettings implements OperatorSettings {
       switchable: reason === null,
       reason,
       switchedAt: done === undefined ? null : new Date(done.atWallMs).toISOString(),
-      kept: done === undefined ? null : this.#deps.store !== null && !this.#untold.has(name),
+      kept: done === undefined ? null : this.#rows.isKept(name),
     }
   }
 
@@ -161,55 +150,6 @@ export class LiveSettings implements OperatorSettings {
     this.#current = next
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(work)
-    // Whoever asked hears of a failure; the next one does not.
-    this.#turn = done.catch(() => undefined)
-    return done
-  }
-
-  #schedule(): void {
-    const { store, clock } = this.#deps
-    if (store === null || this.#closed) return
-    this.#poll = clock.after(pollMs, () => {
-      const isNeeded = store.shared || this.#untold.size > 0
-      void (isNeeded ? this.#look() : Promise.resolve()).then(() => this.#schedule())
-    })
-  }
-
-  async #look(): Promise<void> {
-    const { store, onTrouble } = this.#deps
-    if (store === null) return
-    try {
-      await this.#inTurn(async () => {
-        if (!(await this.#tellStore())) return
-        const kept = await store.load()
-        if (!areEqual(kept, this.#switches)) await this.#put(this.#sources, kept)
-      })
-      this.#isTroubled = false
-    } catch (error) {
-      // What is known stands, and the next look tries again.
-      if (!this.#isTroubled) onTrouble('switches cannot be read, they stay as they are', error)
-      this.#isTroubled = true
-    }
-  }
-
-  /** Whether the store knows all that was switched here. */
-  async #tellStore(): Promise<boolean> {
-    const { store, onTrouble } = this.#deps
-    if (store === null) return false
-    for (const [name, wanted] of this.#untold) {
-      try {
-        await store.write(name, wanted)
-        this.#untold.delete(name)
-      } catch (error) {
-        onTrouble(`the switch of ${name} holds in this process only until the store is back`, error)
-        return false
-      }
-    }
-    return true
-  }
-
   #now(): string {
     return new Date(this.#deps.clock.wallMs()).toISOString()
   }
@@ -226,10 +166,6 @@ function withSwitch(switches: Switches, name: string, wanted: Switch | null): Sw
   if (wanted === null) next.delete(name)
   else next.set(name, wanted)
   return next
-}
-
-function areEqual(a: Switches, b: Switches): boolean {
-  return a.size === b.size && [...a].every(([name, { on, atWallMs }]) => b.get(name)?.on === on && b.get(name)?.atWallMs === atWallMs)
 }
 
 /** What another version kept of a capability that this one does not know, or cannot switch, counts for nothing. */

@@ -11,15 +11,6 @@ export interface Switch {
   readonly atWallMs: number
 }
 
-/** Where switches are kept. */
-export interface SwitchStore {
-  /** Whether other processes may write, too. */
-  readonly shared: boolean
-  load(): Promise<ReadonlyMap<string, Switch>>
-  /** Null: as configured. */
-  write(name: string, wanted: Switch | null): Promise<void>
-}
-
 export interface FeatureState {
   readonly name: string
   /** The key of the configuration that it is. */

@@ -2,12 +2,13 @@
 import { expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
+import type { RowStore } from '../../src/base/followed-rows.ts'
 import { LiveSettings } from '../../src/config/live-settings.ts'
 import type { Config } from '../../src/config/schema.ts'
-import type { Switch, SwitchStore } from '../../src/core/operator-settings.ts'
+import type { Switch } from '../../src/core/operator-settings.ts'
 import { loadOk } from './loading.ts'
 
-function storeOf(rows: Map<string, Switch>): SwitchStore {
+function storeOf(rows: Map<string, Switch>): RowStore<Switch> {
   return {
     shared: true,
     load: () => Promise.resolve(new Map(rows)),
@@ -19,7 +20,7 @@ function storeOf(rows: Map<string, Switch>): SwitchStore {
   }
 }
 
-async function createHarness(store: SwitchStore | null, apply: (config: Config) => void = () => undefined) {
+async function createHarness(store: RowStore<Switch> | null, apply: (config: Config) => void = () => undefined) {
   const applied: Config[] = []
   const settings = new LiveSettings({
     initial: await loadOk({}),

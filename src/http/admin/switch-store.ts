@@ -1,7 +1,8 @@
 /** Switches that outlive a process and hold for all replicas: one row for each capability that differs from the configuration. */
 import { z } from 'zod'
 
-import type { SwitchStore } from '../../core/operator-settings.ts'
+import type { RowStore } from '../../base/followed-rows.ts'
+import type { Switch } from '../../core/operator-settings.ts'
 import { type Database, isShared } from '../../store/database.ts'
 import type { Migration } from '../../store/migration.ts'
 
@@ -24,7 +25,9 @@ const rowShape = z.object({ name: z.string(), on: z.boolean(), by: z.string(), a
 /** Far more than there are capabilities in any version. */
 const rowsMax = 1_000
 
-export function createSwitchStore(database: Database): SwitchStore {
+/** Null where nothing is kept. */
+export function createSwitchStore(database: Database | null): RowStore<Switch> | null {
+  if (database === null) return null
   return {
     shared: isShared(database),
     load: () =>
