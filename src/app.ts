@@ -23,13 +23,16 @@ import { CallRegistry } from './http/call-registry.ts'
 import type { InferenceDeps } from './http/inference/exchange.ts'
 import { createExplanationShelf } from './http/admin/explanation-shelf.ts'
 import { LiveFeed } from './http/admin/live.ts'
+import { NodeChanges } from './http/admin/node-changes.ts'
+import { createNodeStore } from './http/admin/node-store.ts'
 import { createSwitchStore } from './http/admin/switch-store.ts'
 import { createGuard } from './http/auth/guard.ts'
 import { createSignIn } from './http/auth/sign-in.ts'
 import { createStartup } from './http/health/startup.ts'
-import { watchStores } from './http/health/watched-stores.ts'
+import { watchStores, withDatabase } from './http/health/watched-stores.ts'
 import { createPeerAnswers, followPeers, type RenderMetrics, tellSigned, wholeScrape, wholeTotals } from './http/peer-answers.ts'
-import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './http/peers.ts'
+import { joinPeers, noPeers, type PeerAnswer, type PeerQuestion, type Peers, type ProcessTotals } from './http/peers.ts'
+import { createReplicaPeers } from './http/replica-peers.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { answerOllamaRoute, createOwnRoutes, type SurfaceDeps } from './http/surface.ts'
 import { Traffic } from './http/traffic.ts'
@@ -39,7 +42,6 @@ import type { Act } from './identity/key-store.ts'
 import { modelAccess } from './identity/model-access.ts'
 import { createStoredIdentity } from './identity/stored-identity.ts'
 import { createLimits } from './limits/limits.ts'
-import type { Told } from './observe/events.ts'
 import { addRedisMetrics } from './observe/redis-metrics.ts'
 import { Explanations } from './observe/explained.ts'
 import { createObserver, type Observer } from './observe/observer.ts'
@@ -79,9 +81,10 @@ export interface AppDeps {
   readonly stores?: AppStores
   /** In [0, 1). */
   readonly random?: () => number
-  /** The other workers of this machine, and the place of this one among them; left out: it is alone. */
+  /** The other workers of this machine, the place of this one among them, and what no process elsewhere has; left out: it is alone. */
   readonly peers?: Peers
   readonly place?: WorkerPlace
+  readonly machine?: string
 }
 
 export interface App {
@@ -117,11 +120,20 @@ const spansMsMax = 2_000
 
 /** Builds the gateway. Rejects when a file that the configuration names cannot be opened. */
 export async function createApp(deps: AppDeps): Promise<App> {
-  const { config: initial, clock, version, terminal = false, random = Math.random, peers = noPeers, place = { index: 0, count: 1 } } = deps
+  const { config: initial, clock, version, terminal = false, random = Math.random, place = { index: 0, count: 1 } } = deps
   let config = initial
   const ids = createIdSource()
   const newId = (): string => ids.requestId()
   const hopId = ids.traceId()
+  const workers = deps.peers ?? noPeers
+  const replicas = createReplicaPeers(deps.stores?.redis ?? null, {
+    clock,
+    replica: hopId,
+    machine: deps.machine ?? hopId,
+    workers: place.count,
+    alive: () => limits.stats.limiter.replicas,
+  })
+  const peers = replicas === null ? workers : joinPeers(workers, replicas)
   const calls = new CallRegistry()
   const tracing = createTracing({
     options: () => config.observe,
@@ -141,6 +153,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
     knownModel: (model) => fleet.knownModel(model),
     onRequest: tracing.onRequest,
   })
+  const onTrouble = (message: string, cause: unknown): void => observer.logger.warn({ err: cause }, message)
   tracing.addMetrics(observer.metrics)
   const { database, watch } = watchStores({
     stores: deps.stores ?? { database: null, redis: null },
@@ -165,7 +178,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
     leases: createLeases(initial.fleet.loads.lease ? (stores?.redis ?? null) : null, { clock, replica: hopId }),
   })
   addFleetGauges(observer.metrics, fleet, clock)
-  const identity = createStoredIdentity(initial.identity, stores, { clock, events: observer, onSigned: tellSigned(peers) })
+  const identity = createStoredIdentity(initial.identity, stores, { clock, events: observer, onSigned: tellSigned(workers) })
   const cache = createCache({
     options: () => config.cache,
     clock,
@@ -181,7 +194,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
       clock,
       random,
       replica: hopId,
-      report: (message, cause) => observer.logger.warn({ err: cause }, message),
+      report: onTrouble,
     }),
   })
   addCacheMetrics(observer.metrics, cache)
@@ -217,12 +230,8 @@ export async function createApp(deps: AppDeps): Promise<App> {
       relay: through([...recording, ...caching], fleet.relay),
       generation: through(limiting, fleet.relay),
       deadlineMs: () => config.fleet.admission.deadlineMs,
-      fleet: {
-        digestOf: (model, group) => fleet.digestOf(model, group),
-        names: () => fleet.catalogue.names(),
-        isLoaded: (model) => fleet.nodes.some(({ loaded }) => loaded.has(model)),
-      },
-      onTrouble: (message, cause) => observer.logger.warn({ err: cause }, message),
+      fleet,
+      onTrouble,
       onParserHeld: observer.parserHeld,
     },
   })
@@ -249,14 +258,13 @@ export async function createApp(deps: AppDeps): Promise<App> {
     observer.logger.info({ action, target, by: act.by.subject }, 'changed by hand')
     identity?.audit.noteAct(action, target, act)
   }
-  const onBug = (error: unknown, told: Told | null = null): void => observer.bug(error, told)
+  const onBug: SurfaceDeps['onBug'] = (error, told) => observer.bug(error, told ?? null)
   const onWarning = (message: string): void => observer.logger.warn(message)
-  const onTrouble = (message: string, cause: unknown): void => observer.logger.warn({ err: cause }, message)
   const settings = new LiveSettings({
     initial: { config, ...(deps.sources ?? unknownSources) },
     clock,
-    store: stores === undefined || stores.database === null ? null : createSwitchStore(stores.database),
-    tell: async (name, wanted) => void (await peers.ask({ kind: 'switch', name, wanted })),
+    store: createSwitchStore(database),
+    tell: async (name, wanted) => void (await workers.ask({ kind: 'switch', name, wanted })),
     onTrouble,
     async apply(next) {
       const before = config
@@ -271,13 +279,17 @@ export async function createApp(deps: AppDeps): Promise<App> {
       observer.configLoaded(null, configHash(config))
     },
   })
-  const admin = { fleet, calls, peers, clock, newId, enabled: () => config.features.admin, guard, onChange, onBug }
-  const totals = () => readTotals(observer.metrics.families, { queued: fleet.pools.countQueued(), inFlight: calls.size })
-  const overview = new Overview({ clock, read: wholeTotals(peers, totals) })
+  const nodes = new NodeChanges({ fleet, clock, store: createNodeStore(stores), peers, onTrouble })
+  const admin = { fleet, nodes, calls, peers, clock, newId, enabled: () => config.features.admin, guard, onChange, onBug }
+  const counted = (): ProcessTotals => {
+    const now = { queued: fleet.pools.countQueued(), inFlight: calls.size }
+    return { process: hopId, totals: readTotals(observer.metrics.families, now) }
+  }
+  const overview = new Overview({ clock, read: wholeTotals(peers, counted) })
   const renderOwn: RenderMetrics = (exposition) => observer.metrics.render(exposition)
-  const renderMetrics = wholeScrape(peers, renderOwn)
+  const renderMetrics = wholeScrape(workers, renderOwn)
   const startup = createStartup(() => fleet.nodes, stores?.tried)
-  const live = new LiveFeed({ ...admin, overview, totals, metrics: observer.metrics })
+  const live = new LiveFeed({ ...admin, overview, counted, metrics: observer.metrics })
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
@@ -328,6 +340,8 @@ export async function createApp(deps: AppDeps): Promise<App> {
     memoryEvents: observer,
     onBug: surface.onBug,
   })
+  const told = { ...admin, settings, cache, identity, explanations, renderMetrics: renderOwn, counted, onTrouble: onBug }
+  const answerPeer = createPeerAnswers(told)
 
   return {
     fleet,
@@ -336,20 +350,8 @@ export async function createApp(deps: AppDeps): Promise<App> {
     identity,
     rag,
     settings,
-    answerPeer: createPeerAnswers({
-      fleet,
-      calls,
-      cache,
-      identity,
-      explanations,
-      clock,
-      renderMetrics: renderOwn,
-      totals,
-      switches: () => settings.switches(),
-      adoptSwitch: (name, wanted) => settings.adopt(name, wanted),
-      onTrouble: surface.onBug,
-    }),
-    followPeers: () => followPeers(peers, { fleet, adoptSwitch: (name, wanted) => settings.adopt(name, wanted), onTrouble }),
+    answerPeer,
+    followPeers: () => followPeers(workers, { fleet, settings, onTrouble }),
     async listen() {
       const address = await server.listen()
       fleet.start()
@@ -359,9 +361,11 @@ export async function createApp(deps: AppDeps): Promise<App> {
     },
     openStores: () =>
       startup.opening(async () => {
+        replicas?.open(answerPeer)
         await stores?.start()
         watch.start()
         await settings.start()
+        await nodes.start()
         await identity?.start()
         await limits.start()
         await cache.start()
@@ -371,6 +375,8 @@ export async function createApp(deps: AppDeps): Promise<App> {
       overview.stop()
       watch.stop()
       settings.close()
+      nodes.close()
+      replicas?.close()
       live.close()
       await server.close(graceMs)
       await rag?.close()
@@ -389,7 +395,3 @@ export async function createApp(deps: AppDeps): Promise<App> {
 }
 
 const unknownSources: Omit<Sources, 'config'> = { origins: new Map(), file: null }
-
-function withDatabase(stores: AppStores, database: OpenableDatabase | null): AppStores {
-  return { ...stores, database, start: () => stores.start(), close: () => stores.close() }
-}

@@ -1,6 +1,7 @@
 /** All steps of the schema, put together from the features that own the tables. */
 import { answerMigrations } from './answer/migrations.ts'
 import { cacheMigrations } from './cache/migrations.ts'
+import { nodeMigrations } from './http/admin/node-store.ts'
 import { switchMigrations } from './http/admin/switch-store.ts'
 import { idempotencyMigrations } from './http/rag/idempotency.ts'
 import { identityMigrations } from './identity/migrations.ts'
@@ -19,4 +20,5 @@ export const migrations: readonly Migration[] = [
   ...answerMigrations,
   ...idempotencyMigrations,
   ...switchMigrations,
+  ...nodeMigrations,
 ].toSorted((a, b) => a.number - b.number)

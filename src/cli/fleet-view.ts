@@ -34,6 +34,8 @@ export const fleetView = z.object({
   ),
   drift: z.array(z.object({ model: z.string(), digests: z.record(z.string(), z.array(z.string())) })),
   activeAttempts: z.number(),
+  changedByHand: z.array(z.object({ name: z.string(), kind: z.string() })).default([]),
+  coverage: z.object({ silent: z.number(), redisAway: z.boolean() }).default({ silent: 0, redisAway: false }),
 })
 
 export type NodeView = z.infer<typeof nodeView>

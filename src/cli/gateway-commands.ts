@@ -16,12 +16,12 @@ function addNodes(program: Command): void {
   withGateway(nodes.command('ls').description('list nodes')).action(async (options: GatewayOptions) =>
     (await load()).nodesLsCommand(options),
   )
-  withGateway(nodes.command('add').description('add a node until the next restart').argument('<url>'))
+  withGateway(nodes.command('add').description('add a node, or one that was removed again').argument('<url>'))
     .option('--name <name>', 'short name (else host:port)')
     .option('--slots <count>', 'generations at once per model (else learned)')
     .action(async (url: string, options: AddOptions) => (await load()).nodesAddCommand(url, options))
-  withGateway(nodes.command('rm').description('remove a node until the next restart').argument('<name>')).action(
-    async (name: string, options: GatewayOptions) => (await load()).nodesRemoveCommand(name, options),
+  withGateway(nodes.command('rm').description('take a node out').argument('<name>')).action(async (name: string, options: GatewayOptions) =>
+    (await load()).nodesRemoveCommand(name, options),
   )
   withGateway(nodes.command('drain').description('send no new requests to a node').argument('<name>')).action(
     async (name: string, options: GatewayOptions) => (await load()).nodesDrainCommand(name, true, options),

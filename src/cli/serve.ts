@@ -96,7 +96,7 @@ async function createServedApp(
   const { createDurable } = await import('../durable.ts')
   let app: ServedApp | null = null
   const config = ownConfig(whole, channel)
-  const workers = channel === null ? {} : { peers: channel.peers, place: channel.place }
+  const workers = channel === null ? {} : { peers: channel.peers, place: channel.place, machine: channel.machine }
   const report = (message: string, cause: unknown): void => app?.observer.logger.warn(cause === null ? {} : { err: cause }, message)
   try {
     const stores = await createDurable({ config, clock: systemClock, random: Math.random, report })

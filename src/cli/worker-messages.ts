@@ -10,7 +10,7 @@ export type FromWorker =
   | { readonly kind: 'answer'; readonly id: number; readonly answer: PeerAnswer }
 
 export type ToWorker =
-  | { readonly kind: 'place'; readonly index: number; readonly count: number }
+  | { readonly kind: 'place'; readonly index: number; readonly count: number; readonly machine: string }
   | { readonly kind: 'stop' }
   | { readonly kind: 'reload' }
   | { readonly kind: 'question'; readonly id: number; readonly question: PeerQuestion }

@@ -58,7 +58,7 @@ export class WorkerQuestions {
       timer.cancel()
       if (question.kind === 'scrape') answers.push(...[...open].flatMap((worker) => this.#lastOf(worker)))
       if (question.kind === 'scrape' && gone !== null) answers.push({ gone })
-      if (question.kind === 'purge' && open.size > 0) answers.push({ silent: open.size })
+      else if (open.size > 0) answers.push({ silent: open.size })
       this.tell(from, { kind: 'answers', id, answers })
     }
     const timer = this.#clock.after(askMsMax, end)

@@ -16,6 +16,8 @@ interface Orders {
 
 export interface WorkerChannel {
   readonly place: WorkerPlace
+  /** Common to the workers of this machine. */
+  readonly machine: string
   readonly peers: Peers
   /** From now on the others' questions are answered. */
   open(answer: (question: PeerQuestion) => Promise<PeerAnswer>): void
@@ -70,9 +72,9 @@ export async function joinWorkers(): Promise<WorkerChannel | null> {
     if (orders === null) early.push(order)
     else orders[order]()
   }
-  const { promise, resolve, reject } = Promise.withResolvers<WorkerPlace>()
+  const { promise, resolve, reject } = Promise.withResolvers<Extract<ToWorker, { kind: 'place' }>>()
   process.on('message', (message: ToWorker) => {
-    if (message.kind === 'place') resolve({ index: message.index, count: message.count })
+    if (message.kind === 'place') resolve(message)
     if (message.kind === 'stop' || message.kind === 'reload') obey(message.kind)
     if (message.kind === 'answers') peers.hear(message)
   })
@@ -82,9 +84,10 @@ export async function joinWorkers(): Promise<WorkerChannel | null> {
     obey('stop')
   })
   send({ kind: 'hello' })
-  const place = await promise
+  const { index, count, machine } = await promise
   return {
-    place,
+    place: { index, count },
+    machine,
     peers,
     open(answer) {
       process.on('message', (message: ToWorker) => {

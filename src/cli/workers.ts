@@ -4,6 +4,7 @@
  * request can take it down.
  */
 import cluster, { type Worker } from 'node:cluster'
+import { randomUUID } from 'node:crypto'
 
 import { systemClock } from '../base/clock.ts'
 import { exitCodes } from './exit-code.ts'
@@ -30,6 +31,7 @@ interface Place {
 class Watch {
   readonly #places: Place[] = []
   readonly #questions = new WorkerQuestions(systemClock)
+  readonly #machine = randomUUID()
   readonly #say: Say
   readonly #ended: (code: number) => void
   #stopping = false
@@ -84,7 +86,7 @@ class Watch {
   #hear(worker: Worker, place: { readonly index: number; readonly count: number }, message: FromWorker): void {
     switch (message.kind) {
       case 'hello':
-        this.#questions.tell(worker, { kind: 'place', ...place })
+        this.#questions.tell(worker, { kind: 'place', ...place, machine: this.#machine })
         return
       case 'open':
         this.#note(place.index, { isOpen: true })

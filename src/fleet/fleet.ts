@@ -8,13 +8,12 @@ import { LiveList } from '../base/live-list.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Call } from '../core/call.ts'
 import type { Relay } from '../core/relay.ts'
-import type { Placement } from '../core/route.ts'
 import type { EndAttempt } from '../observe/tracing.ts'
 import { Admission } from './admission.ts'
 import { answerAliases } from './alias.ts'
 import type { Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
-import { ChangesByHand, type FleetByHand, isEqual, nodeNameOf } from './by-hand.ts'
+import { ChangesByHand, isEqual, type NodeChanges, nodeNameOf, nodesOver } from './by-hand.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
 import { createDispatch, type DispatchEvents } from './dispatch.ts'
 import { createEmbedSplit, type EmbedSplitDeps } from './embed-split.ts'
@@ -28,6 +27,7 @@ import { watchCertificate } from './node-certificate.ts'
 import { NumCtxPolicy } from './num-ctx.ts'
 import { createOperations, type Operations, refuseCloud } from './operations/operations.ts'
 import type { FleetOptions, NodeOptions } from './options.ts'
+import { byPlacement } from './placement.ts'
 import { policies } from './policy/index.ts'
 import { PoolTable } from './pool.ts'
 import { createProber, type NodeChange, type ProbeEvents, type Prober } from './probe.ts'
@@ -79,7 +79,7 @@ export class Fleet {
   readonly #engine: Engine
   readonly #weights: WeightsBook
   readonly #affinity = new Affinity()
-  readonly #byHand = new ChangesByHand()
+  readonly #byHand: ChangesByHand
   /** Answers by the placement of the route, whatever name the client has for the model. */
   readonly #named: Relay
   readonly #sweep: Sweep
@@ -88,6 +88,7 @@ export class Fleet {
     this.#deps = deps
     const { options, clock, events } = deps
     const nodes = () => this.#nodes
+    this.#byHand = new ChangesByHand(options().nodes)
     for (const node of options().nodes) this.#nodes.push(this.#createNode(node))
     this.catalogue = createCatalogue({
       nodes,
@@ -294,7 +295,8 @@ export class Fleet {
   }
 
   /** Throws `conflict` when the name or URL is taken. */
-  async addNode(options: NodeOptions): Promise<FleetNode> {
+  async addNode(given: NodeOptions): Promise<FleetNode> {
+    const options = this.#byHand.meant(given)
     const node = this.#createNode(options)
     if (this.#nodes.some((other) => other.name === node.name || other.options.url === options.url)) {
       await node.transport.close()
@@ -310,7 +312,7 @@ export class Fleet {
   /** Takes a node out: no new requests, open streams end by themselves. Throws `node_not_found`. */
   removeNode(name: string): void {
     const node = this.#find(name)
-    this.#byHand.noteRemoved(node.options)
+    this.#byHand.noteRemoved(name)
     this.#drop(node)
   }
 
@@ -326,11 +328,16 @@ export class Fleet {
   /** An operator who puts a node back vouches for it: its breaker closes, whatever it was ejected for. Throws `node_not_found`. */
   setDraining(name: string, draining: boolean): FleetNode {
     const node = this.#find(name)
-    node.draining = draining
-    if (!draining) node.breaker.forceClose(this.#deps.clock.nowMs())
+    this.#byHand.noteDraining(name, draining)
+    this.#drain(node, draining)
     this.catalogue.invalidate()
     this.#admission.wake()
     return node
+  }
+
+  #drain(node: FleetNode, draining: boolean): void {
+    node.draining = draining
+    if (!draining) node.breaker.forceClose(this.#deps.clock.nowMs())
   }
 
   #find(name: string): FleetNode {
@@ -350,29 +357,26 @@ export class Fleet {
   }
 
   /** What was changed by hand. */
-  byHand(): FleetByHand {
-    const { added, removed } = this.#byHand
-    return { added, removed, draining: this.#nodes.filter(({ draining }) => draining).map(({ name }) => name) }
+  byHand(): NodeChanges {
+    return this.#byHand.changes
   }
 
-  /** Takes over what was changed by hand in another process with the same list, before `start`. */
-  adopt(changes: FleetByHand): void {
-    const listed = this.#nodes.map(({ options }) => options)
-    this.#byHand.replace(changes)
-    this.#follow(listed)
-    for (const node of this.#nodes) node.draining = changes.draining.includes(node.name)
+  /** Takes over what was changed by hand in another process. Gives the nodes that are new, not probed yet. Throws before it changes anything. */
+  adopt(changes: NodeChanges): readonly FleetNode[] {
+    return this.#follow(this.#byHand.listed, changes)
   }
 
   /** Returns the nodes that are new. */
-  #follow(listed: readonly NodeOptions[]): FleetNode[] {
-    const wanted = this.#byHand.over(listed)
+  #follow(listed: readonly NodeOptions[], changes = this.#byHand.changes): FleetNode[] {
+    const wanted = nodesOver(listed, changes)
     const isNew = (options: NodeOptions): boolean => !this.#nodes.some((node) => isEqual(options, node.options))
     // A certificate authority's file that cannot be read throws here.
     const added = wanted.filter(isNew).map((options) => this.#createNode(options))
     const gone = this.#nodes.filter((node) => !wanted.some((options) => isEqual(options, node.options)))
-    this.#byHand.follow(listed)
+    this.#byHand.follow(listed, changes)
     for (const node of gone) this.#drop(node)
     this.#nodes.push(...added)
+    for (const node of this.#nodes) if (node.draining !== this.#byHand.isDraining(node.name)) this.#drain(node, !node.draining)
     // Aliases and slots may have changed, too.
     this.catalogue.invalidate()
     this.pools.forgetPeerSlots()
@@ -386,13 +390,5 @@ export class Fleet {
     for (const { certificate } of this.#nodes) certificate?.stop()
     await this.#deps.leases?.close()
     await Promise.all(this.#nodes.map((node) => node.transport.close()))
-  }
-}
-
-function byPlacement(relays: Readonly<Partial<Record<Placement, Relay>>>): Relay {
-  return (request, call) => {
-    const relay = relays[request.route.placement]
-    if (relay === undefined) throw new Error(`no relay for placement ${request.route.placement}`)
-    return relay(request, call)
   }
 }

@@ -1,4 +1,4 @@
-/** What this worker says to the questions of the others on its machine (`peers.ts`), and what it shows of all of them together. */
+/** What this process says to the questions of the others (`peers.ts`), and what it shows of all of them together. */
 import type { Clock } from '../base/clock.ts'
 import type { Cache } from '../cache/layer.ts'
 import { CorralError } from '../core/errors.ts'
@@ -10,10 +10,11 @@ import type { UsedSignature } from '../identity/signature.ts'
 import type { Explanations } from '../observe/explained.ts'
 import { contentTypes, type Exposition } from '../observe/exposition.ts'
 import { mergeScrapes } from '../observe/merge-scrapes.ts'
-import { type OverviewTotals, sumTotals } from '../observe/overview-totals.ts'
+import type { TotalsByProcess } from '../observe/overview.ts'
+import type { NodeChanges } from './admin/node-changes.ts'
 import { snapshotCalls } from './admin/snapshot-call.ts'
 import type { CallRegistry } from './call-registry.ts'
-import { noPeers, type PeerAnswer, type PeerQuestion, type Peers } from './peers.ts'
+import { noPeers, type PeerAnswer, type PeerQuestion, type Peers, type ProcessTotals } from './peers.ts'
 
 export interface Scrape {
   readonly contentType: string
@@ -24,16 +25,19 @@ export interface Scrape {
 export type RenderMetrics = (exposition: Exposition) => Promise<Scrape>
 
 export interface PeerAnswerDeps {
-  readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining' | 'byHand'>
+  readonly fleet: FleetView & Pick<Fleet, 'byHand'>
+  readonly nodes: Pick<NodeChanges, 'hear'>
   readonly calls: CallRegistry
   readonly cache: Pick<Cache, 'purge'>
   readonly identity: Pick<Identity, 'noteSigned'> | null
   readonly explanations: Explanations
   readonly clock: Clock
   readonly renderMetrics: RenderMetrics
-  readonly totals: () => OverviewTotals
-  readonly switches: () => ReadonlyMap<string, Switch>
-  readonly adoptSwitch: (name: string, wanted: Switch | null) => Promise<void>
+  readonly counted: () => ProcessTotals
+  readonly settings: {
+    switches(): ReadonlyMap<string, Switch>
+    adopt(name: string, wanted: Switch | null): Promise<void>
+  }
   /** Hears of what this worker could not do although the asking one could. */
   readonly onTrouble: (error: unknown) => void
 }
@@ -51,7 +55,7 @@ export function createPeerAnswers(deps: PeerAnswerDeps): (question: PeerQuestion
 }
 
 async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<PeerAnswer> {
-  const { fleet, calls, clock, renderMetrics, totals } = deps
+  const { fleet, calls, clock, renderMetrics, counted } = deps
   switch (question.kind) {
     case 'scrape':
       return { scrape: (await renderMetrics('openmetrics')).body }
@@ -60,26 +64,20 @@ async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<P
     case 'requests':
       return { requests: snapshotCalls(calls, clock.nowMs()) }
     case 'totals':
-      return { totals: totals() }
+      return { counted: counted() }
     case 'live':
-      return { fleet: snapshotFleet(fleet, clock.nowMs()), requests: snapshotCalls(calls, clock.nowMs()), totals: totals() }
+      return { fleet: snapshotFleet(fleet, clock.nowMs()), requests: snapshotCalls(calls, clock.nowMs()), counted: counted() }
     case 'explain':
       return { explained: deps.explanations.find(question.id) }
     case 'cancel':
       return { cancelled: calls.cancel(question.id, cancelledByOperator()) }
     case 'by-hand':
-      return { byHand: { fleet: fleet.byHand(), switches: [...deps.switches()] } }
-    case 'add-node':
-      await fleet.addNode(question.node)
-      return {}
-    case 'remove-node':
-      fleet.removeNode(question.name)
-      return {}
-    case 'drain':
-      fleet.setDraining(question.name, question.draining)
+      return { byHand: { nodes: [...fleet.byHand()], switches: [...deps.settings.switches()] } }
+    case 'node-changed':
+      await deps.nodes.hear(question)
       return {}
     case 'switch':
-      await deps.adoptSwitch(question.name, question.wanted)
+      await deps.settings.adopt(question.name, question.wanted)
       return {}
     case 'signed':
       deps.identity?.noteSigned(question.signature)
@@ -89,18 +87,18 @@ async function answerTo(question: PeerQuestion, deps: PeerAnswerDeps): Promise<P
   }
 }
 
-export interface FollowPeersDeps extends Pick<PeerAnswerDeps, 'adoptSwitch'> {
+export interface FollowPeersDeps extends Pick<PeerAnswerDeps, 'settings'> {
   readonly fleet: Pick<Fleet, 'adopt'>
   readonly onTrouble: (message: string, cause: unknown) => void
 }
 
 /** Takes over what was changed by hand in the other workers, before this one listens. */
-export async function followPeers(peers: Peers, { fleet, adoptSwitch, onTrouble }: FollowPeersDeps): Promise<void> {
+export async function followPeers(peers: Peers, { fleet, settings, onTrouble }: FollowPeersDeps): Promise<void> {
   const { byHand } = (await peers.ask({ kind: 'by-hand' })).find((answer) => answer.byHand !== undefined) ?? {}
   if (byHand === undefined) return
   try {
-    fleet.adopt(byHand.fleet)
-    for (const [name, wanted] of byHand.switches) await adoptSwitch(name, wanted)
+    fleet.adopt(new Map(byHand.nodes))
+    for (const [name, wanted] of byHand.switches) await settings.adopt(name, wanted)
   } catch (error) {
     onTrouble('this worker goes on without what was changed by hand in the others', error)
   }
@@ -115,12 +113,18 @@ export function cancelledByOperator(): CorralError {
   return new CorralError('client_gone', 'cancelled by an operator')
 }
 
-/** The totals of all workers as one. */
-export function wholeTotals(peers: Peers, own: () => OverviewTotals): () => Promise<OverviewTotals> {
-  return async () => {
-    const others = await peers.ask({ kind: 'totals' })
-    return sumTotals([own(), ...others.flatMap(({ totals }) => totals ?? [])])
-  }
+/** How many requests others have under way beyond those they told. */
+export function leftOutOf(others: readonly PeerAnswer[]): number {
+  return others.reduce((count, { requestsLeftOut = 0 }) => count + requestsLeftOut, 0)
+}
+
+/** The counters of each process. */
+export function wholeTotals(peers: Peers, own: () => ProcessTotals): () => Promise<TotalsByProcess> {
+  return async () => byProcess([own(), ...(await peers.ask({ kind: 'totals' })).flatMap(({ counted }) => counted ?? [])])
+}
+
+export function byProcess(all: readonly ProcessTotals[]): TotalsByProcess {
+  return new Map(all.map(({ process, totals }) => [process, totals]))
 }
 
 /** The scrape of all workers as one. */

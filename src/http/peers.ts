@@ -1,18 +1,25 @@
 /**
- * The other workers of this machine, as far as an operator's question has to reach all of them: one answer for the whole, whichever worker
- * the connection came to. A worker that does not answer in time is left out of what is shown.
+ * The other processes of this gateway, as far as an operator's question has to reach all of them: one answer for the whole, whichever process
+ * the connection came to. They are the workers of this machine, and the replicas that share a Redis (`replica-peers.ts`). One that does not
+ * answer in time is left out of what is shown, and counted.
  */
 import type { PurgeResult } from '../cache/layer.ts'
 import type { PurgeSelector } from '../cache/tags.ts'
 import type { Switch } from '../core/operator-settings.ts'
-import type { FleetByHand } from '../fleet/by-hand.ts'
-import type { NodeOptions } from '../fleet/options.ts'
+import type { NodeChange } from '../fleet/by-hand.ts'
 import type { UsedSignature } from '../identity/signature.ts'
-import { circuitStates } from '../observe/circuit-states.ts'
 import type { ExplainedRequest } from '../observe/explained.ts'
 import type { OverviewTotals } from '../observe/overview-totals.ts'
-import type { FleetSnapshot, NodeSnapshot, PoolSnapshot, RunnerSnapshot } from '../fleet/snapshot.ts'
+import type { FleetSnapshot } from '../fleet/snapshot.ts'
 import type { CallSnapshot } from './admin/snapshot-call.ts'
+
+/** What a process tells of a change of nodes by hand. */
+export interface ToldChange {
+  /** Null: the store has them. */
+  readonly changes: readonly (readonly [name: string, change: NodeChange | null])[] | null
+  /** The node that was put back: its breaker closes. */
+  readonly putBack: string | null
+}
 
 export type PeerQuestion =
   /** With what the asking worker has counted itself: the watcher keeps it, should that worker die. */
@@ -25,9 +32,7 @@ export type PeerQuestion =
   | { readonly kind: 'explain'; readonly id: string }
   | { readonly kind: 'by-hand' }
   | { readonly kind: 'cancel'; readonly id: string }
-  | { readonly kind: 'add-node'; readonly node: NodeOptions }
-  | { readonly kind: 'remove-node'; readonly name: string }
-  | { readonly kind: 'drain'; readonly name: string; readonly draining: boolean }
+  | ({ readonly kind: 'node-changed' } & ToldChange)
   | { readonly kind: 'switch'; readonly name: string; readonly wanted: Switch | null }
   /** A signature was used first at the asking worker. */
   | { readonly kind: 'signed'; readonly signature: UsedSignature }
@@ -35,126 +40,64 @@ export type PeerQuestion =
 
 /** What operators changed in a worker since it started. */
 export interface ChangedByHand {
-  readonly fleet: FleetByHand
+  readonly nodes: readonly (readonly [name: string, change: NodeChange])[]
   readonly switches: readonly (readonly [name: string, wanted: Switch])[]
 }
 
-/** What one worker says; only what was asked for is there. */
+/** The counters of one process. */
+export interface ProcessTotals {
+  /** Unique to the process, so that counters of one that comes and goes are told from a rise. */
+  readonly process: string
+  readonly totals: OverviewTotals
+}
+
+/** What one process says; only what was asked for is there. */
 export interface PeerAnswer {
   readonly scrape?: string
   /** The last scrapes of workers that are gone: what they counted goes on counting. */
   readonly gone?: string
   readonly fleet?: FleetSnapshot
   readonly requests?: readonly CallSnapshot[]
-  readonly totals?: OverviewTotals
+  /** Further requests, too many to be told. */
+  readonly requestsLeftOut?: number
+  readonly counted?: ProcessTotals
   readonly cancelled?: boolean
   readonly explained?: ExplainedRequest | null
   readonly byHand?: ChangedByHand
   readonly purged?: PurgeResult
-  /** Workers that did not answer a purge in time. */
+  /** Stands for processes that are known and did not answer in time: so many. */
   readonly silent?: number
+  /** Stands for the replicas while Redis is away: nobody knows how many there are. */
+  readonly redisAway?: true
 }
 
 export interface Peers {
-  /** The answers of the other workers; of none where this process is alone. */
+  /** The answers of the others; of none where this process is alone. Never rejects. */
   ask(question: PeerQuestion): Promise<readonly PeerAnswer[]>
 }
 
 /** A process that is the whole gateway. */
 export const noPeers: Peers = { ask: () => Promise.resolve([]) }
 
-/**
- * One fleet of what each process sees. Counts are added; of what each finds for itself of a node the trouble is shown: the worst state of the
- * breakers, the longest ejection, the latest failure. A node is up as soon as one reaches it, with the reason of one that does not, and
- * drained once all have it so. The rest stays as `own` has it.
- */
-export function wholeFleet(own: FleetSnapshot, others: readonly FleetSnapshot[]): FleetSnapshot {
-  return {
-    ...own,
-    nodes: own.nodes.map((node) =>
-      wholeNode(
-        node,
-        others.flatMap(({ nodes }) => nodes.filter(({ name }) => name === node.name)),
-      ),
-    ),
-    pools: wholePools([own, ...others].flatMap(({ pools }) => pools)),
-    activeAttempts: sum([own, ...others].map(({ activeAttempts }) => activeAttempts)),
-  }
+/** Both as one. */
+export function joinPeers(workers: Peers, replicas: Peers): Peers {
+  return { ask: async (question) => (await Promise.all([workers.ask(question), replicas.ask(question)])).flat() }
 }
 
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
+/** How much of the gateway a view shows. */
+export interface Coverage {
+  /** Processes whose part is in it, the asked one included. */
+  readonly processes: number
+  /** Processes that are known and did not answer in time. */
+  readonly silent: number
+  /** Redis is away: other replicas, if there are any, are not in it. */
+  readonly redisAway: boolean
 }
 
-/** Unbounded as soon as one of them is. */
-function sumOrNull(numbers: readonly (number | null)[]): number | null {
-  const known = numbers.filter((number) => number !== null)
-  return known.length < numbers.length ? null : sum(known)
-}
-
-function firstKnown<T>(values: readonly (T | null)[]): T | null {
-  return values.find((value) => value !== null) ?? null
-}
-
-function leastOrNull(numbers: readonly (number | null)[]): number | null {
-  const known = numbers.filter((number) => number !== null)
-  return known.length === 0 ? null : Math.min(...known)
-}
-
-function later(one: NodeSnapshot['lastFailure'], two: NodeSnapshot['lastFailure']): NodeSnapshot['lastFailure'] {
-  if (one === null || two === null) return one ?? two
-  return two.agoMs < one.agoMs ? two : one
-}
-
-function byModel<T extends { readonly model: string }>(items: readonly T[]): T[][] {
-  return [...Map.groupBy(items, ({ model }) => model).values()]
-}
-
-function wholeNode(own: NodeSnapshot, others: readonly NodeSnapshot[]): NodeSnapshot {
-  const all = [own, ...others]
-  return {
-    ...own,
-    up: all.find(({ up }) => up === true)?.up ?? all.find(({ up }) => up !== null)?.up ?? null,
-    downReason: firstKnown(all.map(({ downReason }) => downReason)),
-    lastFailure: all.reduce<NodeSnapshot['lastFailure']>((latest, { lastFailure }) => later(latest, lastFailure), null),
-    version: firstKnown(all.map(({ version }) => version)),
-    draining: all.every(({ draining }) => draining),
-    breaker: circuitStates.findLast((state) => all.some(({ breaker }) => breaker === state)) ?? own.breaker,
-    ejectedForMs: Math.max(...all.map(({ ejectedForMs }) => ejectedForMs)),
-    lastSeenAgoMs: leastOrNull(all.map(({ lastSeenAgoMs }) => lastSeenAgoMs)),
-    overloadedForMs: Math.max(...all.map(({ overloadedForMs }) => overloadedForMs)),
-    inFlight: sum(all.map(({ inFlight }) => inFlight)),
-    models: firstKnown(all.map(({ models }) => models)),
-    runners: byModel(all.flatMap(({ runners }) => runners)).flatMap(([first, ...rest]) =>
-      first === undefined ? [] : [wholeRunner(first, rest)],
-    ),
-  }
-}
-
-function wholeRunner(own: RunnerSnapshot, others: readonly RunnerSnapshot[]): RunnerSnapshot {
-  const all = [own, ...others]
-  return {
-    ...own,
-    inFlight: sum(all.map(({ inFlight }) => inFlight)),
-    streaming: sum(all.map(({ streaming }) => streaming)),
-    standing: sum(all.map(({ standing }) => standing)),
-    slots: sumOrNull(all.map(({ slots }) => slots)),
-    loading: all.find(({ loading }) => loading !== null)?.loading ?? null,
-  }
-}
-
-function wholePools(pools: readonly PoolSnapshot[]): PoolSnapshot[] {
-  return byModel(pools).flatMap(([first, ...rest]) => {
-    if (first === undefined) return []
-    const all = [first, ...rest]
-    return [
-      {
-        ...first,
-        queued: sum(all.map(({ queued }) => queued)),
-        queueMax: sum(all.map(({ queueMax }) => queueMax)),
-        slots: sumOrNull(all.map(({ slots }) => slots)),
-        etaMs: Math.max(...all.map(({ etaMs }) => etaMs)),
-      },
-    ]
-  })
+/** The coverage of a view that is made of one's own part and of `others`. */
+export function coverageOf(others: readonly PeerAnswer[]): Coverage {
+  const silent = others.reduce((count, answer) => count + (answer.silent ?? 0), 0)
+  const redisAway = others.some((answer) => answer.redisAway === true)
+  const answered = others.filter((answer) => answer.silent === undefined && answer.redisAway === undefined)
+  return { processes: 1 + answered.length, silent, redisAway }
 }

@@ -6,7 +6,7 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import { firstTokenSeconds } from './buckets.ts'
 import { defaultServiceLevel } from './service-level.ts'
-import type { NodeTotals, OverviewTotals } from './overview-totals.ts'
+import { type NodeTotals, type OverviewTotals, sumTotals } from './overview-totals.ts'
 
 const sampleMs = 5_000
 /** A quarter of an hour. */
@@ -44,16 +44,18 @@ export interface OverviewNow extends OverviewPoint {
   readonly budgetLeft: number | null
 }
 
+/** Of all processes that make up this gateway, as far as they answered. One that comes, back or for the first time, is no rise. */
+export type TotalsByProcess = ReadonlyMap<string, OverviewTotals>
+
 export interface OverviewDeps {
   readonly clock: Clock
-  /** Of all processes that make up this gateway. */
-  readonly read: () => Promise<OverviewTotals>
+  readonly read: () => Promise<TotalsByProcess>
 }
 
 interface Sample {
   /** Monotonic. */
   readonly atMs: number
-  readonly totals: OverviewTotals
+  readonly totals: TotalsByProcess
 }
 
 export class Overview {
@@ -83,20 +85,21 @@ export class Overview {
   }
 
   /** With the present totals: the last five to ten seconds. */
-  now(totals: OverviewTotals): OverviewNow {
+  now(totals: TotalsByProcess): OverviewNow {
     const point = this.#point(this.#samples.at(-nowSamples) ?? this.#samples[0], this.#sampleOf(totals))
-    return { ...point, budgetLeft: budgetLeftOf(totals) }
+    return { ...point, budgetLeft: budgetLeftOf(sumTotals([...totals.values()])) }
   }
 
   /** With the present totals: each node that was asked in the last minute. */
-  nodes(totals: OverviewTotals): readonly NodeRates[] {
+  nodes(totals: TotalsByProcess): readonly NodeRates[] {
     const [before] = this.#samples
     if (before === undefined) return []
     const seconds = Math.max(1, (this.#deps.clock.nowMs() - before.atMs) / 1_000)
-    return Object.entries(totals.nodes).map(([node, after]) => ratesOf(node, { before: before.totals.nodes[node], after, seconds }))
+    const { from, to } = comparable(before.totals, totals)
+    return Object.entries(to.nodes).map(([node, after]) => ratesOf(node, { before: from.nodes[node], after, seconds }))
   }
 
-  #sampleOf(totals: OverviewTotals): Sample {
+  #sampleOf(totals: TotalsByProcess): Sample {
     return { atMs: this.#deps.clock.nowMs(), totals }
   }
 
@@ -112,10 +115,11 @@ export class Overview {
     this.#wait()
   }
 
-  #point(before: Sample | undefined, { atMs, totals: after }: Sample): OverviewPoint {
+  #point(before: Sample | undefined, { atMs, totals }: Sample): OverviewPoint {
     const { clock } = this.#deps
-    const from = before?.totals ?? after
-    const ttft = rises(before?.totals.ttft ?? [], after.ttft)
+    const { from, to: after } = comparable(before?.totals ?? totals, totals)
+    const { queued, inFlight } = sumTotals([...totals.values()])
+    const ttft = rises(from.ttft, after.ttft)
     const requests = rise(from.requests, after.requests)
     const seconds = Math.max(0.001, (atMs - (before?.atMs ?? atMs)) / 1_000)
     return {
@@ -125,10 +129,19 @@ export class Overview {
       ttftP50Ms: percentileMs(firstTokenSeconds, ttft, 0.5),
       ttftP95Ms: percentileMs(firstTokenSeconds, ttft, 0.95),
       tokensPerSecond: round(rise(from.outputTokens, after.outputTokens) / seconds),
-      queued: after.queued,
-      inFlight: after.inFlight,
+      queued,
+      inFlight,
     }
   }
+}
+
+/** The sums of those that are in both. */
+function comparable(before: TotalsByProcess, after: TotalsByProcess): { readonly from: OverviewTotals; readonly to: OverviewTotals } {
+  const both = [...after].flatMap(([process, to]) => {
+    const from = before.get(process)
+    return from === undefined ? [] : [{ from, to }]
+  })
+  return { from: sumTotals(both.map(({ from }) => from)), to: sumTotals(both.map(({ to }) => to)) }
 }
 
 function budgetLeftOf({ requests, failed }: OverviewTotals): number | null {

@@ -32,7 +32,10 @@ test('starts without a reachable node, says so, and recovers', async () => {
   await running.until(/no node answers: requests get 503 until one does/)
   expect((await fetch(`${url}/readyz`)).status).toBe(503)
   const added = await corral(['nodes', 'add', (await startOllama()).url, '--name', 'late', '--url', url])
-  expect([added.code, added.stderr]).toEqual([0, 'added late, it is up; to keep it over a restart, write it under fleet.nodes\n'])
+  expect([added.code, added.stderr]).toEqual([
+    0,
+    'added late, it is up; not kept: there is no store, or it is away; write it under fleet.nodes\n',
+  ])
   expect((await fetch(`${url}/readyz`)).status).toBe(200)
 })
 
@@ -45,7 +48,9 @@ test('nodes are listed, drained, resumed and removed', async () => {
   expect([listed.code, listed.stdout]).toEqual([1, expect.stringMatching(/^NODE .*\na +up +0\.12\.3 .*\nb +down .*connection refused\n$/)])
   expect((await corral(['nodes', 'drain', 'a', ...at])).code).toBe(0)
   expect((await corral(['nodes', 'ls', ...at])).stdout).toMatch(/^a +draining/m)
-  expect((await corral(['nodes', 'undrain', 'a', ...at, '--json'])).stdout).toBe('{\n  "name": "a",\n  "draining": false\n}\n')
+  expect((await corral(['nodes', 'undrain', 'a', ...at, '--json'])).stdout).toBe(
+    '{\n  "name": "a",\n  "draining": false,\n  "kept": false\n}\n',
+  )
   expect(await corral(['nodes', 'rm', 'b', ...at])).toMatchObject({ code: 0, stdout: '' })
   expect((await corral(['nodes', 'ls', ...at])).code).toBe(0)
   const unknown = await corral(['nodes', 'drain', 'zebra', ...at])

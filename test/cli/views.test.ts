@@ -9,6 +9,7 @@ import { completionScript } from '../../src/cli/completion.ts'
 import type { FleetView, NodeView } from '../../src/cli/fleet-view.ts'
 import { nodeState } from '../../src/cli/fleet-view.ts'
 import { wordsOf } from '../../src/cli/gateway.ts'
+import { nodesNotes } from '../../src/cli/nodes.ts'
 import { printable, table, widthOf } from '../../src/cli/output.ts'
 import { barText, createPullProgress } from '../../src/cli/pull-progress.ts'
 import { topLines } from '../../src/cli/top-view.ts'
@@ -36,7 +37,24 @@ const fleet: FleetView = {
   pools: [{ model: 'm:latest', queued: 7, queueMax: 512, slots: 4, etaMs: 2_500 }],
   drift: [{ model: 'm:latest', digests: { x: ['a'], y: ['b'] } }],
   activeAttempts: 3,
+  changedByHand: [
+    { name: 'b', kind: 'drained' },
+    { name: 'c', kind: 'removed' },
+  ],
+  coverage: { silent: 0, redisAway: false },
 }
+
+test('the list of nodes says what it does not show', () => {
+  const removed = 'taken out by hand: c; "corral nodes add URL" brings one back'
+  expect(nodesNotes(fleet)).toEqual([removed])
+  expect(nodesNotes({ ...fleet, coverage: { silent: 0, redisAway: true } })).toEqual([
+    removed,
+    'Redis is away: this is what one replica sees',
+  ])
+  expect(nodesNotes({ ...fleet, changedByHand: [], coverage: { silent: 1, redisAway: false } })).toEqual([
+    "1 of the gateway's processes did not answer in time, and stay out of it",
+  ])
+})
 
 test('top shows nodes, load, speed, waiting requests and drift', () => {
   expect(topLines({ fleet, url: 'http://g', stale: null, columns: 120, rows: 40 }, plain)).toEqual([

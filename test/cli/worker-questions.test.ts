@@ -65,11 +65,11 @@ test('an asker that is gone gets no answer, and those who are asked go on', () =
   expect([asking.answers, second.answers]).toEqual([[], [[]]])
 })
 
-test('one that stays silent is left out after a while', () => {
+test('one that stays silent is left out after a while, and counted', () => {
   const { clock, questions, asking, second } = stand()
   questions.ask(asking, [second], { id: 7, question: { kind: 'requests' } })
   clock.advance(askMsMax)
-  expect(asking.answers).toEqual([[]])
+  expect(asking.answers).toEqual([[{ silent: 1 }]])
 })
 
 test('one that did not answer a purge in time is told of, and one that is gone holds nothing', () => {

@@ -8,6 +8,7 @@ import { freePort } from '../support/free-port.ts'
 import { createHerd, type SimHerd } from '../../src/sim/herd.ts'
 import type { SimNodeOptions } from '../../src/sim/node.ts'
 import { until } from '../support/gateway.ts'
+import { startRedis } from '../support/redis.ts'
 import { corral, entry, type Running, runNode, start } from './corral.ts'
 
 const testMsMax = 90_000
@@ -154,6 +155,14 @@ test('an operator sees and changes both, whichever answers', { timeout: testMsMa
   const name = new URL(herd.urls[0] ?? '').host
   expect((await fetch(`${url}/admin/nodes/${name}/drain`, { method: 'POST' })).status).toBe(200)
   for (let asked = 0; asked < 4; asked += 1) expect((await fleetOf(url)).nodes[0]?.draining).toBe(true)
+})
+
+test('workers that share a Redis, too, are each told of once', { timeout: testMsMax }, async () => {
+  const redis = await startRedis()
+  const { url } = await serve(['--set', 'store.enabled=false', '--set', `redis.url=${redis.url}`])
+  const shape = z.object({ coverage: z.unknown() })
+  const coverage = async (): Promise<unknown> => shape.parse(await (await fetch(`${url}/admin/fleet`)).json()).coverage
+  await expect.poll(coverage, { timeout: waitMsMax }).toEqual({ processes: 2, silent: 0, redisAway: false })
 })
 
 test('a purge reaches the memory of both', { timeout: testMsMax }, async () => {

@@ -99,8 +99,8 @@ async function startFeed(clock: Clock, overview: LiveDeps['overview']): Promise<
   const base = { guard: openGuard, fleet: makeFleet([]), calls: new CallRegistry(), newId: () => 'request-1', enabled: () => true, clock }
   const { observer } = makeObserver()
   const tracer = createTracer({ ids: createIdSource(), enabled: () => true, sampler: null })
-  const totals = () => readTotals(observer.metrics.families, { queued: 0, inFlight: 0 })
-  const feed = new LiveFeed({ ...base, metrics: observer.metrics, overview, totals })
+  const counted = () => ({ process: 'p', totals: readTotals(observer.metrics.families, { queued: 0, inFlight: 0 }) })
+  const feed = new LiveFeed({ ...base, metrics: observer.metrics, overview, counted })
   const app = new Hono<NodeBindings>()
   mountLive(app, { ...base, live: feed })
   const front = { origins: [], hosts: [], loopback: true, hopId: 'hop', newId: () => 'request-1' }
@@ -179,11 +179,57 @@ test('after a minute a listener is asked to come again, so that who was refused 
 test('the budget is what may still fail of the requests since the start, and nothing is said of a few', () => {
   const { observer } = makeObserver()
   const totals = readTotals(observer.metrics.families, { queued: 0, inFlight: 0 })
-  const overview = new Overview({ clock: manualClock(), read: async () => totals })
-  const leftAfter = (requests: number, failed: number) => overview.now({ ...totals, requests, failed }).budgetLeft
+  const overview = new Overview({ clock: manualClock(), read: async () => new Map([['p', totals]]) })
+  const leftAfter = (requests: number, failed: number) => overview.now(new Map([['p', { ...totals, requests, failed }]])).budgetLeft
   expect([leftAfter(999, 1), leftAfter(10_000, 0)]).toEqual([null, 1])
   expect(leftAfter(10_000, 4)).toBeCloseTo(0.6)
   expect(leftAfter(10_000, 30)).toBeCloseTo(-2)
+})
+
+test('a process that answers again, or for the first time, is no rise; one that goes on is', async () => {
+  const { observer } = makeObserver()
+  const none = readTotals(observer.metrics.families, { queued: 0, inFlight: 0 })
+  const at = (requests: number) => ({ ...none, requests, inFlight: 1 })
+  const clock = manualClock()
+  let read = new Map([['a', at(10)]])
+  const overview = new Overview({ clock, read: async () => read })
+  await overview.start()
+  const next = async (counted: Map<string, ReturnType<typeof at>>): Promise<OverviewPoint | undefined> => {
+    const before = overview.points().length
+    read = counted
+    clock.advance(5_000)
+    await expect.poll(() => overview.points().length, { timeout: 5_000 }).toBe(before + 1)
+    return overview.points().at(-1)
+  }
+  const seen = [
+    // Another one that has counted for long appears, is silent for a look, and is back.
+    await next(
+      new Map([
+        ['a', at(15)],
+        ['b', at(9_000)],
+      ]),
+    ),
+    await next(new Map([['a', at(20)]])),
+    await next(
+      new Map([
+        ['a', at(25)],
+        ['b', at(9_100)],
+      ]),
+    ),
+    await next(
+      new Map([
+        ['a', at(30)],
+        ['b', at(9_105)],
+      ]),
+    ),
+  ]
+  overview.stop()
+  expect(seen.map((each) => [each?.requestsPerSecond, each?.inFlight])).toEqual([
+    [1, 2],
+    [1, 1],
+    [1, 2],
+    [2, 2],
+  ])
 })
 
 test('a percentile lies where its bucket says', () => {

@@ -109,7 +109,33 @@ test('a reload keeps what was added and taken out by hand, until the file says s
   await fleet.reconcile([first, { ...second, group: 'batch' }])
   expect(names()).toEqual(['node-1', 'node-2'])
   fleet.removeNode('node-2')
-  await fleet.addNode(second)
+  await fleet.addNode({ ...second, slots: 2 })
   await fleet.reconcile([first])
   expect(names()).toEqual(['node-1', 'node-2'])
+})
+
+test('a node of the file that was taken out comes back as the file has it when its URL or name is added', async () => {
+  const gateway = await openGateway({ nodes: 2, warm: false })
+  const { fleet } = gateway.app
+  const [first, second] = fleet.nodes.map(({ options }) => options)
+  if (first === undefined || second === undefined) throw new Error('no two nodes')
+  const listed = [first, { ...second, group: 'batch', headers: { 'x-key': 'k' } }]
+  await fleet.reconcile(listed)
+  fleet.removeNode('node-2')
+  await fleet.addNode({ url: second.url, headers: {} })
+  expect(fleet.nodes.map(({ options }) => options)).toEqual(listed)
+  expect(fleet.byHand()).toEqual(new Map())
+})
+
+test('a drained node stays drained when the file changes it', async () => {
+  const gateway = await openGateway({ nodes: 2, warm: false })
+  const { fleet } = gateway.app
+  const [first, second] = fleet.nodes.map(({ options }) => options)
+  if (first === undefined || second === undefined) throw new Error('no two nodes')
+  fleet.setDraining('node-2', true)
+  await fleet.reconcile([first, { ...second, slots: 3 }])
+  expect(fleet.nodes.map(({ name, draining }) => [name, draining])).toEqual([
+    ['node-1', false],
+    ['node-2', true],
+  ])
 })

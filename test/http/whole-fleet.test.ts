@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 
 import type { FleetSnapshot, NodeSnapshot } from '../../src/fleet/snapshot.ts'
-import { wholeFleet } from '../../src/http/peers.ts'
+import { wholeFleet } from '../../src/http/whole-fleet.ts'
 
 const well: NodeSnapshot = {
   name: 'a',

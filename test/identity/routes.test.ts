@@ -8,6 +8,7 @@ import { cacheOptions } from '../../src/cache/options.ts'
 import { type Scope, scopes } from '../../src/core/principal.ts'
 import { createExplanationShelf } from '../../src/http/admin/explanation-shelf.ts'
 import { LiveFeed } from '../../src/http/admin/live.ts'
+import { byProcess } from '../../src/http/peer-answers.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
 import { wantedOfOwn } from '../../src/http/auth/own-routes.ts'
 import { CallRegistry } from '../../src/http/call-registry.ts'
@@ -18,7 +19,7 @@ import { Metrics } from '../../src/observe/metrics.ts'
 import { Overview } from '../../src/observe/overview.ts'
 import { readTotals } from '../../src/observe/overview-totals.ts'
 import { routes, unknownRouteFor } from '../../src/wire/routes.ts'
-import { makeFleet } from '../observe/fleet-fixture.ts'
+import { makeFleet, nodeChangesOf } from '../observe/fleet-fixture.ts'
 import { operatorAct } from './fixture.ts'
 import { type ClosedGateway, startClosedGateway } from './gateway.ts'
 import { describePlaces } from './places.ts'
@@ -75,8 +76,10 @@ function askedRoutes(): Listed[] {
 }
 
 function ownRoutes(): Listed[] {
+  const fleet = makeFleet([])
   const admin = {
-    fleet: makeFleet([]),
+    fleet,
+    nodes: nodeChangesOf(fleet),
     calls: new CallRegistry(),
     clock: systemClock,
     newId: () => 'id',
@@ -84,12 +87,12 @@ function ownRoutes(): Listed[] {
     guard: openGuard,
   }
   const metrics = new Metrics({ labelValuesMax: () => 1, processText: null })
-  const totals = () => readTotals(metrics.families, { queued: 0, inFlight: 0 })
-  const overview = new Overview({ clock: systemClock, read: async () => totals() })
+  const counted = () => ({ process: 'p', totals: readTotals(metrics.families, { queued: 0, inFlight: 0 }) })
+  const overview = new Overview({ clock: systemClock, read: async () => byProcess([counted()]) })
   const app = createOwnRoutes({
     admin,
     explain: { explanations: new Explanations(systemClock), shelf: createExplanationShelf(null), routeHeaders: () => true },
-    live: new LiveFeed({ ...admin, overview, totals, metrics: new Metrics({ labelValuesMax: () => 1, processText: null }) }),
+    live: new LiveFeed({ ...admin, overview, counted, metrics: new Metrics({ labelValuesMax: () => 1, processText: null }) }),
     docs: { enabled: () => true, onBug: unused },
     console: { ...admin, signIn: { sessions: null, logins: null }, onTrouble: unused, version: '0' },
     settings: {

@@ -8,10 +8,12 @@ import { type FleetNode, unprobed } from '../../src/fleet/node.ts'
 import { fleetOptions, type NodeOptions } from '../../src/fleet/options.ts'
 import { PoolTable } from '../../src/fleet/pool.ts'
 import { createTransport } from '../../src/fleet/transport.ts'
-import type { AdminDeps } from '../../src/http/admin/admin.ts'
+import { NodeChanges, type NodeChangesDeps } from '../../src/http/admin/node-changes.ts'
+import { noPeers } from '../../src/http/peers.ts'
 
-export type TestFleet = AdminDeps['fleet'] & {
+export type TestFleet = NodeChangesDeps['fleet'] & {
   readonly nodes: FleetNode[]
+  readonly activeAttempts: number
   readonly catalogue: Catalogue
   readonly pools: PoolTable<Waiter>
 }
@@ -64,5 +66,13 @@ export function makeFleet(nodes: FleetNode[]): TestFleet {
     },
     removeNode: (name) => void nodes.splice(nodes.indexOf(find(name)), 1),
     setDraining: (name, draining) => Object.assign(find(name), { draining }),
+    byHand: () => new Map(),
+    adopt: () => [],
+    prober: { probeNow: () => Promise.resolve() },
   }
+}
+
+/** The operator's way to the nodes of a fleet that is the whole gateway. */
+export function nodeChangesOf(fleet: TestFleet): NodeChanges {
+  return new NodeChanges({ fleet, clock: systemClock, store: null, peers: noPeers, onTrouble: () => undefined })
 }

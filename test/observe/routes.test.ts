@@ -16,7 +16,7 @@ import { createTracer } from '../../src/observe/trace.ts'
 import { createIdSource } from '../../src/base/ids.ts'
 import { createHttpServer, type HttpServer, type NodeBindings } from '../../src/http/server.ts'
 import { facts, makeCall, makeObserver, sample } from './fixtures.ts'
-import { giveModel, makeFleet, makeNode, type TestFleet } from './fleet-fixture.ts'
+import { giveModel, makeFleet, makeNode, nodeChangesOf, type TestFleet } from './fleet-fixture.ts'
 
 let server: HttpServer
 let origin: string
@@ -57,6 +57,7 @@ beforeEach(async () => {
   mountAdmin(app, {
     guard: openGuard,
     fleet,
+    nodes: nodeChangesOf(fleet),
     calls,
     clock: systemClock,
     newId: () => 'request-1',
@@ -213,9 +214,12 @@ test('lists requests under way and cancels one by its id', async () => {
 
 test('adds, drains, undrains and removes a node', async () => {
   const added = await send('POST', '/admin/nodes', { body: '{"url":"http://10.0.0.3:11434","name":"c"}' })
-  expect([added.status, await added.json()]).toEqual([201, { name: 'c', url: 'http://10.0.0.3:11434', up: null, downReason: null }])
-  expect(await (await send('POST', '/admin/nodes/c/drain')).json()).toEqual({ name: 'c', draining: true })
-  expect(await (await send('POST', '/admin/nodes/c/undrain')).json()).toEqual({ name: 'c', draining: false })
+  expect([added.status, await added.json()]).toEqual([
+    201,
+    { name: 'c', url: 'http://10.0.0.3:11434', up: null, downReason: null, kept: false },
+  ])
+  expect(await (await send('POST', '/admin/nodes/c/drain')).json()).toEqual({ name: 'c', draining: true, kept: false })
+  expect(await (await send('POST', '/admin/nodes/c/undrain')).json()).toEqual({ name: 'c', draining: false, kept: false })
   expect((await send('DELETE', '/admin/nodes/c')).status).toBe(204)
   expect(fleet.nodes.map((node) => node.name)).toEqual(['a', 'b'])
   expect(changes).toEqual(['add node c', 'drain c', 'undrain c', 'remove node c'])

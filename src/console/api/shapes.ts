@@ -108,6 +108,14 @@ export interface NodeRates {
   readonly ttftP95Ms: number | null
 }
 
+/** How much of the gateway is shown: replicas and workers that answered, this one included; those that did not. */
+export interface Coverage {
+  readonly processes: number
+  readonly silent: number
+  /** Other replicas, if there are any, are not shown. */
+  readonly redisAway: boolean
+}
+
 /** One second of `/admin/live`. */
 export interface LiveState {
   readonly atMs: number
@@ -115,6 +123,7 @@ export interface LiveState {
   readonly nodeRates: readonly NodeRates[]
   readonly requests: readonly LiveRequest[]
   readonly requestsTotal: number
+  readonly coverage: Coverage
   readonly overview: OverviewNow
 }
 

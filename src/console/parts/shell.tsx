@@ -2,7 +2,7 @@
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 
 import { useLive } from '../api/live.ts'
-import type { Session } from '../api/shapes.ts'
+import type { Coverage, Session } from '../api/shapes.ts'
 import { formatMs } from '../format.ts'
 import { Link, useAddress, useLocation } from '../router.tsx'
 import { useSignOut } from '../session.ts'
@@ -85,16 +85,27 @@ function Navigation({ entries }: { readonly entries: readonly NavEntry[] }) {
 
 /** Whether what is shown is the present; if not, since when it is not. */
 function LinkState() {
-  const { link, lastAtMs } = useLive()
+  const { link, lastAtMs, state } = useLive()
   const nowMs = useNow(link === 'stale')
   const age = lastAtMs === null ? '' : ` for ${formatMs(Math.max(1_000, nowMs - lastAtMs))}`
   return (
     <div role="status" className="flex">
-      {link === 'live' ? <StateBadge tone="ok">Live</StateBadge> : null}
+      {link === 'live' ? <LiveBadge missing={missingOf(state?.coverage)} /> : null}
       {link === 'connecting' ? <StateBadge tone="quiet">Connecting</StateBadge> : null}
       {link === 'stale' ? <StateBadge tone="bad">{`Stale${age}, reconnecting`}</StateBadge> : null}
     </div>
   )
+}
+
+function LiveBadge({ missing }: { readonly missing: string | null }) {
+  return missing === null ? <StateBadge tone="ok">Live</StateBadge> : <StateBadge tone="warn">{`Live, ${missing}`}</StateBadge>
+}
+
+/** What of the gateway is not in the picture; null: nothing. */
+function missingOf(coverage: Coverage | undefined): string | null {
+  if (coverage === undefined) return null
+  if (coverage.redisAway) return 'this replica only: Redis is away'
+  return coverage.silent === 0 ? null : `without ${coverage.silent} that did not answer`
 }
 
 const themeNames: Readonly<Record<Theme, string>> = { system: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' }

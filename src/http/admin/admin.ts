@@ -15,14 +15,17 @@ import type { Guard } from '../auth/guard.ts'
 import type { CallRegistry } from '../call-registry.ts'
 import type { NodeBindings } from '../server.ts'
 import { actOf, type Handler, json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
-import { cancelledByOperator } from '../peer-answers.ts'
-import { noPeers, type Peers, wholeFleet } from '../peers.ts'
+import { cancelledByOperator, leftOutOf } from '../peer-answers.ts'
+import { coverageOf, noPeers, type Peers } from '../peers.ts'
+import { wholeFleet } from '../whole-fleet.ts'
+import type { NodeChanges } from './node-changes.ts'
 import { snapshotCalls } from './snapshot-call.ts'
 
 export interface AdminDeps {
-  readonly fleet: FleetView & Pick<Fleet, 'addNode' | 'removeNode' | 'setDraining'>
+  readonly fleet: FleetView & Pick<Fleet, 'byHand'>
+  readonly nodes: Pick<NodeChanges, 'add' | 'remove' | 'setDraining' | 'isKept'>
   readonly calls: CallRegistry
-  /** The other workers of this machine; left out: there are none. */
+  /** The other processes of this gateway; left out: there are none. */
   readonly peers?: Peers
   readonly clock: Clock
   readonly newId: () => string
@@ -36,7 +39,7 @@ export interface AdminDeps {
 
 /** Adds the routes under `/admin`. */
 export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
-  const { fleet, calls, clock, peers = noPeers } = deps
+  const { fleet, nodes, calls, clock, peers = noPeers } = deps
   const on = (method: 'GET' | 'POST' | 'DELETE', path: string, handler: Handler): void => {
     app.on(method, path, ownRoute(deps, method === 'GET' ? handler : sameSite(handler)))
   }
@@ -45,11 +48,13 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
   on('GET', '/admin/fleet', async (context) => {
     const others = await peers.ask({ kind: 'fleet' })
     const seen = others.flatMap((answer) => answer.fleet ?? [])
-    return json(context, wholeFleet(snapshotFleet(fleet, clock.nowMs()), seen))
+    const changedByHand = [...fleet.byHand()].map(([name, { kind }]) => ({ name, kind }))
+    return json(context, { ...wholeFleet(snapshotFleet(fleet, clock.nowMs()), seen), changedByHand, coverage: coverageOf(others) })
   })
   on('GET', '/admin/requests', async (context) => {
     const others = await peers.ask({ kind: 'requests' })
-    return json(context, { requests: [...snapshotCalls(calls, clock.nowMs()), ...others.flatMap(({ requests }) => requests ?? [])] })
+    const requests = [...snapshotCalls(calls, clock.nowMs()), ...others.flatMap((other) => other.requests ?? [])]
+    return json(context, { requests, leftOut: leftOutOf(others), coverage: coverageOf(others) })
   })
   on('DELETE', '/admin/requests/:id', async (context) => {
     const id = parameter(context, 'id')
@@ -62,15 +67,14 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
   })
   on('POST', '/admin/nodes', async (context) => {
     const options = await readNode(context, clock)
-    const node = await fleet.addNode(options)
-    await peers.ask({ kind: 'add-node', node: options })
-    changed(context, 'add node', node.name)
-    return json(context, { name: node.name, url: maskUrl(node.options.url), up: node.up, downReason: node.downReason }, 201)
+    const node = await nodes.add(options)
+    const { name, up, downReason } = node
+    changed(context, 'add node', name)
+    return json(context, { name, url: maskUrl(node.options.url), up, downReason, kept: nodes.isKept(name) }, 201)
   })
   on('DELETE', '/admin/nodes/:name', async (context) => {
     const name = parameter(context, 'name')
-    fleet.removeNode(name)
-    await peers.ask({ kind: 'remove-node', name })
+    await nodes.remove(name)
     changed(context, 'remove node', name)
     return context.body(null, 204)
   })
@@ -79,10 +83,9 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
     ['undrain', false],
   ] as const) {
     on('POST', `/admin/nodes/:name/${action}`, async (context) => {
-      const node = fleet.setDraining(parameter(context, 'name'), draining)
-      await peers.ask({ kind: 'drain', name: node.name, draining })
+      const node = await nodes.setDraining(parameter(context, 'name'), draining)
       changed(context, action, node.name)
-      return json(context, { name: node.name, draining: node.draining })
+      return json(context, { name: node.name, draining: node.draining, kept: nodes.isKept(node.name) })
     })
   }
   app.all(

@@ -9,13 +9,14 @@ import type { ServerResponse } from 'node:http'
 
 import type { Timer } from '../../base/clock.ts'
 import { CorralError } from '../../core/errors.ts'
-import { snapshotFleet } from '../../fleet/snapshot.ts'
+import { type FleetView, snapshotFleet } from '../../fleet/snapshot.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { Overview } from '../../observe/overview.ts'
-import { type OverviewTotals, sumTotals } from '../../observe/overview-totals.ts'
-import { ownRoute } from '../own-route.ts'
-import { noPeers, wholeFleet } from '../peers.ts'
+import { ownRoute, type OwnRouteDeps } from '../own-route.ts'
+import { byProcess, leftOutOf } from '../peer-answers.ts'
+import { coverageOf, noPeers, type ProcessTotals } from '../peers.ts'
 import type { NodeBindings } from '../server.ts'
+import { wholeFleet } from '../whole-fleet.ts'
 import type { AdminDeps } from './admin.ts'
 import { snapshotCalls } from './snapshot-call.ts'
 
@@ -28,10 +29,11 @@ const requestsMax = 500
 /** What a listener may leave unread: some seconds of events of a large fleet. */
 const unreadBytesMax = 4_194_304
 
-export interface LiveDeps extends AdminDeps {
+export interface LiveDeps extends Pick<AdminDeps, 'calls' | 'clock' | 'peers'> {
+  readonly fleet: FleetView
   readonly overview: Pick<Overview, 'now' | 'nodes' | 'points'>
   /** Of this process alone. */
-  readonly totals: () => OverviewTotals
+  readonly counted: () => ProcessTotals
   readonly metrics: Metrics
 }
 
@@ -140,11 +142,11 @@ export class LiveFeed {
   }
 
   async #state(): Promise<Uint8Array> {
-    const { fleet, calls, clock, overview, totals: ownTotals, peers = noPeers } = this.#deps
+    const { fleet, calls, clock, overview, counted, peers = noPeers } = this.#deps
     const others = await peers.ask({ kind: 'live' })
     const nowMs = clock.nowMs()
     const requests = [...snapshotCalls(calls, nowMs), ...others.flatMap((other) => other.requests ?? [])]
-    const totals = sumTotals([ownTotals(), ...others.flatMap((other) => other.totals ?? [])])
+    const totals = byProcess([counted(), ...others.flatMap((other) => other.counted ?? [])])
     return event('state', {
       atMs: clock.wallMs(),
       fleet: wholeFleet(
@@ -153,7 +155,8 @@ export class LiveFeed {
       ),
       nodeRates: overview.nodes(totals),
       requests: requests.slice(0, requestsMax),
-      requestsTotal: requests.length,
+      requestsTotal: requests.length + leftOutOf(others),
+      coverage: coverageOf(others),
       overview: overview.now(totals),
     })
   }
@@ -164,7 +167,7 @@ function event(name: string, data: object): Uint8Array {
 }
 
 /** Adds the route. Must come before `/admin/*` as a whole. */
-export function mountLive(app: Hono<NodeBindings>, deps: AdminDeps & { readonly live: LiveFeed }): void {
+export function mountLive(app: Hono<NodeBindings>, deps: OwnRouteDeps & { readonly live: LiveFeed }): void {
   app.get(
     '/admin/live',
     ownRoute(deps, (context) => deps.live.listen(context)),

@@ -53,6 +53,11 @@ export function watchStores(deps: WatchedStoresDeps): WatchedStores {
   }
 }
 
+/** `stores` with another database in the place of their own. */
+export function withDatabase<S extends { start(): Promise<void>; close(): Promise<void> }>(stores: S, database: OpenableDatabase | null) {
+  return { ...stores, database, start: () => stores.start(), close: () => stores.close() }
+}
+
 /** By the names that metrics and alerts give what is watched. Of several issuers the certificate that ends first counts. */
 function certificateWatches({ stores: { database, redis }, identity, collectorUrl, clock, random }: WatchedStoresDeps) {
   const peersOf: Readonly<Record<string, (() => readonly TlsPeer[]) | null>> = {
