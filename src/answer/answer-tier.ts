@@ -19,8 +19,8 @@ export interface AnswerTags {
 export interface AnswerStore {
   /** Under which key an answer lies now, purges heeded; to be asked before anything is read for it. */
   keyFor(key: string, tags: AnswerTags): string
-  /** `isDrawn`: it ends soon, and this reader is to make it anew. */
-  get(key: string, tags: AnswerTags): Promise<{ readonly bytes: Buffer; readonly isDrawn: boolean } | null>
+  /** `isDrawn`: it ends soon, and this reader is to make it anew, which none is that may not (`mayRenew`). */
+  get(key: string, tags: AnswerTags, mayRenew: boolean): Promise<{ readonly bytes: Buffer; readonly isDrawn: boolean } | null>
   /** `originMs`: what the making took. */
   put(key: string, bytes: Buffer, facts: { readonly tags: AnswerTags; readonly originMs: number }): Promise<void>
 }
@@ -40,6 +40,8 @@ export interface TierPlace {
   readonly tags: AnswerTags
   readonly versions: Readonly<Record<string, number>>
   readonly reads: boolean
+  /** Only a kept answer is wanted. */
+  readonly onlyKept: boolean
 }
 
 /** Larger ones are not kept. */
@@ -52,7 +54,7 @@ export async function placeOf(
   deps: AnswerTierDeps,
 ): Promise<TierPlace | null> {
   const { digest } = parts
-  const { keeps, reads } = keepingOf({ headers, route, credential: call.principal.cache }, deps.caching())
+  const { keeps, reads, onlyKept } = keepingOf({ headers, route, credential: call.principal.cache }, deps.caching())
   if (deps.answers === null || digest === null || !keeps || !isPinned(parts)) return null
   try {
     const versions = await deps.versions(parts.tenant, parts.collections)
@@ -61,7 +63,7 @@ export async function placeOf(
     const retrieval = parts.retrieval()
     const tags = { tenant: parts.tenant, digest }
     const key = deps.answers.keyFor(answerKey(deps.secret, { ...parts, digest, versions, retrieval }), tags)
-    return { key, tags, versions, reads }
+    return { key, tags, versions, reads, onlyKept }
   } catch (error) {
     deps.onTrouble('versions of collections could not be read', error)
     return null
@@ -84,7 +86,7 @@ export interface KeptAnswer {
 export async function readKept(place: TierPlace, { answers, onTrouble }: AnswerTierDeps): Promise<KeptAnswer | null> {
   if (answers === null || !place.reads) return null
   try {
-    const read = await answers.get(place.key, place.tags)
+    const read = await answers.get(place.key, place.tags, !place.onlyKept)
     const summary = read === null ? null : decodeAnswer(read.bytes)
     return read === null || summary === null ? null : { summary, isDrawn: read.isDrawn }
   } catch (error) {

@@ -65,24 +65,28 @@ export async function answer(request: AnswerRequest, call: Call, deps: AnswerDep
   const asked = checked(request, deps.options())
   const place = deps.options().keepsAnswers ? await placeFor(asked, call, deps) : null
   const kept = place === null ? null : await readKept(place, deps)
-  if (kept === null) return made(asked, call, { place, deps })
+  if (kept === null) return made(asked, call, { place, deps, kept: null })
   const again = (): AnswerStream => watched(keptAnswer(kept.summary, deps.clock.nowMs()), { asked, call, place: null, deps })
   if (!kept.isDrawn) return again()
-  return made(asked, call, { place, deps }).catch((error: unknown) => {
+  return made(asked, call, { place, deps, kept: again }).catch((error: unknown) => {
     if (call.signal.aborted) throw error
     deps.onTrouble('an answer could not be made anew', error)
     return again()
   })
 }
 
+interface Making {
+  readonly place: TierPlace | null
+  readonly deps: AnswerDeps
+  /** The answer that the new one is to replace, and which is given instead of one that rests on less; null: there is none. */
+  readonly kept: (() => AnswerStream) | null
+}
+
 /** A new answer, which is kept at `place`. */
-async function made(
-  asked: AnswerRequest,
-  call: Call,
-  { place, deps }: { readonly place: TierPlace | null; readonly deps: AnswerDeps },
-): Promise<AnswerStream> {
+async function made(asked: AnswerRequest, call: Call, { place, deps, kept }: Making): Promise<AnswerStream> {
   const found = await retrieve(asked, call, deps)
   const { spent } = found
+  if (kept !== null && (found.answer.degraded !== null || !found.strength.sufficient)) return kept()
   if (!found.strength.sufficient && !asked.settings.answersWhenWeak) {
     return watched(refusal(asked.question, found.facts, deps.clock.nowMs()), { asked, call, place: null, deps, spent })
   }

@@ -21,8 +21,9 @@ export interface MarkerPlace {
   readonly isLast: boolean
 }
 
-/** Behind `=`, the key of an object, the name of a function, another bracket, an opening quotation mark. */
-const valuePlace = /(?:=>?\s*|["']\s*:\s*|[\p{L}\p{N}_]\(\s*|[[{]\s*|\]\s*,\s*|(?:^|[\s([{=:,])["'“‘`])$/u
+/** Behind `=`, the key of an object, the name of a function (not a word of a script without spaces), another bracket, an opening quotation mark. */
+const valuePlace =
+  /(?:=>?\s*|["']\s*:\s*|[\p{L}\p{N}_](?<![\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}])\(\s*|[[{]\s*|\]\s*,\s*|(?:^|[\s([{=:,])["'“‘`])$/u
 /** A value may stand here, and so may a citation. */
 const doubtfulPlace = /(?:[:(,：，（]\s*| [+*/^] )$/u
 /** An operator behind it; and what may become one. */
@@ -40,7 +41,9 @@ export function isCitation(
   if (references.some(hasTellingQuote)) return true
   if (isInJsonText) return false
   if (!isBehindMarker && valuePlace.test(before)) return false
-  if (/\d\.\d|[,;]\s*-\s*\d/u.test(marker) || (references.length > 1 && references.some(({ number }) => number === 0))) return false
+  const isBare = references.every(({ quote }) => quote === null)
+  if ((isBare && /\d\.\d|[,;]\s*-\s*\d/u.test(marker)) || (references.length > 1 && references.some(({ number }) => number === 0)))
+    return false
   const isKnown = references.every(({ number }) => number >= 1 && number <= passages)
   if (isAtStart && (references.length > 1 || !isKnown)) return false
   // A claim that follows is not cited by what stands before it, but numbers alone are the whole answer.

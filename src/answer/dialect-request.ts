@@ -149,15 +149,22 @@ function toTurn({ role, content: said }: { role: string; content: string }): Tur
 const markedPassagesMax = 999
 
 /**
- * An earlier answer without its list of sources and its markers: passages are numbered anew in each answer, and what the client sends
- * back must not claim otherwise.
+ * An earlier answer without its list of sources and the markers of its prose: passages are numbered anew in each answer, and what the client
+ * sends back must not claim otherwise.
  */
 function withoutSources(said: string): string {
   const reader = new MarkerReader(markedPassagesMax)
   const pieces = reader.push(said.replace(/\n\n[^\n]{1,40}:\n(?:\[\d{1,3}\] [^\n]*(?:\n|$))+\s*$/u, ''))
-  return [...pieces, ...reader.end()]
-    .reduce((text, piece) => (piece.kind === 'text' ? text + piece.text : text.replace(/ $/u, '')), '')
-    .trim()
+  const texts: string[] = []
+  for (const piece of [...pieces, ...reader.end()]) {
+    if (piece.kind === 'text') texts.push(piece.text)
+    else texts.push(withoutLastBlank(texts.pop() ?? ''))
+  }
+  return texts.join('').trim()
+}
+
+function withoutLastBlank(text: string): string {
+  return text.endsWith(' ') ? text.slice(0, -1) : text
 }
 
 function pickNative(options: Readonly<Record<string, unknown>>): Record<string, SamplingValue> {

@@ -10,8 +10,8 @@ export interface Quantity {
   /** As `numbersOf` spells it, without sign and power. */
   readonly number: string
   readonly isNegative: boolean
-  /** Of ten. */
-  readonly power: number
+  /** Of ten; null: not known. */
+  readonly power: number | null
   readonly unit: string | null
   /** Words beside it, cut to their stems; '' for none, or one that says nothing. */
   readonly before: string
@@ -35,6 +35,8 @@ interface Figure {
 
 const wordPattern = /(?:(?<=^|[\s("'=:])-(?=[$€£¥₽]?\d))|\d+(?:[.,:/-]\d+)*|°[cf]?(?![\p{L}])|[\p{L}\p{M}_]+|[%$€£¥₽]/gu
 const perCent = /\b(?:per cent|pour cent|por ciento|per cento)(?!\p{L})/gu
+/** `$5m` is five million, and `5 m` are five metres. */
+const shortPowers = new Set(['m', 'b'])
 /** Not `moins` and `menos`: `au moins 5` is "at least 5". */
 const minusWords = new Set(['-', 'minus', 'минус'])
 
@@ -47,10 +49,15 @@ export function quantitiesOf(text: string): Quantity[] {
 
 /** `亿元用于` is a power, a currency, and other words. */
 function cutHan({ text, at }: Word): Word[] {
-  if (!/^\p{Script=Han}/u.test(text)) return [{ text, at }]
-  const begin = beginningOf(text)
-  if (begin === '' || begin === text) return [{ text, at }]
-  return [{ text: begin, at }, ...cutHan({ text: text.slice(begin.length), at: at + begin.length })]
+  const words: Word[] = []
+  let from = 0
+  while (/^\p{Script=Han}/u.test(text.slice(from, from + 2))) {
+    const begin = beginningOf(text.slice(from, from + 2))
+    if (begin === '') break
+    words.push({ text: begin, at: at + from })
+    from += begin.length
+  }
+  return from < text.length ? [...words, { text: text.slice(from), at: at + from }] : words
 }
 
 function figuresOf(words: readonly Word[]): Figure[] {
@@ -67,8 +74,8 @@ function figureAt(words: readonly Word[], from: number): Figure {
   const first = words[from]?.text ?? ''
   if (/^\d/.test(first)) return { numbers: numberPartsOf(first), from, words: 1, isWritten: false }
   const values: number[] = []
-  for (const { text } of words.slice(from)) {
-    const value = valueOfWord(text)
+  for (let at = from; at < words.length; at += 1) {
+    const value = valueOfWord(words[at]?.text ?? '')
     if (value === null) break
     values.push(value)
   }
@@ -90,7 +97,7 @@ function placed({ numbers, from, words: length, isWritten }: Figure, words: read
   return numbers.map((number) => ({
     number,
     isNegative: minusWords.has(sign) || minusWords.has(before),
-    power,
+    power: shortPowers.has(beside(next)) ? null : power,
     unit: unitOfWord(beside(next)) ?? unitBefore(before),
     before: before === '-' ? stemOf(beside(from - 2)) : telling(before),
     after: telling(beside(next)),
@@ -106,7 +113,8 @@ function unitBefore(word: string): string | null {
 /** Whether they are the same number with another sign, power or unit. */
 export function differsAside(one: Quantity, other: Quantity): boolean {
   const unitsDiffer = one.unit !== null && other.unit !== null && one.unit !== other.unit
-  return one.isNegative !== other.isNegative || one.power !== other.power || unitsDiffer
+  const powersDiffer = one.power !== null && other.power !== null && one.power !== other.power
+  return one.isNegative !== other.isNegative || powersDiffer || unitsDiffer
 }
 
 /** Whether the two stand in the same place of what is said. */

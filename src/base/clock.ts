@@ -20,16 +20,19 @@ export interface Clock {
   nowMs(): number
   /** Milliseconds since 1970-01-01 UTC. */
   wallMs(): number
-  /** Runs `action` once after `delayMs`. The timer does not keep the process alive unless `keepAlive` is set. */
+  /** Runs `action` once after `delayMs`, at most 24.8 days. The timer does not keep the process alive unless `keepAlive` is set. */
   after(delayMs: number, action: () => void, keepAlive?: boolean): Timer
   /** Resolves after `delayMs`. */
   sleep(delayMs: number): Promise<void>
 }
 
+/** Node's timers fire at once when they are to wait longer: 24.8 days. */
+const timerMsMax = 2_147_483_647
+
 class NodeTimer implements Timer {
   readonly #handle: NodeJS.Timeout
   constructor(delayMs: number, action: () => void, keepAlive: boolean) {
-    this.#handle = setTimeout(action, delayMs)
+    this.#handle = setTimeout(action, Math.min(delayMs, timerMsMax))
     if (!keepAlive) this.#handle.unref()
   }
   cancel(): void {

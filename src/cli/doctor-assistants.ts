@@ -7,7 +7,10 @@ import { printable } from './output.ts'
 
 const answerMs = 5_000
 const assistantsMax = 200
-const list = z.object({ assistants: z.array(z.object({ name: z.string(), warnings: z.array(z.string()) })), next: z.string().nullable() })
+const list = z.object({
+  assistants: z.array(z.object({ name: z.string(), warnings: z.array(z.string()).default([]) })),
+  next: z.string().nullable(),
+})
 
 /** Nothing where the gateway has no documents, or no assistants. */
 export async function promptFindings(url: string): Promise<Finding[]> {

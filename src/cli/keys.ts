@@ -77,9 +77,13 @@ export async function keysLsCommand(options: ListOptions): Promise<void> {
 }
 
 function allKeys(gateway: Gateway, tenant: string | undefined): Promise<KeyView[]> {
-  return everyPage('/admin/keys', new URLSearchParams(tenant === undefined ? {} : { tenant }), async (path) => {
-    const { keys: items, next } = decode(keyPage, await gateway.request('GET', path))
-    return { items, next }
+  return everyPage('/admin/keys', {
+    query: new URLSearchParams(tenant === undefined ? {} : { tenant }),
+    cursor: 'before',
+    read: async (path) => {
+      const { keys: items, next } = decode(keyPage, await gateway.request('GET', path))
+      return { items, next }
+    },
   })
 }
 

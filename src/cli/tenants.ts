@@ -19,9 +19,13 @@ const tenantPage = z.object({ tenants: z.array(tenantView), next: z.string().nul
 /** Lists tenants. */
 export async function tenantsLsCommand(options: GatewayOptions): Promise<void> {
   const gateway = await gatewayOf(options)
-  const tenants = await everyPage('/admin/tenants', new URLSearchParams(), async (path) => {
-    const { tenants: items, next } = decode(tenantPage, await gateway.request('GET', path))
-    return { items, next }
+  const tenants = await everyPage('/admin/tenants', {
+    query: new URLSearchParams(),
+    cursor: 'before',
+    read: async (path) => {
+      const { tenants: items, next } = decode(tenantPage, await gateway.request('GET', path))
+      return { items, next }
+    },
   })
   if (options.json === true) {
     printJson(tenants)

@@ -15,7 +15,7 @@ const isIntact = (bytes: Buffer): boolean => decodeAnswer(bytes) !== null
 export function createAnswerStore({ store, epochs, options }: AnswerStoreDeps): AnswerStore {
   return {
     keyFor: (key, tags) => epochs.keyFor(key, epochs.stampOf({ ...tags, kind: 'answer' })),
-    get: (key, tags) => store.read(key, { ...tags, kind: 'answer' }, { isIntact, mayRenew: true }),
+    get: (key, tags, mayRenew) => store.read(key, { ...tags, kind: 'answer' }, { isIntact, mayRenew }),
     put(key, bytes, { tags, originMs }) {
       store.put(key, bytes, { tags: { ...tags, kind: 'answer' }, ttlMs: options().ttlMs.answer, originMs, replaces: true })
       return Promise.resolve()

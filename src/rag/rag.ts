@@ -159,7 +159,7 @@ class RagHalf implements Rag {
       onTrouble,
     })
     const { store, epochs } = parts.cache
-    const kept = { store, epochs, options: () => options().cache }
+    const kept = { store, epochs, clock, options: () => options().cache }
     const versions = (tenant: string, names: readonly string[]) => this.#versions.read(tenant, names)
     const embedderState = (tenant: string, names: readonly string[]): string =>
       JSON.stringify(names.map((name) => this.#embedderDigest(tenant, name)))
@@ -219,7 +219,7 @@ class RagHalf implements Rag {
     const limits = { ...asked, call }
     const told = { collections: request.collections, limit: request.limit, startedAtMs: clock.nowMs() }
     try {
-      const found = withInjection(await this.#kept.through(request, limits, () => this.#look(request, limits)))
+      const found = withInjection(await this.#kept.through(request, limits, (within) => this.#look(request, { ...limits, ...within })))
       this.#metrics.searched(request, found)
       const { results, cached, degraded } = found
       end?.({ ...told, found: { results: results.length, cached, degraded: degraded !== null }, error: null })

@@ -5,6 +5,8 @@
 import { createHmac } from 'node:crypto'
 
 import type { SearchLimits } from '../answer/retrieval.ts'
+import type { Clock } from '../base/clock.ts'
+import { shareOfTime, within } from '../base/within.ts'
 import { keepingOf } from '../cache/keeping.ts'
 import type { Cache } from '../cache/layer.ts'
 import type { CacheOptions } from '../cache/options.ts'
@@ -24,6 +26,7 @@ export interface RetrievalCacheDeps {
   readonly epochs: Cache['epochs']
   readonly options: () => CacheOptions
   readonly secret: Buffer
+  readonly clock: Clock
   readonly versions: (tenant: string, names: readonly string[]) => Promise<Readonly<Record<string, number>>>
   readonly digestOf: (model: string, group: string | null) => string | null
   /** Of the embedders of these collections, as of the last read of versions: another build finds other things. */
@@ -37,6 +40,12 @@ interface Kept {
   readonly isDrawn: boolean
 }
 
+/** How a search is made: its signal, and until when. */
+export type Look = (limits: Pick<SearchLimits, 'signal' | 'endsAtMs'>) => Promise<SearchAnswer>
+
+/** Part of the time that is left in which a kept answer may be made anew: it is at hand when that fails. */
+const renewalShare = 0.5
+
 /** Raised when what is stored changes. */
 const schema = 2
 
@@ -48,19 +57,15 @@ export class RetrievalCache {
   }
 
   /** The kept answer to `request`, or that of `look`, which is then kept. Throws `cache_miss` where only a kept one was wanted. */
-  async through(
-    request: SearchRequest,
-    asked: Omit<SearchLimits, 'signal' | 'endsAtMs'>,
-    look: () => Promise<SearchAnswer>,
-  ): Promise<FoundAnswer> {
+  async through(request: SearchRequest, asked: SearchLimits, look: Look): Promise<FoundAnswer> {
     const { call, headers, route } = asked
     const keeping = keepingOf({ headers, route, credential: call.principal.cache }, this.#deps.options())
     const key = keeping.keeps ? await this.#keyFor(request, call) : null
     const kept = key !== null && keeping.reads ? await this.#read(key, request.tenant, !keeping.onlyKept) : null
     if (kept !== null && !kept.isDrawn) return hitOf(kept)
     if (keeping.onlyKept) throw new CorralError('cache_miss', 'only a cached search was wanted (only-if-cached), and there is none')
-    if (kept === null) return this.#made(key, request, await look())
-    const renewed = await this.#renewed(look, call)
+    if (kept === null) return this.#made(key, request, await look(asked))
+    const renewed = await this.#renewed(look, asked)
     return renewed === null ? hitOf(kept) : this.#made(key, request, renewed)
   }
 
@@ -98,12 +103,15 @@ export class RetrievalCache {
   }
 
   /** What takes the place of a kept answer that ends soon; null: it did not come whole, and the kept one will do. */
-  async #renewed(look: () => Promise<SearchAnswer>, call: Call): Promise<SearchAnswer | null> {
+  async #renewed(look: Look, { call, signal, endsAtMs }: SearchLimits): Promise<SearchAnswer | null> {
+    const { clock } = this.#deps
+    const limitMs = shareOfTime(endsAtMs, clock.nowMs(), { share: renewalShare, msMax: Number.POSITIVE_INFINITY })
+    const late = (): Error => new CorralError('store_timeout', `a search was not made anew within ${Math.round(limitMs)} ms`)
     try {
-      const found = await look()
+      const found = await within({ limitMs, clock, signal, late }, (inTime) => look({ signal: inTime, endsAtMs: clock.nowMs() + limitMs }))
       return found.degraded === null ? found : null
     } catch (error) {
-      if (call.signal.aborted) throw error
+      if (call.signal.aborted || signal.aborted) throw error
       this.#deps.onTrouble('a search could not be made anew', error)
       return null
     }

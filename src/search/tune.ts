@@ -298,7 +298,8 @@ export interface ApplyOptions {
 
 /**
  * Builds `index` beside the old one, searches going on, turns the collection to it, and then sets the collection to it. False when the collection is
- * gone or turned elsewhere meanwhile. Then, and where it throws what the store throws, the settings and the index in use are as they were.
+ * gone or turned elsewhere meanwhile: then, and where the building throws what the store throws, the setting and the index in use are as they were.
+ * A setting that cannot be written once the new index is in use throws too: the new index is then in use under the old setting.
  */
 export async function applyTuning({ set, name, index }: ApplyOptions, { database, newSuffix }: TuneDeps): Promise<boolean> {
   if (index.kind !== 'exact' && !(await rebuildVectors(database, { set, index, storage: set.storage }, newSuffix()))) return false

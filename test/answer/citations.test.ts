@@ -102,6 +102,17 @@ test.each(code.filter((raw) => !raw.startsWith('It ends')))('citations before an
   }
 })
 
+test('a short quote with a decimal is still a citation, and one in round brackets of a script without spaces', () => {
+  const cited = (text: string, raw: string) => {
+    const stream = new CitedStream([new Passage(1, hitOf({ id: 'a', text }))], null)
+    stream.push(raw)
+    stream.end()
+    return stream.citations.length
+  }
+  expect(cited('The price rose by 2.4% in May', 'The price rose in May [1: "2.4%"].')).toBe(1)
+  expect(cited('东京是日本的首都', '东京是日本的首都([1])。')).toBe(1)
+})
+
 test('a citation in a text of JSON is found, with its quotation marks escaped; numbers alone are none there', () => {
   const raw =
     '{"answer": "Files may have 32 MB [1: \\"Uploads may be up to 32 MB\\"].", "sizes": [1, 2], "more": "use [1, 2] or [9]", "ref": "It is [2]."}'
@@ -225,12 +236,21 @@ test.each([
   expect(judgeOne(claim, quote)).toEqual({ cited: 0, altered: 1 })
 })
 
+test('a passage of nothing but powers of ten, or of numbers in words, is judged as any other', () => {
+  for (const filler of ['亿'.repeat(8_000), 'five '.repeat(4_000)])
+    expect(judgeOne('The entry costs 5 euros', 'the entry costs 5 euros', `${filler}. The entry costs 5 euros.`)).toMatchObject({
+      cited: 1,
+    })
+})
+
 test.each([
   ['The entry costs five euros', 'the entry costs 5 euros'],
   ['The entry costs 5 €', 'the entry costs five euros'],
   ['The entry costs €5', 'the entry costs 5 euros'],
   ['It costs 10 million dollars', 'it costs $10 million'],
   ['It costs $10bn', 'it costs 10 billion dollars'],
+  ['Revenue was $5 million in May', 'revenue was $5m in May'],
+  ['Revenue was $5B in May', 'revenue was 5 billion dollars in May'],
   ['The disk has 20 gigabytes', 'the disk has 20GB'],
   ['The disk has 20', 'the disk has 20 GB'],
   ['It is −5 °C at night', 'it is minus 5 degrees at night'],

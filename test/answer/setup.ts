@@ -89,9 +89,9 @@ export class MemoryAnswers implements AnswerStore {
     return key
   }
 
-  get(key: string): ReturnType<AnswerStore['get']> {
+  get(key: string, _tags: AnswerTags, mayRenew: boolean): ReturnType<AnswerStore['get']> {
     const bytes = this.entries.get(key)?.bytes
-    return Promise.resolve(bytes === undefined ? null : { bytes, isDrawn: this.isDrawn })
+    return Promise.resolve(bytes === undefined ? null : { bytes, isDrawn: this.isDrawn && mayRenew })
   }
 
   put(key: string, bytes: Buffer, { tags }: { readonly tags: AnswerTags }): Promise<void> {

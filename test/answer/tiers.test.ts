@@ -170,6 +170,17 @@ test('an answer that ends soon is made anew by the asker who is drawn, and still
   await expect(ask(questionOf('weight of copper'), failing, gone)).rejects.toMatchObject({ code: 'client_gone' })
 })
 
+test('a kept answer is not replaced by one that rests on less, nor made anew for who wants a kept one', async () => {
+  const it = made(color)
+  await ask(questionOf('weight of copper'), it)
+  it.answers.isDrawn = true
+  it.corpus.degraded = { reason: 'no embedder' }
+  expect((await ask(questionOf('weight of copper'), it)).kept).toBe(true)
+  it.corpus.degraded = null
+  expect((await ask(questionOf('weight of copper', { headers: ['cache-control', 'only-if-cached'] }), it)).kept).toBe(true)
+  expect(it.model.asked).toHaveLength(1)
+})
+
 test('no-cache reads nothing but keeps', async () => {
   const it = made(color)
   await ask(questionOf('weight of copper'), it)

@@ -108,6 +108,11 @@ test('HTML gives its main content with links, lists, code and tables', async () 
 
 const words = 'The pump is started with the green switch, and stopped with the red one beside it. '.repeat(8)
 
+test('a note of two hundred thousand parts is read as any other', async () => {
+  const { text } = await read(`<html><body><main><h1>Pump</h1><aside class="note">${'a<br>'.repeat(100_000)}</aside></main></body></html>`)
+  expect(text.match(/a/g)).toHaveLength(100_000)
+})
+
 test.each([
   ['a main part', (text: string) => `<main><h1>Pump</h1>${text}</main>`],
   ['an article', (text: string) => `<article><h1>Pump</h1>${text}</article>`],

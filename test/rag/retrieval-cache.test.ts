@@ -35,6 +35,9 @@ interface Play {
   version: number
   embedder: string
   degraded: boolean
+  signal: AbortSignal
+  /** Null: there must be none. */
+  troubles: string[] | null
   looks: number
   readonly cache: Cache
   /** Waited for while a search is looked up. */
@@ -44,23 +47,39 @@ interface Play {
 }
 
 function play(settings: object = {}, deps: Partial<CacheDeps> = {}): Play {
-  const clock = systemClock
+  const { clock = systemClock } = deps
   const options = () => cacheOptions.parse(settings)
   const secret = Buffer.alloc(32, 7)
   const build = { digestOf: () => 'd', digestsOf: () => [], engineEpoch: () => '' }
   const cache = createCache({ options, clock, random: () => 0.5, secret, ...build, ...deps })
   onTestFinished(() => cache.close())
-  const own: Play = { version: 1, embedder: 'a', degraded: false, looks: 0, role: '', cache, during: () => Promise.resolve(), ask }
+  const own: Play = {
+    version: 1,
+    embedder: 'a',
+    degraded: false,
+    signal: new AbortController().signal,
+    troubles: null,
+    looks: 0,
+    role: '',
+    cache,
+    during: () => Promise.resolve(),
+    ask,
+  }
   const versions = (): Promise<Record<string, number>> => Promise.resolve({ docs: own.version })
   const kept = new RetrievalCache({
     store: cache.store,
     epochs: cache.epochs,
     options,
     secret,
+    clock,
     versions,
     digestOf: () => 'd',
     embedderState: () => own.embedder,
-    onTrouble: (_, cause) => expect.fail(String(cause)),
+    onTrouble(_, cause) {
+      const { troubles } = own
+      if (troubles === null || !(cause instanceof Error)) expect.fail(String(cause))
+      troubles.push(cause.message)
+    },
   })
   async function ask(overrides: Partial<SearchRequest> = {}, headers: readonly string[] = []): Promise<boolean> {
     const nowMs = clock.nowMs()
@@ -73,7 +92,8 @@ function play(settings: object = {}, deps: Partial<CacheDeps> = {}): Play {
       explanation: null,
     } as const
     const call = { ...common, tenant: 'local', principal: openPrincipal, signal: new CallSignal(), progress: newProgress() }
-    const answer = await kept.through({ ...request, ...overrides }, { call, headers, route: '/rag/search' }, async () => {
+    const limits = { signal: own.signal, call, headers, route: '/rag/search', endsAtMs: nowMs + 1_000 }
+    const answer = await kept.through({ ...request, ...overrides }, limits, async () => {
       own.looks += 1
       await own.during()
       const degraded = own.degraded ? { reason: 'no embedder' } : null
@@ -112,6 +132,20 @@ test('a search that ends soon is made anew by one who asks, and still given when
   it.degraded = true
   expect([await it.ask(), it.looks]).toEqual([true, 2])
   expect([await it.ask(), it.looks]).toEqual([true, 2])
+})
+
+test('a kept search is given in time when it cannot be made anew in half of the time that is left', async () => {
+  const clock = manualClock()
+  const it = play({ ttlMs: { retrieval: 1_000 } }, { clock, random: () => 0.999 })
+  await it.ask()
+  clock.advance(1_090)
+  it.during = () => new Promise(() => undefined)
+  it.troubles = []
+  const asked = it.ask()
+  await until(() => it.looks === 2, 'it is looked up anew')
+  clock.advance(500)
+  expect([await asked, it.role]).toEqual([true, 'hit'])
+  expect(it.troubles).toEqual(['a search was not made anew within 500 ms'])
 })
 
 test('an edit makes every search of its collection a new one', async () => {

@@ -15,7 +15,7 @@ const assistantView = z.looseObject({
   model: z.string(),
   prompt: z.string(),
   settings: z.record(z.string(), z.unknown()),
-  warnings: z.array(z.string()),
+  warnings: z.array(z.string()).default([]),
 })
 type AssistantView = z.infer<typeof assistantView>
 

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 
 import { systemClock } from '../../base/clock.ts'
+import { everyPage } from '../every-page.ts'
 import { CliError, exitCodes } from '../exit-code.ts'
 import { type Gateway, GatewayError } from '../gateway.ts'
 import { printMessage } from '../output.ts'
@@ -101,24 +102,20 @@ export async function findCollection(gateway: Gateway, name: string): Promise<Co
   }
 }
 
-/** Ten million rows: a list that is longer than this has no end. */
-const pagesMax = 100_000
-
 /** All rows of a list that comes in pages, as `read` takes them from a page. */
-export async function allPages<Row>(
+export function allPages<Row>(
   gateway: Gateway,
   path: string,
   read: z.ZodType<{ readonly rows: readonly Row[]; readonly next: string | null }>,
 ): Promise<readonly Row[]> {
-  const found: Row[] = []
-  let cursor = ''
-  for (let page = 0; page < pagesMax; page += 1) {
-    const { rows, next: following } = await askRag(gateway, read, ['GET', `${path}?limit=100${cursor}`])
-    found.push(...rows)
-    if (following === null) return found
-    cursor = `&cursor=${encodeURIComponent(following)}`
-  }
-  throw new CliError(exitCodes.failure, `the list at ${gateway.url}${path} does not end`)
+  return everyPage(path, {
+    query: new URLSearchParams({ limit: '100' }),
+    cursor: 'cursor',
+    read: async (page) => {
+      const { rows, next: following } = await askRag(gateway, read, ['GET', page])
+      return { items: rows, next: following }
+    },
+  })
 }
 
 /** All collections, by name. */

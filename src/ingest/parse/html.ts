@@ -97,7 +97,7 @@ function keepNotes(document: HtmlDocument): void {
   for (const aside of Array.from(document.querySelectorAll('aside'))) {
     if (!known.has(aside) && !noteClass.test(aside.getAttribute('class') ?? '')) continue
     const section = document.createElement('section')
-    section.append(...aside.childNodes)
+    for (const child of Array.from(aside.childNodes)) section.append(child)
     aside.replaceWith(section)
   }
 }
