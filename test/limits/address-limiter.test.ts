@@ -112,6 +112,34 @@ test('a forgery is charged to its address too', () => {
   expect(limiter.waitMs('192.0.2.2', 0)).toBe(0)
 })
 
+/** An IPv6 network for each index. */
+const networkAt = (index: number): string => `2001:db8:${(index >> 8).toString(16)}:${(index & 255).toString(16)}::1`
+
+test('no flood of addresses shuts out a signer who is known', () => {
+  const limiter = new AddressLimiter(() => limits)
+  for (let index = 0; index < limits.addressesMax + 20; index += 1) limiter.admit(networkAt(index), 0)
+  expect(limiter.admit('192.0.2.7', 0).admitted).toBe(false)
+  expect(limiter.holdSigner('192.0.2.7', 'ana', () => 0)).toMatchObject({ admitted: true })
+})
+
+test('forgeries in the name of one signer from any number of addresses grow no table, free nothing and shut out no other signer', () => {
+  const limiter = new AddressLimiter(() => limits)
+  const forge = (address: string): boolean => {
+    const trial = limiter.holdSigner(address, 'ana', () => 0)
+    if (trial instanceof Promise) throw new Error('nobody else is on trial')
+    if (trial.admitted) trial.end('bad')
+    return trial.admitted
+  }
+  for (let round = 0; round < limits.unauthenticatedPerMinute; round += 1) expect(forge(networkAt(0))).toBe(true)
+  const admitted = Array.from({ length: 1_000 }, (_, index) => forge(networkAt(index))).filter(Boolean).length
+  expect(admitted).toBe(limits.addressesMax - 1 + limits.unauthenticatedPerMinute)
+  expect(forge(networkAt(0))).toBe(false)
+  expect(limiter.size).toBeLessThanOrEqual(2 * (limits.addressesMax + 1))
+  for (const address of [networkAt(0), networkAt(2_000)]) {
+    expect(limiter.holdSigner(address, 'ben', () => 0)).toMatchObject({ admitted: true })
+  }
+})
+
 test('no more wait for a trial than is set, and another address waits for none of them', () => {
   const limiter = new AddressLimiter(() => limits)
   const trials = Array.from({ length: 2_000 }, () => limiter.hold('192.0.2.1', () => 0))
