@@ -35,7 +35,7 @@ export interface Envelope {
   readonly stream: boolean | null
   /** Runner options in effect by the request itself. */
   readonly runnerOptions: RunnerOptions
-  /** False when `options` has a runner option of a type, or `keep_alive` a text, that Ollama refuses before it loads anything. */
+  /** False when `options` has a runner option of a type, or `keep_alive` a text, that every Ollama refuses before it loads anything. */
   readonly optionsFit: boolean
   /** True when the request only loads or unloads a model (empty prompt, messages or input). */
   readonly empty: boolean

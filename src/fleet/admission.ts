@@ -17,7 +17,7 @@ import { loadedOn } from './node.ts'
 import type { FleetOptions } from './options.ts'
 import type { Policy, Ranked } from './policy/policy.ts'
 import { anyModel, type Pool, type PoolTable } from './pool.ts'
-import type { Runner, RunnerRequest } from './runner.ts'
+import { type Runner, type RunnerRequest, unread } from './runner.ts'
 import { type LineEvents, type Waiter, WaitingLine } from './waiting-line.ts'
 import { modelOn, type Wish } from './wish.ts'
 
@@ -131,7 +131,7 @@ export class Admission {
   }
 
   #mayLoadInBand(runner: Runner, wish: Wish): boolean {
-    return wish.direct || !runner.bounded || !this.#deps.options().loads.enabled
+    return wish.direct || wish.misfit || !runner.bounded || !this.#deps.options().loads.enabled
   }
 
   #rank(candidates: readonly Runner[], wish: Wish, { queuedAhead, nowMs }: ClaimTry): readonly Ranked<Runner>[] {
@@ -184,6 +184,8 @@ export class Admission {
     runner.lastChosen = this.#choices
     runner.inFlight += 1
     runner.use.inFlight += 1
+    // What is to be refused proves nothing of what is in memory: until its end nobody joins it.
+    if (wish.misfit && runner.bounded && runner.residency !== 'resident') runner.fingerprint = unread
     return {
       runner,
       model: modelOn(runner, wish),
@@ -197,7 +199,7 @@ export class Admission {
   /** The request's fingerprint is now the one in use. Called when it is sent. */
   dispatched(claim: Claim, wish: Wish): void {
     const { runner } = claim
-    if (runner.bounded) runner.fingerprint = wish.runner.fingerprint
+    if (runner.bounded && !wish.misfit) runner.fingerprint = wish.runner.fingerprint
     if (runner.yieldTo === wish.runner.fingerprint) runner.yieldTo = null
   }
 

@@ -12,7 +12,7 @@ import { ModelStats } from './learning.ts'
 import type { RunnerLeases } from './leases.ts'
 import type { FleetNode } from './node.ts'
 import type { FleetOptions } from './options.ts'
-import { NodeUse, Runner } from './runner.ts'
+import { NodeUse, Runner, unread } from './runner.ts'
 import type { RunnerLease } from './runner-lease.ts'
 
 export class Pool<W extends Waiting> {
@@ -67,9 +67,6 @@ export interface PoolTableOptions {
   /** The weights behind a manifest digest, null while unknown. Left out: each digest has its own. */
   readonly weightsOf?: ConstructorParameters<typeof NodeUse>[0]
 }
-
-/** Fingerprint of requests under way whose runner options are not all known. No request has it. */
-const unread = 'unread'
 
 /** Name of the pool for requests without a known model. */
 export const anyModel = '*'

@@ -49,6 +49,9 @@ export class NodeUse {
   }
 }
 
+/** Fingerprint of requests under way whose runner options are not all known. No request has it. */
+export const unread = 'unread'
+
 /** What `Runner.view` needs to know of a request. */
 export interface RunnerRequest {
   readonly fingerprint: string

@@ -32,6 +32,8 @@ export interface Wish {
   readonly tried: Set<string>
   /** Since when the node that was left last for its silence had the request, monotonic ms; null when none was. */
   silentSinceMs: number | null
+  /** Whether a node is sure to refuse it before it loads anything: it takes a slot like any other, but nothing is loaded for it first. */
+  readonly misfit: boolean
   /** True once a node refused to load this model for a reason of the request's own: it then gets the node's own answer. */
   direct: boolean
   /** Loads that failed while this request waited. */
@@ -103,8 +105,7 @@ function toWish(deps: WishDeps, request: InferenceRequest, { resolved, nodeGroup
   const embed = route.operation === 'embed'
   return {
     model: asksHolder(route) ? (resolved?.name ?? null) : null,
-    // What a node is sure to refuse is not worth a load.
-    needsPlace: asksRunner(route) && !isMisfit(request),
+    needsPlace: asksRunner(route),
     nodeGroup,
     runner: {
       ...inEffect(deps, options, resolved?.digest ?? null),
@@ -118,6 +119,7 @@ function toWish(deps: WishDeps, request: InferenceRequest, { resolved, nodeGroup
     conversationKey: deps.tracksConversations() ? envelope.conversationKey : null,
     tried: new Set(request.avoid),
     silentSinceMs: null,
+    misfit: isMisfit(request),
     direct: false,
     loadFailures: 0,
   }

@@ -7,7 +7,7 @@ import { hash } from 'node:crypto'
 
 import type { ByteRange, Envelope, EnvelopeField, PromptSize, RunnerOptions } from '../core/envelope.ts'
 import { CorralError } from '../core/errors.ts'
-import { isChoice, isRunnerOption } from './fingerprint.ts'
+import { isChoice, isOldRunnerOption, isRunnerOption } from './fingerprint.ts'
 import { decodeString, scanArray, scanObject, type ScanLimits, skipSpace } from './json-scan.ts'
 import { findImages, promptSizeOf, textBytesOf } from './prompt-size.ts'
 
@@ -147,7 +147,7 @@ class ScannedEnvelope implements Envelope {
     this.runnerOptions = runner
     this.empty = isEmptyValue(body, known.prompt) && isEmptyValue(body, known.messages) && isEmptyValue(body, known.input)
     this.keepAliveSeconds = readKeepAlive(body, known.keepAlive)
-    this.optionsFit = fit && (this.keepAliveSeconds !== null || known.keepAlive?.kind !== 'string')
+    this.optionsFit = fit && (this.keepAliveSeconds !== null || !isReadDuration(known.keepAlive))
     this.#images = findImages(body, known.promptFields, known.images)
     this.promptTokens = Math.ceil(textBytesOf(known.promptFields, this.#images) / bytesPerToken) + this.#images.length * tokensPerImage
     this.outputTokensMax = outputTokensMax
@@ -214,13 +214,18 @@ function readOptions(body: Buffer, known: KnownFields, limits: ScanLimits): Opti
       if (key === 'num_predict') outputTokens = readNumber(body, value) ?? outputTokens
       if (!isRunnerOption(key)) return true
       const setting = readFinite(body, value) ?? readBoolean(value)
-      fit &&= value.kind === 'null' || (setting !== null && (typeof setting === 'boolean') === (key === 'use_mmap'))
+      fit &&= !isOldRunnerOption(key) || isFitting(key, value, setting)
       if (setting !== null && isChoice(key, setting)) (runner ??= {})[key] = setting
       return true
     })
   }
   if (known.shift?.kind === 'false') (runner ??= {}).shift = false
   return { fit, runner: runner ?? noOptions, outputTokensMax: outputTokens !== null && outputTokens > 0 ? outputTokens : null }
+}
+
+/** Whether Ollama takes `value` for the runner option `key`. `setting`: what it holds; null: neither number nor boolean. */
+function isFitting(key: string, { kind }: EnvelopeField, setting: number | boolean | null): boolean {
+  return kind === 'null' || (setting !== null && (typeof setting === 'boolean') === (key === 'use_mmap'))
 }
 
 /** Requests without prompt, messages and input load or unload. */
@@ -245,11 +250,16 @@ const durationPart = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g
 const durationBytesMax = 128
 const goDuration = new RegExp(`^([+-]?)((?:${durationPart.source})+|0)$`)
 
+/** A text that is looked at. Of a longer one nothing is known: Go takes durations of any length. */
+function isReadDuration(field: EnvelopeField | undefined): field is EnvelopeField {
+  return field?.kind === 'string' && field.end - field.start <= durationBytesMax
+}
+
 /** Seconds of a number or of a Go duration; negative means for ever. */
 function readKeepAlive(body: Buffer, field: EnvelopeField | undefined): number | null {
   const number = readNumber(body, field)
   if (number !== null) return number < 0 ? Infinity : number
-  if (field?.kind !== 'string' || field.end - field.start > durationBytesMax) return null
+  if (!isReadDuration(field)) return null
   const match = goDuration.exec(decodeString(body, field.start, field.end) ?? '')
   if (match === null) return null
   let seconds = 0

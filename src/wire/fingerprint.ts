@@ -12,6 +12,11 @@ export function isRunnerOption(name: string): boolean {
   return runnerOptionNames.has(name)
 }
 
+/** Whether every version of Ollama knows the option `name`, and refuses it with a value of a wrong type: others pass over it. */
+export function isOldRunnerOption(name: string): boolean {
+  return isRunnerOption(name) && name !== 'draft_num_predict'
+}
+
 /** Whether a runner option differs from an absent one: a negative num_gpu asks for the automatic choice, as an absent one does. */
 export function isChoice(name: string, setting: number | boolean): boolean {
   return name !== 'num_gpu' || Number(setting) >= 0

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { sendJson, startFakeNode } from '../http/fake-node.ts'
 import { startApp, until } from '../support/gateway.ts'
 import { ask, chatBody, start } from './ask.ts'
-import { expectIdle, openGateway } from './gateway.ts'
+import { asked, expectIdle, openGateway } from './gateway.ts'
 
 const model = 'llama3.2:3b'
 const loads = (sims: readonly { stats(): { readonly loads: number } }[]): number => sims.reduce((sum, sim) => sum + sim.stats().loads, 0)
@@ -53,6 +53,44 @@ test.each([
   expect(reply.status).toBeGreaterThanOrEqual(400)
   expect(loads(gateway.sims)).toBe(0)
   await expectIdle(gateway)
+})
+
+test('what is sure to be refused waits for a slot like any other, and finds the queue full', async () => {
+  const gateway = await openGateway({
+    nodes: 1,
+    speed: 1,
+    numParallel: 1,
+    fleet: { admission: { slotsAssumed: 1, slotsMax: 1, queueMax: 1 } },
+  })
+  const running = start(`${gateway.url}/api/chat`, chatBody({ options: { num_predict: 5_000 } }))
+  await running.head
+  const refused = start(`${gateway.url}/api/chat`, chatBody({ stream: 'true' }))
+  await until(() => gateway.app.fleet.pools.countQueued() === 1, 'it waits')
+  expect((await ask(`${gateway.url}/api/chat`, chatBody({ keep_alive: '300' }))).status).toBe(503)
+  expect(asked(gateway, 'node-1', '/api/chat')).toBe(1)
+  running.leave()
+  expect((await refused.reply).status).toBe(400)
+  await expectIdle(gateway)
+})
+
+test('while a node refuses it nobody else takes the model for loaded', async () => {
+  const node = await startFakeNode({ loaded: false })
+  onTestFinished(() => node.close())
+  const { app, url } = await startApp([{ url: node.url, name: 'n' }])
+  await until(() => app.fleet.nodes.every(({ models, loadedAtMs }) => models.size > 0 && loadedAtMs > -Infinity), 'the node is known')
+  const { script } = node
+  const refuse = Promise.withResolvers<void>()
+  node.script = (incoming, outgoing, body) => {
+    if (!body.includes('"messages":"hi"')) script(incoming, outgoing, body)
+    else void refuse.promise.then(() => sendJson(outgoing, 400, { error: 'no' }))
+  }
+  const refused = start(`${url}/api/chat`, { model: 'small', messages: 'hi' })
+  await node.arrival()
+  const good = start(`${url}/api/chat`, { model: 'small', messages: [{ role: 'user', content: 'hi' }] })
+  await until(() => app.fleet.pools.countQueued() === 1, 'it waits')
+  refuse.resolve()
+  expect([(await refused.reply).status, (await good.reply).status]).toEqual([400, 200])
+  expect(node.received.map(({ url: path }) => path)).toEqual(['/api/chat', '/api/generate', '/api/chat'])
 })
 
 test('a JSON 404 of an unknown path says nothing of the model: it is still asked of its node', async () => {

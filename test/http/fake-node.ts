@@ -59,16 +59,18 @@ export const answerChat: Script = (_incoming, outgoing, body) => {
 
 export interface FakeNodeOptions {
   readonly version?: string
-  /** Name of the one model it holds, in memory already, so that the gateway has nothing to load. */
+  /** Name of the one model it holds. */
   readonly model?: string
+  /** Whether that is in memory already, so that the gateway has nothing to load; default true. */
+  readonly loaded?: boolean
 }
 
-function probesOf({ version = '0.33.0', model = 'small:latest' }: FakeNodeOptions): Readonly<Record<string, unknown>> {
+function probesOf({ version = '0.33.0', model = 'small:latest', loaded = true }: FakeNodeOptions): Readonly<Record<string, unknown>> {
   const named = { name: model, model, size: 1, digest: `digest of ${model}` }
   return {
     '/api/version': { version },
     '/api/tags': { models: [{ ...named, modified_at: '2026-11-01T00:00:00Z', details: { family: 'llama' } }] },
-    '/api/ps': { models: [{ ...named, expires_at: '2026-12-24T00:00:00Z', size_vram: 1, context_length: 4096 }] },
+    '/api/ps': { models: loaded ? [{ ...named, expires_at: '2026-12-24T00:00:00Z', size_vram: 1, context_length: 4096 }] : [] },
   }
 }
 
