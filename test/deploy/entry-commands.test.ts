@@ -44,7 +44,8 @@ test(
   async () => {
     const folder = userFolder()
     const port = await freePort()
-    const env = { HOME: folder, CORRAL_IDENTITY__MODE: 'keys', CORRAL_HTTP__PORT: String(port), CORRAL_NODES: await startNode() }
+    const [, mode = ''] = /docker run [^`]*? -e CORRAL_IDENTITY__MODE=(\w+)/.exec(readSource('docs/deploy.md')) ?? []
+    const env = { HOME: folder, CORRAL_IDENTITY__MODE: mode, CORRAL_HTTP__PORT: String(port), CORRAL_NODES: await startNode() }
     const server = run(tree, { command: [...instruction('ENTRYPOINT'), ...instruction('CMD')], env })
     const key = await untilServing(server, port)
     const health = readSource('Dockerfile').match(/CMD (\["node", "dist\/main.js", "health".*\])/)?.[1] ?? '[]'
@@ -70,7 +71,7 @@ test(
         .map((pair) => pair.split('=', 2)),
     )
     const command = setting('ExecStart').replace('/opt/corral/node_modules/corral', tree.app).split(' ')
-    const env = { ...own, CORRAL_IDENTITY__MODE: 'keys', CORRAL_HTTP__PORT: String(port), CORRAL_NODES: await startNode() }
+    const env = { ...own, CORRAL_HTTP__PORT: String(port), CORRAL_NODES: await startNode() }
     const server = run(tree, { command, env })
     const key = await untilServing(server, port)
     expect(setting('ExecReload')).toBe('/bin/kill -HUP $MAINPID')

@@ -10,7 +10,7 @@ import type { NodeBindings } from '../../src/http/server.ts'
 import { renderError } from '../../src/wire/render-error.ts'
 import { requestBytes } from '../http/gateway.ts'
 import { exchange } from '../http/raw-client.ts'
-import { listFiles } from '../source-tree.ts'
+import { listFiles, readSource } from '../source-tree.ts'
 import { startGateway } from '../support/gateway.ts'
 
 function docsOf(enabled = true): Hono<NodeBindings> {
@@ -114,4 +114,18 @@ test('no path leads out of it', async () => {
 test('switched off it is not there', async () => {
   const off = docsOf(false)
   expect([(await off.request('/docs')).status, (await off.request('/docs/')).status]).toEqual([404, 404])
+})
+
+test('llms.txt lists every page of the index with its Markdown, from the root and from the folder', async () => {
+  const index = readSource('docs/README.md')
+  const linked = captures(index, /\]\(([^)#:]+\.md)/g)
+  for (const path of ['/llms.txt', '/docs/llms.txt']) {
+    const response = await app.request(path)
+    const text = await response.text()
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/plain; charset=utf-8'])
+    expect(text).toMatch(/^# Corral\n\n> \S.+\n\n## \w/)
+    const listed = captures(text, /\]\(([^)#]+)/g).map((href) => new URL(href, `http://host${path}`).pathname)
+    expect(listed).toEqual(linked.map((page) => `/docs/${page}`))
+    for (const page of listed) expect((await app.request(page)).headers.get('content-type')).toContain('markdown')
+  }
 })

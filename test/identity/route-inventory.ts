@@ -48,6 +48,7 @@ GET /console: open
 GET /docs/*: open
 GET /docs: open
 GET /livez: open
+GET /llms.txt: open
 GET /metrics: metrics
 GET /rag/answers/:id/feedback: rag:read
 GET /rag/assistants/:name: rag:read

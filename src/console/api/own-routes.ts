@@ -56,6 +56,7 @@ const health: RouteGroup = {
   routes: [
     ['GET /', 'Ollama is running', 'none'],
     ['GET /docs', 'The manual, for people', 'none'],
+    ['GET /llms.txt', 'The list of its pages, for language models', 'none'],
     ['GET /livez', '200 while the process turns', 'none'],
     ['GET /startupz', '200 once the database and each node were asked; else 503', 'none'],
     ['GET /readyz', '200 while a node is up and nothing drains; else why not', 'none'],

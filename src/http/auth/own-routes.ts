@@ -5,7 +5,7 @@
 import { dialectOfPath } from '../../wire/routes.ts'
 import type { Wanted } from './guard.ts'
 
-const open = new Set(['/livez', '/startupz', '/readyz', '/rag/openapi.json'])
+const open = new Set(['/livez', '/startupz', '/readyz', '/llms.txt', '/rag/openapi.json'])
 /** Routes on which an admin of any tenant acts, within that tenant. */
 const ofEveryAdmin = ['/admin/keys', '/admin/tenants', '/admin/audit', '/admin/usage', '/admin/requests/history']
 /** The chain goes through the entries of all tenants. */

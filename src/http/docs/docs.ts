@@ -1,8 +1,8 @@
 /**
- * `/docs/`: the manual of the version that runs, readable where there is no other network. It holds nothing secret and runs no script,
+ * `/docs/` and `/llms.txt`: the manual of the version that runs, readable where there is no other network. It holds nothing secret and runs no script,
  * so it asks for no key and its policy lets nothing in but its own stylesheet and pictures.
  */
-import type { Hono } from 'hono'
+import type { Context, Hono } from 'hono'
 
 import { pathWithKey } from '../auth/path-key.ts'
 import { sendAsset } from '../send-asset.ts'
@@ -29,15 +29,17 @@ const safeHeaders = {
 export function mountDocs(app: Hono<NodeBindings>, { enabled, onBug, open = openLibrary }: DocsDeps): void {
   let library: Library | null = null
   app.get('/docs', (context) => (enabled() ? context.redirect(pathWithKey(context.env.incoming, '/docs/'), 301) : context.notFound()))
-  app.get('/docs/*', async (context) => {
+  const send = async (context: Context<NodeBindings>, name: string): Promise<Response> => {
     if (!enabled()) return context.notFound()
     try {
       library ??= open()
-      const leaf = await library.find(context.req.path.slice('/docs/'.length))
+      const leaf = await library.find(name)
       return await (leaf === null ? context.notFound() : sendAsset(context, leaf, safeHeaders))
     } catch (error) {
       onBug(error)
       return context.body('the page cannot be read', 500, { 'content-type': 'text/plain', 'cache-control': 'no-store' })
     }
-  })
+  }
+  app.get('/docs/*', (context) => send(context, context.req.path.slice('/docs/'.length)))
+  app.get('/llms.txt', (context) => send(context, '../llms.txt'))
 }

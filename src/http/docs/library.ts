@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 
 import type { Asset } from '../send-asset.ts'
+import { renderLlmsText } from './llms-text.ts'
 import { renderPage } from './page.ts'
 
 export interface Library {
@@ -24,7 +25,12 @@ interface Source {
   readonly type: string
   /** Its path in the project, where it is a page to be made into HTML. */
   readonly page: string | null
+  /** Of the list for language models: the way from it to the manual. */
+  readonly listsFrom?: string
 }
+
+/** Below `/docs/`, and beside it, where it is looked for. */
+const llmsNames = { 'llms.txt': '', '../llms.txt': 'docs/' } as const
 
 const compress = promisify(gzip)
 
@@ -50,11 +56,14 @@ export function openLibrary(candidates: readonly string[] = roots): Library {
   const sources = root === undefined ? new Map<string, Source>() : listSources(root)
   const known = (path: string): string | null => nameOf(path, sources)
   const index = async (): Promise<string> => readFile(sources.get('README.md')?.file ?? '', 'utf8')
-  const make = async ({ file, type, page }: Source): Promise<Asset> => {
-    const bytes =
-      page === null
-        ? await readFile(file)
-        : Buffer.from(await renderPage({ page, text: await readFile(file, 'utf8'), index: await index(), known }))
+  const read = async ({ file, page, listsFrom }: Source): Promise<Buffer<ArrayBuffer>> => {
+    if (listsFrom !== undefined) return Buffer.from(renderLlmsText(await index(), listsFrom))
+    if (page === null) return readFile(file)
+    return Buffer.from(await renderPage({ page, text: await readFile(file, 'utf8'), index: await index(), known }))
+  }
+  const make = async (source: Source): Promise<Asset> => {
+    const { type } = source
+    const bytes = await read(source)
     const etag = `"${hash('sha256', bytes, 'base64url').slice(0, 22)}"`
     return { type, bytes, etag, immutable: false, gzip: await compress(bytes), brotli: null }
   }
@@ -85,6 +94,9 @@ function listSources(root: string): Map<string, Source> {
     if (type === undefined || !entry.isFile()) continue
     sources.set(name, { file, type, page: null })
     if (name.endsWith('.md')) sources.set(pageName(name), { file, type: html, page: `docs/${name}` })
+  }
+  for (const [name, listsFrom] of Object.entries(llmsNames)) {
+    sources.set(name, { file: join(root, 'docs/README.md'), type: 'text/plain; charset=utf-8', page: null, listsFrom })
   }
   for (const [name, type] of Object.entries(extras)) sources.set(name, { file: join(root, name), type, page: null })
   return sources
