@@ -1,6 +1,7 @@
 /**
  * How many replicas are alive: each writes a sign of life into Redis and counts the others'. While Redis is away the last
  * known number stands, because each replica then grants its share of every limit; before it was ever there, the workers of this machine count.
+ * A process that was killed counts until its last sign of life ends, so only who is seen for longer is told of as another.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { skipped, type RedisScript, type RedisStore } from '../store/redis-store.ts'
@@ -14,7 +15,7 @@ interface ReplicaFacts {
   readonly name: string
   /** Processes on this machine that serve together, this one included. */
   readonly workers: number
-  /** Called once, when the first process that is none of these is seen. */
+  /** Called once, when processes that are none of these have been seen for longer than one that was killed would be. */
   readonly onOthers?: () => void
 }
 
@@ -27,6 +28,8 @@ export class Replicas {
   #closed = false
   readonly #workers: number
   #onOthers: (() => void) | undefined
+  /** Monotonic; null: the last count found none. */
+  #othersSinceMs: number | null = null
   /** At least the workers of this machine, oneself included. */
   alive: number
 
@@ -56,13 +59,20 @@ export class Replicas {
   }
 
   async #beat(): Promise<void> {
+    const askedAtMs = this.#clock.nowMs()
     const alive = await this.#script.run([this.#key], [this.#name, lifeMs])
-    if (alive !== skipped && typeof alive === 'number') this.alive = Math.max(this.#workers, alive)
-    if (this.alive > this.#workers) {
+    if (alive !== skipped && typeof alive === 'number') this.#count(alive, askedAtMs)
+    if (this.#closed) return
+    this.#timer = this.#clock.after(this.#redis.state === 'up' ? beatMs : beatMs / 10, () => void this.#beat())
+  }
+
+  #count(alive: number, askedAtMs: number): void {
+    this.alive = Math.max(this.#workers, alive)
+    if (alive <= this.#workers) this.#othersSinceMs = null
+    else if (this.#othersSinceMs === null) this.#othersSinceMs = this.#clock.nowMs()
+    else if (askedAtMs - this.#othersSinceMs > lifeMs) {
       this.#onOthers?.()
       this.#onOthers = undefined
     }
-    if (this.#closed) return
-    this.#timer = this.#clock.after(this.#redis.state === 'up' ? beatMs : beatMs / 10, () => void this.#beat())
   }
 }
