@@ -8,6 +8,7 @@ import { freePort } from '../support/free-port.ts'
 import { createHerd, type SimHerd } from '../../src/sim/herd.ts'
 import type { SimNodeOptions } from '../../src/sim/node.ts'
 import { until } from '../support/gateway.ts'
+import { hasPostgres, startPostgres } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
 import { corral, entry, type Running, runNode, start } from './corral.ts'
 
@@ -216,6 +217,21 @@ test('a worker that takes the place of a dead one has what was changed by hand',
     return (await fleetOf(url)).nodes[1]?.runners
   }
   await expect.poll(runnersByHand, { timeout: waitMsMax }).toEqual([{ slots: 3, slotsFrom: 'configured' }])
+})
+
+test.runIf(hasPostgres())('what was changed by hand outlives all workers where they have a store', { timeout: testMsMax }, async () => {
+  const postgres = await startPostgres()
+  onTestFinished(() => postgres.remove())
+  const { url: database } = await postgres.createDatabase()
+  const stored = ['--set', 'store.enabled=true', '--set', `store.url=${database}`, '--set', `secret=${'s'.repeat(64)}`]
+  const { url, running, herd } = await serve(stored)
+  const name = new URL(herd.urls[0] ?? '').host
+  const drain = async (): Promise<unknown> => (await fetch(`${url}/admin/nodes/${name}/drain`, { method: 'POST' })).json()
+  await expect.poll(drain, { timeout: waitMsMax }).toEqual({ name, draining: true, kept: true })
+  for (const pid of workersOf(running)) process.kill(pid, 'SIGKILL')
+  await running.until(/(ended by itself[^]*){2}listening/)
+  await untilBothServe(running, url)
+  await expect.poll(async () => (await fleetOf(url)).nodes[0]?.draining, { timeout: waitMsMax }).toBe(true)
 })
 
 test('a limit holds for both together without Redis', { timeout: testMsMax }, async () => {

@@ -29,10 +29,11 @@ export interface ExplainRoutesDeps extends OwnRouteDeps {
 export function mountExplain(app: Hono<NodeBindings>, deps: ExplainRoutesDeps): void {
   const { explanations, shelf, peers = noPeers, guard } = deps
   const find = async (id: string): Promise<ExplainedRequest | null> => {
-    const own = explanations.find(id)
-    if (own !== null) return own
+    // Only what is still under way at another process, or was kept by none, has to be asked for.
+    const known = explanations.find(id) ?? (await shelf.find(id))
+    if (known !== null) return known
     const answers = await peers.ask({ kind: 'explain', id })
-    return answers.find(({ explained }) => explained)?.explained ?? shelf.find(id)
+    return answers.find(({ explained }) => explained)?.explained ?? null
   }
   app.get(
     '/admin/requests/:id/explain',
