@@ -64,15 +64,11 @@ export function probabilityOf({ coverage, cosine, agreement }: StrengthFigures, 
 }
 
 /**
- * Judges a search. Nothing found carries nothing. Of a degraded one, what was found by words alone is judged on its own as well: it may
- * have no vector yet, and the vectors of other documents say nothing against it.
+ * Judges a search. Nothing found carries nothing. What has no vector yet is judged by its words on its own as well: the vectors of other
+ * documents say nothing against it.
  */
-export function strengthOf(
-  query: string,
-  { results, degraded }: Pick<SearchAnswer, 'results' | 'degraded'>,
-  { strengthMin }: StrengthOptions,
-): RetrievalStrength {
-  const byWords = degraded === null ? [] : results.filter(({ scores }) => scores.vector === null)
+export function strengthOf(query: string, { results }: Pick<SearchAnswer, 'results'>, { strengthMin }: StrengthOptions): RetrievalStrength {
+  const byWords = results.filter(({ lacksVector }) => lacksVector === true)
   const probability = Math.max(judged(query, results), judged(query, byWords))
   return { probability, sufficient: probability >= strengthMin }
 }

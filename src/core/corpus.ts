@@ -174,6 +174,8 @@ export interface SearchHit {
   readonly score: number
   /** As each leg gave it: BM25 (no upper bound), cosine (−1–1); null: not found by that leg. */
   readonly scores: { readonly keyword: number | null; readonly vector: number | null; readonly rerank: number | null }
+  /** The chunk has no vector yet by which it could have been found. */
+  readonly lacksVector?: true
   readonly highlights: readonly Highlight[]
   /** What stands around the chunk, when asked for; else empty. `before + chunk.text + after` is the document's own text over `passage`. */
   readonly before: string

@@ -130,15 +130,22 @@ function onePerDocument(found: readonly Found[]): Found[] {
 export interface FinishOptions {
   readonly request: SearchRequest
   readonly terms: readonly string[]
+  /** Keys of what words found that has no vector yet. */
+  readonly lacking: ReadonlySet<string>
 }
 
 /** Adds the text around and what to mark. */
-export async function finishHits(database: Database, found: readonly Found[], { request, terms }: FinishOptions): Promise<SearchHit[]> {
+export async function finishHits(
+  database: Database,
+  found: readonly Found[],
+  { request, terms, lacking }: FinishOptions,
+): Promise<SearchHit[]> {
   const around = await widened(database, found, request)
   return found.map((item) => ({
     ...item.hit,
     score: item.fused.score,
     scores: { keyword: item.fused.keyword, vector: item.fused.vector, rerank: null },
+    ...(lacking.has(item.fused.key) ? { lacksVector: true } : {}),
     highlights: highlightsOf(item.text, terms, [item.language]),
     ...(around.get(item) ?? unwidened(item.hit.chunk)),
   }))

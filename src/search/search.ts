@@ -61,7 +61,7 @@ export async function search(request: SearchRequest, deps: SearchDeps): Promise<
   const isReranked = request.reranker !== null && deps.ask !== null
   const wanted = isReranked ? Math.max(request.limit, rerankPassagesMax) : request.limit
   const found = await readFound(database, fused, { request, collections: legs.collections, wanted })
-  const hits = await finishHits(database, found, { request, terms: legs.terms })
+  const hits = await finishHits(database, found, { request, terms: legs.terms, lacking: legs.lacking })
   const rerankStartedMs = clock.nowMs()
   const { ordered, note } = await reranked(request, hits, deps)
   const endedMs = clock.nowMs()

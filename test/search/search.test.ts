@@ -92,6 +92,7 @@ describeStores(kinds, (servers) => {
         ['news#0', mode === 'vector' ? 1 : 0.5],
         ['manual#1', expect.closeTo(0.05, 2)],
       ])
+      expect(found.results.map(({ lacksVector }) => lacksVector)).toEqual([true, undefined, true])
       expect(found.degraded?.reason).toBe(
         '2 of 3 chunks of docs have no vector of hash-embedder and are found by words: "corral collections reingest docs"',
       )

@@ -75,6 +75,7 @@ const hit = z.strictObject({
   }),
   score: number,
   scores: z.strictObject({ keyword: number.nullable(), vector: number.nullable(), rerank: number.nullable() }),
+  lacksVector: z.literal(true).optional(),
   highlights: z.array(z.strictObject({ start: z.int(), end: z.int() })),
   before: text,
   after: text,
