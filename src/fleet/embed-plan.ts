@@ -20,8 +20,8 @@ export interface PlanLimits {
   readonly shardItemsMax: number
 }
 
-/** Shards per node: enough that the last ones even out, few enough that the cost per request stays small. */
-const shardsPerNode = 4
+/** Shards per node that a batch is cut into and has under way at once: enough that the last ones even out, few enough that the cost per request stays small. */
+export const shardsPerNode = 4
 
 /** How to cut the batch; null when one node should have it as it is. */
 export function planBatch(request: InferenceRequest, { nodes, shardItemsMin, shardItemsMax }: PlanLimits): EmbedPlan | null {

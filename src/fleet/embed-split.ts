@@ -1,7 +1,9 @@
 /**
  * Embedding batches over all nodes that hold the model. A batch is cut (`embed-plan.ts`) into more shards than nodes, so that
- * admission deals them out as nodes become free: a node twice as fast takes twice as many. Items that occur twice are computed once. A shard that is late while others are done is sent a second time elsewhere, and the first
- * answer counts; so a hung node costs no item. Order and shape of the answer are those of a single node.
+ * admission deals them out as nodes become free: a node twice as fast takes twice as many. Of a large batch only some are under
+ * way at once, so that it never fills the line of its model. Items that occur twice are computed once. A shard that is late while
+ * others are done is sent a second time elsewhere, and the first answer counts; so a hung node costs no item. Order and shape of
+ * the answer are those of a single node.
  *
  * A `keep_alive` of 0 is taken out of the shards, since a node would unload the model between two of them: once the batch is
  * over the nodes that worked on it let go of the model.
@@ -15,7 +17,7 @@ import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance, Relay, WholeAnswer } from '../core/relay.ts'
 import { type EmbeddingPart, joinEmbeddings, readEmbeddingPart } from '../wire/embeddings.ts'
 import { withField } from '../wire/with-field.ts'
-import { type EmbedPlan, planBatch, VectorSizes } from './embed-plan.ts'
+import { type EmbedPlan, planBatch, shardsPerNode, VectorSizes } from './embed-plan.ts'
 import type { FleetOptions } from './options.ts'
 import type { Pool, PoolTable } from './pool.ts'
 import type { Waiter } from './waiting-line.ts'
@@ -43,13 +45,19 @@ const joinedBytesMax = 268_435_456
 export function createEmbedSplit(deps: EmbedSplitDeps): Relay {
   const sizes = new VectorSizes()
   return (request, call) => {
-    const { embed, wholeBytesMax } = deps.options()
+    const { embed, wholeBytesMax, admission } = deps.options()
     if (!embed.split) return deps.one(request, call)
     const nodes = countNodes(deps.pools.get(request.model, call.principal.nodeGroup))
     const shardItemsMax = sizes.itemsMax(request, wholeBytesMax)
     const plan = planBatch(request, { nodes, shardItemsMin: embed.shardItemsMin, shardItemsMax })
-    return plan === null ? deps.one(request, call) : new Batch({ ...deps, sizes, canResend: nodes > 1 }, request, call, plan).run()
+    if (plan === null) return deps.one(request, call)
+    return new Batch({ ...deps, sizes, canResend: nodes > 1, shardsMax: shardsMax(nodes, admission.queueMax) }, request, call, plan).run()
   }
+}
+
+/** Shards of a batch that are under way at once. None is on a node while the model is loaded: half of the line is left to others even then. */
+function shardsMax(nodes: number, queueMax: number): number {
+  return Math.max(1, Math.min(Math.max(1, nodes) * shardsPerNode, Math.ceil(queueMax / 2)))
 }
 
 function countNodes(pool: Pool<Waiter>): number {
@@ -60,6 +68,8 @@ interface BatchDeps extends EmbedSplitDeps {
   readonly sizes: VectorSizes
   /** Whether there is a second node. */
   readonly canResend: boolean
+  /** Shards under way at once, second copies beside them; at least 1. */
+  readonly shardsMax: number
 }
 
 interface Copy {
@@ -84,7 +94,9 @@ class Batch {
   readonly #shards: Shard[]
   readonly #durationsMs: number[] = []
   readonly #startedAtMs: number
+  /** Shards whose answer is not there yet. */
   #open: number
+  #sent = 0
   /** Of the answers so far, and the items that they hold. */
   #bytes = 0
   #items = 0
@@ -113,7 +125,7 @@ class Batch {
   run(): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#finish = { resolve, reject }
-      for (const shard of this.#shards) this.#send(shard, [])
+      for (let count = 0; count < this.#deps.shardsMax; count += 1) this.#sendNext()
       // Last: a client that is gone already ends what was just begun.
       this.#call.signal.on(this.#onAbort)
       this.#watch()
@@ -122,6 +134,14 @@ class Batch {
 
   readonly #onAbort = (reason: unknown): void => {
     for (const shard of this.#shards) for (const { call } of shard.copies) call.signal.abort(reason)
+  }
+
+  /** Sends the first shard that was not yet, if there is one. */
+  #sendNext(): void {
+    const shard = this.#shards[this.#sent]
+    if (shard === undefined) return
+    this.#sent += 1
+    this.#send(shard, [])
   }
 
   #send(shard: Shard, avoid: readonly string[]): void {
@@ -165,7 +185,13 @@ class Batch {
     this.#durationsMs.push(this.#deps.clock.nowMs() - answer.provenance.dispatchedAtMs)
     for (const copy of shard.copies) if (copy.call !== call) copy.call.signal.abort(copy.late ? outrun : 'answered elsewhere')
     this.#open -= 1
-    if (this.#open === 0) this.#settle(this.#join())
+    if (this.#open === 0) {
+      this.#settle(this.#join())
+      return
+    }
+    this.#sendNext()
+    // The answer may have been on its way here when the client left.
+    if (this.#call.signal.aborted) this.#onAbort(this.#call.signal.reason)
   }
 
   /** Whatever becomes of the batch, this was asked last. */

@@ -24,9 +24,15 @@ interface Part {
   fail(error: Error): Promise<void>
 }
 
-function setUp(embed: Record<string, unknown> = {}, call = makeCall(), texts = Array.from({ length: 40 }, (_, index) => String(index))) {
+const numbers = (length: number): string[] => Array.from({ length }, (_, index) => String(index))
+
+function setUp(
+  { queueMax, ...embed }: { readonly queueMax?: number | undefined; readonly [key: string]: unknown } = {},
+  call = makeCall(),
+  texts = numbers(40),
+) {
   const clock = manualClock()
-  const options = fleetOptions.parse({ embed })
+  const options = fleetOptions.parse({ embed, admission: queueMax === undefined ? {} : { queueMax } })
   const nodes = [bareNode('a', { 'm:latest': {} }), bareNode('b', { 'm:latest': {} })]
   const catalogue = createCatalogue({ nodes: () => nodes, aliases: () => ({}), clock, onDrift: () => undefined })
   const pools = new PoolTable<Waiter>({ catalogue, nodes: () => nodes, clock, options: () => options })
@@ -91,7 +97,7 @@ describe('a batch of 40 over two nodes', () => {
     const { parts } = setUp()
     expect(parts).toHaveLength(8)
     expect(parts.every(({ call }) => call.priority === 'batch')).toBe(true)
-    expect(parts.flatMap(({ texts }) => texts)).toEqual(Array.from({ length: 40 }, (_, index) => String(index)))
+    expect(parts.flatMap(({ texts }) => texts)).toEqual(numbers(40))
   })
 
   test('is joined in its order in whatever order the shards end', async () => {
@@ -122,6 +128,56 @@ describe('a batch of 40 over two nodes', () => {
     call.signal.abort('client gone')
     await expect(answer).rejects.toMatchObject({ code: 'client_gone' })
     expect(parts.every((part) => part.call.signal.aborted)).toBe(true)
+    expect(call.signal.listenerCount).toBe(0)
+  })
+})
+
+describe('a batch of more shards than its nodes have at once', () => {
+  const texts = numbers(20_000)
+  const large = (queueMax?: number, call = makeCall()) => setUp({ queueMax }, call, texts)
+
+  test('has four for each node under way, and sends the next as one ends', async () => {
+    const { parts, part, answer } = large()
+    expect(parts).toHaveLength(8)
+    await part(5).answer()
+    expect(parts).toHaveLength(9)
+    await part(8).answer()
+    expect(parts).toHaveLength(10)
+    for (let index = 0; index < parts.length; index += 1) if (index !== 5 && index !== 8) await part(index).answer()
+    expect(parts.length).toBeGreaterThan(30)
+    const joined = await answer
+    const body = joined.kind === 'whole' ? (JSON.parse(joined.body.toString()) as { embeddings: number[][] }) : null
+    expect(body?.embeddings).toEqual(texts.map((text) => [Number(text)]))
+  })
+
+  test.each([
+    [8, 4],
+    [5, 3],
+    [1, 1],
+    [0, 1],
+  ])('never takes more than half of a line of %i places: %i', async (queueMax, count) => {
+    const { parts, part } = large(queueMax)
+    expect(parts).toHaveLength(count)
+    await part(0).answer()
+    expect(parts).toHaveLength(count + 1)
+  })
+
+  test('sends nothing more once one failed', async () => {
+    const { parts, part, answer } = large()
+    await part(2).answer({ status: 400, body: Buffer.from('{"error":"no"}') })
+    expect((await answer).status).toBe(400)
+    await part(0).answer()
+    expect(parts).toHaveLength(8)
+    expect(parts.every(({ call }) => call.signal.aborted)).toBe(true)
+  })
+
+  test('ends when its client leaves, though an answer was on its way', async () => {
+    const { parts, part, call, answer } = large(1)
+    const answered = part(0).answer()
+    call.signal.abort('client gone')
+    await answered
+    await expect(answer).rejects.toMatchObject({ code: 'client_gone' })
+    expect(parts.slice(1).every((each) => each.call.signal.aborted)).toBe(true)
     expect(call.signal.listenerCount).toBe(0)
   })
 })

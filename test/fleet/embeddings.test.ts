@@ -229,6 +229,20 @@ test('a single request is not delayed by a batch of another client: batches wait
   expect(single.totalMs).toBeLessThan(whole.totalMs * 0.8)
 })
 
+test('a batch of many parts leaves room in the line of its model', async () => {
+  const fleet = { wholeBytesMax: 262_144, admission: { queueMax: 4 } }
+  const gateway = await openWarm({ nodes: 2, embedMsPerItem: 5, fleet })
+  const input = texts(200)
+  const batch = ask(`${gateway.url}${embed}`, { model, input })
+  const work = (): number => gateway.sims.reduce((sum, sim) => sum + asked(gateway, sim.name, embed), 0)
+  for (const shards of [10, 30, 50]) {
+    await until(() => work() >= shards, 'the batch goes on')
+    expect((await ask(`${gateway.url}${embed}`, { model, input: 'one' })).status).toBe(200)
+  }
+  expect(parse(await batch).embeddings).toEqual((await fromOneNode(gateway, { model, input })).embeddings)
+  await expectIdle(gateway)
+})
+
 test('a cold model is loaded by one request per node', async () => {
   const gateway = await openGateway({ nodes: 2, warm: false })
   parse(await ask(`${gateway.url}${embed}`, { model, input: texts(40) }))
