@@ -4,7 +4,8 @@
  * (ollama-contract-verified.md §b). Lists show manifest digests only, which differ; `/api/show` names the weights.
  *
  * A node is asked once per digest, in the background, after its list was read: one question at a time, and only where two
- * digests of one architecture are listed, since others cannot share weights. What fails is asked again after the next list.
+ * digests of one architecture are listed, since others cannot share weights. What fails is asked again after the next list, an
+ * answer that names no weights stands.
  * Until it is known, a digest stands for itself.
  */
 import type { RunnerOptions } from '../core/envelope.ts'
@@ -24,7 +25,8 @@ const shownBytesMax = 16 * 1_048_576
 
 export class WeightsBook {
   readonly #deps: WeightsDeps
-  readonly #files = new Map<string, ModelFiles>()
+  /** By digest; null for one whose answer named no weights. */
+  readonly #files = new Map<string, ModelFiles | null>()
   readonly #asking = new Set<FleetNode>()
 
   constructor(deps: WeightsDeps) {
@@ -52,11 +54,13 @@ export class WeightsBook {
     if (this.#asking.has(node)) return
     this.#asking.add(node)
     for (const tag of this.#doubtful(node)) {
-      const files = await this.#ask(node, tag)
+      if (node.up !== true) break
+      const body = await this.#ask(node, tag)
       // Another node may have said it meanwhile, or the list may have changed.
-      if (files === null || this.#files.has(tag.digest) || !isListed(node, tag.digest)) continue
+      if (body === null || this.#files.has(tag.digest) || !isListed(node, tag.digest)) continue
+      const files = decodeModelFiles(body)
       this.#files.set(tag.digest, files)
-      this.#deps.onLearned(tag.digest, files.weights)
+      if (files !== null) this.#deps.onLearned(tag.digest, files.weights)
     }
     this.#asking.delete(node)
   }
@@ -75,12 +79,12 @@ export class WeightsBook {
     )
   }
 
-  async #ask({ transport }: FleetNode, { name }: ModelTag): Promise<ModelFiles | null> {
+  async #ask({ transport }: FleetNode, { name }: ModelTag): Promise<Buffer | null> {
     const { lookupMsMax } = this.#deps.options().deadlines
     const headers = ['content-type', 'application/json']
     const request = { method: 'POST', path: '/api/show', headers, body: JSON.stringify({ model: name }) }
     const answer = await transport.request(request, { timeoutMs: lookupMsMax, bytesMax: shownBytesMax }).catch(() => null)
-    return answer?.status === 200 ? decodeModelFiles(answer.body) : null
+    return answer?.status === 200 ? answer.body : null
   }
 
   #forgetUnlisted(): void {

@@ -38,7 +38,7 @@ const preflightHeaders = {
 }
 
 const exposeHeaders =
-  'X-Request-Id,X-Corral-Trace-Id,X-Corral-Node,X-Corral-Route,X-Corral-Queue-Position,X-Corral-Queue-Eta-Ms,Retry-After'
+  'X-Request-Id,X-Corral-Trace-Id,X-Corral-Node,X-Corral-Route,X-Corral-Failed-Nodes,X-Corral-Queue-Position,X-Corral-Queue-Eta-Ms,Retry-After'
 
 /** What to do with a request that carries an `Origin`. */
 export function decideCors({ origin, host, method, requestMethod, allowed }: CorsQuestion): CorsDecision {

@@ -47,6 +47,7 @@ export function createTargets(deps: TargetDeps): Relay {
     const { timeoutMs } = deps.options().operations
     const isOpenCreate = wanted === null && request.route.pattern === '/api/create'
     const nodes = isOpenCreate ? await nodesForCreate({ ...deps, timeoutMs }, request, { usable, call }) : chooseNodes(usable, wanted)
+    if (call.signal.aborted) throw new CorralError('client_gone', 'the client left before the request was sent')
     return new TargetRun(deps, { ...request, headers }, call, nodes).start()
   }
 }
