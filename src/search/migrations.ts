@@ -198,4 +198,11 @@ create index rag_document_fields_text on rag_document_fields (tenant, collection
 create index rag_document_fields_number on rag_document_fields (tenant, collection, field, number_value) where number_value is not null;
 create index rag_document_fields_time on rag_document_fields (tenant, collection, field, time_value) where time_value is not null;`,
   },
+  {
+    number: 1061,
+    name: 'tokeniser of documents',
+    sql: `
+-- By which version of the tokeniser (tokenise.ts) the terms of a document's chunks were cut.
+alter table rag_documents add column tokeniser integer not null default 1`,
+  },
 ]

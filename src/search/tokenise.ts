@@ -1,14 +1,28 @@
 /**
  * Cuts a text into the terms by which it is found, the same for documents and queries. A plain word gives its stem. A compound lump
  * (`tokenise/shapes.ts`) gives itself whole, in a space of its own (`=getuserbyid`: no stem begins with `=`), itself as something that
- * may be a part of a larger one (`~getuserbyid`, also of `users.getUserById`), and its parts as words. Offsets are those of the text as given; every normalisation works on the single lump.
+ * may be a part of a larger one (`~getuserbyid`, also of `users.getUserById`), its parts as words, and, where its joints are dots, hyphens or underscores, the
+ * word it is without them (`nodejs`). Offsets are those of the text as given; every normalisation works on the single lump.
  *
  * Invariants: a compound's parts and its `~` are given wherever the whole is, so a part is never rarer than its whole; the terms of a text depend
  * on nothing but the text and the language. What a term weighs in a query is `keyword/query-terms.ts`.
  */
 import { stem, stemmerFor } from './stem.ts'
 import { lowered, unaccented } from './tokenise/fold.ts'
-import { humps, innerPieces, isHexadecimal, isPlain, lumpPattern, outerPieces, type Piece, versionDigits } from './tokenise/shapes.ts'
+import {
+  humps,
+  innerPieces,
+  isHexadecimal,
+  isPlain,
+  joinedForm,
+  lumpPattern,
+  outerPieces,
+  type Piece,
+  versionDigits,
+} from './tokenise/shapes.ts'
+
+/** Raised where a text gives other terms than before: documents that were cut by an earlier one are cut anew when they are given again. */
+export const tokeniserVersion = 2
 
 /** Longer terms are cut: no person types them. */
 export const termCharactersMax = 80
@@ -21,10 +35,10 @@ export interface Token {
   readonly start: number
   readonly end: number
   /**
-   * `word`: a plain word. `whole`: a compound as it stands. `part`: of the compound with the same `lump`. `spare`: another way to find
-   * a word or run (without accents, by one character), which a query does not count a second time.
+   * `word`: a plain word. `whole`: a compound as it stands. `part`: of the compound with the same `lump`. `joined`: a compound as others
+   * write it, in one word. `spare`: another way to find a word or run (without accents, by one character), which a query does not count a second time.
    */
-  readonly role: 'word' | 'whole' | 'part' | 'spare'
+  readonly role: 'word' | 'whole' | 'part' | 'joined' | 'spare'
   /** Which lump of the text it is of, from 0. */
   readonly lump: number
 }
@@ -63,15 +77,18 @@ function push({ tokens, lump }: Cutting, { at, text }: Piece, { term, role }: Pi
   tokens.push({ term: short, start: at, end: at + text.length, role, lump })
 }
 
+function stemmed(lower: string, language: string): string {
+  return unaccented(stem(lower, stemmerFor(lower, language)))
+}
+
 /** The stem is taken with accents, as Snowball's endings have them, and loses them after; who types none finds the spare. */
 function pushWord(cutting: Cutting, piece: Piece, role: 'word' | 'part'): void {
   const lower = lowered(piece.text)
-  const language = stemmerFor(lower, cutting.language)
-  const term = unaccented(stem(lower, language))
+  const term = stemmed(lower, cutting.language)
   push(cutting, piece, { term, role })
   const bare = unaccented(lower)
   if (bare === lower) return
-  const spare = stem(bare, language)
+  const spare = stem(bare, stemmerFor(lower, cutting.language))
   if (spare !== term) push(cutting, piece, { term: spare, role: 'spare' })
 }
 
@@ -134,7 +151,7 @@ function cutElision(cutting: Cutting, lump: Piece): void {
   const owner = lump.text.replace(/['’]s$/iu, '')
   const { tokens, lump: number } = cutting
   const lower = lowered(owner.replace(/['’]/gu, ''))
-  const term = unaccented(stem(lower, stemmerFor(lower, cutting.language)))
+  const term = stemmed(lower, cutting.language)
   tokens.push({ term, start: lump.at, end: lump.at + lump.text.length, role: 'word', lump: number })
 }
 
@@ -151,12 +168,20 @@ function cutCompound(cutting: Cutting, lump: Piece, isOutermost: boolean): void 
   if (/^\d+$/u.test(whole)) return push(cutting, lump, { term: whole, role: isOutermost ? 'word' : 'part' })
   if (isOutermost) push(cutting, lump, { term: `=${whole}`, role: 'whole' })
   push(cutting, lump, { term: `~${whole}`, role: 'part' })
+  if (isOutermost) pushJoined(cutting, lump, whole)
   const numbers = versionDigits(whole)
   if (numbers !== null) {
     if (numbers !== whole) push(cutting, lump, { term: `~${numbers}`, role: 'part' })
     return
   }
   for (const piece of partsOf(lump.text).slice(0, partsMax)) cutPart(cutting, { text: piece.text, at: lump.at + piece.at })
+}
+
+/** As one word: `node.js` is `nodejs` too; with digits a compound itself. */
+function pushJoined(cutting: Cutting, lump: Piece, whole: string): void {
+  const joined = joinedForm(whole)
+  if (joined === null) return
+  push(cutting, lump, { term: isPlain(joined) ? stemmed(joined, cutting.language) : `~${joined}`, role: 'joined' })
 }
 
 /** Of `lump`, one level down. A `c` is no part of `c++`. */
@@ -166,7 +191,7 @@ function partsOf(lump: string): Piece[] {
   if (flag !== null) return [{ text: lump.slice(flag[0].length), at: flag[0].length }]
   const outer = outerPieces(lump)
   if (outer.length > 1) return outer
-  const inner = versioned(lump) ?? innerPieces(lump)
+  const inner = versioned(lump) ?? measured(lump) ?? innerPieces(lump)
   if (inner.length > 1 || inner[0]?.text.length !== lump.length) return inner
   return isCamel(lump) ? [{ text: lump.toLowerCase(), at: 0 }, ...humps(lump)] : humps(lump)
 }
@@ -176,6 +201,18 @@ function versioned(lump: string): Piece[] | null {
   if (!/\d\.\d/u.test(lump)) return null
   const pieces = Array.from(lump.matchAll(/v?\d+(?:\.\d+)+|[^._\-+#,'’]+/giu), (match) => ({ text: match[0], at: match.index }))
   return pieces.length > 1 ? pieces : null
+}
+
+/** `5MB` is `5 MB` too. */
+function measured(lump: string): Piece[] | null {
+  const match = /^(\d+)([A-Za-zµ]{1,3})$/u.exec(lump)
+  const [, number = '', unit = ''] = match ?? []
+  return match === null
+    ? null
+    : [
+        { text: number, at: 0 },
+        { text: unit, at: number.length },
+      ]
 }
 
 function isCamel(piece: string): boolean {

@@ -8,6 +8,7 @@ import type { EmbeddedChunk, Metadata } from '../core/corpus.ts'
 import type { Transaction } from '../store/database.ts'
 import type { RemovedChunk } from './keyword/index-remove.ts'
 import type { Owner } from './keyword/memory.ts'
+import { tokeniserVersion } from './tokenise.ts'
 
 /** Chunks in one statement. */
 const chunksPerStatement = 500
@@ -74,6 +75,8 @@ export interface StoredChunk extends RemovedChunk {
 
 export interface StoredChunks {
   readonly language: string
+  /** Version by which their terms were cut. */
+  readonly tokeniser: number
   readonly chunks: readonly StoredChunk[]
 }
 
@@ -84,9 +87,12 @@ export async function storedChunks(
   document: string,
 ): Promise<StoredChunks | null> {
   const place = [tenant, collection, document]
-  const head = await transaction.query('select language from rag_documents where tenant = $1 and collection = $2 and id = $3', place)
+  const head = await transaction.query(
+    'select language, tokeniser from rag_documents where tenant = $1 and collection = $2 and id = $3',
+    place,
+  )
   if (head.rows[0] === undefined) return null
-  const { language } = z.object({ language: z.string() }).parse(head.rows[0])
+  const { language, tokeniser } = z.object({ language: z.string(), tokeniser: z.number() }).parse(head.rows[0])
   const { rows } = await transaction.query(
     `select number, hash, lead, text, keyword_length, $4::text as language from rag_chunks
       where tenant = $1 and collection = $2 and document = $3 order by ordinal`,
@@ -96,7 +102,7 @@ export async function storedChunks(
     const { keyword_length: length, lead, text, ...rest } = chunkRow.parse(row)
     return { ...rest, length, text: lead + text }
   })
-  return { language, chunks }
+  return { language, tokeniser, chunks }
 }
 
 /** Postgres has no NUL and no half of a surrogate pair; what stands for them is as long, so that offsets hold. */
@@ -112,11 +118,13 @@ export async function upsertDocument(
 ): Promise<number> {
   const { rows } = await transaction.query(
     `insert into rag_documents
-        (tenant, collection, id, title, uri, metadata, content_type, content_hash, size_bytes, text, language, pages, warnings, chunks)
-      values ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12, $13::jsonb, $14)
+        (tenant, collection, id, title, uri, metadata, content_type, content_hash, size_bytes, text, language, pages, warnings, chunks,
+         tokeniser)
+      values ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, $15)
       on conflict (tenant, collection, id) do update set title = excluded.title, uri = excluded.uri, metadata = excluded.metadata,
         content_type = excluded.content_type, content_hash = excluded.content_hash, size_bytes = excluded.size_bytes, text = excluded.text,
         language = excluded.language, pages = excluded.pages, warnings = excluded.warnings, chunks = excluded.chunks,
+        tokeniser = excluded.tokeniser,
         revision = rag_documents.revision + 1, updated_at = now()
       returning revision`,
     [
@@ -134,6 +142,7 @@ export async function upsertDocument(
       document.pages,
       storableJson(document.warnings),
       chunks.length,
+      tokeniserVersion,
     ],
   )
   return z.object({ revision: z.number() }).parse(rows[0]).revision

@@ -11,6 +11,7 @@ import { addSegment } from './keyword/index-write.ts'
 import type { Owner } from './keyword/memory.ts'
 import { buildSegment } from './keyword/segment.ts'
 import { detectLanguage } from './language.ts'
+import { tokeniserVersion } from './tokenise.ts'
 import {
   type DocumentWrite,
   leadOf,
@@ -89,13 +90,16 @@ interface Plan {
   readonly keptLengths: ReadonlyMap<number, number>
 }
 
-/** Which chunk has which number. In another language the stems are others, so every chunk gets a new one. */
+/** Which chunk has which number. In another language, or by another tokeniser, the terms are others, so every chunk gets a new one. */
 function numberChunks(
   chunks: readonly EmbeddedChunk[],
   { before, nextNumber, language }: { before: StoredChunks | null; nextNumber: number; language: string },
 ): Plan {
   const earlier = Map.groupBy(before?.chunks ?? [], ({ hash }) => hash)
-  const free = before?.language === language ? new Map([...earlier].map(([hash, same]) => [hash, same.values()])) : null
+  const free =
+    before?.language === language && before.tokeniser === tokeniserVersion
+      ? new Map([...earlier].map(([hash, same]) => [hash, same.values()]))
+      : null
   const keptLengths = new Map<number, number>()
   let next = nextNumber
   const numbered = chunks.map((chunk): NumberedChunk => {

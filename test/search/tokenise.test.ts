@@ -66,6 +66,33 @@ describe('a compound', () => {
   })
 
   test.each([
+    ['node.js', 'nodejs'],
+    ['e-mail', 'email'],
+    ['co-operate', 'cooperate'],
+    ['co\u2011operate', 'cooperating'],
+    ['5MB', '5 MB'],
+    ['30ms', '30 ms'],
+    ['0xDEADBEEF', 'deadbeef'],
+    ['ERR_CONNECTION_REFUSED', 'errconnectionrefused'],
+    ['C++', 'cplusplus'],
+    ['C#', 'csharp'],
+    ['ORA-00942', 'ORA00942'],
+  ])('%s and %s find each other, being one word', (text, asked) => {
+    const own = (one: string): string[] => queryTerms(one, ['en']).map(({ term }) => term)
+    // By more than a part that many others have, too.
+    const parts = new Set(['node', 'js', 'mail', 'co', 'oper', '00942', 'ora'])
+    const common = own(asked).filter((term) => termsOf(text).includes(term) && !parts.has(term))
+    const reversed = own(text).filter((term) => termsOf(asked).includes(term) && !parts.has(term))
+    expect(common).not.toEqual([])
+    expect(reversed).not.toEqual([])
+  })
+
+  test('is not joined where digits or versions would become other numbers, or where it is longer than a name', () => {
+    for (const text of ['claude-3.5-sonnet', '2024-11-05', '1.2.3-beta.1', 'v1.2.3', `${'name.'.repeat(10)}com`])
+      expect(tokenise(text, 'en').filter(({ role }) => role === 'joined')).toEqual([])
+  })
+
+  test.each([
     ['1.2.30', 'v1.2.3'],
     ['C#', 'C++'],
     ['C', 'C++'],

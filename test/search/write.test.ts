@@ -99,6 +99,16 @@ describeStores(kinds, (servers) => {
     expect(await collection(database)).toMatchObject({ documents: 1, chunks: 3 })
   })
 
+  test('what an earlier tokeniser cut is cut anew when it is given again, though its text did not change', async () => {
+    await withCollection(database)
+    await write(database, 'a', ['a node.js server', 'green frog'])
+    expect(await write(database, 'a', ['a node.js server', 'green frog'])).toMatchObject({ added: 0, kept: 2 })
+    await database.tx('system', ({ query }) => query('update rag_documents set tokeniser = 1'))
+    expect(await write(database, 'a', ['a node.js server', 'green frog'])).toMatchObject({ added: 2, kept: 0, removed: 2 })
+    expect(await write(database, 'a', ['a node.js server', 'green frog'])).toMatchObject({ added: 0, kept: 2 })
+    expect(await numbersFound(database, 'nodejs')).toHaveLength(1)
+  })
+
   test('every change raises the version, and a transaction that is taken back changes nothing', async () => {
     await withCollection(database)
     const { version } = await collection(database)
