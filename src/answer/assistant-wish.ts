@@ -2,35 +2,21 @@
 import { z } from 'zod'
 
 import { answerDefaults, type AnswerSettings, type Assistant, assistantLimits, type AssistantWish } from '../core/assistant.ts'
-import { searchedCollectionsMax } from '../search/search.ts'
+import { searchedCollectionsMax } from '../core/corpus.ts'
+import { filterShape, storedFilterShape } from '../search/filter-shape.ts'
 import { neighboursMax } from '../search/widen.ts'
 import type { Row } from '../store/database.ts'
 import { canonicalModelName } from '../wire/model-name.ts'
 
-const scalar = z.union([z.string().max(1_024), z.number(), z.boolean()])
-const field = z.string().min(1).max(128)
-const bound = z.union([z.number(), z.string().max(64)])
-
-const condition = z.union([
-  z.strictObject({ field, op: z.enum(['eq', 'ne']), value: scalar }),
-  z.strictObject({ field, op: z.literal('in'), values: z.array(scalar).max(256) }),
-  z
-    .strictObject({ field, op: z.literal('range'), from: bound.optional(), to: bound.optional() })
-    .transform(({ from, to, ...rest }) => ({ ...rest, ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) })),
-  z.strictObject({ field, op: z.literal('exists'), present: z.boolean() }),
-  z.strictObject({ field, op: z.literal('contains'), value: scalar }),
-])
-
 const modelName = z.string().trim().min(1).max(assistantLimits.nameChars)
 
-/** Settings of an answer; what is left out is the default. */
-export const answerSettings: z.ZodType<AnswerSettings> = z.strictObject({
+const settingsShape = z.strictObject({
   mode: z.enum(['keyword', 'vector', 'hybrid']).default(answerDefaults.mode),
   passages: z.int().min(1).max(assistantLimits.passages).default(answerDefaults.passages),
   expand: z.union([z.enum(['none', 'section']), z.int().min(1).max(neighboursMax)]).default(answerDefaults.expand),
   perDocument: z.boolean().default(answerDefaults.perDocument),
   reranker: modelName.nullable().default(null),
-  filter: z.array(condition).max(16).default([]),
+  filter: filterShape,
   strengthMin: z.number().min(0).max(1).default(answerDefaults.strengthMin),
   answersWhenWeak: z.boolean().default(answerDefaults.answersWhenWeak),
   withholdsPrompt: z.boolean().default(answerDefaults.withholdsPrompt),
@@ -40,6 +26,12 @@ export const answerSettings: z.ZodType<AnswerSettings> = z.strictObject({
   outputTokens: z.int().min(16).max(65_536).default(answerDefaults.outputTokens),
   temperature: z.number().min(0).max(2).default(answerDefaults.temperature),
 })
+
+/** Settings of an answer; what is left out is the default. */
+export const answerSettings: z.ZodType<AnswerSettings> = settingsShape
+
+/** As they were stored, also by versions that took filters which cannot run: such an assistant is listed, and its questions are refused. */
+const storedSettings: z.ZodType<AnswerSettings> = settingsShape.extend({ filter: storedFilterShape })
 
 /** An assistant as a client asks for it. A name is a model name without a host: letters, digits and `-_.`, with an optional tag. */
 export const assistantWish: z.ZodType<AssistantWish> = z.strictObject({
@@ -65,7 +57,7 @@ const row = z.object({
   collections: z.array(z.string()),
   model: z.string(),
   prompt: z.string(),
-  settings: answerSettings,
+  settings: storedSettings,
   revision: z.coerce.number(),
   created_at: z.date(),
   updated_at: z.date(),

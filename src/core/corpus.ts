@@ -126,6 +126,9 @@ export type FilterCondition =
   /** The field is a list with this item, or a text with this part (case-insensitive). */
   | { readonly field: string; readonly op: 'contains'; readonly value: string | number | boolean }
 
+/** Collections that one search looks through. */
+export const searchedCollectionsMax = 10
+
 export interface SearchRequest {
   readonly tenant: string
   /** Names; searched together, fused by their own weights. */

@@ -9,11 +9,12 @@ import { CorralError } from '../core/errors.ts'
 
 export const filterConditionsMax = 20
 export const filterValuesMax = 100
-const fieldCharactersMax = 100
-const valueCharactersMax = 1_000
+/** Of a field of metadata, and of what a filter or facet may name. */
+export const fieldCharactersMax = 128
+export const valueCharactersMax = 1_000
 
-/** Fields of the document itself. */
-const ownText: ReadonlyMap<string, string> = new Map([
+/** Texts of the document itself, with their SQL. */
+export const ownText: ReadonlyMap<string, string> = new Map([
   ['id', 'd.id'],
   ['title', 'd.title'],
   ['uri', 'd.uri'],

@@ -3,7 +3,7 @@
  * the optional reranking. A leg that was asked for and could not be had is told in `degraded`; the embedder being down is never an error.
  */
 import type { Clock } from '../base/clock.ts'
-import type { Embed, SearchAnswer, SearchHit, SearchRequest } from '../core/corpus.ts'
+import { type Embed, type SearchAnswer, searchedCollectionsMax, type SearchHit, type SearchRequest } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Database } from '../store/database.ts'
 import { FilterMemory } from './filter-allowed.ts'
@@ -15,7 +15,6 @@ import { finishHits, readFound } from './search-results.ts'
 import { neighboursMax, passageCharacters } from './widen.ts'
 
 export const searchLimitMax = 100
-export const searchedCollectionsMax = 10
 export const queryCharactersMax = 4_000
 /** Cosines lie in a leg's own order: by vectors alone the fused score is the scaled cosine. */
 const vectorsOnly = 1

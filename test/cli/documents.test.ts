@@ -4,6 +4,7 @@ import { join } from 'node:path'
 
 import { expect, onTestFinished, test } from 'vitest'
 
+import { searchedCollectionsMax } from '../../src/core/corpus.ts'
 import { createHerd } from '../../src/sim/herd.ts'
 import { createFolder } from '../config/folder.ts'
 import { embeddedFolder } from '../support/postgres-embedded.ts'
@@ -128,6 +129,22 @@ test('a folder that is given without further words becomes a collection of its n
     { code: 0, stdout: expect.stringMatching(/Rex guards the north pasture.*\[\d\][^]*\n\n\[\d\] Herding, herding\.md\n$/) },
     { code: 0, stdout: expect.stringMatching(/The barn has a red roof.*\[\d\][^]*\n\n\[\d\] Barn, barn\.md\n$/) },
   ])
+
+  // As many collections as are searched at once, and one more.
+  const make = (index: number) =>
+    fetch(`${at[1]}/rag/collections`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: `more${index}` }),
+    })
+  for (let index = 3; index <= searchedCollectionsMax; index += 1) expect((await make(index)).status).toBe(201)
+  expect(await corral(['search', 'red roof', ...at])).toMatchObject({ code: 0, stdout: expect.stringContaining('barn.md') })
+  await make(searchedCollectionsMax + 1)
+  for (const command of ['search', 'ask'])
+    expect(await corral([command, 'red roof', ...at])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('there are 11 collections, and 10 are searched at once: name some with --collection'),
+    })
 }, 180_000)
 
 test.runIf(hasTerminal())(

@@ -61,10 +61,17 @@ test.each<[string, () => string, string | Buffer]>([
   ['an operator that is an object', () => assistants, assistant({ settings: { filter: [{ field: 'a', op: { $gt: '' }, value: 1 }] } })],
   ['a value that is an object', () => assistants, assistant({ settings: { filter: [{ field: 'a', op: 'eq', value: { $ne: null } }] } })],
   [
-    '257 values',
+    '101 values',
     () => assistants,
-    assistant({ settings: { filter: [{ field: 'a', op: 'in', values: Array.from({ length: 257 }, String) }] } }),
+    assistant({ settings: { filter: [{ field: 'a', op: 'in', values: Array.from({ length: 101 }, String) }] } }),
   ],
+  [
+    'a date that is to be equal to a text',
+    () => assistants,
+    assistant({ settings: { filter: [{ field: 'createdAt', op: 'eq', value: 'x' }] } }),
+  ],
+  ['a range without ends', () => assistants, assistant({ settings: { filter: [{ field: 'a', op: 'range' }] } })],
+  ['a range of titles', () => assistants, assistant({ settings: { filter: [{ field: 'title', op: 'range', from: 'a' }] } })],
   ['a name with a path', () => assistants, assistant({ name: '../../x' })],
   ['a name with a line break', () => assistants, assistant({ name: 'a\nb' })],
   ['a name of a host', () => assistants, assistant({ name: 'host:8443/x/y' })],
@@ -93,6 +100,24 @@ test.each<[string, () => string, string | Buffer]>([
   })
   expect([status, problemView.parse(json).code], text).toEqual([400, 'invalid_request'])
   expect(text).not.toMatch(/\.ts:|node_modules|select |insert /)
+})
+
+test('an assistant whose filter was stored before it was checked is listed, refuses questions, and is mended', async () => {
+  const path = `${assistants}/stale`
+  mustBe(201, await gateway.ask('PUT', path, { body: { name: 'stale', collections: ['docs'], model: chatModel } }))
+  await gateway.database.tx('system', ({ query }) =>
+    query(`update rag_assistants set settings = jsonb_set(settings, '{filter}', '[{"field":"createdAt","op":"eq","value":"x"}]')`),
+  )
+  mustBe(200, await gateway.ask('GET', path))
+  const asked = await gateway.ask('POST', '/rag/chat', { body: { assistant: 'stale', question: 'How many days of leave?', stream: false } })
+  expect([asked.status, problemView.parse(asked.json).detail]).toEqual([
+    400,
+    expect.stringContaining('createdAt is a date: take range or exists'),
+  ])
+  const filter = [{ field: 'createdAt', op: 'range', from: '2020-01-01' }]
+  mustBe(200, await gateway.ask('PUT', path, { body: { name: 'stale', collections: ['docs'], model: chatModel, settings: { filter } } }))
+  mustBe(200, await gateway.ask('POST', '/rag/chat', { body: { assistant: 'stale', question: 'How many days of leave?', stream: false } }))
+  mustBe(204, await gateway.ask('DELETE', path))
 })
 
 test('an assistant asked in the dialect of a client refuses half a character, too', async () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
 
 import { answerView, problemView, searchView } from '../../src/http/rag/answer-shapes.ts'
+import { fieldCharactersMax } from '../../src/search/filter.ts'
 import { expectIdle } from '../fleet/gateway.ts'
 import { until } from '../support/gateway.ts'
 import { eventsOf, mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
@@ -262,6 +263,10 @@ test('filters and facets look at the metadata of documents', async () => {
   expect(await idsOf({ field: 'year', op: 'range', from: 2025 })).toEqual(['b'])
   expect(await idsOf({ field: 'tags', op: 'contains', value: 'gate' })).toEqual(['a'])
   expect(await idsOf({ field: 'tags', op: 'exists', present: false })).toEqual(['b'])
+  const longest = 'k'.repeat(fieldCharactersMax)
+  await gateway.put('filed', 'a', 'The rule of the north gate.', { metadata: { [longest]: 'x', team: 'north' } })
+  expect(await idsOf({ field: longest, op: 'eq', value: 'x' })).toEqual(['a'])
+  expect((await search([], [longest])).facets[longest]).toEqual([{ value: 'x', count: 1 }])
   const counted = (await search([], ['team'])).facets.team ?? []
   expect(counted.toSorted((a, b) => (a.value < b.value ? -1 : 1))).toEqual([
     { value: 'north', count: 1 },

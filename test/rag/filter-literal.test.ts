@@ -2,15 +2,16 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 
+import { fieldCharactersMax } from '../../src/search/filter.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
 import { mustBe, type RagGateway, startRagGateway } from './rag-gateway.ts'
 
 const kinds: readonly StoreKind[] = hasPostgres() ? ['embedded', 'postgres'] : ['embedded']
 
-/** A filter's values have at most 1,000 characters, its fields 100; an index holds the first 250 of a value (`filter-candidates.ts`). */
+/** A filter's values have at most 1,000 characters, its fields 128; an index holds the first 250 of a value (`filter-candidates.ts`). */
 const long = 'x'.repeat(999)
-const longField = 'f'.repeat(99)
+const longField = 'f'.repeat(fieldCharactersMax - 1)
 const texts: Readonly<Record<string, string>> = {
   'a tautology': "' OR 1=1 --",
   'the end of a statement': '"; drop table rag_documents; --',
@@ -85,7 +86,7 @@ describeStores(kinds, (servers) => {
     ['half a character in a value', { field: 'note', op: 'eq', value: '\ud800' }],
     ['half a character in a field', { field: '\ud800', op: 'exists', present: true }],
     ['a value of 1,001 characters', { field: 'note', op: 'eq', value: `${long}ab` }],
-    ['a field of 101 characters', { field: `${longField}ab`, op: 'exists', present: true }],
+    ['a field of 129 characters', { field: `${longField}ab`, op: 'exists', present: true }],
     ['a value that is an object', { field: 'note', op: 'eq', value: { $ne: '' } }],
     ['an operator that is SQL', { field: 'note', op: 'is not null or true --', value: 'a' }],
   ])('%s is refused', async (_, condition) => {

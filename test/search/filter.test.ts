@@ -67,7 +67,7 @@ const refused: readonly (readonly [string, FilterCondition, RegExp])[] = [
   ['too many values', { field: 'size', op: 'in', values: Array.from({ length: 101 }, (_, at) => at) }, /at most 100 values, not 101/],
   ['a text that is too long', { field: 'colour', op: 'eq', value: 'x'.repeat(1_001) }, /at most 1000 characters/],
   ['a NUL', { field: 'colour', op: 'eq', value: 'a\0' }, /not a text/],
-  ['a field without a name', { field: '', op: 'eq', value: 1 }, /1 to 100 characters/],
+  ['a field without a name', { field: '', op: 'eq', value: 1 }, /1 to 128 characters/],
   ['a range of a text of the document', { field: 'title', op: 'range', from: 1 }, /title is a text/],
   ['an eq of a time', { field: 'createdAt', op: 'eq', value: '2026-01-01' }, /createdAt is a date/],
 ]
@@ -126,5 +126,17 @@ describeStores(kinds, (servers) => {
       ],
       nothing: [],
     })
+  })
+
+  test('facets count titles and content types, and refuse dates', async () => {
+    const count = (fields: readonly string[]) =>
+      database.tx({ tenant }, (transaction) => countFacets(transaction, { tenant, collections: ['c1'], filter: [], fields }))
+    const { title, contentType } = await count(['title', 'contentType'])
+    expect(title).toContainEqual({ value: 'red', count: 1 })
+    const { rows } = await database.tx({ tenant }, ({ query }) =>
+      query('select content_type as value, count(*)::int as count from rag_documents where tenant = $1 group by 1', [tenant]),
+    )
+    expect(contentType).toEqual(rows)
+    await expect(count(['createdAt'])).rejects.toMatchObject({ code: 'invalid_request' })
   })
 })

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 
 import { systemClock } from '../../base/clock.ts'
+import { searchedCollectionsMax } from '../../core/corpus.ts'
 import { everyPage } from '../every-page.ts'
 import { CliError, exitCodes } from '../exit-code.ts'
 import { type Gateway, GatewayError } from '../gateway.ts'
@@ -127,16 +128,16 @@ export function allCollections(gateway: Gateway): Promise<readonly CollectionVie
   )
 }
 
-/** As many as the gateway searches at once. */
-const askedCollectionsMax = 16
-
 /** The collections that are meant when `named` are: these, else all there are. Exit code 2 when it cannot be told which. */
 export async function collectionsMeant(gateway: Gateway, named: readonly string[]): Promise<readonly string[]> {
   if (named.length > 0) return named
   const names = (await allCollections(gateway)).map(({ name }) => name)
   if (names.length === 0) throw new CliError(exitCodes.failure, 'there is no collection yet: make one with "corral ingest PATH"')
-  if (names.length > askedCollectionsMax) {
-    throw new CliError(exitCodes.usage, `there are ${names.length} collections: name some of them with --collection`)
+  if (names.length > searchedCollectionsMax) {
+    throw new CliError(
+      exitCodes.usage,
+      `there are ${names.length} collections, and ${searchedCollectionsMax} are searched at once: name some with --collection`,
+    )
   }
   return names
 }

@@ -16,7 +16,6 @@ export function searchRelay({ service, clock }: Pick<RagDeps, 'service' | 'clock
       ...wish,
       tenant: call.tenant,
       collections: namedCollections({ collection, collections }),
-      filter: wish.filter.map(withoutHoles),
       ...(fusionWeight === undefined ? {} : { fusionWeight }),
     }
     const { cacheRole, ...found } = await service.search(request, {
@@ -41,15 +40,6 @@ export function namedCollections(wish: {
     throw new CorralError('invalid_request', 'name one "collection", or several as "collections"')
   }
   return collections ?? [collection ?? '']
-}
-
-type Condition = ReturnType<typeof searchBody.parse>['filter'][number]
-
-/** A left-out end of a range is not there, rather than undefined. */
-export function withoutHoles(condition: Condition) {
-  if (condition.op !== 'range') return condition
-  const { field, op, from, to } = condition
-  return { field, op, ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }
 }
 
 function signalOf({ signal }: Call): AbortSignal {

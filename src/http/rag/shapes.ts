@@ -1,8 +1,12 @@
 /** What clients send below `/rag`, as shapes: routes parse by them, and the API's description is made of them. */
 import { z } from 'zod'
 
+import { searchedCollectionsMax } from '../../core/corpus.ts'
+import { documentIdCharsMax } from '../../core/document-id.ts'
 import { collectionSettings } from '../../search/collections.ts'
-import { queryCharactersMax, searchedCollectionsMax, searchLimitMax } from '../../search/search.ts'
+import { fieldCharactersMax } from '../../search/filter.ts'
+import { facetsShape, filterShape } from '../../search/filter-shape.ts'
+import { queryCharactersMax, searchLimitMax } from '../../search/search.ts'
 import { vectorIndexSettings } from '../../search/vector/tables.ts'
 import { neighboursMax, passageCharacters } from '../../search/widen.ts'
 
@@ -29,7 +33,7 @@ const metadataFieldsMax = 256
 
 /** Flat; dates are ISO 8601 strings. What was stored before there was a limit is made again as it is. */
 export const metadataShape = z
-  .record(z.string().min(1).max(128).refine(isText, 'holds U+0000 or half a character'), metadataValue)
+  .record(z.string().min(1).max(fieldCharactersMax).refine(isText, 'holds U+0000 or half a character'), metadataValue)
   .refine((fields) => Object.keys(fields).length <= metadataFieldsMax, `more than ${metadataFieldsMax} fields`)
   .meta({ maxProperties: metadataFieldsMax })
 
@@ -42,22 +46,10 @@ export const urlDocumentType = 'application/vnd.corral.url+json'
 
 export const urlDocument = z.strictObject({
   url: z.string().min(1).max(2_048),
-  id: z.string().min(1).max(512).optional(),
+  id: z.string().min(1).max(documentIdCharsMax).optional(),
   title: z.string().max(500).optional(),
   metadata: metadataShape.optional(),
 })
-
-const scalar = z.union([z.string().max(1_024), z.number(), z.boolean()])
-const field = z.string().min(1).max(128)
-const bound = z.union([z.number(), z.string().max(64)])
-
-const condition = z.union([
-  z.strictObject({ field, op: z.enum(['eq', 'ne']), value: scalar }),
-  z.strictObject({ field, op: z.literal('in'), values: z.array(scalar).min(1).max(256) }),
-  z.strictObject({ field, op: z.literal('range'), from: bound.optional(), to: bound.optional() }),
-  z.strictObject({ field, op: z.literal('exists'), present: z.boolean() }),
-  z.strictObject({ field, op: z.literal('contains'), value: scalar }),
-])
 
 const collections = {
   collection: collectionName.optional(),
@@ -69,8 +61,8 @@ export const searchBody = z.strictObject({
   query: z.string().min(1).max(queryCharactersMax),
   mode: z.enum(['hybrid', 'keyword', 'vector']).default('hybrid'),
   limit: z.int().min(1).max(searchLimitMax).default(10),
-  filter: z.array(condition).max(16).default([]),
-  facets: z.array(field).max(16).default([]),
+  filter: filterShape,
+  facets: facetsShape,
   neighbours: z.int().min(0).max(neighboursMax).default(0),
   section: z.boolean().default(false),
   passageCharacters: z.int().min(1).max(passageCharacters.max).default(passageCharacters.default),

@@ -54,7 +54,7 @@ export function isHexadecimal(lump: string): boolean {
 /** Joined forms of compounds of so many pieces, and up to so many characters: what is longer is a path or a host, which nobody writes in one word. */
 const joinedPiecesMax = 8
 const joinedCharactersMax = 48
-const joinable = /^[\p{L}\p{N}\p{M}]+(?:[._\-][\p{L}\p{N}\p{M}]+)+$/u
+const joinable = /^[\p{L}\p{N}\p{M}]+(?:[._-][\p{L}\p{N}\p{M}]+)+$/u
 
 /** A compound in lower case as it is written in one word: `nodejs`, `errconnectionrefused`, `cplusplus`, `csharp`, `deadbeef`; null: it is not. */
 export function joinedForm(compound: string): string | null {
@@ -63,8 +63,8 @@ export function joinedForm(compound: string): string | null {
   if (/^0x[0-9a-f]{4,}$/u.test(compound)) return compound.slice(2)
   if (compound.length > joinedCharactersMax || !joinable.test(compound)) return null
   // A version, and digits of two numbers, would become other numbers.
-  if (/\d[._\-]\d/u.test(compound) || versionDigits(compound) !== null) return null
-  const pieces = compound.split(/[._\-]/u)
+  if (/\d[._-]\d/u.test(compound) || versionDigits(compound) !== null) return null
+  const pieces = compound.split(/[._-]/u)
   return pieces.length > joinedPiecesMax || !pieces.some((piece) => /\p{L}/u.test(piece)) ? null : pieces.join('')
 }
 
