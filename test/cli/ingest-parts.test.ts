@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { Eta, timeText } from '../../src/cli/rag/eta.ts'
 import { eventsOf } from '../../src/cli/rag/event-stream.ts'
 import { barLines } from '../../src/cli/rag/ingest-progress.ts'
-import { collectionNameFor, findSources } from '../../src/cli/rag/ingest-sources.ts'
+import { collectionNameFor, findSources, renamed } from '../../src/cli/rag/ingest-sources.ts'
 import { Tally } from '../../src/cli/rag/ingest-tally.ts'
 import { type JobView, jobView } from '../../src/cli/rag/rag-api.ts'
 import { sourceLines } from '../../src/cli/rag/source-list.ts'
@@ -22,7 +22,7 @@ function job(document: string, change: Partial<JobView> = {}): JobView {
   return jobView.parse({ ...base, error: null, createdAt: '2026-01-01T00:00:00.000Z', ...change })
 }
 
-test('a folder gives each file by its path below it, without hidden ones; several paths put the folder before', async () => {
+test('a folder gives each file by its path below it, without hidden ones; several paths put the folder before; one file or page may have another id', async () => {
   const folder = createFolder({ 'a.md': 'a' })
   mkdirSync(join(folder, 'sub', '.git'), { recursive: true })
   writeFileSync(join(folder, 'sub', 'b.md'), 'bb')
@@ -35,6 +35,9 @@ test('a folder gives each file by its path below it, without hidden ones; severa
   ])
   const both = await findSources({ ...all, paths: [folder, 'https://example.org/x'] })
   expect(both.map(({ document }) => document)).toEqual([`${name}/a.md`, `${name}/sub/b.md`, 'https://example.org/x'].toSorted())
+  const named = await findSources({ ...all, paths: ['https://example.org/x'] })
+  expect(renamed(named, 'page')).toEqual([expect.objectContaining({ document: 'page', path: 'https://example.org/x', isPage: true })])
+  for (const many of [both, found]) expect(() => renamed(many, 'page')).toThrow('--id names one file or page')
 })
 
 test('a path that is not there, two files of one name and a folder without files are told as wrong usage', async () => {

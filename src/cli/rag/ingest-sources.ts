@@ -3,16 +3,18 @@ import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 
+import { documentIdOf } from '../../core/document-id.ts'
 import { filesBelow } from '../../ingest/folder-files.ts'
 import { CliError, exitCodes } from '../exit-code.ts'
 import { printable } from '../output.ts'
 
 /** A document to be: a file of this machine, or a page that the gateway fetches. */
 export interface GivenSource {
-  /** The document's id: the path below the folder, the file's name, or the URL. */
+  /** The document's id: the path below the folder, the file's name, or what is made of the URL. */
   readonly document: string
-  /** Null: a page. */
-  readonly path: string | null
+  /** Of the file; of a page its URL. */
+  readonly path: string
+  readonly isPage?: true
   readonly sizeBytes: number
   /** False: it was found in a folder, among others. */
   readonly wasNamed: boolean
@@ -78,9 +80,16 @@ export async function findSources(wanted: WantedPaths): Promise<readonly GivenSo
   return [...found.values()].toSorted((a, b) => (a.document < b.document ? -1 : 1))
 }
 
+/** The one source under another id. Exit code 2 where it is not one file or page that was named. */
+export function renamed(sources: readonly GivenSource[], id: string): readonly GivenSource[] {
+  const [only, ...more] = sources
+  if (only === undefined || more.length > 0 || !only.wasNamed) throw new CliError(exitCodes.usage, '--id names one file or page')
+  return [{ ...only, document: id }]
+}
+
 async function* sourcesOf(path: string, { include, exclude }: WantedPaths, isOnly: boolean): AsyncGenerator<GivenSource> {
   if (isUrl(path)) {
-    yield { document: path, path: null, sizeBytes: pageBytes, wasNamed: true }
+    yield { document: documentIdOf(path), path, isPage: true, sizeBytes: pageBytes, wasNamed: true }
     return
   }
   const top = await statOf(path)
@@ -104,7 +113,7 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 function sameId(a: GivenSource, b: GivenSource): CliError {
-  const files = `${printable(a.path ?? '')} and ${printable(b.path ?? '')}`
+  const files = `${printable(a.path)} and ${printable(b.path)}`
   return new CliError(exitCodes.usage, `${files} would both be the document ${printable(a.document)}: ingest them one after the other`)
 }
 

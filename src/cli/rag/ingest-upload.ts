@@ -32,8 +32,9 @@ export interface Given {
 
 /** The job of a file or page. Throws what keeps it from being taken: a `GatewayError`, an error of the file, or exit code 3. */
 export function uploadSource(collection: string, source: GivenSource, deps: UploadDeps): Promise<JobView> {
-  const { document, path } = source
-  return upload({ collection, document, request: () => (path === null ? pageRequest(document) : fileRequest(path, deps)) }, deps)
+  const { document, path, isPage } = source
+  const request = () => (isPage === true ? pageRequest(path) : fileRequest(path, deps))
+  return upload({ collection, document, request }, deps)
 }
 
 /** The job of `given`. */

@@ -10,13 +10,14 @@ import { checkEmbedder } from './embedder-check.ts'
 import { createBars, createJsonLines, createLines, type IngestProgress } from './ingest-progress.ts'
 import { reportIngest } from './ingest-report.ts'
 import { cancelOpen, type IngestRun, runIngest, type Stuck } from './ingest-run.ts'
-import { collectionNameFor, findSources, type GivenSource, isFolder } from './ingest-sources.ts'
+import { collectionNameFor, findSources, type GivenSource, isFolder, renamed } from './ingest-sources.ts'
 import { Tally } from './ingest-tally.ts'
 import { watchFolder } from './ingest-watch.ts'
 import { askRag, collectionView, type CollectionView, findCollection, type JobView } from './rag-api.ts'
 
 export interface IngestOptions extends GatewayOptions {
   readonly collection?: string
+  readonly id?: string
   readonly wait: boolean
   readonly watch?: boolean
   readonly include?: readonly string[]
@@ -33,7 +34,8 @@ export async function ingestCommand(paths: readonly string[], options: IngestOpt
   const { include = ['**'], exclude = [] } = options
   const wanted = { paths, include, exclude: [...usuallyExcluded, ...exclude] }
   if (options.watch === true) await checkWatched(paths, options)
-  const sources = await findSources(wanted)
+  const found = await findSources(wanted)
+  const sources = options.id === undefined ? found : renamed(found, options.id)
   const gateway = await gatewayOf(options)
   const name = options.collection ?? (await collectionNameFor(paths))
   const collection = (await findCollection(gateway, name)) ?? (await makeCollection(gateway, name, options))

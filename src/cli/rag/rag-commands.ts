@@ -21,6 +21,7 @@ function addIngest(program: Command): void {
       .argument('<paths...>', 'files, folders or URLs'),
   )
     .option('--collection <name>', "made when it is not there (else the folder's name, or default)")
+    .option('--id <id>', "the document's name, of one file or page (else the file's name, or the URL)")
     .option('--no-wait', 'end when all are given; the gateway goes on')
     .option('--watch', 'stay, and keep the collection as the folder is')
     .addOption(repeated('--include <glob>', 'only files with such a path below the folder, repeatable'))

@@ -15,6 +15,7 @@ import {
   collectionOf,
   entityTag,
   heldCollectionOf,
+  isKnown,
   mustMatch,
   noDocument,
   noStore,
@@ -116,6 +117,7 @@ async function show(context: RagContext, deps: RagDeps): Promise<Response> {
 async function text(context: RagContext, deps: RagDeps): Promise<Response> {
   const { place, view } = await found(context, deps)
   const tag = tagOf(view)
+  if (isKnown(context, tag)) return context.body(null, 304, { etag: tag, ...noStore })
   const whole = await deps.database.tx({ tenant: place.tenant }, (transaction) => documentText(transaction, place), {
     name: 'read_document_text',
     readOnly: true,

@@ -3,6 +3,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { createHash } from 'node:crypto'
 
 import type { Metadata } from '../../core/corpus.ts'
+import { documentIdCharsMax, documentIdOf, isDocumentId } from '../../core/document-id.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { GivenFile } from '../../ingest/ingest.ts'
 import type { Job } from '../../ingest/job.ts'
@@ -22,7 +23,6 @@ import { baseName, uploadedFiles, type UploadedFile } from './upload.ts'
 /** Priority of what somebody waits for, and of all else. */
 const waitedFor = 0
 const inBulk = 1
-const idCharsMax = 512
 /** What a body of many files may be over the largest one. */
 const bodyFactorMax = 20
 /** An upload in which no byte moves for so long is ended. */
@@ -98,7 +98,7 @@ async function fromUrl(context: RagContext, deps: RagDeps, owner: Owner): Promis
   deps.service.checkUrl(url)
   const { job } = await deps.service.ingest.submitUrl({
     ...owner,
-    document: checkedId(id ?? wishes.id ?? url),
+    document: checkedId(id ?? wishes.id ?? documentIdOf(url)),
     name: baseName(new URL(url).pathname) || url,
     title: title ?? wishes.title,
     uri: url,
@@ -204,11 +204,9 @@ function parse(text: string): unknown {
 }
 
 function checkedId(id: string): string {
-  // eslint-disable-next-line no-control-regex
-  const isOdd = /[\u0000-\u001f\u007f\\]/.test(id) || /(^|\/)\.{1,2}(\/|$)/.test(id)
-  if (id !== '' && id.length <= idCharsMax && !isOdd) return id
+  if (isDocumentId(id)) return id
   throw new CorralError(
     'invalid_request',
-    `id: 1 to ${idCharsMax} characters without control characters, backslashes, and the path segments "." and ".."`,
+    `id: 1 to ${documentIdCharsMax} characters without control characters, backslashes, and the path segments "." and ".."`,
   )
 }

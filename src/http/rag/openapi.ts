@@ -132,7 +132,13 @@ const described: readonly Described[] = [
   },
   { method: 'get', path: documents, summary: 'Lists documents', parameters: paging, answers: { 200: pages.documents } },
   { method: 'get', path: document, summary: 'A document', parameters: [ifNoneMatch], answers: { 200: documentView, 304: null } },
-  { method: 'get', path: `${document}/text`, summary: 'The text that offsets count in', answers: { 200: 'text/plain' } },
+  {
+    method: 'get',
+    path: `${document}/text`,
+    summary: 'The text that offsets count in',
+    parameters: [ifNoneMatch],
+    answers: { 200: 'text/plain', 304: null },
+  },
   { method: 'get', path: `${document}/source`, summary: 'The bytes as they were given', answers: { 200: any } },
   {
     method: 'post',
