@@ -22,7 +22,7 @@ import { PromptSecrets } from './prompt-secrets.ts'
 import { keptAnswer, refusal } from './ready-answer.ts'
 import { retrievalLimitMs, type Search, searchWithin } from './retrieval.ts'
 import { type Rewritten, rewriteQuestion } from './rewrite.ts'
-import { strengthOf } from './strength.ts'
+import { areMeasured, strengthOf } from './strength.ts'
 import type { TokenBudgets } from './token-budget.ts'
 
 export interface AnswerRequest {
@@ -54,6 +54,8 @@ export interface AnswerDeps extends AnswerTierDeps {
   /** Largest context of a model in tokens; null: not known. */
   readonly contextOf: (model: string) => number | null
   readonly budgets: TokenBudgets
+  /** The embedder of each collection; null: none. */
+  readonly embeddersOf: (tenant: string, collections: readonly string[]) => Promise<readonly (string | null)[]>
   /** Changes when retrieval does for a reason that is not in a collection's version, e.g. an embedder's digest; asked after `versions`. Left out: ''. */
   readonly retrievalState?: (tenant: string, collections: readonly string[]) => string
   /** Hears of every answer at its end. */
@@ -158,7 +160,8 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
       limitMs: retrievalLimitMs(call, deps.clock.nowMs(), options),
     },
   )
-  const strength = strengthOf(query, found, { strengthMin: settings.strengthMin })
+  const countsCosines = areMeasured(await deps.embeddersOf(call.tenant, collections))
+  const strength = strengthOf(query, found, { strengthMin: settings.strengthMin, countsCosines })
   return { answer: found, strength, facts: { query, strength, degraded: found.degraded?.reason ?? null }, spent }
 }
 

@@ -63,12 +63,26 @@ function words(list: string): ReadonlySet<string> {
   return new Set(list.split(' '))
 }
 
+/** Function words that tell a language written in Latin letters; one alone stands in several. */
+const tellingWords = 2
+
 /** The language of `text`, of those that Corral has phrases in. */
 export function languageOf(text: string): Language {
+  return guess(text).language
+}
+
+/** As `languageOf`; null where not enough tells. */
+export function certainLanguageOf(text: string): Language | null {
+  const { language, evidence } = guess(text)
+  return evidence >= tellingWords ? language : null
+}
+
+/** `evidence`: how many words tell of it, a script being beyond doubt. */
+function guess(text: string): { readonly language: Language; readonly evidence: number } {
   const letters = text.match(/\p{L}/gu)?.length ?? 0
   for (const [pattern, language] of scripts) {
     const found = text.match(pattern)?.length ?? 0
-    if (found > 0 && found >= letters * (language === 'uk' ? 0.02 : 0.2)) return language
+    if (found > 0 && found >= letters * (language === 'uk' ? 0.02 : 0.2)) return { language, evidence: Infinity }
   }
   const present = text.toLowerCase().match(/\p{L}+/gu) ?? []
   let best: Language = 'en'
@@ -80,7 +94,7 @@ export function languageOf(text: string): Language {
       bestCount = count
     }
   }
-  return best
+  return { language: best, evidence: bestCount }
 }
 
 /** What Corral says in the language of `text`. */

@@ -48,6 +48,12 @@ export class CollectionVersions {
     return this.#embedders.get(keyOf(tenant, name))
   }
 
+  /** The embedders of collections, read where no read has found them yet; null: none, or no such collection. */
+  async embeddersOf(tenant: string, names: readonly string[]): Promise<readonly (string | null)[]> {
+    if (names.some((name) => this.embedderOf(tenant, name) === undefined)) await this.read(tenant, names)
+    return names.map((name) => this.embedderOf(tenant, name) ?? null)
+  }
+
   /** Begins when the one before is over; takes whoever came until then. */
   #planRound(tenant: string, line: Line): Round {
     const names = new Set<string>()

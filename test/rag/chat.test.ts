@@ -155,7 +155,7 @@ test('a client that leaves cancels the generation and gives its slot back', asyn
 
 test('a question is one request in usage, with the tokens of its generation; so is a search', async () => {
   const before = await usage()
-  mustBe(200, await chat({ ...about, question: 'weight of copper, counted once', stream: false }))
+  mustBe(200, await chat({ ...about, question: 'weight of copper, once', stream: false }))
   mustBe(200, await gateway.ask('POST', '/rag/search', { body: { collection: 'metals', query: 'a search that is counted' } }))
   const after = await usage()
   const countOf = (route: string, field: keyof UsageSum): number => (after.get(route)?.[field] ?? 0) - (before.get(route)?.[field] ?? 0)
