@@ -56,15 +56,15 @@ class Gate {
   }
 
   async pass(next: Relay, request: InferenceRequest, { call, plan }: { call: Call; plan: Plan }): Promise<Answer> {
-    const admission: Admission = { request, call, next, plan, tokens: plan.countsTokens ? this.#tokensOf(request, plan) : 0 }
+    const admission: Admission = { request, call, next, plan, tokens: plan.countsTokens ? this.#tokensOf(request, call, plan) : 0 }
     const decided = this.#deps.limiter.admit(plan, call.id, admission.tokens)
     return this.#run(admission, decided instanceof Promise ? await decided : decided)
   }
 
-  #tokensOf(request: InferenceRequest, { meters }: Plan): number {
+  #tokensOf(request: InferenceRequest, { tenant }: Call, { meters }: Plan): number {
     const { model, envelope } = request
     const cost = tokenCost(request, this.#deps.options().outputTokensAssumed, () =>
-      this.#prompts.tokensMax(model ?? '', envelope.promptSize),
+      this.#prompts.tokensMax(promptsOf(tenant, model), envelope.promptSize),
     )
     let limit = Infinity
     for (const { tokensPerMinute } of meters) limit = Math.min(limit, tokensPerMinute ?? Infinity)
@@ -81,19 +81,20 @@ class Gate {
       throw error
     }
     settleAtEnd(answer, reservation, (outcome) => {
-      if (plan.countsTokens) this.#learn(request, outcome)
+      if (plan.countsTokens) this.#learn(request, call, outcome)
       return tokensUsed(request, tokens, outcome)
     })
     return withHeaders(answer, verdict.standings)
   }
 
-  #learn({ model, envelope, route }: InferenceRequest, { usage, cached, kind }: Outcome): void {
+  #learn({ model, envelope, route }: InferenceRequest, { tenant }: Call, { usage, cached, kind }: Outcome): void {
     const tokens = usage?.promptTokens ?? null
-    if (kind !== 'ok' || cached === true || tokens === null || envelope.empty) return
+    if (kind !== 'ok' || cached === true || tokens === null || envelope.empty || bringsMore(envelope)) return
     const size = envelope.promptSize
+    const whose = promptsOf(tenant, model)
     // Of a batch some texts may come from the cache: what was computed says how much it is at least.
-    if (route.operation === 'embed' && tokens <= this.#prompts.tokensMax(model ?? '', size)) return
-    this.#prompts.observe(model ?? '', size, tokens)
+    if (route.operation === 'embed' && tokens <= this.#prompts.tokensMax(whose, size)) return
+    this.#prompts.observe(whose, size, tokens)
   }
 
   #denial(denied: Denied, call: Call, tokens: number): CorralError {
@@ -117,6 +118,17 @@ class Gate {
   }
 }
 
+function promptsOf(tenant: string, model: string | null): string {
+  return `${tenant}\0${model ?? ''}`
+}
+
+/** Whether the prompt has tokens that its size does not tell of: those of `/api/generate`'s `context`, and what a template of its own makes of it. */
+function bringsMore({ fields }: InferenceRequest['envelope']): boolean {
+  const template = fields.get('template')
+  return fields.has('context') || (template !== undefined && template.end - template.start > emptyTextBytes)
+}
+
+const emptyTextBytes = 2
 const budgetSpreadMs = 60_000
 
 /** Denied clients are spread over a quarter of their wait, and at least two seconds: `Retry-After` counts whole seconds. */

@@ -1,8 +1,10 @@
 /**
- * How many tokens a prompt will be told to have, learned per model from what nodes report: tokens of its text, of each of its images, and
+ * How many tokens a prompt will be told to have, learned per tenant and model from what nodes report: tokens of its text, of each of its images, and
  * of what every prompt of that model gets besides (template, a Modelfile's SYSTEM). An estimate to reserve by: it goes up at once
  * and down slowly, and begins on the high side.
  */
+import { LRUCache } from 'lru-cache'
+
 import type { PromptSize } from '../core/envelope.ts'
 
 /** Tokens per byte before anything was reported. English takes 0.25, code 0.3 to 0.4. */
@@ -19,8 +21,8 @@ const densityMin = 0.75
 const margin = 1.25
 /** Share of the way down that one report of less goes. */
 const decay = 0.05
-/** Models remembered. */
-const modelsMax = 1_024
+/** Models of tenants remembered, the longest unused forgotten first. */
+const modelsMax = 4_096
 
 interface Learned {
   /** Tokens of a text ÷ tokens assumed for it. */
@@ -29,12 +31,13 @@ interface Learned {
   extraTokens: number
 }
 
+/** `whose` names a tenant and a model: what one tenant sends tells nothing of what another one does, and must not cost it. */
 export class PromptLearning {
-  readonly #byModel = new Map<string, Learned>()
+  readonly #known = new LRUCache<string, Learned>({ max: modelsMax })
 
   /** Tokens that a prompt of this size has at most, as far as is known. */
-  tokensMax(model: string, size: PromptSize): number {
-    const learned = this.#byModel.get(model)
+  tokensMax(whose: string, size: PromptSize): number {
+    const learned = this.#known.get(whose)
     if (learned === undefined) return Math.ceil(textTokensAssumed(size) + size.images * imageTokensAssumed + extraTokensAssumed)
     const { density, imageTokens, extraTokens } = learned
     const textTokens = textTokensAssumed(size) * Math.max(densityMin, margin * density)
@@ -42,18 +45,17 @@ export class PromptLearning {
   }
 
   /** A node counted `tokens` in a prompt of this size. */
-  observe(model: string, size: PromptSize, tokens: number): void {
-    const learned = this.#byModel.get(model) ?? this.#add(model)
+  observe(whose: string, size: PromptSize, tokens: number): void {
+    const learned = this.#known.get(whose) ?? this.#add(whose)
     const text = textTokensAssumed(size)
     const imagesTokens = tokens - learned.extraTokens - learned.density * text
     if (size.images > 0) learned.imageTokens = toward(learned.imageTokens, imagesTokens / size.images)
     else observeText(learned, text, tokens)
   }
 
-  #add(model: string): Learned {
-    if (this.#byModel.size >= modelsMax) this.#byModel.clear()
+  #add(whose: string): Learned {
     const learned = { density: 1 / margin, imageTokens: imageTokensAssumed / margin, extraTokens: extraTokensAssumed }
-    this.#byModel.set(model, learned)
+    this.#known.set(whose, learned)
     return learned
   }
 }

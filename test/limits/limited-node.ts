@@ -15,6 +15,7 @@ export interface Counted {
   readonly prompt: Prompt
   readonly tokens: number
   readonly path?: string
+  readonly tenant?: string
 }
 
 export interface LimitedNode {
@@ -40,10 +41,10 @@ export function limitedNode(tokensPerMinute: number): LimitedNode {
   return {
     clock,
     async atOnce(asked) {
-      const sent = asked.map(({ prompt, path = '/api/chat' }) => {
+      const sent = asked.map(({ prompt, path = '/api/chat', tenant = 't' }) => {
         const id = `c${(calls += 1)}`
         const request = makeRequest(path, { model: 'm', stream: false, ...maxima, ...prompt })
-        return { id, answer: relay(request, makeCall({ id, principal: principal({ own: { tokensPerMinute } }) })) }
+        return { id, answer: relay(request, makeCall({ id, tenant, principal: principal({ own: { tokensPerMinute } }) })) }
       })
       const settled = Promise.allSettled(sent.map(({ answer }) => answer))
       await Promise.resolve()

@@ -43,6 +43,28 @@ test('a SYSTEM of the model is reserved for once an answer told of it', async ()
   expect([admitted, tokens]).toEqual([2, 860])
 })
 
+test('what one tenant reports, or brings in a context or a template of its own, costs no other prompt', async () => {
+  const short = counted('hi', 10)
+  const four = [short, short, short, short]
+  const fresh = await limitedNode(limit).atOnce(four)
+  expect(fresh.admitted).toBe(4)
+  const heavy: readonly Counted[] = [
+    { ...counted('hi', 600), tenant: 'other' },
+    { prompt: { prompt: 'hi', context: Array.from({ length: 600 }, () => 1) }, tokens: 600, path: '/api/generate' },
+    { prompt: { prompt: 'hi', template: '{{ .Prompt }}'.repeat(100) }, tokens: 600, path: '/api/generate' },
+  ]
+  for (const one of heavy) {
+    const node = limitedNode(limit)
+    await node.atOnce([one])
+    node.clock.advance(60_000)
+    expect(await node.atOnce(four)).toEqual(fresh)
+  }
+  const node = limitedNode(limit)
+  await node.atOnce([{ prompt: { prompt: 'hi', template: '' }, tokens: 600, path: '/api/generate' }])
+  node.clock.advance(60_000)
+  expect((await node.atOnce(four)).admitted, 'an empty template is none').toBeLessThan(4)
+})
+
 test('where the whole limit is less than a guess, one request is let in and the next waits', async () => {
   const node = limitedNode(limit)
   const text = words.repeat(30)
