@@ -129,7 +129,7 @@ test('a query is part of the address that is asked', async () => {
   await form.getByLabel('tenant').fill('team-a')
   await send()
   await answer.getByText('200', { exact: true }).waitFor()
-  expect(JSON.parse(await bodyOf(answer).innerText())).toEqual({ keys: [] })
+  expect(JSON.parse(await bodyOf(answer).innerText())).toEqual({ keys: [], next: null })
   expect(await page.getByRole('group', { name: 'As curl' }).innerText()).toContain(`${gateway.url}/admin/keys?tenant=team-a'`)
 })
 

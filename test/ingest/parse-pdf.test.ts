@@ -109,13 +109,13 @@ test('text from right to left is in logical order, with its Latin words in place
   expect(document.text).toContain('تعتبر البرمجة بلغة R و Python من الأدوات القوية التي يمكن أن تعزز الإنتاجية')
 })
 
-test('an encrypted file whose password is empty is read, any other is refused and says what to do', async () => {
+test('an encrypted file whose password is empty is read, any other is refused and says why', async () => {
   const page = [{ text: 'The text inside of the encrypted file', x: 72, y: 700 }]
   expect((await read(makePdf([page], { password: '' }))).text).toBe('The text inside of the encrypted file')
   const locked = makePdf([page], { password: 'open' })
   expect(await codeOf(read(locked))).toBe('document_encrypted')
   expect(await codeOf(readFile('password.pdf'))).toBe('document_encrypted')
-  await expect(read(locked)).rejects.toThrow('save a copy of it without one')
+  await expect(read(locked)).rejects.toThrow('it opens only with a password')
 })
 
 /** A sentence of running text over several lines. */
