@@ -12,7 +12,7 @@ import type { FleetOptions } from './options.ts'
 export interface EngineDeps {
   readonly nodes: () => readonly FleetNode[]
   /** Its version moves whenever a node comes, goes, or is another one. */
-  readonly catalogue: Pick<Catalogue, 'version'>
+  readonly catalogue: Pick<Catalogue, 'version' | 'resolve'>
   readonly options: () => FleetOptions
   readonly numCtx: NumCtxPolicy
 }
@@ -33,7 +33,8 @@ export class Engine {
    * and, where the gateway sets it, context length.
    */
   of(model: string, group: string | null = null): string {
-    const grown = this.#deps.numCtx.largestOf(model)
+    const { catalogue, numCtx } = this.#deps
+    const grown = numCtx.largestOf(catalogue.resolve(model, group))
     this.#refresh()
     const shared = this.#shared.get(group) ?? this.#describe(group)
     return grown === null ? shared : `${shared};${grown}`

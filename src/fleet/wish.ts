@@ -12,7 +12,7 @@ import type { WeightsBook } from './weights.ts'
 import { removeOption, replaceOption } from '../wire/splice.ts'
 import { withBody } from '../wire/with-field.ts'
 import type { Catalogue, ResolvedModel } from './catalogue.ts'
-import { carriesContext, type NumCtxPolicy } from './num-ctx.ts'
+import { type Build, carriesContext, type NumCtxPolicy } from './num-ctx.ts'
 import type { RouteRequest } from './policy/policy.ts'
 import type { Runner, RunnerRequest } from './runner.ts'
 
@@ -76,14 +76,14 @@ export interface WishDeps {
 export function prepareRequest(deps: WishDeps, original: InferenceRequest, nodeGroup: string | null = null): PreparedRequest {
   const resolved = original.model === null ? null : deps.catalogue.resolve(original.model, nodeGroup)
   // The policy remembers models: not those that clients make up.
-  const request = resolved?.known === true ? withNumCtx(deps.numCtx, original, resolved.name) : original
+  const request = resolved?.known === true ? withNumCtx(deps.numCtx, original, resolved) : original
   return { request, wish: toWish(deps, request, { resolved, nodeGroup }), contextChanged: request !== original }
 }
 
-function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, model: string): InferenceRequest {
+function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, build: Build): InferenceRequest {
   if (!carriesContext(request) || isMisfit(request)) return request
   const requested = request.envelope.runnerOptions.num_ctx
-  const decision = numCtx.decide(model, typeof requested === 'number' ? requested : null)
+  const decision = numCtx.decide(build, typeof requested === 'number' ? requested : null)
   switch (decision.kind) {
     case 'keep':
       return request

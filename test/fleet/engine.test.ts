@@ -4,10 +4,12 @@ import { expect, test } from 'vitest'
 
 import { createCatalogue } from '../../src/fleet/catalogue.ts'
 import { Engine } from '../../src/fleet/engine.ts'
-import { NumCtxPolicy } from '../../src/fleet/num-ctx.ts'
+import { type Build, NumCtxPolicy } from '../../src/fleet/num-ctx.ts'
 import { fleetOptions } from '../../src/fleet/options.ts'
-import { bareNode } from './bare-node.ts'
+import { bareNode, list } from './bare-node.ts'
 import { manualClock } from './manual-clock.ts'
+
+const unlisted = (name: string): Build => ({ name, digest: null })
 
 function setUp(versions: readonly (string | null)[], numCtx: Readonly<Record<string, unknown>> = {}) {
   const nodes = versions.map((version, index) => Object.assign(bareNode(`n${index}`), { version }))
@@ -64,12 +66,25 @@ test('a group has the versions of its own nodes', () => {
 test('a context length that grew changes it for its model', () => {
   const { engine, policy } = setUp(['0.33.1'], { policy: 'max' })
   const before = { own: engine.of('m:latest'), other: engine.of('other:latest') }
-  policy.noteAnswered('m:latest', 8_192)
+  policy.noteAnswered(unlisted('m:latest'), 8_192)
   expect(engine.of('m:latest')).not.toBe(before.own)
   expect(engine.of('other:latest')).toBe(before.other)
   const grown = engine.of('m:latest')
-  policy.noteAnswered('m:latest', 4_096)
+  policy.noteAnswered(unlisted('m:latest'), 4_096)
   expect(engine.of('m:latest')).toBe(grown)
+})
+
+test('a context length that grew is that of a build: the model pulled anew has none', () => {
+  const { nodes, catalogue, engine, policy } = setUp(['0.33.1'], { policy: 'max' })
+  const [node] = nodes
+  if (node === undefined) throw new Error('no node')
+  list(node, { 'm:latest': { digest: 'd1' } })
+  catalogue.invalidate()
+  policy.noteAnswered({ name: 'm:latest', digest: 'd1' }, 8_192)
+  expect(engine.of('m:latest')).toMatch(/;8192$/)
+  list(node, { 'm:latest': { digest: 'd2' } })
+  catalogue.invalidate()
+  expect(engine.of('m:latest')).not.toMatch(/;8192$/)
 })
 
 test('lengths that models grew to in another order make the same text', () => {
@@ -78,7 +93,7 @@ test('lengths that models grew to in another order make the same text', () => {
     ['b', 'a'],
   ].map((models) => {
     const { engine, policy } = setUp(['0.33.1'], { policy: 'max' })
-    for (const model of models) policy.noteAnswered(model, 8_192)
+    for (const model of models) policy.noteAnswered(unlisted(model), 8_192)
     return [engine.of('a'), engine.of('b')]
   })
   expect(texts[0]).toEqual(texts[1])

@@ -221,9 +221,10 @@ describe('policies', () => {
     const grown = (): string => gateway.app.fleet.engineOf('llama3.2:3b')
     await until(() => !grown().endsWith(';1000000000'), 'the node was asked what it made of it')
     expect(grown()).toMatch(/;131072$/)
-    for (const body of [chatBody(), withContext(1e9), withContext(2_048)])
-      expect(isComplete(await ask(`${gateway.url}${chat}`, body))).toBe(true)
-    expect(await avoided(gateway)).toBe(3)
+    for (const body of [chatBody(), withContext(2_048)]) expect(isComplete(await ask(`${gateway.url}${chat}`, body))).toBe(true)
+    // The first of them is loaded for by the gateway, which the node has done already.
+    expect(gateway.sim('node-1').stats().loads).toBe(2)
+    expect(await avoided(gateway)).toBe(2)
   })
 
   test('fixed loads once', async () => {
