@@ -22,6 +22,7 @@ import { addFleetGauges } from './fleet/fleet-gauges.ts'
 import { CallRegistry } from './http/call-registry.ts'
 import type { InferenceDeps } from './http/inference/exchange.ts'
 import { createExplanationShelf } from './http/admin/explanation-shelf.ts'
+import { lookAtDependencies } from './http/admin/dependencies.ts'
 import { LiveFeed } from './http/admin/live.ts'
 import { NodeChanges } from './http/admin/node-changes.ts'
 import { createNodeStore } from './http/admin/node-store.ts'
@@ -289,7 +290,9 @@ export async function createApp(deps: AppDeps): Promise<App> {
   const renderOwn: RenderMetrics = (exposition) => observer.metrics.render(exposition)
   const renderMetrics = wholeScrape(workers, renderOwn)
   const startup = createStartup(() => fleet.nodes, stores?.tried)
-  const live = new LiveFeed({ ...admin, overview, counted, metrics: observer.metrics })
+  const issuers = () => identity?.issuers() ?? []
+  const look = () => lookAtDependencies({ fleet, clock, database: stores?.database ?? null, redis: stores?.redis ?? null, issuers })
+  const live = new LiveFeed({ ...admin, overview, counted, metrics: observer.metrics, look })
   const surface: SurfaceDeps = {
     inference,
     blobs: { inference, layered, upload: fleet.operations.uploadBlob },
@@ -301,9 +304,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
     settings: {
       settings,
       version,
-      database: stores?.database ?? null,
-      redis: stores?.redis ?? null,
-      issuers: () => identity?.issuers() ?? [],
+      look,
       renderMetrics,
     },
     identity,

@@ -6,6 +6,7 @@ import { expect, onTestFinished, test } from 'vitest'
 
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { createIdSource } from '../../src/base/ids.ts'
+import type { Dependency } from '../../src/core/operator-settings.ts'
 import { type LiveDeps, LiveFeed, mountLive } from '../../src/http/admin/live.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
 import { CallRegistry } from '../../src/http/call-registry.ts'
@@ -95,12 +96,12 @@ interface Fed {
 }
 
 /** A server with a feed by a clock of the test's own. */
-async function startFeed(clock: Clock, overview: LiveDeps['overview']): Promise<Fed> {
+async function startFeed(clock: Clock, overview: LiveDeps['overview'], look: LiveDeps['look'] = async () => []): Promise<Fed> {
   const base = { guard: openGuard, fleet: makeFleet([]), calls: new CallRegistry(), newId: () => 'request-1', enabled: () => true, clock }
   const { observer } = makeObserver()
   const tracer = createTracer({ ids: createIdSource(), enabled: () => true, sampler: null })
   const counted = () => ({ process: 'p', totals: readTotals(observer.metrics.families, { queued: 0, inFlight: 0 }) })
-  const feed = new LiveFeed({ ...base, metrics: observer.metrics, overview, counted })
+  const feed = new LiveFeed({ ...base, metrics: observer.metrics, overview, counted, look })
   const app = new Hono<NodeBindings>()
   mountLive(app, { ...base, live: feed })
   const front = { origins: [], hosts: [], loopback: true, hopId: 'hop', newId: () => 'request-1' }
@@ -238,4 +239,29 @@ test('a percentile lies where its bucket says', () => {
   expect(percentileMs(bounds, [10, 0, 0, 0], 0.5)).toBe(50)
   expect(percentileMs(bounds, [5, 5, 0, 0], 0.95)).toBe(190)
   expect(percentileMs(bounds, [0, 0, 0, 3], 0.5)).toBe(400)
+})
+
+test('what the gateway stands on comes at once, and again every ten seconds; one that hangs keeps nothing back', async () => {
+  const clock = manualClock()
+  let looks = 0
+  const look = async (): Promise<readonly Dependency[]> => {
+    looks += 1
+    if (looks === 2) await new Promise(() => undefined)
+    return [{ kind: 'redis', name: 'redis', up: looks === 1, latencyMs: 1, version: '8', lastError: null, detail: {} }]
+  }
+  const { port } = await startFeed(clock, { now: () => ({ ...point, budgetLeft: null }), nodes: () => [], points: () => [] }, look)
+  const events = follow(`http://127.0.0.1:${port}`)
+  const next = async (name: string): Promise<Event['data']> => {
+    for await (const event of { [Symbol.asyncIterator]: () => ({ next: () => events.next() }) }) if (event.name === name) return event.data
+    throw new Error(`the stream ended before ${name}`)
+  }
+  expect((await next('dependencies')).dependencies).toMatchObject([{ name: 'redis', up: true }])
+  const tick = async (): Promise<void> => {
+    clock.advance(1_000)
+    await next('state')
+  }
+  for (let second = 0; second < 15; second += 1) await tick()
+  expect(looks).toBe(2)
+  for (let second = 0; second < 5; second += 1) await tick()
+  expect((await next('dependencies')).dependencies).toMatchObject([{ name: 'redis', up: false }])
 })

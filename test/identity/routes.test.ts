@@ -92,15 +92,13 @@ function ownRoutes(): Listed[] {
   const app = createOwnRoutes({
     admin,
     explain: { explanations: new Explanations(systemClock), shelf: createExplanationShelf(null), routeHeaders: () => true },
-    live: new LiveFeed({ ...admin, overview, counted, metrics: new Metrics({ labelValuesMax: () => 1, processText: null }) }),
+    live: new LiveFeed({ ...admin, overview, counted, metrics: new Metrics({ labelValuesMax: () => 1, processText: null }), look: unused }),
     docs: { enabled: () => true, onBug: unused },
     console: { ...admin, signIn: { sessions: null, logins: null }, onTrouble: unused, version: '0' },
     settings: {
       settings: { page: unused, features: unused, switchFeature: unused },
       version: '0',
-      database: null,
-      redis: null,
-      issuers: () => [],
+      look: unused,
       renderMetrics: unused,
     },
     identity: gateway.identity,

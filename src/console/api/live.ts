@@ -4,6 +4,7 @@
  */
 import { useSyncExternalStore } from 'react'
 
+import type { Dependency } from '../../core/operator-settings.ts'
 import { follow } from './follow.ts'
 import type { LiveState, OverviewPoint } from './shapes.ts'
 
@@ -13,12 +14,14 @@ export interface Live {
   readonly lastAtMs: number | null
   readonly state: LiveState | null
   readonly points: readonly OverviewPoint[]
+  /** What the gateway stands on, as it was seen within the last ten seconds; null before the first look. */
+  readonly dependencies: readonly Dependency[] | null
 }
 
 /** A state comes every second. */
 const silentMsMax = 4_000
 
-const unknown: Live = { link: 'connecting', lastAtMs: null, state: null, points: [] }
+const unknown: Live = { link: 'connecting', lastAtMs: null, state: null, points: [], dependencies: null }
 let current = unknown
 const listeners = new Set<() => void>()
 let leave: (() => void) | null = null
@@ -43,6 +46,10 @@ function start(): () => void {
       series: (data) => {
         const { points }: { points: readonly OverviewPoint[] } = JSON.parse(data)
         set({ points })
+      },
+      dependencies: (data) => {
+        const { dependencies }: { dependencies: readonly Dependency[] } = JSON.parse(data)
+        set({ dependencies })
       },
     },
     onBroken: () => {

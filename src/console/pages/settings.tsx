@@ -4,11 +4,12 @@ import { memo, type ReactNode, useDeferredValue, useMemo } from 'react'
 
 import type { Dependency, FeatureState, SettingsPage, ShownSetting } from '../../core/operator-settings.ts'
 import { getJson } from '../api/client.ts'
+import { useLive } from '../api/live.ts'
 import { atGateway } from '../api/place.ts'
 import { dash, formatDateTime, formatMs } from '../format.ts'
 import { Field } from '../parts/field.tsx'
 import { Loaded } from '../parts/loaded.tsx'
-import { EmptyState } from '../parts/notices.tsx'
+import { EmptyState, Loading } from '../parts/notices.tsx'
 import { Page, Panel } from '../parts/page.tsx'
 import { StateBadge } from '../parts/state-badge.tsx'
 import { Table } from '../parts/table.tsx'
@@ -26,9 +27,7 @@ export default function Settings() {
         </a>
       }
     >
-      <Part<{ readonly dependencies: readonly Dependency[] }> name="dependencies" path="/admin/dependencies" everyMs={10_000}>
-        {({ dependencies }) => <Dependencies all={dependencies} />}
-      </Part>
+      <LiveDependencies />
       <Part<{ readonly features: readonly FeatureState[] }> name="capabilities" path="/admin/features">
         {({ features }) => <Features features={features} />}
       </Part>
@@ -47,22 +46,26 @@ export default function Settings() {
 interface PartProps<T> {
   readonly name: string
   readonly path: string
-  readonly everyMs?: number
   readonly children: (data: T) => ReactNode
 }
 
 /** One of the answers, which comes and fails by itself. */
-function Part<T>({ name, path, everyMs, children }: PartProps<T>) {
+function Part<T>({ name, path, children }: PartProps<T>) {
   const read = useQuery({
     queryKey: ['settings', path],
     queryFn: ({ signal }) => getJson<T>(path, signal),
-    refetchInterval: everyMs ?? false,
   })
   return (
     <Loaded read={read} what={name}>
       {children}
     </Loaded>
   )
+}
+
+/** Pushed, as all that is live. */
+function LiveDependencies() {
+  const { dependencies } = useLive()
+  return dependencies === null ? <Loading what="dependencies" /> : <Dependencies all={dependencies} />
 }
 
 function stateOf({ up }: Dependency) {

@@ -1,7 +1,7 @@
 /**
  * `GET /admin/live`: what the console shows, pushed. One event a second, made once however many listen, and none while nobody
  * does. `state` has the fleet, the requests under way and the rates of now; `series` the last quarter of an hour, at the start and
- * whenever it has grown. A listener that does not keep up is dropped; it comes back by itself and gets the present. After a minute a stream
+ * whenever it has grown; `dependencies` what the gateway stands on, at the start and every ten seconds. A listener that does not keep up is dropped; it comes back by itself and gets the present. After a minute a stream
  * is over and asks its listener (`renew`) to come again: so nobody sees more for longer who has been refused since.
  */
 import type { Context, Hono } from 'hono'
@@ -9,6 +9,7 @@ import type { ServerResponse } from 'node:http'
 
 import type { Timer } from '../../base/clock.ts'
 import { CorralError } from '../../core/errors.ts'
+import type { Dependency } from '../../core/operator-settings.ts'
 import { type FleetView, snapshotFleet } from '../../fleet/snapshot.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { Overview } from '../../observe/overview.ts'
@@ -21,6 +22,8 @@ import type { AdminDeps } from './admin.ts'
 import { snapshotCalls } from './snapshot-call.ts'
 
 const tickMs = 1_000
+/** How often the stores are looked at while somebody listens. */
+const lookTicks = 10
 /** How long what a listener was let in by may have been taken back. */
 const lifeMsMax = 60_000
 const listenersMax = 64
@@ -35,6 +38,8 @@ export interface LiveDeps extends Pick<AdminDeps, 'calls' | 'clock' | 'peers'> {
   /** Of this process alone. */
   readonly counted: () => ProcessTotals
   readonly metrics: Metrics
+  /** Looks at what the gateway stands on; never rejects. */
+  readonly look: () => Promise<readonly Dependency[]>
 }
 
 interface Listener {
@@ -49,6 +54,7 @@ export class LiveFeed {
   readonly #listeners = new Set<Listener>()
   #timer: Timer | null = null
   #lastPointAtMs = 0
+  #ticks = 0
 
   constructor(deps: LiveDeps) {
     this.#deps = deps
@@ -79,6 +85,7 @@ export class LiveFeed {
           this.#listeners.add(listener)
           controller.enqueue(event('series', { points: this.#deps.overview.points() }))
           void this.#state().then((bytes) => this.#send(bytes, [listener]))
+          void this.#look([listener])
           this.#timer ??= this.#wait()
         },
         cancel: leave,
@@ -109,6 +116,9 @@ export class LiveFeed {
 
   async #tick(): Promise<void> {
     if (this.#listeners.size === 0) return
+    this.#ticks += 1
+    // A store that hangs keeps nothing else back.
+    if (this.#ticks % lookTicks === 0) void this.#look(this.#listeners)
     const points = this.#deps.overview.points()
     const lastAtMs = points.at(-1)?.atMs ?? 0
     if (lastAtMs !== this.#lastPointAtMs) {
@@ -117,6 +127,10 @@ export class LiveFeed {
     }
     this.#send(await this.#state(), this.#listeners)
     this.#renew()
+  }
+
+  async #look(listeners: Iterable<Listener>): Promise<void> {
+    this.#send(event('dependencies', { dependencies: await this.#deps.look() }), listeners)
   }
 
   #renew(): void {

@@ -6,7 +6,7 @@ import type { Context, Hono } from 'hono'
 import { z } from 'zod'
 
 import type { Clock } from '../../base/clock.ts'
-import type { OperatorSettings } from '../../core/operator-settings.ts'
+import type { Dependency, OperatorSettings } from '../../core/operator-settings.ts'
 import { type FleetView, snapshotFleet } from '../../fleet/snapshot.ts'
 import type { Act } from '../../identity/key-store.ts'
 import type { Guard } from '../auth/guard.ts'
@@ -15,10 +15,9 @@ import type { RenderMetrics } from '../peer-answers.ts'
 import { noPeers, type Peers } from '../peers.ts'
 import { actOf, json, ownRoute, type OwnRouteDeps, parameter, readJson, sameSite } from '../own-route.ts'
 import { wholeFleet } from '../whole-fleet.ts'
-import { type DependenciesDeps, lookAtDependencies } from './dependencies.ts'
 import { supportBundle } from './support-bundle.ts'
 
-export interface SettingsRoutesDeps extends OwnRouteDeps, DependenciesDeps {
+export interface SettingsRoutesDeps extends OwnRouteDeps {
   readonly fleet: FleetView
   readonly peers?: Peers
   readonly clock: Clock
@@ -26,6 +25,8 @@ export interface SettingsRoutesDeps extends OwnRouteDeps, DependenciesDeps {
   readonly settings: OperatorSettings
   readonly version: string
   readonly renderMetrics: RenderMetrics
+  /** Looks at what the gateway stands on. */
+  readonly look: () => Promise<readonly Dependency[]>
   readonly onChange?: (action: string, target: string, act: Act) => void
 }
 
@@ -67,12 +68,12 @@ export function mountSettings(app: Hono<NodeBindings>, deps: SettingsRoutesDeps)
   )
   app.get(
     '/admin/dependencies',
-    ownRoute(deps, async (context) => json(context, { dependencies: await lookAtDependencies(deps) })),
+    ownRoute(deps, async (context) => json(context, { dependencies: await deps.look() })),
   )
   app.get(
     '/admin/support-bundle',
     ownRoute(deps, async (context) => {
-      const looks = [lookAtDependencies(deps), deps.renderMetrics('text'), peers.ask({ kind: 'fleet' })] as const
+      const looks = [deps.look(), deps.renderMetrics('text'), peers.ask({ kind: 'fleet' })] as const
       const [dependencies, { body }, others] = await Promise.all(looks)
       const seen = others.flatMap((other) => other.fleet ?? [])
       const madeAt = new Date(clock.wallMs()).toISOString()
