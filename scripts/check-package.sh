@@ -37,7 +37,12 @@ for _ in $(seq 1 50); do
   sleep 0.1
 done
 [ "$alive" = yes ] || { printf 'the installed package does not serve:\n' >&2; cat server.log >&2; exit 1; }
-node -e "fetch('http://127.0.0.1:$port/console/').then(async (r)=>process.exit(r.ok && (await r.text()).includes('/console/assets/')?0:1),()=>process.exit(1))" ||
+node -e "
+const page = 'http://127.0.0.1:$port/console/'
+fetch(page).then(async (r) => {
+  const [, script] = /src=\"([^\"]+[.]js)\"/.exec(await r.text()) ?? []
+  process.exit(r.ok && script !== undefined && (await fetch(new URL(script, page))).ok ? 0 : 1)
+}).catch(() => process.exit(1))" ||
   { printf 'the installed package has no console\n' >&2; exit 1; }
 node -e "fetch('http://127.0.0.1:$port/docs/').then(async (r)=>process.exit(r.ok&&(await r.text()).includes('</main>')?0:1))" ||
   { printf 'the installed package does not show its manual at /docs/\n' >&2; exit 1; }
