@@ -121,7 +121,7 @@ export function requestOn(route: string, draw: Draw): RouteRequest {
   if (['GET', 'HEAD', 'DELETE'].includes(method)) return { method, path: path + queryOf(route, draw), isForeign }
   const { body, headers } = bodies[route]?.(draw, path) ?? { body: plainBody(route), headers: {} }
   const whole = path + (route.endsWith('/documents') ? uploadQuery(draw) : '')
-  const key = draw.below(3) === 0 ? { 'idempotency-key': keyFor(whole, body, draw) } : {}
+  const key = draw.below(2) === 0 ? { 'idempotency-key': keyFor(whole, body, draw) } : {}
   return { method, path: whole, body, headers: { ...headers, ...key }, isForeign }
 }
 
@@ -134,7 +134,7 @@ function plainBody(route: string): object {
 /** One for each thing that is asked for, whoever asks: a conflict with another request is one with another tenant. */
 function keyFor(path: string, body: unknown, { role, mark, below }: Draw): string {
   const asked = `${path} ${body instanceof Buffer ? body.toString() : JSON.stringify(body)}`.replaceAll(mark, '')
-  return `${role} ${createHash('sha256').update(asked).digest('hex')} ${below(3)}`
+  return `${role} ${createHash('sha256').update(asked).digest('hex')} ${below(2)}`
 }
 
 function queryOf(route: string, draw: Draw): string {

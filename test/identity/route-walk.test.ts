@@ -6,7 +6,7 @@ import { inventory } from './route-inventory.ts'
 import { operatorRoutes, walkRoutes } from './route-walk.ts'
 
 /** The embedded store does one thing at a time, and so has the smaller part. */
-const operations = { embedded: 2_000, servers: 8_000 }
+const operations = { embedded: 4_000, servers: 8_000 }
 
 describePlaces((place) => {
   test('of thousands of requests of two tenants on all routes none gets a byte of the other', { timeout: 600_000 }, async () => {
@@ -24,7 +24,7 @@ describePlaces((place) => {
     expect(routes.filter(([, { ok }]) => ok > 0).length).toBeGreaterThanOrEqual(50)
     expect(routes.reduce((sum, [, { foreign }]) => sum + foreign, 0)).toBeGreaterThan(asked / 50)
     for (const seen of [walked.marked, walked.hits]) expect(seen).toBeGreaterThan(asked / 50)
-    expect(walked.replayed).toBeGreaterThan(asked / 4_000)
+    expect(walked.replayed).toBeGreaterThan(asked / 1_000)
     expect(walked.owned).toBeGreaterThan(asked / 2)
   })
 })

@@ -1,6 +1,7 @@
 // PDF: reading order, headings, paragraphs, tables, pages, what repeats, right to left, passwords, pages without text.
 
 import { expect, test } from 'vitest'
+import { hintOf } from '../../src/core/error-hints.ts'
 import { cyclicPdf, makePdf, type MadeText } from './parse-made-pdf.ts'
 import { blockWith, codeOf, documentBytes, read, readFile, textsOf } from './parse-support.ts'
 
@@ -109,13 +110,14 @@ test('text from right to left is in logical order, with its Latin words in place
   expect(document.text).toContain('تعتبر البرمجة بلغة R و Python من الأدوات القوية التي يمكن أن تعزز الإنتاجية')
 })
 
-test('an encrypted file whose password is empty is read, any other is refused and says why', async () => {
+test('an encrypted file whose password is empty is read, any other is refused and says what to do', async () => {
   const page = [{ text: 'The text inside of the encrypted file', x: 72, y: 700 }]
   expect((await read(makePdf([page], { password: '' }))).text).toBe('The text inside of the encrypted file')
   const locked = makePdf([page], { password: 'open' })
   expect(await codeOf(read(locked))).toBe('document_encrypted')
   expect(await codeOf(readFile('password.pdf'))).toBe('document_encrypted')
   await expect(read(locked)).rejects.toThrow('it opens only with a password')
+  expect(hintOf('document_encrypted')).toBe('save it without a password')
 })
 
 /** A sentence of running text over several lines. */
