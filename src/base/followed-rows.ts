@@ -108,8 +108,8 @@ export class FollowedRows<V> {
         // What is in force may lack what the file has overtaken: only what the store says anew counts.
         if (!isDeepStrictEqual(kept, this.#seen) && !isDeepStrictEqual(kept, current())) await put(kept)
         this.#seen = kept
+        this.#isTroubled = false
       })
-      this.#isTroubled = false
     } catch (error) {
       // What is known stands, and the next look tries again.
       if (!this.#isTroubled) onTrouble(`${what} cannot be read, they stay as they are`, error)
