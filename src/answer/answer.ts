@@ -54,8 +54,8 @@ export interface AnswerDeps extends AnswerTierDeps {
   /** Largest context of a model in tokens; null: not known. */
   readonly contextOf: (model: string) => number | null
   readonly budgets: TokenBudgets
-  /** The embedder of each collection; null: none. */
-  readonly embeddersOf: (tenant: string, collections: readonly string[]) => Promise<readonly (string | null)[]>
+  /** The embedder of each collection as of these versions; null: none. */
+  readonly embeddersOf: (tenant: string, versions: Readonly<Record<string, number>>) => Promise<readonly (string | null)[]>
   /** Changes when retrieval does for a reason that is not in a collection's version, e.g. an embedder's digest; asked after `versions`. Left out: ''. */
   readonly retrievalState?: (tenant: string, collections: readonly string[]) => string
   /** Hears of every answer at its end. */
@@ -160,7 +160,7 @@ async function retrieve(asked: AnswerRequest, call: Call, deps: AnswerDeps): Pro
       limitMs: retrievalLimitMs(call, deps.clock.nowMs(), options),
     },
   )
-  const countsCosines = areMeasured(await deps.embeddersOf(call.tenant, collections))
+  const countsCosines = areMeasured(await deps.embeddersOf(call.tenant, found.versions))
   const strength = strengthOf(query, found, { strengthMin: settings.strengthMin, countsCosines })
   return { answer: found, strength, facts: { query, strength, degraded: found.degraded?.reason ?? null }, spent }
 }

@@ -171,7 +171,7 @@ class RagHalf implements Rag {
       digestOf,
       contextOf: (model) => this.#models.contextOf(model),
       budgets: new TokenBudgets(),
-      embeddersOf: (tenant, names) => this.#versions.embeddersOf(tenant, names),
+      embeddersOf: (tenant, searched) => this.#versions.embeddersOf(tenant, searched),
       answers: createAnswerStore(kept),
       secret: secretFor(parts.secret, 'answers'),
       caching: () => options().cache,

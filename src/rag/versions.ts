@@ -24,7 +24,7 @@ export class CollectionVersions {
   readonly #database: Database
   readonly #lines = new Map<string, Line>()
   /** As the last read found them, by tenant and name. */
-  readonly #embedders = new Map<string, string | null>()
+  readonly #embedders = new Map<string, { readonly embedder: string | null; readonly version: number }>()
 
   constructor(database: Database) {
     this.#database = database
@@ -45,12 +45,13 @@ export class CollectionVersions {
 
   /** The embedder of a collection as the last read found it; undefined before the first one. */
   embedderOf(tenant: string, name: string): string | null | undefined {
-    return this.#embedders.get(keyOf(tenant, name))
+    return this.#embedders.get(keyOf(tenant, name))?.embedder
   }
 
-  /** The embedders of collections, read where no read has found them yet; null: none, or no such collection. */
-  async embeddersOf(tenant: string, names: readonly string[]): Promise<readonly (string | null)[]> {
-    if (names.some((name) => this.embedderOf(tenant, name) === undefined)) await this.read(tenant, names)
+  /** The embedders of collections by name, read anew where one has another version than the last read found; null: none, or no such collection. */
+  async embeddersOf(tenant: string, versions: Versions): Promise<readonly (string | null)[]> {
+    const names = Object.keys(versions)
+    if (names.some((name) => this.#embedders.get(keyOf(tenant, name))?.version !== versions[name])) await this.read(tenant, names)
     return names.map((name) => this.embedderOf(tenant, name) ?? null)
   }
 
@@ -79,7 +80,8 @@ export class CollectionVersions {
       readOnly: true,
     })
     if (this.#embedders.size > embeddersMax) this.#embedders.clear()
-    for (const { name, settings } of collections) this.#embedders.set(keyOf(tenant, name), settings.embedder)
+    for (const { name, settings, version } of collections)
+      this.#embedders.set(keyOf(tenant, name), { embedder: settings.embedder, version })
     return Object.fromEntries(collections.map(({ name, version }) => [name, version]))
   }
 }
