@@ -6,9 +6,10 @@
 import { z } from 'zod'
 
 import { systemClock } from '../../src/base/clock.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { mustBe, type RagGateway } from '../../test/rag/rag-app.ts'
 import { chatModel, firstSentence, type Prompted } from '../../test/rag/scripted-fleet.ts'
-import { seededRandom, zipfSampler } from './zipf.ts'
+import { zipfSampler } from './zipf.ts'
 
 export interface EditsPlan {
   readonly seed: number
@@ -50,13 +51,13 @@ const answer = z.object({ text: z.string(), refused: z.boolean() })
 
 /** Questions and documents of a topic share words that hardly another one has. */
 function wordsOf(topic: number, seed: number, count: number): string {
-  const random = seededRandom(seed * 1_000_003 + topic)
+  const random = randomSequence(seed * 1_000_003 + topic)
   return Array.from({ length: count }, () => `w${Math.floor(random() * vocabulary).toString(36)}q`).join(' ')
 }
 
 function lengthOf(topic: number, seed: number): number {
   const [least, most] = wordsPerDocument
-  return least + Math.floor(seededRandom(seed * 7 + topic)() * (most - least))
+  return least + Math.floor(randomSequence(seed * 7 + topic)() * (most - least))
 }
 
 function documentText(topic: number, revision: number, seed: number): string {
@@ -101,7 +102,7 @@ export async function playEdits(gateway: RagGateway, plan: EditsPlan, log: (line
   await gateway.collection(collection, {})
   for (const topic of faq.revisions.keys()) await faq.write(topic, 0)
   log(`${plan.catalogue} documents written`)
-  const random = seededRandom(plan.seed)
+  const random = randomSequence(plan.seed)
   const nextRank = zipfSampler(plan.catalogue, plan.alpha, random)
   const played: Played = { stale: 0, missed: [], kept: 0, keptMs: [], otherMs: [] }
   let edits = 0

@@ -1,7 +1,7 @@
 /** The collection `bench` of a gateway: documents of random words about topics, sent through `/rag` as anybody would send them. */
 import { systemClock } from '../../src/base/clock.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { topicWords } from './workload.ts'
-import { seededRandom } from './zipf.ts'
 
 const sectionsPerDocument = 5
 const filesPerRequest = 50
@@ -44,7 +44,7 @@ export async function sendFiles(
 /** Makes the collection and waits until all its documents can be found. */
 async function upload(url: string, { documents, topics }: CollectionSize): Promise<void> {
   await makeCollection(url, 'bench', { embedder })
-  const random = seededRandom(3)
+  const random = randomSequence(3)
   for (let first = 0; first < documents; first += filesPerRequest) {
     const files: { name: string; text: string }[] = []
     for (let at = first; at < Math.min(first + filesPerRequest, documents); at += 1) {

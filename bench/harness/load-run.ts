@@ -4,12 +4,12 @@
  * a refusing target must not turn the driver into a spin.
  */
 import { systemClock } from '../../src/base/clock.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { LoadLane } from './load-lane.ts'
 import type { LaneOwner } from './load-lane.ts'
 import { LoadRecorder } from './load-recorder.ts'
 import type { LoadSpec, LoadWindow } from './load-spec.ts'
 import { monotonicUs } from './monotonic.ts'
-import { seededRandom } from './zipf.ts'
 import { requestSource } from './request-source.ts'
 import type { RequestSource } from './request-source.ts'
 
@@ -20,7 +20,7 @@ export class LoadRun implements LaneOwner {
   readonly recorder = new LoadRecorder()
   readonly #spec: LoadSpec
   readonly #source: RequestSource
-  readonly #random = seededRandom(7)
+  readonly #random = randomSequence(7)
   readonly #lanes: LoadLane[]
   readonly #indices: ReadonlyMap<LoadLane, number>
   readonly #free: LoadLane[] = []

@@ -7,7 +7,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { tokenise } from '../../src/search/tokenise.ts'
-import { seeded } from '../../test/search/keyword-corpus.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { readLines } from './retrieval-sets.ts'
 
 const passageWords = 45
@@ -131,7 +131,7 @@ export const exactTermsFolder = join(import.meta.dirname, '../../test/data/exact
 
 /** Contents of the files by name. */
 export async function exactTermFiles(dataPath: string): Promise<Readonly<Record<string, string>>> {
-  const random = seeded(20_261_125)
+  const random = randomSequence(20_261_125)
   const all = passagesOf(await readLines(join(dataPath, 'retrieval/anthropic-docs/corpus.jsonl'))).toSorted(() => random() - 0.5)
   const corpus = all.slice(0, 300)
   const own = ownOf(corpus)

@@ -8,13 +8,13 @@
 import { join } from 'node:path'
 
 import { systemClock } from '../../src/base/clock.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { type BenchVectors, withVectors } from './bench-vectors.ts'
 import { createMiniLmSource } from './embedding-source.ts'
 import type { BenchOptions } from './result.ts'
 import { readLines } from './retrieval-sets.ts'
 import type { SearchCorpus } from './search-corpus.ts'
 import { continueVectors, type TextSet } from './vector-file.ts'
-import { seededRandom } from './zipf.ts'
 
 const englishSets = ['anthropic-docs', 'cacm', 'cranfield', 'xquad-en']
 const seed = 20_261_125
@@ -40,7 +40,7 @@ async function sentencesOf(dataPath: string, set: string): Promise<string[]> {
 
 /** The first `count` texts: the same for the same data, and those of a smaller count begin those of a larger one. */
 async function searchTexts(dataPath: string, count: number): Promise<TextSet> {
-  const random = seededRandom(seed)
+  const random = randomSequence(seed)
   const sets = await Promise.all(englishSets.map((set) => sentencesOf(dataPath, set)))
   const texts = new Set<string>()
   while (texts.size < count) {
@@ -59,7 +59,7 @@ async function searchTexts(dataPath: string, count: number): Promise<TextSet> {
 async function searchQueries(dataPath: string, count: number): Promise<TextSet> {
   const sets = await Promise.all(englishSets.map((set) => readLines(join(dataPath, 'retrieval', set, 'queries.jsonl'))))
   const texts = [...new Set(sets.flat().map(({ text }) => text))]
-  return { name: 'search.queries', role: 'query', texts: shuffled(texts, seededRandom(seed + 1)).slice(0, count) }
+  return { name: 'search.queries', role: 'query', texts: shuffled(texts, randomSequence(seed + 1)).slice(0, count) }
 }
 
 export interface Asked {

@@ -3,9 +3,10 @@
  * sends them, and in the bench, which counts what a perfect cache could have saved. A key names one distinct
  * request; equal keys give equal bytes. An ingest's requests are batches, and its keys are their items.
  */
+import { randomSequence } from '../../src/sim/hash.ts'
 import { z } from 'zod'
 
-import { seededRandom, zipfSampler } from './zipf.ts'
+import { zipfSampler } from './zipf.ts'
 
 export const workloadSpec = z.discriminatedUnion('kind', [
   /** Questions out of a closed catalogue, by Zipf. */
@@ -45,12 +46,12 @@ function question(key: string): WorkloadRequest {
 }
 
 function* faq({ seed, requests, catalogue, alpha }: WorkloadSpec & { kind: 'faq' }): Generator<WorkloadRequest> {
-  const rank = zipfSampler(catalogue, alpha, seededRandom(seed))
+  const rank = zipfSampler(catalogue, alpha, randomSequence(seed))
   for (let index = 0; index < requests; index += 1) yield question(`faq ${rank()}`)
 }
 
 function* support({ seed, requests, repeatShare, paraphraseShare }: WorkloadSpec & { kind: 'support' }): Generator<WorkloadRequest> {
-  const random = seededRandom(seed)
+  const random = randomSequence(seed)
   const asked: string[] = []
   for (let index = 0; index < requests; index += 1) {
     const part = random()
@@ -68,7 +69,7 @@ function* suite({ cases, repeats }: WorkloadSpec & { kind: 'suite' }): Generator
 }
 
 function* open({ seed, requests, catalogue, alpha, novelShare }: WorkloadSpec & { kind: 'open' }): Generator<WorkloadRequest> {
-  const random = seededRandom(seed)
+  const random = randomSequence(seed)
   const rank = zipfSampler(catalogue, alpha, random)
   for (let index = 0; index < requests; index += 1) yield question(random() < novelShare ? `only once ${index}` : `topic ${rank()}`)
 }
@@ -84,7 +85,7 @@ function search(query: string): WorkloadRequest {
 }
 
 function* searches({ seed, requests, topics, repeatShare }: WorkloadSpec & { kind: 'searches' }): Generator<WorkloadRequest> {
-  const random = seededRandom(seed)
+  const random = randomSequence(seed)
   const isClosed = repeatShare === 1
   const asked = isClosed ? Array.from({ length: topics }, (_, topic) => topicWords(topic, random, 4)) : []
   for (let index = 0; index < requests; index += 1) {

@@ -1,19 +1,7 @@
 /**
- * Seeded randomness for the benches' workloads, and Zipf's law over a catalogue: the request file of a workload is its
- * seed. Rank 1 is the most popular. The sampler inverts the cumulative distribution, so it is exact for every α,
+ * Zipf's law over a catalogue. Rank 1 is the most popular. The sampler inverts the cumulative distribution, so it is exact for every α,
  * unlike rejection methods whose result depends on how many numbers they draw.
  */
-
-/** Numbers in [0, 1) that follow from `seed` alone (mulberry32). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
 
 /** Draws ranks from 1 to `catalogue` with a chance proportional to rank^-alpha. */
 export function zipfSampler(catalogue: number, alpha: number, random: () => number): () => number {

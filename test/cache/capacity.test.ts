@@ -5,6 +5,7 @@ import { decodeEntry, encodeEntry, isIntact } from '../../src/cache/entry.ts'
 import type { CacheKind } from '../../src/cache/key.ts'
 import { MemoryLayer } from '../../src/cache/memory-layer.ts'
 import type { InferenceRequest } from '../../src/core/relay.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
 import { collect } from '../support/collect.ts'
 import { newCall, requestOf } from './ask.ts'
@@ -14,19 +15,11 @@ const tags = { tenant: 'a', kind: 'inference', digest: 'd' } as const
 const mebibyte = 1_048_576
 const shares = { inference: 1 }
 
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-}
-
 describe('the layer in memory', () => {
   it('B1: a million inserts of log-normal sizes never pass the budget', () => {
     const budgetBytes = 16 * mebibyte
     const layer = new MemoryLayer({ budgetBytes, shares, staleMs: 0, clock: manualClock() })
-    const random = seeded(5)
+    const random = randomSequence(5)
     const pool = Buffer.alloc(512 * 1_024)
     let refused = 0
     for (let index = 0; index < 1_000_000; index += 1) {
@@ -45,7 +38,7 @@ describe('the layer in memory', () => {
   it('B1: what it holds takes no more than 1.3 times what it counts, after six times its budget went through', async () => {
     const budgetBytes = 64 * mebibyte
     const layer = new MemoryLayer({ budgetBytes, shares, staleMs: 0, clock: manualClock() })
-    const random = seeded(6)
+    const random = randomSequence(6)
     collect()
     const before = process.memoryUsage()
     for (let inserted = 0; inserted < 6 * budgetBytes;) {

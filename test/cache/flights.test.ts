@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { CorralError } from '../../src/core/errors.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { newCall, readAll, take } from './ask.ts'
 import { cached, chat, settle } from './cached.ts'
 import { chatLines, okOutcome } from './scripted.ts'
@@ -27,7 +28,7 @@ describe('one upstream call for equal requests', () => {
   it('S1: a joiner at any moment of the stream, its last tick included, gets the same bytes from one call', async () => {
     const { ask, upstream } = cached()
     for (let seed = 0; seed < 1_000; seed += 1) {
-      const random = seeded(seed)
+      const random = randomSequence(seed)
       const body = chat(`question ${seed}`)
       const all = [take(ask(body))]
       const join = (): void => void (random() < 0.5 && all.push(take(ask(body))))
@@ -140,7 +141,7 @@ describe('one upstream call for equal requests', () => {
   it('S5: no chunk is lost whatever the order of chunks, pauses and reads', async () => {
     const { ask, upstream } = cached()
     for (let seed = 0; seed < 300; seed += 1) {
-      const random = seeded(seed)
+      const random = randomSequence(seed)
       const body = chat(`question ${seed}`)
       const words = Array.from({ length: 30 }, (_, index) => `w${index} `)
       const all = chatLines(words)
@@ -311,15 +312,4 @@ async function readHaltingly(answering: ReturnType<ReturnType<typeof cached>['as
       end: () => resolve(got),
     })
   })
-}
-
-/** Mulberry32, public domain. */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

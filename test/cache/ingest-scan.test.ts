@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { EntryStore } from '../../src/cache/entry-store.ts'
 import { cacheOptions } from '../../src/cache/options.ts'
 import type { SecondLayer } from '../../src/cache/second-layer.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
-import { seeded } from './tenant-walk.ts'
 
 const catalogue = 2_000
 const requests = 50_000
@@ -44,7 +44,7 @@ function chatHitPercent({ budgetBytes, chunks, bulk = false }: Beside): number {
   const memory = { budgetBytes, shares: memoryShares }
   const store = new EntryStore({ clock: manualClock(), random: () => 0.5, memory, staleMs: 0, layers: [sink] })
   store.open()
-  const random = seeded(1)
+  const random = randomSequence(1)
   const rankOf = zipf(catalogue)
   const facts = { ttlMs: Infinity, originMs: 0 }
   const isHit = (): boolean => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 
 import { CorralError } from '../../src/core/errors.ts'
 import type { Tags } from '../../src/cache/tags.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { newCall, take } from './ask.ts'
 import { cached, type Cached, chat, settle } from './cached.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
@@ -347,11 +348,7 @@ function sharedAfter(epochStore: ReturnType<typeof sharedEpochs>): Promise<Reado
 
 /** Three replicas, one slow layer and one store of epochs, which is away now and then; the upstream says how many purges there were. */
 async function play(seed: number): Promise<void> {
-  let state = seed
-  const random = (): number => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
+  const random = randomSequence(seed)
   const clock = manualClock()
   const layer = sharedLayer(clock)
   const epochStore = sharedEpochs()

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest'
 
 import { EntryStore } from '../../src/cache/entry-store.ts'
 import type { SecondLayer } from '../../src/cache/second-layer.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
-import { seeded } from '../support/seeded.ts'
 
 const tags = { tenant: 'a', kind: 'answer', digest: 'd' } as const
 
@@ -33,7 +33,7 @@ test.each([
 test('F6: of those who read an entry that ends soon one is drawn at a time, until a new one is put', async () => {
   const clock = manualClock()
   const memory = { budgetBytes: 1_048_576, shares: { answer: 1 } }
-  const store = new EntryStore({ clock, random: seeded(4), memory, staleMs: 0, layers: [] })
+  const store = new EntryStore({ clock, random: randomSequence(4), memory, staleMs: 0, layers: [] })
   const facts = { tags, ttlMs: 600_000, originMs: 5_000 }
   const isIntact = (): boolean => true
   const { expiresAtMs } = store.put('key', Buffer.from('old'), facts)

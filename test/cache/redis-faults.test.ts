@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { WriteQueue } from '../../src/cache/write-queue.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { skipped } from '../../src/store/redis-store.ts'
 import { collect } from '../support/collect.ts'
 import { until } from '../support/gateway.ts'
@@ -13,7 +14,6 @@ import { newCall, requestOf, take, type Taken } from './ask.ts'
 import { chat } from './cached.ts'
 import { openRedis, replicaOn, type Replica } from './redis-replica.ts'
 import { chatLines, scriptedUpstream } from './scripted.ts'
-import { seeded } from './tenant-walk.ts'
 
 type Fault = 'none' | 'loading' | 'silent' | 'garbled'
 
@@ -24,7 +24,7 @@ interface Network {
 
 /** A line to a Redis that does as the test says. */
 async function networkTo(port: number): Promise<Network> {
-  const random = seeded(11)
+  const random = randomSequence(11)
   const sockets = new Set<Socket>()
   const network = { url: '', fault: 'none' as Fault }
   const listener = createServer((client) => {

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest'
 
 import { CorralError } from '../../src/core/errors.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { manualClock } from '../fleet/manual-clock.ts'
-import { seeded } from '../support/seeded.ts'
 import { take, type Taken } from './ask.ts'
 import { type AskOptions, cached, type Cached, chat, settle } from './cached.ts'
 import { setup } from './embedding-setup.ts'
@@ -150,7 +150,7 @@ describe('F6: an entry that many want and that ends', () => {
   it('is made anew before it ends by one of each replica at most, and nobody else waits: 500 ask a second, making it takes 5 s', async () => {
     const [shared, clock, lease] = [manualClock(), manualClock(), sharedLease()]
     const layer = sharedLayer(shared)
-    const random = seeded(6)
+    const random = randomSequence(6)
     const ttlMs = 600_000
     const making = new Set<UpstreamCall>()
     const onCall = (call: UpstreamCall): void => {

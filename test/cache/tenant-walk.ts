@@ -9,6 +9,7 @@ import { CorralError } from '../../src/core/errors.ts'
 import type { CacheMode } from '../../src/core/principal.ts'
 import type { Answer, InferenceRequest, Relay } from '../../src/core/relay.ts'
 import { printFloat32 } from '../../src/sim/embedder.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { newCall, requestOf } from './ask.ts'
 import { vectorOf } from './embedding-upstream.ts'
 import { chatLines, okOutcome } from './scripted.ts'
@@ -37,17 +38,6 @@ const groups = [null, null, null, 'red', 'blue']
 const modes: readonly (CacheMode | null)[] = [null, null, null, null, null, 'on', 'auto', 'off']
 const controls = ['', '', '', '', '', 'no-cache', 'no-store', 'only-if-cached', 'max-age=60', 'max-stale']
 const questions = 12
-
-/** Numbers in [0, 1), whose neighbours do not depend on each other as those of a linear generator would. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x9e37_79b9) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 16), 0x85eb_ca6b)
-    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35)
-    return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32
-  }
-}
 
 /** Made once for each text: most of the walk's own time would go into making the same again. */
 function remembered<T>(make: (text: string) => T): (text: string) => T {
@@ -136,8 +126,8 @@ class Walker {
 
   constructor(walk: Walk) {
     this.#walk = walk
-    this.#random = seeded(walk.seed)
-    this.#relay = walk.cache.layer(signing(seeded(walk.seed + 1)))
+    this.#random = randomSequence(walk.seed)
+    this.#relay = walk.cache.layer(signing(randomSequence(walk.seed + 1)))
   }
 
   async run(): Promise<Walked> {

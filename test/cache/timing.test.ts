@@ -5,12 +5,12 @@ import { systemClock } from '../../src/base/clock.ts'
 import { createPostgresLayer } from '../../src/cache/postgres-layer.ts'
 import { createRedisLayer } from '../../src/cache/redis-layer.ts'
 import type { SecondLayer } from '../../src/cache/second-layer.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { take } from './ask.ts'
 import { cached, type Cached, chat } from './cached.ts'
 import { openRedis } from './redis-replica.ts'
 import { secondStores } from './second-stores.ts'
 import { chatLines } from './scripted.ts'
-import { seeded } from './tenant-walk.ts'
 
 const probes = 1_000
 /** Where each look-up is a round trip to real servers. */
@@ -47,7 +47,7 @@ async function likeness(prober: string, seed: number, layers: readonly SecondLay
   const built = cached({ layers, onCall: (call) => call.begin(text).end() })
   for (let index = 0; index < count; index += 1) await probe(built, `known ${seed} ${index}`, 'a')
   await built.cache.idle()
-  const random = seeded(seed)
+  const random = randomSequence(seed)
   const left = { known: count, fresh: count }
   const times: { readonly known: number[]; readonly fresh: number[] } = { known: [], fresh: [] }
   while (left.known + left.fresh > 0) {

@@ -4,11 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import { leaseArguments, type LeaseReply, leaseScript, type LeaseStatement, readReplies } from '../../src/fleet/lease-script.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { redisOptions } from '../../src/store/redis-options.ts'
 import { createRedis } from '../../src/store/redis.ts'
 import type { RedisScript, RedisStore } from '../../src/store/redis-store.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { seeded } from '../support/seeded.ts'
 import { until } from './gateway.ts'
 
 const times = { ttlMs: 3_000, wishMs: 1_500, memoryMs: 600_000 }
@@ -154,7 +154,7 @@ class Schedule {
   readonly trace: string[] = []
 
   constructor(seed: number) {
-    this.#random = seeded(seed)
+    this.#random = randomSequence(seed)
   }
 
   #pick<T>(all: readonly T[]): T {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../src/base/clock.ts'
 import type { FaultKind } from '../../src/sim/faults.ts'
-import { seeded } from '../support/seeded.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { ask, chatBody, isComplete, type Reply, start } from './ask.ts'
 import { expectIdle, type Gateway, openGateway, until } from './gateway.ts'
 
@@ -69,7 +69,7 @@ function strike(gateway: Gateway, kind: FaultKind, random: () => number): void {
 }
 
 async function storm(gateway: Gateway, count: number, seed: number): Promise<Tally> {
-  const random = seeded(seed)
+  const random = randomSequence(seed)
   const tally: Tally = { replies: [], left: 0, broken: 0 }
   let sent = 0
   const worker = async (): Promise<void> => {

@@ -1,4 +1,5 @@
 /** Random bytes and mutated requests: whatever comes, the process lives, no slot leaks and nothing but 2xx–5xx goes out. */
+import { randomSequence } from '../../src/sim/hash.ts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { type Gateway, goodChat, requestBytes, startGateway } from './gateway.ts'
@@ -9,15 +10,6 @@ beforeAll(async () => {
   gateway = await startGateway({ http: { headersTimeoutMs: 1_000, bodyPauseMsMax: 200 } })
 })
 afterAll(() => gateway.close())
-
-/** A small generator, so that a failure can be run again. */
-function randomOf(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 4_294_967_296
-  }
-}
 
 const spice = [
   '\r\n',
@@ -73,7 +65,7 @@ async function provoke(bytes: string): Promise<string> {
 }
 
 test.each([1, 2, 3, 4])('600 mutated requests of seed %d leave the gateway whole', async (seed) => {
-  const random = randomOf(seed)
+  const random = randomSequence(seed)
   const bases = [
     requestBytes('POST', '/api/chat', { body: goodChat, headers: ['Content-Type: application/json', 'Origin: http://localhost:1'] }),
     requestBytes('GET', '/v1/models/small%3Alatest?x=y', { headers: ['Accept: */*'] }),

@@ -4,7 +4,7 @@
  * that it got (`signing-node.ts`). What no tenant sent and both got is a leak, whoever had it first. All requests follow from the seed.
  */
 import { scopes } from '../../src/core/principal.ts'
-import { seeded } from '../cache/tenant-walk.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { type Api, type RagAppOptions, type RagGateway, startRagApp } from '../rag/rag-app.ts'
 import { startScriptedFleet } from '../rag/scripted-fleet.ts'
 import { type Draw, drawnFrom, type IdKind, requestOn, routeOf, type RouteRequest } from './route-requests.ts'
@@ -78,7 +78,7 @@ class RouteWalker {
   constructor(gateway: RagGateway, walk: RouteWalk, callers: readonly Caller[]) {
     this.#gateway = gateway
     this.#walk = walk
-    this.#random = seeded(walk.seed)
+    this.#random = randomSequence(walk.seed)
     this.#callers = callers
     for (const { tenant, keys } of callers) for (const key of keys.values()) this.#owners.set(keyIdOf(key), tenant)
   }

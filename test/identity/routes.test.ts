@@ -18,6 +18,7 @@ import { Explanations } from '../../src/observe/explained.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
 import { Overview } from '../../src/observe/overview.ts'
 import { readTotals } from '../../src/observe/overview-totals.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { routes, unknownRouteFor } from '../../src/wire/routes.ts'
 import { makeFleet, nodeChangesOf } from '../observe/fleet-fixture.ts'
 import { operatorAct } from './fixture.ts'
@@ -247,11 +248,8 @@ describePlaces((place) => {
         const tenant = index % 2 === 0 ? 'acme' : 'rival'
         owned.push({ text: await gateway.key({ tenant }), tenant, revoked: false })
       }
-      let state = 42
-      const random = (below: number): number => {
-        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-        return Math.floor((state / 2 ** 32) * below)
-      }
+      const next = randomSequence(42)
+      const random = (below: number): number => Math.floor(next() * below)
       for (let turn = 0; turn < 100_000; turn += 1) {
         const owner = owned[random(owned.length)]
         if (owner === undefined) throw new Error('no owner')

@@ -9,12 +9,13 @@ import { deleteDocument } from '../../src/search/delete-document.ts'
 import { allowedNumbers, FilterMemory } from '../../src/search/filter-allowed.ts'
 import { candidateIds } from '../../src/search/filter-candidates.ts'
 import { filterSql, SqlParameters } from '../../src/search/filter.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import type { Database, QueryResult, Transaction } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
-import { seeded, tenant } from './keyword-corpus.ts'
+import { tenant } from './keyword-corpus.ts'
 import { put, withVectors } from './vector-corpus.ts'
 
 const kinds: readonly StoreKind[] = hasPostgres() ? ['embedded', 'postgres'] : ['embedded']
@@ -86,7 +87,7 @@ describeStores(kinds, (servers) => {
   })
 
   test('who passes by the index is who passes when every document is looked at', async () => {
-    const random = seeded(11)
+    const random = randomSequence(11)
     const any = (): MetadataValue => values[Math.floor(random() * values.length)] ?? null
     await write(Object.fromEntries(Array.from({ length: 120 }, (_, at) => [`d${at}`, { f: any(), 'g "h"': any() }])))
     const collection = await database.tx({ tenant }, (transaction) => getCollection(transaction, { tenant, name: 'docs' }))

@@ -5,7 +5,7 @@ import { withoutDuplicates } from '../../src/search/collapse.ts'
 import { learnWeight } from '../../src/search/fuse-learn.ts'
 import { fuse, fuseRanks, type LegHit, type Legs } from '../../src/search/fuse.ts'
 import { orderOf } from '../../src/search/rerank.ts'
-import { seeded } from './keyword-corpus.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 
 const hits = (...pairs: readonly (readonly [string, number])[]): LegHit[] => pairs.map(([key, score]) => ({ key, score }))
 
@@ -40,7 +40,7 @@ test('reciprocal ranks put first what both legs know', () => {
 
 /** Queries whose right answer one leg finds and the other does not. */
 function judged(right: 'keyword' | 'vector', count: number): { legs: Legs; relevant: Set<string> }[] {
-  const random = seeded(7)
+  const random = randomSequence(7)
   return Array.from({ length: count }, () => {
     const noise = (): LegHit[] => Array.from({ length: 20 }, (_, at) => ({ key: `n${Math.floor(random() * 200)}-${at}`, score: random() }))
     const sure = [{ key: 'right', score: 2 }, ...noise()]

@@ -82,17 +82,6 @@ export async function put(database: Database, id: string, chunks: readonly strin
   await database.tx({ tenant }, (transaction) => writeDocument(transaction, documentOf('c1', id, chunks)))
 }
 
-/** A seeded source of numbers from 0 to below 1 (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
 /** Words by a law like Zipf's, so that lists have all lengths. */
 export function randomText(random: () => number, words: number): string {
   return Array.from({ length: words }, () =>

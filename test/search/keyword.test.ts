@@ -8,11 +8,12 @@ import { KeywordMemory } from '../../src/search/keyword/memory.ts'
 import { type KeywordAnswer, searchKeyword } from '../../src/search/keyword.ts'
 import { deleteDocument } from '../../src/search/delete-document.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import type { Database } from '../../src/store/database.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
-import { documentOf, plainSettings, put, randomText, scoredByHand, seeded, tenant, withCollection } from './keyword-corpus.ts'
+import { documentOf, plainSettings, put, randomText, scoredByHand, tenant, withCollection } from './keyword-corpus.ts'
 
 const kinds: readonly StoreKind[] = hasPostgres() ? ['embedded', 'pgbouncer'] : ['embedded']
 
@@ -64,7 +65,7 @@ describeStores(kinds, (servers) => {
 
   test('finds the same as scoring everything, through writes, replacements, removals and joins', async () => {
     await withCollection(database)
-    const random = seeded(7)
+    const random = randomSequence(7)
     const memory = new KeywordMemory()
     for (let round = 0; round < 40; round += 1) {
       const id = `d${Math.floor(random() * 25)}`
@@ -85,7 +86,7 @@ describeStores(kinds, (servers) => {
 
   test('prunes long lists without a difference, with and without a filter', async () => {
     await withCollection(database)
-    const random = seeded(11)
+    const random = randomSequence(11)
     for (let part = 0; part < 5; part += 1) {
       await put(
         database,
@@ -108,7 +109,7 @@ describeStores(kinds, (servers) => {
 
   test('joins segments so that a query reads few, and leaves no trace of removed chunks when it purges', async () => {
     await withCollection(database)
-    const random = seeded(3)
+    const random = randomSequence(3)
     const parts = Array.from({ length: 5 }, () => Array.from({ length: 1_600 }, () => randomText(random, 60)))
     for (const [part, chunks] of parts.entries()) await put(database, `d${part}`, chunks)
     const segments = async (): Promise<unknown> =>

@@ -10,10 +10,11 @@ import { migrations } from '../../src/migrations.ts'
 import { createCollection } from '../../src/search/collections.ts'
 import { writeVectors } from '../../src/search/vector-write.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { embeddedOn } from '../store/stores.ts'
 import { embeddedFolder } from '../support/postgres-embedded.ts'
-import { plainSettings, randomText, seeded } from './keyword-corpus.ts'
+import { plainSettings, randomText } from './keyword-corpus.ts'
 import { writeOf } from './vector-corpus.ts'
 
 const program = join(import.meta.dirname, '../../src/main.ts')
@@ -25,7 +26,7 @@ async function storeWithVectors(): Promise<string> {
   const database = embeddedOn(dataDir)
   await database.open()
   await migrate(database, migrations, systemClock)
-  const random = seeded(5)
+  const random = randomSequence(5)
   const write = { ...(await writeOf({ id: 'a', chunks: Array.from({ length: 15 }, () => randomText(random, 8)) })), tenant }
   await database.tx({ tenant }, async (transaction) => {
     await createCollection(transaction, { tenant, id: 'c1', name: 'docs', settings: plainSettings })

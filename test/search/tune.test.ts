@@ -5,10 +5,11 @@ import { systemClock } from '../../src/base/clock.ts'
 import { getCollection } from '../../src/search/collections.ts'
 import { applyTuning, choose, pgvectorDefault, tuneGrid, type TuneRow, tuneVectors } from '../../src/search/tune.ts'
 import { type VectorSet, vectorSets } from '../../src/search/vector/tables.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
-import { randomText, seeded, tenant } from './keyword-corpus.ts'
+import { randomText, tenant } from './keyword-corpus.ts'
 import { put, withVectors } from './vector-corpus.ts'
 
 const kinds: readonly StoreKind[] = hasPostgres() ? ['embedded', 'pgbouncer'] : ['embedded']
@@ -62,7 +63,7 @@ describeStores(kinds, (servers) => {
 
   test('measures every way of the grid on a copy, and leaves none of it', async () => {
     await withVectors(database)
-    const random = seeded(11)
+    const random = randomSequence(11)
     await put(database, { id: 'a', chunks: Array.from({ length: chunkCount }, () => randomText(random, 10)) })
     const set = await liveSet()
     let suffixes = 0

@@ -7,6 +7,7 @@ import { migrations } from '../../src/migrations.ts'
 import { search } from '../../src/search/search.ts'
 import { maintainVectors, rebuildVectors } from '../../src/search/vector-index.ts'
 import { vectorSets } from '../../src/search/vector/tables.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { backup } from '../../src/store/backup.ts'
 import type { Database } from '../../src/store/database.ts'
 import { moveTo } from '../../src/store/move.ts'
@@ -14,7 +15,7 @@ import { restore } from '../../src/store/restore.ts'
 import { describeStores, embeddedOn, optionsWith, postgresOn, storeDeps } from '../store/stores.ts'
 import { embeddedFolder, unusedFolder } from '../support/postgres-embedded.ts'
 import { asSuperuser, hasPostgres } from '../support/postgres.ts'
-import { seeded, randomText, tenant } from './keyword-corpus.ts'
+import { randomText, tenant } from './keyword-corpus.ts'
 import { depsOf, makeCollection, put, requestOf, withVectors } from './vector-corpus.ts'
 
 const index = { kind: 'hnsw', m: 8, efConstruction: 32, efSearch: 40 } as const
@@ -24,7 +25,7 @@ const questions = ['alpha beta', 'gamma', 'delta epsilon zeta']
 async function fill(database: Database): Promise<void> {
   await withVectors(database)
   await makeCollection(database, { id: 'c2', name: 'own', settings: { vectorIndex: index, vectorStorage: 'half' } })
-  const random = seeded(7)
+  const random = randomSequence(7)
   for (const collection of ['c1', 'c2']) {
     for (let document = 0; document < 6; document += 1) {
       const chunks = Array.from({ length: 5 }, () => randomText(random, 6))

@@ -12,11 +12,12 @@ import { scanAll, scanIndex, searchVectors, type VectorAnswer } from '../../src/
 import { heldVectors, lacksVectors } from '../../src/search/vector/held-vectors.ts'
 import { type VectorSet, vectorSets, vectorText } from '../../src/search/vector/tables.ts'
 import { writeDocument } from '../../src/search/write-document.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import { type Database, goingOn } from '../../src/store/database.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
-import { randomText, seeded, tenant } from './keyword-corpus.ts'
+import { randomText, tenant } from './keyword-corpus.ts'
 import { digest, makeCollection, put, vectorsOf, withVectors, writeOf } from './vector-corpus.ts'
 
 const kinds: readonly StoreKind[] = hasPostgres() ? ['embedded', 'pgbouncer'] : ['embedded']
@@ -69,7 +70,7 @@ async function nearestByHand(database: Database, text: string, limit: number): P
 }
 
 function texts(seed: number, count: number): string[] {
-  const random = seeded(seed)
+  const random = randomSequence(seed)
   return Array.from({ length: count }, () => randomText(random, 12))
 }
 

@@ -9,11 +9,12 @@ import { compactCollection } from '../../src/search/keyword/compact.ts'
 import { KeywordMemory } from '../../src/search/keyword/memory.ts'
 import { searchKeyword } from '../../src/search/keyword.ts'
 import { type DocumentWritten, type VectorsWrite, writeDocument } from '../../src/search/write-document.ts'
+import { randomSequence } from '../../src/sim/hash.ts'
 import type { Database } from '../../src/store/database.ts'
 import type { OpenableDatabase } from '../../src/store/openable.ts'
 import { describeStores, type StoreKind } from '../store/stores.ts'
 import { hasPostgres } from '../support/postgres.ts'
-import { chunkOf, documentOf, put, randomText, seeded, tenant, withCollection } from './keyword-corpus.ts'
+import { chunkOf, documentOf, put, randomText, tenant, withCollection } from './keyword-corpus.ts'
 
 const kinds: readonly StoreKind[] = hasPostgres() ? ['embedded', 'pgbouncer'] : ['embedded']
 const owner = { tenant, collection: 'c1' }
@@ -127,7 +128,7 @@ describeStores(kinds, (servers) => {
 
   test('nothing of a deleted document is left in any table', async () => {
     await withCollection(database)
-    const random = seeded(1)
+    const random = randomSequence(1)
     // Enough for postings in rows beside the packed ones.
     await put(database, 'large', [...Array.from({ length: 2_000 }, () => randomText(random, 60)), 'the zanzibarium secret'])
     await put(database, 'small', ['the quxotically secret', 'plain words'])
