@@ -43,6 +43,7 @@ export class FollowedRows<V> {
   #turn: Promise<unknown> = Promise.resolve()
   #poll: Timer | null = null
   #closed = false
+  /** Since the store was away, until it was told and read again. */
   #isTroubled = false
 
   constructor(deps: FollowedRowsDeps<V>) {
@@ -97,23 +98,25 @@ export class FollowedRows<V> {
     })
   }
 
-  /** Reads the store now. A store that is away is told to `onTrouble`, once. */
-  async look(): Promise<void> {
+  /** Reads the store now; whether that is done. A store that is away is told to `onTrouble`, once until it was read again. */
+  async look(): Promise<boolean> {
     const { store, current, put, what, onTrouble } = this.#deps
-    if (store === null) return
+    if (store === null) return false
     try {
-      await this.inTurn(async () => {
-        if (!(await this.#tellStore())) return
+      return await this.inTurn(async () => {
+        if (!(await this.#tellStore())) return false
         const kept = await store.load()
         // What is in force may lack what the file has overtaken: only what the store says anew counts.
         if (!isDeepStrictEqual(kept, this.#seen) && !isDeepStrictEqual(kept, current())) await put(kept)
         this.#seen = kept
         this.#isTroubled = false
+        return true
       })
     } catch (error) {
       // What is known stands, and the next look tries again.
       if (!this.#isTroubled) onTrouble(`${what} cannot be read, they stay as they are`, error)
       this.#isTroubled = true
+      return false
     }
   }
 
@@ -121,7 +124,7 @@ export class FollowedRows<V> {
     const { store, clock } = this.#deps
     if (store === null || this.#closed) return
     this.#poll = clock.after(pollMs, () => {
-      const isNeeded = store.shared || this.#untold.size > 0
+      const isNeeded = store.shared || this.#isTroubled
       void (isNeeded ? this.look() : Promise.resolve()).then(() => this.#schedule())
     })
   }

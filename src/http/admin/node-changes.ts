@@ -32,6 +32,7 @@ export class NodeChanges {
   readonly #deps: NodeChangesDeps
   readonly #rows: FollowedRows<NodeChange>
   #timer: Timer | null = null
+  #closed = false
 
   constructor(deps: NodeChangesDeps) {
     this.#deps = deps
@@ -55,9 +56,9 @@ export class NodeChanges {
   }
 
   close(): void {
+    this.#closed = true
     this.#rows.close()
     this.#timer?.cancel()
-    this.#timer = null
   }
 
   /** Throws `conflict` when the name or URL is taken. */
@@ -96,13 +97,18 @@ export class NodeChanges {
   }
 
   #wait(): void {
-    const { store, clock, fleet, onTrouble } = this.#deps
-    if (store === null) return
-    this.#timer = clock.after(tendMs, () => {
-      void store
-        .tend([...fleet.byHand().keys()])
-        .catch((error: unknown) => onTrouble('changes of nodes by hand cannot be kept in order', error))
-        .then(() => (this.#timer === null ? undefined : this.#wait()))
-    })
+    const { store, clock } = this.#deps
+    if (store === null || this.#closed) return
+    this.#timer = clock.after(tendMs, () => void this.#tend(store).then(() => this.#wait()))
+  }
+
+  /** What the store holds and this process has not read yet is in force nowhere as far as it knows, and would be forgotten. */
+  async #tend(store: NodeStore): Promise<void> {
+    const { fleet, onTrouble } = this.#deps
+    try {
+      if (await this.#rows.look()) await store.tend([...fleet.byHand().keys()])
+    } catch (error) {
+      onTrouble('changes of nodes by hand cannot be kept in order', error)
+    }
   }
 }
