@@ -377,9 +377,10 @@ export async function createApp(deps: AppDeps): Promise<App> {
       watch.stop()
       settings.close()
       nodes.close()
-      replicas?.close()
       live.close()
       await server.close(graceMs)
+      // Until here the others see what is still under way, and can cancel it.
+      replicas?.close()
       await rag?.close()
       await cache.close()
       await limits.close()

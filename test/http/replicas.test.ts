@@ -135,6 +135,18 @@ describe.runIf(hasPostgres())('two replicas', { timeout: testMsMax }, () => {
     expect((await send(one, 'DELETE', `/admin/requests/${ids[1] ?? ''}`)).status).toBe(404)
   })
 
+  test('what a replica that ends still has under way is seen and cancelled at the other', async () => {
+    const stand = await createStand()
+    const [one, other] = [await stand.start(), await stand.start()]
+    const id = await startAnswer(other, 'Why?')
+    const ended = other.app.close(testMsMax)
+    const { requests, coverage } = await requestsOf(one)
+    expect(requests.map((request) => request.id)).toEqual([id])
+    expect(coverage).toEqual({ processes: 2, silent: 0, redisAway: false })
+    expect((await send(one, 'DELETE', `/admin/requests/${id}`)).status).toBe(204)
+    await ended
+  })
+
   test('an ejection at one is seen at the other, and put back from there', async () => {
     const stand = await createStand()
     const [one, other] = [await stand.start(), await stand.start()]
