@@ -7,8 +7,9 @@ import { z } from 'zod'
 import type { RowStore } from '../../base/followed-rows.ts'
 import type { NodeChange } from '../../fleet/by-hand.ts'
 import { nodeOptions } from '../../fleet/options.ts'
-import { type Database, isShared } from '../../store/database.ts'
+import type { Database } from '../../store/database.ts'
 import type { Migration } from '../../store/migration.ts'
+import { createRowStore } from '../../store/row-store.ts'
 import { Seal } from '../auth/seal.ts'
 
 /** Of 1400–1499, which `switch-store.ts` begins. It holds no tenant's data. */
@@ -32,8 +33,6 @@ const changeShape = z.discriminatedUnion('kind', [
 ])
 
 const rowShape = z.object({ name: z.string(), sealed: z.string() })
-/** Far more than a fleet has nodes. */
-const rowsMax = 10_000
 
 export interface NodeStore extends RowStore<NodeChange> {
   /** Says which changes are in force here, and forgets those that were in force nowhere for long. */
@@ -45,37 +44,22 @@ export function createNodeStore(stores: { readonly database: Database | null; re
   if (stores === undefined || stores.database === null) return null
   const { database, secret } = stores
   const seal = new Seal(secret, 'changes of nodes by hand')
+  const rows = createRowStore<NodeChange>(database, {
+    table: 'node_changes',
+    names: { read: 'read_node_changes', write: 'write_node_change' },
+    selectText: 'select name, sealed from node_changes',
+    decode(row) {
+      const { name, sealed } = rowShape.parse(row)
+      // What another version kept, or was sealed under another secret, counts for nothing.
+      const change = changeShape.safeParse(seal.open(sealed))
+      return change.success ? [name, change.data] : null
+    },
+    upsertText: `insert into node_changes (name, sealed, in_force_at) values ($1, $2, now())
+      on conflict (name) do update set sealed = excluded.sealed, in_force_at = excluded.in_force_at`,
+    valuesOf: (change) => [seal.seal(change)],
+  })
   return {
-    shared: isShared(database),
-    load: () =>
-      database.tx(
-        'system',
-        async ({ last }) => {
-          const rows = (await last(`select name, sealed from node_changes limit ${rowsMax}`)).rows.map((row) => rowShape.parse(row))
-          return new Map(
-            rows.flatMap(({ name, sealed }) => {
-              // What another version kept, or was sealed under another secret, counts for nothing.
-              const change = changeShape.safeParse(seal.open(sealed))
-              return change.success ? [[name, change.data] as const] : []
-            }),
-          )
-        },
-        { name: 'read_node_changes', readOnly: true },
-      ),
-    write: (name, change) =>
-      database.tx(
-        'system',
-        async (transaction) => {
-          if (change === null) {
-            await transaction.query('delete from node_changes where name = $1', [name])
-            return
-          }
-          const text = `insert into node_changes (name, sealed, in_force_at) values ($1, $2, now())
-            on conflict (name) do update set sealed = excluded.sealed, in_force_at = excluded.in_force_at`
-          await transaction.query(text, [name, seal.seal(change)])
-        },
-        { name: 'write_node_change' },
-      ),
+    ...rows,
     tend: (inForce) =>
       database.tx(
         'system',
