@@ -188,46 +188,41 @@ describe('F6: an entry that many want and that ends', () => {
     expect((asked - hits) / asked).toBeLessThan(0.001)
   })
 
-  it('is still given when making it anew before its end fails, and is not made anew again at once', async () => {
-    const { ask, upstream, clock } = cached({ options: { ttlMs: { inference: 100_000 } }, random: () => 0.999 })
-    const live = take(ask(chat('hi')))
+  /** One that took 5 s to make and lasts 110 more, and who is drawn when it is asked for near its end. */
+  async function kept(options: Readonly<Record<string, unknown>> = {}) {
+    const built = cached({ options: { ttlMs: { inference: 100_000 }, ...options }, random: () => 0.999 })
+    const live = take(built.ask(chat('hi')))
     await settle()
-    clock.advance(5_000)
-    upstream
+    built.clock.advance(5_000)
+    built.upstream
       .at(0)
       .begin(chatLines(['old']).join(''))
       .end()
     await live
-    clock.advance(105_000)
-    const early = take(ask(chat('hi')))
-    await settle()
-    expect(upstream.calls).toHaveLength(2)
-    expect((await take(ask(chat('hi')))).cache).toBe('hit')
-    upstream.at(1).fail(new CorralError('node_failed', 'broken'))
-    expect([await early, await take(ask(chat('hi')))].map((taken) => [wordOf(taken), taken.cache])).toEqual([
-      ['old', 'hit'],
-      ['old', 'hit'],
-    ])
-    expect(upstream.calls).toHaveLength(2)
-  })
+    return built
+  }
 
-  /** Of one that was drawn to make anew what has 5 s of its 100 left, and the upstream call that it waits for. */
+  /** Of one that was drawn to make anew what has 5 s of its 110 left, and the upstream call that it waits for. */
   async function drawn({ headers = [], staleMs = 0 }: { headers?: readonly string[]; staleMs?: number } = {}) {
-    const built = cached({ options: { ttlMs: { inference: 100_000 }, staleMs }, random: () => 0.999 })
+    const built = await kept({ staleMs })
     const { ask, upstream, clock } = built
-    const live = take(ask(chat('hi')))
-    await settle()
-    clock.advance(5_000)
-    upstream
-      .at(0)
-      .begin(chatLines(['old']).join(''))
-      .end()
-    await live
     clock.advance(105_000)
     const answer = take(ask(chat('hi'), { headers }))
     await settle()
     return { ...built, answer, renewal: upstream.at(1) }
   }
+
+  it('is still given when making it anew before its end fails, and is not made anew again at once', async () => {
+    const { ask, upstream, answer, renewal } = await drawn()
+    expect(upstream.calls).toHaveLength(2)
+    expect((await take(ask(chat('hi')))).cache).toBe('hit')
+    renewal.fail(new CorralError('node_failed', 'broken'))
+    expect([await answer, await take(ask(chat('hi')))].map((taken) => [wordOf(taken), taken.cache])).toEqual([
+      ['old', 'hit'],
+      ['old', 'hit'],
+    ])
+    expect(upstream.calls).toHaveLength(2)
+  })
 
   const fails: readonly (readonly [string, (renewal: UpstreamCall) => void])[] = [
     ['a failure', (renewal) => renewal.fail(new CorralError('node_failed', 'broken'))],
@@ -283,15 +278,7 @@ describe('F6: an entry that many want and that ends', () => {
     ['shortly before its end', 105_000, [], 'miss'],
     ['shortly before its end, by one who takes no other', 105_000, ['cache-control', 'only-if-cached'], 'hit'],
   ])('is given or made anew: %s', async (_, ageMs, headers, role) => {
-    const { ask, upstream, clock } = cached({ options: { ttlMs: { inference: 100_000 } }, random: () => 0.999 })
-    const live = take(ask(chat('hi')))
-    await settle()
-    clock.advance(5_000)
-    upstream
-      .at(0)
-      .begin(chatLines(['old']).join(''))
-      .end()
-    await live
+    const { ask, upstream, clock } = await kept()
     clock.advance(ageMs)
     const taken = take(ask(chat('hi'), { headers }))
     await settle()
