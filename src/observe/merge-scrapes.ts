@@ -1,6 +1,7 @@
 /**
  * One scrape of what several processes counted. Counters and histograms are added; what becomes of a gauge `gauge-ways.ts` says. Processes
- * tell each other in OpenMetrics, which says all there is to say; whoever asks gets the format that it wants. Of two exemplars of a bucket the later one stands.
+ * tell each other in OpenMetrics, which says all there is to say; whoever asks gets the format that it wants. Of two exemplars of a bucket the
+ * later one stands.
  */
 import { circuitStates } from './circuit-states.ts'
 import { endMark, type Exposition, formatNumber } from './exposition.ts'

@@ -1,8 +1,9 @@
 /**
  * `GET /admin/live`: what the console shows, pushed. One event a second, made once however many listen, and none while nobody
  * does. `state` has the fleet, the requests under way and the rates of now; `series` the last quarter of an hour, at the start and
- * whenever it has grown; `dependencies` what the gateway stands on, at the start and every ten seconds. A listener that does not keep up is dropped; it comes back by itself and gets the present. After a minute a stream
- * is over and asks its listener (`renew`) to come again: so nobody sees more for longer who has been refused since.
+ * whenever it has grown; `dependencies` what the gateway stands on, at the start and every ten seconds. A listener that does not keep up is
+ * dropped; it comes back by itself and gets the present. After a minute a stream is over and asks its listener (`renew`) to come again: so
+ * nobody sees more for longer who has been refused since.
  */
 import type { Context, Hono } from 'hono'
 import type { ServerResponse } from 'node:http'
