@@ -4,6 +4,9 @@
  *
  * A prompt alone tells only what looks like it, so a date that no word calls today's is none. Two prompts that follow one another tell more: when
  * they differ in nothing but such text, a program writes it. Only rules, for English and the main words of five other languages.
+ *
+ * Every repetition has an end: prompts come from tenants, a list of assistants looks through all of theirs, and what has none takes
+ * the square of a prompt's length.
  */
 
 interface VolatileText {
@@ -47,7 +50,7 @@ const ends = String.raw`(?![\p{L}\p{N}_-])`
 
 const today = [
   String.raw`(?:today(?:'s\sdate)?(?:\sis)?|it(?:\sis|'s))(?:\snow)?`,
-  String.raw`(?:the\s)?(?:current\s|date\sand\s|local\s)*(?:date|time|day)(?:\snow)?(?:\sis)?|now|as\sof`,
+  String.raw`(?:the\s)?(?:current\s|date\sand\s|local\s){0,3}(?:date|time|day)(?:\snow)?(?:\sis)?|now|as\sof`,
   'heute(?:\\sist)?|aktuelle[rs]?\\s(?:datum|zeit|uhrzeit)|jetzt|nous\\ssommes\\sle|aujourd.hui|date\\sdu\\sjour',
   'hoy(?:\\ses)?|fecha\\sactual|hora\\sactual|сегодня|сейчас|текущ\\p{L}{2}\\s(?:дата|время)|今天是?|现在是?|当前(?:日期|时间)是?',
 ].join('|')
@@ -60,7 +63,7 @@ const signs: readonly (readonly [what: string, pattern: RegExp])[] = [
   ['the time of a day', pattern(String.raw`(?<!\p{L})(?:${today})\s{0,3}[:=：]?\s{0,3}${time}${ends}`)],
   ['a UUID', pattern(`${begins}${uuid}${ends}`)],
   ['a Unix time', pattern(String.raw`${begins}(?<!\+\d{1,3}\s)${unixTime}${ends}`)],
-  ['an id', pattern(String.raw`(?<!\p{L})${counted}[\s_-]?id\s{0,3}[:=#]?\s{0,3}[\w-]*\d[\w-]*`)],
+  ['an id', pattern(String.raw`(?<!\p{L})${counted}[\s_-]?id\s{0,3}[:=#]?\s{0,3}[\w-]{0,64}\d[\w-]{0,64}`)],
   ['a counter', pattern(String.raw`(?<!\p{L})${counted}\s?(?:#|no\.?|nr\.?|number|count|counter)\s{0,3}[:=#]?\s{0,3}\d+${ends}`)],
 ]
 

@@ -81,3 +81,10 @@ test('prompts of the greatest length made against the patterns cost milliseconds
     expect([part, performance.now() - startedAt < 1_000]).toEqual([part, true])
   }
 })
+
+test.each(['user_id-', 'date and ', 'local '])('ten times as much of %s costs ten times as much, not a hundred times', (part) => {
+  const prompt = part.repeat(Math.floor(163_840 / part.length))
+  const startedAt = performance.now()
+  expect(volatileWarnings(prompt)).toEqual([])
+  expect(performance.now() - startedAt).toBeLessThan(500)
+})
