@@ -94,16 +94,21 @@ export function unprobed(): Omit<FleetNode, 'name' | 'options' | 'transport' | '
   }
 }
 
+/** By what the node's runner for the model of this canonical name is found; an empty digest where its list has no such name. */
+export function runnerModelOn({ models }: FleetNode, name: string): RunnerModel {
+  return { name, digest: models.get(name)?.digest ?? '' }
+}
+
 /**
  * What `/api/ps` of the node lists of `model`, or of another name for it: they share one runner and show the name of whoever loaded it.
  * `keyOf` (`NodeUse`) tells runners apart.
  */
-export function loadedOn({ loaded, models }: FleetNode, model: string, keyOf: (model: RunnerModel) => string): LoadedModel | null {
-  const own = loaded.get(model)
+export function loadedOn(node: FleetNode, model: string, keyOf: (model: RunnerModel) => string): LoadedModel | null {
+  const own = node.loaded.get(model)
   if (own !== undefined) return own
-  const digest = models.get(model)?.digest
-  if (digest === undefined || digest === '') return null
-  const key = keyOf({ name: model, digest })
-  for (const listed of loaded.values()) if (keyOf(listed) === key) return listed
+  const wanted = runnerModelOn(node, model)
+  if (wanted.digest === '') return null
+  const key = keyOf(wanted)
+  for (const listed of node.loaded.values()) if (keyOf(listed) === key) return listed
   return null
 }

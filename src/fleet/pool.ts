@@ -10,7 +10,7 @@ import type { Catalogue, ResolvedModel } from './catalogue.ts'
 import { FairQueue, type Waiting } from './fair-queue.ts'
 import { ModelStats } from './learning.ts'
 import type { RunnerLeases } from './leases.ts'
-import type { FleetNode } from './node.ts'
+import { type FleetNode, runnerModelOn } from './node.ts'
 import type { FleetOptions } from './options.ts'
 import { NodeUse, Runner, unread } from './runner.ts'
 import type { RunnerLease } from './runner-lease.ts'
@@ -140,11 +140,13 @@ export class PoolTable<W extends Waiting> {
   /** The runner of `model` on `node`. Names with the same weights share one runner in the node. */
   runner(node: FleetNode, model: string, bounded: boolean): Runner {
     const use = this.use(node)
-    const key = bounded ? use.keyOf({ name: model, digest: node.models.get(model)?.digest ?? '' }) : anyModel
+    const keyOfName = (name: string): string => use.keyOf(runnerModelOn(node, name))
+    const key = bounded ? keyOfName(model) : anyModel
     const known = use.runners.get(key)
     if (known !== undefined) {
       this.#overlapping ||= known.model !== model
-      if (!node.models.has(known.model)) known.model = model
+      // The name that it has may be gone, or pulled anew and another model's.
+      if (bounded && keyOfName(known.model) !== key) known.model = model
       return known
     }
     const { options, slotsShare = (slots: number) => slots } = this.#deps

@@ -7,7 +7,7 @@ import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest, Relay, RelayLayer, WholeAnswer } from '../../core/relay.ts'
 import { isCloudModel } from '../../wire/model-name.ts'
 import type { Catalogue } from '../catalogue.ts'
-import type { FleetNode } from '../node.ts'
+import { type FleetNode, runnerModelOn } from '../node.ts'
 import type { NodeUse } from '../runner.ts'
 import { unloadModel } from '../unload.ts'
 import { usableNodes } from './answers.ts'
@@ -122,7 +122,7 @@ async function letGo(deps: OperationDeps, model: string, names: ReadonlySet<stri
 
 function noteUnloaded(deps: OperationDeps, model: string, nodes: readonly FleetNode[]): void {
   for (const node of nodes) {
-    const runner = deps.use(node).find({ name: model, digest: node.models.get(model)?.digest ?? '' })
+    const runner = deps.use(node).find(runnerModelOn(node, model))
     if (runner !== null) runner.lastServedMs = -Infinity
     void deps.prober.refreshLoaded(node)
   }
