@@ -217,7 +217,7 @@ class Dispatch implements AttemptSink<Attempt> {
 
   #noteContext({ claim: { runner } }: Attempt): void {
     const { model } = this.#wish
-    if (model !== null && runner.bounded && carriesContext(this.#request)) void noteContext(this.#deps, this.#request, { model, runner })
+    if (model !== null && runner.bounded && carriesContext(this.#request)) noteContext(this.#deps, this.#request, { model, runner })
   }
 
   onFailure(attempt: Attempt, failure: Failure): void {

@@ -13,7 +13,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { InferenceRequest } from '../core/relay.ts'
 import type { ResolvedModel } from './catalogue.ts'
-import type { FleetNode } from './node.ts'
+import { type FleetNode, runnerModelOn } from './node.ts'
 import type { FleetOptions } from './options.ts'
 import type { Runner } from './runner.ts'
 
@@ -118,15 +118,23 @@ export interface ContextDeps {
 }
 
 /** A node began to answer `request` for `model` (canonical) well: where the length it asks for is new, the node is asked what it made of it. */
-export async function noteContext(
-  { clock, numCtx, refreshLoaded }: ContextDeps,
+export function noteContext(
+  deps: ContextDeps,
   { envelope }: InferenceRequest,
   { model, runner }: { readonly model: string; readonly runner: Runner },
-): Promise<void> {
+): void {
   const tokens = envelope.runnerOptions.num_ctx
+  if (typeof tokens !== 'number') return
+  const build = runnerModelOn(runner.fleetNode, model)
+  if (deps.numCtx.noteAnswered(build, tokens)) void noteShown(deps, build, { tokens, runner })
+}
+
+async function noteShown(
+  { clock, numCtx, refreshLoaded }: ContextDeps,
+  build: Build,
+  { tokens, runner }: { readonly tokens: number; readonly runner: Runner },
+): Promise<void> {
   const { fingerprint, fleetNode } = runner
-  const build = { name: model, digest: fleetNode.models.get(model)?.digest ?? null }
-  if (typeof tokens !== 'number' || !numCtx.noteAnswered(build, tokens)) return
   const sinceMs = clock.nowMs()
   await refreshLoaded(fleetNode)
   if (fleetNode.loadedAtMs < sinceMs) await refreshLoaded(fleetNode)

@@ -75,13 +75,14 @@ export interface WishDeps {
 /** Resolves the runner options of `original`. `nodeGroup`: of its caller. */
 export function prepareRequest(deps: WishDeps, original: InferenceRequest, nodeGroup: string | null = null): PreparedRequest {
   const resolved = original.model === null ? null : deps.catalogue.resolve(original.model, nodeGroup)
-  // The policy remembers models: not those that clients make up.
-  const request = resolved?.known === true ? withNumCtx(deps.numCtx, original, resolved) : original
-  return { request, wish: toWish(deps, request, { resolved, nodeGroup }), contextChanged: request !== original }
+  const misfit = isMisfit(original)
+  // The policy remembers models: not those that clients make up. What is to be refused is refused as it came.
+  const request = resolved?.known === true && !misfit ? withNumCtx(deps.numCtx, original, resolved) : original
+  return { request, wish: toWish(deps, request, { resolved, nodeGroup, misfit }), contextChanged: request !== original }
 }
 
 function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, build: Build): InferenceRequest {
-  if (!carriesContext(request) || isMisfit(request)) return request
+  if (!carriesContext(request)) return request
   const requested = request.envelope.runnerOptions.num_ctx
   const decision = numCtx.decide(build, typeof requested === 'number' ? requested : null)
   switch (decision.kind) {
@@ -97,9 +98,10 @@ function withNumCtx(numCtx: NumCtxPolicy, request: InferenceRequest, build: Buil
 interface Asker {
   readonly resolved: ResolvedModel | null
   readonly nodeGroup: string | null
+  readonly misfit: boolean
 }
 
-function toWish(deps: WishDeps, request: InferenceRequest, { resolved, nodeGroup }: Asker): Wish {
+function toWish(deps: WishDeps, request: InferenceRequest, { resolved, nodeGroup, misfit }: Asker): Wish {
   const { envelope, route } = request
   const options = envelope.runnerOptions
   const embed = route.operation === 'embed'
@@ -119,7 +121,7 @@ function toWish(deps: WishDeps, request: InferenceRequest, { resolved, nodeGroup
     conversationKey: deps.tracksConversations() ? envelope.conversationKey : null,
     tried: new Set(request.avoid),
     silentSinceMs: null,
-    misfit: isMisfit(request),
+    misfit,
     direct: false,
     loadFailures: 0,
   }
