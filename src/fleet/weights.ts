@@ -10,7 +10,7 @@
  */
 import type { RunnerOptions } from '../core/envelope.ts'
 import { decodeModelFiles, type ModelFiles } from '../wire/model-files.ts'
-import type { FleetNode, ModelTag } from './node.ts'
+import type { FleetNode, RunnerModel } from './node.ts'
 import type { FleetOptions } from './options.ts'
 
 export interface WeightsDeps {
@@ -53,33 +53,38 @@ export class WeightsBook {
     this.#forgetUnlisted()
     if (this.#asking.has(node)) return
     this.#asking.add(node)
-    for (const tag of this.#doubtful(node)) {
+    for (const model of this.#doubtful(node)) {
       if (node.up !== true) break
-      const body = await this.#ask(node, tag)
-      // Another node may have said it meanwhile, or the list may have changed.
-      if (body === null || this.#files.has(tag.digest) || !isListed(node, tag.digest)) continue
+      // Another node may have said it meanwhile, or the name may lead to another digest.
+      if (!this.#isOpen(node, model)) continue
+      const body = await this.#ask(node, model)
+      if (body === null || !this.#isOpen(node, model)) continue
       const files = decodeModelFiles(body)
-      this.#files.set(tag.digest, files)
-      if (files !== null) this.#deps.onLearned(tag.digest, files.weights)
+      this.#files.set(model.digest, files)
+      if (files !== null) this.#deps.onLearned(model.digest, files.weights)
     }
     this.#asking.delete(node)
   }
 
+  /** Whether what is behind the digest is unknown, and the node would say it of the name. */
+  #isOpen({ models }: FleetNode, { name, digest }: RunnerModel): boolean {
+    return !this.#files.has(digest) && models.get(name)?.digest === digest
+  }
+
   /** One name of each digest that may share its weights with another one. */
-  #doubtful({ models }: FleetNode): readonly ModelTag[] {
-    const families = new Map<string, Map<string, ModelTag>>()
-    for (const tag of models.values()) {
-      const { digest, family = '', remoteHost = null } = tag
+  #doubtful({ models }: FleetNode): readonly RunnerModel[] {
+    const families = new Map<string, Map<string, RunnerModel>>()
+    for (const [name, { digest, family = '', remoteHost = null }] of models) {
       if (digest === '' || family === '' || remoteHost !== null) continue
-      const digests = families.get(family) ?? new Map<string, ModelTag>()
-      families.set(family, digests.set(digest, tag))
+      const digests = families.get(family) ?? new Map<string, RunnerModel>()
+      families.set(family, digests.set(digest, { name, digest }))
     }
     return [...families.values()].flatMap((digests) =>
       digests.size < 2 ? [] : [...digests.values()].filter(({ digest }) => !this.#files.has(digest)),
     )
   }
 
-  async #ask({ transport }: FleetNode, { name }: ModelTag): Promise<Buffer | null> {
+  async #ask({ transport }: FleetNode, { name }: RunnerModel): Promise<Buffer | null> {
     const { lookupMsMax } = this.#deps.options().deadlines
     const headers = ['content-type', 'application/json']
     const request = { method: 'POST', path: '/api/show', headers, body: JSON.stringify({ model: name }) }
@@ -88,13 +93,8 @@ export class WeightsBook {
   }
 
   #forgetUnlisted(): void {
-    for (const digest of this.#files.keys()) {
-      if (!this.#deps.nodes().some((node) => isListed(node, digest))) this.#files.delete(digest)
-    }
+    const listed = new Set<string>()
+    for (const { models } of this.#deps.nodes()) for (const { digest } of models.values()) listed.add(digest)
+    for (const digest of this.#files.keys()) if (!listed.has(digest)) this.#files.delete(digest)
   }
-}
-
-function isListed({ models }: FleetNode, wanted: string): boolean {
-  for (const { digest } of models.values()) if (digest === wanted) return true
-  return false
 }

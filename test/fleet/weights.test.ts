@@ -63,3 +63,33 @@ test('what nobody lists any more is forgotten', async () => {
   await book.learn(node)
   expect([book.weightsOf('d1'), book.weightsOf('d2')]).toEqual([null, hex('a')])
 })
+
+test('what a name led to when it was pulled anew during the question is not taken for its old digest, though another name has that', async () => {
+  const { book, node, learned } = setUp(['d1', 'd2'], [modelfile(hex('a')), modelfile(hex('b'))])
+  const asking = book.learn(node)
+  const [first, second] = node.models.values()
+  if (first === undefined || second === undefined) expect.fail()
+  node.models = new Map([
+    ['d1', { ...first, digest: 'd3' }],
+    ['copy', first],
+    ['d2', second],
+  ])
+  await asking
+  expect(learned).toEqual(['d2 is b'])
+})
+
+test('a slow node is not asked for what another one said meanwhile', async () => {
+  const { book, node, asked } = setUp(['d1', 'd2'], [modelfile(hex('a')), modelfile(hex('b'))])
+  const slow = Promise.withResolvers<{ status: number; headers: Record<string, string>; body: Buffer }>()
+  const names: unknown[] = []
+  const request = ({ body }: { readonly body: unknown }) => {
+    names.push(body)
+    return slow.promise
+  }
+  const asking = book.learn({ ...node, transport: { ...node.transport, request } })
+  await book.learn(node)
+  slow.resolve({ status: 200, headers: {}, body: Buffer.from(modelfile(hex('c'))) })
+  await asking
+  expect([asked.length, names]).toEqual([2, ['{"model":"d1"}']])
+  expect(book.weightsOf('d1')).toBe(hex('a'))
+})
