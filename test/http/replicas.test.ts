@@ -189,8 +189,12 @@ describe.runIf(hasPostgres())('two replicas', { timeout: testMsMax }, () => {
   test('a replica that was cut off from Redis follows within a second, and a view says that it is alone', async () => {
     const stand = await createStand()
     const [one, other] = [await stand.start(), await stand.start()]
+    const id = await startAnswer(other, 'Why?')
     await stand.redis.kill()
     await expect.poll(async () => (await fleetOf(one)).coverage, soon).toEqual({ processes: 1, silent: 0, redisAway: true })
+    expect(await (await send(one, 'DELETE', `/admin/requests/${id}`)).text()).toContain(
+      'Redis is away, so that nothing is known of other replicas',
+    )
     expect((await send(one, 'POST', '/admin/nodes/node-1/drain')).status).toBe(200)
     await expect.poll(() => ownNodes(other), soon).toEqual(['node-1 drained', 'node-2'])
     await stand.redis.restart()

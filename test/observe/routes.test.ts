@@ -10,6 +10,7 @@ import { mountAdmin } from '../../src/http/admin/admin.ts'
 import { mountHealth } from '../../src/http/health/health.ts'
 import { createStartup } from '../../src/http/health/startup.ts'
 import { httpOptions } from '../../src/http/options.ts'
+import type { PeerAnswer } from '../../src/http/peers.ts'
 import { openGuard } from '../../src/http/auth/guard.ts'
 import { Traffic } from '../../src/http/traffic.ts'
 import { createTracer } from '../../src/observe/trace.ts'
@@ -28,6 +29,8 @@ let triedStores: boolean
 let draining: boolean
 let enabled: boolean
 let changes: string[]
+/** What other processes answer. */
+let others: readonly PeerAnswer[]
 
 beforeEach(async () => {
   const secret = { url: 'http://user:hunter2@10.0.0.1:11434/prefix?key=hunter2', name: 'a', headers: { authorization: 'hunter2' } }
@@ -38,6 +41,7 @@ beforeEach(async () => {
   draining = false
   enabled = true
   changes = []
+  others = []
   const { observer } = makeObserver()
   addFleetGauges(observer.metrics, fleet, systemClock)
   const startup = createStartup(
@@ -59,6 +63,7 @@ beforeEach(async () => {
     fleet,
     nodes: nodeChangesOf(fleet),
     calls,
+    peers: { ask: () => Promise.resolve(others) },
     clock: systemClock,
     newId: () => 'request-1',
     enabled: () => enabled,
@@ -210,6 +215,17 @@ test('lists requests under way and cancels one by its id', async () => {
   expect((await send('DELETE', '/admin/requests/call-8')).status).toBe(404)
   expect(changes).toEqual(['cancel request call-7'])
   calls.remove(listed)
+})
+
+test.each([
+  [[], 'no request call-9 is under way'],
+  [[{ cancelled: false }, { silent: 2 }], 'no request call-9 is under way where it was asked; processes that did not answer: 2'],
+  [[{ redisAway: true as const }], 'no request call-9 is under way here; Redis is away, so that nothing is known of other replicas'],
+])('a request that cannot be cancelled may be under way where nobody answered: %j', async (answers, message) => {
+  others = answers
+  const answer = await send('DELETE', '/admin/requests/call-9')
+  expect(answer.status).toBe(404)
+  expect(await answer.json()).toMatchObject({ detail: message })
 })
 
 test('adds, drains, undrains and removes a node', async () => {

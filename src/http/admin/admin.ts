@@ -16,7 +16,7 @@ import type { CallRegistry } from '../call-registry.ts'
 import type { NodeBindings } from '../server.ts'
 import { actOf, type Handler, json, ownRoute, parameter, readJson, sameSite } from '../own-route.ts'
 import { cancelledByOperator, leftOutOf } from '../peer-answers.ts'
-import { coverageOf, noPeers, type Peers } from '../peers.ts'
+import { type Coverage, coverageOf, noPeers, type Peers } from '../peers.ts'
 import { wholeFleet } from '../whole-fleet.ts'
 import type { NodeChanges } from './node-changes.ts'
 import { snapshotCalls } from './snapshot-call.ts'
@@ -58,9 +58,9 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
   })
   on('DELETE', '/admin/requests/:id', async (context) => {
     const id = parameter(context, 'id')
-    const isOwn = calls.cancel(id, cancelledByOperator())
-    if (!isOwn && !(await peers.ask({ kind: 'cancel', id })).some(({ cancelled }) => cancelled === true)) {
-      throw new CorralError('route_not_found', `no request ${id.slice(0, 64)} is under way`)
+    const others = calls.cancel(id, cancelledByOperator()) ? [{ cancelled: true }] : await peers.ask({ kind: 'cancel', id })
+    if (!others.some(({ cancelled }) => cancelled === true)) {
+      throw new CorralError('route_not_found', `no request ${id.slice(0, 64)} is under way${exceptAt(coverageOf(others))}`)
     }
     changed(context, 'cancel request', id)
     return context.body(null, 204)
@@ -94,6 +94,12 @@ export function mountAdmin(app: Hono<NodeBindings>, deps: AdminDeps): void {
       throw new CorralError('route_not_found', `no such route: ${context.req.method} ${context.req.path.slice(0, 200)}`)
     }),
   )
+}
+
+/** Where it may be so all the same. */
+function exceptAt({ silent, redisAway }: Coverage): string {
+  if (redisAway) return ' here; Redis is away, so that nothing is known of other replicas'
+  return silent === 0 ? '' : ` where it was asked; processes that did not answer: ${silent}`
 }
 
 async function readNode(context: Context<NodeBindings>, clock: Clock): Promise<NodeOptions> {
