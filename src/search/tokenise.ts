@@ -21,7 +21,10 @@ import {
   versionDigits,
 } from './tokenise/shapes.ts'
 
-/** Raised where a text gives other terms than before: documents that were cut by an earlier one are cut anew when they are given again. */
+/**
+ * Raised where a text gives other terms than before: documents that were cut by an earlier one are cut anew when they are made again
+ * (`corral collections reingest`), or given with other bytes.
+ */
 export const tokeniserVersion = 2
 
 /** Longer terms are cut: no person types them. */
