@@ -1,6 +1,6 @@
 /** One search within its share of the caller's deadline: the client leaving and the time running out both end it. */
 import type { Clock } from '../base/clock.ts'
-import { shareOfTime } from '../base/within.ts'
+import { shareOfTime, within } from '../base/within.ts'
 import type { Call } from '../core/call.ts'
 import type { SearchAnswer, SearchRequest } from '../core/corpus.ts'
 import { CorralError } from '../core/errors.ts'
@@ -36,21 +36,16 @@ export async function searchWithin(
   call: Call,
   { search, clock, headers, route, limitMs }: WithinOptions,
 ): Promise<SearchAnswer> {
-  const controller = new AbortController()
-  let fail: (error: CorralError) => void = () => undefined
-  const ended = new Promise<never>((_, reject) => (fail = reject))
-  const stop = (error: CorralError): void => {
-    controller.abort(error)
-    fail(error)
-  }
+  const gone = new AbortController()
+  const onGone = (): void => gone.abort(new CorralError('client_gone', 'the client left during retrieval'))
+  const late = (): Error => new CorralError('store_timeout', `retrieval did not end within ${Math.round(limitMs)} ms`)
   const endsAtMs = clock.nowMs() + limitMs
-  const onGone = (): void => stop(new CorralError('client_gone', 'the client left during retrieval'))
-  const timer = clock.after(limitMs, () => stop(new CorralError('store_timeout', `retrieval did not end within ${Math.round(limitMs)} ms`)))
   call.signal.on(onGone)
   try {
-    return await Promise.race([search(request, { signal: controller.signal, call, headers, route, endsAtMs }), ended])
+    return await within({ limitMs, clock, signal: gone.signal, late }, (signal) =>
+      search(request, { signal, call, headers, route, endsAtMs }),
+    )
   } finally {
-    timer.cancel()
     call.signal.off(onGone)
   }
 }
