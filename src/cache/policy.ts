@@ -6,6 +6,7 @@
 import type { CacheMode } from '../core/principal.ts'
 import type { InferenceRequest } from '../core/relay.ts'
 import { scanObject } from '../wire/json-scan.ts'
+import { unloads } from '../wire/keep-alive.ts'
 import { isCloudModel } from '../wire/model-name.ts'
 
 /** Why a request passes by the cache, a closed set (metric label, and `detail` of `Cache-Status`). */
@@ -43,11 +44,6 @@ export function bypassReason(request: InferenceRequest, mode: CacheMode, bodyByt
   if (envelope.empty) return 'empty'
   if (unloads(request)) return 'unload'
   return request.body.length > bodyBytesMax ? 'too-large' : null
-}
-
-/** Whether the model is to go when it has answered. The other dialects have no `keep_alive` (ollama-contract.md §1.6). */
-export function unloads({ route, envelope }: InferenceRequest): boolean {
-  return route.dialect === 'ollama' && envelope.keepAliveSeconds === 0
 }
 
 /** Routes beside the native ones whose `seed` a node reads; `/v1/responses` and `/v1/messages` have none (ollama-contract.md §1.6, §1.7). */

@@ -16,6 +16,7 @@ import { type Call, newProgress } from '../core/call.ts'
 import { CorralError } from '../core/errors.ts'
 import type { Answer, InferenceRequest, Outcome, Provenance, Relay, WholeAnswer } from '../core/relay.ts'
 import { type EmbeddingPart, joinEmbeddings, readEmbeddingPart } from '../wire/embeddings.ts'
+import { unloads } from '../wire/keep-alive.ts'
 import { withField } from '../wire/with-field.ts'
 import { type EmbedPlan, planBatch, shardsPerNode, VectorSizes } from './embed-plan.ts'
 import type { FleetOptions } from './options.ts'
@@ -111,7 +112,7 @@ class Batch {
     this.#call = call
     this.#plan = plan
     this.#startedAtMs = deps.clock.nowMs()
-    const base = plan.shards.length > 1 && request.envelope.keepAliveSeconds === 0 ? withField(request, 'keep_alive', 'null') : request
+    const base = plan.shards.length > 1 && unloads(request) ? withField(request, 'keep_alive', 'null') : request
     this.#shards = plan.shards.map(({ inputJson, items }) => ({
       request: withField(base, 'input', inputJson),
       items,
@@ -237,8 +238,8 @@ class Batch {
   }
 
   #letGo(): void {
-    const { model, envelope } = this.#request
-    if (model === null || envelope.keepAliveSeconds !== 0 || this.#shards.length === 1) return
+    const { model } = this.#request
+    if (model === null || !unloads(this.#request) || this.#shards.length === 1) return
     const nodes = this.#shards.flatMap(({ copies }) => copies.map(({ call }) => call.progress.node)).filter((node) => node !== null)
     this.#deps.letGo(model, new Set(nodes))
   }

@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { CorralError } from '../core/errors.ts'
+import { unloads } from '../wire/keep-alive.ts'
 import type { Attempt } from './attempt.ts'
 import type { Failure, StreamEnd } from './attempt-report.ts'
 import type { Catalogue } from './catalogue.ts'
@@ -90,7 +91,7 @@ function learn(deps: SettleDeps, attempt: Attempt, nowMs: number): void {
   runner.overloads = 0
   runner.diedAtMs = -Infinity
   const { envelope } = request
-  runner.lastServedMs = envelope.keepAliveSeconds === 0 ? -Infinity : nowMs
+  runner.lastServedMs = unloads(request) ? -Infinity : nowMs
   if (!runner.bounded || envelope.empty || request.route.operation === 'other') return
   runner.stats.observe(usage, {
     nowMs,

@@ -1,8 +1,9 @@
 /** Who decides whether an answer is cached: the request, the credential, the route, the configuration. */
 import { describe, expect, it } from 'vitest'
 
-import { chooseMode, isPinned, unloads } from '../../src/cache/policy.ts'
+import { chooseMode, isPinned } from '../../src/cache/policy.ts'
 import type { CacheMode } from '../../src/core/principal.ts'
+import { unloads } from '../../src/wire/keep-alive.ts'
 import { newCall, requestOf, take, type Taken } from './ask.ts'
 import { type AskOptions, type Cached, cached, chat, settle } from './cached.ts'
 import { setup } from './embedding-setup.ts'

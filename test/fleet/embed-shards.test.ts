@@ -26,11 +26,16 @@ interface Part {
 
 const numbers = (length: number): string[] => Array.from({ length }, (_, index) => String(index))
 
-function setUp(
-  { queueMax, ...embed }: { readonly queueMax?: number | undefined; readonly [key: string]: unknown } = {},
-  call = makeCall(),
-  texts = numbers(40),
-) {
+interface Batch {
+  readonly path?: string
+  /** Of the request, beside its model and input. */
+  readonly fields?: Readonly<Record<string, unknown>>
+  readonly queueMax?: number | undefined
+  /** Options of `fleet.embed`. */
+  readonly [key: string]: unknown
+}
+
+function setUp({ path = '/api/embed', fields, queueMax, ...embed }: Batch = {}, call = makeCall(), texts = numbers(40)) {
   const clock = manualClock()
   const options = fleetOptions.parse({ embed, admission: queueMax === undefined ? {} : { queueMax } })
   const nodes = [bareNode('a', { 'm:latest': {} }), bareNode('b', { 'm:latest': {} })]
@@ -38,6 +43,7 @@ function setUp(
   const pools = new PoolTable<Waiter>({ catalogue, nodes: () => nodes, clock, options: () => options })
   const parts: Part[] = []
   const resent: string[] = []
+  const letGo: string[] = []
   const one = (request: InferenceRequest, ofShard: Call) =>
     new Promise<WholeAnswer>((resolve, reject) => {
       const node = request.avoid?.includes('a') === true ? 'b' : 'a'
@@ -71,12 +77,12 @@ function setUp(
     pools,
     options: () => options,
     clock,
-    letGo: () => undefined,
+    letGo: (model, names) => letGo.push(`${model} ${[...names].join()}`),
     onResend: (node, reason) => resent.push(`${reason} ${node ?? ''}`),
   })
-  const answer = relay(makeRequest('/api/embed', { model: 'm', input: texts }), call)
+  const answer = relay(makeRequest(path, { model: 'm', input: texts, ...fields }), call)
   answer.catch(() => undefined)
-  return { clock, parts, resent, call, answer, part: (index: number): Part => partAt(parts, index) }
+  return { clock, parts, resent, letGo, call, answer, part: (index: number): Part => partAt(parts, index) }
 }
 
 function partAt(parts: readonly Part[], index: number): Part {
@@ -129,6 +135,17 @@ describe('a batch of 40 over two nodes', () => {
     await expect(answer).rejects.toMatchObject({ code: 'client_gone' })
     expect(parts.every((part) => part.call.signal.aborted)).toBe(true)
     expect(call.signal.listenerCount).toBe(0)
+  })
+
+  test.each([
+    ['/api/embed', 'null', ['m:latest a']],
+    ['/v1/embeddings', '0', []],
+  ])('%s with keep_alive 0 is sent with %s, and at its end the nodes let go of %j', async (path, sent, gone) => {
+    const { parts, call, letGo, answer } = setUp({ path, fields: { keep_alive: 0 } })
+    expect(new Set(parts.map(({ request }) => /"keep_alive":(\w+)/.exec(request.body.toString())?.[1]))).toEqual(new Set([sent]))
+    call.signal.abort('client gone')
+    await expect(answer).rejects.toMatchObject({ code: 'client_gone' })
+    expect(letGo).toEqual(gone)
   })
 })
 

@@ -5,6 +5,7 @@
 import type { Call } from '../../core/call.ts'
 import { CorralError } from '../../core/errors.ts'
 import type { InferenceRequest, Relay, RelayLayer, WholeAnswer } from '../../core/relay.ts'
+import { unloads } from '../../wire/keep-alive.ts'
 import { isCloudModel } from '../../wire/model-name.ts'
 import type { Catalogue } from '../catalogue.ts'
 import { type FleetNode, runnerModelOn } from '../node.ts'
@@ -98,8 +99,8 @@ function createOne(deps: OperationDeps): Relay {
 
 /** An empty native request with `keep_alive: 0` unloads the model. */
 function isUnload({ route, envelope, model }: InferenceRequest): boolean {
-  const native = route.dialect === 'ollama' && (route.operation === 'chat' || route.operation === 'generate' || route.operation === 'embed')
-  return native && model !== null && envelope.empty && envelope.keepAliveSeconds === 0
+  const asks = route.operation === 'chat' || route.operation === 'generate' || route.operation === 'embed'
+  return asks && model !== null && envelope.empty && unloads({ route, envelope })
 }
 
 /** Unloads everywhere the model is, or answers as one node would where it is nowhere. */
