@@ -172,6 +172,23 @@ describe('create', () => {
     expect(gateway.sims.map(({ name }) => asked(gateway, name, '/api/create'))).toEqual([0, 1, 0])
   })
 
+  test('asks a node once for a blob that a body names often, and no more when the client has left', async () => {
+    const gateway = await open({ nodes: 1 })
+    const texts = ['one', 'two', 'three']
+    const digests = texts.map((text) => `sha256:${createHash('sha256').update(text).digest('hex')}`)
+    for (const [index, text] of texts.entries()) await ask(`${gateway.sim('node-1').url}/api/blobs/${digests[index]}`, Buffer.from(text))
+    const heads = () => digests.map((digest) => asked(gateway, 'node-1', `/api/blobs/${digest}`) - 1)
+    const files = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`part-${index}`, digests[0]]))
+    await ask(`${gateway.url}/api/create`, { model: 'made', files })
+    expect(heads()).toEqual([1, 0, 0])
+    gateway.sim('node-1').control.set('slow-head', { path: `/api/blobs/${digests[1]}`, delayMs: 300 })
+    const left = start(`${gateway.url}/api/create`, { model: 'made', files: { a: digests[1], b: digests[2] } })
+    await until(() => heads()[1] === 1, 'the node is asked')
+    left.leave()
+    await expectIdle(gateway)
+    expect(heads()).toEqual([1, 1, 0])
+  })
+
   test('of what nobody has is answered as the nodes answer', async () => {
     const gateway = await open({ nodes: 2 })
     const reply = await ask(`${gateway.url}/api/create`, { model: 'made', from: 'nowhere' })

@@ -27,8 +27,10 @@ export async function nodesForCreate(
 ): Promise<readonly FleetNode[]> {
   const from = readText(request, 'from')
   const holders = from === null ? usable : holdersAmong(deps, usable, { from, group: call.principal.nodeGroup })
-  const digests = [...readTexts(request, 'files'), ...readTexts(request, 'adapters')].filter((digest) => digestPattern.test(digest))
-  const complete = await Promise.all(holders.map((node) => hasBlobs(node, digests, deps.timeoutMs)))
+  const named = [...readTexts(request, 'files'), ...readTexts(request, 'adapters')].filter((digest) => digestPattern.test(digest))
+  // A body may name one file a million times.
+  const digests = new Set(named)
+  const complete = await Promise.all(holders.map((node) => hasBlobs(node, digests, { timeoutMs: deps.timeoutMs, call })))
   return orAll(
     holders.filter((_, index) => complete[index]),
     holders,
@@ -51,10 +53,14 @@ function orAll(nodes: readonly FleetNode[], all: readonly FleetNode[]): readonly
   return nodes.length > 0 ? nodes : all
 }
 
-/** One after the other: a model in parts names hundreds. */
-async function hasBlobs(node: FleetNode, digests: readonly string[], timeoutMs: number): Promise<boolean> {
+/** One after the other, since a model in parts names hundreds; until the client leaves. */
+async function hasBlobs(
+  node: FleetNode,
+  digests: ReadonlySet<string>,
+  { timeoutMs, call }: { readonly timeoutMs: number; readonly call: Call },
+): Promise<boolean> {
   for (const digest of digests) {
-    if (!(await hasBlob(node, `/api/blobs/${digest}`, timeoutMs))) return false
+    if (call.signal.aborted || !(await hasBlob(node, `/api/blobs/${digest}`, timeoutMs))) return false
   }
   return true
 }
