@@ -3,12 +3,17 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { Readable } from 'node:stream'
 
 import { expect, onTestFinished, test } from 'vitest'
 
-import { nodeOptions } from '../../src/fleet/options.ts'
+import { uploadBlob } from '../../src/fleet/operations/blobs.ts'
+import { fleetOptions, nodeOptions } from '../../src/fleet/options.ts'
 import { ask } from './ask.ts'
+import { bareNode } from './bare-node.ts'
 import { asked, expectIdle, type Gateway, openGateway } from './gateway.ts'
+import { manualClock } from './manual-clock.ts'
+import { makeCall } from './requests.ts'
 
 function open(options: Parameters<typeof openGateway>[0] = {}): Promise<Gateway> {
   return openGateway({ nodes: 4, warm: false, ...options })
@@ -115,4 +120,11 @@ test('blobs go on to others when a node takes no byte, and the client is not bla
   expect([reply.status, reply.headers['x-corral-failed-nodes']]).toEqual([201, 'deaf'])
   expect((await ask(`${gateway.sim('node-1').url}${largePath}`, undefined, { method: 'HEAD' })).status).toBe(200)
   await expectIdle(gateway)
+})
+
+test('an upload that ends in a fault of our own is watched no more', async () => {
+  const clock = manualClock()
+  const deps = { clock, nodes: () => [bareNode('a')], options: () => fleetOptions.parse({}), onPartFailed: () => undefined }
+  await expect(uploadBlob(deps, { path, headers: [], source: Readable.from([blob]) }, makeCall())).rejects.toThrow('a bare node was asked')
+  expect(clock.pending).toBe(0)
 })

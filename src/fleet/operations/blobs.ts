@@ -25,7 +25,7 @@ export interface BlobUpload {
   readonly source: Readable
 }
 
-export interface BlobDeps extends BroadcastDeps {
+export interface BlobDeps extends Omit<BroadcastDeps, 'prober'> {
   readonly clock: Clock
   /** An upload failed on a node while others have it. */
   readonly onPartFailed: (node: string, reason: string) => void
@@ -33,7 +33,7 @@ export interface BlobDeps extends BroadcastDeps {
 
 const checkEveryMs = 250
 
-/** `HEAD`: 200 only when every node has the blob, since a create runs on all of them. */
+/** `HEAD`: 200 only when every node has the blob: whoever asks uploads it else, to those that lack it. */
 export function createBlobHead(deps: BroadcastDeps): Relay {
   return async (request, call) => {
     const results = await sendToAll(request, usableNodes(deps.nodes(), call.principal.nodeGroup), deps.options().operations.timeoutMs)
@@ -85,17 +85,18 @@ async function fanOut(
       timer = watch()
     })
   let timer = watch()
-  const results = await Promise.all(
-    parts.map(async (part) => {
-      const result = await part.send(path, headers)
-      open.delete(part)
-      if (open.size === 0) source.resume()
-      else source.emit('corral:pace')
-      return result
-    }),
-  )
-  timer.cancel()
-  return results
+  const send = async (part: BlobPart): Promise<NodeResult> => {
+    const result = await part.send(path, headers)
+    open.delete(part)
+    if (open.size === 0) source.resume()
+    else source.emit('corral:pace')
+    return result
+  }
+  try {
+    return await Promise.all(parts.map(send))
+  } finally {
+    timer.cancel()
+  }
 }
 
 /** Copies each chunk to every open part and reads on when all of them have room. */
