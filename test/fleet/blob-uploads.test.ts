@@ -46,6 +46,18 @@ test('blobs go only to the nodes that lack them', async () => {
   expect(await headAt(gateway.url)).toBe(200)
 })
 
+test('whether a blob is there is answered though a node does not answer, and is its fault only when none does', async () => {
+  const gateway = await open({ nodes: 3, fleet: { operations: { timeoutMs: 200 } } })
+  const hang = (name: string) => gateway.sim(name).control.set('hang-before-head', { path })
+  hang('node-1')
+  expect(await headAt(gateway.url)).toBe(404)
+  for (const name of ['node-2', 'node-3']) await ask(`${gateway.sim(name).url}${path}`, blob)
+  hang('node-1')
+  expect(await headAt(gateway.url)).toBe(200)
+  for (const { name } of gateway.sims) hang(name)
+  expect(await headAt(gateway.url)).toBe(502)
+})
+
 test('blobs that every node has are answered without an upload', async () => {
   const gateway = await open({ nodes: 2 })
   await ask(`${gateway.url}${path}`, blob)

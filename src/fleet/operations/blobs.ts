@@ -33,15 +33,17 @@ export interface BlobDeps extends Omit<BroadcastDeps, 'prober'> {
 
 const checkEveryMs = 250
 
-/** `HEAD`: 200 only when every node has the blob: whoever asks uploads it else, to those that lack it. */
+/**
+ * `HEAD`: 200 when every node that answers has the blob; whoever asks uploads it else, to those that lack it. One that does not answer keeps
+ * nobody from that. Rejects `node_failed` when none answers.
+ */
 export function createBlobHead(deps: BroadcastDeps): Relay {
   return async (request, call) => {
     const results = await sendToAll(request, usableNodes(deps.nodes(), call.principal.nodeGroup), deps.options().operations.timeoutMs)
-    const answer = results.find(({ status }) => status !== 200) ?? results[0]
-    if (answer === undefined || answer.failure !== null) {
-      throw new CorralError('node_failed', `${answer?.node.name ?? 'no node'}: ${answer?.failure ?? 'no answer'}`)
-    }
-    return relayResult(call, answer, 'broadcast')
+    const answers = results.filter(({ failure }) => failure === null)
+    const answer = answers.find(({ status }) => status !== 200) ?? answers[0]
+    if (answer !== undefined) return relayResult(call, answer, 'broadcast')
+    throw new CorralError('node_failed', results.map(({ node, failure }) => `${node.name}: ${failure ?? 'no answer'}`).join('; '))
   }
 }
 
